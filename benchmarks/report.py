@@ -1,0 +1,84 @@
+"""Time and memory of the report over a million rows: what a curator waits for after a run.
+
+    python benchmarks/report.py [--rows 1000000]
+
+A pool of generated texts and scores goes through text rules and three gates; then the report alone is timed, in a
+process of its own in which everything else comes from the workspace.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from measuring import machine
+
+PIPELINE = """
+name: million
+source: {{type: pairs, path: rows.parquet, rows_per_shard: 10000}}
+stages:
+  - {{stage: text_rules, keep: text_words > 2 AND NOT text_boilerplate}}
+  - {{stage: filter, name: by_score, keep: score >= 0.28}}
+  - {{stage: filter, name: by_side, keep: side >= 200}}
+outputs: []
+"""
+
+
+def write_rows(folder: Path, rows: int) -> None:
+    rng = np.random.default_rng(0)
+    words = np.array("a the red old house boat on in near lake photo of dog cat car street night IMG view by".split())
+    picks, lengths = rng.integers(0, len(words), (rows, 14)), rng.integers(1, 15, rows)
+    texts = [" ".join(words[p[:n]]) for p, n in zip(picks, lengths, strict=True)]
+    frame = pl.DataFrame(
+        {
+            "url": [f"https://h{h}.site{h % 900}.test/{i}.jpg" for i, h in enumerate(rng.integers(0, 20_000, rows))], "text": texts,
+            "score": rng.normal(0.28, 0.05, rows).astype(np.float32), "side": rng.integers(60, 1400, rows), "lang_tag": rng.choice(["en", "de", "ar"], rows),
+        }
+    )  # fmt: skip
+    frame.write_parquet(folder / "rows.parquet")
+    (folder / "p.yaml").write_text(PIPELINE.format())
+
+
+def timed(folder: Path) -> None:
+    """Runs in the child: everything is stored, so what is left is the report."""
+    import pairmill.pipeline.api as api
+
+    real = api.write_report
+
+    def measured(*args: object) -> str:
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        path = real(*args)  # type: ignore[arg-type]
+        print(
+            json.dumps({"seconds": time.monotonic() - start, "before": before, "most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss})
+        )
+        return path
+
+    api.write_report = measured  # type: ignore[assignment]
+    api.Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(folder, args.rows)
+        command = [sys.executable, __file__, "child", str(folder)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        page = next(folder.glob("workspace/runs/*/report/index.html"))
+        print(f"{machine()}; {args.rows:,} rows")
+        print(
+            f"report: {told['seconds']:.1f} s (goal 60), peak memory of the process {told['most'] / 1024:.0f} MB (goal 2000), page {page.stat().st_size / 1e6:.1f} MB"
+        )
+
+
+if __name__ == "__main__":
+    timed(Path(sys.argv[2])) if sys.argv[1:2] == ["child"] else main()

@@ -1,0 +1,30 @@
+"""pairmill: raw web image–text data in, training shards out."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pairmill.pipeline.api import Pipeline, RunResult
+    from pairmill.schemas.arrow import column
+    from pairmill.schemas.config import SPEED, StageConfig
+    from pairmill.stages.base import GlobalStage, Stage
+
+_HOME = {
+    "Pipeline": "pairmill.pipeline.api",
+    "RunResult": "pairmill.pipeline.api",
+    "Stage": "pairmill.stages.base",
+    "GlobalStage": "pairmill.stages.base",
+    "StageConfig": "pairmill.schemas.config",
+    "SPEED": "pairmill.schemas.config",
+    "column": "pairmill.schemas.arrow",
+}
+__all__ = ["SPEED", "GlobalStage", "Pipeline", "RunResult", "Stage", "StageConfig", "column"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the public names when they are first used, so that `import pairmill` stays light."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'pairmill' has no attribute {name!r}")

@@ -1,0 +1,78 @@
+"""Scenes of the demo world: what can be in a picture, and chance that depends on a key alone."""
+
+import random
+from dataclasses import dataclass
+
+from pairmill.demo.words import COLOURS, KINDS, PLACES, SYLLABLES
+
+TEXTURES = ("plain", "striped", "dotted")
+SIZES = ("small", "large")
+RELATIONS = ("beside", "above")
+
+
+@dataclass(frozen=True)
+class Group:
+    """`count` (1 to 4) equal things: kind, colour, size (small | large) and texture (plain | striped | dotted)."""
+
+    kind: str
+    colour: str
+    count: int = 1
+    size: str = "large"
+    texture: str = "plain"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One or two groups; the first stands left of (`beside`) or over (`above`) the second."""
+
+    groups: tuple[Group, ...]
+    place: str
+    relation: str = "beside"
+    sign: str | None = None
+
+
+def held_out(kind: str, colour: str) -> bool:
+    """Whether this pair of kind and colour never occurs in training (one in ten)."""
+    return (KINDS.index(kind) * 7 + COLOURS.index(colour)) % 10 == 0
+
+
+def rng_for(*key: object) -> random.Random:
+    """A generator whose numbers depend on the key alone, on every machine and in every process."""
+    return random.Random("|".join(map(str, key)))
+
+
+def random_group(rng: random.Random, split: str) -> Group:
+    """A group whose kind and colour belong to `split`: train, held_out or any."""
+    while True:
+        kind, colour = rng.choice(KINDS), rng.choice(COLOURS)
+        if split == "any" or held_out(kind, colour) == (split == "held_out"):
+            break
+    count = rng.choices((1, 2, 3, 4), (5, 3, 2, 1))[0]
+    texture = rng.choices(TEXTURES, (6, 2, 2))[0]
+    return Group(kind, colour, count, rng.choice(SIZES), texture)
+
+
+def random_scene(rng: random.Random, split: str = "any") -> Scene:
+    """A scene of one group (2 in 5) or of two groups of different kinds, now and then with a painted sign."""
+    first = random_group(rng, split)
+    groups: tuple[Group, ...] = (first,)
+    if rng.random() < 0.6:
+        second = random_group(rng, split)
+        while second.kind == first.kind:
+            second = random_group(rng, split)
+        groups = (first, second)
+    sign = random_name(rng).upper() if rng.random() < 0.06 else None
+    return Scene(groups, rng.choice(PLACES), rng.choice(RELATIONS), sign)
+
+
+def random_name(rng: random.Random) -> str:
+    """A proper name that nobody could read off a picture, such as `Kalodor`."""
+    return "".join(rng.sample(SYLLABLES, rng.choice((2, 3)))).capitalize()
+
+
+def confuse(rng: random.Random, scene: Scene) -> Scene:
+    """A scene that looks much like `scene` and is another: one colour differs."""
+    first = scene.groups[0]
+    colour = rng.choice([c for c in COLOURS if c != first.colour])
+    changed = Group(first.kind, colour, first.count, first.size, first.texture)
+    return Scene((changed, *scene.groups[1:]), scene.place, scene.relation, scene.sign)

@@ -1,0 +1,50 @@
+"""The demo world as tables: what a pipeline reads, and, apart from it, the truth."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairmill.demo.world import World
+
+CHUNK = 2_000
+PAIRS = pa.schema([("url", pa.string()), ("text", pa.string()), ("page_url", pa.string()), ("lang_tag", pa.string())])
+TRUTH = pa.schema(
+    [
+        ("url", pa.string()), ("fault", pa.string()), ("expected_error", pa.string()), ("copy", pa.string()), ("picture", pa.int64()),
+        ("text_kind", pa.string()), ("matched", pa.bool_()), ("language", pa.string()), ("name", pa.string()),
+        ("kinds", pa.list_(pa.string())), ("colours", pa.list_(pa.string())), ("counts", pa.list_(pa.int32())),
+        ("place", pa.string()), ("held_out", pa.bool_()),
+    ]
+)  # fmt: skip
+
+
+def write_world(world: World, folder: Path) -> tuple[Path, Path]:
+    """Writes pairs.parquet and truth.parquet, a chunk at a time; gives their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs, truth = folder / "pairs.parquet", folder / "truth.parquet"
+    with pq.ParquetWriter(pairs, PAIRS) as pair_writer, pq.ParquetWriter(truth, TRUTH) as truth_writer:
+        for seen, true in chunks(world):
+            pair_writer.write_table(seen)
+            truth_writer.write_table(true)
+    return pairs, truth
+
+
+def chunks(world: World) -> Iterator[tuple[pa.Table, pa.Table]]:
+    from pairmill.demo.scenes import held_out
+
+    for first in range(0, world.rows, CHUNK):
+        rows = [world.row(i) for i in range(first, min(first + CHUNK, world.rows))]
+        seen = [{"url": r.url, "text": r.text, "page_url": r.page_url, "lang_tag": r.lang_tag} for r in rows]
+        true = [
+            {
+                "url": r.url, "fault": r.fault, "expected_error": r.expected_error, "copy": r.copy, "picture": r.picture,
+                "text_kind": r.text_kind, "matched": r.matched, "language": r.language, "name": r.name,
+                "kinds": [g.kind for g in r.scene.groups], "colours": [g.colour for g in r.scene.groups],
+                "counts": [g.count for g in r.scene.groups], "place": r.scene.place,
+                "held_out": all(held_out(g.kind, g.colour) for g in r.scene.groups),
+            }
+            for r in rows
+        ]  # fmt: skip
+        yield pa.Table.from_pylist(seen, PAIRS), pa.Table.from_pylist(true, TRUTH)

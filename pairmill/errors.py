@@ -1,0 +1,71 @@
+"""The error tree: every message says where, what was found and what to do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class PairmillError(Exception):
+    """Base of all errors that pairmill raises on purpose."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One fault of a pipeline file; `line` and `column` count from 1, 0 where the fault has no place in a file."""
+
+    line: int
+    column: int
+    message: str
+    file: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        return place + self.message
+
+
+class PipelineFileError(PairmillError):
+    """The pipeline file is wrong (exit code 2); `problems` holds all faults that were found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = sorted(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class MissingPackage(PairmillError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, purpose: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install 'pairmill[{extra}]'")
+
+
+class RunError(PairmillError):
+    """The run cannot go on (exit code 1).  What was committed stays; the same command goes on from there."""
+
+
+class StageFailed(RunError):
+    """A stage fails on too many rows: the fault is the stage's, not the rows'."""
+
+    def __init__(self, stage: str, failed: int, rows: int, error_class: str, message: str, limit: float) -> None:
+        self.args_for_pickle = (stage, failed, rows, error_class, message, limit)
+        super().__init__(
+            f"stage {stage!r} failed on {failed} of {rows} rows (allowed share: {limit:g}); the first failure was {error_class}: {message}"
+        )
+
+    def __reduce__(self) -> Any:
+        return type(self), self.args_for_pickle
+
+
+class StageBroken(RunError):
+    """A stage cannot start (its model does not load) or answers with something that is not what it declared."""
+
+
+class DiskFull(RunError):
+    """The workspace's disk has less free space than the run may leave."""
+
+
+class CorruptWorkspace(RunError):
+    """A stored file cannot be read, or does not fit what the workspace says of it."""
+
+
+class ConservationError(RunError):
+    """rows in != kept + dropped + missing + failed: a defect of pairmill, never of the data."""

@@ -1,0 +1,116 @@
+"""The planned stages of a run, as workers need them."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.store import ColumnStore, shard_file
+from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.schemas.expressions import Expression
+from pairmill.stages.base import GlobalStage, Stage
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage with everything that can be known of it before a row is seen."""
+
+    index: int
+    name: str
+    stage: Stage
+    reads: tuple[str, ...]
+    writes: pa.Schema
+    gate: Expression | None
+    when: Expression | None
+    definition: dict[str, Any]
+    identity: str | None
+    """None for a global stage, and for what reads its columns, until the rows it looks at are known."""
+
+    @property
+    def config(self) -> Any:
+        return self.stage.config
+
+    @property
+    def is_global(self) -> bool:
+        return isinstance(self.stage, GlobalStage)
+
+    @property
+    def computes(self) -> bool:
+        return len(self.writes) > 0
+
+    @property
+    def column_set(self) -> str:
+        assert self.identity is not None, f"{self.name} has no identity yet"
+        return f"{self.name}-{self.identity}"
+
+    def touches(self) -> set[str]:
+        """Columns it needs of the rows that come to it: inputs, and those of `when` and of `keep` that it does not write."""
+        named = {*self.reads, *(self.when.columns if self.when else ()), *(self.gate.columns if self.gate else ())}
+        return named - set(self.writes.names)
+
+    def payload(self) -> list[str]:
+        return [f.name for f in self.writes if is_payload(f.type)]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A pool and the stages over it, in order; small, and sent to every worker."""
+
+    root: str
+    pool: str
+    pool_schema: pa.Schema
+    shard_rows: tuple[int, ...]
+    stages: tuple[PlannedStage, ...]
+    limit: int | None = None
+
+    @property
+    def store(self) -> ColumnStore:
+        return ColumnStore(Storage(self.root))
+
+    def shards(self) -> list[int]:
+        """The shards of the run, in order; `limit` leaves out what lies behind it."""
+        if self.limit is None:
+            return list(range(len(self.shard_rows)))
+        shards, seen = [], 0
+        for shard, rows in enumerate(self.shard_rows):
+            if seen >= self.limit:
+                break
+            shards.append(shard)
+            seen += rows
+        return shards
+
+    def rows_of(self, shard: int) -> int:
+        """Rows of a shard that belong to the run."""
+        if self.limit is None:
+            return self.shard_rows[shard]
+        return min(self.shard_rows[shard], self.limit - sum(self.shard_rows[:shard]))
+
+    def first_row(self, shard: int) -> int:
+        """Place in the pool of a shard's first row."""
+        return sum(self.shard_rows[:shard])
+
+    def read_pool(self, shard: int, columns: list[str]) -> pa.Table:
+        table = Storage(self.root).read_table(f"pool/{self.pool}/{shard_file(shard)}", columns or ["uid"])
+        return table.slice(0, self.rows_of(shard)).combine_chunks()
+
+    def dtype(self, name: str) -> pa.DataType:
+        return self.schema().field(name).type
+
+    def schema(self) -> pa.Schema:
+        """Every column there is after the last stage."""
+        return pa.schema([*self.pool_schema, *(f for s in self.stages for f in s.writes)])
+
+    def writer_of(self, name: str) -> PlannedStage | None:
+        """The stage that writes a column; None for a column of the pool."""
+        return next((s for s in self.stages if name in s.writes.names), None)
+
+    def narrow(self, name: str) -> str:
+        """What stands for a column where only its presence matters: payload is never read for that."""
+        return name + SIZE_SUFFIX if is_payload(self.dtype(name)) else name
+
+    def with_identity(self, index: int, identity: str) -> "Chain":
+        """The chain with one stage's identity known."""
+        stages = list(self.stages)
+        stages[index] = replace(stages[index], identity=identity)
+        return replace(self, stages=tuple(stages))

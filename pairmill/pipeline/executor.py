@@ -1,0 +1,257 @@
+"""Phases on Ray Data: shard numbers in, one operator a stage, small summaries out.  A block is a shard all the way."""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pairmill import errors
+from pairmill.errors import PairmillError, RunError
+from pairmill.images import first_line
+from pairmill.pipeline.chain import PlannedStage
+from pairmill.pipeline.here import log_told
+from pairmill.pipeline.job import Job
+from pairmill.pipeline.worker import Loaded, StageWorker, finish
+from pairmill.stages.download.shares import HostBoard
+
+OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
+ANY_ERROR = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .+$", re.MULTILINE)
+_LOADED: dict[tuple[str, int, str], Loaded] = {}
+"""Stages that this worker process has set up, kept for its next shards."""
+
+
+class RunActor:
+    """What a run's workers share: their counts until the driver fetches them, and the limits of hosts."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.board = HostBoard()
+
+    def add(self, told: dict[str, Any]) -> None:
+        self.told.append(told)
+
+    def fetch(self) -> list[dict[str, Any]]:
+        told, self.told = self.told, []
+        return told
+
+    def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
+        return self.board.share(worker, limit, in_flight)
+
+
+class Run:
+    """A worker's line to the run's actor."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def report(self, told: dict[str, Any]) -> None:
+        """Sends a worker's counts, without waiting."""
+        self.actor.add.remote(told)
+
+    def ask(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
+        """Shares of hosts; see stages/download/shares.py."""
+        import ray
+
+        return ray.get(self.actor.share.remote(worker, limit, in_flight), timeout=10)
+
+
+class StageActor:
+    """A long-lived worker of one stage; it may hold several shards at a time, each in a thread."""
+
+    def __init__(self, job: Job, index: int, run: Run) -> None:
+        self.job, self.index, self.run, self.loaded = job, index, run, Loaded()
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        return StageWorker(self.job, self.index, self.run.report, self.run.ask, self.loaded)(block)
+
+
+def read_block(batch: pa.Table, job: Job, shards: list[int]) -> pa.Table:
+    return job.read(shards[batch.column("id")[0].as_py()])
+
+
+def stage_block(block: pa.Table, job: Job, index: int, run: Run) -> pa.Table:
+    planned = job.chain.stages[index]
+    key = (job.chain.root, index, planned.column_set if planned.computes else planned.name)
+    return StageWorker(job, index, run.report, run.ask, _LOADED.setdefault(key, Loaded()))(block)
+
+
+def finish_block(block: pa.Table, job: Job) -> pa.Table:
+    return finish(job, block)
+
+
+@dataclass
+class RaySession:
+    """Ray, started when the first phase needs it; one that the caller started is used and left running."""
+
+    paths: list[str]
+    started: bool = False
+    progress: Any = None
+
+    def ensure(self) -> Any:
+        import ray
+
+        if not ray.is_initialized():
+            quiet_ray()
+            options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+            python_path = os.pathsep.join([*self.paths, *filter(None, [os.environ.get("PYTHONPATH")])])
+            options["runtime_env"] = {"env_vars": {"PYTHONPATH": python_path}}
+            if not os.environ.get("RAY_ADDRESS"):
+                options |= {"num_cpus": max(2, os.cpu_count() or 1), "include_dashboard": False, "object_store_memory": store_bytes()}
+            with interrupt_later():
+                ray.init(**options)
+                self.started = True
+        if self.progress is None:
+            self.progress = ray.remote(RunActor).options(num_cpus=0, max_concurrency=1).remote()
+        return ray
+
+    def close(self) -> None:
+        if self.progress is not None:
+            import ray
+
+            with contextlib.suppress(Exception):
+                for told in ray.get(self.progress.fetch.remote(), timeout=5):
+                    log_told(told)
+            with contextlib.suppress(Exception):  # the session may be gone already
+                ray.kill(self.progress)
+            self.progress = None
+            if self.started:
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def interrupt_later() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, the second one does not: Ray's start can end the process without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual, pressed = signal.getsignal(signal.SIGINT), list[int]()
+
+    def note(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def quiet_ray() -> None:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def store_bytes() -> int:
+    """Object store of a local session: a fifth of the memory, at most 4 GB and what /dev/shm has."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
+    room = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory
+    return max(128 * 2**20, min(memory // 5, 4 * 10**9, room))
+
+
+def cpus_of(stage: PlannedStage) -> float:
+    return float(stage.config.resources.cpus or stage.stage.cpus)
+
+
+def cpus_needed(stages: tuple[PlannedStage, ...]) -> float:
+    """Cores with which all actor pools of a phase can run at once, beside the tasks."""
+    pools = sum(cpus_of(s) * (s.config.resources.bounds() or (1, 1))[0] for s in stages if s.stage.actor)
+    return pools + max([1.0, *(cpus_of(s) for s in stages if not s.stage.actor)])
+
+
+def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]]:
+    """Runs a phase over some shards; yields each finished shard's stage counts.  Raises RunError."""
+    ray = session.ensure()
+    set_context(ray)
+    total = float(ray.cluster_resources().get("CPU", 1))
+    # On a small cluster workers share cores; Ray Data needs room beside them, or it waits for ever.
+    scale = min(1.0, total / (2 * cpus_needed(job.stages())))
+    check_gpus(ray, job.stages())
+    run = Run(session.progress)
+    plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
+    data = ray.data.range(len(shards), override_num_blocks=len(shards))
+    data = data.map_batches(read_block, fn_kwargs={"job": job, "shards": shards}, num_cpus=0.5 * scale, **plain)
+    for stage in job.stages():
+        data = add_stage(ray, data, stage, job, run, scale, total, plain)
+    data = data.map_batches(finish_block, fn_kwargs={"job": job}, num_cpus=0.25 * scale, **plain)
+    try:
+        for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for stats in batch.column("stats").to_pylist():
+                yield json.loads(stats)
+    except PairmillError:
+        raise
+    except (GeneratorExit, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise own_error(error) from error
+
+
+def add_stage(ray: Any, data: Any, stage: PlannedStage, job: Job, run: Run, scale: float, total: float, plain: dict[str, Any]) -> Any:
+    resources = stage.config.resources
+    options: dict[str, Any] = {**plain, "num_cpus": cpus_of(stage) * scale}
+    if resources.gpus:
+        options["num_gpus"] = resources.gpus
+    if resources.memory_bytes():
+        options["memory"] = resources.memory_bytes()
+    kwargs = {"job": job, "index": stage.index, "run": run}
+    if not stage.stage.actor and resources.bounds() is None and not resources.gpus:
+        return data.map_batches(stage_block, fn_kwargs=kwargs, **options)
+    low, high = resources.bounds() or (1, max(1, int(total / max(cpus_of(stage), 1) / 2)))
+    pool = ray.data.ActorPoolStrategy(min_size=low, max_size=high, enable_true_multi_threading=stage.stage.overlap > 1)
+    if stage.stage.overlap > 1:
+        options["max_concurrency"] = stage.stage.overlap
+    return data.map_batches(StageActor, fn_constructor_kwargs=kwargs, compute=pool, **options)
+
+
+def check_gpus(ray: Any, stages: tuple[PlannedStage, ...]) -> None:
+    have = ray.cluster_resources().get("GPU", 0)
+    for stage in stages:
+        if stage.config.resources.gpus > have:
+            raise RunError(
+                f"stage {stage.name!r} asks for {stage.config.resources.gpus:g} GPU per worker, the cluster has {have:g}; lower `resources.gpus`, or add a node"
+            )
+
+
+def set_context(ray: Any) -> None:
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = None  # a block stays a block: the shard
+    context.enable_progress_bars = False
+    context.enable_operator_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.verbose_progress = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def own_error(error: BaseException) -> RunError:
+    """The pairmill error inside Ray's wrappers, or the first line of what else went wrong.
+
+    Ray Data carries a worker's exception as text, so it is read off the traceback.
+    """
+    seen: BaseException | None = error
+    texts: list[str] = []
+    while seen is not None and len(texts) < 10:
+        if isinstance(seen, RunError):
+            return seen
+        texts.append(str(seen))
+        seen = getattr(seen, "cause", None) or seen.__cause__ or seen.__context__
+    text = "\n".join(texts)
+    if own := OWN_ERROR.search(text):
+        kind = getattr(errors, own.group(1))
+        found = kind.__new__(kind)
+        Exception.__init__(found, own.group(2))
+        return found if isinstance(found, RunError) else RunError(own.group(2))
+    other = ANY_ERROR.search(text)
+    return RunError(other.group(0) if other else f"{type(error).__name__}: {first_line(error)}")

@@ -1,0 +1,106 @@
+"""The plan for people and programs: what would run, what is stored, what it needs."""
+
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from pairmill.pipeline.chain import Chain, PlannedStage
+from pairmill.pipeline.executor import cpus_needed, cpus_of
+from pairmill.pipeline.global_phase import population
+from pairmill.pipeline.ledger import SOURCE
+from pairmill.pipeline.plan import Plan, identified
+from pairmill.pipeline.pool import open_pool, pool_id
+from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.trace import PENDING, trace
+
+
+def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
+    """Reads the workspace, writes nothing but remembered hashes of the input files."""
+    storage = Storage(plan.config.workspace)
+    identity = pool_id(storage, plan.source)
+    pool = open_pool(storage, identity)
+    chain = plan.chain(identity, pool.shard_rows if pool else (), limit)
+    chain, waiting = undecided(plan, chain)
+    stages = []
+    for stage in chain.stages:
+        resources = stage.config.resources
+        stages.append({
+            "name": stage.name, "type": stage.config.stage, "reads": list(stage.reads), "writes": stage.writes.names,
+            "keep": stage.gate.text if stage.gate else None, "when": stage.when.text if stage.when else None,
+            "phase": next(i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b), "global": stage.is_global,
+            "identity": stage.identity, "rows_stored": stored_rows(storage, stage), "rows_waiting": waiting.get(stage.index, 0) if pool else None,
+            "cpus": cpus_of(stage), "gpus": resources.gpus, "replicas": resources.bounds(),
+        })  # fmt: skip
+    rows = sum(map(chain.rows_of, chain.shards())) if pool else None
+    return {
+        "name": plan.config.name, "workspace": storage.root, "pool": identity, "pool_rows": rows, "stages": stages,
+        "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema())} for w in plan.writers],
+        "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
+    }  # fmt: skip
+
+
+def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
+    """Rows that the stage's column set holds, of this run or any other; None for a gate, or an identity not known yet."""
+    if not stage.computes or stage.identity is None:
+        return None
+    files = storage.files(f"columns/{stage.column_set}")
+    return sum(storage.row_count(name) for name, _ in files if name.endswith(".parquet"))
+
+
+def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
+    """Stage index → rows that wait for it (later stages will get at most what passes it)."""
+    digests: dict[int, str] = {}
+    for first, last in plan.phases():
+        stage = chain.stages[first]
+        if stage.is_global and chain.shard_rows:
+            if any((trace(chain, s, first).fate == PENDING).any() for s in chain.shards()):
+                break
+            digests[first] = population(chain, first)[0]
+            chain = identified(chain, digests)
+        del last
+    waiting: dict[int, int] = {}
+    for shard in chain.shards():
+        found = trace(chain, shard)
+        for index in found.at[found.fate == PENDING]:
+            waiting[int(index)] = waiting.get(int(index), 0) + 1
+    return chain, waiting
+
+
+def overview_table(plan: dict[str, Any]) -> Group:
+    rows = "not read yet" if plan["pool_rows"] is None else f"{plan['pool_rows']:,} rows"
+    table = Table(title=f"{plan['name']}: pool {plan['pool']} ({rows})", title_justify="left")
+    for name in ("phase", "stage", "reads", "writes", "keep", "identity", "stored", "waiting", "workers"):
+        table.add_column(name, overflow="fold")
+    for s in plan["stages"]:
+        need = f"{s['cpus']:g} CPU" + (f", {s['gpus']:g} GPU" if s["gpus"] else "")
+        workers = f"{s['replicas'][0]}–{s['replicas'][1]} × {need}" if s["replicas"] else need
+        waiting = "?" if s["rows_waiting"] is None else f"{s['rows_waiting']:,}"
+        stored = "" if s["rows_stored"] is None else f"{s['rows_stored']:,}"
+        identity = s["identity"] or ("—" if not s["writes"] else "known once its rows are")
+        keep = s["keep"] or ""
+        table.add_row(
+            str(s["phase"]) + (" global" if s["global"] else ""),
+            Text(s["name"]),
+            ", ".join(s["reads"]),
+            ", ".join(s["writes"]),
+            Text(keep),
+            identity,
+            stored,
+            waiting,
+            workers,
+        )
+    tree = Tree("columns")
+    for s in plan["stages"]:
+        branch = tree.add(Text(f"{s['name']} ← {', '.join(source_of(plan, c) for c in s['reads']) or '(gate only)'}"))
+        if s["keep"]:
+            branch.add(Text(f"keep: {s['keep']}"))
+    return Group(table, tree, *(Text(f"output: {o['type']} → {o['path']}") for o in plan["outputs"]))
+
+
+def source_of(plan: dict[str, Any], column: str) -> str:
+    """`column (stage that writes it)`."""
+    writer = next((s["name"] for s in plan["stages"] if column in s["writes"]), SOURCE)
+    return f"{column} ({writer})"

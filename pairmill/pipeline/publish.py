@@ -1,0 +1,124 @@
+"""Writes a package: shards in parallel, then card and closing files, the manifest last."""
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import pairmill
+from pairmill.outputs.base import Writer, bytes_file
+from pairmill.outputs.card import dataset_card
+from pairmill.outputs.croissant import croissant
+from pairmill.pipeline.chain import Chain
+from pairmill.pipeline.executor import RaySession, own_error
+from pairmill.pipeline.ledger import Funnel
+from pairmill.pipeline.package import (
+    FORMAT,
+    MANIFEST,
+    ShardTask,
+    begin,
+    finish,
+    is_current,
+    kept_rows,
+    package_id,
+    package_order,
+    shard_tasks,
+    write_file,
+    write_shard,
+)
+from pairmill.pipeline.storage import Storage
+
+INLINE_ROWS = 20_000
+"""Packages of fewer rows are written by the driver: starting tasks would take longer."""
+
+
+def publish(
+    session: RaySession | None,
+    chain: Chain,
+    writer: Writer,
+    ledger: str,
+    facts: dict[str, Any],
+    seed: int,
+    funnel: Funnel,
+    progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Writes the package unless it stands there already; gives its manifest.  Without a session, in this process alone."""
+    storage = Storage(writer.config.path)
+    kept = kept_rows(chain, ledger)
+    package = package_id(chain, writer, kept, seed)
+    if is_current(storage, package):
+        return storage.read_json(MANIFEST)
+    begin(storage, package)
+    samples = package_order(chain, writer, kept, seed)
+    tasks = shard_tasks(samples, writer.config.samples_per_shard)
+    shards = list(write_all(session, chain, writer, tasks, package, kept.height, progress))
+    schema = chain.schema()
+    manifest = make_manifest(chain, writer, package, shards, facts, funnel)
+    card = dataset_card(manifest, schema, writer.quality_columns(schema))
+    closing = [write_file(storage, f) for f in [*writer.closing_files(shards), bytes_file("README.md", card.encode())]]
+    written = [f for s in shards for f in s["files"]] + closing
+    closing.append(
+        write_file(storage, bytes_file("croissant.json", croissant(manifest, written, written_schema(storage, written, schema))))
+    )
+    manifest["files"] = sorted([f for s in shards for f in s["files"]] + closing, key=lambda f: f["name"])
+    finish(storage, package, manifest)
+    return manifest
+
+
+def written_schema(storage: Storage, files: list[dict[str, Any]], columns: pa.Schema) -> pa.Schema:
+    """Columns of the package's Parquet files, with the meaning that the pipeline's columns of the same name have."""
+    first = next((f["name"] for f in files if f["name"].endswith(".parquet")), None)
+    found = pq.read_schema(storage.path(first), filesystem=storage.fs) if first else pa.schema([])
+    return pa.schema([f.with_metadata(columns.field(f.name).metadata) if f.name in columns.names else f for f in found])
+
+
+def write_all(
+    session: RaySession | None,
+    chain: Chain,
+    writer: Writer,
+    tasks: list[ShardTask],
+    package: str,
+    rows: int,
+    progress: Callable[[int, int], None],
+) -> Any:
+    if session is None or rows <= INLINE_ROWS or len(tasks) == 1:
+        for i, task in enumerate(tasks):
+            yield write_shard(chain, writer, task, package)
+            progress(i + 1, len(tasks))
+        return
+    ray = session.ensure()
+    shared = ray.put((chain, writer, package))
+    remote = ray.remote(lambda shared, task: write_shard(shared[0], shared[1], task, shared[2]))
+    waiting = {remote.remote(shared, task): task.number for task in tasks}
+    answers: dict[int, dict[str, Any]] = {}
+    try:
+        while waiting:
+            done, _ = ray.wait(list(waiting), num_returns=1)
+            answers[waiting.pop(done[0])] = ray.get(done[0])
+            progress(len(answers), len(tasks))
+    except Exception as error:
+        raise own_error(error) from error
+    yield from (answers[task.number] for task in tasks)
+
+
+def make_manifest(
+    chain: Chain, writer: Writer, package: str, shards: list[dict[str, Any]], facts: dict[str, Any], funnel: Funnel
+) -> dict[str, Any]:
+    """Everything but the files: the same for the same package on any day and machine of one software stack."""
+    models = {
+        f"{s.name}.{k}": v
+        for s in chain.stages
+        for k, v in s.definition["params"].items()
+        if isinstance(v, dict) and {"revision", "content"} & set(v)
+    }
+    packages = ("pyarrow", "polars", "torch", "transformers", "ray", "pillow")
+    return {
+        "format_version": FORMAT, "pairmill": pairmill.__version__, "name": facts["name"], "package": package,
+        "format": writer.config.type, "samples": sum(s["samples"] for s in shards), "shards": len(shards),
+        "funnel": funnel.to_json(), "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
+        "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"],
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}}, "files": [],
+    }  # fmt: skip

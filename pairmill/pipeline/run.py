@@ -1,0 +1,277 @@
+"""One run, from the pool to the packages: everything that is not stored yet is computed, then fates are read off."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pyarrow.compute as pc
+
+from pairmill.errors import RunError, StageFailed
+from pairmill.pipeline.attempt import LEAST_FAILURES
+from pairmill.pipeline.chain import Chain
+from pairmill.pipeline.executor import RaySession, run_phase
+from pairmill.pipeline.global_phase import population, run_global
+from pairmill.pipeline.here import run_phase_here
+from pairmill.pipeline.job import Job
+from pairmill.pipeline.lease import Lease, leased
+from pairmill.pipeline.ledger import Funnel, survey, write_ledger
+from pairmill.pipeline.package import check_owner
+from pairmill.pipeline.plan import Plan, identified
+from pairmill.pipeline.pool import Pool, build_pool, open_pool, pool_id
+from pairmill.pipeline.publish import publish
+from pairmill.pipeline.refill import refetch
+from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.workspace import open_workspace
+from pairmill.schemas.hashing import digest
+
+LOG = logging.getLogger("pairmill")
+TRIES = 4
+"""Passes over the phases before rows that stay undecided are an error; more than one is needed only where another run
+took payload away meanwhile, or failures repeat."""
+
+PAYLOAD_BYTES = 10_000
+"""A low guess of one stored image, for the look at free space before a phase; every commit looks again."""
+
+
+class Watcher:
+    """What a run tells while it works; the display overrides what it shows."""
+
+    def phase(self, title: str, stages: list[str], rows: int) -> None: ...
+    def told(self, stats: dict[str, Any]) -> None: ...
+    def note(self, text: str) -> None: ...
+    def done(self) -> None: ...
+
+
+@dataclass
+class Outcome:
+    """A finished run: its folder in the workspace, the funnel, the packages' manifests by path, seconds by part."""
+
+    run_id: str
+    folder: str
+    funnel: Funnel
+    packages: dict[str, dict[str, Any]]
+    seconds: dict[str, float]
+    chain: Chain
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass
+class Runner:
+    """The state of one run."""
+
+    plan: Plan
+    text: str
+    watcher: Watcher
+    import_paths: list[str]
+    limit: int | None = None
+    retry: tuple[str, ...] = ()
+    local: bool = False
+    """Run phases in this process, without Ray."""
+
+    def __post_init__(self) -> None:
+        self.session = RaySession(self.import_paths)
+        self.lease: Lease | None = None
+        self.seconds: dict[str, float] = {}
+        self.stage_totals: dict[str, dict[str, float]] = {}
+
+    def run(self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None) -> Outcome:
+        """Raises RunError; whatever it committed by then stays."""
+        storage = open_workspace(self.plan.config.workspace)
+        for writer in self.plan.writers:
+            if reason := check_owner(writer, self.plan.config.name):
+                raise RunError(reason)
+        try:
+            pool = self.timed("pool", lambda: self.pool(storage))
+            chain = self.plan.chain(pool.id, pool.shard_rows, self.limit)
+            run_id = f"{self.plan.config.name}-{self.digest(chain)}"
+            folder = f"runs/{run_id}"
+            with leased(storage, folder) as self.lease:
+                on_folder(storage, folder)
+                storage.write_bytes(f"{folder}/pipeline.yaml", self.text.encode())
+                self.look_for_retried(chain)
+                chain, funnel = self.until_decided(storage, chain, folder, pool)
+                packages = {
+                    w.config.path: self.timed(f"output {i + 1}", partial(self.package, chain, w, folder, funnel))
+                    for i, w in enumerate(self.plan.writers)
+                }
+        finally:
+            self.session.close()
+            self.watcher.done()
+        storage.write_json(f"{folder}/metrics.json", {"seconds": self.seconds, "stages": self.stage_totals, "funnel": funnel.to_json()})
+        return Outcome(run_id, f"{storage.root}/{folder}", funnel, packages, self.seconds, chain, self.stage_totals)
+
+    def digest(self, chain: Chain) -> str:
+        """What is run: the same pipeline over the same input has the same run id, so that it goes on where it stopped."""
+        gates = [[s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing] for s in chain.stages]
+        outputs = [w.config.model_dump(mode="json") for w in self.plan.writers]
+        return digest(
+            {
+                "pool": chain.pool,
+                "stages": [s.definition for s in chain.stages],
+                "gates": gates,
+                "outputs": outputs,
+                "limit": self.limit,
+                "seed": self.plan.config.seed,
+            }
+        )[:10]
+
+    def timed(self, part: str, work: Callable[[], Any]) -> Any:
+        start = time.monotonic()
+        try:
+            return work()
+        finally:
+            self.seconds[part] = round(self.seconds.get(part, 0) + time.monotonic() - start, 3)
+
+    def pool(self, storage: Storage) -> Pool:
+        identity = pool_id(storage, self.plan.source)
+        found = open_pool(storage, identity)
+        if found is None:
+            self.watcher.note("reading the source")
+            found = build_pool(storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact)
+        return found
+
+    def until_decided(self, storage: Storage, chain: Chain, folder: str, pool: Pool) -> tuple[Chain, Funnel]:
+        """Runs the phases until no row is undecided, and writes the ledger."""
+        payload = tuple(dict.fromkeys(p for w in self.plan.writers for p in w.payload()))
+        retry = self.retry
+        for _ in range(TRIES):
+            chain = self.phases(storage, chain, folder, retry)
+            retry = ()
+            funnel, pending = self.timed("ledger", partial(write_ledger, chain, payload, f"{folder}/ledger", pool.unreadable))
+            if not pending:
+                self.check_failures(funnel)
+                return chain, funnel
+            self.refill(chain, pending, payload)
+        raise RunError(
+            f"{sum(pending.values())} rows of {len(pending)} shards stay undecided; another run may be removing what this one writes"
+        )
+
+    def look_for_retried(self, chain: Chain) -> None:
+        """Says which class of `--retry` no stored failure has: a slip of the pen would else retry nothing without a word."""
+        if not self.retry:
+            return
+        there: set[str] = set()
+        for stage in chain.stages:
+            for shard in chain.shards() if stage.computes and stage.identity else ():
+                stored = chain.store.load(stage.column_set, shard, [])
+                if stored is not None:
+                    there |= {c for c in pc.struct_field(stored.column("error"), "class").unique().to_pylist() if c}
+        for unknown in sorted(set(self.retry) - there):
+            self.watcher.note(f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})")
+
+    def check_failures(self, funnel: Funnel) -> None:
+        """Stored failures count as well: running again does not make too many of them fewer."""
+        for stage, step in zip(self.plan.stages, funnel.steps[1:], strict=True):
+            failed = step.failed - step.reasons.get("missing_input", 0)
+            if failed >= LEAST_FAILURES and failed > stage.config.max_failures * step.rows:
+                commonest = max(step.reasons, key=lambda r: step.reasons[r])
+                hint = f"{step.reasons[commonest]:,} times; after mending the cause: --retry {commonest}, or raise max_failures"
+                raise StageFailed(stage.name, failed, step.rows, commonest, hint, stage.config.max_failures)
+
+    def refill(self, chain: Chain, pending: dict[int, int], payload: tuple[str, ...]) -> None:
+        """Fetches again payload that kept rows need and that is stored no more."""
+        for stage in chain.stages:
+            if set(stage.payload()) & set(payload):
+                refetch(chain, stage, sorted(pending))
+
+    def phases(self, storage: Storage, chain: Chain, folder: str, retry: tuple[str, ...]) -> Chain:
+        digests: dict[int, str] = {}
+        for number, (first, last) in enumerate(self.plan.phases()):
+            part = f"phase {number + 1}"
+            if chain.stages[first].is_global:
+                rows_digest, rows = self.timed(part, partial(population, chain, first))
+                digests[first] = rows_digest
+                chain = identified(chain, digests)
+                self.describe(storage, chain, folder)
+                if survey(chain, last):
+                    self.watcher.phase(f"{part}: {chain.stages[first].name}", [chain.stages[first].name], sum(map(len, rows.values())))
+                    self.timed(part, partial(run_global, None if self.local else self.session, chain, first, rows))
+                continue
+            self.describe(storage, chain, folder)
+            todo = self.timed(part, partial(survey, chain, last, retry, first))
+            if todo:
+                names = [s.name for s in chain.stages[first:last]]
+                needed = Job(chain, first, last).needed_after(first - 1)
+                for earlier in chain.stages[:first]:
+                    if set(earlier.payload()) & needed:
+                        self.timed(part, partial(refetch, chain, earlier, sorted(todo), last))
+                self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
+                self.timed(
+                    part,
+                    partial(self.map_phase, Job(chain, first, last, retry), sorted(todo)),
+                )
+        self.describe(storage, chain, folder)
+        return chain
+
+    def map_phase(self, job: Job, shards: list[int]) -> None:
+        if any(stage.payload() for stage in job.stages()):
+            Storage(job.chain.root).check_space(sum(map(job.chain.rows_of, shards)) * PAYLOAD_BYTES)
+        counts: dict[str, list[int]] = {s.name: [0, 0] for s in job.stages()}
+        finished = run_phase_here(job, shards) if self.local else run_phase(self.session, job, shards)
+        for stats in finished:
+            if self.lease:
+                self.lease.check()
+            for stage in stats:
+                self.add(stage)
+                if self.local:  # on Ray the workers tell by themselves, before their shard leaves the phase
+                    self.watcher.told(stage)
+                counts[stage["stage"]][0] += stage["computed"]
+                counts[stage["stage"]][1] += stage["errors"]
+            for planned in job.stages() if not self.retry else ():
+                computed, failed = counts[planned.name]
+                limit = planned.config.max_failures
+                if failed >= LEAST_FAILURES and failed > limit * computed:
+                    raise StageFailed(planned.name, failed, computed, *self.commonest(job, planned.index, shards), limit)
+
+    def commonest(self, job: Job, index: int, shards: list[int]) -> tuple[str, str]:
+        """Class and message of a stored failure, to name the cause."""
+        stage = job.chain.stages[index]
+        for shard in shards:
+            stored = job.chain.store.load(stage.column_set, shard, [])
+            for error in stored.column("error").to_pylist() if stored is not None else []:
+                if error:
+                    return error["class"], f"{error['message']} (after mending it: --retry {error['class']})"
+        return "failure", "no message"
+
+    def add(self, stats: dict[str, Any]) -> None:
+        total = self.stage_totals.setdefault(stats["stage"], {})
+        for key, value in stats.items():
+            if key != "stage":
+                total[key] = round(total.get(key, 0) + value, 3)
+
+    def describe(self, storage: Storage, chain: Chain, folder: str) -> None:
+        """plan.json of the run, and stage.json of each column set: for people, and for gc."""
+        redact = self.plan.redact
+        before = storage.read_json(f"{folder}/plan.json")["stages"] if storage.exists(f"{folder}/plan.json") else []
+        known = {s["name"]: s["column_set"] for s in before}  # not told yet in this pass, but in use: gc must know
+        stages = [
+            {
+                "name": s.name,
+                "column_set": s.column_set if s.computes and s.identity else known.get(s.name),
+                "keep": s.gate and s.gate.text,
+                **s.definition,
+            }
+            for s in chain.stages
+        ]
+        plan = {"pool": chain.pool, "rows": sum(map(chain.rows_of, chain.shards())), "limit": self.limit, "stages": stages}
+        storage.write_json(f"{folder}/plan.json", redact(plan))
+        for stage in chain.stages:
+            if stage.computes and stage.identity and not storage.exists(f"columns/{stage.column_set}/stage.json"):
+                storage.write_json(f"columns/{stage.column_set}/stage.json", redact({**stage.definition, "pool": chain.pool}))
+
+    def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
+        facts = {"name": self.plan.config.name, "pipeline": self.text}
+        self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
+        return publish(
+            None if self.local else self.session,
+            chain,
+            writer,
+            f"{folder}/ledger",
+            facts,
+            self.plan.config.seed,
+            funnel,
+            lambda done, total: None,
+        )

@@ -1,0 +1,189 @@
+"""Files of a workspace or package on any pyarrow filesystem, written whole or not at all.
+
+A local file is written under a temporary name, then renamed.  An object store shows an object only when its upload
+is complete, so there the write itself is the commit.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from pairmill.errors import CorruptWorkspace, DiskFull
+from pairmill.schemas.arrow import is_payload, leaf_columns
+
+MIN_FREE_BYTES = 512 * 2**20
+"""Free space that a run leaves on a local disk."""
+TEMPORARY = ".tmp-"
+SPOOL_BYTES = 64 * 2**20
+"""Bytes of an upload that are held in memory; more wait in a temporary file."""
+
+
+class Storage:
+    """A folder on a filesystem; paths given to its methods are relative to it, with `/`."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root.rstrip("/") if "://" in root else str(Path(root).expanduser().absolute())
+        self._connect()
+
+    def _connect(self) -> None:
+        if "://" in self.root:
+            self.fs, self.base = fs.FileSystem.from_uri(self.root)
+            self.local = isinstance(self.fs, fs.LocalFileSystem)
+        else:
+            self.fs, self.base, self.local = fs.LocalFileSystem(), self.root, True
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.root,)
+
+    def path(self, name: str) -> str:
+        return f"{self.base}/{name}" if name else self.base
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        with self.writing(name) as stream:
+            stream.write(data)
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write_bytes(name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
+        """Parquet; payload columns are stored as they are, everything else with zstd."""
+        leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
+        plain = [path for path, kind in leaves.items() if not is_payload(kind)]
+        compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
+        with self.writing(name) as stream:
+            pq.write_table(table, stream, compression=compression, use_dictionary=plain, write_statistics=plain, **options)
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Any]:
+        """A stream whose content appears under `name` when the block ends well, and not otherwise."""
+        target = self.path(name)
+        if not self.local:
+            with self.uploading(target) as stream:
+                yield stream
+            return
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        self.check_space()
+        temporary = f"{os.path.dirname(target)}/{TEMPORARY}{uuid.uuid4().hex[:12]}"
+        try:
+            with open(temporary, "wb") as stream:
+                yield stream
+            os.replace(temporary, target)
+        except OSError as error:
+            if error.errno == 28:
+                raise DiskFull(f"no space left on the disk of {self.root}; free some and run the same command again") from None
+            raise
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+
+    @contextlib.contextmanager
+    def uploading(self, target: str) -> Iterator[Any]:
+        """Content is gathered, uploaded under a temporary name and copied to its own within the store.
+
+        Closing a stream ends its upload even after an error, so an upload to the name itself could show half a file.
+        """
+        folder, _, name = target.rpartition("/")
+        temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex[:12]}-{name}"
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as stream:
+            yield stream
+            stream.seek(0)
+            try:
+                with self.fs.open_output_stream(temporary) as remote:
+                    shutil.copyfileobj(stream, remote, 2**20)
+                self.fs.copy_file(temporary, target)
+            finally:
+                with contextlib.suppress(OSError):
+                    self.fs.delete_file(temporary)
+
+    def check_space(self, needed_bytes: int = 0) -> None:
+        """Raises DiskFull if a local disk has less than `needed_bytes` above the reserve."""
+        if not self.local:
+            return
+        probe = self.base
+        while not os.path.exists(probe):
+            probe = os.path.dirname(probe) or "/"
+        free = shutil.disk_usage(probe).free
+        if free < needed_bytes + MIN_FREE_BYTES:
+            raise DiskFull(
+                f"{free / 2**30:.1f} GiB free on the disk of {self.root}, {(needed_bytes + MIN_FREE_BYTES) / 2**30:.1f} GiB "
+                "needed; free some, or put the workspace elsewhere, and run the same command again"
+            )
+
+    def read_bytes(self, name: str) -> bytes:
+        with self.fs.open_input_stream(self.path(name)) as stream:
+            return stream.read()
+
+    def read_json(self, name: str) -> Any:
+        try:
+            return json.loads(self.read_bytes(name))
+        except ValueError as error:
+            raise CorruptWorkspace(f"{self.path(name)} is no JSON ({error}); delete it and run again") from None
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        try:
+            return pq.read_table(
+                self.path(name), columns=columns, filesystem=self.fs, memory_map=False, use_threads=False, partitioning=None
+            )
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise CorruptWorkspace(f"{self.path(name)} cannot be read ({error}); delete it and run again") from None
+
+    def schema_of(self, name: str) -> pa.Schema:
+        return pq.read_schema(self.path(name), filesystem=self.fs)
+
+    def row_count(self, name: str) -> int:
+        return pq.read_metadata(self.path(name), filesystem=self.fs).num_rows
+
+    def exists(self, name: str) -> bool:
+        return self.fs.get_file_info(self.path(name)).type != fs.FileType.NotFound
+
+    def size(self, name: str) -> int | None:
+        info = self.fs.get_file_info(self.path(name))
+        return info.size if info.type == fs.FileType.File else None
+
+    def files(self, name: str = "", recursive: bool = False) -> list[tuple[str, int]]:
+        """(path relative to the root, bytes) of the files under a folder, sorted; temporary ones left out."""
+        selector = fs.FileSelector(self.path(name), recursive=recursive, allow_not_found=True)
+        infos = self.fs.get_file_info(selector)
+        return sorted(
+            (i.path[len(self.base) + 1 :], i.size) for i in infos if i.type == fs.FileType.File and not i.base_name.startswith(TEMPORARY)
+        )
+
+    def folders(self, name: str = "") -> list[str]:
+        selector = fs.FileSelector(self.path(name), allow_not_found=True)
+        return sorted(i.base_name for i in self.fs.get_file_info(selector) if i.type == fs.FileType.Directory)
+
+    def delete_file(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.delete_file(self.path(name))
+
+    def delete_folder(self, name: str) -> None:
+        if self.exists(name):
+            self.fs.delete_dir(self.path(name))
+
+    @contextlib.contextmanager
+    def exclusive(self, folder: str) -> Iterator[None]:
+        """Keeps other processes of this machine's disk out of a read–merge–replace; a no-op on object stores."""
+        if not self.local:
+            yield
+            return
+        import fcntl
+
+        os.makedirs(self.path(folder), exist_ok=True)
+        handle = os.open(self.path(f"{folder}/.lock"), os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)

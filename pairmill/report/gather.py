@@ -1,0 +1,126 @@
+"""All rows of a run as one narrow table: fate, scores and what they are grouped by.  No image is read."""
+
+import itertools
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+
+from pairmill.pipeline.chain import Chain
+from pairmill.pipeline.trace import trace
+from pairmill.schemas.arrow import doc_of
+
+GROUPS = ("language", "source", "domain", "resolution", "text length", "format")
+SIDES_PX = (128, 256, 512, 1024)
+WORDS = (3, 8, 16, 32, 64)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A numeric column: who writes it (None: the source), what it means, its unit."""
+
+    name: str
+    stage: str | None
+    meaning: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`frame`: shard, row, uid, kept, at (index of the deciding stage, the number of stages while alive), fate, reason
+    (error class), scores, groups, `fetched_at`, and columns that end in `dup_of`."""
+
+    frame: pl.DataFrame
+    scores: list[Score]
+    stages: list[str]
+    gates: list[str | None]
+
+    def groups(self) -> list[str]:
+        return [g for g in GROUPS if g in self.frame.columns and self.frame[g].null_count() < self.frame.height]
+
+
+def scores_of(schema: pa.Schema, writers: dict[str, str | None]) -> list[Score]:
+    """Every numeric column of a schema, bookkeeping of the pool apart."""
+    found = []
+    for field in schema:
+        if field.name in ("position", "shard", "row") or not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+            continue
+        if pa.types.is_uint64(field.type):  # a hash is no score
+            continue
+        unit = (field.metadata or {}).get(b"unit", b"").decode()
+        found.append(Score(field.name, writers.get(field.name), doc_of(field), unit))
+    return found
+
+
+def gather(chain: Chain) -> Rows:
+    """Reads fates and narrow columns of every shard."""
+    schema = chain.schema()
+    writers = {f.name: s.name for s in chain.stages for f in s.writes}
+    scores = scores_of(schema, {**dict.fromkeys(chain.pool_schema.names), **writers})
+    texts = [
+        n for n in schema.names if n in ("url", "text", "source", "image_format") or is_language(n) or n.endswith(("dup_of", "fetched_at"))
+    ]
+    parts = []
+    for shard in chain.shards():
+        found = trace(chain, shard, want=["uid", *texts, *(s.name for s in scores)])
+        classes = pl.Series("reason", [None] * len(found.fate), pl.String)
+        failed = [row for row, (_, message) in found.reasons.items() if message is not None]
+        if failed:
+            classes = classes.scatter(failed, [found.reasons[row][0] for row in failed])
+        frame = found.frame.with_columns(
+            pl.lit(shard, pl.Int32).alias("shard"), pl.int_range(pl.len(), dtype=pl.Int32).alias("row"),
+            pl.Series("fate", found.fate), pl.Series("kept", found.alive), classes,
+            pl.Series("at", found.at).replace(-1, len(chain.stages)),
+        )  # fmt: skip
+        keep = [
+            "shard",
+            "row",
+            "uid",
+            "fate",
+            "kept",
+            "at",
+            "reason",
+            *(s.name for s in scores),
+            *(n for n in texts if n.endswith(("dup_of", "fetched_at"))),
+        ]
+        parts.append(with_groups(frame).select([*dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)]))
+    return Rows(pl.concat(parts), scores, [s.name for s in chain.stages], [s.gate.text if s.gate else None for s in chain.stages])
+
+
+def is_language(name: str) -> bool:
+    return name == "lang" or name.endswith("_lang")
+
+
+def with_groups(frame: pl.DataFrame) -> pl.DataFrame:
+    """Adds what rows are grouped by; a group whose column is not there is null."""
+    have = set(frame.columns)
+    language = next((pl.col(n) for n in frame.columns if is_language(n)), None)
+    width = next((n for n in ("original_width", "width") if n in have), None)
+    height = next((n for n in ("original_height", "height") if n in have), None)
+    made: dict[str, pl.Expr] = {}
+    if language is not None:
+        made["language"] = language
+    if "source" in have:
+        made["source"] = pl.col("source")
+    if "url" in have:
+        host = pl.col("url").str.extract(r"^[a-z]+://(?:[^/@]*@)?([^/:?#]+)", 1).str.to_lowercase()
+        made["domain"] = host.str.extract(r"([^.]+\.[^.]+)$", 1).fill_null(host)
+    if width and height:
+        side = pl.min_horizontal(width, height)
+        labels = [f"< {SIDES_PX[0]} px", *(f"{a}–{b - 1} px" for a, b in itertools.pairwise(SIDES_PX)), f"≥ {SIDES_PX[-1]} px"]
+        made["resolution"] = binned(side, SIDES_PX, labels)
+    if "text" in have:
+        words = pl.col("text").str.count_matches(r"\S+")
+        labels = [f"< {WORDS[0]} words", *(f"{a}–{b - 1} words" for a, b in itertools.pairwise(WORDS)), f"≥ {WORDS[-1]} words"]
+        made["text length"] = binned(words, WORDS, labels)
+    if "image_format" in have:
+        made["format"] = pl.col("image_format")
+    return frame.with_columns([made.get(g, pl.lit(None, pl.String)).alias(g) for g in GROUPS])
+
+
+def binned(value: pl.Expr, limits: tuple[int, ...], labels: list[str]) -> pl.Expr:
+    """The label of the bin that a number falls in: below the first limit, from it to the next, …; null stays null."""
+    found = pl.when(value >= limits[-1]).then(pl.lit(labels[-1]))
+    for limit, label in reversed(list(zip(limits, labels[:-1], strict=True))):
+        found = pl.when(value < limit).then(pl.lit(label)).otherwise(found)  # type: ignore[assignment]
+    return found

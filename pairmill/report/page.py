@@ -1,0 +1,191 @@
+"""The report of a run: `data.json` with every figure, and one self-contained page that shows it, offline."""
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from pairmill import __version__
+from pairmill.errors import RunError
+from pairmill.pipeline.chain import Chain
+from pairmill.pipeline.job import block_columns
+from pairmill.pipeline.ledger import Funnel
+from pairmill.pipeline.plan import Plan
+from pairmill.pipeline.run import Outcome
+from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.trace import trace
+from pairmill.report.captions import measures
+from pairmill.report.effects import effects
+from pairmill.report.gather import Rows, gather
+from pairmill.report.samples import samples
+from pairmill.report.scores import distributions
+
+HERE = Path(__file__).parent
+CAPTION_ROWS = 5_000
+"""Kept rows whose captions are measured."""
+DATA = "report/data.json"
+PAGE = "report/index.html"
+
+
+def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
+    """Writes report/data.json and report/index.html into the run's folder; gives the page's path."""
+    storage = Storage(chain.root)
+    folder = f"runs/{outcome.run_id}"
+    rows = gather(chain)
+    text = plan.redact(storage.read_bytes(f"{folder}/pipeline.yaml").decode())
+    data = {
+        "name": plan.config.name, "run": outcome.run_id, "pairmill": __version__, "funnel": outcome.funnel.to_json(),
+        "packages": [{"path": plan.redact(p), **{k: m[k] for k in ("format", "samples", "shards", "package")}} for p, m in outcome.packages.items()],
+        "scores": distributions(rows), "effects": effects(rows), "captions": captions(chain, rows), "caption_columns": caption_columns(chain),
+        "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": outcome.stages, "pipeline": text,
+        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": warnings(outcome.funnel),
+        "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
+    }  # fmt: skip
+    storage.write_bytes(f"{folder}/{DATA}", (json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace"))
+    storage.write_bytes(f"{folder}/{PAGE}", page([data]))
+    return storage.path(f"{folder}/{PAGE}")
+
+
+def rebuild(paths: list[str]) -> str:
+    """Writes the page of one finished run (or the run of a package) again, or one that compares two; gives its path.
+
+    A page that compares lies in the first run's report folder and is named after the second.  Raises RunError.
+    """
+    folders = [run_of(path) for path in paths]
+    runs = [read_data(folder) for folder in folders]
+    storage = Storage(folders[0])
+    name = PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html"
+    storage.write_bytes(name, page(runs))
+    return storage.path(name)
+
+
+def read_data(path: str) -> dict[str, Any]:
+    storage = Storage(path)
+    if not storage.exists(DATA):
+        there = "it is a run without one" if storage.exists("plan.json") else "it is no run's folder (workspace/runs/NAME-DIGEST)"
+        raise RunError(f"{path} holds no {DATA}: {there}; `pairmill run` writes a report at its end")
+    return storage.read_json(DATA)
+
+
+def run_of(path: str) -> str:
+    """A run's folder as it is; for a package, the run that wrote it, looked for in the workspace beside it."""
+    storage = Storage(path)
+    if not storage.exists("manifest.json"):
+        return path.rstrip("/")
+    manifest = storage.read_json("manifest.json")
+    runs = Storage(f"{storage.root.rpartition('/')[0]}/workspace")
+    for run in runs.folders("runs"):
+        if runs.exists(f"runs/{run}/{DATA}"):
+            packages = runs.read_json(f"runs/{run}/{DATA}")["packages"]
+            if manifest["package"] in [p["package"] for p in packages]:
+                return f"{runs.root}/runs/{run}"
+    raise RunError(f"{path} is a package, and no run in {runs.root} wrote it; name the run's folder (workspace/runs/{manifest['name']}-…)")
+
+
+def page(runs: list[dict[str, Any]]) -> bytes:
+    """The page of one run, or of two side by side."""
+    environment = Environment(loader=FileSystemLoader(HERE), autoescape=select_autoescape(default=True), keep_trailing_newline=True)
+    script, style = ((HERE / name).read_text("utf-8") for name in ("page.js", "page.css"))
+    text = environment.get_template("page.html").render(
+        title=" against ".join(r["name"] for r in runs), script=script, style=style, script_hash=content_hash(script),
+        style_hash=content_hash(style), data=json_for_html(runs),
+    )  # fmt: skip
+    return text.encode("utf-8", "replace")
+
+
+def json_for_html(value: Any) -> str:
+    """JSON that cannot end the element it stands in, whatever the web wrote into it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+    return (
+        text.replace("&", "\\u0026")
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def content_hash(text: str) -> str:
+    """As a Content-Security-Policy names inline content."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
+    """The measures of every caption column over the same kept rows, the first of them by chance."""
+    columns = caption_columns(chain)
+    kept = rows.frame.filter("kept").select("shard", "row")
+    if not columns or kept.height == 0:
+        return []
+    kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
+    finish = {c: f"{c}_finish_reason" for c in columns if f"{c}_finish_reason" in chain.schema().names}
+    parts = []
+    for (shard,), group in kept.group_by("shard", maintain_order=True):
+        numbers = np.array(group["row"].to_list())
+        parts.append(block_columns(chain, int(shard), numbers, [*columns, *finish.values()], trace(chain, int(shard)), len(chain.stages)))  # type: ignore[call-overload]
+    table = pa.concat_tables(parts).to_pylist()
+    found = []
+    for column in columns:
+        have = [r for r in table if r[column]]
+        if have:
+            alts = [r["text"] or "" for r in have] if column != "text" else None
+            ends = [r[finish[column]] for r in have] if column in finish else None
+            found.append({"column": column, **measures([r[column] for r in have], alts, ends)})
+    return found
+
+
+def caption_columns(chain: Chain) -> list[str]:
+    """The alt text, and the first column of every caption stage."""
+    own = ["text"] if "text" in chain.pool_schema.names else []
+    return own + [s.writes.names[0] for s in chain.stages if s.config.stage == "caption"]
+
+
+def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None:
+    """Outcome by class, and the domains with most failures; of the first download stage."""
+    stage = next((s for s in chain.stages if s.config.stage == "download"), None)
+    if stage is None:
+        return None
+    step = funnel.steps[stage.index + 1]
+    took, when = stage.stage.column("download_s"), stage.stage.column("fetched_at")
+    asked = rows.frame.filter(pl.col("at") >= stage.index)
+    failed = (pl.col("at") == stage.index) & pl.col("reason").is_not_null()
+    hosts = asked.group_by("domain").agg(pl.len().alias("rows"), failed.sum().alias("failed"), pl.col(took).median().alias("median_s"))
+    worst = hosts.sort("failed", "rows", descending=True).head(12)
+    slow = asked[took].drop_nulls()
+    classes = {reason: n for reason, n in Counter(step.reasons).most_common() if reason != step.gate}
+    return {
+        "classes": classes, "arrived": step.kept + step.dropped, "hosts": worst.to_dicts(), "host_count": hosts.height,
+        "timeline": timeline(asked[when].drop_nulls()),
+        "seconds": {str(q): float(slow.quantile(q / 100) or 0) for q in (50, 90, 99)} if len(slow) else {},
+    }  # fmt: skip
+
+
+def timeline(arrived: pl.Series) -> list[dict[str, Any]]:
+    """Images that arrived in each of at most 60 equal spans of time, per second."""
+    if len(arrived) == 0:
+        return []
+    seconds = arrived.dt.epoch("s") - arrived.dt.epoch("s").min()
+    span = max(1, -(-(int(seconds.max()) + 1) // 60))  # type: ignore[arg-type]
+    counts = np.bincount((seconds // span).to_numpy())
+    return [{"from_s": at * span, "per_s": round(int(n) / span, 2)} for at, n in enumerate(counts)]
+
+
+def warnings(funnel: Funnel) -> list[str]:
+    """What a curator should look at first."""
+    found = []
+    for step in funnel.steps:
+        if step.rows and step.failed > 0.2 * step.rows:
+            found.append(f"{step.stage}: {100 * step.failed / step.rows:.0f}% of the rows that came failed")
+        if step.rows and step.missing > 0.2 * step.rows:
+            found.append(f"{step.stage}: {100 * step.missing / step.rows:.0f}% of the rows that came lack a value that the step needs")
+        if step.rows >= 20 and step.gate and step.dropped == 0:
+            found.append(f"{step.stage}: the gate {step.gate} dropped nothing")
+        if step.rows and step.kept == 0:
+            found.append(f"{step.stage}: nothing came through")
+    return found

@@ -1,0 +1,85 @@
+"""Distributions of scores, and what every threshold would let through: counted, not estimated."""
+
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import sqlglot
+from sqlglot import exp
+
+from pairmill.report.gather import Rows, Score
+
+BINS = 60
+STOPS = 200
+SIGNS = {exp.GTE: ">=", exp.GT: ">", exp.LTE: "<=", exp.LT: "<"}
+
+
+def distributions(rows: Rows) -> list[dict[str, Any]]:
+    """For each score with more than one value: histogram of kept and stopped rows, gates, and counts at every stop."""
+    charts = [c for score in rows.scores if (c := distribution(rows, score))]
+    return sorted(charts, key=lambda c: not c["gates"])  # those that a gate reads come first
+
+
+def distribution(rows: Rows, score: Score) -> dict[str, Any] | None:
+    part = rows.frame.select(pl.col(score.name).alias("value"), "kept").drop_nulls("value")
+    if part["value"].dtype.is_float():
+        part = part.filter(pl.col("value").is_finite())  # a source may hold what no stage would store
+    if part.height == 0:
+        return None
+    low, high = part["value"].min(), part["value"].max()
+    if low == high:
+        return None
+    gates = [
+        {"stage": name, "text": text, "sign": sign, "threshold": number}
+        for name, text in zip(rows.stages, rows.gates, strict=True)
+        if text
+        for sign, number in thresholds(text, score.name)
+    ]
+    whole = part["value"].dtype.is_integer()
+    needed = [float(g["threshold"]) for g in gates]  # type: ignore[arg-type]
+    stops = stops_of(float(low), float(high), whole, needed)  # type: ignore[arg-type]
+    values, kept = part["value"].to_numpy(), part["kept"].to_numpy()
+    edges = np.linspace(float(low), float(high), BINS + 1)  # type: ignore[arg-type]
+    sign = gates[0]["sign"] if gates else ">="
+    side: Literal["left", "right"] = "left" if sign in (">=", "<") else "right"
+    at = np.array(stops, values.dtype) if not whole else np.array(stops)
+    return {
+        "name": score.name, "stage": score.stage, "meaning": score.meaning, "unit": score.unit, "whole": whole, "rows": part.height,
+        "low": float(low), "high": float(high), "gates": gates, "stops": stops,  # type: ignore[arg-type]
+        "kept": np.histogram(values[kept], edges)[0].tolist(), "stopped": np.histogram(values[~kept], edges)[0].tolist(),
+        "quantiles": {q: float(np.quantile(values, q / 100)) for q in (5, 25, 50, 75, 95)},
+        "sign": sign, "reach": above(values, at, side), "reach_kept": above(values[kept], at, side), "rows_kept": int(kept.sum()),
+    }  # fmt: skip
+
+
+def above(values: np.ndarray, stops: np.ndarray, side: Literal["left", "right"]) -> list[int]:
+    """For each stop, how many values are `>=` it (left) or `>` it (right); compared in the column's own type, as a gate does."""
+    return (len(values) - np.searchsorted(np.sort(values), stops, side)).tolist()
+
+
+def stops_of(low: float, high: float, whole: bool, needed: list[float]) -> list[float]:
+    """About 200 round numbers over the range, and the gates' own thresholds."""
+    if not high - low > 1e-300:
+        return sorted({low, high, *needed})
+    step = 10 ** np.floor(np.log10((high - low) / STOPS))
+    step = next((step * m for m in (1, 2, 5, 10) if (high - low) / (step * m) <= STOPS), step * 10)
+    step = max(1.0, step) if whole else step
+    digits = max(0, int(-np.floor(np.log10(step))))
+    numbers = np.arange(np.floor(low / step), np.ceil(high / step) + 1) * step
+    return sorted({round(float(n), digits) for n in numbers} | set(needed))
+
+
+def thresholds(gate: str, column: str) -> list[tuple[str, float]]:
+    """(sign, number) of every comparison of the column with a number in a gate's text, such as (">=", 0.3)."""
+    found = []
+    for node in sqlglot.parse_one(gate, dialect="postgres").find_all(exp.GTE, exp.GT, exp.LTE, exp.LT):
+        left, right, sign = node.left, node.right, SIGNS[type(node)]
+        if isinstance(right, exp.Column):
+            left, right = right, left
+            sign = {">=": "<=", ">": "<", "<=": ">=", "<": ">"}[sign]
+        if isinstance(left, exp.Column) and left.name == column:
+            try:
+                found.append((sign, float(right.sql())))
+            except ValueError:
+                continue  # compared with another column or a computed value
+    return found

@@ -1,0 +1,86 @@
+"""What every part of a pipeline file has in common: strict models, and marks on fields."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Mark(str):
+    """A mark on a config field, read by the planner."""
+
+
+SPEED = Mark("speed")
+"""The field changes how fast or where a value is computed, never the value; it is no part of an identity."""
+MODEL = Mark("model")
+"""The field names a model: hub id (identity: resolved revision) or folder (identity: its content)."""
+PATH = Mark("path")
+"""The field names a file or folder, relative to the pipeline file."""
+FILE = Mark("file")
+"""The field names a file whose content decides values (identity: its content)."""
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys and wrong types are errors; defaults are checked too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, use_attribute_docstrings=True)
+
+
+class Resources(Strict):
+    """What one worker of a stage needs.  Only speed depends on it."""
+
+    cpus: float | None = Field(None, gt=0, le=1024)
+    """CPU cores per worker; the stage's own default if absent."""
+    gpus: float = Field(0, ge=0, le=64)
+    """GPUs per worker; fractions share one GPU."""
+    memory: str | None = Field(None, pattern=r"^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$")
+    """RAM per worker, such as `4 GB`, so that Ray does not put too many on one node."""
+    replicas: int | Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
+    """Number of workers: `n`, or `[min, max]`."""
+
+    def bounds(self) -> tuple[int, int] | None:
+        """(least, most) workers, or None where the user did not say."""
+        if self.replicas is None:
+            return None
+        return (self.replicas, self.replicas) if isinstance(self.replicas, int) else (self.replicas[0], self.replicas[1])
+
+    def memory_bytes(self) -> int | None:
+        if self.memory is None:
+            return None
+        unit = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+        number = self.memory.rstrip("BGMi ")
+        return int(float(number) * unit[self.memory[len(number) :].strip()])
+
+
+class StageConfig(Strict):
+    """The keys that every stage takes; a stage's own config adds to them."""
+
+    stage: Annotated[str, SPEED]
+    """Type of the stage: a built-in name, an entry point's name, or `my_module:MyStage`."""
+    name: Annotated[str | None, SPEED] = Field(None, pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    """Name of this stage, and prefix of its columns; needed where two stages have one type."""
+    keep: Annotated[str | None, SPEED] = None
+    """Polars SQL expression over columns; rows for which it is not true go no further."""
+    when: Annotated[str | None, SPEED] = None
+    """Polars SQL expression: the stage computes only these rows, the others pass by with nulls."""
+    on_missing: Annotated[Literal["drop", "keep", "fail"], SPEED] = "drop"
+    """What becomes of a row whose inputs are null: it is dropped as `missing`, passes by, or fails."""
+    max_failures: Annotated[float, SPEED] = Field(0.05, ge=0, le=1)
+    """Share of rows that may fail before the run stops (looked at from the 20th failure on)."""
+    batch_size: Annotated[int, SPEED] = Field(256, ge=1, le=65_536)
+    """Rows given to the stage at once."""
+    resources: Annotated[Resources, SPEED] = Resources()
+    """CPUs, GPUs, memory and number of workers."""
+    store: Annotated[Literal["all", "kept"], SPEED] = "all"
+    """Whose payload bytes stay in the workspace: of all rows, or of rows that outlive the phase."""
+
+
+def marks_of(config: type[BaseModel], field: str) -> set[str]:
+    """The marks on a field of a config model."""
+    return {m for m in config.model_fields[field].metadata if isinstance(m, Mark)}
+
+
+def value_fields(config: BaseModel) -> dict[str, Any]:
+    """The fields that decide values, as plain data: all but those marked SPEED."""
+    kind = type(config)
+    plain = config.model_dump(mode="json")
+    return {name: plain[name] for name in kind.model_fields if SPEED not in marks_of(kind, name)}

@@ -1,0 +1,86 @@
+"""What a stage is: a frozen config, and a function from some columns to new columns of the same rows."""
+
+import re
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from pairmill.schemas.config import StageConfig
+
+
+class Stage:
+    """A map stage: sees living rows of one shard as an Arrow table, answers with its columns for the same rows.
+
+    Subclasses set `Config`, `prefix` and `version` (raise it when values would change) and write `reads`, `writes`
+    and `__call__`.  `setup` runs once in each worker, before the first row and only if there is a row to compute;
+    whatever is heavy (models, sockets) belongs there.  A row's own failure is told in an `error` column of type
+    `pairmill.schemas.arrow.ERROR`, or by raising: the runtime then finds the failing rows by bisection.
+    """
+
+    Config: ClassVar[type[StageConfig]] = StageConfig
+    version: ClassVar[int] = 1
+    prefix: ClassVar[str] = ""
+    cpus: ClassVar[float] = 1.0
+    """Cores of one worker, unless the pipeline says otherwise."""
+    actor: ClassVar[bool] = False
+    """True where `setup` is costly, so that workers should live long."""
+    flush_s: ClassVar[float | None] = None
+    """Costly rows: commit what there is at the first batch boundary after so many seconds."""
+
+    overlap: ClassVar[int] = 1
+    """Shards that one worker takes at the same time, `__call__` in as many threads: for stages that mostly wait."""
+    ask: Any = None
+    """`HostBoard.share` of the run, where the stage runs beside other workers (see stages/download/shares.py)."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def __reduce__(self) -> Any:
+        """A stage travels to a worker as its config alone; what `setup` made stays behind."""
+        return type(self), (self.config,)
+
+    @property
+    def name(self) -> str:
+        return self.config.name or default_name(self.config.stage)
+
+    def column(self, suffix: str = "") -> str:
+        """Full name of one of the stage's columns: a given `name` takes the place of the type's prefix."""
+        prefix = self.config.name or self.prefix
+        return "_".join(part for part in (prefix, suffix) if part)
+
+    def reads(self) -> list[str]:
+        """Columns without which a row cannot be computed."""
+        raise NotImplementedError
+
+    def writes(self) -> pa.Schema:
+        """One field per new column, with the field metadata of `pairmill.schemas.arrow.column`."""
+        raise NotImplementedError
+
+    def setup(self) -> None:
+        """Loads what `__call__` needs."""
+
+    def close(self) -> None:
+        """Gives back what `setup` took, where the process lives on."""
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The new columns (and perhaps `error`), same rows, same order."""
+        raise NotImplementedError
+
+
+class GlobalStage(Stage):
+    """A stage that looks at the whole dataset: it gets narrow columns of all living rows.
+
+    `rows` holds `reads()`, `uid`, and `order` (int64, the row's place in the pool).  Rows that are equal in all
+    `keys()` arrive in one call; without keys, all rows do.  The answer for a row must not depend on which other
+    keys share its call, so that any number of partitions gives the same result.
+    """
+
+    def keys(self) -> list[str]:
+        """Columns whose equal values must meet."""
+        return []
+
+
+def default_name(stage_type: str) -> str:
+    """`my_module:MyStage` → `my_stage`; built-in types are their own names."""
+    tail = stage_type.rsplit(":", 1)[-1].removesuffix("Stage") if ":" in stage_type else stage_type
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", tail).lower()

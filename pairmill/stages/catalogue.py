@@ -1,0 +1,59 @@
+"""Where stages are found: the built-in ones, entry points of other packages, and `module:Class`."""
+
+import difflib
+import importlib
+from importlib.metadata import entry_points
+
+from pairmill.stages.base import Stage
+
+BUILT_IN = {
+    "download": "pairmill.stages.download.stage:DownloadStage",
+    "text_rules": "pairmill.filters.text_rules:TextRulesStage",
+    "language": "pairmill.filters.language:LanguageStage",
+    "resolution": "pairmill.filters.resolution:ResolutionStage",
+    "clip": "pairmill.filters.clip:ClipStage",
+    "filter": "pairmill.filters.gate:FilterStage",
+    "sample": "pairmill.filters.sample:SampleStage",
+    "image_hash": "pairmill.filters.image_hash:ImageHashStage",
+    "dedup": "pairmill.stages.dedup:DedupStage",
+    "near_dedup": "pairmill.stages.near_dedup:NearDedupStage",
+    "caption": "pairmill.stages.caption:CaptionStage",
+}
+
+
+class UnknownStage(LookupError):
+    """No stage of this name, or it cannot be imported; the message says what would be right."""
+
+
+def known_stages() -> list[str]:
+    """Names of built-in stages and of entry points in the group `pairmill.stages`."""
+    return [*BUILT_IN, *sorted(e.name for e in entry_points(group="pairmill.stages"))]
+
+
+def stage_class(stage_type: str) -> type[Stage]:
+    """The class behind `stage:`; raises UnknownStage."""
+    target = BUILT_IN.get(stage_type)
+    if target is None and ":" in stage_type:
+        target = stage_type
+    if target is None:
+        for entry in entry_points(group="pairmill.stages"):
+            if entry.name == stage_type:
+                target = entry.value
+    if target is None:
+        near = difflib.get_close_matches(stage_type, known_stages(), 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UnknownStage(f"unknown stage {stage_type!r}; {hint}(stages: {', '.join(known_stages())}; or my_module:MyStage)")
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name and module.startswith(error.name):
+            raise UnknownStage(f"stage {stage_type!r}: no module named {error.name!r} beside the pipeline file or installed") from None
+        raise UnknownStage(f"stage {stage_type!r} cannot be imported: {error}") from None
+    except AttributeError:
+        raise UnknownStage(f"stage {stage_type!r}: module {module!r} has no {attribute!r}") from None
+    except (ImportError, SyntaxError, NameError) as error:
+        raise UnknownStage(f"stage {stage_type!r} cannot be imported: {type(error).__name__}: {error}") from None
+    if not (isinstance(found, type) and issubclass(found, Stage)):
+        raise UnknownStage(f"stage {stage_type!r}: {attribute!r} is no subclass of pairmill.Stage")
+    return found

@@ -1,0 +1,219 @@
+"""Decoding in a process of its own: what crashes, hangs or eats memory there costs one row, not the worker.
+
+    python -m pairmill.stages.download.decoder      # the child: options in its first message, then one body a message
+
+A message is two little-endian uint32 lengths, a JSON header and raw bytes.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+from pairmill.errors import RunError
+from pairmill.stages.download.config import DownloadConfig
+from pairmill.stages.download.examine import Examined, Examiner
+from pairmill.stages.download.imaging import Stored
+
+LENGTHS = struct.Struct("<II")
+START_S = 60.0
+PIPE_BYTES = 2**20
+"""Room for a whole image in one write."""
+
+
+class Decoder:
+    """One child process, started when first needed and again after it died."""
+
+    def __init__(self, options: DownloadConfig) -> None:
+        self.options = options
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, body: bytes, expected: str | None) -> Examined:
+        """Never raises: a child that dies or takes too long gives the error class `decode`."""
+        for attempt in range(2):
+            try:
+                child = self.child or self.start()
+            except (OSError, EOFError, TimeoutError) as error:
+                raise RunError(f"the decoder process does not start: {error}") from error
+            try:
+                end = time.monotonic() + self.options.decode_timeout_s
+                send(child, {"expected": expected}, body, end)
+                header, data = receive(child, end)
+            except TimeoutError:
+                self.stop()
+                return lost(body, f"decoding took more than decode_timeout_s {self.options.decode_timeout_s:g} s")
+            except (OSError, EOFError):
+                code = child.wait(10)
+                self.stop()
+                if code >= 0 and attempt == 0:  # an orderly end, as at a full disk: one more try
+                    continue
+                return lost(body, f"the decoder died on it ({signal_name(code)})")
+            return examined(header, data, body)
+        raise AssertionError
+
+    def start(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "pairmill.stages.download.decoder"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, bufsize=0,
+        )  # fmt: skip
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        for stream in (self.child.stdin, self.child.stdout):
+            with contextlib.suppress(OSError, AttributeError):  # users have a limit of pipe pages; slower without
+                fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        os.set_blocking(self.child.stdin.fileno(), False)
+        end = time.monotonic() + START_S
+        send(self.child, json.loads(self.options.model_dump_json()), b"", end)
+        header, _ = receive(self.child, end)
+        if "fault" in header:
+            self.stop()
+            raise RunError(header["fault"])
+        return self.child
+
+    def stop(self) -> None:
+        if self.child is not None:
+            self.child.kill()
+            self.child.wait(10)
+            for stream in (self.child.stdin, self.child.stdout):
+                if stream:
+                    stream.close()
+            self.child = None
+
+
+class Decoders:
+    """`count` children; a call takes a free one, waiting for it."""
+
+    def __init__(self, options: DownloadConfig, count: int) -> None:
+        self.every = [Decoder(options) for _ in range(count)]
+        self.free: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
+        for one in self.every:
+            self.free.put(one)
+
+    def __call__(self, body: bytes, expected: str | None) -> Examined:
+        one = self.free.get()
+        try:
+            return one(body, expected)
+        finally:
+            self.free.put(one)
+
+    def close(self) -> None:
+        for one in self.every:
+            one.stop()
+
+
+def lost(body: bytes, why: str) -> Examined:
+    from hashlib import sha256
+
+    return Examined(sha256(body).hexdigest(), None, None, ("decode", why))
+
+
+def signal_name(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"
+
+
+def send(child: subprocess.Popen[bytes], header: dict[str, Any], data: bytes, end: float) -> None:
+    """Raises OSError where the child has died, TimeoutError where it takes nothing until `end`."""
+    assert child.stdin is not None
+    text = json.dumps(header).encode()
+    for part in (LENGTHS.pack(len(text), len(data)) + text, data):
+        view = memoryview(part)
+        while view:
+            wait_until(child.stdin.fileno(), select.POLLOUT, end)
+            with contextlib.suppress(BlockingIOError):
+                view = view[os.write(child.stdin.fileno(), view) :]
+
+
+def receive(child: subprocess.Popen[bytes], end: float) -> tuple[dict[str, Any], bytes]:
+    """Raises EOFError where the child has died, TimeoutError where it is silent."""
+    assert child.stdout is not None
+    header_bytes, data_bytes = LENGTHS.unpack(read_exactly(child.stdout.fileno(), LENGTHS.size, end))
+    header = json.loads(read_exactly(child.stdout.fileno(), header_bytes, end))
+    return header, read_exactly(child.stdout.fileno(), data_bytes, end)
+
+
+def read_exactly(stream: int, size: int, end: float) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        wait_until(stream, select.POLLIN, end)
+        part = os.read(stream, size - len(parts))
+        if not part:
+            raise EOFError
+        parts += part
+    return bytes(parts)
+
+
+def wait_until(stream: int, event: int, end: float) -> None:
+    """Until a pipe can be read or written, or has been closed; raises TimeoutError at `end`."""
+    poll = select.poll()
+    poll.register(stream, event)
+    if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+        raise TimeoutError
+
+
+def examined(header: dict[str, Any], data: bytes, body: bytes) -> Examined:
+    stored = header["stored"] and Stored(**header["stored"], data=body if header["same"] else data)
+    return Examined(header["sha256"], header["other_hash"], stored, header["error"] and tuple(header["error"]))
+
+
+def bound_memory(options: DownloadConfig) -> None:
+    """Room for a few copies of the largest image that the options let in, beside what the process has already."""
+    import resource
+
+    with open("/proc/self/statm") as stream:
+        own = int(stream.read().split()[0]) * resource.getpagesize()
+    limit = own + 2**30 + 16 * options.max_image_area
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def main() -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # there are as many decoders as cores to use
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints must not stand among the answers
+    sizes = LENGTHS.unpack(source.read(LENGTHS.size))
+    options = DownloadConfig.model_validate_json(source.read(sizes[0]))
+    try:
+        examiner = Examiner(options)
+        answer(target, {}, b"")
+    except Exception as error:  # told to the parent, which raises it
+        answer(target, {"fault": str(error)}, b"")
+        return
+    if sys.platform == "linux":
+        bound_memory(options)
+    while lengths := source.read(LENGTHS.size):
+        header_bytes, body_bytes = LENGTHS.unpack(lengths)
+        header, body = json.loads(source.read(header_bytes)), source.read(body_bytes)
+        found = examiner(body, header["expected"])
+        told: dict[str, Any] = {"sha256": found.sha256, "other_hash": found.other_hash, "error": found.error, "stored": None, "same": False}
+        data = b""
+        if found.stored:
+            data = found.stored.data
+            told["same"] = data is body
+            told["stored"] = {k: v for k, v in asdict(found.stored).items() if k != "data"}
+        answer(target, told, b"" if told["same"] else data)
+
+
+def answer(target: BinaryIO, header: dict[str, Any], data: bytes) -> None:
+    text = json.dumps(header).encode()
+    target.write(LENGTHS.pack(len(text), len(data)) + text)
+    target.write(data)
+    target.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Manners towards one host: requests in flight, requests per second, and pauses it asked for."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+
+
+class Host:
+    """The state of one host in one worker.  `limit` may change at any time: it is this worker's share of the whole run's."""
+
+    def __init__(self, limit: int, rate: float | None) -> None:
+        self.limit = limit
+        self.active = 0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+        self.gap_s = 1 / rate if rate else 0.0
+        self.next_start = 0.0
+        self.closed_until = 0.0
+        self.silent = 0
+        """Attempts in a row that the host did not answer."""
+        self.down: str | None = None
+        """Error class of the last of them."""
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.active or self.waiting)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Waits for a free slot, and for the host's own pace."""
+        while self.active >= self.limit:
+            ticket = asyncio.get_running_loop().create_future()
+            self.waiting.append(ticket)
+            await ticket
+        self.active += 1
+        try:
+            while (pause := self.next_start - time.monotonic()) > 0:
+                await asyncio.sleep(pause)
+            self.next_start = max(self.next_start, time.monotonic() + self.gap_s)
+            yield
+        finally:
+            self.active -= 1
+            self.wake()
+
+    def wake(self) -> None:
+        """Lets as many waiting rows try as there are free slots."""
+        free = self.limit - self.active
+        while free > 0 and self.waiting:
+            ticket = self.waiting.popleft()
+            if not ticket.done():
+                ticket.set_result(None)
+                free -= 1
+
+    def allow(self, limit: int, rate: float | None) -> None:
+        """A new share of the host's connections and of its requests per second."""
+        self.limit = limit
+        self.gap_s = 1 / rate if rate else 0.0
+        self.wake()
+
+    def close_for(self, seconds: float) -> None:
+        """The host asked for a pause that is longer than we wait: it is left alone until then."""
+        self.closed_until = max(self.closed_until, time.monotonic() + seconds)
+
+    def answered(self) -> None:
+        self.silent, self.down = 0, None
+
+    def failed(self, kind: str, most: int, pause_s: float) -> None:
+        """An attempt without an answer; after `most` of them in a row the host is left alone for a while."""
+        self.silent, self.down = self.silent + 1, kind
+        if self.silent >= most:
+            self.close_for(pause_s)
+
+    def closed_s(self) -> float:
+        """Seconds for which the host still wants to be left alone."""
+        return max(0.0, self.closed_until - time.monotonic())
+
+    def back_off(self, seconds: float) -> None:
+        """Nobody asks this host again before so many seconds are over."""
+        self.next_start = max(self.next_start, time.monotonic() + seconds)
+
+
+class Hosts:
+    """All hosts a worker talks to; forgets idle ones so that millions of hosts do not pile up."""
+
+    def __init__(self, connections: int, rate: float | None, shared: bool = False, most: int = 50_000) -> None:
+        self.connections, self.rate, self.shared, self.most = connections, rate, shared, most
+        self.hosts: dict[str, Host] = {}
+        self.news = asyncio.Event()
+        """Set when a host is asked for that has no share yet."""
+
+    def of(self, name: str) -> Host:
+        host = self.hosts.get(name)
+        if host is None:
+            if len(self.hosts) >= self.most:
+                now = time.monotonic()
+                self.hosts = {n: h for n, h in self.hosts.items() if max(h.next_start, h.closed_until) > now or h.wanted}
+            host = self.hosts[name] = Host(0 if self.shared else self.connections, self.rate)
+        if self.shared and host.limit == 0:
+            self.news.set()
+        return host
+
+    def in_use(self) -> dict[str, int]:
+        """Requests in flight to every host that some row wants."""
+        return {name: host.active for name, host in self.hosts.items() if host.wanted}
+
+    def apply(self, shares: dict[str, int]) -> None:
+        """Takes over the shares of the whole run's limits; a host that was not asked for loses its share."""
+        for name, host in self.hosts.items():
+            share = shares.get(name, 0)
+            if share != host.limit:
+                host.allow(share, self.rate * share / self.connections if self.rate and share else self.rate)

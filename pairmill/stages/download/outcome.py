@@ -1,0 +1,23 @@
+"""What became of one row of a download."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pairmill.stages.download.examine import Examined
+from pairmill.stages.download.fetch import Fetched
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row's end: an image, or an error; and what was seen on the way."""
+
+    fetched: Fetched
+    examined: Examined | None
+    size: int | None
+    """Bytes of the raw body."""
+    seconds: float
+    fetched_at: datetime
+
+    @property
+    def error(self) -> tuple[str, str] | None:
+        return self.fetched.error or (self.examined.error if self.examined else None)

@@ -1,0 +1,58 @@
+"""Small stages with known behaviour, as a third party would write them."""
+
+import json
+import os
+import time
+from typing import Annotated
+
+import pyarrow as pa
+
+from pairmill import SPEED, Stage, StageConfig, column
+
+
+class PickyConfig(StageConfig):
+    bad: list[int] = []
+    """Positions on which it raises; [-1] for all."""
+    log: Annotated[str | None, SPEED] = None
+    """File that gets a line of JSON for every batch computed and every setup."""
+    pause_s: Annotated[float, SPEED] = 0.0
+    """Seconds per row."""
+    mode: str = "fine"
+    """fine, short (a row too few), wrong (another column), nan."""
+
+
+class PickyStage(Stage):
+    """Doubles `position` and adds the batch's size; raises on chosen rows; flushes at every batch."""
+
+    Config = PickyConfig
+    prefix = "picky"
+    flush_s = 0.0
+
+    def reads(self) -> list[str]:
+        return ["position", "uid"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema(
+            [column(self.column("twice"), pa.float32(), "2 × position"), column(self.column("batch"), pa.int32(), "rows in the batch")]
+        )
+
+    def setup(self) -> None:
+        self.note(setup=True)
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        values = rows.column("position").to_pylist()
+        for v in values:
+            if v in self.config.bad or self.config.bad == [-1]:
+                raise ZeroDivisionError(f"row {v} is bad")
+        time.sleep(self.config.pause_s * len(values))
+        self.note(positions=values, uids=rows.column("uid").to_pylist())
+        twice = [float("nan") if self.config.mode == "nan" and v % 2 else 2.0 * v for v in values]
+        if self.config.mode == "short":
+            values, twice = values[:-1], twice[:-1]
+        names = ["wrong", self.column("batch")] if self.config.mode == "wrong" else self.writes().names
+        return pa.table([pa.array(twice, pa.float32()), pa.array([rows.num_rows] * len(values), pa.int32())], names=names)
+
+    def note(self, **told: object) -> None:
+        if self.config.log:
+            with open(self.config.log, "a") as stream:
+                stream.write(json.dumps({"pid": os.getpid(), **told}) + "\n")

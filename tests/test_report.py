@@ -1,0 +1,241 @@
+"""The report: figures against an independent count, the page in a real browser, hostile text, comparison, Croissant."""
+
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pairmill.pipeline.api import Pipeline
+from pairmill.report.captions import measures
+from pairmill.report.page import json_for_html
+from pairmill.report.scores import stops_of, thresholds
+from tests.conftest import pairmill
+
+HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>'
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FILE = """
+name: report
+source: {type: parquet, path: pairs.parquet, rows_per_shard: 64}
+report: {samples: 300, blur: level >= 97}
+stages:
+  - {stage: text_rules, keep: text_words > 2}
+  - {stage: filter, name: leveled, keep: level >= 40}
+  - {stage: language}
+  - {stage: resolution, keep: shorter_side >= 100}
+outputs:
+  - {type: webdataset, path: out, samples_per_shard: 100}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    texts = [
+        "a red ball lies on the meadow",
+        "two",
+        "ein roter Ball liegt auf der Wiese hinter dem Haus",
+        "كرة حمراء كبيرة في المرج الأخضر",
+        HOSTILE,
+    ]
+    rows = 240
+    pl.DataFrame(
+        {
+            "image": [pictures[i % 40][0] for i in range(rows)], "text": [f"{texts[i % 5]} {i}" if i % 5 != 1 else "two" for i in range(rows)],
+            "url": [f"http://h{i % 3}.example.test/{i}.jpg" if i % 5 != 4 else f"http://evil.test/{HOSTILE}{i}" for i in range(rows)],
+            "level": [float((i * 37) % 100) for i in range(rows)], "odd": [float("nan"), float("inf"), 1.0, 2.0] * (rows // 4), "scene": [f"s{i}" for i in range(rows)],
+        }
+    ).write_parquet(folder / "pairs.parquet")  # fmt: skip
+    (folder / "p.yaml").write_text(FILE)
+    Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Path:
+    return next((folder / "workspace/runs").iterdir())
+
+
+@pytest.fixture(scope="module")
+def data(run: Path) -> dict[str, Any]:
+    return json.loads((run / "report/data.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page from a file, with what it asked for and said."""
+
+    def __init__(self, browser: Any, file: Path, **options: Any) -> None:
+        self.page = browser.new_context(**options).new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda m: self.said.append(m.text))
+        self.page.on("pageerror", lambda e: self.said.append(str(e)))
+        self.page.on("request", lambda r: self.asked.append(r.url))
+        self.page.goto(f"file://{file}")
+
+
+def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(browser: Any, run: Path) -> None:
+    opened = Opened(browser, run / "report/index.html")
+    assert opened.said == []
+    assert [u for u in opened.asked if not u.startswith("data:")] == [f"file://{run}/report/index.html"]
+    assert opened.page.title() == "report – pairmill report"
+    assert "document.title" in opened.page.text_content("#samples")  # shown as text
+    assert opened.page.locator("script").count() == 2
+    assert opened.page.locator("img[src='x']").count() == 0
+
+
+def test_slider_counts_what_polars_counts(browser: Any, run: Path, data: dict[str, Any]) -> None:
+    pool = pl.concat([pl.read_parquet(f) for f in sorted(run.parent.parent.glob("pool/*/shard-*.parquet"))])
+    page = Opened(browser, run / "report/index.html").page
+    card = page.locator("[data-score=level]")
+    stops = next(s for s in data["scores"] if s["name"] == "level")["stops"]
+    for place in (0, len(stops) // 3, stops.index(40.0), len(stops) - 1):
+        card.locator("input").evaluate("(node, v) => { node.value = v; node.dispatchEvent(new Event('input')); }", place)
+        assert int(card.locator("[data-count]").get_attribute("data-count")) == pool.filter(pl.col("level") >= stops[place]).height
+
+
+def test_filters_search_keyboard_and_links_of_the_funnel(browser: Any, run: Path, data: dict[str, Any]) -> None:
+    page = Opened(browser, run / "report/index.html").page
+    every = len(data["samples"])
+
+    def count() -> str:
+        return page.inner_text("#count")
+
+    assert count() == f"{every} of {every} samples"
+    page.select_option("[data-filter=fate]", "dropped")
+    dropped = sum(s["fate"] == "dropped" for s in data["samples"])
+    assert 0 < dropped < every
+    assert count() == f"{dropped} of {every} samples"
+    page.fill("[data-filter=search]", "no such words anywhere")
+    assert count() == f"0 of {every} samples"
+    page.locator("table.funnel tr", has_text="leveled").locator("button").nth(1).click()
+    here = sum(s["stage"] == "leveled" for s in data["samples"])
+    assert count() == f"{here} of {every} samples"
+    first = page.locator("article").first
+    first.focus()
+    page.keyboard.press("Enter")
+    before = page.inner_text("#zoom")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#zoom") != before
+    assert page.locator("#zoom dd[dir=auto]").count() > 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_narrow_window_and_both_schemes(browser: Any, run: Path, scheme: str) -> None:
+    opened = Opened(browser, run / "report/index.html", viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    assert opened.said == []
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    colour = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (colour == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_flagged_pictures_are_blurred(data: dict[str, Any]) -> None:
+    assert {s["blur"] for s in data["samples"] if s["scores"]["level"] >= 97} == {True}
+    assert {s["blur"] for s in data["samples"] if s["scores"]["level"] < 97} == {False}
+
+
+def test_distributions_and_mix_are_what_a_count_gives(run: Path, data: dict[str, Any]) -> None:
+    ledger = pl.concat([pl.read_parquet(f) for f in sorted(run.glob("ledger/shard-*.parquet"))])
+    kept = ledger.filter(pl.col("fate") == "kept").height
+    level = next(s for s in data["scores"] if s["name"] == "level")
+    assert (sum(level["kept"]), sum(level["kept"]) + sum(level["stopped"])) == (kept, 240)
+    assert level["gates"] == [{"stage": "leveled", "text": "level >= 40", "sign": ">=", "threshold": 40.0}]
+    length = next(e for e in data["effects"] if e["group"] == "text length")
+    few = next(v for v in length["values"] if v["value"] == "< 3 words")["rows"]
+    assert (few[0], few[1]) == (48, 0)
+    change = next(c for c in length["changes"] if c["value"] == "< 3 words")
+    assert (change["step"], change["before"], change["after"]) == ("text_rules", 0.2, 0.0)
+    reached = next(e for e in data["effects"] if e["group"] == "language")
+    assert reached["totals"][0] == ledger.filter(~pl.col("stage").is_in(["text_rules", "leveled"]) | pl.col("stage").is_null()).height
+
+
+def test_gallery_holds_tails_thresholds_and_both_sides(data: dict[str, Any]) -> None:
+    tags = {t for s in data["samples"] for t in s["tags"]}
+    assert {"random", "level: just passes", "level: just fails", "lang_score: lowest", "lang_score: highest"} <= tags
+    passing = [s["scores"]["level"] for s in data["samples"] if "level: just passes" in s["tags"]]
+    failing = [s["scores"]["level"] for s in data["samples"] if "level: just fails" in s["tags"]]
+    assert 30 <= max(failing) < 40 <= min(passing) == 40
+    assert len(data["samples"]) <= 300
+
+
+def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(browser: Any, folder: Path, run: Path, data: dict[str, Any]) -> None:
+    Pipeline.from_yaml(folder / "p.yaml", {"stages.leveled.keep": "level >= 60"}).run(local=True, progress=False)
+    other = next(r for r in (folder / "workspace/runs").iterdir() if r != run)
+    done = pairmill("report", str(run), str(other))
+    assert done.returncode == 0, done.stderr
+    opened = Opened(browser, Path(done.stdout.strip()))
+    assert opened.said == []
+    text = opened.page.inner_text("main")
+    assert data["run"] in text
+    assert other.name in text
+    package = pairmill("report", str(folder / "out"))  # written again by the second run
+    assert package.stdout.strip() == str(other / "report/index.html")
+    for path, words in ((folder, "no run's folder"), (folder / "nowhere", "no run's folder")):
+        refused = pairmill("report", str(path))
+        assert refused.returncode == 1
+        assert words in refused.stderr
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_croissant_is_valid_and_reads_the_samples(folder: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant")
+    dataset = mlcroissant.Dataset(jsonld=str(folder / "out/croissant.json"))
+    assert not dataset.metadata.issues.errors
+    first = next(iter(dataset.records("samples")))
+    manifest = json.loads((folder / "out/manifest.json").read_text())
+    row = pl.read_parquet(folder / "out/00000.parquet").row(0, named=True)
+    assert first["samples/caption"].decode() == row["caption"]
+    listed = {d["@id"]: d.get("sha256") for d in json.loads((folder / "out/croissant.json").read_text())["distribution"]}
+    assert {f["name"]: f["sha256"] for f in manifest["files"] if f["name"] != "croissant.json"}.items() <= listed.items()
+
+
+def test_caption_measures() -> None:
+    same = ["a photo of a cat", "a photo of a cat", "I'm sorry, I cannot describe it", "it may perhaps be a dog <eos>"]
+    found = measures(same, ["Felix 2019 in Rome", "a cat", "x", "y"], ["stop", "length", "stop", "stop"])
+    assert found["duplicate_rate"] == 0.25
+    assert found["refusal_rate"] == 0.25
+    assert found["truncated_rate"] == 0.25
+    assert found["leak_rate"] == 0.25
+    assert found["alt_retention"] == 0
+    assert found["hedges_per_100_words"] == pytest.approx(100 * 2 / sum(len(t.replace("<eos>", "eos").split()) for t in same), rel=0.01)
+    assert measures(["Rome in 2019"], ["seen in Rome, 2019"], None)["alt_retention"] == 1
+
+
+def test_thresholds_are_read_off_gates_and_stops_are_round_numbers() -> None:
+    gate = "clip_score >= 0.28 AND (aspect <= 3 OR 5 < words) AND width > height"
+    assert [thresholds(gate, c) for c in ("clip_score", "aspect", "words", "width")] == [[(">=", 0.28)], [("<=", 3.0)], [(">", 5.0)], []]
+    stops = stops_of(-0.4238, 0.7701, False, [0.283])
+    assert 0.283 in stops
+    assert 0.3 in stops
+    assert 100 < len(stops) < 260
+    assert stops_of(1, 7, True, []) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_json_cannot_leave_its_element() -> None:
+    text = json_for_html({"a": HOSTILE + "\u2028", "b": [1.5, None]})
+    assert not {"<", ">", "\u2028"} & set(text)
+    assert json.loads(text)["a"] == HOSTILE + "\u2028"
+
+
+def test_values_that_no_json_knows_stay_out_of_report_and_package(folder: Path, data: dict[str, Any]) -> None:
+    odd = next(s for s in data["scores"] if s["name"] == "odd")
+    assert (odd["low"], odd["high"], odd["rows"]) == (1.0, 2.0, 120)
+    with tarfile.open(folder / "out/00000.tar") as tar:
+        texts = [tar.extractfile(m).read().decode() for m in tar if m.name.endswith(".json")]
+    for text in texts:
+        json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in a sample's JSON"))

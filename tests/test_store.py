@@ -1,0 +1,148 @@
+"""Column files: merged atomically, first value wins, failures are replaced, payload can be forgotten; models by content."""
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pairmill.errors import CorruptWorkspace, DiskFull, RunError
+from pairmill.pipeline.lease import TTL_S, leased
+from pairmill.pipeline.references import BadReference, folder_digest, model_identity
+from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.store import ColumnStore
+from pairmill.schemas.arrow import error_array
+from tests.conftest import CLIP
+
+WRITES = pa.schema([("v", pa.int64()), ("image", pa.large_binary())])
+
+
+def part(rows: list[int], values: list[int | None], errors: list[tuple[str, str] | None] | None = None) -> pa.Table:
+    images = [None if v is None else b"x" * v for v in values]
+    columns = {"row": pa.array(rows, pa.int32()), "v": values, "image": pa.array(images, pa.large_binary())}
+    return pa.table({**columns, "error": error_array(errors or [None] * len(rows))})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ColumnStore:
+    return ColumnStore(Storage(str(tmp_path)))
+
+
+def test_parts_are_merged_sorted_and_the_first_sound_value_stays(store: ColumnStore) -> None:
+    store.commit("s", 0, part([5, 1], [50, 10]), WRITES)
+    told = store.commit("s", 0, part([1, 2], [99, 20]), WRITES)
+    assert told.column("v").to_pylist() == [10, 20]
+    loaded = store.load("s", 0, ["v", "image#size"])
+    assert loaded is not None
+    assert loaded.select(["row", "v", "image#size"]).to_pylist() == [
+        {"row": r, "v": v, "image#size": v} for r, v in ((1, 10), (2, 20), (5, 50))
+    ]
+
+
+def test_failure_and_forgotten_payload_give_way_to_a_new_value(store: ColumnStore) -> None:
+    store.commit("s", 0, part([0, 1], [None, 4], [("dns", "x"), None]), WRITES)
+    store.evict("s", 0, [1], WRITES)
+    loaded = store.load("s", 0, ["v", "image", "image#size"])
+    assert loaded is not None
+    assert loaded.column("image#size").to_pylist() == [None, -4]
+    assert loaded.column("image").to_pylist() == [None, None]
+    told = store.commit("s", 0, part([0, 1], [7, 4]), WRITES)
+    assert told.column("image").to_pylist() == [b"x" * 7, b"x" * 4]
+    assert told.column("error").to_pylist() == [None, None]
+
+
+def test_writers_of_one_shard_at_the_same_time_lose_nothing(store: ColumnStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: store.commit("s", 0, part([i], [i]), WRITES), range(40)))
+    loaded = store.load("s", 0, ["v"])
+    assert loaded is not None
+    assert loaded.column("v").to_pylist() == list(range(40))
+
+
+def test_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    storage.write_bytes("a/b", b"old")
+
+    def interrupted() -> None:
+        with storage.writing("a/b") as stream:
+            stream.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert storage.read_bytes("a/b") == b"old"
+    assert storage.files("a") == [("a/b", 3)]
+
+
+def test_too_little_disk_is_told_before_writing(tmp_path: Path) -> None:
+    with pytest.raises(DiskFull, match="GiB free on the disk"):
+        Storage(str(tmp_path)).check_space(10**16)
+
+
+def test_damaged_column_file_is_named(store: ColumnStore, tmp_path: Path) -> None:
+    store.commit("s", 0, part([0], [1]), WRITES)
+    file = tmp_path / "columns/s/shard-000000.parquet"
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(CorruptWorkspace, match=r"shard-000000\.parquet cannot be read"):
+        store.load("s", 0, ["v"])
+
+
+def test_model_folder_is_known_by_its_content(tmp_path: Path) -> None:
+    shutil.copytree(CLIP, tmp_path / "copy")
+    assert model_identity(CLIP, None) == model_identity(str(tmp_path / "copy"), None)
+    (tmp_path / "copy/config.json").write_text("{}")
+    assert folder_digest(str(tmp_path / "copy")) != folder_digest(CLIP)
+    with pytest.raises(BadReference, match="does not exist"):
+        model_identity("./nowhere", None)
+
+
+def test_hub_model_is_known_by_the_revision_it_resolves_to(tmp_path: Path) -> None:
+    refs = tmp_path / "hub/models--org--model/refs"
+    refs.mkdir(parents=True)
+    code = "from pairmill.pipeline.references import model_identity; print(model_identity('org/model', None)['revision'])"
+    env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    for commit in ("a" * 40, "b" * 40):
+        (refs / "main").write_text(commit)
+        assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip() == commit
+    (refs / "main").unlink()
+    missing = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert "neither a folder nor in the local cache" in missing.stderr
+
+
+def test_run_has_one_driver_and_a_dead_one_does_not_hold_its_lease(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    name = "runs/r/lease.json"
+    with leased(storage, "runs/r"):
+        with pytest.raises(RunError, match="in progress: process"), leased(storage, "runs/r"):
+            pass
+        lease = storage.read_json(name)
+    assert not storage.exists(name)
+    storage.write_json(name, {**lease, "pid": 2**22 + 1})  # a process that is gone
+    with leased(storage, "runs/r"):
+        pass
+    storage.write_json(name, {**lease, "host": "elsewhere"})
+    with pytest.raises(RunError, match="on elsewhere"), leased(storage, "runs/r"):
+        pass
+    storage.write_json(name, {**lease, "host": "elsewhere", "at": lease["at"] - TTL_S - 1})
+    with leased(storage, "runs/r"):
+        assert storage.read_json(name)["host"] != "elsewhere"
+
+
+def test_driver_that_slept_too_long_notices_and_leaves_the_lease_to_its_successor(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    with leased(storage, "runs/r") as sleeper:
+        sleeper.check()
+        lapsed = storage.read_json("runs/r/lease.json")
+        storage.write_json("runs/r/lease.json", {**lapsed, "at": lapsed["at"] - TTL_S - 1})
+        with leased(storage, "runs/r") as successor:
+            sleeper.renew()
+            with pytest.raises(RunError, match="another driver took over"):
+                sleeper.check()
+            successor.renew()
+            successor.check()
+            sleeper.end()
+            assert successor.is_mine()
