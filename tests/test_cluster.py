@@ -61,7 +61,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     port, gcs = free_port(), free_port()
     command = [ray, "start", "--head", "--block", f"--port={gcs}", f"--dashboard-port={port}", "--num-cpus=4", "--include-dashboard=true",
-               f"--temp-dir=/tmp/pm-{os.getpid()}", "--object-store-memory=300000000"]  # fmt: skip
+               f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir=/tmp/pm-{os.getpid()}", "--object-store-memory=300000000"]  # fmt: skip
     head = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -157,7 +157,7 @@ def test_killed_node_loses_nothing(cluster: dict[str, str], pairs: Path) -> None
     env = {**os.environ, **cluster, "RAY_ADDRESS": cluster["GCS"], "PAUSE_S": "0.4"}
     ray = str(Path(sys.executable).parent / "ray")
     node = subprocess.Popen(
-        [ray, "start", "--block", f"--address={cluster['GCS']}", "--num-cpus=4"],
+        [ray, "start", "--block", f"--address={cluster['GCS']}", "--num-cpus=4", f"--dashboard-agent-listen-port={free_port()}"],
         env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:

@@ -21,7 +21,7 @@ from pairmill.schemas.config import FILE, MODEL, marks_of
 
 FILE_NAME = "pipeline.yaml"
 RECONNECTS = 10
-AGENT_TRIES = 20
+AGENT_WAIT_S = 60
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -79,15 +79,20 @@ def submit(jobs: Any, request: Request, pipeline: Pipeline) -> str:
 
 
 def patiently(work: Callable[..., str], **arguments: Any) -> str:
-    """A cluster that has just started has no agent for jobs yet, and says to try again."""
-    for _ in range(AGENT_TRIES):
+    """A cluster that has just started has no agent for jobs yet, and says to try again.  Raises RunError if none comes."""
+    until = time.monotonic() + AGENT_WAIT_S
+    while True:
         try:
             return work(**arguments)
         except RuntimeError as error:
             if "No available agent" not in str(error):
                 raise
+            if time.monotonic() > until:
+                raise RunError(
+                    f"the cluster answers, but for {AGENT_WAIT_S} s none of its nodes could take a job; see dashboard_agent.log on the head node"
+                    " (often the port of --dashboard-agent-listen-port, 52365 by default, is taken there by another Ray)"
+                ) from None
             time.sleep(2)
-    return work(**arguments)
 
 
 @contextmanager
