@@ -55,6 +55,22 @@ class StageFailed(RunError):
         return type(self), self.args_for_pickle
 
 
+class StageHung(RunError):
+    """A call of a stage outlived its deadline, and the pipeline says to stop then."""
+
+    def __init__(self, stage: str, shard: int, rows: tuple[int, int, int], deadline_s: float | None) -> None:
+        self.args_for_pickle = (stage, shard, rows, deadline_s)
+        first, last, count = rows
+        which = f"row {first}" if count == 1 else f"a batch of {count} rows, {first} to {last},"
+        super().__init__(
+            f"stage {stage!r} gave no answer within {deadline_s:g} s (deadline_s) for {which} of shard {shard}; what was committed stays. "
+            "Raise deadline_s, or run on Ray with `on_deadline: fail`, which finds the row and goes on without it"
+        )
+
+    def __reduce__(self) -> Any:
+        return type(self), self.args_for_pickle
+
+
 class StageBroken(RunError):
     """A stage cannot start (its model does not load) or answers with something that is not what it declared."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from typing import Annotated
 
@@ -56,3 +57,32 @@ class PickyStage(Stage):
         if self.config.log:
             with open(self.config.log, "a") as stream:
                 stream.write(json.dumps({"pid": os.getpid(), **told}) + "\n")
+
+
+class DeadlyConfig(StageConfig):
+    crash: list[int] = []
+    """Values of `number` on which the process is killed."""
+    hang: list[int] = []
+    """Values on which it never answers."""
+    log: Annotated[str | None, SPEED] = None
+
+
+class DeadlyStage(Stage):
+    """Doubles `number`; takes its process down, or hangs, on chosen rows."""
+
+    Config = DeadlyConfig
+    prefix = "deadly"
+
+    def reads(self) -> list[str]:
+        return ["number"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([column(self.column(), pa.int64(), "2 × number")])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        values = rows.column("number").to_pylist()
+        if set(values) & set(self.config.crash):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if set(values) & set(self.config.hang):
+            time.sleep(10_000)
+        return pa.table({self.column(): [2 * v for v in values]})

@@ -1,15 +1,18 @@
-"""Calling a stage: failing rows are found by bisection, and a broken stage is told from broken rows."""
+"""Calling a stage: failing rows are found by bisection, deadly ones by halving what took earlier processes down, and a
+broken stage is told from broken rows."""
 
 import traceback
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.errors import PairmillError, StageBroken, StageFailed
+from pairmill.errors import PairmillError, StageBroken, StageFailed, StageHung
 from pairmill.images import first_line
 from pairmill.pipeline.chain import PlannedStage
+from pairmill.pipeline.claims import Line, Rows
+from pairmill.pipeline.deadline import Watchdog
 from pairmill.schemas.arrow import ERROR, error_array
 from pairmill.stages.base import Stage
 
@@ -19,31 +22,74 @@ ALL_FAILED = 5
 """Rows that a stage may fail on, all of them, in a small shard before that is the stage's fault."""
 
 
-Report = Callable[[dict[str, Any]], None]
-
-
 class Attempt:
-    """Calls a stage; finds failing rows by bisection; tells a broken stage from broken rows."""
+    """Calls a stage on batches of one shard; finds failing rows; tells a broken stage from broken rows.
 
-    def __init__(self, planned: PlannedStage, stage: Stage, report: Report = lambda told: None, sound_before: int = 0) -> None:
-        self.planned, self.stage, self.report = planned, stage, report
-        self.raised, self.fine = 0, sound_before
+    `line` knows what earlier attempts at the shard died of; `watchdog` ends calls that outlive the stage's deadline.
+    """
+
+    def __init__(
+        self,
+        planned: PlannedStage,
+        stage: Stage,
+        line: Line | None = None,
+        watchdog: Watchdog | None = None,
+        shard: int = 0,
+        sound: int = 0,
+    ) -> None:
+        self.planned, self.stage, self.shard = planned, stage, shard
+        self.line, self.watchdog = line or Line(), watchdog or Watchdog()
+        self.past = self.line.begin(planned.column_set, shard)
+        self.raised, self.fine = 0, sound
         self.first: tuple[str, str] | None = None
 
-    def answer(self, batch: pa.Table) -> pa.Table:
+    def compute(self, batch: pa.Table, numbers: np.ndarray, halved: bool = False) -> pa.Table:
+        """The stage's columns and errors for rows `numbers` of the shard; no row takes the run down a third time."""
+        rows = (int(numbers[0]), int(numbers[-1]), len(numbers))
+        if self.past.guilty(rows, halved):
+            return self.guilty(batch, numbers, rows)
+        if self.past.attempts > 1:
+            self.line.claim(self.planned.column_set, self.shard, rows)
+        return self.answer(batch, numbers)
+
+    def guilty(self, batch: pa.Table, numbers: np.ndarray, rows: Rows) -> pa.Table:
+        config = self.planned.config
+        hung = rows in self.past.hung
+        if hung and config.on_deadline == "stop":
+            raise StageHung(self.planned.name, self.shard, rows, config.deadline_s)
+        if len(numbers) > 1:
+            half = len(numbers) // 2
+            parts = ((batch.slice(0, half), numbers[:half]), (batch.slice(half), numbers[half:]))
+            return pa.concat_tables([self.compute(*part, halved=True) for part in parts])
+        if hung:
+            told = ("deadline", f"no answer within {config.deadline_s:g} s")
+        else:
+            told = ("worker_died", f"the worker's process ended {self.past.deaths[rows]} times while it computed this row")
+        self.line.report({"log": f"stage {self.planned.name}, shard {self.shard}, row {rows[0]}: {told[1]}"})
+        return failure(self.planned.writes, told)
+
+    def overdue(self, numbers: np.ndarray) -> None:
+        rows = (int(numbers[0]), int(numbers[-1]), len(numbers))
+        self.line.hang(self.planned.column_set, self.shard, rows)
+
+    def answer(self, batch: pa.Table, numbers: np.ndarray) -> pa.Table:
         try:
-            table = checked(self.planned, self.stage(batch), batch.num_rows)
+            with self.watchdog.call(self.planned.config.deadline_s, lambda: self.overdue(numbers)):
+                answer = self.stage(batch)
+            table = checked(self.planned, answer, batch.num_rows)
         except PairmillError:
             raise
         except Exception as error:  # a stage may raise anything on a row
             if batch.num_rows > 1:
                 half = batch.num_rows // 2
-                return pa.concat_tables([self.answer(batch.slice(0, half)), self.answer(batch.slice(half))])
+                parts = ((batch.slice(0, half), numbers[:half]), (batch.slice(half), numbers[half:]))
+                return pa.concat_tables([self.answer(*part) for part in parts])
             self.raised += 1
             told = (type(error).__name__, first_line(error))
             if self.first is None:
                 self.first = told
-                self.report({"log": f"stage {self.planned.name} failed on a row\n{traceback.format_exc()}"})
+                where = f"stage {self.planned.name}, shard {self.shard}, row {int(numbers[0])}"
+                self.line.report({"log": f"{where} failed\n{traceback.format_exc()}"})
             return failure(self.planned.writes, told)
         self.fine += batch.num_rows
         return table

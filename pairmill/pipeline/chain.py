@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import ColumnStore, shard_file
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
 from pairmill.schemas.expressions import Expression
 from pairmill.stages.base import GlobalStage, Stage
 
@@ -51,6 +51,10 @@ class PlannedStage:
 
     def payload(self) -> list[str]:
         return [f.name for f in self.writes if is_payload(f.type)]
+
+    def columns_in(self, unit: str) -> list[str]:
+        """Its columns that are counted in a unit."""
+        return [f.name for f in self.writes if unit_of(f) == unit]
 
 
 @dataclass(frozen=True)

@@ -17,70 +17,38 @@ from pairmill import errors
 from pairmill.errors import PairmillError, RunError
 from pairmill.images import first_line
 from pairmill.pipeline.chain import PlannedStage
+from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.here import log_told
 from pairmill.pipeline.job import Job
+from pairmill.pipeline.run_actor import RunLine, start_run_actor
 from pairmill.pipeline.worker import Loaded, StageWorker, finish
-from pairmill.stages.download.shares import HostBoard
 
 OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
 ANY_ERROR = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .+$", re.MULTILINE)
 _LOADED: dict[tuple[str, int, str], Loaded] = {}
 """Stages that this worker process has set up, kept for its next shards."""
-
-
-class RunActor:
-    """What a run's workers share: their counts until the driver fetches them, and the limits of hosts."""
-
-    def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
-        self.board = HostBoard()
-
-    def add(self, told: dict[str, Any]) -> None:
-        self.told.append(told)
-
-    def fetch(self) -> list[dict[str, Any]]:
-        told, self.told = self.told, []
-        return told
-
-    def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
-        return self.board.share(worker, limit, in_flight)
-
-
-class Run:
-    """A worker's line to the run's actor."""
-
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
-
-    def report(self, told: dict[str, Any]) -> None:
-        """Sends a worker's counts, without waiting."""
-        self.actor.add.remote(told)
-
-    def ask(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
-        """Shares of hosts; see stages/download/shares.py."""
-        import ray
-
-        return ray.get(self.actor.share.remote(worker, limit, in_flight), timeout=10)
+WATCHDOG = Watchdog(fatal=True)
+"""Ends this worker process when a call outlives its deadline."""
 
 
 class StageActor:
     """A long-lived worker of one stage; it may hold several shards at a time, each in a thread."""
 
-    def __init__(self, job: Job, index: int, run: Run) -> None:
-        self.job, self.index, self.run, self.loaded = job, index, run, Loaded()
+    def __init__(self, job: Job, index: int, line: RunLine) -> None:
+        self.job, self.index, self.line, self.loaded = job, index, line, Loaded()
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        return StageWorker(self.job, self.index, self.run.report, self.run.ask, self.loaded)(block)
+        return StageWorker(self.job, self.index, self.line, WATCHDOG, self.loaded)(block)
 
 
 def read_block(batch: pa.Table, job: Job, shards: list[int]) -> pa.Table:
     return job.read(shards[batch.column("id")[0].as_py()])
 
 
-def stage_block(block: pa.Table, job: Job, index: int, run: Run) -> pa.Table:
+def stage_block(block: pa.Table, job: Job, index: int, line: RunLine) -> pa.Table:
     planned = job.chain.stages[index]
     key = (job.chain.root, index, planned.column_set if planned.computes else planned.name)
-    return StageWorker(job, index, run.report, run.ask, _LOADED.setdefault(key, Loaded()))(block)
+    return StageWorker(job, index, line, WATCHDOG, _LOADED.setdefault(key, Loaded()))(block)
 
 
 def finish_block(block: pa.Table, job: Job) -> pa.Table:
@@ -94,6 +62,7 @@ class RaySession:
     paths: list[str]
     started: bool = False
     progress: Any = None
+    run_id: str = ""
 
     def ensure(self) -> Any:
         import ray
@@ -109,7 +78,7 @@ class RaySession:
                 ray.init(**options)
                 self.started = True
         if self.progress is None:
-            self.progress = ray.remote(RunActor).options(num_cpus=0, max_concurrency=1).remote()
+            self.progress = start_run_actor(self.run_id)
         return ray
 
     def close(self) -> None:
@@ -166,10 +135,16 @@ def cpus_of(stage: PlannedStage) -> float:
     return float(stage.config.resources.cpus or stage.stage.cpus)
 
 
+def pooled(stage: PlannedStage) -> bool:
+    """Whether a stage's workers are actors: its setup is costly, it wants GPUs, or the user said how many there be."""
+    resources = stage.config.resources
+    return bool(stage.stage.actor or resources.bounds() is not None or resources.gpus)
+
+
 def cpus_needed(stages: tuple[PlannedStage, ...]) -> float:
     """Cores with which all actor pools of a phase can run at once, beside the tasks."""
-    pools = sum(cpus_of(s) * (s.config.resources.bounds() or (1, 1))[0] for s in stages if s.stage.actor)
-    return pools + max([1.0, *(cpus_of(s) for s in stages if not s.stage.actor)])
+    pools = sum(cpus_of(s) * (s.config.resources.bounds() or (1, 1))[0] for s in stages if pooled(s))
+    return pools + max([1.0, *(cpus_of(s) for s in stages if not pooled(s))])
 
 
 def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]]:
@@ -180,12 +155,12 @@ def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list
     # On a small cluster workers share cores; Ray Data needs room beside them, or it waits for ever.
     scale = min(1.0, total / (2 * cpus_needed(job.stages())))
     check_gpus(ray, job.stages())
-    run = Run(session.progress)
+    line = RunLine(session.progress)
     plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
     data = data.map_batches(read_block, fn_kwargs={"job": job, "shards": shards}, num_cpus=0.5 * scale, **plain)
     for stage in job.stages():
-        data = add_stage(ray, data, stage, job, run, scale, total, plain)
+        data = add_stage(ray, data, stage, job, line, scale, total, plain)
     data = data.map_batches(finish_block, fn_kwargs={"job": job}, num_cpus=0.25 * scale, **plain)
     try:
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -199,15 +174,15 @@ def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list
         raise own_error(error) from error
 
 
-def add_stage(ray: Any, data: Any, stage: PlannedStage, job: Job, run: Run, scale: float, total: float, plain: dict[str, Any]) -> Any:
+def add_stage(ray: Any, data: Any, stage: PlannedStage, job: Job, line: RunLine, scale: float, total: float, plain: dict[str, Any]) -> Any:
     resources = stage.config.resources
     options: dict[str, Any] = {**plain, "num_cpus": cpus_of(stage) * scale}
     if resources.gpus:
         options["num_gpus"] = resources.gpus
     if resources.memory_bytes():
         options["memory"] = resources.memory_bytes()
-    kwargs = {"job": job, "index": stage.index, "run": run}
-    if not stage.stage.actor and resources.bounds() is None and not resources.gpus:
+    kwargs = {"job": job, "index": stage.index, "line": line}
+    if not pooled(stage):
         return data.map_batches(stage_block, fn_kwargs=kwargs, **options)
     low, high = resources.bounds() or (1, max(1, int(total / max(cpus_of(stage), 1) / 2)))
     pool = ray.data.ActorPoolStrategy(min_size=low, max_size=high, enable_true_multi_threading=stage.stage.overlap > 1)

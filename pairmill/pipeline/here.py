@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from pairmill.errors import StageHung
+from pairmill.pipeline.claims import Line, Rows
+from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.worker import Loaded, StageWorker, finish
 
@@ -22,6 +25,19 @@ def log_told(told: dict[str, Any]) -> None:
         logging.getLogger("pairmill").error(told["log"])
 
 
+class LineHere(Line):
+    """The line of workers in the driver's own process: nobody starts another in the place of one that hangs."""
+
+    def __init__(self) -> None:
+        self.hung: tuple[str, int, Rows] | None = None
+
+    def report(self, told: dict[str, Any]) -> None:
+        log_told(told)
+
+    def hang(self, stage: str, shard: int, rows: Rows) -> None:
+        self.hung = (stage, shard, rows)
+
+
 def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]]:
     """The same phase in this process: for one machine without Ray, for a debugger, and for tests that need no Ray.
 
@@ -29,10 +45,11 @@ def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]
     """
     stages = job.stages()
     loaded = [Loaded() for _ in stages]
+    line, watchdog = LineHere(), Watchdog()
 
     def first(shard: int) -> pa.Table:
         block = job.read(shard)
-        return StageWorker(job, stages[0].index, log_told, loaded=loaded[0])(block)
+        return StageWorker(job, stages[0].index, line, watchdog, loaded[0])(block)
 
     def close() -> None:
         for one in loaded:
@@ -42,8 +59,14 @@ def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]
     try:
         for block in ahead(first, shards, stages[0].stage.overlap):
             for stage, one in zip(stages[1:], loaded[1:], strict=True):
-                block = StageWorker(job, stage.index, log_told, loaded=one)(block)
+                block = StageWorker(job, stage.index, line, watchdog, one)(block)
             yield from (json.loads(stats) for stats in finish(job, block).column("stats").to_pylist())
+    except KeyboardInterrupt:
+        if line.hung is None:
+            raise
+        column_set, shard, rows = line.hung
+        stage = next(s for s in stages if s.column_set == column_set)
+        raise StageHung(stage.name, shard, rows, stage.config.deadline_s) from None
     except Exception:
         close()
         raise

@@ -21,7 +21,7 @@ def refetch(chain: Chain, stage: PlannedStage, shards: list[int], upto: int | No
                 stage.stage.setup()
                 ready = True
             inputs = block_columns(chain, shard, rows, list(stage.reads), found, stage.index)
-            answer = Attempt(stage, stage.stage).answer(inputs)
+            answer = Attempt(stage, stage.stage, shard=shard).answer(inputs, rows)
             chain.store.commit(stage.column_set, shard, answer.add_column(0, "row", pa.array(rows.astype(np.int32))), stage.writes)
     if ready:
         stage.stage.close()

@@ -88,6 +88,7 @@ class Runner:
             chain = self.plan.chain(pool.id, pool.shard_rows, self.limit)
             run_id = f"{self.plan.config.name}-{self.digest(chain)}"
             folder = f"runs/{run_id}"
+            self.session.run_id = run_id
             with leased(storage, folder) as self.lease:
                 on_folder(storage, folder)
                 storage.write_bytes(f"{folder}/pipeline.yaml", self.text.encode())
@@ -239,7 +240,7 @@ class Runner:
     def add(self, stats: dict[str, Any]) -> None:
         total = self.stage_totals.setdefault(stats["stage"], {})
         for key, value in stats.items():
-            if key != "stage":
+            if key not in ("stage", "shard"):
                 total[key] = round(total.get(key, 0) + value, 3)
 
     def describe(self, storage: Storage, chain: Chain, folder: str) -> None:

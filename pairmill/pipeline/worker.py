@@ -7,7 +7,7 @@ whose payload was fetched by this run), `__stats` (JSON in the first row) and th
 import json
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 
 from pairmill.pipeline.attempt import LEAST_FAILURES, Attempt
 from pairmill.pipeline.chain import PlannedStage
+from pairmill.pipeline.claims import Line
+from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.store import stored_schema
 from pairmill.pipeline.trace import (
@@ -51,8 +53,14 @@ class StageStats:
     dropped: int = 0
     missing: int = 0
     seconds: float = 0.0
-    bytes: int = 0
+    """From block to block; `busy_s` of them inside the stage itself, `setup_s` for loading it."""
+    busy_s: float = 0.0
     setup_s: float = 0.0
+    bytes: int = 0
+    """Bytes committed, before compression."""
+    tokens: int = 0
+    """Tokens generated."""
+    shard: int = -1
 
 
 @dataclass
@@ -80,9 +88,8 @@ class StageWorker:
 
     job: Job
     index: int
-    report: Callable[[dict[str, Any]], None] = lambda told: None
-    ask: Any = None
-    """The run's limits of hosts, for stages that talk to them."""
+    line: Line = field(default_factory=Line)
+    watchdog: Watchdog = field(default_factory=Watchdog)
     loaded: Loaded = field(default_factory=Loaded)
     stats: StageStats = field(default_factory=lambda: StageStats(""))
 
@@ -95,7 +102,7 @@ class StageWorker:
             return block
         planned, start = self.planned, time.monotonic()
         alive = np.asarray(block.column("__alive").combine_chunks())
-        self.stats = StageStats(planned.name, rows=int(alive.sum()))
+        self.stats = StageStats(planned.name, rows=int(alive.sum()), shard=block.column("__shard")[0].as_py())
         found = Trace(np.where(alive, ALIVE, FAILED).astype(np.int8), np.zeros(len(alive), np.int16), frame=narrow_frame(block))
         run, missing, column = inputs(planned, found.frame, alive, self.job.chain)
         apply_missing(planned, found, missing, column)
@@ -106,7 +113,7 @@ class StageWorker:
         self.count(alive, found)
         block = self.after(block, found.alive)
         self.stats.seconds = time.monotonic() - start
-        self.report(asdict(self.stats))
+        self.line.report(asdict(self.stats))
         return with_stats(block, asdict(self.stats))
 
     def fill(self, block: pa.Table, run: np.ndarray, found: Trace) -> pa.Table:
@@ -161,8 +168,8 @@ class StageWorker:
         if not len(todo):
             return []
         planned = self.planned
-        stage, self.stats.setup_s = self.loaded.get(planned.stage, self.ask)
-        attempt = Attempt(planned, stage, self.report, sound_before=sound)
+        stage, self.stats.setup_s = self.loaded.get(planned.stage, self.line.ask)
+        attempt = Attempt(planned, stage, self.line, self.watchdog, shard, sound)
         waiting: list[pa.Table] = []
         committed: list[pa.Table] = []
         flushed = time.monotonic()
@@ -171,7 +178,9 @@ class StageWorker:
         for first in range(0, len(todo), size):
             chunk = todo[first : first + size]
             batch = rows.take(pa.array(chunk)) if planned.reads else pa.table({"__n": pa.array(chunk)})
-            answer = attempt.answer(batch.combine_chunks())
+            began = time.monotonic()
+            answer = attempt.compute(batch.combine_chunks(), numbers[chunk])
+            self.stats.busy_s += time.monotonic() - began
             self.stats.errors += answer.num_rows - answer.column("error").null_count
             if attempt.raised >= LEAST_FAILURES and not self.job.retry:
                 attempt.judge()
@@ -184,11 +193,14 @@ class StageWorker:
             attempt.judge()
         if waiting:
             committed.append(self.commit(shard, waiting))
+        self.line.end(planned.column_set, shard)
         return committed
 
     def commit(self, shard: int, pieces: list[pa.Table]) -> pa.Table:
         planned = self.planned
         self.stats.bytes += sum(p.nbytes for p in pieces)
+        for name in planned.columns_in("tokens"):
+            self.stats.tokens += sum(pc.sum(p.column(name)).as_py() or 0 for p in pieces)
         return self.job.chain.store.commit(planned.column_set, shard, pa.concat_tables(pieces), planned.writes)
 
     def count(self, alive: np.ndarray, found: Trace) -> None:

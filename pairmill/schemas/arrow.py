@@ -55,6 +55,10 @@ def doc_of(field: pa.Field) -> str:
     return (field.metadata or {}).get(b"doc", b"").decode()
 
 
+def unit_of(field: pa.Field) -> str:
+    return (field.metadata or {}).get(b"unit", b"").decode()
+
+
 def is_volatile(field: pa.Field) -> bool:
     return b"volatile" in (field.metadata or {})
 

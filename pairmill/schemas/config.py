@@ -66,6 +66,11 @@ class StageConfig(Strict):
     """What becomes of a row whose inputs are null: it is dropped as `missing`, passes by, or fails."""
     max_failures: Annotated[float, SPEED] = Field(0.05, ge=0, le=1)
     """Share of rows that may fail before the run stops (looked at from the 20th failure on)."""
+    deadline_s: Annotated[float | None, SPEED] = Field(3600, gt=0)
+    """Seconds after which a batch that gives no answer counts as hanging; null waits for ever."""
+    on_deadline: Annotated[Literal["fail", "stop"], SPEED] = "fail"
+    """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found, and this row fails as
+    `deadline`; or the run stops and names it.  Without Ray it always stops."""
     batch_size: Annotated[int, SPEED] = Field(256, ge=1, le=65_536)
     """Rows given to the stage at once."""
     resources: Annotated[Resources, SPEED] = Resources()

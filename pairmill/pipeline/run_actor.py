@@ -1,0 +1,78 @@
+"""The one actor of a run: what its workers share, and their lines to it."""
+
+from typing import Any
+
+from pairmill.pipeline.claims import Claims, Line, Past, Rows
+from pairmill.pipeline.metrics import Meters
+from pairmill.stages.download.shares import HostBoard
+
+
+class RunActor:
+    """Holds the workers' counts until the driver fetches them, who is at what, and the limits of hosts; counts metrics."""
+
+    def __init__(self, run_id: str) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.board, self.claims, self.meters = HostBoard(), Claims(), Meters(run_id)
+
+    def add(self, told: dict[str, Any]) -> None:
+        self.told.append(told)
+        if "stage" in told:
+            self.meters.count(told)
+
+    def fetch(self) -> list[dict[str, Any]]:
+        told, self.told = self.told, []
+        return told
+
+    def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
+        return self.board.share(worker, limit, in_flight)
+
+    def begin(self, stage: str, shard: int) -> Past:
+        return self.claims.begin(stage, shard)
+
+    def claim(self, stage: str, shard: int, rows: Rows) -> None:
+        self.claims.claim(stage, shard, rows)
+
+    def hang(self, stage: str, shard: int, rows: Rows) -> None:
+        self.claims.hang(stage, shard, rows)
+
+    def end(self, stage: str, shard: int) -> None:
+        self.claims.end(stage, shard)
+
+
+def start_run_actor(run_id: str) -> Any:
+    """On the driver's own node: whatever takes the actor takes the run's driver, too."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(RunActor).options(num_cpus=0, max_concurrency=1, scheduling_strategy=here).remote(run_id)
+
+
+class RunLine(Line):
+    """A worker's line to the run's actor."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def report(self, told: dict[str, Any]) -> None:
+        self.actor.add.remote(told)
+
+    def ask(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
+        return self.waited(self.actor.share.remote(worker, limit, in_flight), 10)
+
+    def begin(self, stage: str, shard: int) -> Past:
+        return self.waited(self.actor.begin.remote(stage, shard), 60)
+
+    def claim(self, stage: str, shard: int, rows: Rows) -> None:
+        self.waited(self.actor.claim.remote(stage, shard, rows), 60)
+
+    def hang(self, stage: str, shard: int, rows: Rows) -> None:
+        self.waited(self.actor.hang.remote(stage, shard, rows), 60)
+
+    def end(self, stage: str, shard: int) -> None:
+        self.actor.end.remote(stage, shard)
+
+    def waited(self, answer: Any, seconds: float) -> Any:
+        import ray
+
+        return ray.get(answer, timeout=seconds)

@@ -1,0 +1,82 @@
+"""Stages that hang or take their process down: the row is found, the run goes on or stops and names it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pairmill.errors import StageHung
+from pairmill.pipeline.api import Pipeline
+from pairmill.pipeline.claims import Claims
+
+FILE = """
+name: deadly
+source: {type: parquet, path: numbers.parquet, rows_per_shard: 20}
+stages:
+  - stage: tests.stages_for_tests:DeadlyStage
+    batch_size: 4
+    max_failures: 1
+"""
+Write = Callable[[str], Path]
+
+
+def fates(folder: Path) -> dict[int, str]:
+    """The failure's class by row number of the source."""
+    stored = sorted(folder.glob("workspace/columns/deadly-*/shard-*.parquet"))
+    frame = pl.concat([pl.read_parquet(f).with_columns(shard=i) for i, f in enumerate(stored)])
+    failed = frame.filter(pl.col("error").is_not_null())
+    assert frame.height == 60
+    return {20 * r["shard"] + r["row"]: r["error"]["class"] for r in failed.iter_rows(named=True)}
+
+
+@pytest.mark.ray
+@pytest.mark.xdist_group("ray")
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("workers", ["tasks", "actors"])
+def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(numbers: Path, write: Write, workers: str) -> None:
+    file = write(
+        FILE + "    crash: [3]\n    hang: [41]\n    deadline_s: 1\n" + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
+    )
+    result = Pipeline.from_yaml(file).run(progress=False)
+    assert fates(numbers) == {3: "worker_died", 41: "deadline"}
+    assert result.funnel.kept == 58
+
+
+@pytest.mark.ray
+@pytest.mark.xdist_group("ray")
+@pytest.mark.timeout(120)
+@pytest.mark.filterwarnings("ignore")
+def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, write: Write) -> None:
+    file = write(FILE + "    hang: [45]\n    deadline_s: 1\n    on_deadline: stop\n")
+    with pytest.raises(StageHung, match=r"stage 'deadly' .* within 1 s .* a batch of 4 rows, 4 to 7, of shard 2"):
+        Pipeline.from_yaml(file).run(progress=False)
+
+
+def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(numbers: Path, write: Write) -> None:
+    file = write(FILE + "    hang: [25]\n    deadline_s: 1\n")
+    start = time.monotonic()
+    with pytest.raises(StageHung, match=r"a batch of 4 rows, 4 to 7, of shard 1"):
+        Pipeline.from_yaml(file).run(progress=False, local=True)
+    assert time.monotonic() - start < 30
+
+
+def test_one_death_is_nobodys_fault_and_two_are_halved() -> None:
+    claims, batch, half, row = Claims(), (0, 7, 8), (0, 3, 4), (3, 3, 1)
+    assert not claims.begin("s", 1).guilty(batch)
+    claims.claim("s", 1, batch)
+    assert not claims.begin("s", 1).guilty(batch)
+    claims.claim("s", 1, batch)
+    past = claims.begin("s", 1)
+    assert past.guilty(batch)
+    assert not past.guilty(half, halved=True)
+    claims.claim("s", 1, half)
+    assert claims.begin("s", 1).guilty(half, halved=True)
+    claims.claim("s", 1, row)
+    assert not claims.begin("s", 1).guilty(row, halved=True)
+    claims.claim("s", 1, row)
+    assert claims.begin("s", 1).guilty(row, halved=True)
+    claims.end("s", 1)
+    assert claims.begin("s", 1).attempts == 1
