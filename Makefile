@@ -31,6 +31,7 @@ check: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pairmill.pipeline.documentation > docs/stages.md
+	$(BIN)/python -m pairmill.pipeline.dashboard > docs/grafana.json
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/overhead.py

@@ -65,7 +65,7 @@ def run(
     except PairmillError as error:
         fail(f"{error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there", 1)
     except Exception as error:  # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
-        fail(f"{type(error).__name__}: {error}\nthe traceback stands in run.log of the newest run in {found.config.workspace}/runs", 1)
+        fail(f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of the newest run in {found.config.workspace}/runs", 1)
     out.print(funnel_table(result.funnel))
     for path, manifest in result.packages.items():
         out.print(Text(f"package: {path} ({manifest['samples']:,} samples in {manifest['shards']} shards)"), soft_wrap=True)

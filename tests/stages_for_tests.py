@@ -64,7 +64,8 @@ class DeadlyConfig(StageConfig):
     """Values of `number` on which the process is killed."""
     hang: list[int] = []
     """Values on which it never answers."""
-    log: Annotated[str | None, SPEED] = None
+    raises: list[int] = []
+    """Values on which it raises."""
 
 
 class DeadlyStage(Stage):
@@ -85,4 +86,6 @@ class DeadlyStage(Stage):
             os.kill(os.getpid(), signal.SIGKILL)
         if set(values) & set(self.config.hang):
             time.sleep(10_000)
+        if set(values) & set(self.config.raises):
+            raise ZeroDivisionError(f"row {values} is bad")
         return pa.table({self.column(): [2 * v for v in values]})

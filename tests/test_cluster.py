@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,11 +59,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     folder = tmp_path_factory.mktemp("cluster")
     ray = str(Path(sys.executable).parent / "ray")
     (folder / "token").write_text("a" * 64)
-    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"), "PYTHONPATH": str(ROOT)}
+    env = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+        "PYTHONPATH": str(ROOT),
+        "RAY_metrics_report_interval_ms": "500",
+    }
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    port, gcs = free_port(), free_port()
+    port, gcs, metrics = free_port(), free_port(), free_port()
     command = [ray, "start", "--head", "--block", f"--port={gcs}", f"--dashboard-port={port}", "--num-cpus=4", "--include-dashboard=true",
-               f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir=/tmp/pm-{os.getpid()}", "--object-store-memory=300000000"]  # fmt: skip
+               f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={metrics}", f"--temp-dir=/tmp/pm-{os.getpid()}", "--object-store-memory=300000000"]  # fmt: skip
     head = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -69,7 +77,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
             if pairmill("list", "--address", address, **token_of(env)).returncode == 0:
                 break
             time.sleep(1)
-        yield {**token_of(env), "RAY_ADDRESS": address, "GCS": f"127.0.0.1:{gcs}"}
+        yield {**token_of(env), "RAY_ADDRESS": address, "GCS": f"127.0.0.1:{gcs}", "METRICS": f"http://127.0.0.1:{metrics}/metrics"}
     finally:
         os.killpg(head.pid, signal.SIGKILL)
         head.wait(30)
@@ -91,10 +99,27 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(cluster
     rows = pl.read_parquet(pairs.parent / "out/00000.parquet")
     assert set(rows["loud"].str.slice(-2)) == {"?!"}
     assert json.loads((pairs.parent / "out/manifest.json").read_text())["samples"] == 40
+    for _ in range(20):
+        counted = scraped(cluster["METRICS"])
+        if counted.get(("rows", "text_rules")) == 40:
+            break
+        time.sleep(0.5)
+    assert {name: value for name, value in counted.items() if name[0] in ("rows", "computed", "shards")} == {
+        **{("rows", s): 40 for s in ("loud", "text_rules")},
+        **{("computed", s): 40 for s in ("loud", "text_rules")},
+        **{("shards", s): 4 for s in ("loud", "text_rules")},
+    }
     assert "SUCCEEDED" in pairmill("status", job, **cluster).stdout
     assert job in pairmill("list", **cluster).stdout
     assert "package:" in pairmill("logs", job, **cluster).stdout
     assert "had ended already" in pairmill("stop", job, **cluster).stdout
+
+
+def scraped(url: str) -> dict[tuple[str, str], float]:
+    """pairmill's metrics as Prometheus sees them: (name, stage) → value."""
+    text = urllib.request.urlopen(url, timeout=10).read().decode()
+    found = re.findall(r'^ray_pairmill_(\w+)_total\{.*stage="(\w+)".*\} (\S+)$', text, re.MULTILINE)
+    return {(name, stage): float(value) for name, stage, value in found}
 
 
 def test_wrong_job_variable_address_and_failing_run_say_so(cluster: dict[str, str], pairs: Path) -> None:

@@ -22,7 +22,7 @@ from pairmill.pipeline.load import load_pipeline
 from pairmill.pipeline.overview import overview
 from pairmill.pipeline.plan import Plan, make_plan
 from pairmill.pipeline.run import Outcome, Runner, Watcher
-from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.run_log import RunLog
 from pairmill.report.page import write_report
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
@@ -134,56 +134,15 @@ class Pipeline:
         except Exception as error:
             logging.getLogger("pairmill").exception("the report could not be written")
             console.print(
-                Text(f"the packages stand; the report could not be written: {type(error).__name__}: {first_line(error)} (run.log has more)")
+                Text(
+                    f"the packages stand; the report could not be written: {type(error).__name__}: {first_line(error)} (log.jsonl has more)"
+                )
             )
             return ""
 
 
 def result_of(outcome: Outcome, report: str) -> RunResult:
     return RunResult(outcome.run_id, outcome.folder, outcome.funnel, outcome.packages, report, outcome.seconds)
-
-
-class RunLog:
-    """Libraries' warnings and stages' tracebacks go to `run.log` in the run's folder, not to the terminal."""
-
-    divert = False
-    """For the command line: what native code of libraries prints to stderr goes to the log, too."""
-    NAMES = ("pairmill", "ray", "transformers", "py.warnings", "aiohttp", "asyncio")
-
-    def __init__(self) -> None:
-        self.handler: logging.Handler | None = None
-        self.before: list[tuple[logging.Logger, bool, list[logging.Handler]]] = []
-        self.stderr: int | None = None
-
-    def open(self, storage: Storage, folder: str) -> None:
-        if not storage.local:
-            return
-        path = storage.path(f"{folder}/run.log")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        self.handler = logging.FileHandler(path)
-        self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logging.captureWarnings(True)
-        if self.divert:
-            sys.stderr.flush()
-            self.stderr = os.dup(2)
-            with open(path, "ab") as stream:
-                os.dup2(stream.fileno(), 2)
-        for name in self.NAMES:
-            logger = logging.getLogger(name)
-            self.before.append((logger, logger.propagate, list(logger.handlers)))
-            logger.handlers = [self.handler]
-            logger.propagate = False
-
-    def close(self) -> None:
-        for logger, propagate, handlers in self.before:
-            logger.propagate, logger.handlers = propagate, handlers
-        if self.stderr is not None:
-            sys.stderr.flush()
-            os.dup2(self.stderr, 2)
-            os.close(self.stderr)
-        if self.handler is not None:
-            logging.captureWarnings(False)
-            self.handler.close()
 
 
 def silence_libraries() -> None:

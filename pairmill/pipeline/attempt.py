@@ -65,8 +65,13 @@ class Attempt:
             told = ("deadline", f"no answer within {config.deadline_s:g} s")
         else:
             told = ("worker_died", f"the worker's process ended {self.past.deaths[rows]} times while it computed this row")
-        self.line.report({"log": f"stage {self.planned.name}, shard {self.shard}, row {rows[0]}: {told[1]}"})
+        self.tell(rows[0], told[1])
         return failure(self.planned.writes, told)
+
+    def tell(self, row: int, message: str, trace: str = "") -> None:
+        """A failure for the run's log."""
+        facts: dict[str, Any] = {"stage": self.planned.name, "shard": self.shard, "row": row}
+        self.line.report({"log": message, "facts": facts | ({"traceback": trace} if trace else {})})
 
     def overdue(self, numbers: np.ndarray) -> None:
         rows = (int(numbers[0]), int(numbers[-1]), len(numbers))
@@ -88,8 +93,7 @@ class Attempt:
             told = (type(error).__name__, first_line(error))
             if self.first is None:
                 self.first = told
-                where = f"stage {self.planned.name}, shard {self.shard}, row {int(numbers[0])}"
-                self.line.report({"log": f"{where} failed\n{traceback.format_exc()}"})
+                self.tell(int(numbers[0]), f"{told[0]}: {told[1]}", traceback.format_exc())
             return failure(self.planned.writes, told)
         self.fine += batch.num_rows
         return table

@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pairmill.pipeline.here import log_told
 from pairmill.pipeline.ledger import Funnel
 from pairmill.pipeline.run import Runner, Watcher
 
@@ -59,9 +60,7 @@ class LiveWatcher(Watcher):
 
     def told(self, told: dict[str, Any]) -> None:
         if "log" in told:
-            import logging
-
-            logging.getLogger("pairmill").error(told["log"])
+            log_told(told)
             return
         with self.lock:
             row = self.rows.setdefault(told["stage"], dict.fromkeys(("rows", "kept", "dropped", "missing", "failed", "seconds"), 0))

@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 def log_told(told: dict[str, Any]) -> None:
-    """A worker's traceback goes to the run's log."""
+    """A failure that a worker tells of goes to the run's log."""
     if "log" in told:
-        logging.getLogger("pairmill").error(told["log"])
+        logging.getLogger("pairmill").error(told["log"], extra={"facts": told["facts"]})
 
 
 class LineHere(Line):

@@ -199,6 +199,9 @@ class Runner:
                 for earlier in chain.stages[:first]:
                     if set(earlier.payload()) & needed:
                         self.timed(part, partial(refetch, chain, earlier, sorted(todo), last))
+                LOG.info(
+                    "phase starts", extra={"facts": {"phase": number + 1, "stages": names, "shards": len(todo), "rows": sum(todo.values())}}
+                )
                 self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
                 self.timed(
                     part,
@@ -217,6 +220,7 @@ class Runner:
                 self.lease.check()
             for stage in stats:
                 self.add(stage)
+                LOG.info("shard passed", extra={"facts": stage})
                 if self.local:  # on Ray the workers tell by themselves, before their shard leaves the phase
                     self.watcher.told(stage)
                 counts[stage["stage"]][0] += stage["computed"]
@@ -238,7 +242,8 @@ class Runner:
         return "failure", "no message"
 
     def add(self, stats: dict[str, Any]) -> None:
-        total = self.stage_totals.setdefault(stats["stage"], {})
+        total = self.stage_totals.setdefault(stats["stage"], {"shards": 0})
+        total["shards"] += 1
         for key, value in stats.items():
             if key not in ("stage", "shard"):
                 total[key] = round(total.get(key, 0) + value, 3)

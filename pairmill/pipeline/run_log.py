@@ -1,0 +1,91 @@
+"""A run's log: one JSON object a line, with run, stage and shard, beside the run's other files."""
+
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from datetime import datetime, timezone
+from typing import Any
+
+from pairmill.pipeline.storage import Storage
+
+LOG_FILE, STDERR_FILE = "log.jsonl", "stderr.log"
+
+
+class JsonLines(logging.Formatter):
+    """`time` (ISO 8601, UTC), `level`, `run`, `stage` and `shard` where they are known, `logger`, `message`, and the
+    fields that a record brings as `extra={"facts": {...}}`."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"time": at, "level": record.levelname, "run": self.run_id, "logger": record.name}
+        line |= getattr(record, "facts", {})
+        line["message"] = record.getMessage()
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class RunLog:
+    """What a run and its stages tell, libraries' warnings and tracebacks go to the run's folder, not to the terminal."""
+
+    divert = False
+    """For the command line: what native code of libraries prints to stderr goes to a file of its own there, too."""
+    NAMES = ("pairmill", "ray", "transformers", "py.warnings", "aiohttp", "asyncio")
+
+    def __init__(self) -> None:
+        self.handler: logging.Handler | None = None
+        self.before: list[tuple[logging.Logger, bool, list[logging.Handler], int]] = []
+        self.stderr: int | None = None
+        self.target: tuple[Storage, str] | None = None
+        self.folder = ""
+
+    def open(self, storage: Storage, folder: str) -> None:
+        """On an object store the files are written on this machine's disk and uploaded at the end."""
+        self.target = (storage, folder)
+        self.folder = storage.path(folder) if storage.local else tempfile.mkdtemp(prefix="pairmill-log-")
+        os.makedirs(self.folder, exist_ok=True)
+        self.handler = logging.FileHandler(f"{self.folder}/{LOG_FILE}")
+        self.handler.setFormatter(JsonLines(folder.rpartition("/")[2]))
+        logging.captureWarnings(True)
+        if self.divert:
+            sys.stderr.flush()
+            self.stderr = os.dup(2)
+            with open(f"{self.folder}/{STDERR_FILE}", "ab") as stream:
+                os.dup2(stream.fileno(), 2)
+        for name in self.NAMES:
+            logger = logging.getLogger(name)
+            self.before.append((logger, logger.propagate, list(logger.handlers), logger.level))
+            logger.handlers = [self.handler]
+            logger.propagate = False
+        logging.getLogger("pairmill").setLevel(logging.INFO)
+
+    def close(self) -> None:
+        for logger, propagate, handlers, level in self.before:
+            logger.propagate, logger.handlers = propagate, handlers
+            logger.setLevel(level)
+        if self.stderr is not None:
+            sys.stderr.flush()
+            os.dup2(self.stderr, 2)
+            os.close(self.stderr)
+        if self.handler is not None:
+            logging.captureWarnings(False)
+            self.handler.close()
+        if self.target is not None and not self.target[0].local:
+            self.upload(*self.target)
+
+    def upload(self, storage: Storage, folder: str) -> None:
+        """Adds to what earlier starts of the run left there."""
+        for name in os.listdir(self.folder):
+            with open(f"{self.folder}/{name}", "rb") as stream:
+                fresh = stream.read()
+            before = storage.read_bytes(f"{folder}/{name}") if storage.exists(f"{folder}/{name}") else b""
+            if fresh:
+                storage.write_bytes(f"{folder}/{name}", before + fresh)
+        shutil.rmtree(self.folder, ignore_errors=True)
