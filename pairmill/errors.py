@@ -79,6 +79,10 @@ class DiskFull(RunError):
     """The workspace's disk has less free space than the run may leave."""
 
 
+class StorageAway(RunError):
+    """The workspace was there when the run started and is not any more."""
+
+
 class CorruptWorkspace(RunError):
     """A stored file cannot be read, or does not fit what the workspace says of it."""
 

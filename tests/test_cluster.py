@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,10 +17,10 @@ import pytest
 
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.storage import Storage
+from tests.clusters import Cluster, descendants, free_port, wait_for
 from tests.conftest import pairmill
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(300)]
-ROOT = Path(__file__).parent.parent
 STAGE = """
 import pyarrow as pa
 from pairmill import Stage, StageConfig, column
@@ -47,47 +46,26 @@ outputs:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """One `ray start` head that wants a token; gives the environment in which commands reach it."""
-    folder = tmp_path_factory.mktemp("cluster")
-    ray = str(Path(sys.executable).parent / "ray")
-    (folder / "token").write_text("a" * 64)
-    env = {
-        **os.environ,
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
-        "PYTHONPATH": str(ROOT),
-        "RAY_metrics_report_interval_ms": "500",
-    }
-    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    port, gcs, metrics = free_port(), free_port(), free_port()
-    command = [ray, "start", "--head", "--block", f"--port={gcs}", f"--dashboard-port={port}", "--num-cpus=4", "--include-dashboard=true",
-               f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={metrics}", f"--temp-dir=/tmp/pm-{os.getpid()}", "--object-store-memory=300000000"]  # fmt: skip
-    head = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    address = f"http://{cluster.dashboard}"
     try:
-        for _ in range(60):
-            if pairmill("list", "--address", address, **token_of(env)).returncode == 0:
-                break
-            time.sleep(1)
-        yield {**token_of(env), "RAY_ADDRESS": address, "GCS": f"127.0.0.1:{gcs}", "METRICS": f"http://127.0.0.1:{metrics}/metrics"}
+        assert wait_for(lambda: pairmill("list", "--address", address, **cluster.env).returncode == 0)
+        yield cluster
     finally:
-        os.killpg(head.pid, signal.SIGKILL)
-        head.wait(30)
+        cluster.close()
 
 
-def token_of(env: dict[str, str]) -> dict[str, str]:
-    return {name: env[name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH", "PYTHONPATH", "PATH")}
+@pytest.fixture
+def cluster(ray_cluster: Cluster) -> dict[str, str]:
+    """The environment in which commands reach it."""
+    return {**ray_cluster.env, "RAY_ADDRESS": f"http://{ray_cluster.dashboard}"}
 
 
-def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(cluster: dict[str, str], pairs: Path) -> None:
+def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
+    ray_cluster: Cluster, cluster: dict[str, str], pairs: Path
+) -> None:
     (pairs.parent / "loud_words.py").write_text(STAGE)
     file = pairs.parent / "p.yaml"
     file.write_text(FILE)
@@ -100,7 +78,7 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(cluster
     assert set(rows["loud"].str.slice(-2)) == {"?!"}
     assert json.loads((pairs.parent / "out/manifest.json").read_text())["samples"] == 40
     for _ in range(20):
-        counted = scraped(cluster["METRICS"])
+        counted = scraped(f"http://{ray_cluster.metrics}/metrics")
         if counted.get(("rows", "text_rules")) == 40:
             break
         time.sleep(0.5)
@@ -158,18 +136,12 @@ outputs:
 """
 
 
-def descendants(pid: int) -> list[int]:
-    """All processes below one, in the order found."""
-    found = [int(p) for t in Path(f"/proc/{pid}/task").iterdir() for p in (t / "children").read_text().split()]
-    return [d for child in found for d in (child, *descendants(child))]
-
-
 def workers_of(log: Path) -> set[int]:
     return {json.loads(line)["pid"] for line in log.read_text().splitlines()}
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_killed_node_loses_nothing(cluster: dict[str, str], pairs: Path) -> None:
+def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
     """A second node joins, and dies with its workers while they hold shards; the package is that of an undisturbed run."""
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
     file.write_text(SLOW.replace("LOG", str(log)))
@@ -179,32 +151,42 @@ def test_killed_node_loses_nothing(cluster: dict[str, str], pairs: Path) -> None
     for name in undisturbed:
         (pairs.parent / "out" / name).unlink()
     log.unlink()
-    env = {**os.environ, **cluster, "RAY_ADDRESS": cluster["GCS"], "PAUSE_S": "0.4"}
-    ray = str(Path(sys.executable).parent / "ray")
-    node = subprocess.Popen(
-        [ray, "start", "--block", f"--address={cluster['GCS']}", "--num-cpus=4", f"--dashboard-agent-listen-port={free_port()}"],
-        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    env = {**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.4"}
+    node = ray_cluster.join()
     try:
         time.sleep(6)
         run = subprocess.Popen(
             [sys.executable, "-m", "pairmill.cli", "run", str(file)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        for _ in range(600):
-            if log.exists() and workers_of(log) & set(descendants(node.pid)):
-                break
-            time.sleep(0.1)
+        assert wait_for(lambda: log.exists() and bool(workers_of(log) & set(descendants(node.pid))))
         killed_pids = {int(p) for p in descendants(node.pid)}
         assert run.poll() is None
-        os.killpg(node.pid, signal.SIGKILL)
+        ray_cluster.kill(node)
         told = run.communicate(timeout=200)[0].decode()
     finally:
-        if node.poll() is None:
-            os.killpg(node.pid, signal.SIGKILL)
-        node.wait(30)
+        ray_cluster.kill(node)
     assert run.returncode == 0, told
     assert workers_of(log) & killed_pids  # the node that died had computed rows
     assert {f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()} == undisturbed
+
+
+def test_node_without_access_is_named_before_work_starts(ray_cluster: Cluster, pairs: Path) -> None:
+    """The second node has another file system where the workspace lies: nothing but an empty folder."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to make a mount namespace")
+    file = pairs.parent / "p.yaml"
+    file.write_text(SLOW.replace("LOG", str(pairs.parent / "log")))
+    hidden = f'mount -t tmpfs none {pairs.parent} && exec "$@"'
+    node = ray_cluster.join(before=("unshare", "-m", "sh", "-c", hidden, "sh"))
+    try:
+        time.sleep(6)
+        told = pairmill("run", str(file), **{**ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs})
+    finally:
+        ray_cluster.kill(node)
+    assert told.returncode == 1
+    assert f"does not see what the driver wrote to {pairs.parent}/workspace" in told.stderr
+    assert not (pairs.parent / "log").exists()
+    assert list((pairs.parent / "workspace").glob(".tmp-*")) == []
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from pairmill.pipeline.lease import TTL_S, leased
 from pairmill.pipeline.references import BadReference, folder_digest, model_identity
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import ColumnStore
+from pairmill.pipeline.workspace import open_workspace
 from pairmill.schemas.arrow import error_array
 from tests.conftest import CLIP
 
@@ -29,7 +30,7 @@ def part(rows: list[int], values: list[int | None], errors: list[tuple[str, str]
 
 @pytest.fixture
 def store(tmp_path: Path) -> ColumnStore:
-    return ColumnStore(Storage(str(tmp_path)))
+    return ColumnStore(open_workspace(str(tmp_path)))
 
 
 def test_parts_are_merged_sorted_and_the_first_sound_value_stays(store: ColumnStore) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairmill.errors import CorruptWorkspace
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import ColumnStore, shard_file
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
@@ -95,7 +96,12 @@ class Chain:
         return sum(self.shard_rows[:shard])
 
     def read_pool(self, shard: int, columns: list[str]) -> pa.Table:
-        table = Storage(self.root).read_table(f"pool/{self.pool}/{shard_file(shard)}", columns or ["uid"])
+        storage, name = Storage(self.root), f"pool/{self.pool}/{shard_file(shard)}"
+        try:
+            table = storage.read_table(name, columns or ["uid"])
+        except FileNotFoundError:
+            storage.check_there()
+            raise CorruptWorkspace(f"{storage.path(name)} is gone; delete {storage.path(f'pool/{self.pool}')} and run again") from None
         return table.slice(0, self.rows_of(shard)).combine_chunks()
 
     def dtype(self, name: str) -> pa.DataType:

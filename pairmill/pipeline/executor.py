@@ -20,6 +20,7 @@ from pairmill.pipeline.chain import PlannedStage
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.here import log_told
 from pairmill.pipeline.job import Job
+from pairmill.pipeline.nodes import check_nodes
 from pairmill.pipeline.run_actor import RunLine, start_run_actor
 from pairmill.pipeline.worker import Loaded, StageWorker, finish
 
@@ -63,6 +64,8 @@ class RaySession:
     started: bool = False
     progress: Any = None
     run_id: str = ""
+    places: tuple[str, ...] = ()
+    """Folders that every node must reach."""
 
     def ensure(self) -> Any:
         import ray
@@ -78,6 +81,7 @@ class RaySession:
                 ray.init(**options)
                 self.started = True
         if self.progress is None:
+            check_nodes(ray, self.places)
             self.progress = start_run_actor(self.run_id)
         return ray
 

@@ -72,7 +72,8 @@ class Runner:
     """Run phases in this process, without Ray."""
 
     def __post_init__(self) -> None:
-        self.session = RaySession(self.import_paths)
+        places = (self.plan.config.workspace, *(w.config.path for w in self.plan.writers))
+        self.session = RaySession(self.import_paths, places=places)
         self.lease: Lease | None = None
         self.seconds: dict[str, float] = {}
         self.stage_totals: dict[str, dict[str, float]] = {}

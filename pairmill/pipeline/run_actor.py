@@ -40,12 +40,16 @@ class RunActor:
 
 
 def start_run_actor(run_id: str) -> Any:
-    """On the driver's own node: whatever takes the actor takes the run's driver, too."""
+    """On the driver's own node: what takes the node takes the driver, too.  Started again, it has forgotten only what workers tell anew."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(RunActor).options(num_cpus=0, max_concurrency=1, scheduling_strategy=here).remote(run_id)
+    return (
+        ray.remote(RunActor)
+        .options(num_cpus=0, max_concurrency=1, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)
+        .remote(run_id)
+    )
 
 
 class RunLine(Line):

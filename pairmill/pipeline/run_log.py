@@ -11,7 +11,12 @@ from typing import Any
 
 from pairmill.pipeline.storage import Storage
 
-LOG_FILE, STDERR_FILE = "log.jsonl", "stderr.log"
+LOG_FILE, NOISE_FILE = "log.jsonl", "output.log"
+
+
+def flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 class JsonLines(logging.Formatter):
@@ -36,13 +41,13 @@ class RunLog:
     """What a run and its stages tell, libraries' warnings and tracebacks go to the run's folder, not to the terminal."""
 
     divert = False
-    """For the command line: what native code of libraries prints to stderr goes to a file of its own there, too."""
+    """For the command line: what Ray and libraries print to the terminal goes to a file of its own there, too."""
     NAMES = ("pairmill", "ray", "transformers", "py.warnings", "aiohttp", "asyncio")
 
     def __init__(self) -> None:
         self.handler: logging.Handler | None = None
         self.before: list[tuple[logging.Logger, bool, list[logging.Handler], int]] = []
-        self.stderr: int | None = None
+        self.terminal: tuple[int, int] | None = None
         self.target: tuple[Storage, str] | None = None
         self.folder = ""
 
@@ -55,9 +60,10 @@ class RunLog:
         self.handler.setFormatter(JsonLines(folder.rpartition("/")[2]))
         logging.captureWarnings(True)
         if self.divert:
-            sys.stderr.flush()
-            self.stderr = os.dup(2)
-            with open(f"{self.folder}/{STDERR_FILE}", "ab") as stream:
+            flush()
+            self.terminal = os.dup(1), os.dup(2)
+            with open(f"{self.folder}/{NOISE_FILE}", "ab") as stream:
+                os.dup2(stream.fileno(), 1)
                 os.dup2(stream.fileno(), 2)
         for name in self.NAMES:
             logger = logging.getLogger(name)
@@ -70,10 +76,11 @@ class RunLog:
         for logger, propagate, handlers, level in self.before:
             logger.propagate, logger.handlers = propagate, handlers
             logger.setLevel(level)
-        if self.stderr is not None:
-            sys.stderr.flush()
-            os.dup2(self.stderr, 2)
-            os.close(self.stderr)
+        if self.terminal is not None:
+            flush()
+            for number, saved in enumerate(self.terminal, 1):
+                os.dup2(saved, number)
+                os.close(saved)
         if self.handler is not None:
             logging.captureWarnings(False)
             self.handler.close()

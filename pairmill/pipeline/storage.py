@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from pairmill.errors import CorruptWorkspace, DiskFull
+from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
 from pairmill.schemas.arrow import is_payload, leaf_columns
 
 MIN_FREE_BYTES = 512 * 2**20
@@ -117,6 +117,13 @@ class Storage:
             raise DiskFull(
                 f"{free / 2**30:.1f} GiB free on the disk of {self.root}, {(needed_bytes + MIN_FREE_BYTES) / 2**30:.1f} GiB "
                 "needed; free some, or put the workspace elsewhere, and run the same command again"
+            )
+
+    def check_there(self) -> None:
+        """Raises StorageAway where the workspace's own sign is gone: an unmounted folder looks like one with nothing stored."""
+        if not self.exists("workspace.json"):
+            raise StorageAway(
+                f"the workspace {self.root} is not there any more; bring its file system back, and run the same command again"
             )
 
     def read_bytes(self, name: str) -> bytes:

@@ -41,6 +41,7 @@ class ColumnStore:
         try:
             table = self.storage.read_table(f"columns/{column_set}/{shard_file(shard)}", ["row", "error", *sorted(columns)])
         except FileNotFoundError:
+            self.storage.check_there()
             return None
         return table.combine_chunks()
 
@@ -52,6 +53,7 @@ class ColumnStore:
         """
         new = with_sizes(new, writes).select(stored_schema(writes).names).cast(stored_schema(writes))
         name = f"columns/{column_set}/{shard_file(shard)}"
+        self.storage.check_there()
         with self.storage.exclusive(f"columns/{column_set}"):
             merged = new
             old = self.load(column_set, shard, [n for n in new.schema.names if n not in ("row", "error")])

@@ -1,0 +1,100 @@
+"""Ray clusters of several nodes on one machine, each in processes of its own, that tests may kill."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RAY = str(Path(sys.executable).parent / "ray")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Cluster:
+    """One `ray start` head that wants a token, and nodes that join and are killed.  `env`: how commands reach it."""
+
+    def __init__(self, folder: Path, head_cpus: int = 4) -> None:
+        (folder / "token").write_text("a" * 64)
+        self.dashboard, self.gcs, self.metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        self.env = {
+            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"), "PYTHONPATH": str(ROOT),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "RAY_metrics_report_interval_ms": "500", "RAY_health_check_period_ms": "1000", "RAY_health_check_timeout_ms": "4000",
+        }  # fmt: skip
+        self.temp = f"/tmp/pm-{os.getpid()}-{self.gcs.rpartition(':')[2]}"
+        self.nodes: list[subprocess.Popen[bytes]] = []
+        self.head = self.start(
+            "--head", f"--port={port_of(self.gcs)}", f"--dashboard-port={port_of(self.dashboard)}", f"--num-cpus={head_cpus}",
+            "--include-dashboard=true", f"--metrics-export-port={port_of(self.metrics)}", f"--temp-dir={self.temp}",
+            "--object-store-memory=300000000",
+        )  # fmt: skip
+
+    def start(self, *options: str, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        command = [*before, RAY, "start", "--block", f"--dashboard-agent-listen-port={free_port()}", *options]
+        env = {**os.environ, **self.env}
+        return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def join(self, cpus: int = 4, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        """A further node.  `before`: words before its command, such as another mount namespace."""
+        self.nodes.append(self.start(f"--address={self.gcs}", f"--num-cpus={cpus}", "--object-store-memory=100000000", before=before))
+        return self.nodes[-1]
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        if node.poll() is None:
+            os.killpg(node.pid, signal.SIGKILL)
+        node.wait(30)
+        if node in self.nodes:
+            self.nodes.remove(node)
+
+    def workers(self) -> list[int]:
+        """Processes of all nodes that work for a run or wait for work."""
+        found = [pid for node in (self.head, *self.nodes) for pid in descendants(node.pid)]
+        return [
+            pid
+            for pid in found
+            if name_of(pid).startswith(("ray::Map", "ray::read", "ray::stage", "ray::finish", "ray::RunActor", "ray::IDLE"))
+        ]
+
+    def close(self) -> None:
+        for node in (*self.nodes, self.head):
+            self.kill(node)
+        shutil.rmtree(self.temp, ignore_errors=True)
+
+
+def port_of(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+    except OSError:
+        return ""
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one, in the order found."""
+    try:
+        found = [int(p) for t in Path(f"/proc/{pid}/task").iterdir() for p in (t / "children").read_text().split()]
+    except OSError:
+        return []
+    return [d for child in found for d in (child, *descendants(child))]
+
+
+def wait_for(done: Callable[[], bool], seconds: float = 60, pause: float = 0.2) -> bool:
+    """Whether a condition came true in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if done():
+            return True
+        time.sleep(pause)
+    return False
