@@ -1,8 +1,10 @@
 """The planned stages of a run, as workers need them."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import CorruptWorkspace
@@ -89,11 +91,16 @@ class Chain:
         """Rows of a shard that belong to the run."""
         if self.limit is None:
             return self.shard_rows[shard]
-        return min(self.shard_rows[shard], self.limit - sum(self.shard_rows[:shard]))
+        return min(self.shard_rows[shard], self.limit - self.first_row(shard))
 
     def first_row(self, shard: int) -> int:
         """Place in the pool of a shard's first row."""
-        return sum(self.shard_rows[:shard])
+        return int(self.starts[shard])
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Place in the pool of each shard's first row."""
+        return np.concatenate([[0], np.cumsum(np.asarray(self.shard_rows, np.int64))])
 
     def read_pool(self, shard: int, columns: list[str]) -> pa.Table:
         storage, name = Storage(self.root), f"pool/{self.pool}/{shard_file(shard)}"

@@ -2,49 +2,49 @@
 
 import hashlib
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.attempt import checked
-from pairmill.pipeline.chain import Chain, PlannedStage
+from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.executor import RaySession, own_error, set_context
-from pairmill.pipeline.trace import inputs, trace
+from pairmill.pipeline.ledger import THREADS
+from pairmill.pipeline.trace import Trace, inputs, trace
 from pairmill.stages.base import GlobalStage
 
 ROWS_PER_PARTITION = 1_000_000
 """Rows that one process looks at; a smaller dataset is answered in the driver, without Ray."""
 
 
-def living(chain: Chain, stage: PlannedStage, shard: int) -> np.ndarray:
-    """Rows of a shard that a global stage looks at."""
-    found = trace(chain, shard, stage.index, want=stage.reads)
+def living(chain: Chain, index: int, shard: int) -> tuple[np.ndarray, Trace]:
+    """Rows of a shard that a global stage looks at, and the trace that says so."""
+    stage = chain.stages[index]
+    found = trace(chain, shard, stage.index, want=[*stage.reads, "uid"])
     run, _, _ = inputs(stage, found.frame, found.alive, chain)
-    return np.flatnonzero(run)
+    return np.flatnonzero(run).astype(np.int32), found
 
 
-def population(chain: Chain, index: int) -> tuple[str, dict[int, np.ndarray]]:
-    """(digest of which rows the stage looks at, shard → those rows)."""
-    stage = chain.stages[index]
-    with ThreadPoolExecutor(4) as pool:
-        rows = dict(zip(chain.shards(), pool.map(lambda s: living(chain, stage, s), chain.shards()), strict=True))
-    h = hashlib.blake2b(digest_size=8)
-    for shard, numbers in rows.items():
-        h.update(shard.to_bytes(4, "little") + len(numbers).to_bytes(4, "little") + numbers.astype(np.int32).tobytes())
-    return h.hexdigest(), rows
+def population(chain: Chain, index: int) -> tuple[str, dict[int, int]]:
+    """(digest of which rows the stage looks at, shard → how many of its rows)."""
+    h, counts = hashlib.blake2b(digest_size=8), {}
+    shards = chain.shards()
+    for shard, rows in zip(shards, ahead(lambda s: living(chain, index, s)[0], shards, THREADS), strict=True):
+        h.update(shard.to_bytes(4, "little") + len(rows).to_bytes(4, "little") + rows.tobytes())
+        counts[shard] = len(rows)
+    return h.hexdigest(), counts
 
 
-def narrow_rows(chain: Chain, index: int, shard: int, rows: np.ndarray) -> pa.Table:
+def narrow_rows(chain: Chain, index: int, shard: int) -> pa.Table:
     """What the stage sees of a shard: its inputs, uid, order; and where the rows stand."""
-    stage = chain.stages[index]
-    wanted = [c for c in dict.fromkeys([*stage.reads, "uid"])]
-    found = trace(chain, shard, stage.index, want=wanted)
+    wanted = [c for c in dict.fromkeys([*chain.stages[index].reads, "uid"])]
+    rows, found = living(chain, index, shard)
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
     table = table.append_column("order", pa.array(rows.astype(np.int64) + chain.first_row(shard)))
     table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
-    return table.append_column("__row", pa.array(rows.astype(np.int32)))
+    return table.append_column("__row", pa.array(rows))
 
 
 def answer(chain: Chain, index: int, rows: pa.Table) -> pa.Table:
@@ -66,17 +66,20 @@ def commit(chain: Chain, index: int, values: pa.Table) -> pa.Table:
     return pa.table({"rows": [values.num_rows]})
 
 
-def run_global(session: RaySession | None, chain: Chain, index: int, rows: dict[int, np.ndarray], partitions: int | None = None) -> int:
-    """Computes a global stage over `rows` and commits it; gives the number of rows.  Without a session, in this process."""
+def run_global(session: RaySession | None, chain: Chain, index: int, rows: dict[int, int], partitions: int | None = None) -> int:
+    """Computes a global stage and commits it; gives the number of rows.  Without a session, in this process.
+
+    `rows`: how many rows of each shard it looks at, as `population` tells.
+    """
     stage = chain.stages[index]
-    total = sum(map(len, rows.values()))
-    shards = [s for s, numbers in rows.items() if len(numbers)]
+    total = sum(rows.values())
+    shards = [shard for shard, count in rows.items() if count]
     if not shards:
         return 0
     partitions = partitions or math.ceil(total / ROWS_PER_PARTITION)
     if session is None or partitions == 1:
         stage.stage.setup()
-        table = pa.concat_tables([narrow_rows(chain, index, s, rows[s]) for s in shards])
+        table = pa.concat_tables([narrow_rows(chain, index, s) for s in shards])
         commit(chain, index, answer(chain, index, table))
         return total
     ray = session.ensure()
@@ -84,7 +87,7 @@ def run_global(session: RaySession | None, chain: Chain, index: int, rows: dict[
     plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
     try:
         data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(
-            lambda batch: narrow_rows(chain, index, s := shards[batch.column("id")[0].as_py()], rows[s]), **plain
+            lambda batch: narrow_rows(chain, index, shards[batch.column("id")[0].as_py()]), **plain
         )
         assert isinstance(stage.stage, GlobalStage)
         keys = list(stage.stage.keys())

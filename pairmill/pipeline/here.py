@@ -2,21 +2,17 @@
 
 import json
 import logging
-import queue
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
 from pairmill.errors import StageHung
+from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.claims import Line, Rows
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.worker import Loaded, StageWorker, finish
-
-T = TypeVar("T")
 
 
 def log_told(told: dict[str, Any]) -> None:
@@ -71,32 +67,3 @@ def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]
         close()
         raise
     close()  # not after an interrupt: a stage that is closed while it works would commit failures
-
-
-def ahead(work: Callable[[int], T], items: list[int], count: int) -> Iterator[T]:
-    """Results in order, `count` items at work at a time; for one, in this thread.
-
-    The threads are daemons: an interrupt does not wait for them, and what they still commit is as good as ever.
-    """
-    if count == 1:
-        yield from map(work, items)
-        return
-    waiting: deque[queue.SimpleQueue[tuple[T | None, BaseException | None]]] = deque()
-
-    def attempt(item: int, box: queue.SimpleQueue[tuple[T | None, BaseException | None]]) -> None:
-        try:
-            box.put((work(item), None))
-        except BaseException as error:
-            box.put((None, error))
-
-    for at in range(len(items) + count):
-        if at < len(items):
-            waiting.append(queue.SimpleQueue())
-            threading.Thread(target=attempt, args=(items[at], waiting[-1]), daemon=True, name="shard").start()
-        if at >= count - 1 and waiting:
-            found, error = waiting.popleft().get()
-            if error is not None:
-                for box in waiting:
-                    box.get()
-                raise error
-            yield found  # type: ignore[misc]

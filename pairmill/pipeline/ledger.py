@@ -1,7 +1,6 @@
 """The ledger: every row's fate, and the funnel that the fates add up to."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import ConservationError
+from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import shard_file
@@ -16,6 +16,10 @@ from pairmill.pipeline.trace import ALIVE, FATES, PENDING, Trace, lost_payload, 
 from pairmill.schemas.arrow import LEDGER
 
 SOURCE = "source"
+
+
+THREADS = 4
+"""Shards read at a time."""
 
 
 @dataclass
@@ -101,15 +105,17 @@ def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
 def write_ledger(chain: Chain, payload: tuple[str, ...], folder: str, unreadable: int) -> tuple[Funnel, dict[int, int]]:
     """(funnel, shard → undecided rows).  The funnel is checked only where nothing is undecided."""
     shards = chain.shards()
-    with ThreadPoolExecutor(4) as pool:
-        parts = list(pool.map(lambda s: shard_ledger(chain, s, payload, folder), shards))
-    pending = {shard: part.pending for shard, part in zip(shards, parts, strict=True) if part.pending}
+    pending: dict[int, int] = {}
+    rows = kept = 0
     total: Counter[tuple[int, int, str]] = Counter()
-    for part in parts:
+    for shard, part in zip(shards, ahead(lambda s: shard_ledger(chain, s, payload, folder), shards, THREADS), strict=True):
+        rows, kept = rows + part.rows, kept + part.kept
         total.update(part.counts)
+        if part.pending:
+            pending[shard] = part.pending
     if chain.limit is not None:
         unreadable = 0  # which of the unreadable rows stand before the limit is not known
-    funnel = make_funnel(chain, sum(p.rows for p in parts), sum(p.kept for p in parts), total, unreadable)
+    funnel = make_funnel(chain, rows, kept, total, unreadable)
     if not pending:
         funnel.check()
     return funnel, pending
@@ -137,5 +143,4 @@ def survey(chain: Chain, upto: int, retry: tuple[str, ...] = (), first: int = 0)
         return int(((found.fate == PENDING) & (found.at >= first)).sum())
 
     shards = chain.shards()
-    with ThreadPoolExecutor(4) as pool:
-        return {s: n for s, n in zip(shards, pool.map(undecided, shards), strict=True) if n}
+    return {s: n for s, n in zip(shards, ahead(undecided, shards, THREADS), strict=True) if n}

@@ -189,7 +189,7 @@ class Runner:
                 chain = identified(chain, digests)
                 self.describe(storage, chain, folder)
                 if survey(chain, last):
-                    self.watcher.phase(f"{part}: {chain.stages[first].name}", [chain.stages[first].name], sum(map(len, rows.values())))
+                    self.watcher.phase(f"{part}: {chain.stages[first].name}", [chain.stages[first].name], sum(rows.values()))
                     self.timed(part, partial(run_global, None if self.local else self.session, chain, first, rows))
                 continue
             self.describe(storage, chain, folder)

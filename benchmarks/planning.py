@@ -1,0 +1,106 @@
+"""Whether the driver's time and memory per shard stay flat: the same tiny shard, many times over.
+
+    python benchmarks/planning.py [--shards 1000,10000,100000] [--executed 500,2000,8000]
+
+First the driver's own work: a run over shards whose columns are all stored reads every shard's fates, writes the ledger
+and its metrics.  Then a phase on Ray: stages that do next to nothing, over shards that are not stored yet.  Every figure is
+a process of its own; a run over 50 shards, which is start-up, is taken off.  Shards of one row are hard links to a few files, so that a million of them fit on a disk.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+LINKS = 30_000
+"""Hard links to one file; file systems allow about 65,000."""
+FEW = 50
+ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+FILE = """
+name: planning
+source: {type: pairs, path: rows.parquet, rows_per_shard: 1}
+stages:
+  - {stage: text_rules, keep: text_words > 2}
+  - {stage: "tests.stages_for_tests:DeadlyStage", name: idle}
+"""
+
+
+def prepared(folder: Path, shards: int, stored: bool) -> None:
+    """A workspace with `shards` shards of one row each; `stored`: with all columns as well."""
+    import polars as pl
+
+    from pairmill.pipeline.api import Pipeline
+
+    pl.DataFrame({"text": ["a plain text of one row"], "url": ["http://x.test/1"], "number": [1]}).write_parquet(folder / "rows.parquet")
+    (folder / "p.yaml").write_text(FILE)
+    Pipeline.from_yaml(folder / "p.yaml").run(progress=False, local=True)
+    for file in [*folder.glob("workspace/pool/*/shard-000000.parquet"), *folder.glob("workspace/columns/*/shard-000000.parquet")]:
+        if file.parent.parent.name == "columns" and not stored:
+            file.unlink()
+            continue
+        source = file
+        for shard in range(1, shards):
+            target = file.parent / f"shard-{shard:06d}.parquet"
+            if shard % LINKS == 0:
+                source = Path(shutil.copyfile(file, target))
+            else:
+                os.link(source, target)
+    pool = next(folder.glob("workspace/pool/*/pool.json"))
+    facts = json.loads(pool.read_text())
+    pool.write_text(json.dumps({**facts, "rows": shards, "shard_rows": [1] * shards}))
+    shutil.rmtree(folder / "workspace/runs")
+
+
+def measure(folder: Path, local: bool) -> None:
+    """In a process of its own: the run, and what it cost this process."""
+    from pairmill.pipeline.api import Pipeline
+
+    pipeline = Pipeline.from_yaml(folder / "p.yaml")
+    before, start = resource.getrusage(resource.RUSAGE_SELF), time.monotonic()
+    result = pipeline.run(progress=False, local=local)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    print(json.dumps({"cpu_s": cpu, "wall_s": time.monotonic() - start, "peak_mb": used.ru_maxrss / 1024, "parts": result.seconds}))
+
+
+def figures(shards: int, stored: bool) -> dict[str, float]:
+    folder = Path(tempfile.mkdtemp(prefix="planning-"))
+    try:
+        prepared(folder, shards, stored)
+        mode = "local" if stored else "ray"
+        told = subprocess.run(
+            [sys.executable, __file__, "--measure", str(folder), "--mode", mode], capture_output=True, text=True, check=True, env=ENV
+        )
+        return dict(json.loads(told.stdout.splitlines()[-1]))
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shards", default="1000,10000,100000", help="shards of the driver's own work")
+    parser.add_argument("--executed", default="500,2000,8000", help="shards of a phase on Ray")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--mode", default="local", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.measure, options.mode == "local")
+        return
+    for title, counts, stored in (("stored shards, no Ray", options.shards, True), ("shards of a phase on Ray", options.executed, False)):
+        print(f"\n| {title} | driver: CPU ms per shard | wall ms per shard | peak MB of the driver |\n| ---: | ---: | ---: | ---: |")
+        few = figures(FEW, stored)
+        for shards in map(int, filter(None, counts.split(","))):
+            found = figures(shards, stored)
+            cpu, wall = (1000 * (found[key] - few[key]) / (shards - FEW) for key in ("cpu_s", "wall_s"))
+            print(f"| {shards:,} | {cpu:.2f} | {wall:.2f} | {found['peak_mb']:.0f} (start-up {few['peak_mb']:.0f}) |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
