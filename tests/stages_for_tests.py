@@ -89,3 +89,28 @@ class DeadlyStage(Stage):
         if set(values) & set(self.config.raises):
             raise ZeroDivisionError(f"row {values} is bad")
         return pa.table({self.column(): [2 * v for v in values]})
+
+
+class SlowReaderConfig(StageConfig):
+    log: Annotated[str, SPEED]
+    """File that gets a line when a shard comes and when it goes."""
+    pause_s: Annotated[float, SPEED] = 0.0
+
+
+class SlowReaderStage(Stage):
+    """Reads images, tells when, and takes its time."""
+
+    Config = SlowReaderConfig
+    prefix = "reader"
+
+    def reads(self) -> list[str]:
+        return ["image"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([column(self.column(), pa.int64(), "bytes of the image", "bytes")])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        time.sleep(self.config.pause_s)
+        with open(self.config.log, "a") as stream:
+            stream.write(f"{self.name} {time.time()}\n")
+        return pa.table({self.column(): [len(v) for v in rows["image"].to_pylist()]})

@@ -1,6 +1,6 @@
-"""Thirty seeded schedules of failures on a cluster of two nodes: every run ends with the package of an undisturbed one.
+"""Seeded schedules of failures on a cluster of two nodes: every run ends with the package of an undisturbed one.
 
-`tools/soak.py` runs as many as one likes, with figures for docs/reliability.md.
+Some that cover every kind of event; CI runs thirty with `tools/soak.py`, which makes the figures of docs/reliability.md.
 """
 
 import shutil
@@ -36,7 +36,7 @@ def prepared(folder: Path, pictures: list[tuple[bytes, str]]) -> Iterator[Chaos]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [5, 6, 7, 9, 25])
 def test_run_under_failures_ends_with_the_package_of_an_undisturbed_run(chaos: Chaos, seed: int) -> None:
     trial = chaos.trial(seed)
     assert trial.faults == [], f"seed {seed}, {', '.join(map(str, trial.events))}, messages {trial.messages}"

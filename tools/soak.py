@@ -18,12 +18,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=100, help="schedules to run")
+    parser.add_argument("--skip", default="", help="seeds to leave out, such as 5,6")
     options = parser.parse_args()
+    seeds = [s for s in range(options.first, options.first + options.count) if str(s) not in options.skip.split(",")]
     scenes = [(random_scene(rng_for("test", i)), i) for i in range(40)]
     pictures = [(jpeg(render(scene, 240 + i, 200, rng_for("draw", i))), short_caption(scene)) for scene, i in scenes]
     trials = {}
     for chaos in prepared(Path(tempfile.mkdtemp(prefix="soak-")), pictures):
-        for seed in range(options.first, options.first + options.count):
+        for seed in seeds:
             trials[seed] = trial = chaos.trial(seed)
             events = ", ".join(map(str, trial.events))
             print(f"{seed}: {events}: {trial.starts} starts, {trial.seconds:.1f} s {trial.messages or ''} {trial.faults or ''}", flush=True)

@@ -121,7 +121,8 @@ class Pipeline:
             outcome = runner.run(log.open)
             report = self._report(outcome, console)
         except Exception:
-            logging.getLogger("pairmill").exception("the run failed")
+            if log.handler is not None:  # else it failed before there was a folder, and the exception says it all
+                logging.getLogger("pairmill").exception("the run failed")
             raise
         finally:
             log.close()

@@ -20,6 +20,7 @@ from pairmill.pipeline.chain import PlannedStage
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.here import log_told
 from pairmill.pipeline.job import Job
+from pairmill.pipeline.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.pipeline.nodes import check_nodes
 from pairmill.pipeline.run_actor import RunLine, start_run_actor
 from pairmill.pipeline.worker import Loaded, StageWorker, finish
@@ -139,6 +140,30 @@ def cpus_of(stage: PlannedStage) -> float:
     return float(stage.config.resources.cpus or stage.stage.cpus)
 
 
+class Room:
+    """What each worker asks of the cluster.
+
+    Actors' cores and all workers' memory are scaled to half of what the cluster has, because Ray Data waits for ever
+    where reserved actors leave no room for its tasks.  Memory that the user named is not scaled.
+    """
+
+    def __init__(self, job: Job, cpus: float, memory: float) -> None:
+        self.total, self.block = cpus, shard_bytes(job.chain, job.first, job.last)
+        self.cpu_scale = min(1.0, cpus / (2 * cpus_needed(job.stages())))
+        wanted = in_flight(job.chain, job.first, job.last)
+        self.memory_scale = min(1.0, memory / 2 / wanted) if wanted else 1.0
+
+    def options(self, stage: PlannedStage) -> dict[str, Any]:
+        resources = stage.config.resources
+        memory = resources.memory_bytes() or int(worker_bytes(stage, self.block) * self.memory_scale)
+        gpus = {"num_gpus": resources.gpus} if resources.gpus else {}
+        return {"num_cpus": cpus_of(stage) * self.cpu_scale, "memory": memory, **gpus}
+
+    def workers(self, stage: PlannedStage) -> tuple[int, int]:
+        """(least, most) actors of a stage."""
+        return stage.config.resources.bounds() or (1, max(1, int(self.total / max(cpus_of(stage), 1) / 2)))
+
+
 def pooled(stage: PlannedStage) -> bool:
     """Whether a stage's workers are actors: its setup is costly, it wants GPUs, or the user said how many there be."""
     resources = stage.config.resources
@@ -155,17 +180,16 @@ def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list
     """Runs a phase over some shards; yields each finished shard's stage counts.  Raises RunError."""
     ray = session.ensure()
     set_context(ray)
-    total = float(ray.cluster_resources().get("CPU", 1))
-    # On a small cluster workers share cores; Ray Data needs room beside them, or it waits for ever.
-    scale = min(1.0, total / (2 * cpus_needed(job.stages())))
+    have = ray.cluster_resources()
+    room = Room(job, float(have.get("CPU", 1)), float(have.get("memory", 0)))
     check_gpus(ray, job.stages())
     line = RunLine(session.progress)
     plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
-    data = data.map_batches(read_block, fn_kwargs={"job": job, "shards": shards}, num_cpus=0.5 * scale, **plain)
+    data = data.map_batches(read_block, fn_kwargs={"job": job, "shards": shards}, num_cpus=0.5 * room.cpu_scale, **plain)
     for stage in job.stages():
-        data = add_stage(ray, data, stage, job, line, scale, total, plain)
-    data = data.map_batches(finish_block, fn_kwargs={"job": job}, num_cpus=0.25 * scale, **plain)
+        data = add_stage(ray, data, stage, job, line, room, plain)
+    data = data.map_batches(finish_block, fn_kwargs={"job": job}, num_cpus=0.25 * room.cpu_scale, **plain)
     try:
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for stats in batch.column("stats").to_pylist():
@@ -178,17 +202,12 @@ def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list
         raise own_error(error) from error
 
 
-def add_stage(ray: Any, data: Any, stage: PlannedStage, job: Job, line: RunLine, scale: float, total: float, plain: dict[str, Any]) -> Any:
-    resources = stage.config.resources
-    options: dict[str, Any] = {**plain, "num_cpus": cpus_of(stage) * scale}
-    if resources.gpus:
-        options["num_gpus"] = resources.gpus
-    if resources.memory_bytes():
-        options["memory"] = resources.memory_bytes()
+def add_stage(ray: Any, data: Any, stage: PlannedStage, job: Job, line: RunLine, room: Room, plain: dict[str, Any]) -> Any:
+    options = {**plain, **room.options(stage)}
     kwargs = {"job": job, "index": stage.index, "line": line}
     if not pooled(stage):
         return data.map_batches(stage_block, fn_kwargs=kwargs, **options)
-    low, high = resources.bounds() or (1, max(1, int(total / max(cpus_of(stage), 1) / 2)))
+    low, high = room.workers(stage)
     pool = ray.data.ActorPoolStrategy(min_size=low, max_size=high, enable_true_multi_threading=stage.stage.overlap > 1)
     if stage.stage.overlap > 1:
         options["max_concurrency"] = stage.stage.overlap

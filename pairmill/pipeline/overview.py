@@ -11,6 +11,7 @@ from pairmill.pipeline.chain import Chain, PlannedStage
 from pairmill.pipeline.executor import cpus_needed, cpus_of
 from pairmill.pipeline.global_phase import population
 from pairmill.pipeline.ledger import SOURCE
+from pairmill.pipeline.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.pipeline.plan import Plan, identified
 from pairmill.pipeline.pool import open_pool, pool_id
 from pairmill.pipeline.storage import Storage
@@ -25,6 +26,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     chain = plan.chain(identity, pool.shard_rows if pool else (), limit)
     chain, waiting = undecided(plan, chain)
     stages = []
+    blocks = {i: shard_bytes(chain, first, last) for first, last in plan.phases() for i in range(first, last)}
     for stage in chain.stages:
         resources = stage.config.resources
         stages.append({
@@ -33,11 +35,13 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
             "phase": next(i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b), "global": stage.is_global,
             "identity": stage.identity, "rows_stored": stored_rows(storage, stage), "rows_waiting": waiting.get(stage.index, 0) if pool else None,
             "cpus": cpus_of(stage), "gpus": resources.gpus, "replicas": resources.bounds(),
+            "memory_bytes": worker_bytes(stage, blocks[stage.index]),
         })  # fmt: skip
     rows = sum(map(chain.rows_of, chain.shards())) if pool else None
     return {
         "name": plan.config.name, "workspace": storage.root, "pool": identity, "pool_rows": rows, "stages": stages,
         "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema())} for w in plan.writers],
+        "shard_bytes": max(blocks.values(), default=0), "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
         "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
     }  # fmt: skip
 
@@ -97,7 +101,13 @@ def overview_table(plan: dict[str, Any]) -> Group:
         branch = tree.add(Text(f"{s['name']} ← {', '.join(source_of(plan, c) for c in s['reads']) or '(gate only)'}"))
         if s["keep"]:
             branch.add(Text(f"keep: {s['keep']}"))
-    return Group(table, tree, *(Text(f"output: {o['type']} → {o['path']}") for o in plan["outputs"]))
+    flight = f"in flight: shards of up to {plan['shard_bytes'] / 1e6:,.1f} MB, {plan['bytes_in_flight'] / 1e6:,.0f} MB in the largest phase"
+    return Group(
+        table,
+        Text(flight if plan["shard_bytes"] else "in flight: known once the source is read"),
+        tree,
+        *(Text(f"output: {o['type']} → {o['path']}") for o in plan["outputs"]),
+    )
 
 
 def source_of(plan: dict[str, Any], column: str) -> str:
