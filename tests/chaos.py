@@ -66,6 +66,7 @@ class Trial:
     """What became of one schedule."""
 
     events: list[Event]
+    struck: list[Event] = field(default_factory=list)
     starts: int = 0
     seconds: float = 0.0
     messages: list[str] = field(default_factory=list)
@@ -112,13 +113,16 @@ class Chaos:
         while found.starts < STARTS:
             found.starts += 1
             process = self.start(place)
-            self.strike(place, process, waiting)
-            told = process.communicate(timeout=240)[0].decode()
+            self.strike(place, process, waiting, found.struck)
+            try:
+                told = process.communicate(timeout=240)[0].decode()
+            finally:
+                process.kill()
             (place / FILLER).unlink(missing_ok=True)
             if process.returncode == 0:
                 break
             if process.returncode > 0:  # it stopped by itself, so it must say why
-                message = told.strip().splitlines()[-2:]
+                message = ["", "", *told.strip().splitlines()][-2:]
                 found.messages.append(message[0])
                 if "Traceback" in told or "(raylet)" in told or "the same command goes on from there" not in message[-1]:
                     found.faults.append(f"no clear message: {told[-2000:]}")
@@ -136,7 +140,7 @@ class Chaos:
         command = [sys.executable, "-m", "pairmill.cli", "run", str(place / "p.yaml")]
         return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
-    def strike(self, place: Path, process: subprocess.Popen[bytes], waiting: list[Event]) -> None:
+    def strike(self, place: Path, process: subprocess.Popen[bytes], waiting: list[Event], struck: list[Event]) -> None:
         """Strikes the waiting events while the run lives; those that come after its end or its driver's death are left."""
         while waiting and process.poll() is None:
             event, since, seen = waiting[0], time.monotonic(), -1
@@ -149,39 +153,46 @@ class Chaos:
             if process.poll() is not None:
                 return
             waiting.pop(0)
-            getattr(self, event.kind)(place, process)
+            if getattr(self, event.kind)(place, process):
+                struck.append(event)
 
-    def worker(self, place: Path, process: subprocess.Popen[bytes]) -> None:
+    def worker(self, place: Path, process: subprocess.Popen[bytes]) -> bool:
         """A process that works for the run, its own actor among them."""
         workers = [pid for pid in self.cluster.workers() if "IDLE" not in name_of(pid)]
         if workers:
             kill(random.Random(len(workers)).choice(workers), signal.SIGKILL)
+        return bool(workers)
 
-    def node(self, place: Path, process: subprocess.Popen[bytes]) -> None:
+    def node(self, place: Path, process: subprocess.Popen[bytes]) -> bool:
         self.cluster.kill(self.cluster.nodes[0])
         self.cluster.join(cpus=2)
+        return True
 
-    def driver(self, place: Path, process: subprocess.Popen[bytes]) -> None:
+    def driver(self, place: Path, process: subprocess.Popen[bytes]) -> bool:
         process.kill()
         process.wait(30)
+        return True
 
-    def pause(self, place: Path, process: subprocess.Popen[bytes]) -> None:
+    def pause(self, place: Path, process: subprocess.Popen[bytes]) -> bool:
         """All workers stand still for a while."""
         for number in (signal.SIGSTOP, signal.SIGCONT):
             for pid in self.cluster.workers():
                 kill(pid, number)
             time.sleep(1.5 if number == signal.SIGSTOP else 0)
+        return True
 
-    def storage(self, place: Path, process: subprocess.Popen[bytes]) -> None:
+    def storage(self, place: Path, process: subprocess.Popen[bytes]) -> bool:
         """The workspace is away for a while."""
         (place / "door").rename(place / "away")
         time.sleep(1.0)
         (place / "away").rename(place / "door")
+        return True
 
-    def disk(self, place: Path, process: subprocess.Popen[bytes]) -> None:
+    def disk(self, place: Path, process: subprocess.Popen[bytes]) -> bool:
         """The workspace's disk is full until the run has ended."""
         with (place / FILLER).open("wb") as stream:
             os.posix_fallocate(stream.fileno(), 0, 80 * 2**20)
+        return True
 
     def faults(self, place: Path, code: int) -> list[str]:
         if code != 0:
@@ -213,12 +224,13 @@ def progress(place: Path) -> int:
 
 def table(trials: dict[int, Trial]) -> str:
     """What a set of schedules found, as lines of Markdown."""
-    kinds = Counter(e.kind for t in trials.values() for e in t.events)
+    kinds = Counter(e.kind for t in trials.values() for e in t.struck)
     stops = Counter(m.split(":")[0][:80] for t in trials.values() for m in t.messages)
     bad = {seed: t.faults for seed, t in trials.items() if t.faults}
     lines = [
         f"| schedules | {len(trials)} |",
-        f"| events | {sum(kinds.values())}: " + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items())) + " |",
+        f"| of them struck by at least one event | {sum(bool(t.struck) for t in trials.values())} |",
+        f"| events that struck | {sum(kinds.values())}: " + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items())) + " |",
         f"| starts per run, mean and most | {sum(t.starts for t in trials.values()) / len(trials):.2f}, {max(t.starts for t in trials.values())} |",
         f"| runs that stopped with a message | {sum(bool(t.messages) for t in trials.values())} |",
         f"| packages unlike an undisturbed run's | {len(bad)} |",

@@ -1,5 +1,6 @@
 """Ray clusters of several nodes on one machine, each in processes of its own, that tests may kill."""
 
+import json
 import os
 import shutil
 import signal
@@ -47,6 +48,15 @@ class Cluster:
         """A further node.  `before`: words before its command, such as another mount namespace."""
         self.nodes.append(self.start(f"--address={self.gcs}", f"--num-cpus={cpus}", "--object-store-memory=100000000", before=before))
         return self.nodes[-1]
+
+    def alive(self) -> int:
+        """Nodes that the head counts as alive."""
+        listed = subprocess.run(
+            [RAY, "list", "nodes", "--address", f"http://{self.dashboard}", "--format", "json"],
+            env={**os.environ, **self.env},
+            capture_output=True,
+        )
+        return sum(n["state"] == "ALIVE" for n in json.loads(listed.stdout or b"[]"))
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         if node.poll() is None:

@@ -39,4 +39,5 @@ def prepared(folder: Path, pictures: list[tuple[bytes, str]]) -> Iterator[Chaos]
 @pytest.mark.parametrize("seed", [5, 6, 7, 9, 25])
 def test_run_under_failures_ends_with_the_package_of_an_undisturbed_run(chaos: Chaos, seed: int) -> None:
     trial = chaos.trial(seed)
+    assert trial.struck
     assert trial.faults == [], f"seed {seed}, {', '.join(map(str, trial.events))}, messages {trial.messages}"

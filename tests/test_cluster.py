@@ -154,7 +154,7 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
     env = {**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.4"}
     node = ray_cluster.join()
     try:
-        time.sleep(6)
+        assert wait_for(lambda: ray_cluster.alive() == 2)
         run = subprocess.Popen(
             [sys.executable, "-m", "pairmill.cli", "run", str(file)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -179,7 +179,7 @@ def test_node_without_access_is_named_before_work_starts(ray_cluster: Cluster, p
     hidden = f'mount -t tmpfs none {pairs.parent} && exec "$@"'
     node = ray_cluster.join(before=("unshare", "-m", "sh", "-c", hidden, "sh"))
     try:
-        time.sleep(6)
+        assert wait_for(lambda: ray_cluster.alive() == 2)
         told = pairmill("run", str(file), **{**ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs})
     finally:
         ray_cluster.kill(node)

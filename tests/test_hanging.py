@@ -2,14 +2,20 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
-from pairmill.errors import StageHung
+from pairmill.errors import StageBroken, StageFailed, StageHung
 from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.claims import Claims
+from pairmill.pipeline.attempt import Attempt
+from pairmill.pipeline.claims import SETUP, Claims, Line, Past
+from pairmill.pipeline.job import Job
+from pairmill.pipeline.worker import StageWorker
 
 FILE = """
 name: deadly
@@ -38,7 +44,7 @@ def fates(folder: Path) -> dict[int, str]:
 @pytest.mark.parametrize("workers", ["tasks", "actors"])
 def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(numbers: Path, write: Write, workers: str) -> None:
     file = write(
-        FILE + "    crash: [3]\n    hang: [41]\n    deadline_s: 1\n" + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
+        FILE + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n" + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
     )
     result = Pipeline.from_yaml(file).run(progress=False)
     assert fates(numbers) == {3: "worker_died", 41: "deadline"}
@@ -50,17 +56,44 @@ def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(numbers: Path, 
 @pytest.mark.timeout(120)
 @pytest.mark.filterwarnings("ignore")
 def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, write: Write) -> None:
-    file = write(FILE + "    hang: [45]\n    deadline_s: 1\n    on_deadline: stop\n")
-    with pytest.raises(StageHung, match=r"stage 'deadly' .* within 1 s .* a batch of 4 rows, 4 to 7, of shard 2"):
+    file = write(FILE + "    hang: [45]\n    deadline_s: 4\n    on_deadline: stop\n")
+    with pytest.raises(StageHung, match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, 4 to 7, of shard 2"):
         Pipeline.from_yaml(file).run(progress=False)
 
 
 def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(numbers: Path, write: Write) -> None:
-    file = write(FILE + "    hang: [25]\n    deadline_s: 1\n")
+    file = write(FILE + "    hang: [25]\n    deadline_s: 4\n")
     start = time.monotonic()
     with pytest.raises(StageHung, match=r"a batch of 4 rows, 4 to 7, of shard 1"):
         Pipeline.from_yaml(file).run(progress=False, local=True)
     assert time.monotonic() - start < 30
+
+
+def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(numbers: Path, write: Write) -> None:
+    """Five rows found one by one, none answered: the stage's fault.  Two deaths while it is loaded: no row's fault."""
+    pipeline = Pipeline.from_yaml(write(FILE.replace("    max_failures: 1\n", "")))
+    (stage,) = pipeline.checked.stages
+    stage = replace(stage, identity="x")
+    line = Dying(Past(attempts=20, hung={(i, i, 1) for i in range(20)}))
+    attempt = Attempt(stage, stage.stage, line)
+    for row in range(4):
+        assert attempt.compute(pa.table({"number": [row]}), np.array([row]))["error"][0].as_py()["class"] == "deadline"
+    with pytest.raises(StageFailed, match="failed on 5 of 5 rows .* deadline"):
+        attempt.compute(pa.table({"number": [4]}), np.array([4]))
+    chain = pipeline.checked.chain("pool", (20,), None)
+    dead = StageWorker(Job(chain, 0, 1), 0, Dying(Past(attempts=3, deaths={SETUP: 2})))
+    with pytest.raises(StageBroken, match="cannot be loaded: the worker's process ended 2 times"):
+        dead.loaded_stage(dead.line.begin("", 0), 0)
+
+
+class Dying(Line):
+    """A line that tells of a past."""
+
+    def __init__(self, past: Past) -> None:
+        self.past = past
+
+    def begin(self, stage: str, shard: int) -> Past:
+        return self.past
 
 
 def test_one_death_is_nobodys_fault_and_two_are_halved() -> None:

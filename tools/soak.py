@@ -27,7 +27,7 @@ def main() -> None:
     for chaos in prepared(Path(tempfile.mkdtemp(prefix="soak-")), pictures):
         for seed in seeds:
             trials[seed] = trial = chaos.trial(seed)
-            events = ", ".join(map(str, trial.events))
+            events = ", ".join(map(str, trial.struck)) or "nothing struck"
             print(f"{seed}: {events}: {trial.starts} starts, {trial.seconds:.1f} s {trial.messages or ''} {trial.faults or ''}", flush=True)
     print(table(trials))
     sys.exit(any(t.faults for t in trials.values()))

@@ -1,6 +1,7 @@
 """Calling a stage: failing rows are found by bisection, deadly ones by halving what took earlier processes down, and a
 broken stage is told from broken rows."""
 
+import threading
 import traceback
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 from pairmill.errors import PairmillError, StageBroken, StageFailed, StageHung
 from pairmill.images import first_line
 from pairmill.pipeline.chain import PlannedStage
-from pairmill.pipeline.claims import Line, Rows
+from pairmill.pipeline.claims import Line, Past, Rows
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.schemas.arrow import ERROR, error_array
 from pairmill.stages.base import Stage
@@ -22,6 +23,10 @@ ALL_FAILED = 5
 """Rows that a stage may fail on, all of them, in a small shard before that is the stage's fault."""
 
 
+ONE_SUSPECT = threading.Lock()
+"""Where earlier processes died, threads of one process take turns, so that a death has one suspect."""
+
+
 class Attempt:
     """Calls a stage on batches of one shard; finds failing rows; tells a broken stage from broken rows.
 
@@ -29,17 +34,12 @@ class Attempt:
     """
 
     def __init__(
-        self,
-        planned: PlannedStage,
-        stage: Stage,
-        line: Line | None = None,
-        watchdog: Watchdog | None = None,
-        shard: int = 0,
-        sound: int = 0,
-    ) -> None:
+        self, planned: PlannedStage, stage: Stage, line: Line | None = None, watchdog: Watchdog | None = None,
+        shard: int = 0, sound: int = 0, past: Past | None = None,
+    ) -> None:  # fmt: skip
         self.planned, self.stage, self.shard = planned, stage, shard
         self.line, self.watchdog = line or Line(), watchdog or Watchdog()
-        self.past = self.line.begin(planned.column_set, shard)
+        self.past = past or self.line.begin(planned.column_set, shard)
         self.raised, self.fine = 0, sound
         self.first: tuple[str, str] | None = None
 
@@ -48,9 +48,16 @@ class Attempt:
         rows = (int(numbers[0]), int(numbers[-1]), len(numbers))
         if self.past.guilty(rows, halved):
             return self.guilty(batch, numbers, rows)
-        if self.past.attempts > 1:
+        if self.past.attempts == 1:
+            return self.answer(batch, numbers)
+        with ONE_SUSPECT:
             self.line.claim(self.planned.column_set, self.shard, rows)
-        return self.answer(batch, numbers)
+            answer = self.answer(batch, numbers)
+            self.spare()
+        return answer
+
+    def spare(self) -> None:
+        self.line.spare(self.planned.column_set, self.shard)
 
     def guilty(self, batch: pa.Table, numbers: np.ndarray, rows: Rows) -> pa.Table:
         config = self.planned.config
@@ -66,6 +73,8 @@ class Attempt:
         else:
             told = ("worker_died", f"the worker's process ended {self.past.deaths[rows]} times while it computed this row")
         self.tell(rows[0], told[1])
+        self.raised, self.first = self.raised + 1, self.first or told
+        self.judge()
         return failure(self.planned.writes, told)
 
     def tell(self, row: int, message: str, trace: str = "") -> None:
@@ -79,7 +88,7 @@ class Attempt:
 
     def answer(self, batch: pa.Table, numbers: np.ndarray) -> pa.Table:
         try:
-            with self.watchdog.call(self.planned.config.deadline_s, lambda: self.overdue(numbers)):
+            with self.watchdog.call(self.planned.config.deadline_s, lambda: self.overdue(numbers), self.spare):
                 answer = self.stage(batch)
             table = checked(self.planned, answer, batch.num_rows)
         except PairmillError:

@@ -13,6 +13,8 @@ DEATHS = 2
 
 Rows = tuple[int, int, int]
 """First row, last row and number of rows of a batch, which tell it among a shard's."""
+SETUP: Rows = (-1, -1, 0)
+"""Stands for loading the stage."""
 
 
 @dataclass
@@ -52,6 +54,10 @@ class Claims:
         self.open.setdefault((stage, shard), Past()).hung.add(rows)
         self.at.pop((stage, shard), None)
 
+    def spare(self, stage: str, shard: int) -> None:
+        """The worker is at nothing that could take it down: its batch is answered, or ends with another's."""
+        self.at.pop((stage, shard), None)
+
     def end(self, stage: str, shard: int) -> None:
         self.open.pop((stage, shard), None)
         self.at.pop((stage, shard), None)
@@ -72,5 +78,7 @@ class Line:
     def claim(self, stage: str, shard: int, rows: Rows) -> None: ...
 
     def hang(self, stage: str, shard: int, rows: Rows) -> None: ...
+
+    def spare(self, stage: str, shard: int) -> None: ...
 
     def end(self, stage: str, shard: int) -> None: ...

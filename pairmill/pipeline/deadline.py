@@ -9,14 +9,26 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 LOOK_S = 1.0
+IDLE_LOOKS = 5
+"""Looks without a call after which the thread ends; the next call starts another."""
 BACKSTOP_S = 60.0
 """Seconds after which native code that holds the interpreter's lock, so that the thread cannot look, ends the process."""
 
 
+@dataclass(frozen=True)
+class Call:
+    """A call in progress: when it is overdue (monotonic), what to tell then, and what to tell if another one is."""
+
+    until: float
+    overdue: Callable[[], None]
+    spare: Callable[[], None]
+
+
 class Watchdog:
-    """Calls `overdue` of the first call that outlives its deadline, and then `end`.
+    """Tells of every call that outlives its deadline, and then calls `end`.  Its thread lives while there are calls.
 
     `fatal`: the process may be ended from outside the interpreter, as a worker of Ray may, and a user's process not.
     """
@@ -24,19 +36,19 @@ class Watchdog:
     def __init__(self, fatal: bool = False) -> None:
         self.fatal = fatal
         self.end = end_process if fatal else interrupt_main
-        self.calls: dict[int, tuple[float, Callable[[], None]]] = {}
+        self.calls: dict[int, Call] = {}
         self.numbers = itertools.count()
         self.thread: threading.Thread | None = None
         self.starting = threading.Lock()
 
     @contextlib.contextmanager
-    def call(self, deadline_s: float | None, overdue: Callable[[], None]) -> Iterator[None]:
+    def call(self, deadline_s: float | None, overdue: Callable[[], None], spare: Callable[[], None]) -> Iterator[None]:
         if deadline_s is None:
             yield
             return
         number = next(self.numbers)
-        self.calls[number] = (time.monotonic() + deadline_s, overdue)
         with self.starting:
+            self.calls[number] = Call(time.monotonic() + deadline_s, overdue, spare)
             if self.thread is None:
                 self.thread = threading.Thread(target=self.look, daemon=True, name="deadlines")
                 self.thread.start()
@@ -46,19 +58,24 @@ class Watchdog:
             self.calls.pop(number, None)
 
     def look(self) -> None:
+        idle = 0
         while True:
-            calls = list(self.calls.values())
-            now = time.monotonic()
+            with self.starting:
+                calls, now = list(self.calls.values()), time.monotonic()
+                idle = 0 if calls else idle + 1
+                if idle > IDLE_LOOKS:
+                    self.thread = None
             if self.fatal and calls:
-                faulthandler.dump_traceback_later(max(1.0, max(t for t, _ in calls) - now) + BACKSTOP_S, exit=True, file=2)
+                faulthandler.dump_traceback_later(max(1.0, max(c.until for c in calls) - now) + BACKSTOP_S, exit=True, file=2)
             elif self.fatal:
                 faulthandler.cancel_dump_traceback_later()
-            for at, overdue in calls:
-                if now > at:
-                    self.calls.clear()
-                    overdue()
-                    self.end()
-                    break
+            if idle > IDLE_LOOKS:
+                return
+            if any(now > c.until for c in calls):
+                self.calls.clear()
+                for call in calls:
+                    (call.overdue if now > call.until else call.spare)()
+                self.end()
             time.sleep(LOOK_S)
 
 

@@ -147,17 +147,33 @@ class Room:
     where reserved actors leave no room for its tasks.  Memory that the user named is not scaled.
     """
 
-    def __init__(self, job: Job, cpus: float, memory: float) -> None:
-        self.total, self.block = cpus, shard_bytes(job.chain, job.first, job.last)
-        self.cpu_scale = min(1.0, cpus / (2 * cpus_needed(job.stages())))
+    def __init__(self, job: Job, nodes: list[dict[str, float]]) -> None:
+        self.total = sum(n.get("CPU", 0) for n in nodes)
+        self.block = shard_bytes(job.chain, job.first, job.last)
+        self.cpu_scale = min(1.0, self.total / (2 * cpus_needed(job.stages())))
         wanted = in_flight(job.chain, job.first, job.last)
-        self.memory_scale = min(1.0, memory / 2 / wanted) if wanted else 1.0
+        self.memory_scale = min(1.0, sum(n.get("memory", 0) for n in nodes) / 2 / wanted) if wanted else 1.0
+        self.largest = max((n.get("memory", 0) for n in nodes), default=0)
+        for stage in job.stages():
+            self.check(stage, nodes)
 
     def options(self, stage: PlannedStage) -> dict[str, Any]:
         resources = stage.config.resources
-        memory = resources.memory_bytes() or int(worker_bytes(stage, self.block) * self.memory_scale)
+        derived = min(worker_bytes(stage, self.block) * self.memory_scale, self.largest / 2)
         gpus = {"num_gpus": resources.gpus} if resources.gpus else {}
-        return {"num_cpus": cpus_of(stage) * self.cpu_scale, "memory": memory, **gpus}
+        return {"num_cpus": cpus_of(stage) * self.cpu_scale, "memory": resources.memory_bytes() or int(derived), **gpus}
+
+    def check(self, stage: PlannedStage, nodes: list[dict[str, float]]) -> None:
+        """Raises RunError where no single node holds one worker of the stage: Ray would wait for such a node for ever."""
+        asked = self.options(stage)
+        needs = {"CPU": asked["num_cpus"], "GPU": asked.get("num_gpus", 0), "memory": asked["memory"]}
+        if not any(all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in nodes):
+            words = ", ".join(f"{a / 1e9:.1f} GB" if n == "memory" else f"{a:g} {n}" for n, a in needs.items() if a)
+            most = ", ".join(f"{max(n.get(k, 0) for n in nodes):g} {k}" for k in ("CPU", "GPU"))
+            raise RunError(
+                f"stage {stage.name!r}: no node holds one of its workers ({words}); the largest have {most} and {self.largest / 1e9:.1f} GB; "
+                "lower `resources`, or add a node"
+            )
 
     def workers(self, stage: PlannedStage) -> tuple[int, int]:
         """(least, most) actors of a stage."""
@@ -180,9 +196,7 @@ def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list
     """Runs a phase over some shards; yields each finished shard's stage counts.  Raises RunError."""
     ray = session.ensure()
     set_context(ray)
-    have = ray.cluster_resources()
-    room = Room(job, float(have.get("CPU", 1)), float(have.get("memory", 0)))
-    check_gpus(ray, job.stages())
+    room = Room(job, [n["Resources"] for n in ray.nodes() if n["Alive"]])
     line = RunLine(session.progress)
     plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
@@ -212,15 +226,6 @@ def add_stage(ray: Any, data: Any, stage: PlannedStage, job: Job, line: RunLine,
     if stage.stage.overlap > 1:
         options["max_concurrency"] = stage.stage.overlap
     return data.map_batches(StageActor, fn_constructor_kwargs=kwargs, compute=pool, **options)
-
-
-def check_gpus(ray: Any, stages: tuple[PlannedStage, ...]) -> None:
-    have = ray.cluster_resources().get("GPU", 0)
-    for stage in stages:
-        if stage.config.resources.gpus > have:
-            raise RunError(
-                f"stage {stage.name!r} asks for {stage.config.resources.gpus:g} GPU per worker, the cluster has {have:g}; lower `resources.gpus`, or add a node"
-            )
 
 
 def set_context(ray: Any) -> None:

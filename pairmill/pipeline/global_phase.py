@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pairmill.errors import RunError
 from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.attempt import checked
 from pairmill.pipeline.chain import Chain
@@ -37,10 +38,15 @@ def population(chain: Chain, index: int) -> tuple[str, dict[int, int]]:
     return h.hexdigest(), counts
 
 
-def narrow_rows(chain: Chain, index: int, shard: int) -> pa.Table:
-    """What the stage sees of a shard: its inputs, uid, order; and where the rows stand."""
+def narrow_rows(chain: Chain, index: int, shard: int, count: int) -> pa.Table:
+    """What the stage sees of a shard: its inputs, uid, order; and where the rows stand.
+
+    `count`: how many rows the stage's identity names.  Raises RunError where another run has added to them meanwhile.
+    """
     wanted = [c for c in dict.fromkeys([*chain.stages[index].reads, "uid"])]
     rows, found = living(chain, index, shard)
+    if len(rows) != count:
+        raise RunError(f"another run changed what stage {chain.stages[index].name!r} looks at in shard {shard}; run the same command again")
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
     table = table.append_column("order", pa.array(rows.astype(np.int64) + chain.first_row(shard)))
     table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
@@ -79,7 +85,7 @@ def run_global(session: RaySession | None, chain: Chain, index: int, rows: dict[
     partitions = partitions or math.ceil(total / ROWS_PER_PARTITION)
     if session is None or partitions == 1:
         stage.stage.setup()
-        table = pa.concat_tables([narrow_rows(chain, index, s) for s in shards])
+        table = pa.concat_tables([narrow_rows(chain, index, s, rows[s]) for s in shards])
         commit(chain, index, answer(chain, index, table))
         return total
     ray = session.ensure()
@@ -87,7 +93,7 @@ def run_global(session: RaySession | None, chain: Chain, index: int, rows: dict[
     plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
     try:
         data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(
-            lambda batch: narrow_rows(chain, index, shards[batch.column("id")[0].as_py()]), **plain
+            lambda batch: narrow_rows(chain, index, s := shards[batch.column("id")[0].as_py()], rows[s]), **plain
         )
         assert isinstance(stage.stage, GlobalStage)
         keys = list(stage.stage.keys())

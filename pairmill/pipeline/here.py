@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from pairmill.errors import StageHung
 from pairmill.pipeline.ahead import ahead
+from pairmill.pipeline.chain import PlannedStage
 from pairmill.pipeline.claims import Line, Rows
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.job import Job
@@ -32,6 +33,13 @@ class LineHere(Line):
 
     def hang(self, stage: str, shard: int, rows: Rows) -> None:
         self.hung = (stage, shard, rows)
+
+    def raise_if_hung(self, stages: Sequence[PlannedStage]) -> None:
+        """After an interrupt: raises StageHung where it was the watchdog's, and not the user's."""
+        if self.hung is not None:
+            column_set, shard, rows = self.hung
+            stage = next(s for s in stages if s.column_set == column_set)
+            raise StageHung(stage.name, shard, rows, stage.config.deadline_s) from None
 
 
 def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]]:
@@ -58,11 +66,8 @@ def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]
                 block = StageWorker(job, stage.index, line, watchdog, one)(block)
             yield from (json.loads(stats) for stats in finish(job, block).column("stats").to_pylist())
     except KeyboardInterrupt:
-        if line.hung is None:
-            raise
-        column_set, shard, rows = line.hung
-        stage = next(s for s in stages if s.column_set == column_set)
-        raise StageHung(stage.name, shard, rows, stage.config.deadline_s) from None
+        line.raise_if_hung(stages)
+        raise
     except Exception:
         close()
         raise

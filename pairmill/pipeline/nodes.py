@@ -30,11 +30,11 @@ def look(places: tuple[str, ...], sign: str, version: str) -> str:
 
 
 def check_nodes(ray: Any, places: tuple[str, ...]) -> None:
-    """Raises RunError that names every node without access; does nothing on a single node."""
+    """Raises RunError that names every node without access; does nothing where only the driver's own node works."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) + n["Resources"].get("GPU", 0) > 0]
-    if len(nodes) < 2:
+    if {n["NodeID"] for n in nodes} <= {ray.get_runtime_context().get_node_id()}:
         return
     sign = f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
     for place in places:

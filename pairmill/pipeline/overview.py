@@ -101,7 +101,7 @@ def overview_table(plan: dict[str, Any]) -> Group:
         branch = tree.add(Text(f"{s['name']} ← {', '.join(source_of(plan, c) for c in s['reads']) or '(gate only)'}"))
         if s["keep"]:
             branch.add(Text(f"keep: {s['keep']}"))
-    flight = f"in flight: shards of up to {plan['shard_bytes'] / 1e6:,.1f} MB, {plan['bytes_in_flight'] / 1e6:,.0f} MB in the largest phase"
+    flight = f"in flight: shards of up to {plan['shard_bytes'] / 1e6:,.1f} MB, {plan['bytes_in_flight'] / 1e6:,.0f} MB at least in the largest phase (more where stages get more workers)"
     return Group(
         table,
         Text(flight if plan["shard_bytes"] else "in flight: known once the source is read"),

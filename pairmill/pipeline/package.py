@@ -1,7 +1,9 @@
 """Packages: exact output shards over the kept rows, the manifest last."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.job import block_columns
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import shard_file
-from pairmill.pipeline.trace import trace
+from pairmill.pipeline.trace import Trace, trace
 from pairmill.schemas.expressions import frame_of
 from pairmill.schemas.hashing import digest, row_chance
 
@@ -86,7 +88,11 @@ def shard_tasks(samples: list[list[tuple[int, int]]], per_shard: int) -> list[Sh
     return tasks
 
 
-def read_rows(chain: Chain, rows: tuple[tuple[int, int], ...], columns: list[str]) -> pa.Table:
+Look = Callable[[int], Trace]
+"""Shard → its fates."""
+
+
+def read_rows(chain: Chain, rows: tuple[tuple[int, int], ...], columns: list[str], look: Look) -> pa.Table:
     """The wanted columns of some rows, in the given order."""
     by_shard: dict[int, list[int]] = {}
     for shard, row in rows:
@@ -94,15 +100,14 @@ def read_rows(chain: Chain, rows: tuple[tuple[int, int], ...], columns: list[str
     parts: list[pa.Table] = []
     place: dict[tuple[int, int], int] = {}
     for shard, numbers in by_shard.items():
-        parts.append(read_shard_rows(chain, shard, np.array(numbers), columns))
+        parts.append(read_shard_rows(chain, shard, np.array(numbers), columns, look(shard)))
         for row in numbers:
             place[(shard, row)] = len(place)
     table = pa.concat_tables(parts)
     return table.take(pa.array([place[r] for r in rows])).combine_chunks()
 
 
-def read_shard_rows(chain: Chain, shard: int, rows: np.ndarray, columns: list[str]) -> pa.Table:
-    found = trace(chain, shard)
+def read_shard_rows(chain: Chain, shard: int, rows: np.ndarray, columns: list[str], found: Trace) -> pa.Table:
     taken = block_columns(chain, shard, rows, columns, found, len(chain.stages))
     schema = chain.schema()
     return pa.table([taken.column(c) for c in columns], schema=pa.schema([schema.field(c) for c in columns]))
@@ -119,15 +124,18 @@ def package_id(chain: Chain, writer: Writer, kept: pl.DataFrame, seed: int) -> s
     return digest({"options": options, "logic": logic, "columns": sources, "rows": rows, "seed": seed, "format": FORMAT})
 
 
-def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str) -> dict[str, Any]:
-    """Writes one output shard's files, unless a record says that this very package has them; gives name, bytes, SHA-256 of each."""
+def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, look: Look | None = None) -> dict[str, Any]:
+    """Writes one output shard's files, unless a record says that this very package has them; gives name, bytes, SHA-256 of each.
+
+    `look` remembers fates between output shards: each takes rows of several shards of the pool.
+    """
     storage = Storage(writer.config.path)
     record = f"{RECORDS}/{package}/{task.number:08d}.json"
     if storage.exists(record):
         facts = storage.read_json(record)
         if all(storage.size(f["name"]) == f["bytes"] for f in facts["files"]):
             return facts
-    rows = read_rows(chain, task.rows, writer.columns(chain.schema()))
+    rows = read_rows(chain, task.rows, writer.columns(chain.schema()), look or partial(trace, chain))
     for name in writer.payload():
         if rows.column(name).null_count:
             raise RunError(

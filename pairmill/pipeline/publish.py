@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable
+from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -12,6 +13,7 @@ import pairmill
 from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
+from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.executor import RaySession, own_error
 from pairmill.pipeline.ledger import Funnel
@@ -30,9 +32,14 @@ from pairmill.pipeline.package import (
     write_shard,
 )
 from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.trace import trace
 
 INLINE_ROWS = 20_000
 """Packages of fewer rows are written by the driver: starting tasks would take longer."""
+REMEMBERED = 16
+"""Shards of the pool whose fates are remembered from one output shard to the next."""
+AT_ONCE = 2
+"""Output shards that the driver writes at the same time; each is in memory as a whole."""
 
 
 def publish(
@@ -85,8 +92,9 @@ def write_all(
     progress: Callable[[int, int], None],
 ) -> Any:
     if session is None or rows <= INLINE_ROWS or len(tasks) == 1:
-        for i, task in enumerate(tasks):
-            yield write_shard(chain, writer, task, package)
+        look = lru_cache(REMEMBERED)(partial(trace, chain))
+        for i, facts in enumerate(ahead(lambda task: write_shard(chain, writer, task, package, look), tasks, AT_ONCE)):
+            yield facts
             progress(i + 1, len(tasks))
         return
     ray = session.ensure()

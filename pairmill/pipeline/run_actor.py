@@ -1,17 +1,21 @@
 """The one actor of a run: what its workers share, and their lines to it."""
 
+from collections import deque
 from typing import Any
 
 from pairmill.pipeline.claims import Claims, Line, Past, Rows
 from pairmill.pipeline.metrics import Meters
 from pairmill.stages.download.shares import HostBoard
 
+KEPT = 100_000
+"""Messages that wait for the driver; the oldest go first where nobody fetches them.  The stored columns have all failures."""
+
 
 class RunActor:
     """Holds the workers' counts until the driver fetches them, who is at what, and the limits of hosts; counts metrics."""
 
     def __init__(self, run_id: str) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self.board, self.claims, self.meters = HostBoard(), Claims(), Meters(run_id)
 
     def add(self, told: dict[str, Any]) -> None:
@@ -20,20 +24,31 @@ class RunActor:
             self.meters.count(told)
 
     def fetch(self) -> list[dict[str, Any]]:
-        told, self.told = self.told, []
+        told = list(self.told)
+        self.told.clear()
         return told
 
     def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
         return self.board.share(worker, limit, in_flight)
 
     def begin(self, stage: str, shard: int) -> Past:
-        return self.claims.begin(stage, shard)
+        past = self.claims.begin(stage, shard)
+        if past.attempts > 1:
+            self.log(stage, shard, f"a worker ended at this shard; attempt {past.attempts}, deaths by batch: {past.deaths}")
+        return past
+
+    def log(self, stage: str, shard: int, message: str) -> None:
+        self.told.append({"log": message, "facts": {"stage": stage.rpartition("-")[0], "shard": shard}})
 
     def claim(self, stage: str, shard: int, rows: Rows) -> None:
         self.claims.claim(stage, shard, rows)
 
     def hang(self, stage: str, shard: int, rows: Rows) -> None:
+        self.log(stage, shard, f"no answer within the deadline for {rows[2]} rows, {rows[0]} to {rows[1]}; the worker starts anew")
         self.claims.hang(stage, shard, rows)
+
+    def spare(self, stage: str, shard: int) -> None:
+        self.claims.spare(stage, shard)
 
     def end(self, stage: str, shard: int) -> None:
         self.claims.end(stage, shard)
@@ -72,6 +87,9 @@ class RunLine(Line):
 
     def hang(self, stage: str, shard: int, rows: Rows) -> None:
         self.waited(self.actor.hang.remote(stage, shard, rows), 60)
+
+    def spare(self, stage: str, shard: int) -> None:
+        self.waited(self.actor.spare.remote(stage, shard), 60)
 
     def end(self, stage: str, shard: int) -> None:
         self.actor.end.remote(stage, shard)

@@ -1,5 +1,6 @@
 """A run's log: one JSON object a line, with run, stage and shard, beside the run's other files."""
 
+import contextlib
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import tempfile
 from datetime import datetime, timezone
 from typing import Any
 
+from pairmill.errors import PairmillError
 from pairmill.pipeline.storage import Storage
 
 LOG_FILE, NOISE_FILE = "log.jsonl", "output.log"
@@ -85,7 +87,8 @@ class RunLog:
             logging.captureWarnings(False)
             self.handler.close()
         if self.target is not None and not self.target[0].local:
-            self.upload(*self.target)
+            with contextlib.suppress(OSError, PairmillError):  # never in place of what the run itself has to say
+                self.upload(*self.target)
 
     def upload(self, storage: Storage, folder: str) -> None:
         """Adds to what earlier starts of the run left there."""

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
+from pairmill.images import first_line
 from pairmill.schemas.arrow import is_payload, leaf_columns
 
 MIN_FREE_BYTES = 512 * 2**20
@@ -119,6 +120,13 @@ class Storage:
                 "needed; free some, or put the workspace elsewhere, and run the same command again"
             )
 
+    def answers(self) -> bool:
+        """Whether the file system can be asked at all: a broken connection is no broken file."""
+        try:
+            return self.fs.get_file_info(self.base).type != fs.FileType.NotFound or not self.local
+        except OSError:
+            return False
+
     def check_there(self) -> None:
         """Raises StorageAway where the workspace's own sign is gone: an unmounted folder looks like one with nothing stored."""
         if not self.exists("workspace.json"):
@@ -141,9 +149,11 @@ class Storage:
             return pq.read_table(
                 self.path(name), columns=columns, filesystem=self.fs, memory_map=False, use_threads=False, partitioning=None
             )
+        except FileNotFoundError:
+            raise
         except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
+            if isinstance(error, OSError) and not self.answers():
+                raise StorageAway(f"{self.root} does not answer ({first_line(error)}); run the same command again when it does") from None
             raise CorruptWorkspace(f"{self.path(name)} cannot be read ({error}); delete it and run again") from None
 
     def schema_of(self, name: str) -> pa.Schema:

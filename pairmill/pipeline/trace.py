@@ -65,7 +65,7 @@ def follow(chain: Chain, shard: int, stage: PlannedStage, found: Trace, wanted: 
     if stage.computes:
         stored_columns = [f.name if not is_payload(f.type) else f.name + SIZE_SUFFIX for f in stage.writes]
         stored_columns = [c for c in stored_columns if c in wanted]
-        stored = chain.store.load(stage.column_set, shard, stored_columns) if stage.identity else None
+        stored = chain.store.load(stage.column_set, shard, stored_columns) if stage.identity and run.any() else None
         at = positions(stored, len(found.fate))
         errors = stored.column("error").combine_chunks() if stored is not None else None
         failed = np.zeros(len(found.fate), bool)

@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairmill.errors import StageBroken
 from pairmill.pipeline.attempt import LEAST_FAILURES, Attempt
 from pairmill.pipeline.chain import PlannedStage
-from pairmill.pipeline.claims import Line
+from pairmill.pipeline.claims import SETUP, Line, Past
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.store import stored_schema
@@ -168,8 +169,9 @@ class StageWorker:
         if not len(todo):
             return []
         planned = self.planned
-        stage, self.stats.setup_s = self.loaded.get(planned.stage, self.line.ask)
-        attempt = Attempt(planned, stage, self.line, self.watchdog, shard, sound)
+        past = self.line.begin(planned.column_set, shard)
+        stage, self.stats.setup_s = self.loaded_stage(past, shard)
+        attempt = Attempt(planned, stage, self.line, self.watchdog, shard, sound, past)
         waiting: list[pa.Table] = []
         committed: list[pa.Table] = []
         flushed = time.monotonic()
@@ -195,6 +197,21 @@ class StageWorker:
             committed.append(self.commit(shard, waiting))
         self.line.end(planned.column_set, shard)
         return committed
+
+    def loaded_stage(self, past: Past, shard: int) -> tuple[Stage, float]:
+        """Raises StageBroken where loading the stage took earlier processes down."""
+        planned = self.planned
+        if past.guilty(SETUP):
+            raise StageBroken(
+                f"stage {planned.name!r} cannot be loaded: the worker's process ended {past.deaths[SETUP]} times while it did; "
+                "is there enough memory for its model (resources.memory), and does it load in a process by itself?"
+            )
+        if past.attempts > 1 and self.loaded.stage is None:
+            self.line.claim(planned.column_set, shard, SETUP)
+            found = self.loaded.get(planned.stage, self.line.ask)
+            self.line.spare(planned.column_set, shard)
+            return found
+        return self.loaded.get(planned.stage, self.line.ask)
 
     def commit(self, shard: int, pieces: list[pa.Table]) -> pa.Table:
         planned = self.planned

@@ -11,8 +11,10 @@ import polars as pl
 import pyarrow as pa
 
 from pairmill.images import DecodeError, decode_rgb
+from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.job import block_columns
+from pairmill.pipeline.ledger import THREADS
 from pairmill.pipeline.trace import FATES, trace
 from pairmill.report.gather import Rows
 from pairmill.report.scores import thresholds
@@ -64,9 +66,10 @@ def pick(rows: Rows, count: int, seed: int) -> dict[Place, list[str]]:
 def samples(chain: Chain, rows: Rows, count: int, seed: int, blur: Expression | None) -> list[dict[str, Any]]:
     """The picked rows with all their texts and scores, thumbnails, fate and reason, in pool order."""
     tags = pick(rows, count, seed)
-    found: list[dict[str, Any]] = []
-    for shard in sorted({shard for shard, _ in tags}):
-        found.extend(described(chain, shard, sorted(row for s, row in tags if s == shard), blur))
+    by_shard: dict[int, list[int]] = {}
+    for shard, row in sorted(tags):
+        by_shard.setdefault(shard, []).append(row)
+    found = [s for part in ahead(lambda item: described(chain, *item, blur), list(by_shard.items()), THREADS) for s in part]
     for sample in found:
         sample["tags"] = tags[sample["shard"], sample["row"]]
     return found

@@ -70,7 +70,7 @@ class StageConfig(Strict):
     """Seconds after which a batch that gives no answer counts as hanging; null waits for ever."""
     on_deadline: Annotated[Literal["fail", "stop"], SPEED] = "fail"
     """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found, and this row fails as
-    `deadline`; or the run stops and names it.  Without Ray it always stops."""
+    `deadline`; or the run stops and names it.  Without Ray the run stops.  Stages that look at all rows have no deadline."""
     batch_size: Annotated[int, SPEED] = Field(256, ge=1, le=65_536)
     """Rows given to the stage at once."""
     resources: Annotated[Resources, SPEED] = Resources()

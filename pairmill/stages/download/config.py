@@ -15,6 +15,8 @@ class DownloadConfig(StageConfig):
     """Fetches images over http(s), checks, resizes and encodes them."""
 
     stage: Annotated[Literal["download"], SPEED] = "download"
+    deadline_s: Annotated[float | None, SPEED] = Field(None, gt=0)
+    """None here: every wait has its own timeout, and a batch may rightly wait for a host's limits for hours."""
     url: str = "url"
     """Column with addresses."""
 

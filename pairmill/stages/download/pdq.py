@@ -3,7 +3,6 @@ Image-Hashing Algorithm", 2019): luminance, two box filters, 64 × 64 samples, 1
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import uniform_filter1d
 
 SIDE = 64
 LARGEST_PX = 512
@@ -30,4 +29,6 @@ def pdq(image: Image.Image) -> tuple[bytes, int]:
 
 
 def box(values: np.ndarray, window: int, axis: int) -> np.ndarray:
+    from scipy.ndimage import uniform_filter1d  # a quarter of a second that only who asks for hashes waits for
+
     return uniform_filter1d(values, window, axis=axis, mode="nearest", origin=window % 2 - 1) if window > 1 else values
