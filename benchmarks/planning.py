@@ -1,6 +1,6 @@
 """Whether the driver's time and memory per shard stay flat: the same tiny shard, many times over.
 
-    python benchmarks/planning.py [--shards 1000,10000,100000] [--executed 500,2000,8000]
+    python benchmarks/planning.py [--shards 1000,6000] [--executed 300,1200]
 
 First the driver's own work: a run over shards whose columns are all stored reads every shard's fates, writes the ledger
 and its metrics.  Then a phase on Ray: stages that do next to nothing, over shards that are not stored yet.  Every figure is
@@ -85,8 +85,8 @@ def figures(shards: int, stored: bool) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shards", default="1000,10000,100000", help="shards of the driver's own work")
-    parser.add_argument("--executed", default="500,2000,8000", help="shards of a phase on Ray")
+    parser.add_argument("--shards", default="1000,6000", help="shards of the driver's own work")
+    parser.add_argument("--executed", default="300,1200", help="shards of a phase on Ray")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--mode", default="local", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,7 +1,6 @@
 """Large shards before a slow stage: what is in flight stays bounded, whatever the object store holds."""
 
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,9 +46,7 @@ def test_shards_wait_in_the_store_and_not_in_memory(tmp_path: Path, write: Calla
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        start = time.monotonic()
         result = Pipeline.from_yaml(write(FILE.replace("LOG", str(log)))).run(progress=False)
-        seconds = time.monotonic() - start
         spilled = [
             line for line in memory_summary(ray.get_runtime_context().gcs_address, stats_only=True).splitlines() if "Spilled" in line
         ]
@@ -58,6 +55,5 @@ def test_shards_wait_in_the_store_and_not_in_memory(tmp_path: Path, write: Calla
         watcher.join()
         ray.shutdown()
     assert result.funnel.kept == SHARDS * ROWS
-    print(most, seconds, spilled)
-    assert most[0] <= 6
+    assert most[0] <= 4
     assert spilled == []

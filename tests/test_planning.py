@@ -4,7 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from pairmill.errors import RunError
 from pairmill.pipeline.api import Pipeline
+from pairmill.pipeline.executor import Room
+from pairmill.pipeline.job import Job
+from pairmill.pipeline.memory import IMAGE_BYTES, ROW_BYTES
 from tests.conftest import pairmill
 from tests.test_run import run, text
 
@@ -30,3 +36,28 @@ def test_stage_of_an_entry_point_is_found_by_its_name(write: Write, numbers: Pat
     shown = pairmill("plan", "--json", str(file), PYTHONPATH=f"{numbers}/site:{Path(__file__).parent.parent}")
     assert json.loads(shown.stdout)["stages"][0]["writes"] == ["picky_twice", "picky_batch"]
     assert "unknown stage 'fancy'" in pairmill("validate", str(file)).stderr
+
+
+def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_holds(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
+    file = tmp_path / "p.yaml"
+    stages = "stages:\n  - {stage: text_rules}\n  - {stage: download, resources: {memory: MEMORY, replicas: 2}}\n"
+    file.write_text("name: room\nsource: {type: pairs, path: pairs.csv}\n" + stages.replace("memory: MEMORY, ", ""))
+
+    def job() -> Job:
+        return Job(Pipeline.from_yaml(file).checked.chain("pool", (10_000,), None), 0, 2)
+
+    small, large = {"CPU": 4.0, "memory": 2e9}, {"CPU": 16.0, "memory": 64e9}
+    shard = 10_000 * (IMAGE_BYTES + ROW_BYTES)
+    rules, download = job().stages()
+    assert Room(job(), [large]).options(rules)["memory"] == 3 * shard
+    assert Room(job(), [large]).options(download)["memory"] == 3 * shard * download.stage.overlap
+    crowded = Room(job(), [small, small])
+    assert crowded.options(rules)["memory"] + 2 * crowded.options(download)["memory"] <= 2e9  # half of what both nodes have
+    assert crowded.options(download)["num_cpus"] < 1
+    file.write_text("name: room\nsource: {type: pairs, path: pairs.csv}\n" + stages.replace("MEMORY", "4 GB"))
+    with pytest.raises(
+        RunError, match=r"stage 'download': no node holds one of its workers .*4\.0 GB.*; the largest have 4 CPU, 0 GPU and 2\.0 GB"
+    ):
+        Room(job(), [small, small])
+    assert Room(job(), [small, large]).options(job().stages()[1])["memory"] == 4 * 10**9

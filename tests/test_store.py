@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pairmill.errors import CorruptWorkspace, DiskFull, RunError
+from pairmill.errors import CorruptWorkspace, DiskFull, RunError, StorageAway
 from pairmill.pipeline.lease import TTL_S, leased
 from pairmill.pipeline.references import BadReference, folder_digest, model_identity
 from pairmill.pipeline.storage import Storage
@@ -147,3 +147,19 @@ def test_driver_that_slept_too_long_notices_and_leaves_the_lease_to_its_successo
             successor.check()
             sleeper.end()
             assert successor.is_mine()
+
+
+def test_storage_that_does_not_answer_is_told_from_a_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told to delete good data because a connection broke."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    storage = open_workspace(str(tmp_path / "w"))
+    (tmp_path / "w/broken.parquet").write_bytes(b"no parquet at all")
+    with pytest.raises(CorruptWorkspace, match="delete it and run again"):
+        storage.read_table("broken.parquet")
+    (tmp_path / "w").rename(tmp_path / "away")
+    with pytest.raises(StorageAway, match="is not there any more"):
+        ColumnStore(storage).load("set", 0, [])
+    nowhere = Storage("s3://bucket/x?endpoint_override=127.0.0.1:1&scheme=http")
+    with pytest.raises(StorageAway, match="does not answer"):
+        nowhere.read_table("any.parquet")
