@@ -175,6 +175,12 @@ class Room:
                 "lower `resources`, or add a node"
             )
 
+    def tasks(self, share: float) -> Any:
+        """At most so many tasks of an operator at once, per core: scaled shares would allow more, each in a new process."""
+        import ray
+
+        return ray.data.TaskPoolStrategy(size=max(1, int(self.total * share)))
+
     def workers(self, stage: PlannedStage) -> tuple[int, int]:
         """(least, most) actors of a stage."""
         return stage.config.resources.bounds() or (1, max(1, int(self.total / max(cpus_of(stage), 1) / 2)))
@@ -200,10 +206,12 @@ def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list
     line = RunLine(session.progress)
     plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
-    data = data.map_batches(read_block, fn_kwargs={"job": job, "shards": shards}, num_cpus=0.5 * room.cpu_scale, **plain)
+    data = data.map_batches(
+        read_block, fn_kwargs={"job": job, "shards": shards}, num_cpus=0.5 * room.cpu_scale, compute=room.tasks(0.5), **plain
+    )
     for stage in job.stages():
         data = add_stage(ray, data, stage, job, line, room, plain)
-    data = data.map_batches(finish_block, fn_kwargs={"job": job}, num_cpus=0.25 * room.cpu_scale, **plain)
+    data = data.map_batches(finish_block, fn_kwargs={"job": job}, num_cpus=0.25 * room.cpu_scale, compute=room.tasks(0.5), **plain)
     try:
         for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for stats in batch.column("stats").to_pylist():
@@ -220,7 +228,7 @@ def add_stage(ray: Any, data: Any, stage: PlannedStage, job: Job, line: RunLine,
     options = {**plain, **room.options(stage)}
     kwargs = {"job": job, "index": stage.index, "line": line}
     if not pooled(stage):
-        return data.map_batches(stage_block, fn_kwargs=kwargs, **options)
+        return data.map_batches(stage_block, fn_kwargs=kwargs, compute=room.tasks(1), **options)
     low, high = room.workers(stage)
     pool = ray.data.ActorPoolStrategy(min_size=low, max_size=high, enable_true_multi_threading=stage.stage.overlap > 1)
     if stage.stage.overlap > 1:
