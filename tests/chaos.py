@@ -21,6 +21,7 @@ from tests.clusters import Cluster, name_of
 
 STARTS = 6
 """Times that a run is started at most; every event stops it once at worst."""
+RUN_S = 240
 QUIET_S = 8.0
 """An event whose progress does not come within this time strikes anyway."""
 LAST = 24
@@ -89,10 +90,10 @@ class Chaos:
     def package(self, folder: Path) -> dict[str, bytes]:
         return {f.name: f.read_bytes() for f in (folder / "out").iterdir() if f.is_file()}
 
-    def trial(self, seed: int) -> Trial:
+    def trial(self, seed: int, again: str = "") -> Trial:
         events = schedule(seed)
         found = Trial(events)
-        place = self.folder / f"seed-{seed}"
+        place = self.folder / f"seed-{seed}{again}"
         place.mkdir()
         (place / "pairs.parquet").symlink_to(self.folder / "pairs.parquet")
         (place / "p.yaml").write_text(FILE)
@@ -110,23 +111,25 @@ class Chaos:
 
     def run_to_end(self, place: Path, found: Trial, events: list[Event]) -> None:
         waiting = list(events)
-        while found.starts < STARTS:
+        code = 1
+        while code and found.starts < STARTS:
             found.starts += 1
             process = self.start(place)
             self.strike(place, process, waiting, found.struck)
             try:
-                told = process.communicate(timeout=240)[0].decode()
-            finally:
+                told = process.communicate(timeout=RUN_S)[0].decode()
+            except subprocess.TimeoutExpired:
                 process.kill()
+                found.faults.append(f"a start came to no end within {RUN_S} s")
+                return
             (place / FILLER).unlink(missing_ok=True)
-            if process.returncode == 0:
-                break
-            if process.returncode > 0:  # it stopped by itself, so it must say why
+            code = process.returncode
+            if code > 0:  # it stopped by itself, so it must say why
                 message = ["", "", *told.strip().splitlines()][-2:]
                 found.messages.append(message[0])
                 if "Traceback" in told or "(raylet)" in told or "the same command goes on from there" not in message[-1]:
                     found.faults.append(f"no clear message: {told[-2000:]}")
-        found.faults += self.faults(place, process.returncode)
+        found.faults += self.faults(place, code)
 
     def start(self, place: Path) -> subprocess.Popen[bytes]:
         env = {
@@ -147,7 +150,7 @@ class Chaos:
             while process.poll() is None and (now := progress(place)) < event.progress:
                 if now != seen:
                     seen, since = now, time.monotonic()
-                if seen > 0 and time.monotonic() - since > QUIET_S:
+                if time.monotonic() - since > (QUIET_S if seen > 0 else RUN_S):
                     break
                 time.sleep(0.02)
             if process.poll() is not None:

@@ -27,6 +27,9 @@ def main() -> None:
     for chaos in prepared(Path(tempfile.mkdtemp(prefix="soak-")), pictures):
         for seed in seeds:
             trials[seed] = trial = chaos.trial(seed)
+            if trial.faults and not any("differs" in fault for fault in trial.faults):  # a slow machine; a wrong package is never excused
+                print(f"{seed}: {trial.faults}; once more", flush=True)
+                trials[seed] = trial = chaos.trial(seed, "-again")
             events = ", ".join(map(str, trial.struck)) or "nothing struck"
             print(f"{seed}: {events}: {trial.starts} starts, {trial.seconds:.1f} s {trial.messages or ''} {trial.faults or ''}", flush=True)
     print(table(trials))
