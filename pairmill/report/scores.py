@@ -1,5 +1,6 @@
 """Distributions of scores, and what every threshold would let through: counted, not estimated."""
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -71,15 +72,21 @@ def stops_of(low: float, high: float, whole: bool, needed: list[float]) -> list[
 
 def thresholds(gate: str, column: str) -> list[tuple[str, float]]:
     """(sign, number) of every comparison of the column with a number in a gate's text, such as (">=", 0.3)."""
+    return [(sign, number) for name, sign, number in comparisons(gate) if name == column]
+
+
+@lru_cache(256)
+def comparisons(gate: str) -> tuple[tuple[str, str, float], ...]:
+    """(column, sign, number) of every comparison of a column with a number in a gate's text."""
     found = []
     for node in sqlglot.parse_one(gate, dialect="postgres").find_all(exp.GTE, exp.GT, exp.LTE, exp.LT):
         left, right, sign = node.left, node.right, SIGNS[type(node)]
         if isinstance(right, exp.Column):
             left, right = right, left
             sign = {">=": "<=", ">": "<", "<=": ">=", "<": ">"}[sign]
-        if isinstance(left, exp.Column) and left.name == column:
+        if isinstance(left, exp.Column):
             try:
-                found.append((sign, float(right.sql())))
+                found.append((left.name, sign, float(right.sql())))
             except ValueError:
                 continue  # compared with another column or a computed value
-    return found
+    return tuple(found)
