@@ -64,6 +64,10 @@ def run(
         fail(f"stopped; what was committed stays in {found.config.workspace}, and the same command goes on from there", 1)
     except PairmillError as error:
         fail(f"{error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there", 1)
+    except OSError as error:  # a disk or an object store that does not answer
+        fail(
+            f"{type(error).__name__}: {error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there", 1
+        )
     except Exception as error:  # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
         fail(f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of the newest run in {found.config.workspace}/runs", 1)
     out.print(funnel_table(result.funnel))
