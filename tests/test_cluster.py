@@ -17,6 +17,7 @@ import pytest
 
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.storage import Storage
+from tests.chaos import FILE as SLOW
 from tests.clusters import Cluster, descendants, free_port, wait_for
 from tests.conftest import pairmill
 
@@ -119,23 +120,6 @@ def test_wrong_job_variable_address_and_failing_run_say_so(cluster: dict[str, st
     assert "no Ray cluster answers" in nobody.stderr
 
 
-SLOW = """
-name: slow
-source: {type: parquet, path: pairs.parquet, rows_per_shard: 8}
-stages:
-  - {stage: text_rules}
-  - {stage: dedup, "on": [text], keep: dup_of IS NULL}
-  - stage: tests.stages_for_tests:PickyStage
-    name: slow
-    batch_size: 2
-    pause_s: ${PAUSE_S:-0}
-    log: LOG
-    resources: {cpus: 1, replicas: [2, 4]}
-outputs:
-  - {type: webdataset, path: out, samples_per_shard: 16}
-"""
-
-
 def workers_of(log: Path) -> set[int]:
     return {json.loads(line)["pid"] for line in log.read_text().splitlines()}
 
@@ -144,7 +128,7 @@ def workers_of(log: Path) -> set[int]:
 def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
     """A second node joins, and dies with its workers while they hold shards; the package is that of an undisturbed run."""
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
-    file.write_text(SLOW.replace("LOG", str(log)))
+    file.write_text(SLOW.replace("[1, 2]", "[2, 4]").replace("${LOG:-}", str(log)))
     Pipeline.from_yaml(file).run(local=True, progress=False)
     undisturbed = {f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()}
     (pairs.parent / "workspace").rename(pairs.parent / "old")
@@ -175,7 +159,7 @@ def test_node_without_access_is_named_before_work_starts(ray_cluster: Cluster, p
     if subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode:
         pytest.skip("needs the right to make a mount namespace")
     file = pairs.parent / "p.yaml"
-    file.write_text(SLOW.replace("LOG", str(pairs.parent / "log")))
+    file.write_text(SLOW.replace("${LOG:-}", str(pairs.parent / "log")))
     hidden = f'mount -t tmpfs none {pairs.parent} && exec "$@"'
     node = ray_cluster.join(before=("unshare", "-m", "sh", "-c", hidden, "sh"))
     try:

@@ -86,6 +86,22 @@ def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(numbers
         dead.loaded_stage(dead.line.begin("", 0), 0)
 
 
+def test_row_that_hangs_is_not_called_again_where_another_row_of_its_batch_raises(numbers: Path, write: Write) -> None:
+    """The batch raises, its second half hung in an earlier process: the halves of a raising batch know of it, too."""
+    (stage,) = Pipeline.from_yaml(write(FILE + "    raises: [1]\n")).checked.stages
+    called: list[list[int]] = []
+
+    def watched(rows: pa.Table) -> pa.Table:
+        called.append(rows["number"].to_pylist())
+        return stage.stage(rows)
+
+    line = Dying(Past(attempts=3, hung={(2, 3, 2), (2, 2, 1)}))
+    attempt = Attempt(replace(stage, identity="x"), watched, line)  # type: ignore[arg-type]
+    answer = attempt.compute(pa.table({"number": [0, 1, 2, 3]}), np.arange(4))
+    assert [e and e["class"] for e in answer["error"].to_pylist()] == [None, "ZeroDivisionError", "deadline", None]
+    assert called == [[0, 1, 2, 3], [0, 1], [0], [1], [3]]
+
+
 class Dying(Line):
     """A line that tells of a past."""
 

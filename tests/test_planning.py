@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pairmill import __version__ as pairmill_version
 from pairmill.errors import RunError
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.executor import Room
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.memory import IMAGE_BYTES, ROW_BYTES
+from pairmill.pipeline.nodes import look
 from tests.conftest import pairmill
 from tests.test_run import run, text
 
@@ -60,3 +62,11 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
     ):
         Room(job(), [small, small])
     assert Room(job(), [small, large]).options(job().stages()[1])["memory"] == 4 * 10**9
+
+
+def test_node_with_another_version_or_without_the_drivers_file_is_told(tmp_path: Path) -> None:
+    assert "it has pairmill" in look((), "sign", "0.0.0")
+    assert f"does not see what the driver wrote to {tmp_path}" in look((str(tmp_path),), "sign", pairmill_version)
+    (tmp_path / "sign").write_text("")
+    assert look((str(tmp_path),), "sign", pairmill_version) == ""
+    assert [f.name for f in tmp_path.iterdir()] == ["sign"]

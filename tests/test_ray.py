@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,7 @@ import pytest
 
 from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
-from pairmill.errors import StageFailed
+from pairmill.errors import RunError, StageFailed
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.executor import RaySession
 from pairmill.pipeline.global_phase import population, run_global
@@ -100,9 +101,12 @@ def test_global_stage_gives_the_same_for_any_number_of_partitions(ray_session: N
     _, rows = population(chain, 2)
     for partitions in (1, 3):
         named = chain.with_identity(2, f"partitions{partitions}")
-        assert run_global(RaySession([]), named, 2, rows, partitions) == sum(rows.values())
+        assert run_global(RaySession([]), named, 2, rows, partitions) == sum(looked.count for looked in rows.values())
         found.append(pl.concat([pl.read_parquet(f) for f in sorted(folder.glob(f"columns/dedup-partitions{partitions}/shard-*.parquet"))]))
     assert found[0].equals(found[1])
+    changed = {**rows, 0: replace(rows[0], digest=b"another run")}
+    with pytest.raises(RunError, match="another run changed what stage 'dedup' looks at in shard 0"):
+        run_global(None, chain.with_identity(2, "changed"), 2, changed)
 
 
 def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(ray_session: None, world: Path) -> None:

@@ -23,7 +23,7 @@ ALL_FAILED = 5
 """Rows that a stage may fail on, all of them, in a small shard before that is the stage's fault."""
 
 
-ONE_SUSPECT = threading.Lock()
+ONE_SUSPECT = threading.RLock()
 """Where earlier processes died, threads of one process take turns, so that a death has one suspect."""
 
 
@@ -65,9 +65,7 @@ class Attempt:
         if hung and config.on_deadline == "stop":
             raise StageHung(self.planned.name, self.shard, rows, config.deadline_s)
         if len(numbers) > 1:
-            half = len(numbers) // 2
-            parts = ((batch.slice(0, half), numbers[:half]), (batch.slice(half), numbers[half:]))
-            return pa.concat_tables([self.compute(*part, halved=True) for part in parts])
+            return self.halves(batch, numbers)
         if hung:
             told = ("deadline", f"no answer within {config.deadline_s:g} s")
         else:
@@ -76,6 +74,12 @@ class Attempt:
         self.raised, self.first = self.raised + 1, self.first or told
         self.judge()
         return failure(self.planned.writes, told)
+
+    def halves(self, batch: pa.Table, numbers: np.ndarray) -> pa.Table:
+        """Each half asks anew what earlier attempts died of: rows that raise and rows that hang may share a batch."""
+        half = len(numbers) // 2
+        parts = ((batch.slice(0, half), numbers[:half]), (batch.slice(half), numbers[half:]))
+        return pa.concat_tables([self.compute(*part, halved=True) for part in parts])
 
     def tell(self, row: int, message: str, trace: str = "") -> None:
         """A failure for the run's log."""
@@ -95,9 +99,7 @@ class Attempt:
             raise
         except Exception as error:  # a stage may raise anything on a row
             if batch.num_rows > 1:
-                half = batch.num_rows // 2
-                parts = ((batch.slice(0, half), numbers[:half]), (batch.slice(half), numbers[half:]))
-                return pa.concat_tables([self.answer(*part) for part in parts])
+                return self.halves(batch, numbers)
             self.raised += 1
             told = (type(error).__name__, first_line(error))
             if self.first is None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,18 @@ ROWS_PER_PARTITION = 1_000_000
 """Rows that one process looks at; a smaller dataset is answered in the driver, without Ray."""
 
 
+@dataclass(frozen=True)
+class Looked:
+    """How many rows of a shard a global stage looks at, and a digest of which."""
+
+    count: int
+    digest: bytes
+
+    @classmethod
+    def at(cls, rows: np.ndarray) -> "Looked":
+        return cls(len(rows), hashlib.blake2b(rows.tobytes(), digest_size=8).digest())
+
+
 def living(chain: Chain, index: int, shard: int) -> tuple[np.ndarray, Trace]:
     """Rows of a shard that a global stage looks at, and the trace that says so."""
     stage = chain.stages[index]
@@ -28,24 +41,24 @@ def living(chain: Chain, index: int, shard: int) -> tuple[np.ndarray, Trace]:
     return np.flatnonzero(run).astype(np.int32), found
 
 
-def population(chain: Chain, index: int) -> tuple[str, dict[int, int]]:
-    """(digest of which rows the stage looks at, shard → how many of its rows)."""
-    h, counts = hashlib.blake2b(digest_size=8), {}
+def population(chain: Chain, index: int) -> tuple[str, dict[int, Looked]]:
+    """(digest of which rows the stage looks at, the same by shard)."""
     shards = chain.shards()
-    for shard, rows in zip(shards, ahead(lambda s: living(chain, index, s)[0], shards, THREADS), strict=True):
-        h.update(shard.to_bytes(4, "little") + len(rows).to_bytes(4, "little") + rows.tobytes())
-        counts[shard] = len(rows)
-    return h.hexdigest(), counts
+    found = dict(zip(shards, ahead(lambda s: Looked.at(living(chain, index, s)[0]), shards, THREADS), strict=True))
+    h = hashlib.blake2b(digest_size=8)
+    for shard, looked in found.items():
+        h.update(shard.to_bytes(4, "little") + looked.count.to_bytes(4, "little") + looked.digest)
+    return h.hexdigest(), found
 
 
-def narrow_rows(chain: Chain, index: int, shard: int, count: int) -> pa.Table:
+def narrow_rows(chain: Chain, index: int, shard: int, named: Looked) -> pa.Table:
     """What the stage sees of a shard: its inputs, uid, order; and where the rows stand.
 
-    `count`: how many rows the stage's identity names.  Raises RunError where another run has added to them meanwhile.
+    `named`: the rows that the stage's identity names.  Raises RunError where another run has changed them meanwhile.
     """
     wanted = [c for c in dict.fromkeys([*chain.stages[index].reads, "uid"])]
     rows, found = living(chain, index, shard)
-    if len(rows) != count:
+    if Looked.at(rows) != named:
         raise RunError(f"another run changed what stage {chain.stages[index].name!r} looks at in shard {shard}; run the same command again")
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
     table = table.append_column("order", pa.array(rows.astype(np.int64) + chain.first_row(shard)))
@@ -72,14 +85,14 @@ def commit(chain: Chain, index: int, values: pa.Table) -> pa.Table:
     return pa.table({"rows": [values.num_rows]})
 
 
-def run_global(session: RaySession | None, chain: Chain, index: int, rows: dict[int, int], partitions: int | None = None) -> int:
+def run_global(session: RaySession | None, chain: Chain, index: int, rows: dict[int, Looked], partitions: int | None = None) -> int:
     """Computes a global stage and commits it; gives the number of rows.  Without a session, in this process.
 
-    `rows`: how many rows of each shard it looks at, as `population` tells.
+    `rows`: what it looks at, as `population` tells.
     """
     stage = chain.stages[index]
-    total = sum(rows.values())
-    shards = [shard for shard, count in rows.items() if count]
+    total = sum(looked.count for looked in rows.values())
+    shards = [shard for shard, looked in rows.items() if looked.count]
     if not shards:
         return 0
     partitions = partitions or math.ceil(total / ROWS_PER_PARTITION)
