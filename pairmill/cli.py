@@ -81,12 +81,15 @@ def inspect(
     path: str,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file with the manifest.")] = False,
     rows: Annotated[int, typer.Option(min=0, help="Rows to show.")] = 3,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Small pictures, in a terminal with 256 colours or more.")
+    ] = True,
 ) -> None:
-    """Look at a package, a shard, a column set, a pool or a run: counts, schema, a few rows."""
+    """Look at a package, a shard, a column set, a pool or a run: counts, schema, a few rows and their pictures; a run's figures."""
     from pairmill.pipeline.inspecting import inspect_path
 
     try:
-        faults = inspect_path(path, rows, verify, out)
+        faults = inspect_path(path, rows, verify, out, pictures)
     except (PairmillError, OSError) as error:
         fail(str(error), 1)
     if faults:
@@ -95,7 +98,8 @@ def inspect(
 
 @app.command()
 def report(
-    runs: Annotated[list[str], typer.Argument(help="A run's folder in the workspace, or a package beside it; two of them to compare.")],
+    runs: Annotated[list[str], typer.Argument(help="A run's folder in the workspace, or a package; two of them to compare.")],
+    workspace: Annotated[str | None, typer.Option(help="Where a package's run is looked for, if the two were parted.")] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Write a finished run's report again, or a page that compares two runs."""
@@ -104,7 +108,7 @@ def report(
     if len(runs) > 2:
         fail("one run, or two to compare", 2)
     try:
-        path = rebuild(runs)
+        path = rebuild(runs, workspace)
     except (PairmillError, OSError) as error:
         fail(str(error), 1)
     out.print(Text(path), soft_wrap=True)

@@ -1,18 +1,23 @@
 """The report: figures against an independent count, the page in a real browser, hostile text, comparison, Croissant."""
 
+import io
 import json
 import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 
+from pairmill.images import decode_rgb
 from pairmill.pipeline.api import Pipeline
+from pairmill.pipeline.inspecting import inspect_path
 from pairmill.report.captions import measures
-from pairmill.report.page import json_for_html
+from pairmill.report.page import json_for_html, page
 from pairmill.report.scores import stops_of, thresholds
 from tests.conftest import pairmill
 
@@ -21,7 +26,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 FILE = """
 name: report
 source: {type: parquet, path: pairs.parquet, rows_per_shard: 64}
-report: {samples: 300, blur: level >= 97}
+report: {samples: 300, blur: level >= 97, groups: [kind]}
 stages:
   - {stage: text_rules, keep: text_words > 2}
   - {stage: filter, name: leveled, keep: level >= 40}
@@ -48,6 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes,
             "image": [pictures[i % 40][0] for i in range(rows)], "text": [f"{texts[i % 5]} {i}" if i % 5 != 1 else "two" for i in range(rows)],
             "url": [f"http://h{i % 3}.example.test/{i}.jpg" if i % 5 != 4 else f"http://evil.test/{HOSTILE}{i}" for i in range(rows)],
             "level": [float((i * 37) % 100) for i in range(rows)], "odd": [float("nan"), float("inf"), 1.0, 2.0] * (rows // 4), "scene": [f"s{i}" for i in range(rows)],
+            "kind": [("ball", "ball", "tree", None)[i % 4] for i in range(rows)],
         }
     ).write_parquet(folder / "pairs.parquet")  # fmt: skip
     (folder / "p.yaml").write_text(FILE)
@@ -160,6 +166,8 @@ def test_distributions_and_mix_are_what_a_count_gives(run: Path, data: dict[str,
     assert (few[0], few[1]) == (48, 0)
     change = next(c for c in length["changes"] if c["value"] == "< 3 words")
     assert (change["step"], change["before"], change["after"]) == ("text_rules", 0.2, 0.0)
+    kind = next(e for e in data["effects"] if e["group"] == "by kind")
+    assert [(v["value"], v["rows"][0]) for v in kind["values"]] == [("ball", 120), ("tree", 60)]
     reached = next(e for e in data["effects"] if e["group"] == "language")
     assert reached["totals"][0] == ledger.filter(~pl.col("stage").is_in(["text_rules", "leveled"]) | pl.col("stage").is_null()).height
 
@@ -185,10 +193,46 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(browser: Any, f
     assert other.name in text
     package = pairmill("report", str(folder / "out"))  # written again by the second run
     assert package.stdout.strip() == str(other / "report/index.html")
+    with tempfile.TemporaryDirectory() as away:
+        parted = shutil.copytree(folder / "out", Path(away) / "out")
+        lost = pairmill("report", str(parted))
+        assert lost.returncode == 1
+        assert "--workspace" in lost.stderr
+        assert pairmill("report", str(parted), "--workspace", str(folder / "workspace")).stdout == package.stdout
     for path, words in ((folder, "no run's folder"), (folder / "nowhere", "no run's folder")):
         refused = pairmill("report", str(path))
         assert refused.returncode == 1
         assert words in refused.stderr
+
+
+def test_run_table_tells_workers_and_the_share_of_a_gpu(browser: Any, folder: Path, data: dict[str, Any]) -> None:
+    stage = data["stages"]["language"]
+    assert stage["workers"] == 1
+    assert 0 < stage["busy_s"] <= stage["seconds"] <= stage["held_s"]
+    (folder / "gpu.html").write_bytes(page([{**data, "stages": {"language": {**stage, "gpus": 0.5, "busy_s": 1.0, "held_s": 4.0}}}]))
+    table = Opened(browser, folder / "gpu.html").page.locator("table.run")
+    heads, cells = (table.locator(tag).all_inner_texts() for tag in ("th", "td"))
+    assert dict(zip(heads, cells, strict=True))["GPU share"] == "25%"
+
+
+def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
+    folder: Path, run: Path, pictures: list[tuple[bytes, str]]
+) -> None:
+    plain, rich = (
+        Console(file=io.StringIO(), width=150, **options) for options in ({}, {"force_terminal": True, "color_system": "truecolor"})
+    )
+    inspect_path(str(run), 3, False, plain)
+    essentials = plain.file.getvalue()
+    assert "leveled: >= 40" in essentials
+    assert "240 rows in" in essentials
+    for out in (plain, rich):
+        for path in (folder / "out", folder / "out/00000.tar", folder / "pairs.parquet"):
+            inspect_path(str(path), 2, False, out, pictures=True)
+    assert "▄" not in plain.file.getvalue()
+    shown = rich.file.getvalue()
+    red, green, blue = decode_rgb(pictures[0][0]).resize((32, 32)).getpixel((0, 0))
+    assert shown.count("▄") > 3 * 2 * 16 * 8
+    assert any(f";{red + d};" in shown for d in range(-3, 4)), (red, green, blue)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

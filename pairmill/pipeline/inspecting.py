@@ -14,14 +14,18 @@ from pairmill.pipeline.display import funnel_table
 from pairmill.pipeline.ledger import Funnel, Step
 from pairmill.pipeline.package import MANIFEST, verify
 from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.thumbnails import can_show, show_pictures
 from pairmill.pipeline.workspace import contents
 
 
-def inspect_path(path: str, rows: int, check: bool, out: Console) -> list[str]:
-    """Prints what is there; gives the faults that `check` finds."""
+def inspect_path(path: str, rows: int, check: bool, out: Console, pictures: bool = False) -> list[str]:
+    """Prints what is there; gives the faults that `check` finds.  `pictures`: small ones, where the terminal can."""
     folder, _, name = path.rstrip("/").rpartition("/")
+    pictures = pictures and can_show(out)
     if path.endswith((".parquet", ".tar")):
         show_file(Storage(folder or "."), name, rows, out)
+        if pictures:
+            show_pictures(Storage(folder or "."), name, rows, out)
         return []
     storage = Storage(path)
     if storage.exists("workspace.json"):
@@ -29,15 +33,15 @@ def inspect_path(path: str, rows: int, check: bool, out: Console) -> list[str]:
     elif storage.exists("metrics.json") or storage.exists("plan.json"):
         show_run(storage, out)
     elif storage.exists(MANIFEST) or check:
-        return show_package(storage, rows, check, out)
+        return show_package(storage, rows, check, out, pictures)
     elif storage.exists("stage.json") or storage.exists("pool.json"):
-        show_columns(storage, rows, out)
+        show_columns(storage, rows, out, pictures)
     else:
         raise RunError(f"{path} is no package, shard, column set, pool, run or workspace of pairmill")
     return []
 
 
-def show_package(storage: Storage, rows: int, check: bool, out: Console) -> list[str]:
+def show_package(storage: Storage, rows: int, check: bool, out: Console, pictures: bool) -> list[str]:
     if storage.exists(MANIFEST):
         manifest = storage.read_json(MANIFEST)
         total = sum(f["bytes"] for f in manifest["files"])
@@ -50,6 +54,9 @@ def show_package(storage: Storage, rows: int, check: bool, out: Console) -> list
         first = next((f["name"] for f in manifest["files"] if f["name"].endswith(".parquet") and storage.exists(f["name"])), None)
         if first and rows:
             show_file(storage, first, rows, out)
+        shard = next((f["name"] for f in manifest["files"] if f["name"].endswith(".tar") and storage.exists(f["name"])), first)
+        if shard and pictures:
+            show_pictures(storage, shard, rows, out)
     if not check:
         return []
     faults = verify(storage.root)
@@ -59,20 +66,65 @@ def show_package(storage: Storage, rows: int, check: bool, out: Console) -> list
 
 
 def show_run(storage: Storage, out: Console) -> None:
-    if storage.exists("metrics.json"):
-        metrics = storage.read_json("metrics.json")
-        out.print(funnel_table(funnel_of(metrics["funnel"])))
-        out.print(Text("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in metrics["seconds"].items())))
-    else:
+    """Funnel, seconds, and the essentials of its report."""
+    if not storage.exists("metrics.json"):
         out.print("the run has not finished", highlight=False)
+        return
+    metrics = storage.read_json("metrics.json")
+    out.print(funnel_table(funnel_of(metrics["funnel"])))
+    out.print(Text("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in metrics["seconds"].items())))
+    if not storage.exists("report/data.json"):
+        return
+    report = storage.read_json("report/data.json")
+    for warning in report["warnings"]:
+        out.print(Text(warning, style="yellow"))
+    if report["scores"]:
+        out.print(score_table(report["scores"]))
+    if report["captions"]:
+        out.print(caption_table(report["captions"]))
+    out.print(Text(f"report: {storage.path('report/index.html')}"), soft_wrap=True)
 
 
-def show_columns(storage: Storage, rows: int, out: Console) -> None:
+def score_table(scores: list[dict[str, Any]]) -> Table:
+    """Of every score: over how many rows, its quantiles, and the gates that read it."""
+    table = Table(title="scores, over all rows that have them", title_justify="left")
+    for name, justify in (("score", "left"), ("rows", "right"), ("5%", "right"), ("median", "right"), ("95%", "right"), ("gate", "left")):
+        table.add_column(name, justify=justify, no_wrap=name != "gate")  # type: ignore[arg-type]
+    for s in scores:
+        gates = ", ".join(dict.fromkeys(f"{g['stage']}: {g['sign']} {g['threshold']:g}" for g in s["gates"]))
+        table.add_row(Text(s["name"]), f"{s['rows']:,}", *(brief(s["quantiles"][q]) for q in ("5", "50", "95")), Text(gates))
+    return table
+
+
+def brief(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def caption_table(columns: list[dict[str, Any]]) -> Table:
+    table = Table(title="captions of kept rows", title_justify="left")
+    table.add_column("column", overflow="fold")
+    measures = {
+        "captions": "n",
+        "words_median": "words",
+        "distinct_2": "distinct-2",
+        "duplicate_rate": "repeats",
+        "refusal_rate": "refusals",
+    }
+    for title in measures.values():
+        table.add_column(title, justify="right")
+    for c in columns:
+        table.add_row(Text(c["column"]), *(f"{c[m]:.1%}" if m.endswith("_rate") else brief(c[m]) for m in measures))
+    return table
+
+
+def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> None:
     files = [name for name, _ in storage.files() if name.endswith(".parquet") and name.startswith("shard")]
     total = sum(storage.row_count(f) for f in files)
     out.print(Text(f"{len(files)} shards, {total:,} rows, {sum(s for _, s in storage.files()) / 1e6:,.1f} MB"))
     if files:
         show_file(storage, files[0], rows, out)
+        if pictures:
+            show_pictures(storage, files[0], rows, out)
 
 
 def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
@@ -104,6 +156,8 @@ def shown_value(value: pa.Scalar) -> str:
     plain: Any = value.as_py()
     if isinstance(plain, bytes):
         return f"{len(plain):,} bytes"
+    if isinstance(plain, list) and any(isinstance(v, bytes) for v in plain):
+        plain = [f"{len(v):,} bytes" if isinstance(v, bytes) else v for v in plain]
     text = "" if plain is None else str(plain)
     return text if len(text) <= 120 else text[:117] + "…"
 

@@ -74,6 +74,10 @@ def make_plan(config: PipelineConfig, report: Report, redact: Callable[[Any], An
     stages = planned_stages(config, pool_schema, note, redact)
     every = pa.schema([*pool_schema, *(f for s in stages for f in s.writes)])
     blur = expression(config.report.blur, every, ("report", "blur"), note)
+    for i, group in enumerate(config.report.groups):
+        if group not in every.names or not is_plain(every.field(group).type):
+            plain = ", ".join(f.name for f in every if is_plain(f.type))
+            note(("report", "groups", i), f"there is no column {group!r} to group by (columns: {plain})")
     writers = []
     for i, output in enumerate(config.outputs):
         writer = open_writer(output)
@@ -85,6 +89,11 @@ def make_plan(config: PipelineConfig, report: Report, redact: Callable[[Any], An
     if len(seen) > before:
         return None
     return Plan(config, source, pool_schema, tuple(stages), writers, redact=redact, blur=blur)
+
+
+def is_plain(dtype: pa.DataType) -> bool:
+    """Whether rows can be grouped by a column of this type."""
+    return pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_integer(dtype) or pa.types.is_boolean(dtype)
 
 
 def pool_schema_of(source: pa.Schema) -> pa.Schema:

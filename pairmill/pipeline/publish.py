@@ -122,11 +122,16 @@ def make_manifest(
         for k, v in s.definition["params"].items()
         if isinstance(v, dict) and {"revision", "content"} & set(v)
     }
-    packages = ("pyarrow", "polars", "torch", "transformers", "ray", "pillow")
     return {
         "format_version": FORMAT, "pairmill": pairmill.__version__, "name": facts["name"], "package": package,
         "format": writer.config.type, "samples": sum(s["samples"] for s in shards), "shards": len(shards),
         "funnel": funnel.to_json(), "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
-        "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"],
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}}, "files": [],
+        "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"], "run": facts["run"],
+        "versions": versions(), "files": [],
     }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Of what the values depend on."""
+    packages = ("pyarrow", "polars", "torch", "transformers", "ray", "pillow")
+    return {"python": platform.python_version(), **{p: version(p) for p in packages}}

@@ -18,12 +18,13 @@ from pairmill.pipeline.here import run_phase_here
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.lease import Lease, leased
 from pairmill.pipeline.ledger import Funnel, survey, write_ledger
-from pairmill.pipeline.package import check_owner
+from pairmill.pipeline.package import check_owner, to_package
 from pairmill.pipeline.plan import Plan, identified
 from pairmill.pipeline.pool import Pool, build_pool, open_pool, pool_id
 from pairmill.pipeline.publish import publish
 from pairmill.pipeline.refill import refetch
 from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.workspace import open_workspace
 from pairmill.schemas.hashing import digest
 
@@ -76,7 +77,7 @@ class Runner:
         self.session = RaySession(self.import_paths, places=places)
         self.lease: Lease | None = None
         self.seconds: dict[str, float] = {}
-        self.stage_totals: dict[str, dict[str, float]] = {}
+        self.totals = StageTotals()
 
     def run(self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None) -> Outcome:
         """Raises RunError; whatever it committed by then stays."""
@@ -102,8 +103,8 @@ class Runner:
         finally:
             self.session.close()
             self.watcher.done()
-        storage.write_json(f"{folder}/metrics.json", {"seconds": self.seconds, "stages": self.stage_totals, "funnel": funnel.to_json()})
-        return Outcome(run_id, f"{storage.root}/{folder}", funnel, packages, self.seconds, chain, self.stage_totals)
+        storage.write_json(f"{folder}/metrics.json", {"seconds": self.seconds, "stages": self.totals.stages, "funnel": funnel.to_json()})
+        return Outcome(run_id, f"{storage.root}/{folder}", funnel, packages, self.seconds, chain, self.totals.stages)
 
     def digest(self, chain: Chain) -> str:
         """What is run: the same pipeline over the same input has the same run id, so that it goes on where it stopped."""
@@ -189,7 +190,9 @@ class Runner:
                 chain = identified(chain, digests)
                 self.describe(storage, chain, folder)
                 if survey(chain, last):
-                    self.watcher.phase(f"{part}: {chain.stages[first].name}", [chain.stages[first].name], sum(rows.values()))
+                    self.watcher.phase(
+                        f"{part}: {chain.stages[first].name}", [chain.stages[first].name], sum(looked.count for looked in rows.values())
+                    )
                     self.timed(part, partial(run_global, None if self.local else self.session, chain, first, rows))
                 continue
             self.describe(storage, chain, folder)
@@ -214,13 +217,14 @@ class Runner:
     def map_phase(self, job: Job, shards: list[int]) -> None:
         if any(stage.payload() for stage in job.stages()):
             Storage(job.chain.root).check_space(sum(map(job.chain.rows_of, shards)) * PAYLOAD_BYTES)
+        began = time.monotonic()
         counts: dict[str, list[int]] = {s.name: [0, 0] for s in job.stages()}
         finished = run_phase_here(job, shards) if self.local else run_phase(self.session, job, shards)
         for stats in finished:
             if self.lease:
                 self.lease.check()
             for stage in stats:
-                self.add(stage)
+                self.totals.add(stage)
                 LOG.info("shard passed", extra={"facts": stage})
                 if self.local:  # on Ray the workers tell by themselves, before their shard leaves the phase
                     self.watcher.told(stage)
@@ -231,6 +235,7 @@ class Runner:
                 limit = planned.config.max_failures
                 if failed >= LEAST_FAILURES and failed > limit * computed:
                     raise StageFailed(planned.name, failed, computed, *self.commonest(job, planned.index, shards), limit)
+        self.totals.phase_ended(time.monotonic() - began)
 
     def commonest(self, job: Job, index: int, shards: list[int]) -> tuple[str, str]:
         """Class and message of a stored failure, to name the cause."""
@@ -241,13 +246,6 @@ class Runner:
                 if error:
                     return error["class"], f"{error['message']} (after mending it: --retry {error['class']})"
         return "failure", "no message"
-
-    def add(self, stats: dict[str, Any]) -> None:
-        total = self.stage_totals.setdefault(stats["stage"], {"shards": 0})
-        total["shards"] += 1
-        for key, value in stats.items():
-            if key not in ("stage", "shard"):
-                total[key] = round(total.get(key, 0) + value, 3)
 
     def describe(self, storage: Storage, chain: Chain, folder: str) -> None:
         """plan.json of the run, and stage.json of each column set: for people, and for gc."""
@@ -270,7 +268,9 @@ class Runner:
                 storage.write_json(f"columns/{stage.column_set}/stage.json", redact({**stage.definition, "pool": chain.pool}))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
-        facts = {"name": self.plan.config.name, "pipeline": self.text}
+        workspace = self.plan.redact(to_package(chain.root, Storage(writer.config.path).root))
+        run = {"id": folder.removeprefix("runs/"), "workspace": workspace}
+        facts = {"name": self.plan.config.name, "pipeline": self.text, "run": run}
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
             None if self.local else self.session,

@@ -5,6 +5,8 @@ whose payload was fetched by this run), `__stats` (JSON in the first row) and th
 """
 
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Collection
@@ -62,6 +64,8 @@ class StageStats:
     tokens: int = 0
     """Tokens generated."""
     shard: int = -1
+    worker: str = ""
+    """Host and process that ran it."""
 
 
 @dataclass
@@ -103,7 +107,8 @@ class StageWorker:
             return block
         planned, start = self.planned, time.monotonic()
         alive = np.asarray(block.column("__alive").combine_chunks())
-        self.stats = StageStats(planned.name, rows=int(alive.sum()), shard=block.column("__shard")[0].as_py())
+        who = f"{socket.gethostname()}:{os.getpid()}"
+        self.stats = StageStats(planned.name, rows=int(alive.sum()), shard=block.column("__shard")[0].as_py(), worker=who)
         found = Trace(np.where(alive, ALIVE, FAILED).astype(np.int8), np.zeros(len(alive), np.int16), frame=narrow_frame(block))
         run, missing, column = inputs(planned, found.frame, alive, self.job.chain)
         apply_missing(planned, found, missing, column)

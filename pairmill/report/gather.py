@@ -1,6 +1,7 @@
 """All rows of a run as one narrow table: fate, scores and what they are grouped by.  No image is read."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -34,9 +35,13 @@ class Rows:
     scores: list[Score]
     stages: list[str]
     gates: list[str | None]
+    named: tuple[str, ...] = ()
+    """What the pipeline groups rows by besides."""
 
     def groups(self) -> list[str]:
-        return [g for g in GROUPS if g in self.frame.columns and self.frame[g].null_count() < self.frame.height]
+        return [
+            g for g in (*GROUPS, *map(group_name, self.named)) if g in self.frame.columns and self.frame[g].null_count() < self.frame.height
+        ]
 
 
 def scores_of(schema: pa.Schema, writers: dict[str, str | None]) -> list[Score]:
@@ -52,8 +57,13 @@ def scores_of(schema: pa.Schema, writers: dict[str, str | None]) -> list[Score]:
     return found
 
 
-def gather(chain: Chain) -> Rows:
-    """Reads fates and narrow columns of every shard."""
+def group_name(column: str) -> str:
+    """Told apart from a column of the same name, which may be a score besides."""
+    return f"by {column}"
+
+
+def gather(chain: Chain, named: Sequence[str] = ()) -> Rows:
+    """Reads fates and narrow columns of every shard; rows are grouped by the columns `named`, too."""
     schema = chain.schema()
     writers = {f.name: s.name for s in chain.stages for f in s.writes}
     scores = scores_of(schema, {**dict.fromkeys(chain.pool_schema.names), **writers})
@@ -62,7 +72,7 @@ def gather(chain: Chain) -> Rows:
     ]
     parts = []
     for shard in chain.shards():
-        found = trace(chain, shard, want=["uid", *texts, *(s.name for s in scores)])
+        found = trace(chain, shard, want=[*dict.fromkeys(["uid", *texts, *(s.name for s in scores), *named])])
         classes = pl.Series("reason", [None] * len(found.fate), pl.String)
         failed = [row for row, (_, message) in found.reasons.items() if message is not None]
         if failed:
@@ -83,8 +93,12 @@ def gather(chain: Chain) -> Rows:
             *(s.name for s in scores),
             *(n for n in texts if n.endswith(("dup_of", "fetched_at"))),
         ]
-        parts.append(with_groups(frame).select([*dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)]))
-    return Rows(pl.concat(parts), scores, [s.name for s in chain.stages], [s.gate.text if s.gate else None for s in chain.stages])
+        frame = frame.with_columns(pl.col(n).cast(pl.String).alias(group_name(n)) for n in named)
+        wanted = dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)
+        parts.append(with_groups(frame).select(*wanted, *(pl.col(group_name(n)) for n in named)))
+    return Rows(
+        pl.concat(parts), scores, [s.name for s in chain.stages], [s.gate.text if s.gate else None for s in chain.stages], tuple(named)
+    )
 
 
 def is_language(name: str) -> bool:

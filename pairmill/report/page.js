@@ -233,10 +233,17 @@ function gallery() {
 // ---- the page
 
 function runTable(run) {
-  return el("div", { class: "scroll" }, el("table", {}, heads("stage", "rows", "computed", "from store", "seconds", "rows/s", "identity"),
-    Object.entries(run.stages).map(([n, s]) => el("tr", {}, cell(n, true), cell(int(s.rows)), cell(int(s.computed)), cell(int(s.cached)), cell(s.seconds.toFixed(1)),
-      cell((s.computed / Math.max(s.seconds, 0.001)).toFixed(1)), cell(el("code", {}, run.identities[n] || ""))))),
-  el("p", { class: "soft small" }, Object.entries(run.seconds).map(([n, s]) => `${n} ${s.toFixed(1)} s`).join(", ")));
+  const stages = Object.entries(run.stages);
+  const onGpu = stages.some(([, s]) => s.gpus > 0);
+  const inside = (s) => (s.held_s ? percent(Math.min(1, s.busy_s / s.held_s), 0) : "");
+  const columns = ["stage", "rows", "computed", "from store", "workers", "seconds", "rows/s", "in stage", ...(onGpu ? ["GPU share"] : []), "identity"];
+  return el("div", { class: "scroll" }, el("table", { class: "run" }, heads(...columns),
+    stages.map(([n, s]) => el("tr", {}, cell(n, true), cell(int(s.rows)), cell(int(s.computed)), cell(int(s.cached)), cell(s.workers ? int(s.workers) : ""), cell(s.seconds.toFixed(1)),
+      cell((s.computed / Math.max(s.seconds, 0.001)).toFixed(1)), cell(inside(s)), onGpu ? cell(s.gpus > 0 ? inside(s) : "") : null, cell(el("code", {}, run.identities[n] || ""))))),
+  el("p", { class: "soft small" }, "In stage: time inside the stage's own code, of the time that its workers were there for it, loading and waiting too.",
+    onGpu ? " For workers that hold a GPU this is the GPU share: the GPU itself was busy for no more than that." : ""),
+  el("p", { class: "soft small" }, Object.entries(run.seconds).map(([n, s]) => `${n} ${s.toFixed(1)} s`).join(", ")),
+  el("p", { class: "soft small" }, Object.entries({ pairmill: run.pairmill, ...run.versions }).map(([n, v]) => `${n} ${v}`).join(", ")));
 }
 
 PAGE.append(el("header", {}, el("h1", {}, RUNS.map((r) => r.name).join(" against "))));

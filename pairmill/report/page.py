@@ -13,38 +13,38 @@ import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from pairmill import __version__
-from pairmill.errors import RunError
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.job import block_columns
 from pairmill.pipeline.ledger import Funnel
 from pairmill.pipeline.plan import Plan
+from pairmill.pipeline.publish import versions
 from pairmill.pipeline.run import Outcome
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.trace import trace
 from pairmill.report.captions import measures
 from pairmill.report.effects import effects
 from pairmill.report.gather import Rows, gather
+from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
 
 HERE = Path(__file__).parent
 CAPTION_ROWS = 5_000
 """Kept rows whose captions are measured."""
-DATA = "report/data.json"
-PAGE = "report/index.html"
 
 
 def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
     """Writes report/data.json and report/index.html into the run's folder; gives the page's path."""
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
-    rows = gather(chain)
+    rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)])
     text = plan.redact(storage.read_bytes(f"{folder}/pipeline.yaml").decode())
     data = {
         "name": plan.config.name, "run": outcome.run_id, "pairmill": __version__, "funnel": outcome.funnel.to_json(),
         "packages": [{"path": plan.redact(p), **{k: m[k] for k in ("format", "samples", "shards", "package")}} for p, m in outcome.packages.items()],
         "scores": distributions(rows), "effects": effects(rows), "captions": captions(chain, rows), "caption_columns": caption_columns(chain),
-        "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": outcome.stages, "pipeline": text,
+        "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": stages(chain, outcome), "pipeline": text,
+        "versions": versions(),
         "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": warnings(outcome.funnel),
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
     }  # fmt: skip
@@ -53,40 +53,20 @@ def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
     return storage.path(f"{folder}/{PAGE}")
 
 
-def rebuild(paths: list[str]) -> str:
+def stages(chain: Chain, outcome: Outcome) -> dict[str, dict[str, float]]:
+    """What each stage did in this run, and the GPUs that each of its workers held."""
+    gpus = {s.name: s.config.resources.gpus for s in chain.stages}
+    return {name: {**total, "gpus": gpus[name]} for name, total in outcome.stages.items()}
+
+
+def rebuild(paths: list[str], workspace: str | None = None) -> str:
     """Writes the page of one finished run (or the run of a package) again, or one that compares two; gives its path.
 
     A page that compares lies in the first run's report folder and is named after the second.  Raises RunError.
     """
-    folders = [run_of(path) for path in paths]
-    runs = [read_data(folder) for folder in folders]
-    storage = Storage(folders[0])
-    name = PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html"
-    storage.write_bytes(name, page(runs))
-    return storage.path(name)
-
-
-def read_data(path: str) -> dict[str, Any]:
-    storage = Storage(path)
-    if not storage.exists(DATA):
-        there = "it is a run without one" if storage.exists("plan.json") else "it is no run's folder (workspace/runs/NAME-DIGEST)"
-        raise RunError(f"{path} holds no {DATA}: {there}; `pairmill run` writes a report at its end")
-    return storage.read_json(DATA)
-
-
-def run_of(path: str) -> str:
-    """A run's folder as it is; for a package, the run that wrote it, looked for in the workspace beside it."""
-    storage = Storage(path)
-    if not storage.exists("manifest.json"):
-        return path.rstrip("/")
-    manifest = storage.read_json("manifest.json")
-    runs = Storage(f"{storage.root.rpartition('/')[0]}/workspace")
-    for run in runs.folders("runs"):
-        if runs.exists(f"runs/{run}/{DATA}"):
-            packages = runs.read_json(f"runs/{run}/{DATA}")["packages"]
-            if manifest["package"] in [p["package"] for p in packages]:
-                return f"{runs.root}/runs/{run}"
-    raise RunError(f"{path} is a package, and no run in {runs.root} wrote it; name the run's folder (workspace/runs/{manifest['name']}-…)")
+    folders = [run_folder(path, workspace) for path in paths]
+    runs = [folder.data() for folder in folders]
+    return folders[0].write(PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html", page(runs))
 
 
 def page(runs: list[dict[str, Any]]) -> bytes:

@@ -15,6 +15,9 @@ class ReportConfig(Strict):
     """Rows in the gallery: half by chance, half from tails, thresholds, duplicates and failures; about 8 KB each."""
     blur: str | None = None
     """Polars SQL expression; pictures of rows for which it is true are blurred until clicked, such as `nsfw_score > 0.5`."""
+    groups: list[str] = []
+    """Columns by whose values rows are grouped to show what each step did to the mix, besides language, source, domain,
+    resolution, text length and format: a concept, a shop, a camera."""
 
 
 class OutputConfig(Strict):

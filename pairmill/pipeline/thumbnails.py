@@ -1,0 +1,68 @@
+"""Pictures in a terminal that has the colours for them, two pixels to a character cell."""
+
+import tarfile
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.text import Text
+from rich_pixels import Pixels
+
+from pairmill.images import DecodeError, decode_rgb
+from pairmill.pipeline.storage import Storage
+from pairmill.schemas.arrow import is_payload
+
+SIDE_PX = 32
+"""The longer side of a picture: 32 columns, or 16 lines."""
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+
+
+def can_show(out: Console) -> bool:
+    return out.is_terminal and out.color_system in ("256", "truecolor")
+
+
+def show_pictures(storage: Storage, name: str, count: int, out: Console) -> None:
+    """The first pictures of a Parquet file or a tar side by side; nothing where there are none."""
+    found = pictures_of_tar(storage, name, count) if name.endswith(".tar") else pictures_of_parquet(storage, name, count)
+    shown = [Group(Pixels.from_image(small(data)), Text(label, style="dim")) for label, data in found] if count else []
+    if shown:
+        out.print(Columns(shown, padding=(0, 2)))
+
+
+def small(data: bytes) -> Image.Image:
+    """A grey square stands for what is no picture."""
+    try:
+        image = decode_rgb(data)
+    except DecodeError:
+        return Image.new("RGB", (8, 8), (128, 128, 128))
+    image.thumbnail((SIDE_PX, SIDE_PX))
+    return image
+
+
+def pictures_of_tar(storage: Storage, name: str, count: int) -> Iterator[tuple[str, bytes]]:
+    with storage.fs.open_input_file(storage.path(name)) as stream, tarfile.open(fileobj=stream) as tar:
+        for member in tar:
+            if count and member.name.lower().endswith(IMAGES) and (handle := tar.extractfile(member)):
+                yield member.name, handle.read()
+                count -= 1
+            if not count:
+                return
+
+
+def pictures_of_parquet(storage: Storage, name: str, count: int) -> Iterator[tuple[str, bytes]]:
+    """Of the first column that holds pictures, or lists of them as a document does; of each row the first."""
+    with storage.fs.open_input_file(storage.path(name)) as stream:
+        file = pq.ParquetFile(stream)
+        column = next((f.name for f in file.schema_arrow if holds_pictures(f.type)), None)
+        head = next(file.iter_batches(batch_size=count, columns=[column]), None) if column else None
+        for i, value in enumerate(head.column(0).to_pylist() if head is not None else []):
+            data = next((v for v in value or () if v), None) if isinstance(value, list) else value
+            if data:
+                yield f"row {i}", data
+
+
+def holds_pictures(dtype: pa.DataType) -> bool:
+    return is_payload(dtype.value_type if pa.types.is_list(dtype) else dtype)
