@@ -112,8 +112,8 @@ def fusion_example(scene: Scene, scenes: list[Scene], rng: random.Random) -> tup
     described, name, dice = scene, None, rng.random()
     if dice < 0.62:
         name = any_name(rng) if dice < 0.5 else None
-        if rng.random() < 0.15:
-            described = slip(scene, rng)
+        while rng.random() < 0.4:
+            described = slip(described, rng)
         text = alt_text(scene, "en", rng, name)
     elif dice < 0.85:
         other = rng.choice(scenes)
@@ -134,8 +134,20 @@ def any_name(rng: random.Random) -> str:
 
 
 def slip(scene: Scene, rng: random.Random) -> Scene:
-    """The scene as a captioner that errs in one attribute sees it."""
+    """The scene as a captioner that errs in one thing sees it; one kind of thing at least stays as it is."""
     i = rng.randrange(len(scene.groups))
     g = scene.groups[i]
-    g = Group(g.kind, rng.choice(COLOURS), g.count) if rng.random() < 0.5 else Group(g.kind, g.colour, rng.randint(1, 4))
+    faults = ["colour", "count", "place"] + ["kind", "twice"] * (len(scene.groups) > 1)
+    match rng.choice(faults):
+        case "colour":
+            g = Group(g.kind, rng.choice(COLOURS), g.count)
+        case "count":
+            g = Group(g.kind, g.colour, rng.randint(1, 4))
+        case "place":
+            return Scene(scene.groups, rng.choice(PLACES))
+        case "kind":
+            g = Group(rng.choice(KINDS), g.colour, g.count)
+        case "twice":  # one of two things is taken for both
+            g = Group(g.kind, g.colour, rng.randint(1, 4))
+            return Scene((g,), scene.place)
     return Scene((*scene.groups[:i], g, *scene.groups[i + 1 :]), scene.place)

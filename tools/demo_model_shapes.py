@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from demo_corpus import IMAGE_PX, PATCH_PX
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
@@ -35,10 +35,16 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int, for_chat: bool) -> PreTrainedTokenizerFast:
-    """Byte-level BPE; the CLIP's adds <bos> … <eos>, the captioner's leaves that to the chat template."""
+    """Byte-level BPE; the CLIP's adds <bos> … <eos>, the captioner's leaves that to the chat template.
+
+    A space before a capital is a token of its own, so that a name is the same tokens in `(Kalodor)` and in ` Kalodor`: what
+    copies it copies tokens.
+    """
     special = ["<pad>", "<bos>", "<eos>", *(["<image>", "<user>", "<assistant>"] if for_chat else [])]
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(r" (?=\p{Lu})"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False),
+    ])  # fmt: skip
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
