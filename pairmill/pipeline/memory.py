@@ -1,5 +1,10 @@
 """How many bytes of a phase are in flight: estimated from its shards, declared to Ray, printed by `plan`."""
 
+import ctypes
+import sys
+
+import pyarrow as pa
+
 from pairmill.pipeline.chain import Chain, PlannedStage
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import shard_file
@@ -42,3 +47,10 @@ def in_flight(chain: Chain, first: int, last: int) -> int:
     """Bytes that a phase holds at once with the least number of workers of each stage."""
     block = shard_bytes(chain, first, last)
     return sum(worker_bytes(s, block) * (s.config.resources.bounds() or (1, 1))[0] for s in chain.stages[first:last])
+
+
+def give_back() -> None:
+    """Gives memory that was freed back to the system: allocators keep what large shards needed, and add to it with each."""
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # glibc alone has it
+        trim(0)

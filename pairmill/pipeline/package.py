@@ -15,6 +15,7 @@ from pairmill.errors import RunError
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.job import block_columns
+from pairmill.pipeline.memory import give_back
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import shard_file
 from pairmill.pipeline.trace import Trace, trace
@@ -145,6 +146,8 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
     files = [write_file(storage, f) for f in writer.files(rows, task.number, task.first_key)]
     facts = {"shard": task.number, "samples": task.samples, "files": files}
     storage.write_json(record, facts)
+    del rows
+    give_back()
     return facts
 
 

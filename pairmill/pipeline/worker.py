@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.errors import StageBroken
+from pairmill.errors import StageBroken, StageHung
 from pairmill.pipeline.attempt import LEAST_FAILURES, Attempt
 from pairmill.pipeline.chain import PlannedStage
 from pairmill.pipeline.claims import SETUP, Line, Past
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.job import Job
+from pairmill.pipeline.memory import give_back
 from pairmill.pipeline.store import stored_schema
 from pairmill.pipeline.trace import (
     ALIVE,
@@ -118,6 +119,8 @@ class StageWorker:
             gate(planned, found, gate_flags(planned, block))
         self.count(alive, found)
         block = self.after(block, found.alive)
+        if planned.payload():
+            give_back()
         self.stats.seconds = time.monotonic() - start
         self.line.report(asdict(self.stats))
         return with_stats(block, asdict(self.stats))
@@ -204,19 +207,24 @@ class StageWorker:
         return committed
 
     def loaded_stage(self, past: Past, shard: int) -> tuple[Stage, float]:
-        """Raises StageBroken where loading the stage took earlier processes down."""
+        """Raises StageBroken where loading the stage took earlier processes down, StageHung where it never ended."""
         planned = self.planned
+        if SETUP in past.hung:
+            raise StageHung(planned.name, shard, SETUP, planned.config.setup_deadline_s)
         if past.guilty(SETUP):
             raise StageBroken(
                 f"stage {planned.name!r} cannot be loaded: the worker's process ended {past.deaths[SETUP]} times while it did; "
                 "is there enough memory for its model (resources.memory), and does it load in a process by itself?"
             )
-        if past.attempts > 1 and self.loaded.stage is None:
-            self.line.claim(planned.column_set, shard, SETUP)
+        at = (planned.column_set, shard)
+        claimed = past.attempts > 1 and self.loaded.stage is None
+        if claimed:
+            self.line.claim(*at, SETUP)
+        with self.watchdog.call(planned.config.setup_deadline_s, lambda: self.line.hang(*at, SETUP), lambda: self.line.spare(*at)):
             found = self.loaded.get(planned.stage, self.line.ask)
-            self.line.spare(planned.column_set, shard)
-            return found
-        return self.loaded.get(planned.stage, self.line.ask)
+        if claimed:
+            self.line.spare(*at)
+        return found
 
     def commit(self, shard: int, pieces: list[pa.Table]) -> pa.Table:
         planned = self.planned

@@ -15,6 +15,7 @@ from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.job import block_columns
 from pairmill.pipeline.ledger import THREADS
+from pairmill.pipeline.memory import give_back
 from pairmill.pipeline.trace import FATES, trace
 from pairmill.report.gather import Rows
 from pairmill.report.scores import thresholds
@@ -106,6 +107,7 @@ def described(chain: Chain, shard: int, numbers: list[int], blur: Expression | N
                 "image": thumbnail(image),
             }
         )
+    give_back()
     return found
 
 

@@ -32,7 +32,7 @@ class DownloadStage(Stage):
     version = 2
     actor = True
     cpus = 2.0
-    overlap = 2
+    overlap = 3
     flush_s = 60.0
     ask: Ask | None = None
     """Asks for this worker's share of the whole run's limits; without it, all of them are this worker's."""
