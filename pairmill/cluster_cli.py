@@ -112,8 +112,8 @@ def stop(job: Job, address: Address = None) -> None:
 
 
 def table(jobs: list[dict[str, Any]]) -> Table:
-    found = Table("job", "status", "name", "started", "ended", "workspace")
+    found = Table("job", "status", "run", "started", "ended", "workspace")
     for job in jobs:
         times = [datetime.fromtimestamp(t / 1000).strftime("%Y-%m-%d %H:%M:%S") if (t := job[k]) else "" for k in ("started", "ended")]
-        found.add_row(*(Text(str(v)) for v in (job["job"], job["status"], job["name"], *times, job["workspace"])))
+        found.add_row(*(Text(str(v)) for v in (job["job"], job["status"], job["run"] or job["name"], *times, job["workspace"])))
     return found

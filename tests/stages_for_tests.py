@@ -66,6 +66,8 @@ class DeadlyConfig(StageConfig):
     """Values on which it never answers."""
     raises: list[int] = []
     """Values on which it raises."""
+    setup_s: float = 0
+    """Seconds that loading it takes."""
 
 
 class DeadlyStage(Stage):
@@ -73,6 +75,9 @@ class DeadlyStage(Stage):
 
     Config = DeadlyConfig
     prefix = "deadly"
+
+    def setup(self) -> None:
+        time.sleep(self.config.setup_s)
 
     def reads(self) -> list[str]:
         return ["number"]

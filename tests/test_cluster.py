@@ -89,7 +89,9 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
         **{("shards", s): 4 for s in ("loud", "text_rules")},
     }
     assert "SUCCEEDED" in pairmill("status", job, **cluster).stdout
-    assert job in pairmill("list", **cluster).stdout
+    jobs = pairmill("list", **cluster).stdout
+    assert job in jobs
+    assert next((pairs.parent / "workspace/runs").iterdir()).name in jobs
     assert "package:" in pairmill("logs", job, **cluster).stdout
     assert "had ended already" in pairmill("stop", job, **cluster).stdout
 

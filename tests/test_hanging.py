@@ -1,5 +1,7 @@
 """Stages that hang or take their process down: the row is found, the run goes on or stops and names it."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -66,6 +68,32 @@ def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(numbers: Pat
     start = time.monotonic()
     with pytest.raises(StageHung, match=r"a batch of 4 rows, 4 to 7, of shard 1"):
         Pipeline.from_yaml(file).run(progress=False, local=True)
+    assert time.monotonic() - start < 30
+
+
+def test_stage_that_is_never_loaded_stops_the_run(numbers: Path, write: Write) -> None:
+    file = write(FILE + "    setup_s: 60\n    setup_deadline_s: 1\n")
+    with pytest.raises(StageHung, match=r"stage 'deadly' was not loaded within 1 s \(setup_deadline_s\)"):
+        Pipeline.from_yaml(file).run(progress=False, local=True)
+    pipeline = Pipeline.from_yaml(file)
+    hung = StageWorker(Job(pipeline.checked.chain("pool", (20,), None), 0, 1), 0, Dying(Past(attempts=2, hung={SETUP})))
+    with pytest.raises(StageHung, match="was not loaded"):
+        hung.loaded_stage(hung.line.begin("", 0), 0)
+
+
+def test_native_code_that_keeps_the_interpreters_lock_ends_its_worker() -> None:
+    """`ctypes.PyDLL` calls C without giving the lock away, so that no Python thread can look at the clock."""
+    code = """
+import ctypes
+from pairmill.pipeline import deadline
+deadline.BACKSTOP_S = 1
+with deadline.Watchdog(fatal=True).call(1, print, print):
+    ctypes.PyDLL(None).sleep(60)
+"""
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Timeout" in done.stderr
     assert time.monotonic() - start < 30
 
 

@@ -7,16 +7,18 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from pairmill.errors import CorruptWorkspace, DiskFull, RunError, StorageAway
+from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.lease import TTL_S, leased
 from pairmill.pipeline.references import BadReference, folder_digest, model_identity
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import ColumnStore
 from pairmill.pipeline.workspace import open_workspace
-from pairmill.schemas.arrow import error_array
+from pairmill.schemas.arrow import POOL_COLUMNS, error_array
 from tests.conftest import CLIP
 
 WRITES = pa.schema([("v", pa.int64()), ("image", pa.large_binary())])
@@ -54,6 +56,24 @@ def test_failure_and_forgotten_payload_give_way_to_a_new_value(store: ColumnStor
     told = store.commit("s", 0, part([0, 1], [7, 4]), WRITES)
     assert told.column("image").to_pylist() == [b"x" * 7, b"x" * 4]
     assert told.column("error").to_pylist() == [None, None]
+
+
+def test_few_rows_are_read_without_the_images_of_all_others(tmp_path: Path) -> None:
+    """1,000 images of 40 KB: a column file by the statistics of `row`, a shard of the pool by place."""
+    storage = open_workspace(str(tmp_path))
+    store, rows, images = ColumnStore(storage), np.arange(1000), [bytes([i % 251]) * 40_000 for i in range(1000)]
+    store.commit("s", 0, part(rows.tolist(), [40_000] * 1000).set_column(2, "image", pa.array(images, pa.large_binary())), WRITES)
+    wanted = np.array([990, 3, 7])
+    some = store.load("s", 0, ["image"], wanted)
+    assert some is not None
+    assert 3 < some.num_rows < 300
+    where = some.column("row").to_pylist()
+    assert [some.column("image")[where.index(r)].as_py() for r in wanted] == [images[r] for r in wanted]
+    schema = pa.schema([*POOL_COLUMNS, pa.field("image", pa.large_binary())])
+    columns = {f.name: pa.array(images if f.name == "image" else [None] * 1000, f.type) for f in schema}
+    storage.write_table("pool/p/shard-000000.parquet", pa.table(columns, schema=schema))
+    found = Chain(storage.root, "p", schema, (1000,), ()).read_pool(0, ["image"], wanted)
+    assert found.column("image").to_pylist() == [images[r] for r in wanted]
 
 
 def test_writers_of_one_shard_at_the_same_time_lose_nothing(store: ColumnStore) -> None:

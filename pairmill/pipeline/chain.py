@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace
 from pairmill.pipeline.storage import Storage
@@ -102,14 +103,27 @@ class Chain:
         """Place in the pool of each shard's first row."""
         return np.concatenate([[0], np.cumsum(np.asarray(self.shard_rows, np.int64))])
 
-    def read_pool(self, shard: int, columns: list[str]) -> pa.Table:
+    def read_pool(self, shard: int, columns: list[str], rows: np.ndarray | None = None) -> pa.Table:
+        """Columns of a shard's rows; of `rows` alone, and in their order, if given."""
         storage, name = Storage(self.root), f"pool/{self.pool}/{shard_file(shard)}"
+        place = rows
+
+        def groups(meta: pq.FileMetaData) -> list[int]:
+            nonlocal place
+            sizes = np.array([meta.row_group(i).num_rows for i in range(meta.num_row_groups)], np.int64)
+            ends = np.cumsum(sizes)
+            group = np.searchsorted(ends, rows, "right")
+            chosen, at = np.unique(group, return_inverse=True)
+            before = np.concatenate([[0], np.cumsum(sizes[chosen])])[at]
+            place = rows - (ends - sizes)[group] + before
+            return [int(g) for g in chosen]
+
         try:
-            table = storage.read_table(name, columns or ["uid"])
+            table = storage.read_table(name, columns or ["uid"], groups if rows is not None and len(rows) else None)
         except FileNotFoundError:
             storage.check_there()
             raise CorruptWorkspace(f"{storage.path(name)} is gone; delete {storage.path(f'pool/{self.pool}')} and run again") from None
-        return table.slice(0, self.rows_of(shard)).combine_chunks()
+        return table.slice(0, self.rows_of(shard)).combine_chunks() if place is None else table.take(pa.array(place)).combine_chunks()
 
     def dtype(self, name: str) -> pa.DataType:
         return self.schema().field(name).type

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pairmill
-from pairmill.errors import RunError
+from pairmill.errors import PairmillError, RunError
 from pairmill.pipeline.api import Pipeline
+from pairmill.pipeline.pool import pool_id
+from pairmill.pipeline.storage import Storage
 from pairmill.schemas.config import FILE, MODEL, marks_of
 
 FILE_NAME = "pipeline.yaml"
@@ -74,8 +76,22 @@ def submit(jobs: Any, request: Request, pipeline: Pipeline) -> str:
             jobs.submit_job,
             entrypoint=request.entrypoint(),
             runtime_env={"working_dir": str(folder), "env_vars": {"RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "120", **request.variables()}},
-            metadata={"pairmill": pairmill.__version__, "name": pipeline.config.name, "workspace": pipeline.config.workspace},
+            metadata={
+                "pairmill": pairmill.__version__,
+                "name": pipeline.config.name,
+                "run": run_id(pipeline, request.limit),
+                "workspace": pipeline.checked.redact(pipeline.config.workspace),
+            },
         )
+
+
+def run_id(pipeline: Pipeline, limit: int | None) -> str:
+    """What the job's run will be called; empty where source or workspace cannot be reached from here."""
+    plan = pipeline.checked
+    try:
+        return plan.run_id(plan.chain(pool_id(Storage(plan.config.workspace), plan.source), (), limit))
+    except (PairmillError, OSError):
+        return ""
 
 
 def patiently(work: Callable[..., str], **arguments: Any) -> str:
@@ -188,8 +204,9 @@ def described(jobs: Any, job: str) -> dict[str, Any]:
         info = jobs.get_job_info(job)
     except RuntimeError as error:
         raise RunError(f"no job {job}: {str(error).splitlines()[0]}") from None
+    facts = info.metadata or {}
     return {
-        "job": job, "status": str(info.status.value), "name": (info.metadata or {}).get("name", ""), "workspace": (info.metadata or {}).get("workspace", ""),
+        "job": job, "status": str(info.status.value), **{key: facts.get(key, "") for key in ("name", "run", "workspace")},
         "started": info.start_time, "ended": info.end_time, "message": info.message or "",
     }  # fmt: skip
 

@@ -49,6 +49,7 @@ class Watchdog:
         number = next(self.numbers)
         with self.starting:
             self.calls[number] = Call(time.monotonic() + deadline_s, overdue, spare)
+            self.arm(list(self.calls.values()))  # before the call may take the interpreter's lock and keep it
             if self.thread is None:
                 self.thread = threading.Thread(target=self.look, daemon=True, name="deadlines")
                 self.thread.start()
@@ -65,10 +66,7 @@ class Watchdog:
                 idle = 0 if calls else idle + 1
                 if idle > IDLE_LOOKS:
                     self.thread = None
-            if self.fatal and calls:
-                faulthandler.dump_traceback_later(max(1.0, max(c.until for c in calls) - now) + BACKSTOP_S, exit=True, file=2)
-            elif self.fatal:
-                faulthandler.cancel_dump_traceback_later()
+                self.arm(calls)
             if idle > IDLE_LOOKS:
                 return
             if any(now > c.until for c in calls):
@@ -77,6 +75,16 @@ class Watchdog:
                     (call.overdue if now > call.until else call.spare)()
                 self.end()
             time.sleep(LOOK_S)
+
+    def arm(self, calls: list[Call]) -> None:
+        """Sets the timer outside the interpreter to a while after the last deadline."""
+        if not self.fatal:
+            return
+        if calls:
+            left = max(c.until for c in calls) - time.monotonic()
+            faulthandler.dump_traceback_later(max(1.0, left) + BACKSTOP_S, exit=True, file=2)
+        else:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def end_process() -> None:

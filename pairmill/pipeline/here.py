@@ -10,7 +10,7 @@ import pyarrow as pa
 from pairmill.errors import StageHung
 from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.chain import PlannedStage
-from pairmill.pipeline.claims import Line, Rows
+from pairmill.pipeline.claims import SETUP, Line, Rows
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.worker import Loaded, StageWorker, finish
@@ -39,7 +39,8 @@ class LineHere(Line):
         if self.hung is not None:
             column_set, shard, rows = self.hung
             stage = next(s for s in stages if s.column_set == column_set)
-            raise StageHung(stage.name, shard, rows, stage.config.deadline_s) from None
+            deadline_s = stage.config.setup_deadline_s if rows == SETUP else stage.config.deadline_s
+            raise StageHung(stage.name, shard, rows, deadline_s) from None
 
 
 def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from pairmill.errors import RunError
 from pairmill.pipeline.display import funnel_table
 from pairmill.pipeline.ledger import Funnel, Step
 from pairmill.pipeline.package import MANIFEST, verify
-from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.storage import SIGN, Storage
 from pairmill.pipeline.thumbnails import can_show, show_pictures
 from pairmill.pipeline.workspace import contents
 
@@ -28,7 +28,7 @@ def inspect_path(path: str, rows: int, check: bool, out: Console, pictures: bool
             show_pictures(Storage(folder or "."), name, rows, out)
         return []
     storage = Storage(path)
-    if storage.exists("workspace.json"):
+    if storage.exists(SIGN):
         out.print(workspace_table(storage))
     elif storage.exists("metrics.json") or storage.exists("plan.json"):
         show_run(storage, out)

@@ -45,12 +45,12 @@ def block_columns(chain: Chain, shard: int, rows: np.ndarray, names: list[str], 
     columns: dict[str, pa.ChunkedArray] = {}
     from_pool = [n for n in names if n in chain.pool_schema.names]
     if from_pool:
-        pool = chain.read_pool(shard, from_pool).take(pa.array(rows))
+        pool = chain.read_pool(shard, from_pool, rows)
         columns.update({n: pool.column(n) for n in from_pool})
     for stage in chain.stages[:before]:
         wanted = [n for n in names if n in stage.writes.names]
         if wanted:
-            stored = chain.store.load(stage.column_set, shard, wanted)
+            stored = chain.store.load(stage.column_set, shard, wanted, rows if set(stage.payload()) & set(wanted) else None)
             at = positions(stored, len(found.fate))
             at[~found.ran[stage.index]] = -1
             taken = taken_columns(stored, at[rows], wanted, stage.writes)

@@ -54,6 +54,13 @@ class Plan:
         chain = Chain(self.config.workspace, pool, self.pool_schema, shard_rows, self.stages, limit)
         return identified(chain)
 
+    def run_id(self, chain: Chain) -> str:
+        """What is run: the same pipeline over the same input has the same id, so that it goes on where it stopped."""
+        gates = [[s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing] for s in chain.stages]
+        outputs = [w.config.model_dump(mode="json") for w in self.writers]
+        parts = {"pool": chain.pool, "stages": [s.definition for s in chain.stages], "gates": gates, "outputs": outputs}
+        return f"{self.config.name}-{digest({**parts, 'limit': chain.limit, 'seed': self.config.seed})[:10]}"
+
 
 def make_plan(config: PipelineConfig, report: Report, redact: Callable[[Any], Any] = lambda value: value) -> Plan | None:
     """The plan, or None where problems were reported (all of them)."""

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.storage import SIGN, Storage
 from pairmill.pipeline.store import shard_file, with_sizes
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.hashing import digest, row_uid
@@ -32,7 +32,10 @@ class Pool:
 
 
 def pool_id(storage: Storage, source: Source) -> str:
-    """Identity of a source's rows: its options and the content of its files (names and places do not count)."""
+    """Identity of a source's rows: its options and the content of its files (names and places do not count).
+
+    Hashes are remembered in the workspace, if there is one yet.
+    """
     known = storage.read_json(FINGERPRINTS) if storage.exists(FINGERPRINTS) else {}
     digests, fresh = [], False
     for item in source.inputs():
@@ -40,7 +43,7 @@ def pool_id(storage: Storage, source: Source) -> str:
         if key not in known or not item.version:
             known[key], fresh = content_digest(item), True
         digests.append([item.name, known[key]])
-    if fresh:
+    if fresh and storage.exists(SIGN):
         storage.write_json(FINGERPRINTS, known)
     options = {k: v for k, v in value_fields(source.config).items() if k != "path"}
     return digest({"type": source.config.type, "options": options, "files": digests, "format": 1})
@@ -61,7 +64,7 @@ def build_pool(storage: Storage, source: Source, pool: str, schema: pa.Schema, r
     shard_rows: list[int] = []
     storage.check_space(sum(i.size_bytes for i in source.inputs()))
     for table in shards(rows_of(source, schema, unreadable), source.config.rows_per_shard):
-        storage.write_table(f"pool/{pool}/{shard_file(len(shard_rows))}", with_sizes(table, schema), row_group_size=1024)
+        storage.write_table(f"pool/{pool}/{shard_file(len(shard_rows))}", with_sizes(table, schema))
         shard_rows.append(table.num_rows)
     if not shard_rows:
         reasons = "; ".join(f"{u.location}: {u.reason}" for u in unreadable[:3])

@@ -26,7 +26,6 @@ from pairmill.pipeline.refill import refetch
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.workspace import open_workspace
-from pairmill.schemas.hashing import digest
 
 LOG = logging.getLogger("pairmill")
 TRIES = 4
@@ -88,7 +87,7 @@ class Runner:
         try:
             pool = self.timed("pool", lambda: self.pool(storage))
             chain = self.plan.chain(pool.id, pool.shard_rows, self.limit)
-            run_id = f"{self.plan.config.name}-{self.digest(chain)}"
+            run_id = self.plan.run_id(chain)
             folder = f"runs/{run_id}"
             self.session.run_id = run_id
             with leased(storage, folder) as self.lease:
@@ -105,21 +104,6 @@ class Runner:
             self.watcher.done()
         storage.write_json(f"{folder}/metrics.json", {"seconds": self.seconds, "stages": self.totals.stages, "funnel": funnel.to_json()})
         return Outcome(run_id, f"{storage.root}/{folder}", funnel, packages, self.seconds, chain, self.totals.stages)
-
-    def digest(self, chain: Chain) -> str:
-        """What is run: the same pipeline over the same input has the same run id, so that it goes on where it stopped."""
-        gates = [[s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing] for s in chain.stages]
-        outputs = [w.config.model_dump(mode="json") for w in self.plan.writers]
-        return digest(
-            {
-                "pool": chain.pool,
-                "stages": [s.definition for s in chain.stages],
-                "gates": gates,
-                "outputs": outputs,
-                "limit": self.limit,
-                "seed": self.plan.config.seed,
-            }
-        )[:10]
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
         start = time.monotonic()

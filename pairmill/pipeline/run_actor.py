@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any
 
-from pairmill.pipeline.claims import Claims, Line, Past, Rows
+from pairmill.pipeline.claims import SETUP, Claims, Line, Past, Rows
 from pairmill.pipeline.metrics import Meters
 from pairmill.stages.download.shares import HostBoard
 
@@ -44,7 +44,12 @@ class RunActor:
         self.claims.claim(stage, shard, rows)
 
     def hang(self, stage: str, shard: int, rows: Rows) -> None:
-        self.log(stage, shard, f"no answer within the deadline for {rows[2]} rows, {rows[0]} to {rows[1]}; the worker starts anew")
+        what = (
+            f"no answer within the deadline for {rows[2]} rows, {rows[0]} to {rows[1]}"
+            if rows != SETUP
+            else "not loaded within its deadline"
+        )
+        self.log(stage, shard, f"{what}; the worker starts anew")
         self.claims.hang(stage, shard, rows)
 
     def spare(self, stage: str, shard: int) -> None:

@@ -10,7 +10,8 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,27 @@ from pairmill.schemas.arrow import is_payload, leaf_columns
 MIN_FREE_BYTES = 512 * 2**20
 """Free space that a run leaves on a local disk."""
 TEMPORARY = ".tmp-"
+SIGN = "workspace.json"
+"""What tells a workspace from any other folder."""
 SPOOL_BYTES = 64 * 2**20
 """Bytes of an upload that are held in memory; more wait in a temporary file."""
+
+
+WHOLE_BYTES = 2**20
+"""A file up to this size is read from an object store in one request, whatever columns are wanted."""
+
+GROUP_BYTES = 4 * 2**20
+"""Payload in one row group, so that a few rows are read without the images of all others."""
+Groups = Callable[[pq.FileMetaData], Sequence[int]]
+"""Numbers of the wanted row groups of a file."""
+
+
+def connected(url: str) -> tuple[fs.FileSystem, str]:
+    """File system and path of a URL; on S3 a small file is one request, not a multipart upload of three."""
+    if url.startswith("s3://") and "allow_delayed_open" not in url:
+        with contextlib.suppress(pa.ArrowInvalid):  # an older pyarrow does not know the option
+            return fs.FileSystem.from_uri(f"{url}{'&' if '?' in url else '?'}allow_delayed_open=true")
+    return fs.FileSystem.from_uri(url)
 
 
 class Storage:
@@ -38,7 +58,7 @@ class Storage:
 
     def _connect(self) -> None:
         if "://" in self.root:
-            self.fs, self.base = fs.FileSystem.from_uri(self.root)
+            self.fs, self.base = connected(self.root)
             self.local = isinstance(self.fs, fs.LocalFileSystem)
         else:
             self.fs, self.base, self.local = fs.LocalFileSystem(), self.root, True
@@ -57,7 +77,9 @@ class Storage:
         self.write_bytes(name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
     def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
-        """Parquet; payload columns are stored as they are, everything else with zstd."""
+        """Parquet; payload columns are stored as they are, everything else with zstd.  Row groups hold about 4 MB of payload."""
+        if payload := sum(table.column(f.name).nbytes for f in table.schema if is_payload(f.type)):
+            options.setdefault("row_group_size", max(1, GROUP_BYTES * table.num_rows // payload))
         leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
         plain = [path for path, kind in leaves.items() if not is_payload(kind)]
         compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
@@ -89,15 +111,22 @@ class Storage:
 
     @contextlib.contextmanager
     def uploading(self, target: str) -> Iterator[Any]:
-        """Content is gathered, uploaded under a temporary name and copied to its own within the store.
+        """Content is gathered and uploaded at the end of the block; nothing is uploaded where the block fails.
 
-        Closing a stream ends its upload even after an error, so an upload to the name itself could show half a file.
+        Closing a stream ends its upload even after an error, so a loop of writes to the name itself could show half a file:
+        what fits into memory goes up in one write, anything larger under a temporary name, copied to its own in the store.
         """
-        folder, _, name = target.rpartition("/")
-        temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex[:12]}-{name}"
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as stream:
             yield stream
+            size = stream.tell()
             stream.seek(0)
+            if size <= SPOOL_BYTES:
+                data = stream.read()
+                with ThreadPoolExecutor(1) as thread:  # an interrupt strikes the main thread, never between open and write
+                    thread.submit(self.upload, target, data).result()
+                return
+            folder, _, name = target.rpartition("/")
+            temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex[:12]}-{name}"
             try:
                 with self.fs.open_output_stream(temporary) as remote:
                     shutil.copyfileobj(stream, remote, 2**20)
@@ -105,6 +134,10 @@ class Storage:
             finally:
                 with contextlib.suppress(OSError):
                     self.fs.delete_file(temporary)
+
+    def upload(self, target: str, data: bytes) -> None:
+        with self.fs.open_output_stream(target) as remote:
+            remote.write(data)
 
     def check_space(self, needed_bytes: int = 0) -> None:
         """Raises DiskFull if a local disk has less than `needed_bytes` above the reserve."""
@@ -129,7 +162,7 @@ class Storage:
 
     def check_there(self) -> None:
         """Raises StorageAway where the workspace's own sign is gone: an unmounted folder looks like one with nothing stored."""
-        if not self.exists("workspace.json"):
+        if not self.exists(SIGN):
             raise StorageAway(
                 f"the workspace {self.root} is not there any more; bring its file system back, and run the same command again"
             )
@@ -144,14 +177,19 @@ class Storage:
         except ValueError as error:
             raise CorruptWorkspace(f"{self.path(name)} is no JSON ({error}); delete it and run again") from None
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+    def read_table(self, name: str, columns: list[str] | None = None, groups: Groups | None = None) -> pa.Table:
+        """`groups` chooses the row groups to be read, all if absent."""
         try:
-            return pq.read_table(
-                self.path(name), columns=columns, filesystem=self.fs, memory_map=False, use_threads=False, partitioning=None
-            )
+            with self.fs.open_input_file(self.path(name)) as stream:
+                whole = not self.local and stream.size() <= WHOLE_BYTES
+                source = pa.BufferReader(stream.read()) if whole else stream
+                file = pq.ParquetFile(source, pre_buffer=not self.local)
+                chosen = groups(file.metadata) if groups else range(file.num_row_groups)
+                table = file.read_row_groups(chosen, columns, use_threads=False)
+                return table if columns is None else table.select(columns)
         except FileNotFoundError:
             raise
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowInvalid, OSError, KeyError) as error:
             if isinstance(error, OSError) and not self.answers():
                 raise StorageAway(f"{self.root} does not answer ({first_line(error)}); run the same command again when it does") from None
             raise CorruptWorkspace(f"{self.path(name)} cannot be read ({error}); delete it and run again") from None

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pairmill.pipeline.storage import Storage
 from pairmill.schemas.arrow import ERROR, SIZE_SUFFIX, is_payload
@@ -36,10 +37,14 @@ class ColumnStore:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
-    def load(self, column_set: str, shard: int, columns: Collection[str]) -> pa.Table | None:
-        """`row`, `error` and the wanted columns of the rows computed so far, sorted by row; None if there are none."""
+    def load(self, column_set: str, shard: int, columns: Collection[str], near: np.ndarray | None = None) -> pa.Table | None:
+        """`row`, `error` and the wanted columns of the rows computed so far, sorted by row; None if there are none.
+
+        `near`: only the row groups that may hold some of these rows.
+        """
+        name, wanted = f"columns/{column_set}/{shard_file(shard)}", ["row", "error", *sorted(columns)]
         try:
-            table = self.storage.read_table(f"columns/{column_set}/{shard_file(shard)}", ["row", "error", *sorted(columns)])
+            table = self.storage.read_table(name, wanted, None if near is None else lambda meta: groups_near(meta, near))
         except FileNotFoundError:
             self.storage.check_there()
             return None
@@ -53,7 +58,8 @@ class ColumnStore:
         """
         new = with_sizes(new, writes).select(stored_schema(writes).names).cast(stored_schema(writes))
         name = f"columns/{column_set}/{shard_file(shard)}"
-        self.storage.check_there()
+        if self.storage.local:  # before a folder is made in its place; elsewhere `load` looks
+            self.storage.check_there()
         with self.storage.exclusive(f"columns/{column_set}"):
             merged = new
             old = self.load(column_set, shard, [n for n in new.schema.names if n not in ("row", "error")])
@@ -81,6 +87,16 @@ class ColumnStore:
                     lost = pc.and_(gone, pc.greater(size, 0))
                     table = table.set_column(i, table.schema.field(i), pc.if_else(lost, pc.negate(size), size))
             self.storage.write_table(name, table)
+
+
+def groups_near(meta: pq.FileMetaData, rows: np.ndarray) -> list[int]:
+    """Row groups that may hold some of `rows`, by the statistics of the column `row`, which comes first."""
+    found = []
+    for i in range(meta.num_row_groups):
+        statistics = meta.row_group(i).column(0).statistics
+        if statistics is None or not statistics.has_min_max or ((rows >= statistics.min) & (rows <= statistics.max)).any():
+            found.append(i)
+    return found
 
 
 def merge(old: pa.Table, new: pa.Table, writes: pa.Schema) -> pa.Table:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pairmill
 from pairmill.errors import RunError
-from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.storage import SIGN, Storage
 
 FORMAT = 1
 
@@ -26,15 +26,15 @@ class StoredSet:
 def open_workspace(root: str) -> Storage:
     """The workspace's storage; a new one gets its format version, a newer one is refused."""
     storage = Storage(root)
-    if storage.exists("workspace.json"):
+    if storage.exists(SIGN):
         check_format(storage)
     else:
-        storage.write_json("workspace.json", {"format_version": FORMAT, "pairmill": pairmill.__version__})
+        storage.write_json(SIGN, {"format_version": FORMAT, "pairmill": pairmill.__version__})
     return storage
 
 
 def check_format(storage: Storage) -> None:
-    facts = storage.read_json("workspace.json")
+    facts = storage.read_json(SIGN)
     if facts.get("format_version", 0) > FORMAT:
         raise NewerWorkspace(
             f"{storage.root} has workspace format {facts['format_version']}, written by pairmill {facts.get('pairmill')}; "
@@ -45,7 +45,7 @@ def check_format(storage: Storage) -> None:
 def existing_workspace(root: str) -> Storage:
     """A workspace that is there; raises RunError where it is none."""
     storage = Storage(root)
-    if not storage.exists("workspace.json"):
+    if not storage.exists(SIGN):
         raise RunError(f"{root} is no pairmill workspace (it has no workspace.json)")
     check_format(storage)
     return storage
