@@ -44,9 +44,10 @@ class Cluster:
         env = {**os.environ, **self.env}
         return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
-    def join(self, cpus: int = 4, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    def join(self, cpus: int = 4, gpus: int = 0, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         """A further node.  `before`: words before its command, such as another mount namespace."""
-        self.nodes.append(self.start(f"--address={self.gcs}", f"--num-cpus={cpus}", "--object-store-memory=100000000", before=before))
+        has = (f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--object-store-memory=100000000")
+        self.nodes.append(self.start(f"--address={self.gcs}", *has, before=before))
         return self.nodes[-1]
 
     def alive(self) -> int:

@@ -13,8 +13,8 @@ from pairmill.pipeline.api import Pipeline
 from tests.conftest import jpeg
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
-SHARDS, ROWS, IMAGE = 16, 10, 4_000_000
-STORE = 300_000_000
+SHARDS, ROWS, IMAGE = 12, 10, 10_000_000
+STORE = 700_000_000
 FILE = """
 name: slow
 source: {type: parquet, path: pairs.parquet, rows_per_shard: 10}
@@ -25,7 +25,7 @@ stages:
 
 
 def test_shards_wait_in_the_store_and_not_in_memory(tmp_path: Path, write: Callable[[str], Path]) -> None:
-    """16 shards of 40 MB, an object store of 300 MB, a stage that takes half a second for each."""
+    """12 shards of 100 MB, an object store of 700 MB, a stage that takes half a second for each."""
     import ray
     from ray._private.internal_api import memory_summary
 

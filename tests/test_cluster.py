@@ -1,10 +1,8 @@
-"""A pipeline as a job of a real Ray cluster with token authentication; workspaces on an S3 server."""
+"""A pipeline as a job of a real Ray cluster with token authentication."""
 
 import json
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,9 +14,8 @@ import polars as pl
 import pytest
 
 from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.storage import Storage
 from tests.chaos import FILE as SLOW
-from tests.clusters import Cluster, descendants, free_port, wait_for
+from tests.clusters import Cluster, descendants, wait_for
 from tests.conftest import pairmill
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(300)]
@@ -122,6 +119,13 @@ def test_wrong_job_variable_address_and_failing_run_say_so(cluster: dict[str, st
     assert "no Ray cluster answers" in nobody.stderr
 
 
+def slow(log: Path, most: int) -> str:
+    """The failure schedules' pipeline with its batches told to `log`, and up to `most` workers of its slow stage."""
+    assert "log: ${LOG:-}" in SLOW
+    assert "replicas: [1, 2]" in SLOW
+    return SLOW.replace("${LOG:-}", str(log)).replace("replicas: [1, 2]", f"replicas: [{most // 2}, {most}]")
+
+
 def workers_of(log: Path) -> set[int]:
     return {json.loads(line)["pid"] for line in log.read_text().splitlines()}
 
@@ -130,7 +134,7 @@ def workers_of(log: Path) -> set[int]:
 def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
     """A second node joins, and dies with its workers while they hold shards; the package is that of an undisturbed run."""
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
-    file.write_text(SLOW.replace("[1, 2]", "[2, 4]").replace("${LOG:-}", str(log)))
+    file.write_text(slow(log, most=4))
     Pipeline.from_yaml(file).run(local=True, progress=False)
     undisturbed = {f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()}
     (pairs.parent / "workspace").rename(pairs.parent / "old")
@@ -156,12 +160,34 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
     assert {f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()} == undisturbed
 
 
+def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(ray_cluster: Cluster, pairs: Path) -> None:
+    """The node says that it has a GPU; Ray takes its word for it."""
+    file, log = pairs.parent / "p.yaml", pairs.parent / "log"
+    file.write_text(slow(log, most=2).replace("cpus: 1, replicas: [1, 2]", "cpus: 1, gpus: 1"))
+    node = ray_cluster.join(gpus=1)
+    try:
+        assert wait_for(lambda: ray_cluster.alive() == 2)
+        run = subprocess.Popen(
+            [sys.executable, "-m", "pairmill.cli", "run", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.2"},
+        )  # fmt: skip
+        assert wait_for(lambda: log.exists() and bool(workers_of(log)))
+        there = set(descendants(node.pid))
+        assert run.wait(200) == 0
+    finally:
+        ray_cluster.kill(node)
+    assert workers_of(log) <= there
+    report = json.loads(next(pairs.parent.glob("workspace/runs/*/report/data.json")).read_text())
+    assert report["stages"]["slow"]["gpus"] == 1
+    assert report["stages"]["slow"]["busy_s"] <= report["stages"]["slow"]["held_s"]
+
+
 def test_node_without_access_is_named_before_work_starts(ray_cluster: Cluster, pairs: Path) -> None:
     """The second node has another file system where the workspace lies: nothing but an empty folder."""
     if subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode:
         pytest.skip("needs the right to make a mount namespace")
     file = pairs.parent / "p.yaml"
-    file.write_text(SLOW.replace("${LOG:-}", str(pairs.parent / "log")))
+    file.write_text(slow(pairs.parent / "log", most=2))
     hidden = f'mount -t tmpfs none {pairs.parent} && exec "$@"'
     node = ray_cluster.join(before=("unshare", "-m", "sh", "-c", hidden, "sh"))
     try:
@@ -173,79 +199,3 @@ def test_node_without_access_is_named_before_work_starts(ray_cluster: Cluster, p
     assert f"does not see what the driver wrote to {pairs.parent}/workspace" in told.stderr
     assert not (pairs.parent / "log").exists()
     assert list((pairs.parent / "workspace").glob(".tmp-*")) == []
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A real S3 endpoint (moto's server); gives a bucket's URL as pyarrow takes it."""
-    pytest.importorskip("moto", reason="pip install 'pairmill[dev]'")
-    port = free_port()
-    server = subprocess.Popen(
-        [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
-    try:
-        from pyarrow import fs
-
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", port), 0.2).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        storage = fs.S3FileSystem(endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True)
-        storage.create_dir("bucket")
-        yield f"s3://bucket/{{}}?endpoint_override=127.0.0.1:{port}&scheme=http"
-    finally:
-        server.kill()
-        server.wait()
-
-
-def test_workspace_and_package_on_s3_are_those_on_a_disk(s3: str, pairs: Path) -> None:
-    (pairs.parent / "loud_words.py").write_text(STAGE)
-    here = pairs.parent / "p.yaml"
-    here.write_text(FILE.replace("${MARK}", "!"))
-    Pipeline.from_yaml(here).run(local=True, progress=False)
-    there = pairs.parent / "s3.yaml"
-    there.write_text(
-        here.read_text()
-        .replace("path: out,", f'path: "{s3.format("out")}",')
-        .replace("name: job\n", f'name: job\nworkspace: "{s3.format("work")}"\n')
-    )
-    first = Pipeline.from_yaml(there).run(local=True, progress=False)
-    remote = Storage(s3.format("out"))
-    tars = [name for name, _ in remote.files() if name.endswith((".tar", "0.parquet"))]
-    assert tars
-    for name in tars:
-        assert remote.read_bytes(name) == (pairs.parent / "out" / name).read_bytes()
-    again = Pipeline.from_yaml(there).run(local=True, progress=False)
-    assert again.funnel.to_json() == first.funnel.to_json()
-    assert Storage(s3.format("work")).exists(f"runs/{first.run_id}/report/index.html")
-
-
-def test_write_that_breaks_leaves_no_object_and_an_old_one_whole(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = Storage(s3.format("broken"))
-    storage.write_bytes("old.bin", b"whole")
-    copy = shutil.copyfileobj
-
-    def breaks(source: object, target: object, size: int) -> None:
-        target.write(b"half")  # type: ignore[attr-defined]
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(shutil, "copyfileobj", breaks)
-    with pytest.raises(KeyboardInterrupt):
-        storage.write_bytes("old.bin", b"x" * 1000)
-    monkeypatch.setattr(shutil, "copyfileobj", copy)
-    assert storage.read_bytes("old.bin") == b"whole"
-    assert [name for name, _ in storage.files()] == ["old.bin"]
-
-    def half() -> None:
-        with storage.writing("shard.parquet") as stream:
-            stream.write(b"half of it")
-            raise ValueError
-
-    with pytest.raises(ValueError):  # noqa: PT011
-        half()
-    assert not storage.exists("shard.parquet")

@@ -1,9 +1,8 @@
-"""Download: decoders that crash or hang, blocklists, robots.txt, limits of hosts over all workers, and a long soak."""
+"""Download: blocklists, robots.txt, limits of hosts over all workers, and a long soak."""
 
 import gc
 import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
@@ -16,7 +15,6 @@ from PIL import Image
 from pairmill.errors import RunError
 from pairmill.stages.download.blocklists import HashList, PdqList
 from pairmill.stages.download.config import DownloadConfig
-from pairmill.stages.download.decoder import Decoder
 from pairmill.stages.download.pdq import pdq
 from pairmill.stages.download.shares import TTL_S, HostBoard
 from pairmill.stages.download.stage import DownloadStage
@@ -44,45 +42,6 @@ def download(urls: list[str], port: int, ask: object = None, **options: object) 
 
 def errors(rows: list[dict[str, object]]) -> list[str]:
     return [r["error"]["class"] if r["error"] else "" for r in rows]  # type: ignore[index]
-
-
-def test_decoder_that_crashes_or_hangs_loses_one_row() -> None:
-    large = jpeg(Image.effect_noise((2200, 1800), 90).convert("RGB"), quality=95)  # more than a pipe holds
-    decoder = Decoder(DownloadConfig(decode_timeout_s=1.0))
-    try:
-        assert decoder(PICTURE, None).stored is not None
-        for number, body, words in (
-            (signal.SIGSEGV, PICTURE, "died on it (SIGSEGV)"),
-            (signal.SIGSTOP, PICTURE, "more than decode_timeout_s"),
-            (signal.SIGSTOP, large, "more than decode_timeout_s"),
-        ):
-            assert decoder.child is not None
-            os.kill(decoder.child.pid, number)
-            lost = decoder(body, None)
-            assert lost.error is not None
-            assert lost.error[0] == "decode"
-            assert words in lost.error[1]
-            assert decoder(PICTURE, None).stored is not None
-    finally:
-        decoder.stop()
-
-
-def test_decoder_has_bounded_memory() -> None:
-    big = jpeg(Image.new("RGB", (12_000, 12_000)), quality=30)
-    decoder = Decoder(DownloadConfig(max_image_area=150_000_000, image_size=None, skip_reencode=False))
-    small = Decoder(DownloadConfig(max_image_area=1_000_000))
-    try:
-        assert decoder(big, None).stored is not None
-        refused = small(big, None)
-        assert refused.error is not None
-        assert refused.error[0] == "too_large"
-        assert small.child is not None
-        limits = Path(f"/proc/{small.child.pid}/limits").read_text()
-        bound = next(line.split()[3] for line in limits.splitlines() if line.startswith("Max address space"))
-        assert int(bound) < 12 * 2**30
-    finally:
-        decoder.stop()
-        small.stop()
 
 
 def test_blocklists_store_the_decision_and_no_bytes(tmp_path: Path, photos: list[bytes]) -> None:

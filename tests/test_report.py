@@ -21,7 +21,7 @@ from pairmill.report.page import json_for_html, page
 from pairmill.report.scores import stops_of, thresholds
 from tests.conftest import pairmill
 
-HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>'
+HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>\x1b]0;owned\x07'
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FILE = """
 name: report
@@ -194,7 +194,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(browser: Any, f
     package = pairmill("report", str(folder / "out"))  # written again by the second run
     assert package.stdout.strip() == str(other / "report/index.html")
     with tempfile.TemporaryDirectory() as away:
-        parted = shutil.copytree(folder / "out", Path(away) / "out")
+        parted = shutil.copytree(folder / "out", Path(away) / "kept")
         lost = pairmill("report", str(parted))
         assert lost.returncode == 1
         assert "--workspace" in lost.stderr
@@ -228,8 +228,12 @@ def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
     for out in (plain, rich):
         for path in (folder / "out", folder / "out/00000.tar", folder / "pairs.parquet"):
             inspect_path(str(path), 2, False, out, pictures=True)
+        inspect_path(str(folder / "pairs.parquet"), 5, False, out)
     assert "▄" not in plain.file.getvalue()
+    assert "\x1b" not in plain.file.getvalue()
     shown = rich.file.getvalue()
+    assert "owned" in shown
+    assert "\x1b]" not in shown
     red, green, blue = decode_rgb(pictures[0][0]).resize((32, 32)).getpixel((0, 0))
     assert shown.count("▄") > 3 * 2 * 16 * 8
     assert any(f";{red + d};" in shown for d in range(-3, 4)), (red, green, blue)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pairmill.errors import CorruptWorkspace, DiskFull, RunError, StorageAway
@@ -16,7 +17,7 @@ from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.lease import TTL_S, leased
 from pairmill.pipeline.references import BadReference, folder_digest, model_identity
 from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.store import ColumnStore
+from pairmill.pipeline.store import ColumnStore, groups_at
 from pairmill.pipeline.workspace import open_workspace
 from pairmill.schemas.arrow import POOL_COLUMNS, error_array
 from tests.conftest import CLIP
@@ -58,6 +59,10 @@ def test_failure_and_forgotten_payload_give_way_to_a_new_value(store: ColumnStor
     assert told.column("error").to_pylist() == [None, None]
 
 
+def storage_groups(storage: Storage, name: str) -> int:
+    return pq.ParquetFile(storage.path(name)).num_row_groups
+
+
 def test_few_rows_are_read_without_the_images_of_all_others(tmp_path: Path) -> None:
     """1,000 images of 40 KB: a column file by the statistics of `row`, a shard of the pool by place."""
     storage = open_workspace(str(tmp_path))
@@ -72,6 +77,9 @@ def test_few_rows_are_read_without_the_images_of_all_others(tmp_path: Path) -> N
     schema = pa.schema([*POOL_COLUMNS, pa.field("image", pa.large_binary())])
     columns = {f.name: pa.array(images if f.name == "image" else [None] * 1000, f.type) for f in schema}
     storage.write_table("pool/p/shard-000000.parquet", pa.table(columns, schema=schema))
+    assert groups_at([100] * 10, wanted) == ([0, 9], pytest.approx([190, 3, 7]))
+    assert groups_at([100] * 10, wanted[:0])[0] == []
+    assert storage_groups(storage, "pool/p/shard-000000.parquet") > 5
     found = Chain(storage.root, "p", schema, (1000,), ()).read_pool(0, ["image"], wanted)
     assert found.column("image").to_pylist() == [images[r] for r in wanted]
 

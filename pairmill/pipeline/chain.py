@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace
 from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.store import ColumnStore, shard_file
+from pairmill.pipeline.store import ColumnStore, groups_at, shard_file
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
 from pairmill.schemas.expressions import Expression
 from pairmill.stages.base import GlobalStage, Stage
@@ -106,24 +106,19 @@ class Chain:
     def read_pool(self, shard: int, columns: list[str], rows: np.ndarray | None = None) -> pa.Table:
         """Columns of a shard's rows; of `rows` alone, and in their order, if given."""
         storage, name = Storage(self.root), f"pool/{self.pool}/{shard_file(shard)}"
-        place = rows
+        sizes: list[int] = []
 
         def groups(meta: pq.FileMetaData) -> list[int]:
-            nonlocal place
-            sizes = np.array([meta.row_group(i).num_rows for i in range(meta.num_row_groups)], np.int64)
-            ends = np.cumsum(sizes)
-            group = np.searchsorted(ends, rows, "right")
-            chosen, at = np.unique(group, return_inverse=True)
-            before = np.concatenate([[0], np.cumsum(sizes[chosen])])[at]
-            place = rows - (ends - sizes)[group] + before
-            return [int(g) for g in chosen]
+            sizes.extend(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
+            return groups_at(sizes, rows)[0] if rows is not None else list(range(len(sizes)))
 
         try:
-            table = storage.read_table(name, columns or ["uid"], groups if rows is not None and len(rows) else None)
+            table = storage.read_table(name, columns or ["uid"], groups)
         except FileNotFoundError:
             storage.check_there()
             raise CorruptWorkspace(f"{storage.path(name)} is gone; delete {storage.path(f'pool/{self.pool}')} and run again") from None
-        return table.slice(0, self.rows_of(shard)).combine_chunks() if place is None else table.take(pa.array(place)).combine_chunks()
+        table = table.slice(0, self.rows_of(shard)) if rows is None else table.take(pa.array(groups_at(sizes, rows)[1]))
+        return table.combine_chunks()
 
     def dtype(self, name: str) -> pa.DataType:
         return self.schema().field(name).type

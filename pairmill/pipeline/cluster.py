@@ -17,13 +17,15 @@ from typing import Any
 import pairmill
 from pairmill.errors import PairmillError, RunError
 from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.pool import pool_id
+from pairmill.pipeline.pool import pool_id, unread_bytes
 from pairmill.pipeline.storage import Storage
 from pairmill.schemas.config import FILE, MODEL, marks_of
 
 FILE_NAME = "pipeline.yaml"
 RECONNECTS = 10
 AGENT_WAIT_S = 60
+READ_BYTES = 2**28
+"""Bytes of a source that `submit` reads at most to know the run's id."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -86,11 +88,15 @@ def submit(jobs: Any, request: Request, pipeline: Pipeline) -> str:
 
 
 def run_id(pipeline: Pipeline, limit: int | None) -> str:
-    """What the job's run will be called; empty where source or workspace cannot be reached from here."""
+    """What the job's run will be called; empty where source or workspace cannot be reached from here, or reading the source
+    to know it again would take long."""
     plan = pipeline.checked
     try:
-        return plan.run_id(plan.chain(pool_id(Storage(plan.config.workspace), plan.source), (), limit))
-    except (PairmillError, OSError):
+        storage = Storage(plan.config.workspace)
+        if unread_bytes(storage, plan.source) > READ_BYTES:
+            return ""
+        return plan.run_id(plan.chain(pool_id(storage, plan.source), (), limit))
+    except (PairmillError, OSError, ValueError, NotImplementedError):
         return ""
 
 

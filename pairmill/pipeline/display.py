@@ -1,5 +1,6 @@
 """What a person sees of a run: a live table while it works, the funnel at the end."""
 
+import re
 import threading
 import time
 from typing import Any
@@ -12,6 +13,13 @@ from rich.text import Text
 from pairmill.pipeline.here import log_told
 from pairmill.pipeline.ledger import Funnel
 from pairmill.pipeline.run import Runner, Watcher
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Text from the web for a terminal: control characters, which could clear the screen or fake what it shows, as �."""
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class LiveWatcher(Watcher):

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.errors import RunError
-from pairmill.pipeline.display import funnel_table
+from pairmill.pipeline.display import funnel_table, printable
 from pairmill.pipeline.ledger import Funnel, Step
 from pairmill.pipeline.package import MANIFEST, verify
 from pairmill.pipeline.storage import SIGN, Storage
@@ -92,7 +92,7 @@ def score_table(scores: list[dict[str, Any]]) -> Table:
         table.add_column(name, justify=justify, no_wrap=name != "gate")  # type: ignore[arg-type]
     for s in scores:
         gates = ", ".join(dict.fromkeys(f"{g['stage']}: {g['sign']} {g['threshold']:g}" for g in s["gates"]))
-        table.add_row(Text(s["name"]), f"{s['rows']:,}", *(brief(s["quantiles"][q]) for q in ("5", "50", "95")), Text(gates))
+        table.add_row(Text(printable(s["name"])), f"{s['rows']:,}", *(brief(s["quantiles"][q]) for q in ("5", "50", "95")), Text(gates))
     return table
 
 
@@ -136,7 +136,7 @@ def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
                 handle = tar.extractfile(member)
                 data = handle.read() if handle else b""
                 shown = f"{len(data):,} bytes" if not member.name.endswith((".txt", ".json")) else data.decode("utf-8", "replace")[:300]
-                out.print(Text(f"  {member.name}: {shown}"))
+                out.print(Text(printable(f"  {member.name}: {shown}")))
         return
     with storage.fs.open_input_file(storage.path(name)) as stream:
         file = pq.ParquetFile(stream)
@@ -148,7 +148,7 @@ def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
         head = next(file.iter_batches(batch_size=max(rows, 1)), None) if rows else None
         for field in file.schema_arrow:
             values = [shown_value(head.column(field.name)[i]) for i in range(min(rows, head.num_rows))] if head is not None else []
-            table.add_row(Text(field.name), Text(str(field.type)), *map(Text, values))
+            table.add_row(Text(printable(field.name)), Text(printable(str(field.type))), *map(Text, values))
         out.print(table)
 
 
@@ -158,7 +158,7 @@ def shown_value(value: pa.Scalar) -> str:
         return f"{len(plain):,} bytes"
     if isinstance(plain, list) and any(isinstance(v, bytes) for v in plain):
         plain = [f"{len(v):,} bytes" if isinstance(v, bytes) else v for v in plain]
-    text = "" if plain is None else str(plain)
+    text = "" if plain is None else printable(str(plain))
     return text if len(text) <= 120 else text[:117] + "…"
 
 

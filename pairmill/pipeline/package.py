@@ -1,7 +1,6 @@
 """Packages: exact output shards over the kept rows, the manifest last."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -233,14 +232,3 @@ def hash_file(storage: Storage, name: str) -> str:
         while chunk := stream.read(2**20):
             h.update(chunk)
     return h.hexdigest()
-
-
-def to_package(workspace: str, package: str) -> str:
-    """A workspace as a manifest names it: relative to the package where both are in one file system, so that both may move."""
-    if "://" in workspace or "://" in package:
-        return workspace
-    return os.path.relpath(workspace, package)
-
-
-def from_package(named: str, package: str) -> str:
-    return named if "://" in named or os.path.isabs(named) else os.path.normpath(os.path.join(package, named))

@@ -81,10 +81,13 @@ def make_plan(config: PipelineConfig, report: Report, redact: Callable[[Any], An
     stages = planned_stages(config, pool_schema, note, redact)
     every = pa.schema([*pool_schema, *(f for s in stages for f in s.writes)])
     blur = expression(config.report.blur, every, ("report", "blur"), note)
+    types = {f.name: f.type for f in every}
     for i, group in enumerate(config.report.groups):
-        if group not in every.names or not is_plain(every.field(group).type):
-            plain = ", ".join(f.name for f in every if is_plain(f.type))
-            note(("report", "groups", i), f"there is no column {group!r} to group by (columns: {plain})")
+        if group not in types:
+            note(("report", "groups", i), unknown_column(group, group, types))
+        elif not is_plain(types[group]):
+            plain = ", ".join(name for name, kind in types.items() if is_plain(kind))
+            note(("report", "groups", i), f"rows cannot be grouped by {group!r}, which is {types[group]} (they can by {plain})")
     writers = []
     for i, output in enumerate(config.outputs):
         writer = open_writer(output)

@@ -36,10 +36,10 @@ def pool_id(storage: Storage, source: Source) -> str:
 
     Hashes are remembered in the workspace, if there is one yet.
     """
-    known = storage.read_json(FINGERPRINTS) if storage.exists(FINGERPRINTS) else {}
+    known = fingerprints(storage)
     digests, fresh = [], False
     for item in source.inputs():
-        key = digest([item.url, item.size_bytes, item.version])  # a URL may hold a secret
+        key = fingerprint_key(item)
         if key not in known or not item.version:
             known[key], fresh = content_digest(item), True
         digests.append([item.name, known[key]])
@@ -47,6 +47,21 @@ def pool_id(storage: Storage, source: Source) -> str:
         storage.write_json(FINGERPRINTS, known)
     options = {k: v for k, v in value_fields(source.config).items() if k != "path"}
     return digest({"type": source.config.type, "options": options, "files": digests, "format": 1})
+
+
+def fingerprints(storage: Storage) -> dict[str, str]:
+    """Hashes of input files that the workspace remembers."""
+    return storage.read_json(FINGERPRINTS) if storage.exists(FINGERPRINTS) else {}
+
+
+def fingerprint_key(item: Input) -> str:
+    return digest([item.url, item.size_bytes, item.version])  # a URL may hold a secret
+
+
+def unread_bytes(storage: Storage, source: Source) -> int:
+    """Bytes of local files that `pool_id` would have to read, because nothing remembers their hashes."""
+    known = fingerprints(storage)
+    return sum(i.size_bytes for i in source.inputs() if i.url.startswith("file://") and (fingerprint_key(i) not in known or not i.version))
 
 
 def open_pool(storage: Storage, pool: str) -> Pool | None:

@@ -126,7 +126,7 @@ def make_manifest(
         "format_version": FORMAT, "pairmill": pairmill.__version__, "name": facts["name"], "package": package,
         "format": writer.config.type, "samples": sum(s["samples"] for s in shards), "shards": len(shards),
         "funnel": funnel.to_json(), "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
-        "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"], "run": facts["run"],
+        "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"],
         "versions": versions(), "files": [],
     }  # fmt: skip
 

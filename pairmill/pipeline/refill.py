@@ -1,10 +1,13 @@
 """Payload that a stricter run forgot (`store: kept`) and this run needs after all."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 
 from pairmill.pipeline.attempt import Attempt
 from pairmill.pipeline.chain import Chain, PlannedStage
+from pairmill.pipeline.claims import SETUP
 from pairmill.pipeline.deadline import Watchdog
 from pairmill.pipeline.here import LineHere
 from pairmill.pipeline.job import block_columns
@@ -21,7 +24,8 @@ def refetch(chain: Chain, stage: PlannedStage, shards: list[int], upto: int | No
             found = trace(chain, shard, upto, want=("uid", *payload))
             rows = np.flatnonzero(lost_payload(found, chain, payload) & np.isin(found.fate, (ALIVE, PENDING))).astype(np.int32)
             if len(rows) and not ready:
-                stage.stage.setup()
+                with watchdog.call(stage.config.setup_deadline_s, partial(line.hang, stage.column_set, shard, SETUP), lambda: None):
+                    stage.stage.setup()
                 ready = True
             attempt = Attempt(stage, stage.stage, line, watchdog, shard)
             for part in (rows[i : i + size] for i in range(0, len(rows), size)):

@@ -18,7 +18,7 @@ from pairmill.pipeline.here import run_phase_here
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.lease import Lease, leased
 from pairmill.pipeline.ledger import Funnel, survey, write_ledger
-from pairmill.pipeline.package import check_owner, to_package
+from pairmill.pipeline.package import check_owner
 from pairmill.pipeline.plan import Plan, identified
 from pairmill.pipeline.pool import Pool, build_pool, open_pool, pool_id
 from pairmill.pipeline.publish import publish
@@ -201,7 +201,6 @@ class Runner:
     def map_phase(self, job: Job, shards: list[int]) -> None:
         if any(stage.payload() for stage in job.stages()):
             Storage(job.chain.root).check_space(sum(map(job.chain.rows_of, shards)) * PAYLOAD_BYTES)
-        began = time.monotonic()
         counts: dict[str, list[int]] = {s.name: [0, 0] for s in job.stages()}
         finished = run_phase_here(job, shards) if self.local else run_phase(self.session, job, shards)
         for stats in finished:
@@ -219,7 +218,7 @@ class Runner:
                 limit = planned.config.max_failures
                 if failed >= LEAST_FAILURES and failed > limit * computed:
                     raise StageFailed(planned.name, failed, computed, *self.commonest(job, planned.index, shards), limit)
-        self.totals.phase_ended(time.monotonic() - began)
+        self.totals.phase_ended()
 
     def commonest(self, job: Job, index: int, shards: list[int]) -> tuple[str, str]:
         """Class and message of a stored failure, to name the cause."""
@@ -252,9 +251,7 @@ class Runner:
                 storage.write_json(f"columns/{stage.column_set}/stage.json", redact({**stage.definition, "pool": chain.pool}))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
-        workspace = self.plan.redact(to_package(chain.root, Storage(writer.config.path).root))
-        run = {"id": folder.removeprefix("runs/"), "workspace": workspace}
-        facts = {"name": self.plan.config.name, "pipeline": self.text, "run": run}
+        facts = {"name": self.plan.config.name, "pipeline": self.text}
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
             None if self.local else self.session,

@@ -44,12 +44,10 @@ class RunActor:
         self.claims.claim(stage, shard, rows)
 
     def hang(self, stage: str, shard: int, rows: Rows) -> None:
-        what = (
-            f"no answer within the deadline for {rows[2]} rows, {rows[0]} to {rows[1]}"
-            if rows != SETUP
-            else "not loaded within its deadline"
-        )
-        self.log(stage, shard, f"{what}; the worker starts anew")
+        if rows == SETUP:
+            self.log(stage, shard, "not loaded within its deadline; the run stops")
+        else:
+            self.log(stage, shard, f"no answer within the deadline for {rows[2]} rows, {rows[0]} to {rows[1]}; the worker starts anew")
         self.claims.hang(stage, shard, rows)
 
     def spare(self, stage: str, shard: int) -> None:

@@ -1,7 +1,7 @@
 """Files of a workspace or package on any pyarrow filesystem, written whole or not at all.
 
 A local file is written under a temporary name, then renamed.  An object store shows an object only when its upload
-is complete, so there the write itself is the commit.
+is complete: there a single request, or a copy within the store, is the commit.
 """
 
 import contextlib
@@ -35,18 +35,21 @@ SPOOL_BYTES = 64 * 2**20
 WHOLE_BYTES = 2**20
 """A file up to this size is read from an object store in one request, whatever columns are wanted."""
 
-GROUP_BYTES = 4 * 2**20
-"""Payload in one row group, so that a few rows are read without the images of all others."""
+GROUP_BYTES = {True: 4 * 2**20, False: 64 * 2**20}
+"""Payload in one row group on a disk, so that a few rows are read without the images of all others; and on an object store,
+where each group costs every reader of narrow columns a request."""
+DIRECT_BYTES = 5 * 2**20
+"""An upload up to this size is a single request; Arrow cuts what is larger than 10 MB into parts."""
 Groups = Callable[[pq.FileMetaData], Sequence[int]]
 """Numbers of the wanted row groups of a file."""
 
 
-def connected(url: str) -> tuple[fs.FileSystem, str]:
-    """File system and path of a URL; on S3 a small file is one request, not a multipart upload of three."""
+def connected(url: str) -> tuple[fs.FileSystem, str, bool]:
+    """File system and path of a URL, and whether a small file is one request there, no multipart upload of several."""
     if url.startswith("s3://") and "allow_delayed_open" not in url:
         with contextlib.suppress(pa.ArrowInvalid):  # an older pyarrow does not know the option
-            return fs.FileSystem.from_uri(f"{url}{'&' if '?' in url else '?'}allow_delayed_open=true")
-    return fs.FileSystem.from_uri(url)
+            return *fs.FileSystem.from_uri(f"{url}{'&' if '?' in url else '?'}allow_delayed_open=true"), True
+    return *fs.FileSystem.from_uri(url), False
 
 
 class Storage:
@@ -57,8 +60,10 @@ class Storage:
         self._connect()
 
     def _connect(self) -> None:
+        self.direct = False
+        """Whether a small file is one request, whole or not at all."""
         if "://" in self.root:
-            self.fs, self.base = connected(self.root)
+            self.fs, self.base, self.direct = connected(self.root)
             self.local = isinstance(self.fs, fs.LocalFileSystem)
         else:
             self.fs, self.base, self.local = fs.LocalFileSystem(), self.root, True
@@ -77,9 +82,9 @@ class Storage:
         self.write_bytes(name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
     def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
-        """Parquet; payload columns are stored as they are, everything else with zstd.  Row groups hold about 4 MB of payload."""
+        """Parquet; payload columns are stored as they are, everything else with zstd.  See GROUP_BYTES for row groups."""
         if payload := sum(table.column(f.name).nbytes for f in table.schema if is_payload(f.type)):
-            options.setdefault("row_group_size", max(1, GROUP_BYTES * table.num_rows // payload))
+            options.setdefault("row_group_size", max(1, GROUP_BYTES[self.local] * table.num_rows // payload))
         leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
         plain = [path for path, kind in leaves.items() if not is_payload(kind)]
         compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
@@ -113,14 +118,14 @@ class Storage:
     def uploading(self, target: str) -> Iterator[Any]:
         """Content is gathered and uploaded at the end of the block; nothing is uploaded where the block fails.
 
-        Closing a stream ends its upload even after an error, so a loop of writes to the name itself could show half a file:
-        what fits into memory goes up in one write, anything larger under a temporary name, copied to its own in the store.
+        Closing a stream ends its upload even after an error.  So only what goes up in a single request is written to the name
+        itself, which shows it whole or not at all; anything larger goes under a temporary name and is copied in the store.
         """
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as stream:
             yield stream
             size = stream.tell()
             stream.seek(0)
-            if size <= SPOOL_BYTES:
+            if self.direct and size <= DIRECT_BYTES:
                 data = stream.read()
                 with ThreadPoolExecutor(1) as thread:  # an interrupt strikes the main thread, never between open and write
                     thread.submit(self.upload, target, data).result()

@@ -1,6 +1,6 @@
 """Column sets: what one stage wrote under one identity, one Parquet file per shard."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -87,6 +87,15 @@ class ColumnStore:
                     lost = pc.and_(gone, pc.greater(size, 0))
                     table = table.set_column(i, table.schema.field(i), pc.if_else(lost, pc.negate(size), size))
             self.storage.write_table(name, table)
+
+
+def groups_at(sizes: Sequence[int], rows: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """Row groups of `sizes` rows each that hold the rows at places `rows` of a file, and their places within these groups."""
+    ends = np.cumsum(np.asarray(sizes, np.int64))
+    group = np.searchsorted(ends, rows, "right")
+    chosen, at = np.unique(group, return_inverse=True)
+    before = np.concatenate([[0], np.cumsum(np.asarray(sizes, np.int64)[chosen])]).astype(np.int64)
+    return chosen.tolist(), rows - (ends - sizes)[group] + before[at]
 
 
 def groups_near(meta: pq.FileMetaData, rows: np.ndarray) -> list[int]:

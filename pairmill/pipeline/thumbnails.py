@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from rich.text import Text
 from rich_pixels import Pixels
 
 from pairmill.images import DecodeError, decode_rgb
+from pairmill.pipeline.display import printable
 from pairmill.pipeline.storage import Storage
 from pairmill.schemas.arrow import is_payload
 
@@ -27,7 +29,7 @@ def can_show(out: Console) -> bool:
 def show_pictures(storage: Storage, name: str, count: int, out: Console) -> None:
     """The first pictures of a Parquet file or a tar side by side; nothing where there are none."""
     found = pictures_of_tar(storage, name, count) if name.endswith(".tar") else pictures_of_parquet(storage, name, count)
-    shown = [Group(Pixels.from_image(small(data)), Text(label, style="dim")) for label, data in found] if count else []
+    shown = [Group(Pixels.from_image(small(data)), Text(printable(label), style="dim")) for label, data in found] if count else []
     if shown:
         out.print(Columns(shown, padding=(0, 2)))
 
@@ -53,15 +55,20 @@ def pictures_of_tar(storage: Storage, name: str, count: int) -> Iterator[tuple[s
 
 
 def pictures_of_parquet(storage: Storage, name: str, count: int) -> Iterator[tuple[str, bytes]]:
-    """Of the first column that holds pictures, or lists of them as a document does; of each row the first."""
+    """Of the first column that holds bytes, or lists of them as a document does; of each row the first that is not null."""
     with storage.fs.open_input_file(storage.path(name)) as stream:
         file = pq.ParquetFile(stream)
         column = next((f.name for f in file.schema_arrow if holds_pictures(f.type)), None)
-        head = next(file.iter_batches(batch_size=count, columns=[column]), None) if column else None
-        for i, value in enumerate(head.column(0).to_pylist() if head is not None else []):
+        values: Iterator[Any] = (
+            (v for b in file.iter_batches(batch_size=64, columns=[column]) for v in b.column(0).to_pylist()) if column else iter(())
+        )
+        for row, value in enumerate(values):
             data = next((v for v in value or () if v), None) if isinstance(value, list) else value
             if data:
-                yield f"row {i}", data
+                yield f"row {row}", data
+                count -= 1
+            if not count:
+                return
 
 
 def holds_pictures(dtype: pa.DataType) -> bool:

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-NAMES = ("stage", "shard", "worker")
-"""What tells whose figures they are; everything else that a worker tells is summed."""
+NAMES = ("stage", "shard", "worker", "began")
+"""What tells whose figures they are, and when; everything else that a worker tells is summed."""
 
 
 class StageTotals:
-    """Stage → shards, rows, seconds and so on; `workers`: most processes that ran it in one phase; `held_s`: how long they
-    were there for it, from the start of a phase to its end, loading and waiting too."""
+    """Stage → shards, rows, seconds and so on; `workers`: processes that ran it, at once or in turn; `held_s`: how long they
+    were at it, each from the start of its first shard of a phase to the end of its last, loading and waiting too."""
 
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, float]] = {}
-        self.present: dict[str, set[str]] = {}
+        self.spans: dict[str, dict[str, tuple[float, float]]] = {}
 
     def add(self, stats: dict[str, Any]) -> None:
         total = self.stages.setdefault(stats["stage"], {"shards": 0})
@@ -20,11 +20,13 @@ class StageTotals:
         for key, value in stats.items():
             if key not in NAMES:
                 total[key] = round(total.get(key, 0) + value, 3)
-        self.present.setdefault(stats["stage"], set()).add(stats["worker"])
+        spans = self.spans.setdefault(stats["stage"], {})
+        began, ended = spans.get(stats["worker"], (stats["began"], 0.0))
+        spans[stats["worker"]] = (min(began, stats["began"]), max(ended, stats["began"] + stats["seconds"]))
 
-    def phase_ended(self, seconds: float) -> None:
-        for name, workers in self.present.items():
+    def phase_ended(self) -> None:
+        for name, spans in self.spans.items():
             total = self.stages[name]
-            total["workers"] = max(total.get("workers", 0), len(workers))
-            total["held_s"] = round(total.get("held_s", 0) + len(workers) * seconds, 3)
-        self.present = {}
+            total["workers"] = max(total.get("workers", 0), len(spans))
+            total["held_s"] = round(total.get("held_s", 0) + sum(ended - began for began, ended in spans.values()), 3)
+        self.spans = {}

@@ -67,6 +67,8 @@ class StageStats:
     shard: int = -1
     worker: str = ""
     """Host and process that ran it."""
+    began: float = 0.0
+    """Seconds since the epoch, by the worker's clock."""
 
 
 @dataclass
@@ -109,7 +111,9 @@ class StageWorker:
         planned, start = self.planned, time.monotonic()
         alive = np.asarray(block.column("__alive").combine_chunks())
         who = f"{socket.gethostname()}:{os.getpid()}"
-        self.stats = StageStats(planned.name, rows=int(alive.sum()), shard=block.column("__shard")[0].as_py(), worker=who)
+        self.stats = StageStats(
+            planned.name, rows=int(alive.sum()), shard=block.column("__shard")[0].as_py(), worker=who, began=time.time()
+        )
         found = Trace(np.where(alive, ALIVE, FAILED).astype(np.int8), np.zeros(len(alive), np.int16), frame=narrow_frame(block))
         run, missing, column = inputs(planned, found.frame, alive, self.job.chain)
         apply_missing(planned, found, missing, column)

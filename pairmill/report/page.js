@@ -240,8 +240,8 @@ function runTable(run) {
   return el("div", { class: "scroll" }, el("table", { class: "run" }, heads(...columns),
     stages.map(([n, s]) => el("tr", {}, cell(n, true), cell(int(s.rows)), cell(int(s.computed)), cell(int(s.cached)), cell(s.workers ? int(s.workers) : ""), cell(s.seconds.toFixed(1)),
       cell((s.computed / Math.max(s.seconds, 0.001)).toFixed(1)), cell(inside(s)), onGpu ? cell(s.gpus > 0 ? inside(s) : "") : null, cell(el("code", {}, run.identities[n] || ""))))),
-  el("p", { class: "soft small" }, "In stage: time inside the stage's own code, of the time that its workers were there for it, loading and waiting too.",
-    onGpu ? " For workers that hold a GPU this is the GPU share: the GPU itself was busy for no more than that." : ""),
+  el("p", { class: "soft small" }, "In stage: time inside the stage's own code, of the time from each worker's first shard to its last, loading and waiting too.",
+    onGpu ? " For workers that hold a GPU this stands as the GPU share; the GPU itself may have been less busy." : ""),
   el("p", { class: "soft small" }, Object.entries(run.seconds).map(([n, s]) => `${n} ${s.toFixed(1)} s`).join(", ")),
   el("p", { class: "soft small" }, Object.entries({ pairmill: run.pairmill, ...run.versions }).map(([n, v]) => `${n} ${v}`).join(", ")));
 }

@@ -1,11 +1,15 @@
 """Where a run's report stands: in its folder, to which a package's manifest leads."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from pairmill.errors import RunError
-from pairmill.pipeline.package import MANIFEST, from_package
+from pairmill.pipeline.package import MANIFEST
 from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.yaml_file import VARIABLE
 
 DATA = "report/data.json"
 PAGE = "report/index.html"
@@ -39,16 +43,41 @@ class RunFolder:
 def run_folder(path: str, workspace: str | None = None) -> RunFolder:
     """The run that `path` is, or that wrote the package there; raises RunError.
 
-    `workspace`: where a package's run is looked for, if not where the manifest says.
+    `workspace`: where a package's run is looked for, if not where its pipeline says.
     """
     storage = Storage(path)
     if not storage.exists(MANIFEST):
         return RunFolder(storage)
-    wrote = storage.read_json(MANIFEST)["run"]
-    found = RunFolder(Storage(workspace or from_package(wrote["workspace"], storage.root)), f"runs/{wrote['id']}")
-    if not found.storage.exists(found.path(DATA)):
-        raise RunError(
-            f"{path} is a package of the run {wrote['id']}, whose report is not in the workspace {found.storage.root}; "
-            "name the workspace that holds it: --workspace PATH"
-        )
-    return found
+    manifest = storage.read_json(MANIFEST)
+    places = [workspace] if workspace else workspaces(manifest["pipeline"], storage.root)
+    for place in places:
+        try:
+            found = Storage(place)
+            runs = [f"runs/{run}" for run in found.folders("runs")]
+        except (ValueError, OSError):  # a URL that needs something this machine does not have
+            continue
+        for run in runs:
+            if found.exists(f"{run}/{DATA}") and manifest["package"] in [
+                p["package"] for p in found.read_json(f"{run}/{DATA}")["packages"]
+            ]:
+                return RunFolder(found, run)
+    raise RunError(
+        f"{path} is a package of the pipeline {manifest['name']!r}, and no run that wrote it was found in {', '.join(places) or 'any workspace'}; "
+        "name the workspace that holds its run: --workspace PATH"
+    )
+
+
+def workspaces(pipeline: str, package: str) -> list[str]:
+    """Where the workspace may lie, by the pipeline as a package's manifest tells it: beside the package, as its path says."""
+    said = YAML(typ="safe").load(pipeline)
+    named = filled(str(said.get("workspace") or "workspace"))
+    if "://" in named or os.path.isabs(named):
+        return [named]
+    paths = [os.path.normpath(filled(str(output.get("path", "")))) for output in said.get("outputs") or []]
+    homes = [package.removesuffix(f"/{path}") for path in paths if package.endswith(f"/{path}")]
+    return [f"{home}/{named}" for home in dict.fromkeys([*homes, package.rpartition("/")[0]])]
+
+
+def filled(text: str) -> str:
+    """With environment variables put in as a pipeline file's are; one that is not set here stays as it is."""
+    return VARIABLE.sub(lambda m: os.environ.get(m[1] or "", m[2] if m[2] is not None else m[0]), text)

@@ -72,7 +72,8 @@ class StageConfig(Strict):
     """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found, and this row fails as
     `deadline`; or the run stops and names it.  Without Ray the run stops.  Stages that look at all rows have no deadline."""
     setup_deadline_s: Annotated[float | None, SPEED] = Field(14_400, gt=0)
-    """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging and stops the run."""
+    """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging and stops the run; null
+    waits for ever.  Stages that look at all rows have no deadline."""
     batch_size: Annotated[int, SPEED] = Field(256, ge=1, le=65_536)
     """Rows given to the stage at once."""
     resources: Annotated[Resources, SPEED] = Resources()
