@@ -37,14 +37,13 @@ CHAT_TEMPLATE = (
 def train_tokenizer(texts: Iterable[str], vocabulary: int, for_chat: bool) -> PreTrainedTokenizerFast:
     """Byte-level BPE; the CLIP's adds <bos> … <eos>, the captioner's leaves that to the chat template.
 
-    A space before a capital is a token of its own, so that a name is the same tokens in `(Kalodor)` and in ` Kalodor`: what
-    copies it copies tokens.
+    For the captioner a space before a capital is a token of its own, so that a name is the same tokens in `(Kalodor)` and in
+    ` Kalodor`: what copies it copies tokens.
     """
     special = ["<pad>", "<bos>", "<eos>", *(["<image>", "<user>", "<assistant>"] if for_chat else [])]
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(r" (?=\p{Lu})"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False),
-    ])  # fmt: skip
+    capital = [pre_tokenizers.Split(Regex(r" (?=\p{Lu})"), "isolated")] if for_chat else []
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*capital, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
