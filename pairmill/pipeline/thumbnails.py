@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from rich.columns import Columns
-from rich.console import Console, Group
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 from rich_pixels import Pixels
 
@@ -19,6 +19,7 @@ from pairmill.schemas.arrow import is_payload
 
 SIDE_PX = 32
 """The longer side of a picture: 32 columns, or 16 lines."""
+GAP = 2
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 
 
@@ -29,9 +30,18 @@ def can_show(out: Console) -> bool:
 def show_pictures(storage: Storage, name: str, count: int, out: Console) -> None:
     """The first pictures of a Parquet file or a tar side by side; nothing where there are none."""
     found = pictures_of_tar(storage, name, count) if name.endswith(".tar") else pictures_of_parquet(storage, name, count)
-    shown = [Group(Pixels.from_image(small(data)), Text(printable(label), style="dim")) for label, data in found] if count else []
-    if shown:
-        out.print(Columns(shown, padding=(0, 2)))
+    shown = [(Pixels.from_image(small(data)), Text(printable(label), style="dim")) for label, data in found] if count else []
+    for beside in batched(shown, max(1, out.width // (SIDE_PX + GAP))):
+        table = Table.grid(padding=(0, GAP, 0, 0))
+        for _ in beside:
+            table.add_column(width=SIDE_PX)
+        table.add_row(*(picture for picture, _ in beside))
+        table.add_row(*(label for _, label in beside))
+        out.print(table)
+
+
+def batched(items: list[Any], size: int) -> Iterator[list[Any]]:
+    yield from (items[i : i + size] for i in range(0, len(items), size))
 
 
 def small(data: bytes) -> Image.Image:

@@ -236,10 +236,11 @@ function runTable(run) {
   const stages = Object.entries(run.stages);
   const onGpu = stages.some(([, s]) => s.gpus > 0);
   const inside = (s) => (s.held_s ? percent(Math.min(1, s.busy_s / s.held_s), 0) : "");
+  const pace = (x) => (x < 100 ? x.toFixed(1) : int(Math.round(x)));
   const columns = ["stage", "rows", "computed", "from store", "workers", "seconds", "rows/s", "in stage", ...(onGpu ? ["GPU share"] : []), "identity"];
   return el("div", { class: "scroll" }, el("table", { class: "run" }, heads(...columns),
     stages.map(([n, s]) => el("tr", {}, cell(n, true), cell(int(s.rows)), cell(int(s.computed)), cell(int(s.cached)), cell(s.workers ? int(s.workers) : ""), cell(s.seconds.toFixed(1)),
-      cell((s.computed / Math.max(s.seconds, 0.001)).toFixed(1)), cell(inside(s)), onGpu ? cell(s.gpus > 0 ? inside(s) : "") : null, cell(el("code", {}, run.identities[n] || ""))))),
+      cell(pace(s.computed / Math.max(s.seconds, 0.001))), cell(inside(s)), onGpu ? cell(s.gpus > 0 ? inside(s) : "") : null, cell(el("code", {}, run.identities[n] || ""))))),
   el("p", { class: "soft small" }, "In stage: time inside the stage's own code, of the time from each worker's first shard to its last, loading and waiting too.",
     onGpu ? " For workers that hold a GPU this stands as the GPU share; the GPU itself may have been less busy." : ""),
   el("p", { class: "soft small" }, Object.entries(run.seconds).map(([n, s]) => `${n} ${s.toFixed(1)} s`).join(", ")),
