@@ -165,8 +165,8 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(ray_cluster: Clust
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
     file.write_text(slow(log, most=2).replace("cpus: 1, replicas: [1, 2]", "cpus: 1, gpus: 1"))
     node = ray_cluster.join(gpus=1)
+    assert wait_for(lambda: ray_cluster.alive() == 2)
     try:
-        assert wait_for(lambda: ray_cluster.alive() == 2)
         run = subprocess.Popen(
             [sys.executable, "-m", "pairmill.cli", "run", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env={**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.2"},
@@ -175,6 +175,8 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(ray_cluster: Clust
         there = set(descendants(node.pid))
         assert run.wait(200) == 0
     finally:
+        run.kill()
+        run.wait()
         ray_cluster.kill(node)
     assert workers_of(log) <= there
     report = json.loads(next(pairs.parent.glob("workspace/runs/*/report/data.json")).read_text())

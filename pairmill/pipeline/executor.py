@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -226,6 +227,9 @@ def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list
 
 def add_stage(ray: Any, data: Any, stage: PlannedStage, job: Job, line: RunLine, room: Room, plain: dict[str, Any]) -> Any:
     options = {**plain, **room.options(stage)}
+    if gpus := options.pop("num_gpus", 0):  # with `num_gpus` Ray Data wants a batch size, and would then merge or cut shards
+        options["ray_remote_args_fn"] = lambda: {"num_gpus": gpus}
+        warnings.filterwarnings("ignore", message=".*ray_remote_args_fn")
     kwargs = {"job": job, "index": stage.index, "line": line}
     if not pooled(stage):
         return data.map_batches(stage_block, fn_kwargs=kwargs, compute=room.tasks(1), **options)
