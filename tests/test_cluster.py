@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -126,6 +127,14 @@ def slow(log: Path, most: int) -> str:
     return SLOW.replace("${LOG:-}", str(log)).replace("replicas: [1, 2]", f"replicas: [{most // 2}, {most}]")
 
 
+def joined(cluster: Cluster, **options: Any) -> subprocess.Popen[bytes]:
+    """A second node, once the head counts it, and no longer counts the one that an earlier test killed."""
+    assert wait_for(lambda: cluster.alive() == 1)
+    node = cluster.join(**options)
+    assert wait_for(lambda: cluster.alive() == 2)
+    return node
+
+
 def workers_of(log: Path) -> set[int]:
     return {json.loads(line)["pid"] for line in log.read_text().splitlines()}
 
@@ -142,9 +151,8 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
         (pairs.parent / "out" / name).unlink()
     log.unlink()
     env = {**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.4"}
-    node = ray_cluster.join()
+    node = joined(ray_cluster)
     try:
-        assert wait_for(lambda: ray_cluster.alive() == 2)
         run = subprocess.Popen(
             [sys.executable, "-m", "pairmill.cli", "run", str(file)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -164,8 +172,7 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(ray_cluster: Clust
     """The node says that it has a GPU; Ray takes its word for it."""
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
     file.write_text(slow(log, most=2).replace("cpus: 1, replicas: [1, 2]", "cpus: 1, gpus: 1"))
-    node = ray_cluster.join(gpus=1)
-    assert wait_for(lambda: ray_cluster.alive() == 2)
+    node = joined(ray_cluster, gpus=1)
     try:
         run = subprocess.Popen(
             [sys.executable, "-m", "pairmill.cli", "run", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -191,9 +198,8 @@ def test_node_without_access_is_named_before_work_starts(ray_cluster: Cluster, p
     file = pairs.parent / "p.yaml"
     file.write_text(slow(pairs.parent / "log", most=2))
     hidden = f'mount -t tmpfs none {pairs.parent} && exec "$@"'
-    node = ray_cluster.join(before=("unshare", "-m", "sh", "-c", hidden, "sh"))
+    node = joined(ray_cluster, before=("unshare", "-m", "sh", "-c", hidden, "sh"))
     try:
-        assert wait_for(lambda: ray_cluster.alive() == 2)
         told = pairmill("run", str(file), **{**ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs})
     finally:
         ray_cluster.kill(node)
