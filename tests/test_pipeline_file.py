@@ -72,6 +72,13 @@ def test_faults_of_the_plan_are_shown_together(write: Write, pairs: Path) -> Non
     assert any("caption reads" in f or "reads 'fused'" in f for f in found)
 
 
+def test_columns_that_rows_cannot_be_grouped_by_are_told_as_what_they_are(write: Write, pairs: Path) -> None:
+    found = faults(write(GOOD + "report: {groups: [source, soruce, text_repetition]}\n"))
+    assert len(found) == 2
+    assert any("did you mean 'source'?" in f for f in found)
+    assert any("rows cannot be grouped by 'text_repetition', which is float" in f for f in found)
+
+
 def test_column_read_before_it_is_written_names_the_columns_there_are(write: Write, pairs: Path) -> None:
     file = write(GOOD.replace("  - stage: text_rules\n    keep: text_words > 2\n", "  - stage: language\n    text: caption\n"))
     assert any("stage language" in f and "'caption'" in f and "columns here: uid, doc_id" in f for f in faults(file))

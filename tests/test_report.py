@@ -199,7 +199,10 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(browser: Any, f
         assert lost.returncode == 1
         assert "--workspace" in lost.stderr
         assert pairmill("report", str(parted), "--workspace", str(folder / "workspace")).stdout == package.stdout
-    for path, words in ((folder, "no run's folder"), (folder / "nowhere", "no run's folder")):
+    (folder / "foreign").mkdir()
+    (folder / "foreign/manifest.json").write_text("{}")
+    places = ((folder, "no run's folder"), (folder / "nowhere", "no run's folder"), (folder / "foreign", "pairmill did not write"))
+    for path, words in places:
         refused = pairmill("report", str(path))
         assert refused.returncode == 1
         assert words in refused.stderr

@@ -12,8 +12,9 @@ import pytest
 import zstandard
 
 from pairmill.pipeline.plan import pool_schema_of
-from pairmill.pipeline.pool import build_pool, open_pool, pool_id
+from pairmill.pipeline.pool import build_pool, open_pool, pool_id, unread_bytes
 from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.workspace import open_workspace
 from pairmill.sources.base import NoInput, column_names
 from pairmill.sources.tables import PairsConfig, ParquetConfig, TableSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
@@ -108,6 +109,17 @@ def test_pool_identity_is_the_input_content(tmp_path: Path) -> None:
         (tmp_path / "a.csv").write_text(text)
         identities.append(pool_id(storage, TableSource(PairsConfig(path=str(tmp_path / "a.csv")))))
     assert identities[0] == identities[2] != identities[1]
+
+
+def test_what_nobody_remembers_has_to_be_read_and_a_workspace_remembers(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("url,text\na,b\n")
+    source = TableSource(PairsConfig(path=str(tmp_path / "a.csv")))
+    storage = Storage(str(tmp_path / "ws"))
+    first = pool_id(storage, source)
+    assert unread_bytes(storage, source) == 13
+    assert not (tmp_path / "ws").exists()  # looking at a plan makes no workspace
+    assert pool_id(open_workspace(str(tmp_path / "ws")), source) == first
+    assert unread_bytes(storage, source) == 0
 
 
 def test_path_that_matches_nothing_says_so(tmp_path: Path) -> None:

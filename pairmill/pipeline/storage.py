@@ -30,11 +30,8 @@ SIGN = "workspace.json"
 """What tells a workspace from any other folder."""
 SPOOL_BYTES = 64 * 2**20
 """Bytes of an upload that are held in memory; more wait in a temporary file."""
-
-
 WHOLE_BYTES = 2**20
 """A file up to this size is read from an object store in one request, whatever columns are wanted."""
-
 GROUP_BYTES = {True: 4 * 2**20, False: 64 * 2**20}
 """Payload in one row group on a disk, so that a few rows are read without the images of all others; and on an object store,
 where each group costs every reader of narrow columns a request."""

@@ -49,6 +49,8 @@ def run_folder(path: str, workspace: str | None = None) -> RunFolder:
     if not storage.exists(MANIFEST):
         return RunFolder(storage)
     manifest = storage.read_json(MANIFEST)
+    if not {"name", "package", "pipeline"} <= set(manifest):
+        raise RunError(f"{path} holds a {MANIFEST} that pairmill did not write")
     places = [workspace] if workspace else workspaces(manifest["pipeline"], storage.root)
     for place in places:
         try:
