@@ -56,9 +56,10 @@ class StageFailed(RunError):
 
 
 class StageHung(RunError):
-    """A call of a stage outlived its deadline, and the pipeline says to stop then; or loading the stage did (no rows)."""
+    """A call of a stage outlived its deadline, and the pipeline says to stop then; or loading the stage did (no rows); or a
+    call of a stage that looks at all rows (no shard)."""
 
-    def __init__(self, stage: str, shard: int, rows: tuple[int, int, int], deadline_s: float | None) -> None:
+    def __init__(self, stage: str, shard: int | None, rows: tuple[int, int, int], deadline_s: float | None) -> None:
         self.args_for_pickle = (stage, shard, rows, deadline_s)
         first, last, count = rows
         which = f"row {first}" if count == 1 else f"a batch of {count} rows, {first} to {last},"
@@ -66,6 +67,12 @@ class StageHung(RunError):
             super().__init__(
                 f"stage {stage!r} was not loaded within {deadline_s:g} s (setup_deadline_s); what was committed stays. "
                 "Does it load in a process by itself, and is its model's server reachable? If it only needs longer, raise setup_deadline_s"
+            )
+            return
+        if shard is None:
+            super().__init__(
+                f"stage {stage!r} gave no answer within {deadline_s:g} s (deadline_s for each million rows) for {count:,} rows; "
+                "what was committed stays.  Raise deadline_s if it only needs longer"
             )
             return
         super().__init__(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pyarrow as pa
 
-from pairmill import SPEED, Stage, StageConfig, column
+from pairmill import SPEED, GlobalStage, Stage, StageConfig, column
 
 
 class PickyConfig(StageConfig):
@@ -119,3 +119,32 @@ class SlowReaderStage(Stage):
         with open(self.config.log, "a") as stream:
             stream.write(f"{self.name} {time.time()}\n")
         return pa.table({self.column(): [len(v) for v in rows["image"].to_pylist()]})
+
+
+class DeadlyGlobalStage(GlobalStage):
+    """Counts the rows of its call; takes its process down, or hangs, where a chosen row is among them."""
+
+    Config = DeadlyConfig
+    prefix = "all"
+
+    def setup(self) -> None:
+        self.ready = True
+        time.sleep(self.config.setup_s)
+
+    def reads(self) -> list[str]:
+        return ["number"]
+
+    def keys(self) -> list[str]:
+        return ["number"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([column(self.column("rows"), pa.int64(), "rows looked at")])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        assert self.ready
+        values = rows.column("number").to_pylist()
+        if set(values) & set(self.config.crash):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if set(values) & set(self.config.hang):
+            time.sleep(10_000)
+        return pa.table({self.column("rows"): [len(values)] * len(values)})

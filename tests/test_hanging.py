@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,14 @@ from pairmill.errors import StageBroken, StageFailed, StageHung
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.attempt import Attempt
 from pairmill.pipeline.claims import SETUP, Claims, Line, Past
+from pairmill.pipeline.executor import RaySession
+from pairmill.pipeline.global_phase import run_global
 from pairmill.pipeline.job import Job
+from pairmill.pipeline.over_shards import over_shards
+from pairmill.pipeline.pool import build_pool
+from pairmill.pipeline.survey import Survey
 from pairmill.pipeline.worker import StageWorker
+from pairmill.pipeline.workspace import open_workspace
 
 FILE = """
 name: deadly
@@ -69,6 +76,44 @@ def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(numbers: Pat
     with pytest.raises(StageHung, match=r"a batch of 4 rows, 4 to 7, of shard 1"):
         Pipeline.from_yaml(file).run(progress=False, local=True)
     assert time.monotonic() - start < 30
+
+
+GLOBAL = """
+name: deadly
+source: {type: parquet, path: numbers.parquet, rows_per_shard: 20}
+stages:
+  - stage: tests.stages_for_tests:DeadlyGlobalStage
+"""
+
+
+def test_stage_over_all_rows_that_hangs_stops_a_run_without_ray(numbers: Path, write: Write) -> None:
+    with pytest.raises(StageHung, match=r"stage 'deadly_global' gave no answer within 2 s .* for 60 rows"):
+        Pipeline.from_yaml(write(GLOBAL + "    hang: [7]\n    deadline_s: 2\n")).run(progress=False, local=True)
+    with pytest.raises(StageHung, match=r"stage 'deadly_global' was not loaded within 1 s \(setup_deadline_s\)"):
+        Pipeline.from_yaml(write(GLOBAL + "    setup_s: 60\n    setup_deadline_s: 1\n")).run(progress=False, local=True)
+
+
+@pytest.mark.ray
+@pytest.mark.xdist_group("ray")
+@pytest.mark.filterwarnings("ignore")
+def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(numbers: Path, write: Write) -> None:
+    """Ray alone would give the partition to worker after worker for ever."""
+    session = RaySession([str(Path(__file__).parent.parent)])
+    try:
+        cases = (
+            ("    hang: [7]\n    deadline_s: 2\n", StageHung, r"gave no answer within 2 s .* for \d+ rows"),
+            ("    crash: [7]\n", StageBroken, "ended 3 times; is there enough memory"),
+        )
+        for number, (options, error, message) in enumerate(cases):
+            pipeline = Pipeline.from_yaml(write(GLOBAL + options)).checked
+            storage = open_workspace(pipeline.config.workspace)
+            pool = build_pool(storage, pipeline.source, "pool", pipeline.pool_schema)
+            chain = pipeline.chain(pool.id, pool.shard_rows, None)
+            _, rows = Survey(chain, partial(over_shards, None, local=True)).population()
+            with pytest.raises(error, match=message):
+                run_global(session, Job(chain.with_identity(0, f"case{number}"), 0, 1), rows, 2)
+    finally:
+        session.close()
 
 
 def test_stage_that_is_never_loaded_stops_the_run(numbers: Path, write: Write) -> None:

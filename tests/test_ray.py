@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +21,10 @@ from pairmill.demo.world import World
 from pairmill.errors import RunError, StageFailed
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.executor import RaySession
-from pairmill.pipeline.global_phase import population, run_global
+from pairmill.pipeline.global_phase import run_global
+from pairmill.pipeline.job import Job
+from pairmill.pipeline.over_shards import over_shards
+from pairmill.pipeline.survey import Survey
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore")]
 Write = Callable[[str], Path]
@@ -97,16 +101,20 @@ def test_global_stage_gives_the_same_for_any_number_of_partitions(ray_session: N
     found = []
     folder = world.parent / "workspace"
     pool = next((folder / "pool").glob("*/pool.json"))
-    chain = pipeline.checked.chain(pool.parent.name, tuple(json.loads(pool.read_text())["shard_rows"]), None)
-    _, rows = population(chain, 2)
+    chain = pipeline.checked.chain(pool.parent.name, json.loads(pool.read_text())["shard_rows"], None)
+    session = RaySession([])
+    survey = Survey(chain, partial(over_shards, session, local=True, few=0))
+    digest, rows = survey.population()
+    assert survey.chain.stages[2].is_global
+    assert (digest, rows) == Survey(chain, partial(over_shards, None, local=True)).population()
     for partitions in (1, 3):
-        named = chain.with_identity(2, f"partitions{partitions}")
-        assert run_global(RaySession([]), named, 2, rows, partitions) == sum(looked.count for looked in rows.values())
+        named = Job(chain.with_identity(2, f"partitions{partitions}"), 2, 3)
+        assert run_global(session, named, rows, partitions) == sum(looked.count for looked in rows.values())
         found.append(pl.concat([pl.read_parquet(f) for f in sorted(folder.glob(f"columns/dedup-partitions{partitions}/shard-*.parquet"))]))
     assert found[0].equals(found[1])
     changed = {**rows, 0: replace(rows[0], digest=b"another run")}
     with pytest.raises(RunError, match="another run changed what stage 'dedup' looks at in shard 0"):
-        run_global(None, chain.with_identity(2, "changed"), 2, changed)
+        run_global(None, Job(chain.with_identity(2, "changed"), 2, 3), changed)
 
 
 def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(ray_session: None, world: Path) -> None:

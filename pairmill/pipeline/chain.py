@@ -1,6 +1,6 @@
 """The planned stages of a run, as workers need them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -68,8 +68,9 @@ class Chain:
     root: str
     pool: str
     pool_schema: pa.Schema
-    shard_rows: tuple[int, ...]
-    stages: tuple[PlannedStage, ...]
+    shard_rows: np.ndarray = field(compare=False)
+    """int32, one for each shard of the pool; an array, which a million shards' workers share instead of unpacking it."""
+    stages: tuple[PlannedStage, ...] = ()
     limit: int | None = None
 
     @property
@@ -78,21 +79,18 @@ class Chain:
 
     def shards(self) -> list[int]:
         """The shards of the run, in order; `limit` leaves out what lies behind it."""
-        if self.limit is None:
-            return list(range(len(self.shard_rows)))
-        shards, seen = [], 0
-        for shard, rows in enumerate(self.shard_rows):
-            if seen >= self.limit:
-                break
-            shards.append(shard)
-            seen += rows
-        return shards
+        count = len(self.shard_rows)
+        return list(range(count if self.limit is None else int(np.searchsorted(self.starts[:count], self.limit))))
 
     def rows_of(self, shard: int) -> int:
         """Rows of a shard that belong to the run."""
-        if self.limit is None:
-            return self.shard_rows[shard]
-        return min(self.shard_rows[shard], self.limit - self.first_row(shard))
+        rows = int(self.shard_rows[shard])
+        return rows if self.limit is None else min(rows, self.limit - self.first_row(shard))
+
+    def rows(self) -> int:
+        """Rows of the run."""
+        every = int(self.starts[-1])
+        return every if self.limit is None else min(every, self.limit)
 
     def first_row(self, shard: int) -> int:
         """Place in the pool of a shard's first row."""
@@ -101,7 +99,7 @@ class Chain:
     @cached_property
     def starts(self) -> np.ndarray:
         """Place in the pool of each shard's first row."""
-        return np.concatenate([[0], np.cumsum(np.asarray(self.shard_rows, np.int64))])
+        return np.concatenate([[0], np.cumsum(self.shard_rows, dtype=np.int64)])
 
     def read_pool(self, shard: int, columns: list[str], rows: np.ndarray | None = None) -> pa.Table:
         """Columns of a shard's rows; of `rows` alone, and in their order, if given."""
@@ -121,8 +119,9 @@ class Chain:
         return table.combine_chunks()
 
     def dtype(self, name: str) -> pa.DataType:
-        return self.schema().field(name).type
+        return self.schema.field(name).type
 
+    @cached_property
     def schema(self) -> pa.Schema:
         """Every column there is after the last stage."""
         return pa.schema([*self.pool_schema, *(f for s in self.stages for f in s.writes)])

@@ -49,9 +49,14 @@ def read_block(batch: pa.Table, job: Job, shards: list[int]) -> pa.Table:
 
 
 def stage_block(block: pa.Table, job: Job, index: int, line: RunLine) -> pa.Table:
+    return StageWorker(job, index, line, WATCHDOG, loaded_in_process(job, index))(block)
+
+
+def loaded_in_process(job: Job, index: int) -> Loaded:
+    """What this worker process has loaded of a stage, for a task that lives for one shard only."""
     planned = job.chain.stages[index]
     key = (job.chain.root, index, planned.column_set if planned.computes else planned.name)
-    return StageWorker(job, index, line, WATCHDOG, _LOADED.setdefault(key, Loaded()))(block)
+    return _LOADED.setdefault(key, Loaded())
 
 
 def finish_block(block: pa.Table, job: Job) -> pa.Table:

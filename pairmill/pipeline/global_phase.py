@@ -1,119 +1,159 @@
 """Global stages: narrow columns of all living rows, partitioned by key, answered, and written back by shard."""
 
-import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pairmill.errors import RunError
-from pairmill.pipeline.ahead import ahead
+from pairmill.errors import RunError, StageBroken, StageHung
 from pairmill.pipeline.attempt import checked
-from pairmill.pipeline.chain import Chain
-from pairmill.pipeline.executor import RaySession, own_error, set_context
-from pairmill.pipeline.ledger import THREADS
-from pairmill.pipeline.trace import Trace, inputs, trace
-from pairmill.stages.base import GlobalStage
+from pairmill.pipeline.chain import PlannedStage
+from pairmill.pipeline.claims import Line
+from pairmill.pipeline.deadline import Watchdog
+from pairmill.pipeline.executor import WATCHDOG, RaySession, loaded_in_process, own_error, set_context
+from pairmill.pipeline.here import LineHere
+from pairmill.pipeline.job import Job
+from pairmill.pipeline.run_actor import RunLine
+from pairmill.pipeline.survey import Looked, living
+from pairmill.pipeline.trace import trace
+from pairmill.pipeline.worker import Loaded, StageWorker
 
 ROWS_PER_PARTITION = 1_000_000
 """Rows that one process looks at; a smaller dataset is answered in the driver, without Ray."""
+ATTEMPTS = 3
+"""Processes that may end at one partition before that is the stage's fault (Ray gives up after four, without saying so); a
+killed node takes one of them."""
 
 
-@dataclass(frozen=True)
-class Looked:
-    """How many rows of a shard a global stage looks at, and a digest of which."""
+@dataclass
+class Seat:
+    """Where a partition is answered: this process, with its line to the run, its deadlines and the stage it has loaded."""
 
-    count: int
-    digest: bytes
+    job: Job
+    line: Line = field(default_factory=Line)
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    loaded: Loaded = field(default_factory=Loaded)
 
-    @classmethod
-    def at(cls, rows: np.ndarray) -> "Looked":
-        return cls(len(rows), hashlib.blake2b(rows.tobytes(), digest_size=8).digest())
+    @property
+    def stage(self) -> PlannedStage:
+        return self.job.chain.stages[self.job.first]
+
+    def answer(self, rows: pa.Table) -> pa.Table:
+        """The stage's columns for one partition, beside `__shard` and `__row`.
+
+        Raises StageHung where an earlier process outlived its deadline, StageBroken where too many of them died.
+        """
+        planned, rows = self.stage, rows.sort_by("order")
+        number, every = int(rows.column("order")[0].as_py()), (0, rows.num_rows - 1, rows.num_rows)
+        past, at = self.line.begin(planned.column_set, number), (planned.column_set, number)
+        deadline_s = deadline_of(planned, rows.num_rows)
+        if every in past.hung:
+            raise StageHung(planned.name, None, every, deadline_s)
+        if past.attempts > ATTEMPTS:
+            raise StageBroken(
+                f"stage {planned.name!r}: the process that looked at {rows.num_rows:,} rows ended {past.attempts - 1} times; "
+                "is there enough memory for them on a node?"
+            )
+        stage, _ = StageWorker(self.job, planned.index, self.line, self.watchdog, self.loaded).loaded_stage(past, number)
+        with self.watchdog.call(deadline_s, lambda: self.line.hang(*at, every), lambda: self.line.spare(*at)):
+            values = checked(planned, stage(rows.drop_columns(["__shard", "__row"])), rows.num_rows)
+        self.line.end(*at)
+        return values.append_column("__shard", rows.column("__shard")).append_column("__row", rows.column("__row"))
 
 
-def living(chain: Chain, index: int, shard: int) -> tuple[np.ndarray, Trace]:
-    """Rows of a shard that a global stage looks at, and the trace that says so."""
-    stage = chain.stages[index]
-    found = trace(chain, shard, stage.index, want=[*stage.reads, "uid"])
-    run, _, _ = inputs(stage, found.frame, found.alive, chain)
-    return np.flatnonzero(run).astype(np.int32), found
+def deadline_of(planned: PlannedStage, rows: int) -> float | None:
+    """`deadline_s` is meant for each million rows that the stage looks at in one call."""
+    each: float | None = planned.config.deadline_s
+    return None if each is None else each * math.ceil(rows / ROWS_PER_PARTITION)
 
 
-def population(chain: Chain, index: int) -> tuple[str, dict[int, Looked]]:
-    """(digest of which rows the stage looks at, the same by shard)."""
-    shards = chain.shards()
-    found = dict(zip(shards, ahead(lambda s: Looked.at(living(chain, index, s)[0]), shards, THREADS), strict=True))
-    h = hashlib.blake2b(digest_size=8)
-    for shard, looked in found.items():
-        h.update(shard.to_bytes(4, "little") + looked.count.to_bytes(4, "little") + looked.digest)
-    return h.hexdigest(), found
-
-
-def narrow_rows(chain: Chain, index: int, shard: int, named: Looked) -> pa.Table:
+def narrow_rows(job: Job, shard: int, count: int, digest: bytes) -> pa.Table:
     """What the stage sees of a shard: its inputs, uid, order; and where the rows stand.
 
-    `named`: the rows that the stage's identity names.  Raises RunError where another run has changed them meanwhile.
+    `count`, `digest`: of the rows that the stage's identity names.  Raises RunError where another run has changed them.
     """
-    wanted = [c for c in dict.fromkeys([*chain.stages[index].reads, "uid"])]
-    rows, found = living(chain, index, shard)
-    if Looked.at(rows) != named:
-        raise RunError(f"another run changed what stage {chain.stages[index].name!r} looks at in shard {shard}; run the same command again")
+    chain, stage = job.chain, job.chain.stages[job.first]
+    wanted = [c for c in dict.fromkeys([*stage.reads, "uid"])]
+    found = trace(chain, shard, stage.index, want=wanted)
+    rows = living(chain, stage.index, found)
+    if Looked.at(rows) != Looked(count, digest):
+        raise RunError(f"another run changed what stage {stage.name!r} looks at in shard {shard}; run the same command again")
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
     table = table.append_column("order", pa.array(rows.astype(np.int64) + chain.first_row(shard)))
     table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
     return table.append_column("__row", pa.array(rows))
 
 
-def answer(chain: Chain, index: int, rows: pa.Table) -> pa.Table:
-    """The stage's columns for one partition, beside `__shard` and `__row`."""
-    stage = chain.stages[index]
-    rows = rows.sort_by("order")
-    values = checked(stage, stage.stage(rows.drop_columns(["__shard", "__row"])), rows.num_rows)
-    return values.append_column("__shard", rows.column("__shard")).append_column("__row", rows.column("__row"))
-
-
-def commit(chain: Chain, index: int, values: pa.Table) -> pa.Table:
+def commit(job: Job, values: pa.Table) -> pa.Table:
     """Writes a partition's answers into the files of the shards it holds, whole shards only."""
-    stage = chain.stages[index]
+    stage = job.chain.stages[job.first]
     shards = np.asarray(values.column("__shard").combine_chunks())
     for shard in np.unique(shards):
         part = values.take(pa.array(np.flatnonzero(shards == shard))).sort_by("__row")
         part = part.drop_columns(["__shard"]).rename_columns(["row" if n == "__row" else n for n in part.schema.names if n != "__shard"])
-        chain.store.commit(stage.column_set, int(shard), part, stage.writes)
+        job.chain.store.commit(stage.column_set, int(shard), part, stage.writes)
     return pa.table({"rows": [values.num_rows]})
 
 
-def run_global(session: RaySession | None, chain: Chain, index: int, rows: dict[int, Looked], partitions: int | None = None) -> int:
-    """Computes a global stage and commits it; gives the number of rows.  Without a session, in this process.
+def run_global(session: RaySession | None, job: Job, rows: dict[int, Looked], partitions: int | None = None) -> int:
+    """Computes a global stage, the only one of `job`, and commits it; gives the number of rows.  Without a session, in this process.
 
-    `rows`: what it looks at, as `population` tells.
+    `rows`: what it looks at, as `Survey.population` tells.
     """
-    stage = chain.stages[index]
     total = sum(looked.count for looked in rows.values())
-    shards = [shard for shard, looked in rows.items() if looked.count]
-    if not shards:
+    seen = {shard: looked for shard, looked in rows.items() if looked.count}
+    if not seen:
         return 0
     partitions = partitions or math.ceil(total / ROWS_PER_PARTITION)
     if session is None or partitions == 1:
-        stage.stage.setup()
-        table = pa.concat_tables([narrow_rows(chain, index, s, rows[s]) for s in shards])
-        commit(chain, index, answer(chain, index, table))
+        table = pa.concat_tables([narrow_rows(job, shard, looked.count, looked.digest) for shard, looked in seen.items()])
+        commit(job, answered_here(job, table))
         return total
+    return on_ray(session, job, seen, partitions)
+
+
+def answered_here(job: Job, table: pa.Table) -> pa.Table:
+    seat = Seat(job, line := LineHere())
+    try:
+        values = seat.answer(table)
+    except KeyboardInterrupt:
+        line.raise_if_hung(job.stages())
+        raise
+    if seat.loaded.stage is not None:
+        seat.loaded.stage.close()
+    return values
+
+
+def answered_there(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
+    """In a worker of Ray, which a call that outlives its deadline ends."""
+    if not part.num_rows:
+        return part.select([])
+    return Seat(job, line, WATCHDOG, loaded_in_process(job, job.first)).answer(part)
+
+
+def on_ray(session: RaySession, job: Job, seen: dict[int, Looked], partitions: int) -> int:
     ray = session.ensure()
     set_context(ray)
+    # arrays, which tasks share: a million shards as objects would be unpacked by each of them
+    shards, counts = (np.array(v) for v in (list(seen), [looked.count for looked in seen.values()]))
+    digests = np.frombuffer(b"".join(looked.digest for looked in seen.values()), "V8")
+
+    def read(batch: pa.Table) -> pa.Table:
+        i = batch.column("id")[0].as_py()
+        return narrow_rows(job, int(shards[i]), int(counts[i]), digests[i].tobytes())
+
+    stage = job.chain.stages[job.first].stage
+    keys = list(getattr(stage, "keys", list)())
+    line = RunLine(session.progress)
     plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
     try:
-        data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(
-            lambda batch: narrow_rows(chain, index, s := shards[batch.column("id")[0].as_py()], rows[s]), **plain
-        )
-        assert isinstance(stage.stage, GlobalStage)
-        keys = list(stage.stage.keys())
+        data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(read, **plain)
         data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
-        data = data.map_batches(lambda part: answer(chain, index, part) if part.num_rows else part.select([]), **plain)
+        data = data.map_batches(answered_there, fn_kwargs={"job": job, "line": line}, **plain)
         data = data.repartition(partitions, keys=["__shard"])
-        data = data.map_batches(lambda part: commit(chain, index, part) if part.num_rows else pa.table({"rows": [0]}), **plain)
+        data = data.map_batches(lambda part: commit(job, part) if part.num_rows else pa.table({"rows": [0]}), **plain)
         return sum(sum(b.column("rows").to_pylist()) for b in data.iter_batches(batch_size=None, batch_format="pyarrow"))
     except Exception as error:
         raise own_error(error) from error

@@ -40,7 +40,7 @@ class LineHere(Line):
             column_set, shard, rows = self.hung
             stage = next(s for s in stages if s.column_set == column_set)
             deadline_s = stage.config.setup_deadline_s if rows == SETUP else stage.config.deadline_s
-            raise StageHung(stage.name, shard, rows, deadline_s) from None
+            raise StageHung(stage.name, None if stage.is_global else shard, rows, deadline_s) from None
 
 
 def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]]:

@@ -22,7 +22,7 @@ SAMPLED = 16
 
 def shard_bytes(chain: Chain, first: int, last: int) -> int:
     """A block of the phase of stages `first` to before `last`, at its largest: a guess before anything was read."""
-    if not chain.shard_rows:
+    if not len(chain.shard_rows):
         return 0
     shards = chain.shards()
     rows = max(map(chain.rows_of, shards))

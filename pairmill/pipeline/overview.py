@@ -1,5 +1,6 @@
 """The plan for people and programs: what would run, what is stored, what it needs."""
 
+from functools import partial
 from typing import Any
 
 from rich.console import Group
@@ -9,13 +10,13 @@ from rich.tree import Tree
 
 from pairmill.pipeline.chain import Chain, PlannedStage
 from pairmill.pipeline.executor import cpus_needed, cpus_of
-from pairmill.pipeline.global_phase import population
 from pairmill.pipeline.ledger import SOURCE
 from pairmill.pipeline.memory import in_flight, shard_bytes, worker_bytes
+from pairmill.pipeline.over_shards import over_shards
 from pairmill.pipeline.plan import Plan, identified
 from pairmill.pipeline.pool import open_pool, pool_id
 from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.trace import PENDING, trace
+from pairmill.pipeline.survey import Survey, known_stages
 
 
 def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
@@ -37,10 +38,10 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
             "cpus": cpus_of(stage), "gpus": resources.gpus, "replicas": resources.bounds(),
             "memory_bytes": worker_bytes(stage, blocks[stage.index]),
         })  # fmt: skip
-    rows = sum(map(chain.rows_of, chain.shards())) if pool else None
+    rows = chain.rows() if pool else None
     return {
         "name": plan.config.name, "workspace": storage.root, "pool": identity, "pool_rows": rows, "stages": stages,
-        "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema())} for w in plan.writers],
+        "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)} for w in plan.writers],
         "shard_bytes": max(blocks.values(), default=0), "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
         "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
     }  # fmt: skip
@@ -56,21 +57,12 @@ def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
 
 def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
     """Stage index → rows that wait for it (later stages will get at most what passes it)."""
+    survey = Survey(chain, partial(over_shards, None, local=Storage(chain.root).local))
     digests: dict[int, str] = {}
-    for first, last in plan.phases():
-        stage = chain.stages[first]
-        if stage.is_global and chain.shard_rows:
-            if any((trace(chain, s, first).fate == PENDING).any() for s in chain.shards()):
-                break
-            digests[first] = population(chain, first)[0]
-            chain = identified(chain, digests)
-        del last
-    waiting: dict[int, int] = {}
-    for shard in chain.shards():
-        found = trace(chain, shard)
-        for index in found.at[found.fate == PENDING]:
-            waiting[int(index)] = waiting.get(int(index), 0) + 1
-    return chain, waiting
+    while (first := known_stages(survey.chain)) < len(chain.stages) and not survey.waiting():
+        digests[first] = survey.population()[0]
+        survey.start(identified(chain, digests))
+    return survey.chain, dict(survey.stages_waiting())
 
 
 def overview_table(plan: dict[str, Any]) -> Group:

@@ -66,7 +66,7 @@ def package_order(chain: Chain, writer: Writer, kept: pl.DataFrame, seed: int) -
             names.append(name)
     if not writer.config.shuffle:
         return samples
-    window = max(16, 2 * writer.config.samples_per_shard // max(1, max(chain.shard_rows)))
+    window = max(16, 2 * writer.config.samples_per_shard // max(1, int(chain.shard_rows.max())))
     shards = sorted(chain.shards(), key=lambda s: row_chance(str(s), seed, "shard order"))
     place = {shard: i // window for i, shard in enumerate(shards)}
     order = sorted(range(len(samples)), key=lambda i: (place[samples[i][0][0]], row_chance(names[i], seed, "sample order"), i))
@@ -110,13 +110,13 @@ def read_rows(chain: Chain, rows: tuple[tuple[int, int], ...], columns: list[str
 
 def read_shard_rows(chain: Chain, shard: int, rows: np.ndarray, columns: list[str], found: Trace) -> pa.Table:
     taken = block_columns(chain, shard, rows, columns, found, len(chain.stages))
-    schema = chain.schema()
+    schema = chain.schema
     return pa.table([taken.column(c) for c in columns], schema=pa.schema([schema.field(c) for c in columns]))
 
 
 def package_id(chain: Chain, writer: Writer, kept: pl.DataFrame, seed: int) -> str:
     """What decides a package's bytes: options, columns' identities, kept rows, seed."""
-    schema = chain.schema()
+    schema = chain.schema
     sources = {c: (w.identity if (w := chain.writer_of(c)) else chain.pool) for c in writer.columns(schema)}
     rows = hashlib.sha256(kept["shard"].to_numpy().tobytes() + kept["row"].to_numpy().tobytes()).hexdigest()
     options = writer.config.model_dump(mode="json", exclude={"path", "overwrite"})
@@ -136,7 +136,7 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
         facts = storage.read_json(record)
         if all(storage.size(f["name"]) == f["bytes"] for f in facts["files"]):
             return facts
-    rows = read_rows(chain, task.rows, writer.columns(chain.schema()), look or partial(trace, chain))
+    rows = read_rows(chain, task.rows, writer.columns(chain.schema), look or partial(trace, chain))
     for name in writer.payload():
         if rows.column(name).null_count:
             raise RunError(

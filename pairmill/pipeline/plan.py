@@ -1,9 +1,10 @@
 """From checked config models to a plan: which stage reads what, identities, phases, outputs.  Pure data, no Ray."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import PairmillError
@@ -49,9 +50,9 @@ class Plan:
                 phases.append((stage.index, stage.index + 1))
         return phases
 
-    def chain(self, pool: str, shard_rows: tuple[int, ...], limit: int | None) -> Chain:
+    def chain(self, pool: str, shard_rows: Sequence[int], limit: int | None) -> Chain:
         """The stages over a pool, with identities as far as they can be known before a run."""
-        chain = Chain(self.config.workspace, pool, self.pool_schema, shard_rows, self.stages, limit)
+        chain = Chain(self.config.workspace, pool, self.pool_schema, np.array(shard_rows, np.int32), self.stages, limit)
         return identified(chain)
 
     def run_id(self, chain: Chain) -> str:

@@ -62,7 +62,7 @@ def publish(
     samples = package_order(chain, writer, kept, seed)
     tasks = shard_tasks(samples, writer.config.samples_per_shard)
     shards = list(write_all(session, chain, writer, tasks, package, kept.height, progress))
-    schema = chain.schema()
+    schema = chain.schema
     manifest = make_manifest(chain, writer, package, shards, facts, funnel)
     card = dataset_card(manifest, schema, writer.quality_columns(schema))
     closing = [write_file(storage, f) for f in [*writer.closing_files(shards), bytes_file("README.md", card.encode())]]

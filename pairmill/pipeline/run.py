@@ -13,17 +13,19 @@ from pairmill.errors import RunError, StageFailed
 from pairmill.pipeline.attempt import LEAST_FAILURES
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.executor import RaySession, run_phase
-from pairmill.pipeline.global_phase import population, run_global
+from pairmill.pipeline.global_phase import run_global
 from pairmill.pipeline.here import run_phase_here
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.lease import Lease, leased
-from pairmill.pipeline.ledger import Funnel, survey, write_ledger
+from pairmill.pipeline.ledger import Funnel
+from pairmill.pipeline.over_shards import over_shards
 from pairmill.pipeline.package import check_owner
 from pairmill.pipeline.plan import Plan, identified
 from pairmill.pipeline.pool import Pool, build_pool, open_pool, pool_id
 from pairmill.pipeline.publish import publish
 from pairmill.pipeline.refill import refetch
 from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.survey import Looked, Survey
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.workspace import open_workspace
 
@@ -123,17 +125,25 @@ class Runner:
     def until_decided(self, storage: Storage, chain: Chain, folder: str, pool: Pool) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
         payload = tuple(dict.fromkeys(p for w in self.plan.writers for p in w.payload()))
-        retry = self.retry
-        for _ in range(TRIES):
-            chain = self.phases(storage, chain, folder, retry)
-            retry = ()
-            funnel, pending = self.timed("ledger", partial(write_ledger, chain, payload, f"{folder}/ledger", pool.unreadable))
-            if not pending:
+        over = partial(over_shards, None if self.local else self.session, local=storage.local)
+        survey = Survey(chain, over, payload, f"{folder}/ledger", self.retry)
+        for attempt in range(TRIES):
+            if attempt and any(s.is_global for s in chain.stages):
+                survey.start(chain)  # what they look at may have changed
+            self.phases(storage, survey, folder)
+            survey.settle()
+            pending = self.timed("ledger", survey.waiting)
+            if lost := self.timed("ledger", survey.lost):
+                self.refill(survey.chain, lost, payload)
+                survey.renew(lost)
+            elif not pending:
+                unreadable = 0 if self.limit is not None else pool.unreadable  # which of them stand before the limit is not known
+                funnel = survey.funnel(unreadable)
                 self.check_failures(funnel)
-                return chain, funnel
-            self.refill(chain, pending, payload)
+                return survey.chain, funnel
+            survey.renew(pending)
         raise RunError(
-            f"{sum(pending.values())} rows of {len(pending)} shards stay undecided; another run may be removing what this one writes"
+            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards stay undecided; another run may be removing what this one writes"
         )
 
     def look_for_retried(self, chain: Chain) -> None:
@@ -158,45 +168,41 @@ class Runner:
                 hint = f"{step.reasons[commonest]:,} times; after mending the cause: --retry {commonest}, or raise max_failures"
                 raise StageFailed(stage.name, failed, step.rows, commonest, hint, stage.config.max_failures)
 
-    def refill(self, chain: Chain, pending: dict[int, int], payload: tuple[str, ...]) -> None:
+    def refill(self, chain: Chain, lost: dict[int, int], payload: tuple[str, ...]) -> None:
         """Fetches again payload that kept rows need and that is stored no more."""
         for stage in chain.stages:
             if set(stage.payload()) & set(payload):
-                refetch(chain, stage, sorted(pending))
+                refetch(chain, stage, sorted(lost))
 
-    def phases(self, storage: Storage, chain: Chain, folder: str, retry: tuple[str, ...]) -> Chain:
+    def phases(self, storage: Storage, survey: Survey, folder: str) -> None:
+        """Computes what the survey says is missing, phase by phase; `survey.chain` has all identities then."""
         digests: dict[int, str] = {}
+        chain = survey.chain
         for number, (first, last) in enumerate(self.plan.phases()):
-            part = f"phase {number + 1}"
-            if chain.stages[first].is_global:
-                rows_digest, rows = self.timed(part, partial(population, chain, first))
-                digests[first] = rows_digest
+            part, stage = f"phase {number + 1}", chain.stages[first]
+            looked: dict[int, Looked] = {}
+            if stage.is_global:
+                digests[first], looked = self.timed(part, survey.population)
                 chain = identified(chain, digests)
-                self.describe(storage, chain, folder)
-                if survey(chain, last):
-                    self.watcher.phase(
-                        f"{part}: {chain.stages[first].name}", [chain.stages[first].name], sum(looked.count for looked in rows.values())
-                    )
-                    self.timed(part, partial(run_global, None if self.local else self.session, chain, first, rows))
-                continue
+                survey.start(chain)
             self.describe(storage, chain, folder)
-            todo = self.timed(part, partial(survey, chain, last, retry, first))
-            if todo:
-                names = [s.name for s in chain.stages[first:last]]
+            todo = self.timed(part, partial(survey.waiting, first, last))
+            if not todo:
+                continue
+            names = [s.name for s in chain.stages[first:last]]
+            LOG.info("phase starts", extra={"facts": {"phase": number + 1, "stages": names, "shards": len(todo), "rows": sum(todo.values())}})
+            if stage.is_global:
+                self.watcher.phase(f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values()))
+                self.timed(part, partial(run_global, None if self.local else self.session, Job(chain, first, last), looked))
+            else:
                 needed = Job(chain, first, last).needed_after(first - 1)
                 for earlier in chain.stages[:first]:
                     if set(earlier.payload()) & needed:
                         self.timed(part, partial(refetch, chain, earlier, sorted(todo), last))
-                LOG.info(
-                    "phase starts", extra={"facts": {"phase": number + 1, "stages": names, "shards": len(todo), "rows": sum(todo.values())}}
-                )
                 self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
-                self.timed(
-                    part,
-                    partial(self.map_phase, Job(chain, first, last, retry), sorted(todo)),
-                )
+                self.timed(part, partial(self.map_phase, Job(chain, first, last, survey.retry), sorted(todo)))
+            survey.renew(todo)
         self.describe(storage, chain, folder)
-        return chain
 
     def map_phase(self, job: Job, shards: list[int]) -> None:
         if any(stage.payload() for stage in job.stages()):
@@ -244,7 +250,7 @@ class Runner:
             }
             for s in chain.stages
         ]
-        plan = {"pool": chain.pool, "rows": sum(map(chain.rows_of, chain.shards())), "limit": self.limit, "stages": stages}
+        plan = {"pool": chain.pool, "rows": chain.rows(), "limit": self.limit, "stages": stages}
         storage.write_json(f"{folder}/plan.json", redact(plan))
         for stage in chain.stages:
             if stage.computes and stage.identity and not storage.exists(f"columns/{stage.column_set}/stage.json"):

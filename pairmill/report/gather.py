@@ -64,7 +64,7 @@ def group_name(column: str) -> str:
 
 def gather(chain: Chain, named: Sequence[str] = ()) -> Rows:
     """Reads fates and narrow columns of every shard; rows are grouped by the columns `named`, too."""
-    schema = chain.schema()
+    schema = chain.schema
     writers = {f.name: s.name for s in chain.stages for f in s.writes}
     scores = scores_of(schema, {**dict.fromkeys(chain.pool_schema.names), **writers})
     texts = [

@@ -104,7 +104,7 @@ def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
     if not columns or kept.height == 0:
         return []
     kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
-    finish = {c: f"{c}_finish_reason" for c in columns if f"{c}_finish_reason" in chain.schema().names}
+    finish = {c: f"{c}_finish_reason" for c in columns if f"{c}_finish_reason" in chain.schema.names}
     parts = []
     for (shard,), group in kept.group_by("shard", maintain_order=True):
         numbers = np.array(group["row"].to_list())

@@ -14,8 +14,8 @@ from pairmill.images import DecodeError, decode_rgb
 from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.job import block_columns
-from pairmill.pipeline.ledger import THREADS
 from pairmill.pipeline.memory import give_back
+from pairmill.pipeline.over_shards import THREADS
 from pairmill.pipeline.trace import FATES, trace
 from pairmill.report.gather import Rows
 from pairmill.report.scores import thresholds
@@ -77,7 +77,7 @@ def samples(chain: Chain, rows: Rows, count: int, seed: int, blur: Expression | 
 
 
 def described(chain: Chain, shard: int, numbers: list[int], blur: Expression | None) -> list[dict[str, Any]]:
-    schema = chain.schema()
+    schema = chain.schema
     names = [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
     traced = trace(chain, shard)
     table = block_columns(chain, shard, np.array(numbers), names, traced, len(chain.stages))

@@ -67,13 +67,14 @@ class StageConfig(Strict):
     max_failures: Annotated[float, SPEED] = Field(0.05, ge=0, le=1)
     """Share of rows that may fail before the run stops (looked at from the 20th failure on)."""
     deadline_s: Annotated[float | None, SPEED] = Field(3600, gt=0)
-    """Seconds after which a batch that gives no answer counts as hanging; null waits for ever."""
+    """Seconds after which a batch that gives no answer counts as hanging; null waits for ever.  For a stage that looks at
+    all rows: seconds for each million rows of a call."""
     on_deadline: Annotated[Literal["fail", "stop"], SPEED] = "fail"
     """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found, and this row fails as
-    `deadline`; or the run stops and names it.  Without Ray the run stops.  Stages that look at all rows have no deadline."""
+    `deadline`; or the run stops and names it.  Without Ray, and for stages that look at all rows, the run stops."""
     setup_deadline_s: Annotated[float | None, SPEED] = Field(14_400, gt=0)
     """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging and stops the run; null
-    waits for ever.  Stages that look at all rows have no deadline."""
+    waits for ever."""
     batch_size: Annotated[int, SPEED] = Field(256, ge=1, le=65_536)
     """Rows given to the stage at once."""
     resources: Annotated[Resources, SPEED] = Resources()
