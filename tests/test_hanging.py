@@ -17,11 +17,12 @@ from pairmill.errors import StageBroken, StageFailed, StageHung
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.attempt import Attempt
 from pairmill.pipeline.claims import SETUP, Claims, Line, Past
-from pairmill.pipeline.executor import RaySession
 from pairmill.pipeline.global_phase import run_global
 from pairmill.pipeline.job import Job
+from pairmill.pipeline.lease import born
 from pairmill.pipeline.over_shards import over_shards
 from pairmill.pipeline.pool import build_pool
+from pairmill.pipeline.session import RaySession
 from pairmill.pipeline.survey import Survey
 from pairmill.pipeline.worker import StageWorker
 from pairmill.pipeline.workspace import open_workspace
@@ -140,6 +141,30 @@ with deadline.Watchdog(fatal=True).call(1, print, print):
     assert done.returncode == 1
     assert "Timeout" in done.stderr
     assert time.monotonic() - start < 30
+
+
+def test_worker_whose_node_is_gone_ends_though_a_thread_of_its_own_waits() -> None:
+    """Found after a killed driver: a thread that asked Ray for shares of hosts kept a worker busy for ever."""
+    child = """
+import os, threading, time
+from pairmill.pipeline import deadline
+deadline.LOOK_S = deadline.GRACE_S = 0.1
+deadline.end_with_parent()
+threading.Thread(target=time.sleep, args=(600,)).start()
+print(os.getpid(), flush=True)
+"""
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
+    started = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    worker = int(started.stdout.readline())
+    started.kill()
+    started.wait()
+    for _ in range(100):
+        if born(worker) is None:
+            break
+        time.sleep(0.1)
+    assert born(worker) is None
+    started.stdout.close()
 
 
 def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(numbers: Path, write: Write) -> None:

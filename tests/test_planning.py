@@ -9,10 +9,10 @@ import pytest
 from pairmill import __version__ as pairmill_version
 from pairmill.errors import RunError
 from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.executor import Room
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.memory import IMAGE_BYTES, ROW_BYTES
 from pairmill.pipeline.nodes import look
+from pairmill.pipeline.room import Room
 from tests.conftest import pairmill
 from tests.test_run import run, text
 

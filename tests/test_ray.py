@@ -20,10 +20,10 @@ from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from pairmill.errors import RunError, StageFailed
 from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.executor import RaySession
 from pairmill.pipeline.global_phase import run_global
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.over_shards import over_shards
+from pairmill.pipeline.session import RaySession
 from pairmill.pipeline.survey import Survey
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore")]

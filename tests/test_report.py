@@ -16,9 +16,8 @@ from rich.console import Console
 from pairmill.images import decode_rgb
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.inspecting import inspect_path
-from pairmill.report.captions import measures
+from pairmill.report.gather import gather
 from pairmill.report.page import json_for_html, page
-from pairmill.report.scores import stops_of, thresholds
 from tests.conftest import pairmill
 
 HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>\x1b]0;owned\x07'
@@ -255,26 +254,20 @@ def test_croissant_is_valid_and_reads_the_samples(folder: Path) -> None:
     assert {f["name"]: f["sha256"] for f in manifest["files"] if f["name"] != "croissant.json"}.items() <= listed.items()
 
 
-def test_caption_measures() -> None:
-    same = ["a photo of a cat", "a photo of a cat", "I'm sorry, I cannot describe it", "it may perhaps be a dog <eos>"]
-    found = measures(same, ["Felix 2019 in Rome", "a cat", "x", "y"], ["stop", "length", "stop", "stop"])
-    assert found["duplicate_rate"] == 0.25
-    assert found["refusal_rate"] == 0.25
-    assert found["truncated_rate"] == 0.25
-    assert found["leak_rate"] == 0.25
-    assert found["alt_retention"] == 0
-    assert found["hedges_per_100_words"] == pytest.approx(100 * 2 / sum(len(t.replace("<eos>", "eos").split()) for t in same), rel=0.01)
-    assert measures(["Rome in 2019"], ["seen in Rome, 2019"], None)["alt_retention"] == 1
-
-
-def test_thresholds_are_read_off_gates_and_stops_are_round_numbers() -> None:
-    gate = "clip_score >= 0.28 AND (aspect <= 3 OR 5 < words) AND width > height"
-    assert [thresholds(gate, c) for c in ("clip_score", "aspect", "words", "width")] == [[(">=", 0.28)], [("<=", 3.0)], [(">", 5.0)], []]
-    stops = stops_of(-0.4238, 0.7701, False, [0.283])
-    assert 0.283 in stops
-    assert 0.3 in stops
-    assert 100 < len(stops) < 260
-    assert stops_of(1, 7, True, []) == [1, 2, 3, 4, 5, 6, 7]
+def test_report_of_a_large_run_reads_some_shards_and_says_so(
+    folder: Path, run: Path, data: dict[str, Any], browser: Any, tmp_path: Path
+) -> None:
+    pipeline = Pipeline.from_yaml(folder / "p.yaml").checked
+    pool = next((folder / "workspace/pool").glob("*/pool.json"))
+    chain = pipeline.chain(pool.parent.name, json.loads(pool.read_text())["shard_rows"], None)
+    assert len(gather(chain).frame) == 240
+    some = gather(chain, most_shards=2)
+    assert some.frame["shard"].n_unique() == 2
+    assert some.sampled == {"rows": some.frame.height, "of_rows": 240, "shards": 2, "of_shards": 4}
+    assert some.frame.equals(gather(chain, most_shards=2).frame)
+    file = tmp_path / "page.html"
+    file.write_bytes(page([{**data, "sampled": some.sampled}]))
+    assert f"counted on {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance" in Opened(browser, file).page.inner_text("header")
 
 
 def test_json_cannot_leave_its_element() -> None:

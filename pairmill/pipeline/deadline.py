@@ -10,10 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 LOOK_S = 1.0
 IDLE_LOOKS = 5
 """Looks without a call after which the thread ends; the next call starts another."""
+GRACE_S = 5.0
+"""What an orphaned worker has to end by itself."""
 BACKSTOP_S = 60.0
 """Seconds after which native code that holds the interpreter's lock, so that the thread cannot look, ends the process."""
 
@@ -85,6 +88,23 @@ class Watchdog:
             faulthandler.dump_traceback_later(max(1.0, left) + BACKSTOP_S, exit=True, file=2)
         else:
             faulthandler.cancel_dump_traceback_later()
+
+
+@lru_cache(1)
+def end_with_parent() -> None:
+    """From now on this worker ends soon after the process that started it (Ray's, on its node).
+
+    Ray's own way out waits for threads, and one that asks a dead Ray for something waits, and computes, for ever.
+    """
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_S)
+        time.sleep(GRACE_S)
+        os._exit(71)
+
+    threading.Thread(target=look, daemon=True, name="parent").start()
 
 
 def end_process() -> None:

@@ -11,11 +11,12 @@ from pairmill.errors import RunError, StageBroken, StageHung
 from pairmill.pipeline.attempt import checked
 from pairmill.pipeline.chain import PlannedStage
 from pairmill.pipeline.claims import Line
-from pairmill.pipeline.deadline import Watchdog
-from pairmill.pipeline.executor import WATCHDOG, RaySession, loaded_in_process, own_error, set_context
+from pairmill.pipeline.deadline import Watchdog, end_with_parent
+from pairmill.pipeline.executor import WATCHDOG, loaded_in_process
 from pairmill.pipeline.here import LineHere
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.run_actor import RunLine
+from pairmill.pipeline.session import RaySession, own_error, set_context
 from pairmill.pipeline.survey import Looked, living
 from pairmill.pipeline.trace import trace
 from pairmill.pipeline.worker import Loaded, StageWorker
@@ -128,6 +129,7 @@ def answered_here(job: Job, table: pa.Table) -> pa.Table:
 
 def answered_there(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
     """In a worker of Ray, which a call that outlives its deadline ends."""
+    end_with_parent()
     if not part.num_rows:
         return part.select([])
     return Seat(job, line, WATCHDOG, loaded_in_process(job, job.first)).answer(part)

@@ -1,10 +1,12 @@
 """One look at every shard: in threads of the driver, or in tasks on the cluster where there are many."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from pairmill.pipeline.ahead import ahead
-from pairmill.pipeline.executor import RaySession, own_error
+from pairmill.pipeline.session import RaySession, own_error
 
 THREADS = 4
 """Shards that one process reads at a time from a disk; an object store answers later, and is asked for more at once."""
@@ -13,7 +15,8 @@ FEW = 4_000
 """Shards that the driver looks at by itself; with an object store, where each costs requests, a tenth of that."""
 PER_TASK = 64
 AT_ONCE = 1_000
-"""Tasks that wait or work at a time: their answers stay small in the driver for any number of shards."""
+"""Tasks that wait or work at a time: what the driver holds of them stays small for any number."""
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
@@ -23,23 +26,29 @@ def over_shards(session: RaySession | None, work: Callable[[int], T], shards: Se
     if session is None or len(shards) <= (few if local else few // 10):
         yield from ahead(work, shards, threads)
         return
+    parts = [shards[i : i + PER_TASK] for i in range(0, len(shards), PER_TASK)]
+    for found in in_tasks(session, partial(look_at, work, threads), parts):
+        yield from found
+
+
+def look_at(work: Callable[[int], T], threads: int, shards: Sequence[int]) -> list[T]:
+    return list(ahead(work, shards, threads))
+
+
+def in_tasks(session: RaySession, work: Callable[[Item], T], items: Sequence[Item]) -> Iterator[T]:
+    """`work` of each item, in order, each in a task of its own.  Raises RunError."""
     ray = session.ensure()
     shared = ray.put(work)
-    task = ray.remote(look_at).options(num_cpus=1, scheduling_strategy="SPREAD", max_retries=-1)
-    parts = [shards[i : i + PER_TASK] for i in range(0, len(shards), PER_TASK)]
-    waiting: list[Any] = []
+    task = ray.remote(lambda shared, item: shared(item)).options(num_cpus=1, scheduling_strategy="SPREAD", max_retries=-1)
+    waiting: deque[Any] = deque()
     try:
-        for at in range(len(parts) + AT_ONCE):
-            if at < len(parts):
-                waiting.append(task.remote(shared, list(parts[at]), threads))
-            if waiting and (at >= AT_ONCE or at >= len(parts)):
-                yield from ray.get(waiting.pop(0))
+        for at in range(len(items) + AT_ONCE):
+            if at < len(items):
+                waiting.append(task.remote(shared, items[at]))
+            if waiting and (at >= AT_ONCE or at >= len(items)):
+                yield ray.get(waiting.popleft())
     except Exception as error:
         raise own_error(error) from error
     finally:
         for left in waiting:
             ray.cancel(left)
-
-
-def look_at(work: Callable[[int], T], shards: list[int], threads: int) -> list[T]:
-    return list(ahead(work, shards, threads))

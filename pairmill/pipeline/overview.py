@@ -9,12 +9,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pairmill.pipeline.chain import Chain, PlannedStage
-from pairmill.pipeline.executor import cpus_needed, cpus_of
 from pairmill.pipeline.ledger import SOURCE
 from pairmill.pipeline.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.pipeline.over_shards import over_shards
 from pairmill.pipeline.plan import Plan, identified
 from pairmill.pipeline.pool import open_pool, pool_id
+from pairmill.pipeline.room import cpus_needed, cpus_of
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.survey import Survey, known_stages
 

@@ -1,7 +1,7 @@
 """Packages: exact output shards over the kept rows, the manifest last."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairmill.errors import RunError
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
@@ -18,7 +19,6 @@ from pairmill.pipeline.memory import give_back
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.store import shard_file
 from pairmill.pipeline.trace import Trace, trace
-from pairmill.schemas.expressions import frame_of
 from pairmill.schemas.hashing import digest, row_chance
 
 MANIFEST = "manifest.json"
@@ -28,84 +28,91 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One output shard: number, the rows (pool shard, row) in order, number of its first sample."""
+    """One output shard: number, its rows in order as places in the pool (`shards`, `rows`: int32), number of its first sample."""
 
     number: int
-    rows: tuple[tuple[int, int], ...]
+    shards: np.ndarray
+    rows: np.ndarray
     samples: int
     first_key: int
 
 
-def kept_rows(chain: Chain, ledger: str) -> pl.DataFrame:
-    """shard, row, uid of the kept rows, in pool order."""
-    storage = Storage(chain.root)
-    parts = [storage.read_table(f"{ledger}/{shard_file(s)}", ["shard", "row", "uid", "fate"]) for s in chain.shards()]
-    return frame_of(pa.concat_tables(parts)).filter(pl.col("fate") == "kept").drop("fate")
+@dataclass(frozen=True)
+class Kept:
+    """The kept rows in pool order, as arrays: some 30 bytes a row, for hundreds of millions of them in one process.
 
-
-def package_order(chain: Chain, writer: Writer, kept: pl.DataFrame, seed: int) -> list[list[tuple[int, int]]]:
-    """The samples in the order of the package; each is a list of (shard, row).
-
-    Shuffling is a function of seed and uid alone.  It permutes the pool's shards, then samples within windows of
-    neighbouring shards that hold about twice an output shard, so that writing a shard reads few pool shards.
+    `shards`, `rows`: int32, one a row.  `starts`: int64, the first row of each sample.  `chance`: uint64, one a sample.
     """
-    key = kept["uid"].to_list()
-    group = key
-    places = [0] * len(key)
-    if writer.documents():
-        docs = pa.concat_tables([numbered(chain, s) for s in chain.shards()])
-        told = kept.join(frame_of(docs), on=["shard", "row"], how="left", maintain_order="left")
-        group, places = told["doc_id"].to_list(), told["position"].to_list()
-    samples: list[list[tuple[int, int]]] = []
-    names: list[str] = []
-    for i, (shard, row, name) in enumerate(zip(kept["shard"].to_list(), kept["row"].to_list(), group, strict=True)):
-        if samples and writer.documents() and names[-1] == name and places[i] > places[i - 1]:
-            samples[-1].append((shard, row))
-        else:
-            samples.append([(shard, row)])
-            names.append(name)
+
+    shards: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+    chance: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Iterable["Kept"]) -> "Kept":
+        shards, rows, starts, chance, count = [], [], [], [], 0
+        for part in parts:
+            shards.append(part.shards)
+            rows.append(part.rows)
+            starts.append(part.starts + count)
+            chance.append(part.chance)
+            count += len(part.rows)
+        return cls(*(np.concatenate(a) for a in (shards, rows, starts, chance)))
+
+
+def kept_rows(chain: Chain, ledger: str, documents: bool, seed: int, shard: int) -> Kept:
+    """The kept rows of one shard.  A sample is a row, or with `documents` the rows of a document that are kept.
+
+    A sample's chance is a function of seed and uid (or doc_id) alone.
+    """
+    table = Storage(chain.root).read_table(f"{ledger}/{shard_file(shard)}", ["row", "uid", "fate"])
+    table = table.filter(pc.equal(table.column("fate"), "kept"))
+    rows, names = np.asarray(table.column("row").combine_chunks()).astype(np.int32), table.column("uid")
+    starts = np.arange(len(rows))
+    if documents:
+        pool = chain.read_pool(shard, ["doc_id", "position"]).take(pa.array(rows))
+        document, place = (pl.Series(pool.column(c).combine_chunks()) for c in ("doc_id", "position"))
+        same = ((document == document.shift(1)) & (place > place.shift(1))).fill_null(False)
+        starts = np.flatnonzero(~same.to_numpy())
+        names = pool.column("doc_id").take(pa.array(starts))
+    chance = np.array([row_chance(name, seed, "sample order") for name in names.to_pylist()], np.uint64)
+    return Kept(np.full(len(rows), shard, np.int32), rows, starts.astype(np.int64), chance)
+
+
+def package_order(chain: Chain, writer: Writer, kept: Kept, seed: int) -> np.ndarray:
+    """Numbers of the samples in the order of the package.
+
+    Shuffling permutes the pool's shards, then samples within windows of neighbouring shards that hold about twice an
+    output shard, so that writing a shard reads few pool shards.
+    """
     if not writer.config.shuffle:
-        return samples
+        return np.arange(len(kept.starts))
     window = max(16, 2 * writer.config.samples_per_shard // max(1, int(chain.shard_rows.max())))
-    shards = sorted(chain.shards(), key=lambda s: row_chance(str(s), seed, "shard order"))
-    place = {shard: i // window for i, shard in enumerate(shards)}
-    order = sorted(range(len(samples)), key=lambda i: (place[samples[i][0][0]], row_chance(names[i], seed, "sample order"), i))
-    return [samples[i] for i in order]
+    place = np.zeros(len(chain.shard_rows), np.int32)
+    place[sorted(chain.shards(), key=lambda s: row_chance(str(s), seed, "shard order"))] = np.arange(len(chain.shards())) // window
+    return np.lexsort((kept.chance, place[kept.shards[kept.starts]]))
 
 
-def numbered(chain: Chain, shard: int) -> pa.Table:
-    """doc_id, position, shard and row of a shard's rows."""
-    n = chain.rows_of(shard)
-    where = {"shard": pa.array([shard] * n, pa.int32()), "row": pa.array(range(n), pa.int32())}
-    table = chain.read_pool(shard, ["doc_id", "position"])
-    return pa.table({"doc_id": table.column("doc_id"), "position": table.column("position"), **where})
-
-
-def shard_tasks(samples: list[list[tuple[int, int]]], per_shard: int) -> list[ShardTask]:
-    tasks = []
-    for number, first in enumerate(range(0, len(samples), per_shard)):
-        part = samples[first : first + per_shard]
-        tasks.append(ShardTask(number, tuple(row for sample in part for row in sample), len(part), first))
-    return tasks
+def shard_tasks(kept: Kept, order: np.ndarray, per_shard: int) -> Iterator[ShardTask]:
+    ends = np.append(kept.starts[1:], len(kept.rows))
+    for number, first in enumerate(range(0, len(order), per_shard)):
+        samples = order[first : first + per_shard]
+        lengths = ends[samples] - kept.starts[samples]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        at = np.repeat(kept.starts[samples], lengths) + within
+        yield ShardTask(number, kept.shards[at], kept.rows[at], len(samples), first)
 
 
 Look = Callable[[int], Trace]
 """Shard → its fates."""
 
 
-def read_rows(chain: Chain, rows: tuple[tuple[int, int], ...], columns: list[str], look: Look) -> pa.Table:
-    """The wanted columns of some rows, in the given order."""
-    by_shard: dict[int, list[int]] = {}
-    for shard, row in rows:
-        by_shard.setdefault(shard, []).append(row)
-    parts: list[pa.Table] = []
-    place: dict[tuple[int, int], int] = {}
-    for shard, numbers in by_shard.items():
-        parts.append(read_shard_rows(chain, shard, np.array(numbers), columns, look(shard)))
-        for row in numbers:
-            place[(shard, row)] = len(place)
-    table = pa.concat_tables(parts)
-    return table.take(pa.array([place[r] for r in rows])).combine_chunks()
+def read_rows(chain: Chain, shards: np.ndarray, rows: np.ndarray, columns: list[str], look: Look) -> pa.Table:
+    """The wanted columns of rows `rows` of pool shards `shards`, in the given order."""
+    parts = [read_shard_rows(chain, int(s), rows[shards == s], columns, look(int(s))) for s in np.unique(shards)]
+    place = np.argsort(np.argsort(shards, kind="stable"))
+    return pa.concat_tables(parts).take(pa.array(place)).combine_chunks()
 
 
 def read_shard_rows(chain: Chain, shard: int, rows: np.ndarray, columns: list[str], found: Trace) -> pa.Table:
@@ -114,15 +121,16 @@ def read_shard_rows(chain: Chain, shard: int, rows: np.ndarray, columns: list[st
     return pa.table([taken.column(c) for c in columns], schema=pa.schema([schema.field(c) for c in columns]))
 
 
-def package_id(chain: Chain, writer: Writer, kept: pl.DataFrame, seed: int) -> str:
+def package_id(chain: Chain, writer: Writer, kept: Kept, seed: int) -> str:
     """What decides a package's bytes: options, columns' identities, kept rows, seed."""
     schema = chain.schema
     sources = {c: (w.identity if (w := chain.writer_of(c)) else chain.pool) for c in writer.columns(schema)}
-    rows = hashlib.sha256(kept["shard"].to_numpy().tobytes() + kept["row"].to_numpy().tobytes()).hexdigest()
+    rows = hashlib.sha256(kept.shards.tobytes())
+    rows.update(kept.rows.tobytes())
     options = writer.config.model_dump(mode="json", exclude={"path", "overwrite"})
     # Gates stand in card and manifest, and `when` decides which kept rows have a value.
     logic = [[s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing] for s in chain.stages]
-    return digest({"options": options, "logic": logic, "columns": sources, "rows": rows, "seed": seed, "format": FORMAT})
+    return digest({"options": options, "logic": logic, "columns": sources, "rows": rows.hexdigest(), "seed": seed, "format": FORMAT})
 
 
 def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, look: Look | None = None) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
         facts = storage.read_json(record)
         if all(storage.size(f["name"]) == f["bytes"] for f in facts["files"]):
             return facts
-    rows = read_rows(chain, task.rows, writer.columns(chain.schema), look or partial(trace, chain))
+    rows = read_rows(chain, task.shards, task.rows, writer.columns(chain.schema), look or partial(trace, chain))
     for name in writer.payload():
         if rows.column(name).null_count:
             raise RunError(

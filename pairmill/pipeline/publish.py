@@ -15,11 +15,12 @@ from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
 from pairmill.pipeline.ahead import ahead
 from pairmill.pipeline.chain import Chain
-from pairmill.pipeline.executor import RaySession, own_error
 from pairmill.pipeline.ledger import Funnel
+from pairmill.pipeline.over_shards import in_tasks, over_shards
 from pairmill.pipeline.package import (
     FORMAT,
     MANIFEST,
+    Kept,
     ShardTask,
     begin,
     finish,
@@ -31,6 +32,7 @@ from pairmill.pipeline.package import (
     write_file,
     write_shard,
 )
+from pairmill.pipeline.session import RaySession
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.trace import trace
 
@@ -54,14 +56,14 @@ def publish(
 ) -> dict[str, Any]:
     """Writes the package unless it stands there already; gives its manifest.  Without a session, in this process alone."""
     storage = Storage(writer.config.path)
-    kept = kept_rows(chain, ledger)
+    read = partial(kept_rows, chain, ledger, writer.documents(), seed)
+    kept = Kept.joined(over_shards(session, read, chain.shards(), local=Storage(chain.root).local))
     package = package_id(chain, writer, kept, seed)
     if is_current(storage, package):
         return storage.read_json(MANIFEST)
     begin(storage, package)
-    samples = package_order(chain, writer, kept, seed)
-    tasks = shard_tasks(samples, writer.config.samples_per_shard)
-    shards = list(write_all(session, chain, writer, tasks, package, kept.height, progress))
+    tasks = list(shard_tasks(kept, package_order(chain, writer, kept, seed), writer.config.samples_per_shard))
+    shards = list(write_all(session, chain, writer, tasks, package, len(kept.rows), progress))
     schema = chain.schema
     manifest = make_manifest(chain, writer, package, shards, facts, funnel)
     card = dataset_card(manifest, schema, writer.quality_columns(schema))
@@ -97,19 +99,10 @@ def write_all(
             yield facts
             progress(i + 1, len(tasks))
         return
-    ray = session.ensure()
-    shared = ray.put((chain, writer, package))
-    remote = ray.remote(lambda shared, task: write_shard(shared[0], shared[1], task, shared[2]))
-    waiting = {remote.remote(shared, task): task.number for task in tasks}
-    answers: dict[int, dict[str, Any]] = {}
-    try:
-        while waiting:
-            done, _ = ray.wait(list(waiting), num_returns=1)
-            answers[waiting.pop(done[0])] = ray.get(done[0])
-            progress(len(answers), len(tasks))
-    except Exception as error:
-        raise own_error(error) from error
-    yield from (answers[task.number] for task in tasks)
+    write = partial(write_shard, chain, writer, package=package)
+    for i, facts in enumerate(in_tasks(session, write, tasks)):
+        yield facts
+        progress(i + 1, len(tasks))
 
 
 def make_manifest(

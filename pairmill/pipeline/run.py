@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pairmill.errors import RunError, StageFailed
 from pairmill.pipeline.attempt import LEAST_FAILURES
 from pairmill.pipeline.chain import Chain
-from pairmill.pipeline.executor import RaySession, run_phase
+from pairmill.pipeline.executor import run_phase
 from pairmill.pipeline.global_phase import run_global
 from pairmill.pipeline.here import run_phase_here
 from pairmill.pipeline.job import Job
@@ -24,6 +24,7 @@ from pairmill.pipeline.plan import Plan, identified
 from pairmill.pipeline.pool import Pool, build_pool, open_pool, pool_id
 from pairmill.pipeline.publish import publish
 from pairmill.pipeline.refill import refetch
+from pairmill.pipeline.session import RaySession
 from pairmill.pipeline.storage import Storage
 from pairmill.pipeline.survey import Looked, Survey
 from pairmill.pipeline.totals import StageTotals
@@ -190,7 +191,9 @@ class Runner:
             if not todo:
                 continue
             names = [s.name for s in chain.stages[first:last]]
-            LOG.info("phase starts", extra={"facts": {"phase": number + 1, "stages": names, "shards": len(todo), "rows": sum(todo.values())}})
+            LOG.info(
+                "phase starts", extra={"facts": {"phase": number + 1, "stages": names, "shards": len(todo), "rows": sum(todo.values())}}
+            )
             if stage.is_global:
                 self.watcher.phase(f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values()))
                 self.timed(part, partial(run_global, None if self.local else self.session, Job(chain, first, last), looked))

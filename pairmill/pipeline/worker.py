@@ -126,7 +126,6 @@ class StageWorker:
         if planned.payload():
             give_back()
         self.stats.seconds = time.monotonic() - start
-        self.line.report(asdict(self.stats))
         return with_stats(block, asdict(self.stats))
 
     def fill(self, block: pa.Table, run: np.ndarray, found: Trace) -> pa.Table:

@@ -1,4 +1,7 @@
-"""All rows of a run as one narrow table: fate, scores and what they are grouped by.  No image is read."""
+"""The rows of a run as one narrow table: fate, scores and what they are grouped by.  No image is read.
+
+Of a large run only some shards, drawn by chance: the table is in memory, and a million rows take about a gigabyte.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -10,10 +13,14 @@ import pyarrow as pa
 from pairmill.pipeline.chain import Chain
 from pairmill.pipeline.trace import trace
 from pairmill.schemas.arrow import doc_of
+from pairmill.schemas.hashing import row_chance
 
 GROUPS = ("language", "source", "domain", "resolution", "text length", "format")
 SIDES_PX = (128, 256, 512, 1024)
 WORDS = (3, 8, 16, 32, 64)
+MOST_ROWS = 2_000_000
+MOST_SHARDS = 2_000
+"""What a report reads at most; of a larger run it is a sample, and says so."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Rows:
     gates: list[str | None]
     named: tuple[str, ...] = ()
     """What the pipeline groups rows by besides."""
+    sampled: dict[str, int] | None = None
+    """Where only some shards were read: `rows` of `of_rows`, `shards` of `of_shards`."""
 
     def groups(self) -> list[str]:
         return [
@@ -62,16 +71,31 @@ def group_name(column: str) -> str:
     return f"by {column}"
 
 
-def gather(chain: Chain, named: Sequence[str] = ()) -> Rows:
-    """Reads fates and narrow columns of every shard; rows are grouped by the columns `named`, too."""
+def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
+    """The shards that a report reads: all, or as many as the limits allow, the same for every run over the pool."""
+    every = chain.shards()
+    if len(every) <= most_shards and chain.rows() <= MOST_ROWS:
+        return every
+    chosen: list[int] = []
+    rows = 0
+    for shard in sorted(every, key=lambda s: row_chance(str(s), seed, "report shards")):
+        if chosen and (rows + chain.rows_of(shard) > MOST_ROWS or len(chosen) == most_shards):
+            break
+        chosen.append(shard)
+        rows += chain.rows_of(shard)
+    return sorted(chosen)
+
+
+def gather(chain: Chain, named: Sequence[str] = (), seed: int = 0, most_shards: int = MOST_SHARDS) -> Rows:
+    """Reads fates and narrow columns of the drawn shards; rows are grouped by the columns `named`, too."""
     schema = chain.schema
     writers = {f.name: s.name for s in chain.stages for f in s.writes}
     scores = scores_of(schema, {**dict.fromkeys(chain.pool_schema.names), **writers})
     texts = [
         n for n in schema.names if n in ("url", "text", "source", "image_format") or is_language(n) or n.endswith(("dup_of", "fetched_at"))
     ]
-    parts = []
-    for shard in chain.shards():
+    parts, shards = [], drawn(chain, seed, most_shards)
+    for shard in shards:
         found = trace(chain, shard, want=[*dict.fromkeys(["uid", *texts, *(s.name for s in scores), *named])])
         classes = pl.Series("reason", [None] * len(found.fate), pl.String)
         failed = [row for row, (_, message) in found.reasons.items() if message is not None]
@@ -96,8 +120,12 @@ def gather(chain: Chain, named: Sequence[str] = ()) -> Rows:
         frame = frame.with_columns(pl.col(n).cast(pl.String).alias(group_name(n)) for n in named)
         wanted = dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)
         parts.append(with_groups(frame).select(*wanted, *(pl.col(group_name(n)) for n in named)))
+    every = pl.concat(parts)
+    sampled = None
+    if len(shards) < len(chain.shards()):
+        sampled = {"rows": every.height, "of_rows": chain.rows(), "shards": len(shards), "of_shards": len(chain.shards())}
     return Rows(
-        pl.concat(parts), scores, [s.name for s in chain.stages], [s.gate.text if s.gate else None for s in chain.stages], tuple(named)
+        every, scores, [s.name for s in chain.stages], [s.gate.text if s.gate else None for s in chain.stages], tuple(named), sampled
     )
 
 

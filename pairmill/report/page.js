@@ -39,6 +39,8 @@ function summary(run) {
   return el("div", {}, el("p", { class: "big" }, el("b", {}, int(run.funnel.kept)), ` of ${int(run.funnel.rows)} rows kept (${percent(share)})`),
     el("p", { class: "soft small" }, `run ${run.run}, pairmill ${run.pairmill}`),
     run.packages.map((p) => el("p", { class: "soft small" }, `${p.format}: ${int(p.samples)} samples in ${int(p.shards)} shards, ${p.path}`)),
+    run.sampled ? el("p", { class: "small" }, `The funnel counts every row. Everything below it was counted on ${int(run.sampled.rows)} of ${int(run.sampled.of_rows)} rows: `
+      + `${int(run.sampled.shards)} of ${int(run.sampled.of_shards)} shards, drawn by chance.`) : [],
     run.warnings.map((w) => el("p", { class: "warning" }, w)));
 }
 
@@ -253,7 +255,7 @@ PAGE.append(nav);
 if (RUNS.length === 1) {
   PAGE.querySelector("header").append(summary(RUN));
   section("funnel", "Where the rows went", "Click a number to see its rows. Green: kept; grey: dropped or without a value; orange: failed.", funnel(RUN));
-  if (RUN.scores.length) section("scores", "Scores", "Counted over all rows that have the score, kept ones in green. Move a slider to see what another threshold would let through, with samples just below and above it; rows that an earlier step stopped have no score.", el("div", { class: "grid" }, RUN.scores.map((s) => scoreCard(s))));
+  if (RUN.scores.length) section("scores", "Scores", `Counted over all ${RUN.sampled ? "drawn " : ""}rows that have the score, kept ones in green. Move a slider to see what another threshold would let through, with samples just below and above it; rows that an earlier step stopped have no score.`, el("div", { class: "grid" }, RUN.scores.map((s) => scoreCard(s))));
   if (RUN.effects.length) section("mix", "What the steps did to the mix", "Shares of the rows left after each step. Quality filters quietly remove languages, sources and sizes; the largest changes are named first.", el("div", { class: "grid wide-cards" }, RUN.effects.map(effectCard)));
   if (RUN.captions.length) section("captions", "Captions", "Kept rows; shares are of captions. The first column is the alt text.", captionTable(RUN.captions));
   if (RUN.downloads) section("downloads", "Downloads", null, downloads(RUN.downloads));

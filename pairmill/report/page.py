@@ -37,7 +37,7 @@ def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
     """Writes report/data.json and report/index.html into the run's folder; gives the page's path."""
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
-    rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)])
+    rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)], plan.config.seed)
     text = plan.redact(storage.read_bytes(f"{folder}/pipeline.yaml").decode())
     data = {
         "name": plan.config.name, "run": outcome.run_id, "pairmill": __version__, "funnel": outcome.funnel.to_json(),
@@ -45,7 +45,7 @@ def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
         "scores": distributions(rows), "effects": effects(rows), "captions": captions(chain, rows), "caption_columns": caption_columns(chain),
         "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": stages(chain, outcome), "pipeline": text,
         "versions": versions(),
-        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": warnings(outcome.funnel),
+        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": warnings(outcome.funnel), "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
     }  # fmt: skip
     storage.write_bytes(f"{folder}/{DATA}", (json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace"))
