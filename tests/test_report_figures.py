@@ -1,5 +1,7 @@
 """Figures of the report that need no run: caption measures, thresholds of gates, stops of sliders."""
 
+import pytest
+
 from pairmill.report.captions import measures
 from pairmill.report.scores import stops_of, thresholds
 

@@ -16,8 +16,6 @@ from pairmill.pipeline.storage import Storage
 TTL_S = 60.0
 """Seconds after which a lease that nobody renews is over."""
 RENEW_S = 15.0
-SETTLE_S = 1.0
-"""On an object store: time for another start at the same moment to show itself."""
 
 
 class Lease:
@@ -33,18 +31,24 @@ class Lease:
         if self.lost.is_set():
             raise RunError(f"another driver took over while this one was silent for more than {TTL_S:.0f} s; the run goes on there")
 
-    def write(self) -> None:
-        self.storage.write_json(self.name, {**self.mine, "at": time.time()})
+    def take(self) -> dict[str, Any] | None:
+        """Takes it; or gives who holds it."""
+        other: dict[str, Any] | None = None
 
-    def is_mine(self) -> bool:
-        return self.storage.exists(self.name) and self.storage.read_json(self.name)["owner"] == self.mine["owner"]
+        def change(found: dict[str, Any] | None) -> dict[str, Any] | None:
+            nonlocal other
+            other = found if found and found["owner"] != self.mine["owner"] and holds(found) else None
+            return {**self.mine, "at": time.time()} if other is None else None
+
+        self.storage.update_json(self.name, change)
+        return other
 
     def renew(self) -> None:
-        with self.storage.exclusive(self.name.rpartition("/")[0]):
-            if self.is_mine():
-                self.write()
-            else:
-                self.lost.set()
+        def change(found: dict[str, Any] | None) -> dict[str, Any] | None:
+            return {**self.mine, "at": time.time()} if found and found["owner"] == self.mine["owner"] else None
+
+        if self.storage.update_json(self.name, change) is None:
+            self.lost.set()
 
     def keep(self) -> None:
         while not self.over.wait(RENEW_S) and not self.lost.is_set():
@@ -52,8 +56,8 @@ class Lease:
                 self.renew()
 
     def end(self) -> None:
-        with contextlib.suppress(OSError, PairmillError), self.storage.exclusive(self.name.rpartition("/")[0]):
-            if self.is_mine():
+        with contextlib.suppress(OSError, PairmillError):
+            if self.storage.exists(self.name) and self.storage.read_json(self.name)["owner"] == self.mine["owner"]:
                 self.storage.delete_file(self.name)
 
 
@@ -64,18 +68,11 @@ def leased(storage: Storage, folder: str, what: str = "this run") -> Iterator[Le
     A lease of a process of this machine that is gone is taken at once, any other one after `TTL_S` without renewal.
     """
     lease = Lease(storage, f"{folder}/lease.json")
-    with storage.exclusive(folder):
-        other = holder(storage, lease.name)
-        if other is not None:
-            raise RunError(
-                f"{what} is in progress: process {other['pid']} on {other['host']} renewed its lease {time.time() - other['at']:.0f} s ago; "
-                f"wait for it or stop it (the lease of a dead run ends after {TTL_S:.0f} s)"
-            )
-        lease.write()
-    if not storage.local:
-        time.sleep(SETTLE_S)
-        if not lease.is_mine():
-            raise RunError(f"{what} was started elsewhere at the same moment; it goes on there")
+    if other := lease.take():
+        raise RunError(
+            f"{what} is in progress: process {other['pid']} on {other['host']} renewed its lease {time.time() - other['at']:.0f} s ago; "
+            f"wait for it or stop it (the lease of a dead run ends after {TTL_S:.0f} s)"
+        )
     keeper = threading.Thread(target=lease.keep, name="lease", daemon=True)
     keeper.start()
     try:
@@ -86,16 +83,11 @@ def leased(storage: Storage, folder: str, what: str = "this run") -> Iterator[Le
         lease.end()
 
 
-def holder(storage: Storage, name: str) -> dict[str, Any] | None:
-    """Who holds the lease now, or None."""
-    if not storage.exists(name):
-        return None
-    lease: dict[str, Any] = storage.read_json(name)
+def holds(lease: dict[str, Any]) -> bool:
+    """Whether who took a lease holds it still."""
     if time.time() - lease["at"] > TTL_S:
-        return None
-    if lease["host"] == socket.gethostname() and born(lease["pid"]) != lease["born"]:
-        return None
-    return lease
+        return False
+    return not (lease["host"] == socket.gethostname() and born(lease["pid"]) != lease["born"])
 
 
 def born(pid: int) -> str | None:

@@ -84,6 +84,10 @@ class Runner:
     def run(self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None) -> Outcome:
         """Raises RunError; whatever it committed by then stays."""
         storage = open_workspace(self.plan.config.workspace)
+        if not storage.keeps_conditions():
+            self.watcher.note(
+                f"{storage.root}: this store ignores conditions of writes, so no other run may work in this workspace meanwhile"
+            )
         for writer in self.plan.writers:
             if reason := check_owner(writer, self.plan.config.name):
                 raise RunError(reason)

@@ -1,7 +1,8 @@
-"""Files of a workspace or package on any pyarrow filesystem, written whole or not at all.
+"""Files of a workspace or package on a disk or an object store, written whole or not at all.
 
-A local file is written under a temporary name, then renamed.  An object store shows an object only when its upload
-is complete: there a single request, or a copy within the store, is the commit.
+A local file is written under a temporary name, then renamed.  An object shows only when its upload is complete.  What
+several processes may change (columns, leases) is changed under a lock of its folder on a disk, and in an object store by
+a write that fails where another came first.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pyarrow import fs
 
 from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
 from pairmill.images import first_line
+from pairmill.pipeline.object_store import Objects
 from pairmill.schemas.arrow import is_payload, leaf_columns
 
 MIN_FREE_BYTES = 512 * 2**20
@@ -35,18 +37,19 @@ WHOLE_BYTES = 2**20
 GROUP_BYTES = {True: 4 * 2**20, False: 64 * 2**20}
 """Payload in one row group on a disk, so that a few rows are read without the images of all others; and on an object store,
 where each group costs every reader of narrow columns a request."""
-DIRECT_BYTES = 5 * 2**20
-"""An upload up to this size is a single request; Arrow cuts what is larger than 10 MB into parts."""
 Groups = Callable[[pq.FileMetaData], Sequence[int]]
 """Numbers of the wanted row groups of a file."""
 
 
-def connected(url: str) -> tuple[fs.FileSystem, str, bool]:
-    """File system and path of a URL, and whether a small file is one request there, no multipart upload of several."""
-    if url.startswith("s3://") and "allow_delayed_open" not in url:
-        with contextlib.suppress(pa.ArrowInvalid):  # an older pyarrow does not know the option
-            return *fs.FileSystem.from_uri(f"{url}{'&' if '?' in url else '?'}allow_delayed_open=true"), True
-    return *fs.FileSystem.from_uri(url), False
+@lru_cache(64)
+def connected(url: str) -> tuple[fs.FileSystem, str]:
+    """File system and path of a URL; one connection for all who ask in this process."""
+    return fs.FileSystem.from_uri(url)
+
+
+@lru_cache(64)
+def objects_of(url: str) -> Objects:
+    return Objects(url, connected(url)[0])
 
 
 class Storage:
@@ -57,13 +60,16 @@ class Storage:
         self._connect()
 
     def _connect(self) -> None:
-        self.direct = False
-        """Whether a small file is one request, whole or not at all."""
         if "://" in self.root:
-            self.fs, self.base, self.direct = connected(self.root)
+            self.fs, self.base = connected(self.root)
             self.local = isinstance(self.fs, fs.LocalFileSystem)
         else:
             self.fs, self.base, self.local = fs.LocalFileSystem(), self.root, True
+
+    @property
+    def objects(self) -> Objects:
+        """Who writes where this is no disk."""
+        return objects_of(self.root)
 
     def __reduce__(self) -> Any:
         return type(self), (self.root,)
@@ -76,25 +82,77 @@ class Storage:
             stream.write(data)
 
     def write_json(self, name: str, value: Any) -> None:
-        self.write_bytes(name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+        self.write_bytes(name, json_bytes(value))
 
     def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
-        """Parquet; payload columns are stored as they are, everything else with zstd.  See GROUP_BYTES for row groups."""
-        if payload := sum(table.column(f.name).nbytes for f in table.schema if is_payload(f.type)):
-            options.setdefault("row_group_size", max(1, GROUP_BYTES[self.local] * table.num_rows // payload))
-        leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
-        plain = [path for path, kind in leaves.items() if not is_payload(kind)]
-        compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
         with self.writing(name) as stream:
-            pq.write_table(table, stream, compression=compression, use_dictionary=plain, write_statistics=plain, **options)
+            write_parquet(stream, table, GROUP_BYTES[self.local], **options)
+
+    def update_table(self, name: str, change: Callable[[pa.Table | None], pa.Table]) -> pa.Table:
+        """Replaces a table by what `change` makes of it (of None where there is none) and gives what is stored now.
+
+        Nobody else's change is lost: `change` is called again where another came first.
+        """
+
+        def parsed(data: bytes | None) -> pa.Table | None:
+            return None if data is None else self.parsed(name, pa.BufferReader(data))
+
+        def as_bytes(table: pa.Table) -> bytes:
+            write_parquet(sink := pa.BufferOutputStream(), table, GROUP_BYTES[False])
+            return sink.getvalue().to_pybytes()
+
+        if not self.local:
+            return self.replaced(name, lambda data: (new := change(parsed(data)), as_bytes(new)))
+        with self.exclusive(name.rpartition("/")[0]):
+            try:
+                old = self.read_table(name)
+            except FileNotFoundError:
+                old = None
+            self.write_table(name, new := change(old))
+            return new
+
+    def update_json(self, name: str, change: Callable[[Any], Any]) -> Any:
+        """Replaces a JSON file by what `change` makes of it (of None where there is none); None from it leaves what is there."""
+
+        def changed(data: bytes | None) -> tuple[Any, bytes | None]:
+            new = change(None if data is None else self.parsed_json(name, data))
+            return new, None if new is None else json_bytes(new)
+
+        if not self.local:
+            return self.replaced(name, changed)
+        with self.exclusive(name.rpartition("/")[0]):
+            new, data = changed(self.read_bytes(name) if self.exists(name) else None)
+            if data is not None:
+                self.write_bytes(name, data)
+            return new
+
+    def keeps_conditions(self) -> bool:
+        """Whether nobody's change can be lost here: an object store must refuse a write over what its writer did not read."""
+        if self.local:
+            return True
+        name = f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
+        try:
+            return self.objects.keeps_conditions(self.path(name))
+        finally:
+            self.delete_file(name)
+
+    def replaced(self, name: str, change: Callable[[bytes | None], tuple[Any, bytes | None]]) -> Any:
+        """Of an object: `change` gives the new value and its bytes, or None to leave it as it is."""
+        while True:
+            data, version = self.objects.read(self.path(name))
+            value, new = change(data)
+            if new is None or self.objects.replace(self.path(name), new, version):
+                return value
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Any]:
         """A stream whose content appears under `name` when the block ends well, and not otherwise."""
         target = self.path(name)
         if not self.local:
-            with self.uploading(target) as stream:
+            with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as stream:
                 yield stream
+                stream.seek(0)
+                self.objects.write(target, stream)  # type: ignore[arg-type]
             return
         os.makedirs(os.path.dirname(target), exist_ok=True)
         self.check_space()
@@ -110,36 +168,6 @@ class Storage:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-
-    @contextlib.contextmanager
-    def uploading(self, target: str) -> Iterator[Any]:
-        """Content is gathered and uploaded at the end of the block; nothing is uploaded where the block fails.
-
-        Closing a stream ends its upload even after an error.  So only what goes up in a single request is written to the name
-        itself, which shows it whole or not at all; anything larger goes under a temporary name and is copied in the store.
-        """
-        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as stream:
-            yield stream
-            size = stream.tell()
-            stream.seek(0)
-            if self.direct and size <= DIRECT_BYTES:
-                data = stream.read()
-                with ThreadPoolExecutor(1) as thread:  # an interrupt strikes the main thread, never between open and write
-                    thread.submit(self.upload, target, data).result()
-                return
-            folder, _, name = target.rpartition("/")
-            temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex[:12]}-{name}"
-            try:
-                with self.fs.open_output_stream(temporary) as remote:
-                    shutil.copyfileobj(stream, remote, 2**20)
-                self.fs.copy_file(temporary, target)
-            finally:
-                with contextlib.suppress(OSError):
-                    self.fs.delete_file(temporary)
-
-    def upload(self, target: str, data: bytes) -> None:
-        with self.fs.open_output_stream(target) as remote:
-            remote.write(data)
 
     def check_space(self, needed_bytes: int = 0) -> None:
         """Raises DiskFull if a local disk has less than `needed_bytes` above the reserve."""
@@ -174,8 +202,11 @@ class Storage:
             return stream.read()
 
     def read_json(self, name: str) -> Any:
+        return self.parsed_json(name, self.read_bytes(name))
+
+    def parsed_json(self, name: str, data: bytes) -> Any:
         try:
-            return json.loads(self.read_bytes(name))
+            return json.loads(data)
         except ValueError as error:
             raise CorruptWorkspace(f"{self.path(name)} is no JSON ({error}); delete it and run again") from None
 
@@ -184,17 +215,25 @@ class Storage:
         try:
             with self.fs.open_input_file(self.path(name)) as stream:
                 whole = not self.local and stream.size() <= WHOLE_BYTES
-                source = pa.BufferReader(stream.read()) if whole else stream
-                file = pq.ParquetFile(source, pre_buffer=not self.local)
-                chosen = groups(file.metadata) if groups else range(file.num_row_groups)
-                table = file.read_row_groups(chosen, columns, use_threads=False)
-                return table if columns is None else table.select(columns)
+                return self.parsed(name, pa.BufferReader(stream.read()) if whole else stream, columns, groups)
         except FileNotFoundError:
             raise
         except (pa.ArrowInvalid, OSError, KeyError) as error:
             if isinstance(error, OSError) and not self.answers():
                 raise StorageAway(f"{self.root} does not answer ({first_line(error)}); run the same command again when it does") from None
-            raise CorruptWorkspace(f"{self.path(name)} cannot be read ({error}); delete it and run again") from None
+            raise self.corrupt(name, error) from None
+
+    def parsed(self, name: str, source: Any, columns: list[str] | None = None, groups: Groups | None = None) -> pa.Table:
+        try:
+            file = pq.ParquetFile(source, pre_buffer=not self.local)
+            chosen = groups(file.metadata) if groups else range(file.num_row_groups)
+            table = file.read_row_groups(chosen, columns, use_threads=False)
+            return table if columns is None else table.select(columns)
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise self.corrupt(name, error) from None
+
+    def corrupt(self, name: str, error: Exception) -> CorruptWorkspace:
+        return CorruptWorkspace(f"{self.path(name)} cannot be read ({error}); delete it and run again")
 
     def schema_of(self, name: str) -> pa.Schema:
         return pq.read_schema(self.path(name), filesystem=self.fs)
@@ -227,14 +266,12 @@ class Storage:
 
     def delete_folder(self, name: str) -> None:
         if self.exists(name):
-            self.fs.delete_dir(self.path(name))
+            with contextlib.suppress(FileNotFoundError):  # Google's store has no folder behind the files it deleted
+                self.fs.delete_dir(self.path(name))
 
     @contextlib.contextmanager
     def exclusive(self, folder: str) -> Iterator[None]:
-        """Keeps other processes of this machine's disk out of a read–merge–replace; a no-op on object stores."""
-        if not self.local:
-            yield
-            return
+        """On a disk: keeps other processes out of a read–merge–replace."""
         import fcntl
 
         os.makedirs(self.path(folder), exist_ok=True)
@@ -244,3 +281,17 @@ class Storage:
             yield
         finally:
             os.close(handle)
+
+
+def json_bytes(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any) -> None:
+    """Payload columns are stored as they are, everything else with zstd; row groups hold about `group_bytes` of payload."""
+    if payload := sum(table.column(f.name).nbytes for f in table.schema if is_payload(f.type)):
+        options.setdefault("row_group_size", max(1, group_bytes * table.num_rows // payload))
+    leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
+    plain = [path for path, kind in leaves.items() if not is_payload(kind)]
+    compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
+    pq.write_table(table, stream, compression=compression, use_dictionary=plain, write_statistics=plain, **options)

@@ -58,25 +58,28 @@ class ColumnStore:
         """
         new = with_sizes(new, writes).select(stored_schema(writes).names).cast(stored_schema(writes))
         name = f"columns/{column_set}/{shard_file(shard)}"
-        if self.storage.local:  # before a folder is made in its place; elsewhere `load` looks
+        if self.storage.local:  # before a folder is made in its place
             self.storage.check_there()
-        with self.storage.exclusive(f"columns/{column_set}"):
-            merged = new
-            old = self.load(column_set, shard, [n for n in new.schema.names if n not in ("row", "error")])
-            if old is not None:
-                old = old.select(new.schema.names).cast(new.schema)
-                merged = merge(old, new, writes)
-            self.storage.write_table(name, merged)
-        if merged is new:
+
+        def merged(old: pa.Table | None) -> pa.Table:
+            if old is None:
+                if not self.storage.local:
+                    self.storage.check_there()
+                return new
+            return merge(old.select(new.schema.names).cast(new.schema), new, writes)
+
+        stored = self.storage.update_table(name, merged)
+        if stored is new:
             return new
-        wanted = pc.is_in(merged.column("row"), value_set=new.column("row").combine_chunks())
-        return merged.filter(wanted).combine_chunks()
+        wanted = pc.is_in(stored.column("row"), value_set=new.column("row").combine_chunks())
+        return stored.filter(wanted).combine_chunks()
 
     def evict(self, column_set: str, shard: int, rows: Collection[int], writes: pa.Schema) -> None:
         """Forgets the payload bytes of `rows`; their sizes turn negative, all other columns stay."""
-        name = f"columns/{column_set}/{shard_file(shard)}"
-        with self.storage.exclusive(f"columns/{column_set}"):
-            table = self.storage.read_table(name)
+
+        def forgotten(table: pa.Table | None) -> pa.Table:
+            if table is None:
+                raise FileNotFoundError(name)
             gone = pc.is_in(table.column("row"), value_set=pa.array(sorted(rows), pa.int32()))
             for field in writes:
                 if is_payload(field.type):
@@ -86,7 +89,10 @@ class ColumnStore:
                     size = table.column(i)
                     lost = pc.and_(gone, pc.greater(size, 0))
                     table = table.set_column(i, table.schema.field(i), pc.if_else(lost, pc.negate(size), size))
-            self.storage.write_table(name, table)
+            return table
+
+        name = f"columns/{column_set}/{shard_file(shard)}"
+        self.storage.update_table(name, forgotten)
 
 
 def groups_at(sizes: Sequence[int], rows: np.ndarray) -> tuple[list[int], np.ndarray]:
