@@ -34,6 +34,9 @@ def submit(
     retry: Annotated[str, typer.Option(help="Error classes to try again, such as dns,timeout,http_5xx.")] = "",
     env: Annotated[list[str] | None, typer.Option(help="Name of an environment variable that the job gets from here.")] = None,
     working_dir: Annotated[Path | None, typer.Option(help="Folder of code that travels with the job.", file_okay=False)] = None,
+    pip_install: Annotated[
+        list[str] | None, typer.Option(help="Package that each node installs for this job, such as timm==1.0.9; may be repeated.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job until it ends.")] = True,
 ) -> None:
     """Check a pipeline here, run it as a job of a Ray cluster, and follow it."""
@@ -41,8 +44,9 @@ def submit(
 
     found = pipeline(file, set_)
     jobs = jobs_at(address)
+    request = cluster.Request(file, tuple(set_ or ()), limit, retry, tuple(env or ()), working_dir, tuple(pip_install or ()))
     try:
-        job = cluster.submit(jobs, cluster.Request(file, tuple(set_ or ()), limit, retry, tuple(env or ()), working_dir), found)
+        job = cluster.submit(jobs, request, found)
     except (PairmillError, RuntimeError, OSError) as error:
         fail(str(error).splitlines()[0], 1)
     out.print(Text(job))

@@ -31,7 +31,7 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 @dataclass(frozen=True)
 class Request:
-    """What is submitted: the pipeline file, the options of `run`, names of environment variables, and a folder of code."""
+    """What is submitted: the pipeline file, the options of `run`, names of environment variables, a folder of code, packages."""
 
     file: Path
     sets: tuple[str, ...] = ()
@@ -39,6 +39,8 @@ class Request:
     retry: str = ""
     env: tuple[str, ...] = ()
     working_dir: Path | None = None
+    pip_install: tuple[str, ...] = ()
+    """Packages that the pipeline's own stages need, and that the nodes do not have."""
 
     def entrypoint(self) -> str:
         """The job's command line; relative paths of data mean the same folder there as here."""
@@ -47,6 +49,16 @@ class Request:
         words += ["--limit", str(self.limit)] if self.limit else []
         words += ["--retry", self.retry] if self.retry else []
         return shlex.join(words)
+
+    def runtime_env(self, folder: Path) -> dict[str, Any]:
+        """What Ray sets up for the job on every node that works for it."""
+        found: dict[str, Any] = {
+            "working_dir": str(folder),
+            "env_vars": {"RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "120", **self.variables()},
+        }
+        if self.pip_install:  # beside what the node has; a conflict is the user's to see, and pip's check knows nothing of GPUs
+            found["pip"] = {"packages": list(self.pip_install), "pip_check": False}
+        return found
 
     def variables(self) -> dict[str, str]:
         """Values of the named variables; raises RunError for one that is not set."""
@@ -77,7 +89,7 @@ def submit(jobs: Any, request: Request, pipeline: Pipeline) -> str:
         return patiently(
             jobs.submit_job,
             entrypoint=request.entrypoint(),
-            runtime_env={"working_dir": str(folder), "env_vars": {"RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "120", **request.variables()}},
+            runtime_env=request.runtime_env(folder),
             metadata={
                 "pairmill": pairmill.__version__,
                 "name": pipeline.config.name,

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -22,21 +23,21 @@ from pyarrow import fs
 
 from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
 from pairmill.images import first_line
+from pairmill.pipeline.encoding import GROUP_BYTES, json_bytes, write_parquet
 from pairmill.pipeline.object_store import Objects
-from pairmill.schemas.arrow import is_payload, leaf_columns
 
 MIN_FREE_BYTES = 512 * 2**20
 """Free space that a run leaves on a local disk."""
 TEMPORARY = ".tmp-"
 SIGN = "workspace.json"
 """What tells a workspace from any other folder."""
+SIGN_S = 5.0
+"""Seconds for which the sign of a workspace on an object store is believed: every look for a shard that is not stored asks."""
+_SEEN: dict[str, float] = {}
 SPOOL_BYTES = 64 * 2**20
 """Bytes of an upload that are held in memory; more wait in a temporary file."""
 WHOLE_BYTES = 2**20
 """A file up to this size is read from an object store in one request, whatever columns are wanted."""
-GROUP_BYTES = {True: 4 * 2**20, False: 64 * 2**20}
-"""Payload in one row group on a disk, so that a few rows are read without the images of all others; and on an object store,
-where each group costs every reader of narrow columns a request."""
 Groups = Callable[[pq.FileMetaData], Sequence[int]]
 """Numbers of the wanted row groups of a file."""
 
@@ -191,8 +192,16 @@ class Storage:
             return False
 
     def check_there(self) -> None:
-        """Raises StorageAway where the workspace's own sign is gone: an unmounted folder looks like one with nothing stored."""
-        if not self.exists(SIGN):
+        """Raises StorageAway where the workspace's own sign is gone: an unmounted folder looks like one with nothing stored.
+
+        An object store that showed it a moment ago is not asked again.
+        """
+        now = time.monotonic()
+        if not self.local and now - _SEEN.get(self.root, -SIGN_S) < SIGN_S:
+            return
+        if self.exists(SIGN):
+            _SEEN[self.root] = now
+        else:
             raise StorageAway(
                 f"the workspace {self.root} is not there any more; bring its file system back, and run the same command again"
             )
@@ -281,17 +290,3 @@ class Storage:
             yield
         finally:
             os.close(handle)
-
-
-def json_bytes(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any) -> None:
-    """Payload columns are stored as they are, everything else with zstd; row groups hold about `group_bytes` of payload."""
-    if payload := sum(table.column(f.name).nbytes for f in table.schema if is_payload(f.type)):
-        options.setdefault("row_group_size", max(1, group_bytes * table.num_rows // payload))
-    leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
-    plain = [path for path, kind in leaves.items() if not is_payload(kind)]
-    compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
-    pq.write_table(table, stream, compression=compression, use_dictionary=plain, write_statistics=plain, **options)
