@@ -89,6 +89,11 @@ def store(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 
 
+@pytest.fixture(params=["s3", "google", "disk"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return f"{tmp_path}/{{}}" if request.param == "disk" else str(request.getfixturevalue(request.param))
+
+
 def test_workspace_and_package_on_an_object_store_are_those_on_a_disk(store: str, pairs: Path) -> None:
     here = pairs.parent / "p.yaml"
     here.write_text(FILE)
@@ -126,10 +131,10 @@ def test_write_that_breaks_leaves_no_object_and_an_old_one_whole(store: str) -> 
     assert [name for name, _ in storage.files()] == ["old.bin"]
 
 
-def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(store: str) -> None:
+def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(place: str) -> None:
     """Each writes rows of its own, and row 0; whoever is second to write row 0 is told what the first one wrote."""
     writes = pa.schema([column("score", pa.int64(), "who wrote it")])
-    workspace = store.format("race")
+    workspace = place.format("race")
     open_workspace(workspace)
 
     def rows(numbers: list[int], who: int) -> pa.Table:
@@ -150,8 +155,8 @@ def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(sto
     assert {told for one in seen for told in one[:-1]} == {stored["score"][0].as_py()}
 
 
-def test_lease_on_an_object_store_goes_to_one_of_those_who_ask_at_once(store: str) -> None:
-    storage = Storage(store.format("lease"))
+def test_lease_goes_to_one_of_those_who_ask_at_once(place: str) -> None:
+    storage = Storage(place.format("lease"))
     leases = [Lease(storage, "runs/x/lease.json") for _ in range(6)]
     with ThreadPoolExecutor(6) as threads:
         others = list(threads.map(Lease.take, leases))
