@@ -12,7 +12,7 @@ from PIL import Image
 from pairmill.pipeline.api import Pipeline
 from tests.conftest import jpeg
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 SHARDS, ROWS, IMAGE = 12, 10, 10_000_000
 STORE = 700_000_000
 FILE = """

@@ -13,7 +13,7 @@ import pytest
 from tests.chaos import Chaos
 from tests.clusters import Cluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("chaos"), pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

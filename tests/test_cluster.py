@@ -20,7 +20,7 @@ from tests.chaos import FILE as SLOW
 from tests.clusters import Cluster, descendants, wait_for
 from tests.conftest import pairmill
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300)]
 STAGE = """
 import pyarrow as pa
 from pairmill import Stage, StageConfig, column

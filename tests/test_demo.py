@@ -21,7 +21,7 @@ from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from tests.conftest import pairmill
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
 FLOORS = {
     "download: outcome as the fault demands": 0.99,

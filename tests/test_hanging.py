@@ -48,7 +48,6 @@ def fates(folder: Path) -> dict[int, str]:
 
 
 @pytest.mark.ray
-@pytest.mark.xdist_group("ray")
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("workers", ["tasks", "actors"])
@@ -62,7 +61,6 @@ def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(numbers: Path, 
 
 
 @pytest.mark.ray
-@pytest.mark.xdist_group("ray")
 @pytest.mark.timeout(120)
 @pytest.mark.filterwarnings("ignore")
 def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, write: Write) -> None:
@@ -95,7 +93,6 @@ def test_stage_over_all_rows_that_hangs_stops_a_run_without_ray(numbers: Path, w
 
 
 @pytest.mark.ray
-@pytest.mark.xdist_group("ray")
 @pytest.mark.filterwarnings("ignore")
 def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(numbers: Path, write: Write) -> None:
     """Ray alone would give the partition to worker after worker for ever."""

@@ -26,7 +26,7 @@ from pairmill.pipeline.over_shards import over_shards
 from pairmill.pipeline.session import RaySession
 from pairmill.pipeline.survey import Survey
 
-pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 Write = Callable[[str], Path]
 KILLS = 20
 
