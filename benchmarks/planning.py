@@ -1,10 +1,11 @@
 """Whether the driver's time and memory per shard stay flat: the same tiny shard, many times over.
 
-    python benchmarks/planning.py [--shards 1000,6000] [--executed 300,1200]
+    python benchmarks/planning.py [--shards 4000,20000] [--looked 20000] [--executed 300,1200]
 
-First the driver's own work: a run over shards whose columns are all stored reads every shard's fates, writes the ledger
-and its metrics.  Then a phase on Ray: stages that do next to nothing, over shards that are not stored yet.  Every figure is
-a process of its own; a run over 50 shards, which is start-up, is taken off.  Shards of one row are hard links to a few files, so that a million of them fit on a disk.
+First a run over shards whose columns are all stored, without Ray: the driver reads every shard's fates, writes the ledger and
+the report.  Then the same where tasks on Ray look at the shards and the driver counts.  Then a phase on Ray: stages that do
+next to nothing, over shards that are not stored yet.  Every figure is a process of its own; a run over fewer shards, which
+is start-up, is taken off.  Shards of one row are hard links to a few files, so that a million of them fit on a disk.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 LINKS = 30_000
 """Hard links to one file; file systems allow about 65,000."""
-FEW = 50
+FEW = {"local": 2_000, "looked": 5_000, "executed": 50}
+"""Shards of the run that is start-up: with a full report, and looked at on Ray where the others are."""
 ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
 FILE = """
 name: planning
@@ -70,11 +72,11 @@ def measure(folder: Path, local: bool) -> None:
     print(json.dumps({"cpu_s": cpu, "wall_s": time.monotonic() - start, "peak_mb": used.ru_maxrss / 1024, "parts": result.seconds}))
 
 
-def figures(shards: int, stored: bool) -> dict[str, float]:
+def figures(shards: int, kind: str) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix="planning-"))
     try:
-        prepared(folder, shards, stored)
-        mode = "local" if stored else "ray"
+        prepared(folder, shards, stored=kind != "executed")
+        mode = "local" if kind == "local" else "ray"
         told = subprocess.run(
             [sys.executable, __file__, "--measure", str(folder), "--mode", mode], capture_output=True, text=True, check=True, env=ENV
         )
@@ -85,7 +87,8 @@ def figures(shards: int, stored: bool) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shards", default="1000,6000", help="shards of the driver's own work")
+    parser.add_argument("--shards", default="4000,20000", help="stored shards that the driver looks at")
+    parser.add_argument("--looked", default="20000", help="stored shards that tasks look at")
     parser.add_argument("--executed", default="300,1200", help="shards of a phase on Ray")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--mode", default="local", help=argparse.SUPPRESS)
@@ -93,13 +96,22 @@ def main() -> None:
     if options.measure:
         measure(options.measure, options.mode == "local")
         return
-    for title, counts, stored in (("stored shards, no Ray", options.shards, True), ("shards of a phase on Ray", options.executed, False)):
-        print(f"\n| {title} | driver: CPU ms per shard | wall ms per shard | peak MB of the driver |\n| ---: | ---: | ---: | ---: |")
-        few = figures(FEW, stored)
+    for title, counts, kind in (
+        ("stored shards, without Ray", options.shards, "local"),
+        ("stored shards, looked at on Ray", options.looked, "looked"),
+        ("shards of a phase on Ray", options.executed, "executed"),
+    ):
+        print(
+            f"\n| {title} | driver: CPU ms per shard | wall ms per shard | KB per shard | peak MB |\n| ---: | ---: | ---: | ---: | ---: |"
+        )
+        base = FEW[kind]
+        few = figures(base, kind) if counts else {}
         for shards in map(int, filter(None, counts.split(","))):
-            found = figures(shards, stored)
-            cpu, wall = (1000 * (found[key] - few[key]) / (shards - FEW) for key in ("cpu_s", "wall_s"))
-            print(f"| {shards:,} | {cpu:.2f} | {wall:.2f} | {found['peak_mb']:.0f} (start-up {few['peak_mb']:.0f}) |", flush=True)
+            found = figures(shards, kind)
+            cpu, wall = (1000 * (found[key] - few[key]) / (shards - base) for key in ("cpu_s", "wall_s"))
+            memory = 1024 * (found["peak_mb"] - few["peak_mb"]) / (shards - base)
+            peak = f"{found['peak_mb']:.0f} (with {base:,}: {few['peak_mb']:.0f})"
+            print(f"| {shards:,} | {cpu:.2f} | {wall:.2f} | {memory:.1f} | {peak} |", flush=True)
 
 
 if __name__ == "__main__":
