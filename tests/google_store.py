@@ -33,6 +33,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        with LOCK:
+            self.answer_to(body)
+
+    def answer_to(self, body: bytes) -> None:
         if self.path.startswith(("/storage/", "/upload/")):
             headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "content-length", "accept-encoding")}
             status, found, content = self.ask(self.command, self.path, body, headers)
@@ -41,11 +45,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(status, content, kept | ({"Location": location} if location else {}))
             return
         bucket, _, name = unquote(self.path.partition("?")[0])[1:].partition("/")
-        with LOCK:
-            if self.command == "PUT":
-                self.put(bucket, name, body)
-            else:
-                self.get(bucket, name)
+        if self.command == "PUT":
+            self.put(bucket, name, body)
+        else:
+            self.get(bucket, name)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any
 

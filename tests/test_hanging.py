@@ -85,6 +85,12 @@ stages:
 """
 
 
+def test_stage_over_all_rows_looks_at_those_that_when_names(numbers: Path, write: Write) -> None:
+    Pipeline.from_yaml(write(GLOBAL + "    when: text = 'text 3' OR number >= 50\n")).run(progress=False, local=True)
+    stored = pl.concat([pl.read_parquet(f) for f in numbers.glob("workspace/columns/deadly_global-*/shard-*.parquet")])
+    assert stored["all_rows"].to_list() == [11] * 11
+
+
 def test_stage_over_all_rows_that_hangs_stops_a_run_without_ray(numbers: Path, write: Write) -> None:
     with pytest.raises(StageHung, match=r"stage 'deadly_global' gave no answer within 2 s .* for 60 rows"):
         Pipeline.from_yaml(write(GLOBAL + "    hang: [7]\n    deadline_s: 2\n")).run(progress=False, local=True)

@@ -155,6 +155,12 @@ def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(pla
     assert {told for one in seen for told in one[:-1]} == {stored["score"][0].as_py()}
 
 
+def test_store_that_keeps_conditions_is_known_and_nothing_is_left_of_the_trial(place: str) -> None:
+    storage = Storage(place.format("tried"))
+    assert storage.keeps_conditions()
+    assert storage.files() == []
+
+
 def test_lease_goes_to_one_of_those_who_ask_at_once(place: str) -> None:
     storage = Storage(place.format("lease"))
     leases = [Lease(storage, "runs/x/lease.json") for _ in range(6)]
@@ -165,6 +171,19 @@ def test_lease_goes_to_one_of_those_who_ask_at_once(place: str) -> None:
     assert {o["owner"] for o in others if o} == {winner.mine["owner"]}
     winner.end()
     assert leases[0].take() is None
+    leases[0].end()
+
+    def again(lease: Lease) -> int:
+        won = 0
+        for _ in range(20):
+            if lease.take() is None:
+                won += 1
+                lease.end()
+        return won
+
+    with ThreadPoolExecutor(3) as threads:  # a start while another run ends
+        assert sum(threads.map(again, leases[:3])) >= 1
+    assert not storage.exists("runs/x/lease.json")
 
 
 @pytest.mark.parametrize("size", [1_000, 20_000_000])
@@ -206,18 +225,21 @@ def test_store_that_refuses_an_upload_keeps_the_old_object(size: int, monkeypatc
 
 
 class Careless(BaseHTTPRequestHandler):
-    """A store that keeps objects and ignores, or does not know, conditions."""
+    """A store that keeps objects, and does with conditions of a write what `conditions` says."""
 
     objects: ClassVar[dict[str, bytes]] = {}
-    knows = True
+    conditions = "ignored"
+    """ignored, refused (as something it does not know), or create (it knows that nothing may be there, and no versions)."""
 
     def do_PUT(self) -> None:
-        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if not self.knows and ({"if-match", "if-none-match"} & {h.lower() for h in self.headers}):
+        data, asked = self.rfile.read(int(self.headers.get("Content-Length", 0))), {h.lower() for h in self.headers}
+        if self.conditions == "refused" and asked & {"if-match", "if-none-match"}:
             self.answer(501, b"<Error><Code>NotImplemented</Code></Error>")
-            return
-        self.objects[self.path] = data
-        self.answer(200, b"")
+        elif self.conditions == "create" and "if-none-match" in asked and self.path in self.objects:
+            self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        else:
+            self.objects[self.path] = data
+            self.answer(200, b"")
 
     def do_GET(self) -> None:
         self.answer(200 if self.path in self.objects else 404, self.objects.get(self.path, b""))
@@ -238,10 +260,9 @@ class Careless(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-@pytest.mark.parametrize("knows", [True, False])
-def test_store_without_conditions_works_and_is_told_from_others(s3: str, knows: bool) -> None:
-    assert Storage(s3.format("work")).keeps_conditions()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (Careless,), {"knows": knows, "objects": {}}))
+@pytest.mark.parametrize("conditions", ["ignored", "refused", "create"])
+def test_store_without_conditions_works_and_is_told_from_others(conditions: str) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (Careless,), {"conditions": conditions, "objects": {}}))
     with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         storage = Storage(f"s3://bucket/work?endpoint_override=127.0.0.1:{server.server_port}&scheme=http&region=us-east-1")

@@ -267,7 +267,9 @@ def test_report_of_a_large_run_reads_some_shards_and_says_so(
     assert some.frame.equals(gather(chain, most_shards=2).frame)
     file = tmp_path / "page.html"
     file.write_bytes(page([{**data, "sampled": some.sampled}]))
-    assert f"counted on {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance" in Opened(browser, file).page.inner_text("header")
+    assert f"samples come from {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance" in Opened(browser, file).page.inner_text(
+        "header"
+    )
 
 
 def test_json_cannot_leave_its_element() -> None:

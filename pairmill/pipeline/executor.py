@@ -17,7 +17,7 @@ from pairmill.errors import PairmillError
 from pairmill.pipeline.chain import PlannedStage
 from pairmill.pipeline.deadline import Watchdog, end_with_parent
 from pairmill.pipeline.job import Job
-from pairmill.pipeline.room import Room, pooled
+from pairmill.pipeline.room import Room, cpus_of, pooled
 from pairmill.pipeline.run_actor import RunLine
 from pairmill.pipeline.session import RaySession, own_error, set_context
 from pairmill.pipeline.worker import Loaded, StageWorker, finish
@@ -69,14 +69,18 @@ def loaded_in_process(job: Job, index: int) -> Loaded:
 
 
 def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
-    """Each stage with workers of its own by itself, and runs of light ones."""
+    """Each stage with workers of its own by itself, and runs of light ones that ask for the same."""
     found: list[list[PlannedStage]] = []
     for stage in stages:
-        if found and not pooled(stage) and not pooled(found[-1][-1]):
+        if found and not pooled(stage) and alike(found[-1][-1], stage):
             found[-1].append(stage)
         else:
             found.append([stage])
     return found
+
+
+def alike(one: PlannedStage, other: PlannedStage) -> bool:
+    return not pooled(one) and one.config.resources == other.config.resources and cpus_of(one) == cpus_of(other)
 
 
 def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]]:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,14 +9,14 @@ import pyarrow as pa
 from pairmill.errors import RunError, StageBroken, StageHung
 from pairmill.pipeline.attempt import checked
 from pairmill.pipeline.chain import PlannedStage
-from pairmill.pipeline.claims import Line
+from pairmill.pipeline.claims import SETUP, Line
 from pairmill.pipeline.deadline import Watchdog, end_with_parent
-from pairmill.pipeline.executor import WATCHDOG, loaded_in_process
+from pairmill.pipeline.executor import PLAIN, WATCHDOG, loaded_in_process
 from pairmill.pipeline.here import LineHere
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.run_actor import RunLine
 from pairmill.pipeline.session import RaySession, own_error, set_context
-from pairmill.pipeline.survey import Looked, living
+from pairmill.pipeline.survey import ShardPopulation, living, looked_at
 from pairmill.pipeline.trace import trace
 from pairmill.pipeline.worker import Loaded, StageWorker
 
@@ -29,13 +28,17 @@ killed node takes one of them."""
 
 
 @dataclass
-class Seat:
+class PartitionWorker:
     """Where a partition is answered: this process, with its line to the run, its deadlines and the stage it has loaded."""
 
     job: Job
     line: Line = field(default_factory=Line)
     watchdog: Watchdog = field(default_factory=Watchdog)
     loaded: Loaded = field(default_factory=Loaded)
+
+    def close(self) -> None:
+        if self.loaded.stage is not None:
+            self.loaded.stage.close()
 
     @property
     def stage(self) -> PlannedStage:
@@ -47,12 +50,12 @@ class Seat:
         Raises StageHung where an earlier process outlived its deadline, StageBroken where too many of them died.
         """
         planned, rows = self.stage, rows.sort_by("order")
-        number, every = int(rows.column("order")[0].as_py()), (0, rows.num_rows - 1, rows.num_rows)
+        number, every = -1 - int(rows.column("order")[0].as_py()), (0, rows.num_rows - 1, rows.num_rows)  # no shard has such a number
         past, at = self.line.begin(planned.column_set, number), (planned.column_set, number)
         deadline_s = deadline_of(planned, rows.num_rows)
         if every in past.hung:
             raise StageHung(planned.name, None, every, deadline_s)
-        if past.attempts > ATTEMPTS:
+        if past.attempts > ATTEMPTS and not past.guilty(SETUP):
             raise StageBroken(
                 f"stage {planned.name!r}: the process that looked at {rows.num_rows:,} rows ended {past.attempts - 1} times; "
                 "is there enough memory for them on a node?"
@@ -76,10 +79,10 @@ def narrow_rows(job: Job, shard: int, count: int, digest: bytes) -> pa.Table:
     `count`, `digest`: of the rows that the stage's identity names.  Raises RunError where another run has changed them.
     """
     chain, stage = job.chain, job.chain.stages[job.first]
-    wanted = [c for c in dict.fromkeys([*stage.reads, "uid"])]
-    found = trace(chain, shard, stage.index, want=wanted)
+    wanted = list(dict.fromkeys([*stage.reads, "uid"]))
+    found = trace(chain, shard, stage.index, want=[*wanted, *looked_at(stage)])
     rows = living(chain, stage.index, found)
-    if Looked.at(rows) != Looked(count, digest):
+    if ShardPopulation.at(rows) != ShardPopulation(count, digest):
         raise RunError(f"another run changed what stage {stage.name!r} looks at in shard {shard}; run the same command again")
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
     table = table.append_column("order", pa.array(rows.astype(np.int64) + chain.first_row(shard)))
@@ -98,7 +101,7 @@ def commit(job: Job, values: pa.Table) -> pa.Table:
     return pa.table({"rows": [values.num_rows]})
 
 
-def run_global(session: RaySession | None, job: Job, rows: dict[int, Looked], partitions: int | None = None) -> int:
+def run_global(session: RaySession | None, job: Job, rows: dict[int, ShardPopulation], partitions: int | None = None) -> int:
     """Computes a global stage, the only one of `job`, and commits it; gives the number of rows.  Without a session, in this process.
 
     `rows`: what it looks at, as `Survey.population` tells.
@@ -116,14 +119,16 @@ def run_global(session: RaySession | None, job: Job, rows: dict[int, Looked], pa
 
 
 def answered_here(job: Job, table: pa.Table) -> pa.Table:
-    seat = Seat(job, line := LineHere())
+    worker = PartitionWorker(job, line := LineHere())
     try:
-        values = seat.answer(table)
-    except KeyboardInterrupt:
-        line.raise_if_hung(job.stages())
+        values = worker.answer(table)
+    except KeyboardInterrupt:  # the stage is not closed: it may be at work still
+        line.raise_if_hung(job.stages(), deadline_of(worker.stage, table.num_rows))
         raise
-    if seat.loaded.stage is not None:
-        seat.loaded.stage.close()
+    except Exception:
+        worker.close()
+        raise
+    worker.close()
     return values
 
 
@@ -132,10 +137,10 @@ def answered_there(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
     end_with_parent()
     if not part.num_rows:
         return part.select([])
-    return Seat(job, line, WATCHDOG, loaded_in_process(job, job.first)).answer(part)
+    return PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first)).answer(part)
 
 
-def on_ray(session: RaySession, job: Job, seen: dict[int, Looked], partitions: int) -> int:
+def on_ray(session: RaySession, job: Job, seen: dict[int, ShardPopulation], partitions: int) -> int:
     ray = session.ensure()
     set_context(ray)
     # arrays, which tasks share: a million shards as objects would be unpacked by each of them
@@ -149,13 +154,12 @@ def on_ray(session: RaySession, job: Job, seen: dict[int, Looked], partitions: i
     stage = job.chain.stages[job.first].stage
     keys = list(getattr(stage, "keys", list)())
     line = RunLine(session.progress)
-    plain: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
     try:
-        data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(read, **plain)
+        data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(read, **PLAIN)
         data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
-        data = data.map_batches(answered_there, fn_kwargs={"job": job, "line": line}, **plain)
+        data = data.map_batches(answered_there, fn_kwargs={"job": job, "line": line}, **PLAIN)
         data = data.repartition(partitions, keys=["__shard"])
-        data = data.map_batches(lambda part: commit(job, part) if part.num_rows else pa.table({"rows": [0]}), **plain)
+        data = data.map_batches(lambda part: commit(job, part) if part.num_rows else pa.table({"rows": [0]}), **PLAIN)
         return sum(sum(b.column("rows").to_pylist()) for b in data.iter_batches(batch_size=None, batch_format="pyarrow"))
     except Exception as error:
         raise own_error(error) from error

@@ -34,12 +34,15 @@ class LineHere(Line):
     def hang(self, stage: str, shard: int, rows: Rows) -> None:
         self.hung = (stage, shard, rows)
 
-    def raise_if_hung(self, stages: Sequence[PlannedStage]) -> None:
-        """After an interrupt: raises StageHung where it was the watchdog's, and not the user's."""
+    def raise_if_hung(self, stages: Sequence[PlannedStage], of_all_rows_s: float | None = None) -> None:
+        """After an interrupt: raises StageHung where it was the watchdog's, and not the user's.
+
+        `of_all_rows_s`: the deadline that was in force where a stage looked at all rows.
+        """
         if self.hung is not None:
             column_set, shard, rows = self.hung
             stage = next(s for s in stages if s.column_set == column_set)
-            deadline_s = stage.config.setup_deadline_s if rows == SETUP else stage.config.deadline_s
+            deadline_s = stage.config.setup_deadline_s if rows == SETUP else of_all_rows_s or stage.config.deadline_s
             raise StageHung(stage.name, None if stage.is_global else shard, rows, deadline_s) from None
 
 

@@ -56,7 +56,8 @@ class Lease:
                 self.renew()
 
     def end(self) -> None:
-        with contextlib.suppress(OSError, PairmillError):
+        shut = self.storage.exclusive(self.name.rpartition("/")[0]) if self.storage.local else contextlib.nullcontext()
+        with contextlib.suppress(OSError, PairmillError), shut:
             if self.storage.exists(self.name) and self.storage.read_json(self.name)["owner"] == self.mine["owner"]:
                 self.storage.delete_file(self.name)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import pyarrow as pa
 from pyarrow import fs
 
 from pairmill.errors import MissingPackage, RunError
@@ -32,30 +33,31 @@ class Objects:
         self.conditional = True
         """Whether the store takes conditions at all."""
 
-    def read(self, path: str) -> tuple[bytes | None, Version]:
+    def read(self, path: str) -> tuple[pa.Buffer | None, Version]:
         """Content and version; raises OSError."""
         import obstore
         from obstore.exceptions import BaseError
 
         try:
             found = obstore.get(self.store, key(path))
-            return bytes(found.bytes()), {k: v for k in ("e_tag", "version") if (v := found.meta[k]) is not None}  # type: ignore[literal-required]
+            version = {k: v for k in ("e_tag", "version") if (v := found.meta[k]) is not None}  # type: ignore[literal-required]
+            return pa.py_buffer(found.bytes()), version
         except FileNotFoundError:
             return None, None
         except BaseError as error:
             raise os_error(error) from None
 
-    def write(self, path: str, content: bytes | IO[bytes]) -> None:
+    def write(self, path: str, content: bytes | pa.Buffer | IO[bytes]) -> None:
         """Whole or not at all, whatever breaks meanwhile; raises OSError."""
         import obstore
         from obstore.exceptions import BaseError
 
         try:
-            obstore.put(self.store, key(path), content)
+            obstore.put(self.store, key(path), body(content))
         except BaseError as error:
             raise os_error(error) from None
 
-    def replace(self, path: str, content: bytes, version: Version) -> bool:
+    def replace(self, path: str, content: bytes | pa.Buffer, version: Version) -> bool:
         """Writes only over the version that was read; False where another write came first.  Raises OSError."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
@@ -63,7 +65,7 @@ class Objects:
         if self.conditional:
             mode: Any = "create" if version is None else version
             try:
-                obstore.put(self.store, key(path), content, mode=mode, use_multipart=False)
+                obstore.put(self.store, key(path), body(content), mode=mode, use_multipart=False)
                 return True
             except (AlreadyExistsError, PreconditionError):
                 return False
@@ -75,8 +77,33 @@ class Objects:
         return True
 
     def keeps_conditions(self, path: str) -> bool:
-        """Whether the store refuses a write over what is there if told to: some ignore the wish.  `path`: an object to try with."""
-        return self.replace(path, b"1", None) and not self.replace(path, b"2", None)
+        """Whether the store refuses a write where there is something, and one over another version than was read, if told to:
+        some ignore one wish or both.  `path`: an object to try with."""
+        if not self.replace(path, b"1", None) or self.replace(path, b"2", None):
+            return False
+        _, first = self.read(path)
+        return self.replace(path, b"3", first) and not self.replace(path, b"4", first)
+
+
+def credentials() -> frozenset[tuple[str, str]]:
+    """The variables that clients of object stores read."""
+    return frozenset((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "GOOGLE_")))
+
+
+@lru_cache(64)
+def connected(url: str, variables: frozenset[tuple[str, str]]) -> tuple[fs.FileSystem, str]:
+    """File system and path of a URL; one connection for all who ask in this process, as long as the variables stay."""
+    return fs.FileSystem.from_uri(url)
+
+
+@lru_cache(64)
+def objects_of(url: str, variables: frozenset[tuple[str, str]]) -> Objects:
+    return Objects(url, connected(url, variables)[0])
+
+
+def body(content: bytes | pa.Buffer | IO[bytes]) -> Any:
+    """As obstore takes it: of Arrow's buffers it wants unsigned bytes."""
+    return memoryview(content).cast("B") if isinstance(content, pa.Buffer) else content
 
 
 def key(path: str) -> str:
@@ -98,7 +125,9 @@ def opened(url: str, filesystem: fs.FileSystem) -> Any:
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
     endpoint = f"{options.get('scheme', 'https')}://{options['endpoint_override']}" if "endpoint_override" in options else None
-    client: Any = {**CLIENT, "allow_http": options.get("scheme") == "http"}
+    if isinstance(filesystem, fs.S3FileSystem):
+        endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    client: Any = {**CLIENT, "allow_http": (endpoint or "").startswith("http://")}
     bucket = parts.netloc.rpartition("@")[2]
     if isinstance(filesystem, fs.S3FileSystem):
         config: Any = {"region": filesystem.region or "us-east-1"}
@@ -114,18 +143,20 @@ def opened(url: str, filesystem: fs.FileSystem) -> Any:
     raise RunError(f"{parts.scheme}:// can be read from and not written to; use s3://, gs://, or a mounted folder")
 
 
-@lru_cache(1)
 def profile() -> Callable[[], Any] | None:
     """Credentials from the files that AWS's own tools write (profiles, sign-in), as pyarrow takes them; None where variables
     or the machine's role give them."""
-    files = [os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")]
-    if os.environ.get("AWS_ACCESS_KEY_ID") or not any(Path(f).expanduser().is_file() for f in files):
+    names = (("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), ("AWS_CONFIG_FILE", "~/.aws/config"))
+    secrets, settings = (Path(os.environ.get(name, usual)).expanduser().is_file() for name, usual in names)
+    if os.environ.get("AWS_ACCESS_KEY_ID") or not (secrets or settings):
         return None
     try:
         from botocore.session import Session
     except ModuleNotFoundError as error:
         if error.name != "botocore":
             raise
+        if not secrets:  # settings may be no more than a region, and the machine's role give the rest
+            return None
         raise MissingPackage("botocore", "a workspace on S3 with credentials from ~/.aws", "cloud") from None
     found = Session().get_credentials()
     if found is None:

@@ -16,6 +16,8 @@ FEW = 4_000
 PER_TASK = 64
 AT_ONCE = 1_000
 """Tasks that wait or work at a time: what the driver holds of them stays small for any number."""
+RETRIES = 5
+"""Processes that may end at one task, as with a killed node, before the run stops."""
 Item = TypeVar("Item")
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ def in_tasks(session: RaySession, work: Callable[[Item], T], items: Sequence[Ite
     """`work` of each item, in order, each in a task of its own.  Raises RunError."""
     ray = session.ensure()
     shared = ray.put(work)
-    task = ray.remote(lambda shared, item: shared(item)).options(num_cpus=1, scheduling_strategy="SPREAD", max_retries=-1)
+    task = ray.remote(lambda shared, item: shared(item)).options(num_cpus=1, scheduling_strategy="SPREAD", max_retries=RETRIES)
     waiting: deque[Any] = deque()
     try:
         for at in range(len(items) + AT_ONCE):

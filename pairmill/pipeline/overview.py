@@ -59,7 +59,7 @@ def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
     """Stage index → rows that wait for it (later stages will get at most what passes it)."""
     survey = Survey(chain, partial(over_shards, None, local=Storage(chain.root).local))
     digests: dict[int, str] = {}
-    while (first := known_stages(survey.chain)) < len(chain.stages) and not survey.waiting():
+    while len(chain.shard_rows) and (first := known_stages(survey.chain)) < len(chain.stages) and not survey.waiting():
         digests[first] = survey.population()[0]
         survey.start(identified(chain, digests))
     return survey.chain, dict(survey.stages_waiting())

@@ -26,7 +26,7 @@ from pairmill.pipeline.publish import publish
 from pairmill.pipeline.refill import refetch
 from pairmill.pipeline.session import RaySession
 from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.survey import Looked, Survey
+from pairmill.pipeline.survey import ShardPopulation, Survey
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.workspace import open_workspace
 
@@ -155,12 +155,8 @@ class Runner:
         """Says which class of `--retry` no stored failure has: a slip of the pen would else retry nothing without a word."""
         if not self.retry:
             return
-        there: set[str] = set()
-        for stage in chain.stages:
-            for shard in chain.shards() if stage.computes and stage.identity else ():
-                stored = chain.store.load(stage.column_set, shard, [])
-                if stored is not None:
-                    there |= {c for c in pc.struct_field(stored.column("error"), "class").unique().to_pylist() if c}
+        over = partial(over_shards, None if self.local else self.session, local=Storage(chain.root).local)
+        there = set().union(*over(partial(failure_classes, chain), chain.shards()))
         for unknown in sorted(set(self.retry) - there):
             self.watcher.note(f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})")
 
@@ -185,7 +181,7 @@ class Runner:
         chain = survey.chain
         for number, (first, last) in enumerate(self.plan.phases()):
             part, stage = f"phase {number + 1}", chain.stages[first]
-            looked: dict[int, Looked] = {}
+            looked: dict[int, ShardPopulation] = {}
             if stage.is_global:
                 digests[first], looked = self.timed(part, survey.population)
                 chain = identified(chain, digests)
@@ -276,3 +272,13 @@ class Runner:
             funnel,
             lambda done, total: None,
         )
+
+
+def failure_classes(chain: Chain, shard: int) -> set[str]:
+    """Classes of the failures that are stored of a shard."""
+    found: set[str] = set()
+    for stage in chain.stages:
+        stored = chain.store.load(stage.column_set, shard, []) if stage.computes and stage.identity else None
+        if stored is not None:
+            found |= {c for c in pc.struct_field(stored.column("error"), "class").unique().to_pylist() if c}
+    return found

@@ -38,7 +38,8 @@ class RunActor:
         return past
 
     def log(self, stage: str, shard: int, message: str) -> None:
-        self.told.append({"log": message, "facts": {"stage": stage.rpartition("-")[0], "shard": shard}})
+        where = {"shard": shard} if shard >= 0 else {"partition_from_row": -1 - shard}  # of a stage over all rows
+        self.told.append({"log": message, "facts": {"stage": stage.rpartition("-")[0], **where}})
 
     def claim(self, stage: str, shard: int, rows: Rows) -> None:
         self.claims.claim(stage, shard, rows)

@@ -8,12 +8,12 @@ a write that fails where another came first.
 import contextlib
 import json
 import os
+import random
 import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pyarrow import fs
 from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
 from pairmill.images import first_line
 from pairmill.pipeline.encoding import GROUP_BYTES, json_bytes, write_parquet
-from pairmill.pipeline.object_store import Objects
+from pairmill.pipeline.object_store import Objects, connected, credentials, objects_of
 
 MIN_FREE_BYTES = 512 * 2**20
 """Free space that a run leaves on a local disk."""
@@ -34,23 +34,14 @@ SIGN = "workspace.json"
 SIGN_S = 5.0
 """Seconds for which the sign of a workspace on an object store is believed: every look for a shard that is not stored asks."""
 _SEEN: dict[str, float] = {}
+WRITES = 30
+"""Attempts to write over an object that others write to as well; each that fails means that another one succeeded."""
 SPOOL_BYTES = 64 * 2**20
 """Bytes of an upload that are held in memory; more wait in a temporary file."""
 WHOLE_BYTES = 2**20
 """A file up to this size is read from an object store in one request, whatever columns are wanted."""
 Groups = Callable[[pq.FileMetaData], Sequence[int]]
 """Numbers of the wanted row groups of a file."""
-
-
-@lru_cache(64)
-def connected(url: str) -> tuple[fs.FileSystem, str]:
-    """File system and path of a URL; one connection for all who ask in this process."""
-    return fs.FileSystem.from_uri(url)
-
-
-@lru_cache(64)
-def objects_of(url: str) -> Objects:
-    return Objects(url, connected(url)[0])
 
 
 class Storage:
@@ -62,7 +53,7 @@ class Storage:
 
     def _connect(self) -> None:
         if "://" in self.root:
-            self.fs, self.base = connected(self.root)
+            self.fs, self.base = connected(self.root, credentials())
             self.local = isinstance(self.fs, fs.LocalFileSystem)
         else:
             self.fs, self.base, self.local = fs.LocalFileSystem(), self.root, True
@@ -70,7 +61,7 @@ class Storage:
     @property
     def objects(self) -> Objects:
         """Who writes where this is no disk."""
-        return objects_of(self.root)
+        return objects_of(self.root, credentials())
 
     def __reduce__(self) -> Any:
         return type(self), (self.root,)
@@ -95,15 +86,13 @@ class Storage:
         Nobody else's change is lost: `change` is called again where another came first.
         """
 
-        def parsed(data: bytes | None) -> pa.Table | None:
-            return None if data is None else self.parsed(name, pa.BufferReader(data))
-
-        def as_bytes(table: pa.Table) -> bytes:
-            write_parquet(sink := pa.BufferOutputStream(), table, GROUP_BYTES[False])
-            return sink.getvalue().to_pybytes()
+        def changed(data: pa.Buffer | None) -> tuple[pa.Table, pa.Buffer]:
+            new = change(None if data is None else self.parsed(name, pa.BufferReader(data)))
+            write_parquet(sink := pa.BufferOutputStream(), new, GROUP_BYTES[False])
+            return new, sink.getvalue()
 
         if not self.local:
-            return self.replaced(name, lambda data: (new := change(parsed(data)), as_bytes(new)))
+            return self.replaced(name, changed)
         with self.exclusive(name.rpartition("/")[0]):
             try:
                 old = self.read_table(name)
@@ -115,14 +104,14 @@ class Storage:
     def update_json(self, name: str, change: Callable[[Any], Any]) -> Any:
         """Replaces a JSON file by what `change` makes of it (of None where there is none); None from it leaves what is there."""
 
-        def changed(data: bytes | None) -> tuple[Any, bytes | None]:
-            new = change(None if data is None else self.parsed_json(name, data))
+        def changed(data: pa.Buffer | None) -> tuple[Any, bytes | None]:
+            new = change(None if data is None else self.parsed_json(name, data.to_pybytes()))
             return new, None if new is None else json_bytes(new)
 
         if not self.local:
             return self.replaced(name, changed)
         with self.exclusive(name.rpartition("/")[0]):
-            new, data = changed(self.read_bytes(name) if self.exists(name) else None)
+            new, data = changed(pa.py_buffer(self.read_bytes(name)) if self.exists(name) else None)
             if data is not None:
                 self.write_bytes(name, data)
             return new
@@ -137,13 +126,17 @@ class Storage:
         finally:
             self.delete_file(name)
 
-    def replaced(self, name: str, change: Callable[[bytes | None], tuple[Any, bytes | None]]) -> Any:
+    def replaced(self, name: str, change: Callable[[pa.Buffer | None], tuple[Any, bytes | pa.Buffer | None]]) -> Any:
         """Of an object: `change` gives the new value and its bytes, or None to leave it as it is."""
-        while True:
+        for attempt in range(WRITES):
             data, version = self.objects.read(self.path(name))
             value, new = change(data)
             if new is None or self.objects.replace(self.path(name), new, version):
                 return value
+            time.sleep(min(5.0, 0.01 * 2**attempt) * random.random())
+        raise StorageAway(
+            f"{self.path(name)}: {WRITES} writes in a row came too late; does the store give objects lasting versions (ETags)?"
+        )
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Any]:
@@ -238,7 +231,9 @@ class Storage:
             chosen = groups(file.metadata) if groups else range(file.num_row_groups)
             table = file.read_row_groups(chosen, columns, use_threads=False)
             return table if columns is None else table.select(columns)
-        except (pa.ArrowInvalid, KeyError) as error:
+        except (pa.ArrowInvalid, KeyError, OSError) as error:
+            if isinstance(error, OSError) and not isinstance(source, pa.BufferReader):  # the file system's own: the caller knows more
+                raise
             raise self.corrupt(name, error) from None
 
     def corrupt(self, name: str, error: Exception) -> CorruptWorkspace:

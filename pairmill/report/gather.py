@@ -72,7 +72,7 @@ def group_name(column: str) -> str:
 
 
 def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
-    """The shards that a report reads: all, or as many as the limits allow, the same for every run over the pool."""
+    """The shards that a report reads: all, or as many as the limits allow, by chance, a function of the seed."""
     every = chain.shards()
     if len(every) <= most_shards and chain.rows() <= MOST_ROWS:
         return every

@@ -141,19 +141,19 @@ def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None
     classes = {reason: n for reason, n in Counter(step.reasons).most_common() if reason != step.gate}
     return {
         "classes": classes, "arrived": step.kept + step.dropped, "hosts": worst.to_dicts(), "host_count": hosts.height,
-        "timeline": timeline(asked[when].drop_nulls()),
+        "timeline": timeline(asked[when].drop_nulls(), share=rows.frame.height / chain.rows()),
         "seconds": {str(q): float(slow.quantile(q / 100) or 0) for q in (50, 90, 99)} if len(slow) else {},
     }  # fmt: skip
 
 
-def timeline(arrived: pl.Series) -> list[dict[str, Any]]:
-    """Images that arrived in each of at most 60 equal spans of time, per second."""
+def timeline(arrived: pl.Series, share: float) -> list[dict[str, Any]]:
+    """Images that arrived in each of at most 60 equal spans of time, per second; `share`: of all rows that are looked at."""
     if len(arrived) == 0:
         return []
     seconds = arrived.dt.epoch("s") - arrived.dt.epoch("s").min()
     span = max(1, -(-(int(seconds.max()) + 1) // 60))  # type: ignore[arg-type]
     counts = np.bincount((seconds // span).to_numpy())
-    return [{"from_s": at * span, "per_s": round(int(n) / span, 2)} for at, n in enumerate(counts)]
+    return [{"from_s": at * span, "per_s": round(int(n) / span / share, 2)} for at, n in enumerate(counts)]
 
 
 def warnings(funnel: Funnel) -> list[str]:
