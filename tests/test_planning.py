@@ -9,11 +9,13 @@ import pytest
 from pairmill import __version__ as pairmill_version
 from pairmill.errors import RunError
 from pairmill.pipeline.api import Pipeline
+from pairmill.pipeline.executor import operators
 from pairmill.pipeline.job import Job
 from pairmill.pipeline.memory import IMAGE_BYTES, ROW_BYTES
 from pairmill.pipeline.nodes import look
 from pairmill.pipeline.room import Room
 from tests.conftest import pairmill
+from tests.test_hanging import GLOBAL
 from tests.test_run import run, text
 
 Write = Callable[[str], Path]
@@ -27,6 +29,37 @@ def test_plan_tells_stored_and_waiting_rows(write: Write, numbers: Path) -> None
     assert (picky["rows_stored"], picky["rows_waiting"]) == (30, 20)
     shown = pairmill("plan", str(file)).stdout
     assert "picky ← position (source)" in shown
+
+
+def test_stage_over_all_rows_has_no_identity_before_its_rows_are_known(write: Write, numbers: Path) -> None:
+    file = write(GLOBAL)
+    assert Pipeline.from_yaml(file).plan()["stages"][0]["identity"] is None
+    run(file)
+    known = Pipeline.from_yaml(file).plan()["stages"][0]
+    assert known["identity"]
+    assert known["rows_stored"] == 60
+
+
+def test_light_stages_share_an_operator_where_they_ask_for_the_same(tmp_path: Path) -> None:
+    """`download` has workers of its own; a task of stages that ask for other things would need a node that has all of them."""
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
+    (tmp_path / "p.yaml").write_text("""
+name: operators
+source: {type: pairs, path: pairs.csv}
+stages:
+  - {stage: text_rules}
+  - {stage: language}
+  - {stage: download}
+  - {stage: resolution}
+  - {stage: image_hash, resources: {memory: 2 GB}}
+""")
+    stages = Pipeline.from_yaml(tmp_path / "p.yaml").checked.stages
+    assert [[s.name for s in part] for part in operators(stages)] == [
+        ["text_rules", "language"],
+        ["download"],
+        ["resolution"],
+        ["image_hash"],
+    ]
 
 
 def test_stage_of_an_entry_point_is_found_by_its_name(write: Write, numbers: Path) -> None:
