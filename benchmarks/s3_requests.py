@@ -1,10 +1,16 @@
-"""Requests that a column set of 1,024 rows costs on an object store, counted by a real S3 server (moto).
+"""Requests that a column set of 1,024 rows, and a whole run, cost on an object store, counted by a real S3 server (moto).
 
-python benchmarks/s3_requests.py
+    python benchmarks/s3_requests.py
+
+The run has five stages that compute, one of them over all rows, and a package; its second start has everything stored.  What
+a shard adds is the difference between 40 and 10 shards.
 """
 
+import io
 import os
+import random
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,9 +21,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
 from pyarrow import fs
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.store import ColumnStore
 from pairmill.pipeline.workspace import open_workspace
 from pairmill.schemas.arrow import ERROR, column
@@ -25,6 +34,19 @@ from pairmill.schemas.arrow import ERROR, column
 WRITES = pa.schema([column("score", pa.float32(), "a number")])
 PICTURES = pa.schema([*WRITES, column("image", pa.large_binary(), "an image")])
 ROWS = 1024
+FILE = """
+name: requests
+workspace: "{url}"
+source: {{type: parquet, path: pairs.parquet, rows_per_shard: 32}}
+stages:
+  - {{stage: text_rules, keep: text_words > 2}}
+  - {{stage: language}}
+  - {{stage: resolution, keep: shorter_side >= 32}}
+  - {{stage: image_hash}}
+  - {{stage: dedup, "on": [sha256], keep: dup_of IS NULL}}
+outputs:
+  - {{type: webdataset, path: "{out}", samples_per_shard: 32}}
+"""
 
 
 def main() -> None:
@@ -55,10 +77,37 @@ def main() -> None:
             ("read its images", lambda: store.load("images", 0, ["image"])),
         ):
             found = counted(log, work)
-            print(f"| {name} | {sum(found.values())} | {', '.join(f'{n} {verb}' for verb, n in found.most_common())} |")
+            print(f"| {name} | {sum(found.values())} | {told(found)} |")
+        few, many = (whole_run(log, f"endpoint_override=127.0.0.1:{port}&scheme=http", shards) for shards in (10, 40))
+        for name, a, b in zip(("a whole run, a shard", "the same with everything stored, a shard"), few, many, strict=True):
+            each = {verb: round((b[verb] - a[verb]) / 30, 1) for verb in b}
+            print(f"| {name} | {sum(each.values()):.1f} | {told(Counter(each))} |")
     finally:
         server.kill()
         log.unlink()
+
+
+def told(found: Counter[str]) -> str:
+    return ", ".join(f"{n:g} {verb}" for verb, n in found.most_common() if n)
+
+
+def whole_run(log: Path, options: str, shards: int) -> list[Counter[str]]:
+    """Requests of a run over so many shards, and of the same run again."""
+    folder = Path(tempfile.mkdtemp())
+    draw, sink = random.Random(0), io.BytesIO()
+    Image.new("RGB", (64, 48), "red").save(sink, "JPEG")
+    rows = [
+        {"image": sink.getvalue(), "text": f"a plain text number {i}", "sha256": f"{draw.getrandbits(256):064x}"}
+        for i in range(32 * shards)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "pairs.parquet")
+    work, out = (f"s3://bucket/{name}{shards}?{options}" for name in ("work", "out"))
+    (folder / "p.yaml").write_text(FILE.format(url=work, out=out))
+    pipeline = Pipeline.from_yaml(folder / "p.yaml")
+    try:
+        return [counted(log, lambda: pipeline.run(progress=False, local=True)) for _ in range(2)]
+    finally:
+        shutil.rmtree(folder)
 
 
 def counted(log: Path, work: Callable[[], object]) -> Counter[str]:

@@ -71,7 +71,13 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
             return
         body = self.ask("GET", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media")[2]
-        self.answer(200, body, self.facts(generation))
+        wanted = self.headers.get("Range")
+        if wanted is None:
+            self.answer(200, body, self.facts(generation))
+            return
+        first, last = (int(n) for n in wanted.removeprefix("bytes=").split("-"))
+        last = min(last, len(body) - 1)
+        self.answer(206, body[first : last + 1], self.facts(generation) | {"Content-Range": f"bytes {first}-{last}/{len(body)}"})
 
     def facts(self, generation: str) -> dict[str, Any]:
         return {"ETag": f'"{generation}"', "x-goog-generation": generation, "Last-Modified": "Wed, 25 Nov 2026 10:00:00 GMT"}

@@ -18,7 +18,7 @@ from pyarrow import fs
 
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.lease import Lease
-from pairmill.pipeline.storage import Storage
+from pairmill.pipeline.storage import WHOLE_BYTES, Storage
 from pairmill.pipeline.store import ColumnStore
 from pairmill.pipeline.workspace import open_workspace
 from pairmill.schemas.arrow import ERROR, column
@@ -129,6 +129,18 @@ def test_write_that_breaks_leaves_no_object_and_an_old_one_whole(store: str) -> 
             half(name)
     assert storage.read_bytes("old.bin") == b"whole"
     assert [name for name, _ in storage.files()] == ["old.bin"]
+
+
+def test_files_of_any_size_are_read_back(store: str) -> None:
+    """Small ones in one request, large ones by column."""
+    storage = Storage(store.format("sizes"))
+    for name, size in (("small/a", 10), ("large/a", WHOLE_BYTES), ("large/b", WHOLE_BYTES), ("large/c", 10)):
+        storage.write_table(name, table := pa.table({"row": [0, 1], "image": pa.array([b"x" * size] * 2, pa.large_binary())}))
+        assert storage.read_table(name).equals(table)
+        assert storage.read_table(name, ["row"]).column_names == ["row"]
+    for name in ("small/gone", "large/gone"):
+        with pytest.raises(FileNotFoundError):
+            storage.read_table(name)
 
 
 def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(place: str) -> None:

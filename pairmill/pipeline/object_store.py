@@ -47,6 +47,17 @@ class Objects:
         except BaseError as error:
             raise os_error(error) from None
 
+    def read_small(self, path: str, most: int) -> pa.Buffer | None:
+        """An object of up to `most` bytes, in one request; None where it is larger.  Raises OSError."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        try:
+            found = obstore.get(self.store, key(path), options={"range": (0, most)})
+            return None if found.meta["size"] > most else pa.py_buffer(found.bytes())
+        except BaseError as error:
+            raise os_error(error) from None
+
     def write(self, path: str, content: bytes | pa.Buffer | IO[bytes]) -> None:
         """Whole or not at all, whatever breaks meanwhile; raises OSError."""
         import obstore

@@ -34,6 +34,8 @@ SIGN = "workspace.json"
 SIGN_S = 5.0
 """Seconds for which the sign of a workspace on an object store is believed: every look for a shard that is not stored asks."""
 _SEEN: dict[str, float] = {}
+_LARGE: set[str] = set()
+"""Folders of an object store with files that are too large to be read whole: one holds files of one kind."""
 WRITES = 30
 """Attempts to write over an object that others write to as well; each that fails means that another one succeeded."""
 SPOOL_BYTES = 64 * 2**20
@@ -214,10 +216,15 @@ class Storage:
 
     def read_table(self, name: str, columns: list[str] | None = None, groups: Groups | None = None) -> pa.Table:
         """`groups` chooses the row groups to be read, all if absent."""
+        folder = f"{self.root}/{name.rpartition('/')[0]}"
         try:
+            if not self.local and folder not in _LARGE:
+                small = self.objects.read_small(self.path(name), WHOLE_BYTES)
+                if small is not None:
+                    return self.parsed(name, pa.BufferReader(small), columns, groups)
+                _LARGE.add(folder)
             with self.fs.open_input_file(self.path(name)) as stream:
-                whole = not self.local and stream.size() <= WHOLE_BYTES
-                return self.parsed(name, pa.BufferReader(stream.read()) if whole else stream, columns, groups)
+                return self.parsed(name, stream, columns, groups)
         except FileNotFoundError:
             raise
         except (pa.ArrowInvalid, OSError, KeyError) as error:
