@@ -1,7 +1,7 @@
 """Writes to an object store: whole objects, and, where that matters, only over the version that was read.
 
-pyarrow reads, lists and deletes; it can neither make a write depend on what is there nor give up an upload that broke, so
-objects are written by obstore.  Both are told by the same URL where the store is.
+pyarrow lists, deletes and reads columns of large files; it can neither make a write depend on what is there nor give up an
+upload that broke, and asks twice for a small file, so obstore writes objects and reads small ones.  Both are told by the same URL where the store is.
 """
 
 import os
