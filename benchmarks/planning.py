@@ -4,7 +4,7 @@
 
 First a run over shards whose columns are all stored, without Ray: the driver reads every shard's fates, writes the ledger and
 the report.  Then the same where tasks on Ray look at the shards and the driver counts.  Then a phase on Ray: stages that do
-next to nothing, over shards that are not stored yet.  Every figure is a process of its own; a run over fewer shards, which
+next to nothing, over shards that are not stored yet; and the plan of a package.  Every figure is a process of its own; a run over fewer shards, which
 is start-up, is taken off.  Shards of one row are hard links to a few files, so that a million of them fit on a disk.
 """
 
@@ -85,17 +85,45 @@ def figures(shards: int, kind: str) -> dict[str, float]:
         shutil.rmtree(folder)
 
 
+def package_plan(samples: int) -> None:
+    """What the driver does to a package's kept rows: order and output shards, from arrays."""
+    import numpy as np
+
+    from pairmill.outputs.catalogue import OUTPUTS, open_writer
+    from pairmill.pipeline.chain import Chain
+    from pairmill.pipeline.package import Kept, package_order, shard_tasks
+
+    config = {"type": "webdataset", "path": "out", "samples_per_shard": 10_000, "shuffle": True}
+    writer = open_writer(OUTPUTS["webdataset"].model_validate(config))
+    rows, count = 1_000, samples // 1_000
+    chance = np.random.default_rng(0).integers(0, 2**63, count * rows).astype(np.uint64)
+    shards = np.repeat(np.arange(count, dtype=np.int32), rows)
+    kept = Kept(shards, np.tile(np.arange(rows, dtype=np.int32), count), np.arange(count * rows), chance)
+    chain = Chain("", "", None, np.full(count, rows, np.int32))  # type: ignore[arg-type]
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    tasks = sum(1 for _ in shard_tasks(kept, package_order(chain, writer, kept, 0), 10_000))
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    held = sum(a.nbytes for a in (kept.shards, kept.rows, kept.starts, kept.chance)) / len(kept.rows)
+    print(
+        f"\npackage of {len(kept.rows):,} samples planned as {tasks:,} shards in {time.monotonic() - start:.2f} s; "
+        f"{held:.0f} bytes a sample are held, {1024 * taken / len(kept.rows):.0f} more at the peak"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", default="4000,20000", help="stored shards that the driver looks at")
     parser.add_argument("--looked", default="20000", help="stored shards that tasks look at")
     parser.add_argument("--executed", default="300,1200", help="shards of a phase on Ray")
+    parser.add_argument("--package", type=int, default=3_000_000, help="samples of a package that is planned")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--mode", default="local", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure(options.measure, options.mode == "local")
         return
+    if options.package:
+        package_plan(options.package)
     for title, counts, kind in (
         ("stored shards, without Ray", options.shards, "local"),
         ("stored shards, looked at on Ray", options.looked, "looked"),

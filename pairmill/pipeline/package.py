@@ -39,7 +39,7 @@ class ShardTask:
 
 @dataclass(frozen=True)
 class Kept:
-    """The kept rows in pool order, as arrays: some 30 bytes a row, for hundreds of millions of them in one process.
+    """The kept rows in pool order, as arrays: 24 bytes a row, for hundreds of millions of them in one process.
 
     `shards`, `rows`: int32, one a row.  `starts`: int64, the first row of each sample.  `chance`: uint64, one a sample.
     """
