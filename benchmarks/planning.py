@@ -99,7 +99,7 @@ def package_plan(samples: int) -> None:
     chance = np.random.default_rng(0).integers(0, 2**63, count * rows).astype(np.uint64)
     shards = np.repeat(np.arange(count, dtype=np.int32), rows)
     kept = Kept(shards, np.tile(np.arange(rows, dtype=np.int32), count), np.arange(count * rows), chance)
-    chain = Chain("", "", None, np.full(count, rows, np.int32))  # type: ignore[arg-type]
+    chain = Chain("", "", None, np.full(count, rows, np.int32), ())  # type: ignore[arg-type]
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     tasks = sum(1 for _ in shard_tasks(kept, package_order(chain, writer, kept, 0), 10_000))
     taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

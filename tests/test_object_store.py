@@ -10,18 +10,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pyarrow as pa
 import pytest
 from pyarrow import fs
 
+from pairmill.errors import RunError
 from pairmill.pipeline.api import Pipeline
 from pairmill.pipeline.lease import Lease
+from pairmill.pipeline.object_store import profile
 from pairmill.pipeline.storage import WHOLE_BYTES, Storage
 from pairmill.pipeline.store import ColumnStore
 from pairmill.pipeline.workspace import open_workspace
 from pairmill.schemas.arrow import ERROR, column
+from tests.careless_store import Careless
 from tests.clusters import free_port
 
 pytestmark = pytest.mark.timeout(300)
@@ -131,6 +133,23 @@ def test_write_that_breaks_leaves_no_object_and_an_old_one_whole(store: str) -> 
     assert [name for name, _ in storage.files()] == ["old.bin"]
 
 
+def test_credentials_and_endpoint_come_from_where_amazons_own_tools_take_them(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = from-a-file\naws_secret_access_key = secret\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    assert profile() is None  # variables come first
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    found = profile()
+    assert found is not None
+    assert found()["access_key_id"] == "from-a-file"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{s3.partition('endpoint_override=')[2].partition('&')[0]}")
+    storage = Storage("s3://bucket/from-a-file")
+    storage.write_json("x.json", {"a": 1})
+    assert storage.read_json("x.json") == {"a": 1}
+
+
 def test_files_of_any_size_are_read_back(store: str) -> None:
     """Small ones in one request, large ones by column."""
     storage = Storage(store.format("sizes"))
@@ -236,42 +255,6 @@ def test_store_that_refuses_an_upload_keeps_the_old_object(size: int, monkeypatc
     assert {n for path, n in puts if path.endswith("/shard.parquet")} <= {size}
 
 
-class Careless(BaseHTTPRequestHandler):
-    """A store that keeps objects, and does with conditions of a write what `conditions` says."""
-
-    objects: ClassVar[dict[str, bytes]] = {}
-    conditions = "ignored"
-    """ignored, refused (as something it does not know), or create (it knows that nothing may be there, and no versions)."""
-
-    def do_PUT(self) -> None:
-        data, asked = self.rfile.read(int(self.headers.get("Content-Length", 0))), {h.lower() for h in self.headers}
-        if self.conditions == "refused" and asked & {"if-match", "if-none-match"}:
-            self.answer(501, b"<Error><Code>NotImplemented</Code></Error>")
-        elif self.conditions == "create" and "if-none-match" in asked and self.path in self.objects:
-            self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-        else:
-            self.objects[self.path] = data
-            self.answer(200, b"")
-
-    def do_GET(self) -> None:
-        self.answer(200 if self.path in self.objects else 404, self.objects.get(self.path, b""))
-
-    def answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        for name, value in (("Content-Length", str(len(body))), ("ETag", '"x"'), ("Last-Modified", "Wed, 25 Nov 2026 10:00:00 GMT")):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_DELETE(self) -> None:
-        self.objects.pop(self.path, None)
-        self.answer(200, b"")
-
-    do_HEAD = do_GET
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.mark.parametrize("conditions", ["ignored", "refused", "create"])
 def test_store_without_conditions_works_and_is_told_from_others(conditions: str) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (Careless,), {"conditions": conditions, "objects": {}}))
@@ -282,3 +265,11 @@ def test_store_without_conditions_works_and_is_told_from_others(conditions: str)
         assert storage.update_json("lease.json", lambda old: [*(old or []), 1]) == [1]
         assert storage.update_json("lease.json", lambda old: [*old, 2]) == [1, 2]
         server.shutdown()
+
+
+def test_other_stores_are_read_and_not_written() -> None:
+    storage = Storage("mock:///work")
+    with pytest.raises(FileNotFoundError):
+        storage.read_table("shard.parquet")
+    with pytest.raises(RunError, match=r"mock:// can be read from and not written to; use s3://, gs://, or a mounted folder"):
+        storage.write_bytes("x", b"1")

@@ -70,7 +70,7 @@ class Chain:
     pool_schema: pa.Schema
     shard_rows: np.ndarray = field(compare=False)
     """int32, one for each shard of the pool; an array, which a million shards' workers share instead of unpacking it."""
-    stages: tuple[PlannedStage, ...] = ()
+    stages: tuple[PlannedStage, ...]
     limit: int | None = None
 
     @property

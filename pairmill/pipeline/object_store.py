@@ -21,6 +21,8 @@ from pairmill.images import first_line
 CLIENT = {"timeout": "5m", "connect_timeout": "10s"}
 """One request, its body included: a shard's images are a single one."""
 ANONYMOUS = '{"gcs_base_url": "%s", "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}'
+WRITTEN = (fs.S3FileSystem, fs.GcsFileSystem)
+"""pyarrow's names of the stores that obstore is asked for; others are read by pyarrow alone, and not written to."""
 Version = dict[str, Any] | None
 """What tells an object's content from any other that it had or will have; None where there is none."""
 

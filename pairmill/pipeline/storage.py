@@ -24,7 +24,7 @@ from pyarrow import fs
 from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
 from pairmill.images import first_line
 from pairmill.pipeline.encoding import GROUP_BYTES, json_bytes, write_parquet
-from pairmill.pipeline.object_store import Objects, connected, credentials, objects_of
+from pairmill.pipeline.object_store import WRITTEN, Objects, connected, credentials, objects_of
 
 MIN_FREE_BYTES = 512 * 2**20
 """Free space that a run leaves on a local disk."""
@@ -218,7 +218,7 @@ class Storage:
         """`groups` chooses the row groups to be read, all if absent."""
         folder = f"{self.root}/{name.rpartition('/')[0]}"
         try:
-            if not self.local and folder not in _LARGE:
+            if isinstance(self.fs, WRITTEN) and folder not in _LARGE:
                 small = self.objects.read_small(self.path(name), WHOLE_BYTES)
                 if small is not None:
                     return self.parsed(name, pa.BufferReader(small), columns, groups)
