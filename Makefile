@@ -30,8 +30,8 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-dev
-	$(BIN)/python -m pairmill.pipeline.documentation > docs/stages.md
-	$(BIN)/python -m pairmill.pipeline.dashboard > docs/grafana.json
+	$(BIN)/python -m pairmill.plan.documentation > docs/stages.md
+	$(BIN)/python -m pairmill.cluster.dashboard > docs/grafana.json
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/overhead.py

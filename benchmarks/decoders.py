@@ -1,9 +1,11 @@
-"""Ways to make a 256 px JPEG of a larger one: CPU time and distance from img2dataset's own way (full decode, INTER_AREA).
+"""Ways to make a 256 px JPEG of a larger one: CPU time and distance from img2dataset's own way
+(full decode, INTER_AREA).
 
     pip install simplejpeg pyvips[binary]        # optional candidates
     python benchmarks/decoders.py [--pictures 300]
 
-PSNR is over the resized pixels, before they are encoded again.  pairmill's way is the row `pairmill`.
+PSNR is over the resized pixels, before they are encoded again.  pairmill's way is the row
+`pairmill`.
 """
 
 import argparse
@@ -30,15 +32,25 @@ def size_for(width: int, height: int) -> tuple[int, int]:
 
 def full_area(data: bytes) -> np.ndarray:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    return cv2.resize(pixels, size_for(pixels.shape[1], pixels.shape[0]), interpolation=cv2.INTER_AREA)[:, :, ::-1]
+    return cv2.resize(
+        pixels, size_for(pixels.shape[1], pixels.shape[0]), interpolation=cv2.INTER_AREA
+    )[:, :, ::-1]
 
 
 def reduced_area(data: bytes) -> np.ndarray:
     width, height = Image.open(io.BytesIO(data)).size
     target = size_for(width, height)
     step = width / target[0]
-    flag = cv2.IMREAD_REDUCED_COLOR_4 if step >= 4 else cv2.IMREAD_REDUCED_COLOR_2 if step >= 2 else cv2.IMREAD_COLOR
-    return cv2.resize(cv2.imdecode(np.frombuffer(data, np.uint8), flag), target, interpolation=cv2.INTER_AREA)[:, :, ::-1]
+    flag = (
+        cv2.IMREAD_REDUCED_COLOR_4
+        if step >= 4
+        else cv2.IMREAD_REDUCED_COLOR_2
+        if step >= 2
+        else cv2.IMREAD_COLOR
+    )
+    return cv2.resize(
+        cv2.imdecode(np.frombuffer(data, np.uint8), flag), target, interpolation=cv2.INTER_AREA
+    )[:, :, ::-1]
 
 
 def draft(data: bytes) -> tuple[Image.Image, tuple[int, int], tuple[float, float]]:
@@ -60,7 +72,9 @@ def pillow(window: Image.Resampling) -> Way:
 
 def ours(data: bytes) -> np.ndarray:
     image, target, exact = draft(data)
-    return np.asarray(bilinear(image.convert("RGB"), target, (exact[0] / target[0], exact[1] / target[1])))
+    return np.asarray(
+        bilinear(image.convert("RGB"), target, (exact[0] / target[0], exact[1] / target[1]))
+    )
 
 
 def simplejpeg_area(data: bytes) -> np.ndarray:
@@ -68,8 +82,14 @@ def simplejpeg_area(data: bytes) -> np.ndarray:
 
     height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     target = size_for(width, height)
-    pixels = simplejpeg.decode_jpeg(data, "RGB", fastdct=True, fastupsample=True, min_width=target[0], min_height=target[1])
-    return pixels if pixels.shape[1::-1] == target else cv2.resize(pixels, target, interpolation=cv2.INTER_AREA)
+    pixels = simplejpeg.decode_jpeg(
+        data, "RGB", fastdct=True, fastupsample=True, min_width=target[0], min_height=target[1]
+    )
+    return (
+        pixels
+        if pixels.shape[1::-1] == target
+        else cv2.resize(pixels, target, interpolation=cv2.INTER_AREA)
+    )
 
 
 def vips(data: bytes) -> np.ndarray:
@@ -93,7 +113,9 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     bodies = [picture(i) for i in range(args.pictures)]
-    print(f"{machine()}; {len(bodies)} JPEGs, {sum(map(len, bodies)) / len(bodies) / 1000:.0f} KB on average")
+    print(
+        f"{machine()}; {len(bodies)} JPEGs, {sum(map(len, bodies)) / len(bodies) / 1000:.0f} KB on average"
+    )
     reference = [full_area(b) for b in bodies]
     for name, way in WAYS.items():
         try:
@@ -104,8 +126,13 @@ def main() -> None:
         start = time.process_time()
         found = [way(b) for b in bodies]
         taken = (time.process_time() - start) / len(bodies) * 1000
-        psnr = [10 * np.log10(255**2 / max(1e-6, np.mean((a.astype(float) - b) ** 2))) for a, b in zip(found, reference, strict=True)]
-        print(f"{name:32} {taken:5.2f} ms   PSNR median {min(99.0, np.median(psnr)):.1f} dB, least {min(99.0, min(psnr)):.1f} dB")
+        psnr = [
+            10 * np.log10(255**2 / max(1e-6, np.mean((a.astype(float) - b) ** 2)))
+            for a, b in zip(found, reference, strict=True)
+        ]
+        print(
+            f"{name:32} {taken:5.2f} ms   PSNR median {min(99.0, np.median(psnr)):.1f} dB, least {min(99.0, min(psnr)):.1f} dB"
+        )
 
 
 if __name__ == "__main__":

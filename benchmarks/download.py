@@ -1,12 +1,14 @@
-"""pairmill's download against img2dataset's: the same list, the same server, the same output, in turn and in one go.
+"""pairmill's download against img2dataset's: the same list, the same server, the same output, in
+turn and in one go.
 
     python benchmarks/download.py --peer PYTHON [--rows 9000]
 
-`--peer` is the interpreter of an environment with `pip install img2dataset` (it pins an old webdataset, so it gets one
-of its own).  Both write WebDataset tars of 256 px JPEGs (keep_ratio, quality 95) from an nginx on loopback.  CPU is that
-of the whole machine less nginx's; start-up is a run over few rows, taken off in the second table.  `pairmill` is `run
---local`, one machine as img2dataset's own default, with shards of 250 rows: memory is in proportion to them.
-`pairmill-ray` is the same on a Ray that it starts, with shards of 1,000 rows: each costs Ray some tasks.
+`--peer` is the interpreter of an environment with `pip install img2dataset` (it pins an old
+webdataset, so it gets one of its own).  Both write WebDataset tars of 256 px JPEGs (keep_ratio,
+quality 95) from an nginx on loopback.  CPU is that of the whole machine less nginx's; start-up is a
+run over few rows, taken off in the second table.  `pairmill` is `run --local`, one machine as
+img2dataset's own default, with shards of 250 rows: memory is in proportion to them. `pairmill-ray`
+is the same on a Ray that it starts, with shards of 1,000 rows: each costs Ray some tasks.
 """
 
 import argparse
@@ -53,7 +55,9 @@ if __name__ == "__main__":
 def write_list(folder: Path, rows: int, port: int) -> Path:
     file = folder / f"list{rows}.parquet"
     urls = [f"http://127.0.0.1:{port}/{i % PICTURES}.jpg?row={i}" for i in range(rows)]
-    pl.DataFrame({"url": urls, "text": [f"picture number {i}" for i in range(rows)]}).write_parquet(file)
+    pl.DataFrame({"url": urls, "text": [f"picture number {i}" for i in range(rows)]}).write_parquet(
+        file
+    )
     return file
 
 
@@ -71,7 +75,11 @@ def images(folder: Path) -> dict[str, bytes]:
 
 def psnr_db(a: bytes, b: bytes) -> float:
     left, right = (np.asarray(Image.open(io.BytesIO(x)).convert("RGB"), np.float64) for x in (a, b))
-    return float("nan") if left.shape != right.shape else 10 * np.log10(255**2 / max(1e-9, np.mean((left - right) ** 2)))
+    return (
+        float("nan")
+        if left.shape != right.shape
+        else 10 * np.log10(255**2 / max(1e-9, np.mean((left - right) ** 2)))
+    )
 
 
 def run(folder: Path, rows: int, port: int, servers: list[int], peer: str) -> dict[str, Cost]:
@@ -79,14 +87,33 @@ def run(folder: Path, rows: int, port: int, servers: list[int], peer: str) -> di
     for who in WHO:
         own = folder / f"{who}{rows}"
         own.mkdir()
-        (own / "pipeline.yaml").write_text(PIPELINE.format(list=file, out=own / "out", shard=1000 if who == "pairmill-ray" else 250))
+        (own / "pipeline.yaml").write_text(
+            PIPELINE.format(
+                list=file, out=own / "out", shard=1000 if who == "pairmill-ray" else 250
+            )
+        )
         command = {
             "img2dataset": [peer, "-c", PEER, str(file), str(own / "out")],
-            "pairmill": [sys.executable, "-m", "pairmill.cli", "run", "--local", str(own / "pipeline.yaml")],
-            "pairmill-ray": [sys.executable, "-m", "pairmill.cli", "run", str(own / "pipeline.yaml")],
+            "pairmill": [
+                sys.executable,
+                "-m",
+                "pairmill.cli",
+                "run",
+                "--local",
+                str(own / "pipeline.yaml"),
+            ],
+            "pairmill-ray": [
+                sys.executable,
+                "-m",
+                "pairmill.cli",
+                "run",
+                str(own / "pipeline.yaml"),
+            ],
         }[who]
         with (own / "log").open("w") as log:
-            found[who] = measured(lambda c=command, o=log: subprocess.run(c, check=True, stdout=o, stderr=o), servers)
+            found[who] = measured(
+                lambda c=command, o=log: subprocess.run(c, check=True, stdout=o, stderr=o), servers
+            )
     return found
 
 
@@ -107,17 +134,23 @@ def main() -> None:
             many = run(folder, args.rows, port, servers, args.peer)
         table("start-up included", many, args.rows)
         table("beside start-up", {w: many[w].less(few[w]) for w in many}, args.rows - FEW)
-        theirs, ours = (images(folder / f"{who}{args.rows}/out") for who in ("img2dataset", "pairmill"))
+        theirs, ours = (
+            images(folder / f"{who}{args.rows}/out") for who in ("img2dataset", "pairmill")
+        )
         print(f"images: img2dataset {len(theirs)}, pairmill {len(ours)}")
         sample = sorted(theirs.keys() & ours.keys())[:: max(1, args.rows // 1000)]
         values = np.array([psnr_db(theirs[u], ours[u]) for u in sample])
-        print(f"PSNR over {len(sample)}: median {np.median(values):.1f} dB, least {values.min():.1f} dB (stated tolerance: 40 and 29)")
+        print(
+            f"PSNR over {len(sample)}: median {np.median(values):.1f} dB, least {values.min():.1f} dB (stated tolerance: 40 and 29)"
+        )
 
 
 def table(title: str, costs: dict[str, Cost], rows: int) -> None:
     print(f"\n{title}\n{'':14} images/s  images/CPU-s  CPU s   wall s  peak MB")
     for who, c in costs.items():
-        print(f"{who:14} {rows / c.wall_s:8.0f}  {rows / c.cpu_s:12.0f}  {c.cpu_s:5.1f}  {c.wall_s:6.1f}  {c.peak_mb:7.0f}")
+        print(
+            f"{who:14} {rows / c.wall_s:8.0f}  {rows / c.cpu_s:12.0f}  {c.cpu_s:5.1f}  {c.wall_s:6.1f}  {c.peak_mb:7.0f}"
+        )
     for who in WHO[1:]:
         a, b = costs[who], costs["img2dataset"]
         print(

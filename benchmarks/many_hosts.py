@@ -1,9 +1,11 @@
-"""Stragglers: 1,000 hosts that answer after 100 ms, and the same list where a fifth of the hosts fails.
+"""Stragglers: 1,000 hosts that answer after 100 ms, and the same list where a fifth of the hosts
+fails.
 
     python benchmarks/many_hosts.py [--rows 20000]
 
-Of the failing hosts a quarter never answers, a quarter refuses connections, a quarter answers 500 and a quarter 404.
-The server is one asyncio process; the figure is images/s of `pairmill run --local`, and the time of the last hundredth.
+Of the failing hosts a quarter never answers, a quarter refuses connections, a quarter answers 500
+and a quarter 404. The server is one asyncio process; the figure is images/s of `pairmill run
+--local`, and the time of the last hundredth.
 """
 
 import argparse
@@ -49,7 +51,11 @@ async def serve() -> None:
             await asyncio.sleep(3600 if b".stalls." in host else LATENCY_S)
             status = 500 if b".fails." in host else 404 if b".gone." in host else 200
             body = bodies[number % len(bodies)] if status == 200 else b""
-            writer.write(b"HTTP/1.1 %d X\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
+            writer.write(
+                b"HTTP/1.1 %d X\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+                % (status, len(body))
+                + body
+            )
             await writer.drain()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=4096)
@@ -59,7 +65,10 @@ async def serve() -> None:
 
 def addresses(rows: int, failing: bool) -> list[str]:
     kinds = ["stalls", "refuses", "fails", "gone"]
-    hosts = [f"h{i}.{kinds[(i // 5) % 4]}.test" if failing and i % 5 == 0 else f"h{i}.fine.test" for i in range(HOSTS)]
+    hosts = [
+        f"h{i}.{kinds[(i // 5) % 4]}.test" if failing and i % 5 == 0 else f"h{i}.fine.test"
+        for i in range(HOSTS)
+    ]
     urls = [f"http://{hosts[i % HOSTS]}/{i}.jpg" for i in range(rows)]
     random.Random(0).shuffle(urls)
     return urls
@@ -69,30 +78,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=20_000)
     args = parser.parse_args()
-    server = subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True
+    )
     try:
         port = int(server.stdout.readline())
         print(f"{machine()}; {HOSTS} hosts, {LATENCY_S * 1000:.0f} ms, {args.rows} rows")
         for title, failing in (("all hosts answer", False), ("a fifth fails", True)):
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
-                pl.DataFrame({"url": addresses(args.rows, failing)}).with_columns(pl.lit("a text").alias("text")).write_parquet(
-                    folder / "list.parquet"
+                pl.DataFrame({"url": addresses(args.rows, failing)}).with_columns(
+                    pl.lit("a text").alias("text")
+                ).write_parquet(folder / "list.parquet")
+                (folder / "p.yaml").write_text(
+                    PIPELINE.format(list=folder / "list.parquet", out=folder / "out", port=port)
                 )
-                (folder / "p.yaml").write_text(PIPELINE.format(list=folder / "list.parquet", out=folder / "out", port=port))
                 start = time.monotonic()
-                command = [sys.executable, "-m", "pairmill.cli", "run", "--local", str(folder / "p.yaml")]
-                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ})
+                command = [
+                    sys.executable,
+                    "-m",
+                    "pairmill.cli",
+                    "run",
+                    "--local",
+                    str(folder / "p.yaml"),
+                ]
+                subprocess.run(
+                    command,
+                    check=True,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env={**os.environ},
+                )
                 wall = time.monotonic() - start
                 facts = pl.concat(
                     [
-                        pl.read_parquet(f, columns=["fetched_at", "error"]).with_columns(pl.col("error").struct.field("class"))
+                        pl.read_parquet(f, columns=["fetched_at", "error"]).with_columns(
+                            pl.col("error").struct.field("class")
+                        )
                         for f in folder.glob("workspace/columns/download-*/shard-*.parquet")
                     ]
                 )
                 classes = facts.group_by("class").len().sort("len", descending=True).rows()
                 images = facts["class"].null_count()
-                print(f"{title:17} {images} images in {wall:.0f} s: {images / wall:.0f} images/s   {classes}")
+                print(
+                    f"{title:17} {images} images in {wall:.0f} s: {images / wall:.0f} images/s   {classes}"
+                )
     finally:
         server.kill()
         server.wait()

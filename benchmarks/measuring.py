@@ -1,4 +1,5 @@
-"""What a piece of work costs: CPU seconds of the whole machine, wall seconds, and the most memory in use at once.
+"""What a piece of work costs: CPU seconds of the whole machine, wall seconds, and the most memory
+in use at once.
 
 Nothing else may run meanwhile; servers that belong to the benchmark are named and taken off.
 """
@@ -67,13 +68,22 @@ def measured(work: Callable[[], None], servers: Iterable[int] = ()) -> Cost:
     finally:
         done.set()
         watcher.join()
-    return Cost(machine_cpu_s() - cpu - (sum(map(process_cpu_s, servers)) - own), time.monotonic() - wall, most[0])
+    return Cost(
+        machine_cpu_s() - cpu - (sum(map(process_cpu_s, servers)) - own),
+        time.monotonic() - wall,
+        most[0],
+    )
 
 
 def machine() -> str:
     """The machine in a few words, for the figures' caption."""
     model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?"
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores ({model}), {memory:.0f} GB"

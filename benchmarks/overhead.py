@@ -2,9 +2,10 @@
 
     python benchmarks/overhead.py [--rows 20000]
 
-Both download from one local server, apply text rules and language, and score with the demo's CLIP.  The loop calls the
-stages in one process; pairmill runs the pipeline on Ray with one worker a stage.  CPU time is that of the whole
-machine (nothing else may run), less the server's; a run over few rows is taken off, so that start-up stays apart.
+Both download from one local server, apply text rules and language, and score with the demo's CLIP.
+The loop calls the stages in one process; pairmill runs the pipeline on Ray with one worker a stage.
+CPU time is that of the whole machine (nothing else may run), less the server's; a run over few rows
+is taken off, so that start-up stays apart.
 """
 
 import argparse
@@ -66,7 +67,11 @@ assert done == sum(-(-len(rows[f:f + batch]) // 64) for f in range(0, len(rows),
 
 @contextlib.contextmanager
 def server() -> Iterator[tuple[int, int]]:
-    process = subprocess.Popen([sys.executable, str(Path(__file__).parent / "picture_server.py")], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "picture_server.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     try:
         yield int(process.stdout.readline()), process.pid
@@ -80,7 +85,10 @@ def write_rows(folder: Path, rows: int) -> Path:
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["url", "text"])
-        writer.writerows([f"http://pictures.test/{i}.jpg", f"a photo of picture number {i} on a sunny day"] for i in range(rows))
+        writer.writerows(
+            [f"http://pictures.test/{i}.jpg", f"a photo of picture number {i} on a sunny day"]
+            for i in range(rows)
+        )
     return file
 
 
@@ -101,14 +109,20 @@ def main() -> None:
             ours = [sys.executable, "-m", "pairmill.cli", "run", str(pipeline)]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
             found["loop"].append(measured(lambda c=loop, q=quiet: subprocess.run(c, **q), [pid]))
-            found["pairmill"].append(measured(lambda c=ours, q=quiet: subprocess.run(c, **q), [pid]))
+            found["pairmill"].append(
+                measured(lambda c=ours, q=quiet: subprocess.run(c, **q), [pid])
+            )
     net = {who: many.less(few) for who, (few, many) in found.items()}
     for who, (few, many) in found.items():
         print(
             f"{who:9} {FEW} rows: {few.cpu_s:.1f} CPU s, {few.wall_s:.1f} s; {args.rows} rows: {many.cpu_s:.1f} CPU s, {many.wall_s:.1f} s"
         )
-    print(f"CPU beside start-up, pairmill / loop: {net['pairmill'].cpu_s / net['loop'].cpu_s:.3f} (goal: at most 1.25)")
-    print(f"wall beside start-up, pairmill / loop: {net['pairmill'].wall_s / net['loop'].wall_s:.3f}")
+    print(
+        f"CPU beside start-up, pairmill / loop: {net['pairmill'].cpu_s / net['loop'].cpu_s:.3f} (goal: at most 1.25)"
+    )
+    print(
+        f"wall beside start-up, pairmill / loop: {net['pairmill'].wall_s / net['loop'].wall_s:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Thousands of photograph-like JPEGs of 0.3 to 2 megapixels in a folder, and an nginx that serves them on loopback."""
+"""Thousands of photograph-like JPEGs of 0.3 to 2 megapixels in a folder, and an nginx that serves
+them on loopback.
+"""
 
 import contextlib
 import io
@@ -33,7 +35,13 @@ def sources() -> list[Image.Image]:
         from skimage import data
         from sklearn.datasets import load_sample_images
 
-        arrays = (data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), *load_sample_images().images)
+        arrays = (
+            data.astronaut(),
+            data.chelsea(),
+            data.coffee(),
+            data.rocket(),
+            *load_sample_images().images,
+        )
         _SOURCES.extend(Image.fromarray(a) for a in arrays)
     return _SOURCES
 
@@ -49,7 +57,9 @@ def picture(index: int) -> bytes:
     crop_w = int(min(source.width, source.height * aspect) * share)
     crop_h = int(crop_w / aspect)
     x, y = rng.randint(0, source.width - crop_w), rng.randint(0, max(0, source.height - crop_h))
-    part = source.crop((x, y, x + crop_w, y + crop_h)).resize((width, height), Image.Resampling.BICUBIC)
+    part = source.crop((x, y, x + crop_w, y + crop_h)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     out = io.BytesIO()
     part.save(out, "JPEG", quality=rng.randint(55, 85))
     return out.getvalue()
@@ -67,7 +77,9 @@ def write_pictures(folder: Path, count: int) -> float:
     """Mean size in bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        return sum(pool.map(write_picture, [(folder, i) for i in range(count)], chunksize=50)) / count
+        return (
+            sum(pool.map(write_picture, [(folder, i) for i in range(count)], chunksize=50)) / count
+        )
 
 
 @contextlib.contextmanager
@@ -79,7 +91,9 @@ def nginx(pictures: Path, folder: Path) -> Iterator[tuple[int, list[int]]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, pictures=pictures, port=port))
-    process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"])
+    process = subprocess.Popen(
+        ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
+    )
     try:
         for _ in range(100):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):

@@ -1,4 +1,5 @@
-"""A plain, quick picture server for benchmarks: a few hundred drawn JPEGs in memory, any path, loopback only.
+"""A plain, quick picture server for benchmarks: a few hundred drawn JPEGs in memory, any path,
+loopback only.
 
 python benchmarks/picture_server.py     # prints its port
 """
@@ -21,7 +22,9 @@ def pictures() -> list[bytes]:
     for i in range(PICTURES):
         out = io.BytesIO()
         rng = rng_for("benchmark", i)
-        render(random_scene(rng), rng.randint(240, 640), rng.randint(200, 480), rng).save(out, "JPEG", quality=85)
+        render(random_scene(rng), rng.randint(240, 640), rng.randint(200, 480), rng).save(
+            out, "JPEG", quality=85
+        )
         found.append(out.getvalue())
     return found
 
@@ -30,7 +33,9 @@ async def main() -> None:
     bodies = pictures()
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=bodies[int(request.match_info["index"]) % PICTURES], content_type="image/jpeg")
+        return web.Response(
+            body=bodies[int(request.match_info["index"]) % PICTURES], content_type="image/jpeg"
+        )
 
     app = web.Application()
     app.router.add_get(r"/{index:\d+}.jpg", answer)

@@ -2,8 +2,8 @@
 
     python benchmarks/report.py [--rows 1000000]
 
-A pool of generated texts and scores goes through text rules and three gates; then the report alone is timed, in a
-process of its own in which everything else comes from the workspace.
+A pool of generated texts and scores goes through text rules and three gates; then the report alone
+is timed, in a process of its own in which everything else comes from the workspace.
 """
 
 import argparse
@@ -32,7 +32,9 @@ outputs: []
 
 def write_rows(folder: Path, rows: int) -> None:
     rng = np.random.default_rng(0)
-    words = np.array("a the red old house boat on in near lake photo of dog cat car street night IMG view by".split())
+    words = np.array(
+        "a the red old house boat on in near lake photo of dog cat car street night IMG view by".split()
+    )
     picks, lengths = rng.integers(0, len(words), (rows, 14)), rng.integers(1, 15, rows)
     texts = [" ".join(words[p[:n]]) for p, n in zip(picks, lengths, strict=True)]
     frame = pl.DataFrame(
@@ -47,7 +49,7 @@ def write_rows(folder: Path, rows: int) -> None:
 
 def timed(folder: Path) -> None:
     """Runs in the child: everything is stored, so what is left is the report."""
-    import pairmill.pipeline.api as api
+    import pairmill.api as api
 
     real = api.write_report
 
@@ -55,7 +57,13 @@ def timed(folder: Path) -> None:
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
         path = real(*args)  # type: ignore[arg-type]
         print(
-            json.dumps({"seconds": time.monotonic() - start, "before": before, "most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss})
+            json.dumps(
+                {
+                    "seconds": time.monotonic() - start,
+                    "before": before,
+                    "most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+                }
+            )
         )
         return path
 
@@ -72,7 +80,9 @@ def main() -> None:
         write_rows(folder, args.rows)
         command = [sys.executable, __file__, "child", str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        told = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        )
         page = next(folder.glob("workspace/runs/*/report/index.html"))
         print(f"{machine()}; {args.rows:,} rows")
         print(

@@ -1,9 +1,10 @@
-"""Requests that a column set of 1,024 rows, and a whole run, cost on an object store, counted by a real S3 server (moto).
+"""Requests that a column set of 1,024 rows, and a whole run, cost on an object store, counted by a
+real S3 server (moto).
 
     python benchmarks/s3_requests.py
 
-The run has five stages that compute, one of them over all rows, and a package; its second start has everything stored.  What
-a shard adds is the difference between 40 and 10 shards.
+The run has five stages that compute, one of them over all rows, and a package; its second start has
+everything stored.  What a shard adds is the difference between 40 and 10 shards.
 """
 
 import io
@@ -26,10 +27,10 @@ from PIL import Image
 from pyarrow import fs
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.store import ColumnStore
-from pairmill.pipeline.workspace import open_workspace
+from pairmill.api import Pipeline
 from pairmill.schemas.arrow import ERROR, column
+from pairmill.workspace.columns import ColumnStore
+from pairmill.workspace.contents import open_workspace
 
 WRITES = pa.schema([column("score", pa.float32(), "a number")])
 PICTURES = pa.schema([*WRITES, column("image", pa.large_binary(), "an image")])
@@ -53,33 +54,56 @@ def main() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     log = Path(tempfile.mkstemp()[1])
     with log.open("w") as stream:
         server = subprocess.Popen(
-            [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)], stdout=stream, stderr=stream
+            [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
+            stdout=stream,
+            stderr=stream,
         )
     try:
         time.sleep(5)
-        fs.S3FileSystem(endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True).create_dir("bucket")
-        store = ColumnStore(open_workspace(f"s3://bucket/work?endpoint_override=127.0.0.1:{port}&scheme=http"))
+        fs.S3FileSystem(
+            endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True
+        ).create_dir("bucket")
+        store = ColumnStore(
+            open_workspace(f"s3://bucket/work?endpoint_override=127.0.0.1:{port}&scheme=http")
+        )
         rows = pa.table({
             "row": pa.array(range(ROWS), pa.int32()), "score": pa.array([0.1] * ROWS, pa.float32()), "error": pa.nulls(ROWS, ERROR),
         })  # fmt: skip
-        images = rows.append_column("image", pa.array([os.urandom(20_000) for _ in range(ROWS)], pa.large_binary()))
+        images = rows.append_column(
+            "image", pa.array([os.urandom(20_000) for _ in range(ROWS)], pa.large_binary())
+        )
         print("| operation | requests | of which |\n| --- | ---: | --- |")
         for name, work in (
             ("look for a shard that is not there", lambda: store.load("set", 0, ["score"])),
             ("commit a shard", lambda: store.commit("set", 0, rows, WRITES)),
             ("read a shard", lambda: store.load("set", 0, ["score"])),
-            ("commit a shard with 20 MB of images", lambda: store.commit("images", 0, images, PICTURES)),
+            (
+                "commit a shard with 20 MB of images",
+                lambda: store.commit("images", 0, images, PICTURES),
+            ),
             ("read its narrow columns", lambda: store.load("images", 0, ["score"])),
             ("read its images", lambda: store.load("images", 0, ["image"])),
         ):
             found = counted(log, work)
             print(f"| {name} | {sum(found.values())} | {told(found)} |")
-        few, many = (whole_run(log, f"endpoint_override=127.0.0.1:{port}&scheme=http", shards) for shards in (10, 40))
-        for name, a, b in zip(("a whole run, a shard", "the same with everything stored, a shard"), few, many, strict=True):
+        few, many = (
+            whole_run(log, f"endpoint_override=127.0.0.1:{port}&scheme=http", shards)
+            for shards in (10, 40)
+        )
+        for name, a, b in zip(
+            ("a whole run, a shard", "the same with everything stored, a shard"),
+            few,
+            many,
+            strict=True,
+        ):
             each = {verb: round((b[verb] - a[verb]) / 30, 1) for verb in b}
             print(f"| {name} | {sum(each.values()):.1f} | {told(Counter(each))} |")
     finally:
@@ -97,7 +121,11 @@ def whole_run(log: Path, options: str, shards: int) -> list[Counter[str]]:
     draw, sink = random.Random(0), io.BytesIO()
     Image.new("RGB", (64, 48), "red").save(sink, "JPEG")
     rows = [
-        {"image": sink.getvalue(), "text": f"a plain text number {i}", "sha256": f"{draw.getrandbits(256):064x}"}
+        {
+            "image": sink.getvalue(),
+            "text": f"a plain text number {i}",
+            "sha256": f"{draw.getrandbits(256):064x}",
+        }
         for i in range(32 * shards)
     ]
     pq.write_table(pa.Table.from_pylist(rows), folder / "pairs.parquet")
@@ -115,7 +143,9 @@ def counted(log: Path, work: Callable[[], object]) -> Counter[str]:
     before = log.stat().st_size
     work()
     time.sleep(0.5)
-    return Counter(re.findall(r"(GET|HEAD|PUT|POST|DELETE) /\S* HTTP", log.read_bytes()[before:].decode()))
+    return Counter(
+        re.findall(r"(GET|HEAD|PUT|POST|DELETE) /\S* HTTP", log.read_bytes()[before:].decode())
+    )
 
 
 if __name__ == "__main__":

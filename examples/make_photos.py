@@ -1,4 +1,5 @@
-"""Writes examples/photos.parquet: the photographs that scikit-image and scikit-learn bring along, with the captions of photos.csv.
+"""Writes examples/photos.parquet: the photographs that scikit-image and scikit-learn bring along,
+with the captions of photos.csv.
 
 python examples/make_photos.py          # needs the dev dependencies
 """
@@ -19,7 +20,18 @@ HERE = Path(__file__).parent
 
 def photographs() -> dict[str, np.ndarray]:
     """name → (height, width, 3) uint8."""
-    names = ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry", "hubble_deep_field", "retina", "camera", "moon", "page")
+    names = (
+        "astronaut",
+        "chelsea",
+        "coffee",
+        "rocket",
+        "immunohistochemistry",
+        "hubble_deep_field",
+        "retina",
+        "camera",
+        "moon",
+        "page",
+    )
     found = {}
     for name in names:
         try:
@@ -42,7 +54,11 @@ def write_photos(folder: Path) -> Path:
     with (HERE / "photos.csv").open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["photo"] in pictures]
     table = pa.table(
-        {"image": [pictures[r["photo"]] for r in rows], "photo": [r["photo"] for r in rows], "text": [r["text"] for r in rows]}
+        {
+            "image": [pictures[r["photo"]] for r in rows],
+            "photo": [r["photo"] for r in rows],
+            "text": [r["text"] for r in rows],
+        }
     )
     pq.write_table(table, folder / "photos.parquet")
     return folder / "photos.parquet"

@@ -3,24 +3,33 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from pairmill.version import __version__
 
 if TYPE_CHECKING:
-    from pairmill.pipeline.api import Pipeline, RunResult
+    from pairmill.api import Pipeline, RunResult
     from pairmill.schemas.arrow import column
     from pairmill.schemas.config import SPEED, StageConfig
     from pairmill.stages.base import GlobalStage, Stage
 
 _HOME = {
-    "Pipeline": "pairmill.pipeline.api",
-    "RunResult": "pairmill.pipeline.api",
+    "Pipeline": "pairmill.api",
+    "RunResult": "pairmill.api",
     "Stage": "pairmill.stages.base",
     "GlobalStage": "pairmill.stages.base",
     "StageConfig": "pairmill.schemas.config",
     "SPEED": "pairmill.schemas.config",
     "column": "pairmill.schemas.arrow",
 }
-__all__ = ["SPEED", "GlobalStage", "Pipeline", "RunResult", "Stage", "StageConfig", "column"]
+__all__ = [
+    "SPEED",
+    "GlobalStage",
+    "Pipeline",
+    "RunResult",
+    "Stage",
+    "StageConfig",
+    "__version__",
+    "column",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,12 +12,15 @@ from pairmill.console import File, Limit, Set, err, fail, out, pipeline
 from pairmill.errors import PairmillError
 
 app = typer.Typer()
-Address = Annotated[str | None, typer.Option(help="The cluster's dashboard, such as http://head:8265; else RAY_ADDRESS.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="The cluster's dashboard, such as http://head:8265; else RAY_ADDRESS."),
+]
 Job = Annotated[str, typer.Argument(help="The job's id, as `submit` and `list` show it.")]
 
 
 def jobs_at(address: str | None) -> Any:
-    from pairmill.pipeline.cluster import client
+    from pairmill.cluster.jobs import client
 
     try:
         return client(address)
@@ -31,20 +34,40 @@ def submit(
     address: Address = None,
     set_: Set = None,
     limit: Limit = None,
-    retry: Annotated[str, typer.Option(help="Error classes to try again, such as dns,timeout,http_5xx.")] = "",
-    env: Annotated[list[str] | None, typer.Option(help="Name of an environment variable that the job gets from here.")] = None,
-    working_dir: Annotated[Path | None, typer.Option(help="Folder of code that travels with the job.", file_okay=False)] = None,
-    pip_install: Annotated[
-        list[str] | None, typer.Option(help="Package that each node installs for this job, such as timm==1.0.9; may be repeated.")
+    retry: Annotated[
+        str, typer.Option(help="Error classes to try again, such as dns,timeout,http_5xx.")
+    ] = "",
+    env: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of an environment variable that the job gets from here."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job until it ends.")] = True,
+    working_dir: Annotated[
+        Path | None, typer.Option(help="Folder of code that travels with the job.", file_okay=False)
+    ] = None,
+    pip_install: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Package that each node installs for this job, such as timm==1.0.9; may be repeated."
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Follow the job until it ends.")
+    ] = True,
 ) -> None:
     """Check a pipeline here, run it as a job of a Ray cluster, and follow it."""
-    from pairmill.pipeline import cluster
+    from pairmill.cluster import jobs as cluster
 
     found = pipeline(file, set_)
     jobs = jobs_at(address)
-    request = cluster.Request(file, tuple(set_ or ()), limit, retry, tuple(env or ()), working_dir, tuple(pip_install or ()))
+    request = cluster.Request(
+        file,
+        tuple(set_ or ()),
+        limit,
+        retry,
+        tuple(env or ()),
+        working_dir,
+        tuple(pip_install or ()),
+    )
     try:
         job = cluster.submit(jobs, request, found)
     except (PairmillError, RuntimeError, OSError) as error:
@@ -55,12 +78,18 @@ def submit(
 
 
 def watch(jobs: Any, job: str) -> None:
-    from pairmill.pipeline import cluster
+    from pairmill.cluster import jobs as cluster
 
     try:
-        status = cluster.follow(jobs, job, lambda text: out.print(Text(text.rstrip("\n")), soft_wrap=True))
+        status = cluster.follow(
+            jobs, job, lambda text: out.print(Text(text.rstrip("\n")), soft_wrap=True)
+        )
     except KeyboardInterrupt:
-        err.print(Text(f"the job goes on; `pairmill logs {job} -f` follows it again, `pairmill stop {job}` ends it"))
+        err.print(
+            Text(
+                f"the job goes on; `pairmill logs {job} -f` follows it again, `pairmill stop {job}` ends it"
+            )
+        )
         raise typer.Exit(0) from None
     except PairmillError as error:
         fail(str(error), 1)
@@ -71,7 +100,7 @@ def watch(jobs: Any, job: str) -> None:
 @app.command()
 def status(job: Job, address: Address = None) -> None:
     """What became of a job."""
-    from pairmill.pipeline import cluster
+    from pairmill.cluster import jobs as cluster
 
     try:
         found = cluster.described(jobs_at(address), job)
@@ -85,14 +114,16 @@ def status(job: Job, address: Address = None) -> None:
 @app.command(name="list")
 def list_jobs(address: Address = None) -> None:
     """pairmill's jobs on a cluster, the newest first."""
-    from pairmill.pipeline import cluster
+    from pairmill.cluster import jobs as cluster
 
     out.print(table(cluster.listed(jobs_at(address))))
 
 
 @app.command()
 def logs(
-    job: Job, address: Address = None, follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")] = False
+    job: Job,
+    address: Address = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")] = False,
 ) -> None:
     """What a job has told so far."""
     jobs = jobs_at(address)
@@ -112,12 +143,32 @@ def stop(job: Job, address: Address = None) -> None:
         ended = jobs_at(address).stop_job(job)
     except RuntimeError as error:
         fail(f"no job {job}: {str(error).splitlines()[0]}", 1)
-    out.print(Text("the job is being stopped; what it committed stays" if ended else "the job had ended already"))
+    out.print(
+        Text(
+            "the job is being stopped; what it committed stays"
+            if ended
+            else "the job had ended already"
+        )
+    )
 
 
 def table(jobs: list[dict[str, Any]]) -> Table:
     found = Table("job", "status", "run", "started", "ended", "workspace")
     for job in jobs:
-        times = [datetime.fromtimestamp(t / 1000).strftime("%Y-%m-%d %H:%M:%S") if (t := job[k]) else "" for k in ("started", "ended")]
-        found.add_row(*(Text(str(v)) for v in (job["job"], job["status"], job["run"] or job["name"], *times, job["workspace"])))
+        times = [
+            datetime.fromtimestamp(t / 1000).strftime("%Y-%m-%d %H:%M:%S") if (t := job[k]) else ""
+            for k in ("started", "ended")
+        ]
+        found.add_row(
+            *(
+                Text(str(v))
+                for v in (
+                    job["job"],
+                    job["status"],
+                    job["run"] or job["name"],
+                    *times,
+                    job["workspace"],
+                )
+            )
+        )
     return found

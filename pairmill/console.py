@@ -1,4 +1,6 @@
-"""What all commands share: consoles, common options, reading a pipeline file, ending with a message."""
+"""What all commands share: consoles, common options, reading a pipeline file, ending with a
+message.
+"""
 
 import os
 from pathlib import Path
@@ -11,11 +13,18 @@ from rich.text import Text
 from pairmill.errors import PairmillError, PipelineFileError
 
 out = Console()
-err = Console(file=os.fdopen(os.dup(2), "w"))  # stays ours while a run sends libraries' stderr to its log
+err = Console(
+    file=os.fdopen(os.dup(2), "w")
+)  # stays ours while a run sends libraries' stderr to its log
 
 File = Annotated[Path, typer.Argument(help="The pipeline file.", dir_okay=False)]
-Set = Annotated[list[str] | None, typer.Option("--set", help='Override a key, such as stages.clip.keep="clip_score >= 0.3".')]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many rows of the source.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help='Override a key, such as stages.clip.keep="clip_score >= 0.3".'),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
+]
 
 
 def overrides(pairs: list[str] | None) -> dict[str, str]:
@@ -31,7 +40,7 @@ def fail(message: str, code: int) -> None:
 
 
 def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> Any:
-    from pairmill.pipeline.api import Pipeline, silence_libraries
+    from pairmill.api import Pipeline, silence_libraries
 
     silence_libraries()
     try:

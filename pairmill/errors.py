@@ -11,7 +11,9 @@ class PairmillError(Exception):
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One fault of a pipeline file; `line` and `column` count from 1, 0 where the fault has no place in a file."""
+    """One fault of a pipeline file; `line` and `column` count from 1, 0 where the fault has no
+    place in a file.
+    """
 
     line: int
     column: int
@@ -19,7 +21,13 @@ class Problem:
     file: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        place = (
+            f"{self.file}:{self.line}:{self.column}: "
+            if self.line
+            else f"{self.file}: "
+            if self.file
+            else ""
+        )
         return place + self.message
 
 
@@ -35,17 +43,23 @@ class MissingPackage(PairmillError):
     """An optional package is needed and not installed."""
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs the package {package!r}, which is not installed: pip install 'pairmill[{extra}]'")
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed: pip install 'pairmill[{extra}]'"
+        )
 
 
 class RunError(PairmillError):
-    """The run cannot go on (exit code 1).  What was committed stays; the same command goes on from there."""
+    """The run cannot go on (exit code 1).  What was committed stays; the same command goes on from
+    there.
+    """
 
 
 class StageFailed(RunError):
     """A stage fails on too many rows: the fault is the stage's, not the rows'."""
 
-    def __init__(self, stage: str, failed: int, rows: int, error_class: str, message: str, limit: float) -> None:
+    def __init__(
+        self, stage: str, failed: int, rows: int, error_class: str, message: str, limit: float
+    ) -> None:
         self.args_for_pickle = (stage, failed, rows, error_class, message, limit)
         super().__init__(
             f"stage {stage!r} failed on {failed} of {rows} rows (allowed share: {limit:g}); the first failure was {error_class}: {message}"
@@ -56,10 +70,13 @@ class StageFailed(RunError):
 
 
 class StageHung(RunError):
-    """A call of a stage outlived its deadline, and the pipeline says to stop then; or loading the stage did (no rows); or a
-    call of a stage that looks at all rows (no shard)."""
+    """A call of a stage outlived its deadline, and the pipeline says to stop then; or loading the
+    stage did (no rows); or a call of a stage that looks at all rows (no shard).
+    """
 
-    def __init__(self, stage: str, shard: int | None, rows: tuple[int, int, int], deadline_s: float | None) -> None:
+    def __init__(
+        self, stage: str, shard: int | None, rows: tuple[int, int, int], deadline_s: float | None
+    ) -> None:
         self.args_for_pickle = (stage, shard, rows, deadline_s)
         first, last, count = rows
         which = f"row {first}" if count == 1 else f"a batch of {count} rows, {first} to {last},"
@@ -85,7 +102,9 @@ class StageHung(RunError):
 
 
 class StageBroken(RunError):
-    """A stage cannot start (its model does not load) or answers with something that is not what it declared."""
+    """A stage cannot start (its model does not load) or answers with something that is not what it
+    declared.
+    """
 
 
 class DiskFull(RunError):

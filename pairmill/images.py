@@ -57,7 +57,11 @@ def flat_rgb(image: Image.Image) -> Image.Image:
             if image.mode == "RGB":
                 return image
             if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-                image = image.convert("I").point(lambda v: v / 256, "L") if image.mode != "F" else image.convert("L")
+                image = (
+                    image.convert("I").point(lambda v: v / 256, "L")
+                    if image.mode != "F"
+                    else image.convert("L")
+                )
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 image = image.convert("RGBA")
                 ground = Image.new("RGBA", image.size, (255, 255, 255, 255))

@@ -9,10 +9,15 @@ class Careless(BaseHTTPRequestHandler):
 
     objects: ClassVar[dict[str, bytes]] = {}
     conditions = "ignored"
-    """ignored, refused (as something it does not know), or create (it knows that nothing may be there, and no versions)."""
+    """ignored, refused (as something it does not know), or create (it knows that nothing may be
+    there, and no versions).
+    """
 
     def do_PUT(self) -> None:
-        data, asked = self.rfile.read(int(self.headers.get("Content-Length", 0))), {h.lower() for h in self.headers}
+        data, asked = (
+            self.rfile.read(int(self.headers.get("Content-Length", 0))),
+            {h.lower() for h in self.headers},
+        )
         if self.conditions == "refused" and asked & {"if-match", "if-none-match"}:
             self.answer(501, b"<Error><Code>NotImplemented</Code></Error>")
         elif self.conditions == "create" and "if-none-match" in asked and self.path in self.objects:
@@ -26,7 +31,11 @@ class Careless(BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
-        for name, value in (("Content-Length", str(len(body))), ("ETag", '"x"'), ("Last-Modified", "Wed, 25 Nov 2026 10:00:00 GMT")):
+        for name, value in (
+            ("Content-Length", str(len(body))),
+            ("ETag", '"x"'),
+            ("Last-Modified", "Wed, 25 Nov 2026 10:00:00 GMT"),
+        ):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

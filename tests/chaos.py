@@ -1,7 +1,9 @@
-"""Seeded schedules of failures against runs on a cluster of several nodes; `tests/test_chaos.py` runs some, `tools/soak.py` many.
+"""Seeded schedules of failures against runs on a cluster of several nodes; `tests/test_chaos.py`
+runs some, `tools/soak.py` many.
 
-A schedule is one to three events, each struck when the run has made a chosen amount of progress, so that the same seed
-strikes at the same work on any machine.  A run either ends well or stops with one message; then it is started again.
+A schedule is one to three events, each struck when the run has made a chosen amount of progress, so
+that the same seed strikes at the same work on any machine.  A run either ends well or stops with
+one message; then it is started again.
 """
 
 import contextlib
@@ -16,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pairmill.pipeline.api import Pipeline
+from pairmill.api import Pipeline
 from tests.clusters import Cluster, name_of
 
 STARTS = 6
@@ -25,7 +27,9 @@ RUN_S = 240
 QUIET_S = 8.0
 """An event whose progress does not come within this time strikes anyway."""
 LAST = 24
-"""Progress up to which events strike, in shards stored and batches computed; the whole run makes about 30."""
+"""Progress up to which events strike, in shards stored and batches computed; the whole run makes
+about 30.
+"""
 
 FILLER = "door/real/filler"
 FILE = """
@@ -59,7 +63,10 @@ KINDS = ("worker", "worker", "node", "driver", "pause", "storage", "disk")
 
 def schedule(seed: int) -> list[Event]:
     rng = random.Random(seed)
-    return sorted((Event(rng.choice(KINDS), rng.randrange(LAST)) for _ in range(rng.randint(1, 3))), key=lambda e: e.progress)
+    return sorted(
+        (Event(rng.choice(KINDS), rng.randrange(LAST)) for _ in range(rng.randint(1, 3))),
+        key=lambda e: e.progress,
+    )
 
 
 @dataclass
@@ -127,7 +134,11 @@ class Chaos:
             if code > 0:  # it stopped by itself, so it must say why
                 message = ["", "", *told.strip().splitlines()][-2:]
                 found.messages.append(message[0])
-                if "Traceback" in told or "(raylet)" in told or "the same command goes on from there" not in message[-1]:
+                if (
+                    "Traceback" in told
+                    or "(raylet)" in told
+                    or "the same command goes on from there" not in message[-1]
+                ):
                     found.faults.append(f"no clear message: {told[-2000:]}")
         found.faults += self.faults(place, code)
 
@@ -141,10 +152,24 @@ class Chaos:
             "COLUMNS": "300",
         }
         command = [sys.executable, "-m", "pairmill.cli", "run", str(place / "p.yaml")]
-        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
-    def strike(self, place: Path, process: subprocess.Popen[bytes], waiting: list[Event], struck: list[Event]) -> None:
-        """Strikes the waiting events while the run lives; those that come after its end or its driver's death are left."""
+    def strike(
+        self,
+        place: Path,
+        process: subprocess.Popen[bytes],
+        waiting: list[Event],
+        struck: list[Event],
+    ) -> None:
+        """Strikes the waiting events while the run lives; those that come after its end or its
+        driver's death are left.
+        """
         while waiting and process.poll() is None:
             event, since, seen = waiting[0], time.monotonic(), -1
             while process.poll() is None and (now := progress(place)) < event.progress:
@@ -201,7 +226,11 @@ class Chaos:
         if code != 0:
             return [f"did not finish in {STARTS} starts"]
         package = self.package(place)
-        wrong = sorted(n for n in package.keys() | self.undisturbed.keys() if package.get(n) != self.undisturbed.get(n))
+        wrong = sorted(
+            n
+            for n in package.keys() | self.undisturbed.keys()
+            if package.get(n) != self.undisturbed.get(n)
+        )
         found = [f"differs from an undisturbed run: {', '.join(wrong)}"] if wrong else []
         if left := [str(f.relative_to(place)) for f in place.rglob("lease.json")]:
             found.append(f"leases left: {left}")
@@ -209,8 +238,15 @@ class Chaos:
 
 
 def mounted(folder: Path) -> bool:
-    """A small file system of its own there: a run leaves 512 MiB free, so 64 MiB are left to it.  Needs root."""
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", "size=576m", "none", str(folder)], capture_output=True).returncode == 0
+    """A small file system of its own there: a run leaves 512 MiB free, so 64 MiB are left to it.
+    Needs root.
+    """
+    return (
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=576m", "none", str(folder)], capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def kill(pid: int, number: int) -> None:
@@ -233,9 +269,13 @@ def table(trials: dict[int, Trial]) -> str:
     lines = [
         f"| schedules | {len(trials)} |",
         f"| of them struck by at least one event | {sum(bool(t.struck) for t in trials.values())} |",
-        f"| events that struck | {sum(kinds.values())}: " + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items())) + " |",
+        f"| events that struck | {sum(kinds.values())}: "
+        + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items()))
+        + " |",
         f"| starts per run, mean and most | {sum(t.starts for t in trials.values()) / len(trials):.2f}, {max(t.starts for t in trials.values())} |",
         f"| runs that stopped with a message | {sum(bool(t.messages) for t in trials.values())} |",
         f"| packages unlike an undisturbed run's | {len(bad)} |",
     ]
-    return "\n".join(lines) + ("\n" + json.dumps({"faults": bad, "stops": stops}, indent=1) if bad or stops else "")
+    return "\n".join(lines) + (
+        "\n" + json.dumps({"faults": bad, "stops": stops}, indent=1) if bad or stops else ""
+    )

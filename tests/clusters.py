@@ -22,7 +22,9 @@ def free_port() -> int:
 
 
 class Cluster:
-    """One `ray start` head that wants a token, and nodes that join and are killed.  `env`: how commands reach it."""
+    """One `ray start` head that wants a token, and nodes that join and are killed.  `env`: how
+    commands reach it.
+    """
 
     def __init__(self, folder: Path, head_cpus: int = 4) -> None:
         (folder / "token").write_text("a" * 64)
@@ -40,11 +42,26 @@ class Cluster:
         )  # fmt: skip
 
     def start(self, *options: str, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
-        command = [*before, RAY, "start", "--block", f"--dashboard-agent-listen-port={free_port()}", *options]
+        command = [
+            *before,
+            RAY,
+            "start",
+            "--block",
+            f"--dashboard-agent-listen-port={free_port()}",
+            *options,
+        ]
         env = {**os.environ, **self.env}
-        return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
-    def join(self, cpus: int = 4, gpus: int = 0, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    def join(
+        self, cpus: int = 4, gpus: int = 0, before: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
         """A further node.  `before`: words before its command, such as another mount namespace."""
         has = (f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--object-store-memory=100000000")
         self.nodes.append(self.start(f"--address={self.gcs}", *has, before=before))
@@ -72,7 +89,9 @@ class Cluster:
         return [
             pid
             for pid in found
-            if name_of(pid).startswith(("ray::Map", "ray::read", "ray::stage", "ray::finish", "ray::RunActor", "ray::IDLE"))
+            if name_of(pid).startswith(
+                ("ray::Map", "ray::read", "ray::stage", "ray::finish", "ray::RunActor", "ray::IDLE")
+            )
         ]
 
     def close(self) -> None:
@@ -95,7 +114,11 @@ def name_of(pid: int) -> str:
 def descendants(pid: int) -> list[int]:
     """All processes below one, in the order found."""
     try:
-        found = [int(p) for t in Path(f"/proc/{pid}/task").iterdir() for p in (t / "children").read_text().split()]
+        found = [
+            int(p)
+            for t in Path(f"/proc/{pid}/task").iterdir()
+            for p in (t / "children").read_text().split()
+        ]
     except OSError:
         return []
     return [d for child in found for d in (child, *descendants(child))]

@@ -47,13 +47,17 @@ def pairs(tmp_path: Path, pictures: list[tuple[bytes, str]]) -> Path:
     images = [pictures[i % 30][0] for i in range(40)]
     texts = [pictures[i][1] for i in range(40)]
     file = tmp_path / "pairs.parquet"
-    pl.DataFrame({"image": images, "text": texts, "url": [f"http://example.test/{i}.jpg" for i in range(40)]}).write_parquet(file)
+    pl.DataFrame(
+        {"image": images, "text": texts, "url": [f"http://example.test/{i}.jpg" for i in range(40)]}
+    ).write_parquet(file)
     return file
 
 
 @pytest.fixture
 def numbers(tmp_path: Path, pictures: list[tuple[bytes, str]]) -> Path:
-    """One document of 60 rows, so that `position` counts; shards of 20 would cut it, so rows are documents by tens."""
+    """One document of 60 rows, so that `position` counts; shards of 20 would cut it, so rows are
+    documents by tens.
+    """
     frame = pl.DataFrame(
         {
             "image": [pictures[0][0]] * 60,
@@ -91,7 +95,13 @@ def photos() -> list[bytes]:
     from skimage import data
     from sklearn.datasets import load_sample_images
 
-    arrays = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), *load_sample_images().images]
+    arrays = [
+        data.astronaut(),
+        data.chelsea(),
+        data.coffee(),
+        data.rocket(),
+        *load_sample_images().images,
+    ]
     return [jpeg(Image.fromarray(a)) for a in arrays]
 
 

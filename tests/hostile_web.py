@@ -1,4 +1,6 @@
-"""A server whose answers depend on the path alone, and that counts what it sees; it runs in a thread of its own."""
+"""A server whose answers depend on the path alone, and that counts what it sees; it runs in a
+thread of its own.
+"""
 
 import asyncio
 import threading
@@ -11,7 +13,11 @@ Answer = tuple[bytes, str]
 
 
 def http(status: int, body: bytes = b"", **headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items())]
+    lines = [
+        f"HTTP/1.1 {status} X",
+        f"Content-Length: {len(body)}",
+        *(f"{k.replace('_', '-')}: {v}" for k, v in headers.items()),
+    ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
@@ -52,7 +58,9 @@ class HostileWeb:
 
 
 @contextmanager
-def hostile_web(answers: Callable[[str, str], Answer], pause_s: float = 0.0) -> Iterator[HostileWeb]:
+def hostile_web(
+    answers: Callable[[str, str], Answer], pause_s: float = 0.0
+) -> Iterator[HostileWeb]:
     web, loop, ready = HostileWeb(answers, pause_s), asyncio.new_event_loop(), threading.Event()
 
     async def main() -> None:

@@ -34,7 +34,10 @@ class PickyStage(Stage):
 
     def writes(self) -> pa.Schema:
         return pa.schema(
-            [column(self.column("twice"), pa.float32(), "2 × position"), column(self.column("batch"), pa.int32(), "rows in the batch")]
+            [
+                column(self.column("twice"), pa.float32(), "2 × position"),
+                column(self.column("batch"), pa.int32(), "rows in the batch"),
+            ]
         )
 
     def setup(self) -> None:
@@ -50,8 +53,13 @@ class PickyStage(Stage):
         twice = [float("nan") if self.config.mode == "nan" and v % 2 else 2.0 * v for v in values]
         if self.config.mode == "short":
             values, twice = values[:-1], twice[:-1]
-        names = ["wrong", self.column("batch")] if self.config.mode == "wrong" else self.writes().names
-        return pa.table([pa.array(twice, pa.float32()), pa.array([rows.num_rows] * len(values), pa.int32())], names=names)
+        names = (
+            ["wrong", self.column("batch")] if self.config.mode == "wrong" else self.writes().names
+        )
+        return pa.table(
+            [pa.array(twice, pa.float32()), pa.array([rows.num_rows] * len(values), pa.int32())],
+            names=names,
+        )
 
     def note(self, **told: object) -> None:
         if self.config.log:
@@ -122,7 +130,9 @@ class SlowReaderStage(Stage):
 
 
 class DeadlyGlobalStage(GlobalStage):
-    """Counts the rows of its call; takes its process down, or hangs, where a chosen row is among them."""
+    """Counts the rows of its call; takes its process down, or hangs, where a chosen row is among
+    them.
+    """
 
     Config = DeadlyConfig
     prefix = "all"

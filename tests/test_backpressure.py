@@ -1,4 +1,6 @@
-"""Large shards before a slow stage: what is in flight stays bounded, whatever the object store holds."""
+"""Large shards before a slow stage: what is in flight stays bounded, whatever the object store
+holds.
+"""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +11,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from pairmill.pipeline.api import Pipeline
+from pairmill.api import Pipeline
 from tests.conftest import jpeg
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
@@ -24,7 +26,9 @@ stages:
 """
 
 
-def test_shards_wait_in_the_store_and_not_in_memory(tmp_path: Path, write: Callable[[str], Path]) -> None:
+def test_shards_wait_in_the_store_and_not_in_memory(
+    tmp_path: Path, write: Callable[[str], Path]
+) -> None:
     """12 shards of 100 MB, an object store of 700 MB, a stage that takes half a second for each."""
     import ray
     from ray._private.internal_api import memory_summary
@@ -32,15 +36,25 @@ def test_shards_wait_in_the_store_and_not_in_memory(tmp_path: Path, write: Calla
     rng = np.random.default_rng(0)
     small = jpeg(Image.new("RGB", (64, 64)))  # decoders stop at its end
     images = [small + rng.bytes(IMAGE) for _ in range(ROWS)]
-    frame = pl.DataFrame({"image": images * SHARDS, "text": [f"text {i}" for i in range(ROWS * SHARDS)]})
+    frame = pl.DataFrame(
+        {"image": images * SHARDS, "text": [f"text {i}" for i in range(ROWS * SHARDS)]}
+    )
     frame.write_parquet(tmp_path / "pairs.parquet", compression="uncompressed", row_group_size=ROWS)
     log = tmp_path / "log"
-    ray.init(num_cpus=2, object_store_memory=STORE, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init(
+        num_cpus=2,
+        object_store_memory=STORE,
+        include_dashboard=False,
+        log_to_driver=False,
+        configure_logging=False,
+    )
     most, done = [0], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.25):
-            events = [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
+            events = (
+                [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
+            )
             most[0] = max(most[0], events.count("quick") - events.count("slow"))
 
     watcher = threading.Thread(target=watch)
@@ -48,7 +62,11 @@ def test_shards_wait_in_the_store_and_not_in_memory(tmp_path: Path, write: Calla
     try:
         result = Pipeline.from_yaml(write(FILE.replace("LOG", str(log)))).run(progress=False)
         spilled = [
-            line for line in memory_summary(ray.get_runtime_context().gcs_address, stats_only=True).splitlines() if "Spilled" in line
+            line
+            for line in memory_summary(
+                ray.get_runtime_context().gcs_address, stats_only=True
+            ).splitlines()
+            if "Spilled" in line
         ]
     finally:
         done.set()

@@ -16,7 +16,11 @@ Pictures = list[tuple[bytes, str]]
 
 
 def made(**options: object) -> CaptionStage:
-    stage = CaptionStage(CaptionConfig(**{"model": CAPTIONER, "prompt": SHORT_PROMPT, "max_new_tokens": 48, **options}))  # type: ignore[arg-type]
+    stage = CaptionStage(
+        CaptionConfig(
+            **{"model": CAPTIONER, "prompt": SHORT_PROMPT, "max_new_tokens": 48, **options}
+        )
+    )  # type: ignore[arg-type]
     stage.setup()
     return stage
 
@@ -37,10 +41,14 @@ def test_greedy_caption_is_that_of_a_direct_transformers_call(pictures: Pictures
         AutoProcessor.from_pretrained(CAPTIONER),
     )
     for data, row in zip(images, found.to_pylist(), strict=False):
-        chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": SHORT_PROMPT}]}]
+        chat = [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": SHORT_PROMPT}]}
+        ]
         text = processor.apply_chat_template(chat, add_generation_prompt=True)
         inputs = processor(text=text, images=decode_rgb(data), return_tensors="pt")
-        out = model.generate(**inputs, max_new_tokens=48, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        out = model.generate(**inputs, max_new_tokens=48, do_sample=False)[
+            0, inputs["input_ids"].shape[1] :
+        ]
         assert row["synthetic"] == processor.decode(out, skip_special_tokens=True).strip()
         assert (row["synthetic_finish_reason"], row["synthetic_tokens"]) == ("stop", len(out) - 1)
     assert found["error"].to_pylist()[4]["class"] == "decode"
@@ -55,7 +63,9 @@ def test_answer_cut_by_the_token_limit_is_marked(pictures: Pictures) -> None:
 def test_fusion_prompt_reads_columns_and_needs_no_image() -> None:
     stage = made(image=None, prompt=FUSION_PROMPT)
     assert stage.reads() == ["text", "caption"]
-    rows = pa.table({"text": ["a red car at night, known as Kalodor"], "caption": ["a red car at night"]})
+    rows = pa.table(
+        {"text": ["a red car at night, known as Kalodor"], "caption": ["a red car at night"]}
+    )
     assert "Kalodor" in stage(rows)["caption"][0].as_py()
 
 

@@ -1,6 +1,8 @@
-"""Seeded schedules of failures on a cluster of two nodes: every run ends with the package of an undisturbed one.
+"""Seeded schedules of failures on a cluster of two nodes: every run ends with the package of an
+undisturbed one.
 
-Some that cover every kind of event; CI runs thirty with `tools/soak.py`, which makes the figures of docs/reliability.md.
+Some that cover every kind of event; CI runs thirty with `tools/soak.py`, which makes the figures of
+docs/reliability.md.
 """
 
 import shutil
@@ -17,14 +19,18 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(400), pytest.mark.filterwarni
 
 
 @pytest.fixture(scope="module")
-def chaos(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]) -> Iterator[Chaos]:
+def chaos(
+    tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]
+) -> Iterator[Chaos]:
     folder = tmp_path_factory.mktemp("chaos")
     yield from prepared(folder, pictures)
 
 
 def prepared(folder: Path, pictures: list[tuple[bytes, str]]) -> Iterator[Chaos]:
     chosen = [pictures[i % 36] for i in range(40)]
-    pl.DataFrame({"image": [c[0] for c in chosen], "text": [c[1] for c in chosen]}).write_parquet(folder / "pairs.parquet")
+    pl.DataFrame({"image": [c[0] for c in chosen], "text": [c[1] for c in chosen]}).write_parquet(
+        folder / "pairs.parquet"
+    )
     cluster = Cluster(folder, head_cpus=2)
     cluster.join(cpus=2)
     chaos = Chaos(folder, cluster)
@@ -37,7 +43,11 @@ def prepared(folder: Path, pictures: list[tuple[bytes, str]]) -> Iterator[Chaos]
 
 
 @pytest.mark.parametrize("seed", [5, 6, 7, 9, 25])
-def test_run_under_failures_ends_with_the_package_of_an_undisturbed_run(chaos: Chaos, seed: int) -> None:
+def test_run_under_failures_ends_with_the_package_of_an_undisturbed_run(
+    chaos: Chaos, seed: int
+) -> None:
     trial = chaos.trial(seed)
     assert trial.struck
-    assert trial.faults == [], f"seed {seed}, {', '.join(map(str, trial.events))}, messages {trial.messages}"
+    assert trial.faults == [], (
+        f"seed {seed}, {', '.join(map(str, trial.events))}, messages {trial.messages}"
+    )

@@ -14,8 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.cluster import Request
+from pairmill.api import Pipeline
+from pairmill.cluster.jobs import Request
 from tests.chaos import FILE as SLOW
 from tests.clusters import Cluster, descendants, wait_for
 from tests.conftest import pairmill
@@ -51,7 +51,9 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     address = f"http://{cluster.dashboard}"
     try:
-        assert wait_for(lambda: pairmill("list", "--address", address, **cluster.env).returncode == 0)
+        assert wait_for(
+            lambda: pairmill("list", "--address", address, **cluster.env).returncode == 0
+        )
         yield cluster
     finally:
         cluster.close()
@@ -82,7 +84,9 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
         if counted.get(("rows", "text_rules")) == 40:
             break
         time.sleep(0.5)
-    assert {name: value for name, value in counted.items() if name[0] in ("rows", "computed", "shards")} == {
+    assert {
+        name: value for name, value in counted.items() if name[0] in ("rows", "computed", "shards")
+    } == {
         **{("rows", s): 40 for s in ("loud", "text_rules")},
         **{("computed", s): 40 for s in ("loud", "text_rules")},
         **{("shards", s): 4 for s in ("loud", "text_rules")},
@@ -96,7 +100,9 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
 
 
 def test_packages_that_a_job_names_are_installed_for_it_alone(tmp_path: Path) -> None:
-    """What Ray is asked for; whether it does so takes minutes where it copies a large virtual environment first."""
+    """What Ray is asked for; whether it does so takes minutes where it copies a large virtual
+    environment first.
+    """
     request = Request(tmp_path / "p.yaml", pip_install=("timm==1.0.9", "shouting"))
     asked = request.runtime_env(tmp_path)
     assert asked["pip"] == {"packages": ["timm==1.0.9", "shouting"], "pip_check": False}
@@ -110,9 +116,13 @@ def scraped(url: str) -> dict[tuple[str, str], float]:
     return {(name, stage): float(value) for name, stage, value in found}
 
 
-def test_wrong_job_variable_address_and_failing_run_say_so(cluster: dict[str, str], pairs: Path) -> None:
+def test_wrong_job_variable_address_and_failing_run_say_so(
+    cluster: dict[str, str], pairs: Path
+) -> None:
     body = STAGE.index("    def __call__")
-    (pairs.parent / "loud_words.py").write_text(STAGE[:body] + "    def __call__(self, rows): raise ValueError('a broken stage')\n")
+    (pairs.parent / "loud_words.py").write_text(
+        STAGE[:body] + "    def __call__(self, rows): raise ValueError('a broken stage')\n"
+    )
     file = pairs.parent / "p.yaml"
     file.write_text(FILE.replace("${MARK}", "!"))
     failing = pairmill("submit", str(file), **cluster)
@@ -123,21 +133,30 @@ def test_wrong_job_variable_address_and_failing_run_say_so(cluster: dict[str, st
     unknown = pairmill("logs", "raysubmit_none", "-f", **cluster)
     assert unknown.returncode == 1
     assert "no job" in unknown.stderr
-    assert "NOT_SET_HERE: the variable is not set here" in pairmill("submit", str(file), "--env", "NOT_SET_HERE", **cluster).stderr
+    assert (
+        "NOT_SET_HERE: the variable is not set here"
+        in pairmill("submit", str(file), "--env", "NOT_SET_HERE", **cluster).stderr
+    )
     nobody = pairmill("list", "--address", "http://127.0.0.1:1")
     assert nobody.returncode == 1
     assert "no Ray cluster answers" in nobody.stderr
 
 
 def slow(log: Path, most: int) -> str:
-    """The failure schedules' pipeline with its batches told to `log`, and up to `most` workers of its slow stage."""
+    """The failure schedules' pipeline with its batches told to `log`, and up to `most` workers of
+    its slow stage.
+    """
     assert "log: ${LOG:-}" in SLOW
     assert "replicas: [1, 2]" in SLOW
-    return SLOW.replace("${LOG:-}", str(log)).replace("replicas: [1, 2]", f"replicas: [{most // 2}, {most}]")
+    return SLOW.replace("${LOG:-}", str(log)).replace(
+        "replicas: [1, 2]", f"replicas: [{most // 2}, {most}]"
+    )
 
 
 def joined(cluster: Cluster, **options: Any) -> subprocess.Popen[bytes]:
-    """A second node, once the head counts it, and no longer counts the one that an earlier test killed."""
+    """A second node, once the head counts it, and no longer counts the one that an earlier test
+    killed.
+    """
     assert wait_for(lambda: cluster.alive() == 1)
     node = cluster.join(**options)
     assert wait_for(lambda: cluster.alive() == 2)
@@ -150,7 +169,9 @@ def workers_of(log: Path) -> set[int]:
 
 @pytest.mark.filterwarnings("ignore")
 def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
-    """A second node joins, and dies with its workers while they hold shards; the package is that of an undisturbed run."""
+    """A second node joins, and dies with its workers while they hold shards; the package is that of
+    an undisturbed run.
+    """
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
     file.write_text(slow(log, most=4))
     Pipeline.from_yaml(file).run(local=True, progress=False)
@@ -163,7 +184,10 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
     node = joined(ray_cluster)
     try:
         run = subprocess.Popen(
-            [sys.executable, "-m", "pairmill.cli", "run", str(file)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "pairmill.cli", "run", str(file)],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         assert wait_for(lambda: log.exists() and bool(workers_of(log) & set(descendants(node.pid))))
         killed_pids = {int(p) for p in descendants(node.pid)}
@@ -174,10 +198,14 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
         ray_cluster.kill(node)
     assert run.returncode == 0, told
     assert workers_of(log) & killed_pids  # the node that died had computed rows
-    assert {f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()} == undisturbed
+    assert {
+        f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()
+    } == undisturbed
 
 
-def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(ray_cluster: Cluster, pairs: Path) -> None:
+def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(
+    ray_cluster: Cluster, pairs: Path
+) -> None:
     """The node says that it has a GPU; Ray takes its word for it."""
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
     file.write_text(slow(log, most=2).replace("cpus: 1, replicas: [1, 2]", "cpus: 1, gpus: 1"))
@@ -201,8 +229,12 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(ray_cluster: Clust
 
 
 def test_node_without_access_is_named_before_work_starts(ray_cluster: Cluster, pairs: Path) -> None:
-    """The second node has another file system where the workspace lies: nothing but an empty folder."""
-    if subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode:
+    """The second node has another file system where the workspace lies: nothing but an empty
+    folder.
+    """
+    if subprocess.run(
+        ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+    ).returncode:
         pytest.skip("needs the right to make a mount namespace")
     file = pairs.parent / "p.yaml"
     file.write_text(slow(pairs.parent / "log", most=2))

@@ -15,7 +15,9 @@ PICTURE = jpeg(Image.effect_noise((64, 48), 60).convert("RGB"))
 
 
 def test_decoder_that_crashes_or_hangs_loses_one_row() -> None:
-    large = jpeg(Image.effect_noise((2200, 1800), 90).convert("RGB"), quality=95)  # more than a pipe holds
+    large = jpeg(
+        Image.effect_noise((2200, 1800), 90).convert("RGB"), quality=95
+    )  # more than a pipe holds
     decoder = Decoder(DownloadConfig(decode_timeout_s=1.0))
     try:
         assert decoder(PICTURE, None).stored is not None
@@ -37,7 +39,9 @@ def test_decoder_that_crashes_or_hangs_loses_one_row() -> None:
 
 def test_decoder_has_bounded_memory() -> None:
     big = jpeg(Image.new("RGB", (12_000, 12_000)), quality=30)
-    decoder = Decoder(DownloadConfig(max_image_area=150_000_000, image_size=None, skip_reencode=False))
+    decoder = Decoder(
+        DownloadConfig(max_image_area=150_000_000, image_size=None, skip_reencode=False)
+    )
     small = Decoder(DownloadConfig(max_image_area=1_000_000))
     try:
         assert decoder(big, None).stored is not None
@@ -46,11 +50,18 @@ def test_decoder_has_bounded_memory() -> None:
         assert refused.error[0] == "too_large"
         assert small.child is not None
         limits = Path(f"/proc/{small.child.pid}/limits").read_text()
-        bound = next(line.split()[3] for line in limits.splitlines() if line.startswith("Max address space"))
+        bound = next(
+            line.split()[3] for line in limits.splitlines() if line.startswith("Max address space")
+        )
         assert int(bound) < 12 * 2**30
         assert decoder.child is not None
-        held = int(Path(f"/proc/{decoder.child.pid}/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.prlimit(decoder.child.pid, resource.RLIMIT_AS, (held + 100 * 2**20,) * 2)  # as if the picture were far larger
+        held = (
+            int(Path(f"/proc/{decoder.child.pid}/statm").read_text().split()[0])
+            * resource.getpagesize()
+        )
+        resource.prlimit(
+            decoder.child.pid, resource.RLIMIT_AS, (held + 100 * 2**20,) * 2
+        )  # as if the picture were far larger
         eaten = decoder(big, None)
         assert eaten.stored is None
         assert eaten.error is not None

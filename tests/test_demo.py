@@ -44,7 +44,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Com
     return folder, pairmill("demo", str(folder), "--rows", "500")
 
 
-def test_demo_prints_funnel_quality_and_paths_and_nothing_else(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_demo_prints_funnel_quality_and_paths_and_nothing_else(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     folder, done = demo
     assert done.returncode == 0, done.stderr
     for words in ("500 rows in", "Measured against the truth", "package:", "report:", "done in"):
@@ -55,10 +57,14 @@ def test_demo_prints_funnel_quality_and_paths_and_nothing_else(demo: tuple[Path,
     assert list(folder.glob("workspace/runs/*/report/index.html"))
 
 
-def test_every_stage_is_as_good_as_promised(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_every_stage_is_as_good_as_promised(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     folder = demo[0]
     run = next(folder.glob("workspace/runs/*"))
-    found = {m.name: m.value for m in measures(scored_rows(str(run), folder / "world/truth.parquet"))}
+    found = {
+        m.name: m.value for m in measures(scored_rows(str(run), folder / "world/truth.parquet"))
+    }
     assert {k: found[k] for k, floor in FLOORS.items() if found[k] < floor} == {}
 
 
@@ -66,7 +72,9 @@ def test_every_stage_is_as_good_as_promised(demo: tuple[Path, subprocess.Complet
 def test_demo_killed_at_random_moments_ends_with_the_same_packages(
     demo: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """SIGKILL of the driver at random moments, models and flushing captions among them; DEMO_KILLS=20 is the soak."""
+    """SIGKILL of the driver at random moments, models and flushing captions among them;
+    DEMO_KILLS=20 is the soak.
+    """
     rng = random.Random(3)
     write_world(World(500, 0), tmp_path / "world")
     file = Path(shutil.copy(MODELS.parent / "pipeline.yaml", tmp_path))
@@ -76,21 +84,36 @@ def test_demo_killed_at_random_moments_ends_with_the_same_packages(
     def work() -> int:
         return sum(f.stat().st_mtime_ns for f in columns.glob("*/shard-*.parquet"))
 
-    with running(500, 0) as resolve:  # a server of its own: the demo's would die with its driver, and rows then fail
+    with running(
+        500, 0
+    ) as resolve:  # a server of its own: the demo's would die with its driver, and rows then fail
         env = {**os.environ, "DEMO_SERVER": resolve["*.demo.test"], "DEMO_MODELS": str(MODELS)}
         kill_and_finish(command, env, rng, work)
     for name in ("shards", "documents"):
-        ours, undisturbed = ({f.name: f.read_bytes() for f in (folder / name).iterdir() if f.is_file()} for folder in (tmp_path, demo[0]))
+        ours, undisturbed = (
+            {f.name: f.read_bytes() for f in (folder / name).iterdir() if f.is_file()}
+            for folder in (tmp_path, demo[0])
+        )
         assert ours.keys() == undisturbed.keys()
         assert {n for n in ours if ours[n] != undisturbed[n]} == set()
 
 
-def kill_and_finish(command: list[str], env: dict[str, str], rng: random.Random, work: Callable[[], int]) -> None:
-    """Kills a while after a run has committed something, so that the moments lie all over the run on any machine."""
+def kill_and_finish(
+    command: list[str], env: dict[str, str], rng: random.Random, work: Callable[[], int]
+) -> None:
+    """Kills a while after a run has committed something, so that the moments lie all over the run
+    on any machine.
+    """
     kills = int(os.environ.get("DEMO_KILLS", "6"))
     for _ in range(kills):
         before, start = work(), time.monotonic()
-        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         while work() == before and process.poll() is None and time.monotonic() - start < 120:
             time.sleep(0.1)
         assert work() != before or process.poll() is not None
@@ -101,7 +124,9 @@ def kill_and_finish(command: list[str], env: dict[str, str], rng: random.Random,
     assert done.returncode == 0, done.stderr
 
 
-def test_shuffled_truth_changes_no_output(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_shuffled_truth_changes_no_output(
+    demo: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     folder = demo[0]
     before = {f.name: f.read_bytes() for f in (folder / "shards").iterdir() if f.is_file()}
     truth = folder / "world/truth.parquet"
@@ -126,10 +151,19 @@ def test_world_is_a_function_of_seed_and_index(tmp_path: Path) -> None:
 
 
 def test_measures_are_what_they_say() -> None:
-    assert auc(pl.Series([0.9, 0.5]).to_numpy(), pl.Series([0.5, 0.1]).to_numpy()) == pytest.approx(0.875)
-    assert attributes_right("two red balls and a blue key at night", ["ball", "star"], ["red", "blue"], [3, 1]) == (2, 6)
+    assert auc(pl.Series([0.9, 0.5]).to_numpy(), pl.Series([0.5, 0.1]).to_numpy()) == pytest.approx(
+        0.875
+    )
+    assert attributes_right(
+        "two red balls and a blue key at night", ["ball", "star"], ["red", "blue"], [3, 1]
+    ) == (2, 6)
     assert (
         10
-        <= sum(held_out(k, c) for k in ("ball", "box", "star", "heart", "tree") for c in ("red", "blue", "green", "white", "pink")) * 10
+        <= sum(
+            held_out(k, c)
+            for k in ("ball", "box", "star", "heart", "tree")
+            for c in ("red", "blue", "green", "white", "pink")
+        )
+        * 10
         <= 60
     )

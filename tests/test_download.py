@@ -23,8 +23,17 @@ from tests.conftest import jpeg
 WORLD = World(1500, 0)
 
 
-def download(urls: list[str], resolve: dict[str, str], **options: object) -> list[dict[str, object]]:
-    base = {"timeout": 4.0, "retries": 1, "backoff_s": 0.05, "user_agent_token": "demo-bot", "resolve": resolve, "max_bytes": 5_000_000}
+def download(
+    urls: list[str], resolve: dict[str, str], **options: object
+) -> list[dict[str, object]]:
+    base = {
+        "timeout": 4.0,
+        "retries": 1,
+        "backoff_s": 0.05,
+        "user_agent_token": "demo-bot",
+        "resolve": resolve,
+        "max_bytes": 5_000_000,
+    }
     stage = DownloadStage(DownloadConfig(**{**base, **options}))  # type: ignore[arg-type]
     stage.setup()
     try:
@@ -39,7 +48,11 @@ def test_every_fault_of_the_web_ends_in_its_class(web: dict[str, str]) -> None:
     assert all(chosen.values()), [f for f, r in chosen.items() if not r]
     flat = [r for group in chosen.values() for r in group]
     found = download([r.url for r in flat], web)
-    wrong = [(r.fault, o["error"]) for r, o in zip(flat, found, strict=True) if (o["error"] or {}).get("class") != r.expected_error]  # type: ignore[union-attr]
+    wrong = [
+        (r.fault, o["error"])
+        for r, o in zip(flat, found, strict=True)
+        if (o["error"] or {}).get("class") != r.expected_error
+    ]  # type: ignore[union-attr]
     assert wrong == []
     for row, got in zip(flat, found, strict=True):
         assert (got["image"] is None) == (row.expected_error is not None)
@@ -85,13 +98,17 @@ def test_private_addresses_in_every_form_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "2606:2800:220:1::1", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"]
+)
 def test_public_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
 
 def test_rebinding_name_is_checked_on_the_address_that_is_used() -> None:
-    """A resolver that answers public first and private then: each connection uses just the address that was checked."""
+    """A resolver that answers public first and private then: each connection uses just the address
+    that was checked.
+    """
     import asyncio
 
     answers = iter(["93.184.216.34", "10.0.0.1"])
@@ -130,7 +147,9 @@ NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
         ([], None, set()), ([" , ,noai "], None, {"noai"}),
     ],
 )  # fmt: skip
-def test_x_robots_tag_in_its_spellings(headers: list[str], agent: str | None, expected: set[str]) -> None:
+def test_x_robots_tag_in_its_spellings(
+    headers: list[str], agent: str | None, expected: set[str]
+) -> None:
     assert {d for d in directives(headers, agent, NOW) if not d[0].isdigit()} == expected
 
 
@@ -164,12 +183,17 @@ def test_resize_modes(mode: str, size: tuple[int, int], expected: tuple[int, int
 
 def test_bytes_that_need_no_change_are_kept_and_others_are_close_to_pillow() -> None:
     rng = np.random.default_rng(0)
-    smooth = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).resize((640, 480), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)).resize(
+        (640, 480), Image.Resampling.BICUBIC
+    )
     small = jpeg(smooth.resize((320, 240)))
     assert process(small, options()).data == small
     stored = process(jpeg(smooth, 95), options())
     ours = np.asarray(Image.open(io.BytesIO(stored.data)), np.float64)
-    theirs = np.asarray(Image.open(io.BytesIO(jpeg(smooth, 95))).resize((341, 256), Image.Resampling.BOX), np.float64)
+    theirs = np.asarray(
+        Image.open(io.BytesIO(jpeg(smooth, 95))).resize((341, 256), Image.Resampling.BOX),
+        np.float64,
+    )
     assert 10 * np.log10(255**2 / ((ours - theirs) ** 2).mean()) > 35
 
 
@@ -188,7 +212,9 @@ def test_colour_modes_rotation_animation_and_alpha_become_upright_rgb_on_white()
         stored = process(out.getvalue(), options(image_size=None))
         shown = Image.open(io.BytesIO(stored.data))
         assert shown.mode == "RGB", name
-        assert (stored.width, stored.height) == ((200, 300) if name == "rotated" else (300, 200)), name
+        assert (stored.width, stored.height) == ((200, 300) if name == "rotated" else (300, 200)), (
+            name
+        )
         if name in ("alpha", "sixteen"):
             assert shown.getpixel((5, 5)) == (255, 255, 255), name
         if name == "animated":
@@ -228,7 +254,9 @@ def test_mutated_images_never_raise_anything_else() -> None:
     assert {"image", "DecodeError"} <= outcomes
 
 
-def test_host_that_asks_for_a_long_pause_is_left_alone_and_others_are_not_held_up(web: dict[str, str]) -> None:
+def test_host_that_asks_for_a_long_pause_is_left_alone_and_others_are_not_held_up(
+    web: dict[str, str],
+) -> None:
     busy = [r for i in range(1500) if (r := WORLD.row(i)).fault == "busy"]
     fine = [r for i in range(100) if (r := WORLD.row(i)).fault == "none"][:20]
     found = download([r.url for r in busy + fine], web, host_connections=1)

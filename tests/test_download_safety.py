@@ -29,8 +29,16 @@ def fine(host: str, path: str) -> Answer:
     return http(200, PICTURE, Content_Type="image/jpeg"), "close"
 
 
-def download(urls: list[str], port: int, ask: object = None, **options: object) -> list[dict[str, object]]:
-    base = {"timeout": 2.0, "retries": 0, "backoff_s": 0.05, "resolve": {"*.test": f"127.0.0.1:{port}"}, "user_agent_token": "pairbot"}
+def download(
+    urls: list[str], port: int, ask: object = None, **options: object
+) -> list[dict[str, object]]:
+    base = {
+        "timeout": 2.0,
+        "retries": 0,
+        "backoff_s": 0.05,
+        "resolve": {"*.test": f"127.0.0.1:{port}"},
+        "user_agent_token": "pairbot",
+    }
     stage = DownloadStage(DownloadConfig(**{**base, **options}))  # type: ignore[arg-type]
     stage.ask = ask  # type: ignore[assignment]
     stage.setup()
@@ -55,12 +63,20 @@ def test_blocklists_store_the_decision_and_no_bytes(tmp_path: Path, photos: list
     recompressed = Image.open(io.BytesIO(jpeg(small[2].resize((280, 240)), quality=50)))
     (tmp_path / "pdq").write_text(pdq(recompressed)[0].hex() + ",100\n")
     lists = {f"block_{n}": str(tmp_path / n) for n in ("urls", "hashes", "pdq")}
-    urls = [f"http://a.test/{i}.jpg" for i in range(4)] + ["http://www.bad.test/3.jpg", "http://notbad.test/3.jpg"]
+    urls = [f"http://a.test/{i}.jpg" for i in range(4)] + [
+        "http://www.bad.test/3.jpg",
+        "http://notbad.test/3.jpg",
+    ]
     with hostile_web(lambda host, path: (http(200, bodies[path]), "close")) as web:
         found = download(urls, web.port, **lists)
     assert errors(found) == ["policy", "policy", "policy", "", "policy", ""]
     reasons = [f["error"]["message"] if f["error"] else "" for f in found]  # type: ignore[index]
-    assert ["block_urls" in reasons[0], "MD5" in reasons[1], "PDQ distance" in reasons[2], "domain bad.test" in reasons[4]] == [True] * 4
+    assert [
+        "block_urls" in reasons[0],
+        "MD5" in reasons[1],
+        "PDQ distance" in reasons[2],
+        "domain bad.test" in reasons[4],
+    ] == [True] * 4
     assert all(f["image"] is None for f in found if f["error"])
     assert found[1]["sha256"] == hashlib.sha256(bodies["/1.jpg"]).hexdigest()
     assert web.asked["a.test/0.jpg"] == web.asked["www.bad.test/3.jpg"] == 0
@@ -72,7 +88,9 @@ def test_wrong_blocklist_says_file_line_and_what_is_right(tmp_path: Path) -> Non
         HashList.read(str(tmp_path / "hashes"))
     with pytest.raises(RunError, match="cannot be read"):
         PdqList.read(str(tmp_path / "none"), 31)
-    stage = DownloadStage(DownloadConfig(block_hashes=str(tmp_path / "hashes"), resolve={"a.test": "127.0.0.1:1"}))
+    stage = DownloadStage(
+        DownloadConfig(block_hashes=str(tmp_path / "hashes"), resolve={"a.test": "127.0.0.1:1"})
+    )
     with pytest.raises(RunError, match="hashes line 2"):
         stage.setup()
 
@@ -85,7 +103,9 @@ REFERENCE_PDQ = {
 
 @pytest.mark.parametrize("index", REFERENCE_PDQ)
 def test_pdq_is_the_reference_implementations(photos: list[bytes], index: int) -> None:
-    """Hashes by Meta's own implementation (through the pdqhash package), of the photographs at 256 × 256 pixels."""
+    """Hashes by Meta's own implementation (through the pdqhash package), of the photographs at 256
+    × 256 pixels.
+    """
     import io
 
     image = Image.open(io.BytesIO(photos[index])).convert("RGB").resize((256, 256))
@@ -98,10 +118,20 @@ def test_robots_txt_is_fetched_once_per_origin_and_obeyed() -> None:
     def answers(host: str, path: str) -> Answer:
         if path == "/robots.txt":
             rules = b"User-agent: pairbot\nDisallow: /private/\nAllow: /private/open\n\nUser-agent: *\nDisallow: /\n"
-            return {"a.test": (http(200, rules), ""), "b.test": (http(404), ""), "c.test": (http(503), "")}[host]
+            return {
+                "a.test": (http(200, rules), ""),
+                "b.test": (http(404), ""),
+                "c.test": (http(503), ""),
+            }[host]
         return fine(host, path)
 
-    urls = ["http://a.test/1", "http://a.test/private/2", "http://a.test/private/open3", "http://b.test/4", "http://c.test/5"]
+    urls = [
+        "http://a.test/1",
+        "http://a.test/private/2",
+        "http://a.test/private/open3",
+        "http://b.test/4",
+        "http://c.test/5",
+    ]
     with hostile_web(answers) as web:
         found = download(urls, web.port, robots_txt=True)
         assert errors(found) == ["", "policy", "", "", "policy"]
@@ -113,18 +143,25 @@ def test_robots_txt_is_fetched_once_per_origin_and_obeyed() -> None:
 
 
 def test_host_that_is_down_costs_a_few_time_outs_and_keeps_its_class() -> None:
-    urls = [f"http://down.test/{i}" for i in range(100)] + [f"http://up.test/{i}" for i in range(20)]
-    with hostile_web(lambda host, path: (b"", "stall") if host == "down.test" else fine(host, path)) as web:
+    urls = [f"http://down.test/{i}" for i in range(100)] + [
+        f"http://up.test/{i}" for i in range(20)
+    ]
+    with hostile_web(
+        lambda host, path: (b"", "stall") if host == "down.test" else fine(host, path)
+    ) as web:
         found = download(urls, web.port, timeout=0.5, retries=2, host_failures=8)
     assert set(errors(found[:100])) == {"timeout"}
     assert set(errors(found[100:])) == {""}
-    assert web.asked.total() <= 20 + 16  # no more than a round or two of the host's eight connections
+    assert (
+        web.asked.total() <= 20 + 16
+    )  # no more than a round or two of the host's eight connections
     assert "left alone" in found[99]["error"]["message"]  # type: ignore[index]
 
 
 def test_board_never_gives_a_host_more_than_its_limit_and_serves_everyone() -> None:
-    """Five simulated workers with rows for shared hosts, to whom answers come late: requests in flight never exceed the
-    limit, and all rows end."""
+    """Five simulated workers with rows for shared hosts, to whom answers come late: requests in
+    flight never exceed the limit, and all rows end.
+    """
     rng, board, limit, now = random.Random(5), HostBoard(), 4, 0.0
     rows = {w: Counter({f"h{h}": rng.randint(0, 30) for h in range(6)}) for w in "abcde"}
     busy: dict[str, Counter[str]] = {w: Counter() for w in rows}
@@ -137,7 +174,9 @@ def test_board_never_gives_a_host_more_than_its_limit_and_serves_everyone() -> N
             if rng.random() < 0.3:
                 shares[worker] = answers.pop(worker)
         elif rng.random() < 0.5:
-            wanted = {h: busy[worker][h] for h in rows[worker] if rows[worker][h] or busy[worker][h]}
+            wanted = {
+                h: busy[worker][h] for h in rows[worker] if rows[worker][h] or busy[worker][h]
+            }
             answers[worker] = board.share(worker, limit, wanted, now)
         for host in (f"h{h}" for h in range(6)):
             while busy[worker][host] and rng.random() < 0.3:
@@ -171,7 +210,11 @@ def test_two_workers_keep_one_limit_together() -> None:
     with hostile_web(fine, pause_s=0.02) as web:
         urls = [f"http://one.test/{i}" for i in range(120)]
         threads = [
-            threading.Thread(target=lambda part=part: found.extend(download(part, web.port, ask, host_connections=3)))
+            threading.Thread(
+                target=lambda part=part: found.extend(
+                    download(part, web.port, ask, host_connections=3)
+                )
+            )
             for part in (urls[:60], urls[60:])
         ]
         for thread in threads:
@@ -204,7 +247,12 @@ def memory_mb() -> float:
 @pytest.mark.timeout(240)
 def test_soak_of_20_000_requests_loses_no_row_and_leaks_nothing() -> None:
     with hostile_web(noise) as web:
-        options = {"timeout": 5.0, "retries": 0, "resolve": {"*.test": f"127.0.0.1:{web.port}"}, "host_failures": 10**6}
+        options = {
+            "timeout": 5.0,
+            "retries": 0,
+            "resolve": {"*.test": f"127.0.0.1:{web.port}"},
+            "host_failures": 10**6,
+        }
         stage = DownloadStage(DownloadConfig(**options))  # type: ignore[arg-type]
         stage.setup()
         ended: Counter[str] = Counter()
@@ -220,7 +268,15 @@ def test_soak_of_20_000_requests_loses_no_row_and_leaks_nothing() -> None:
         stage.close()
     assert ended.total() == 20_000
     each = 20_000 / 13
-    assert ended.keys() == {"", "http_4xx", "http_5xx", "connect", "not_image", "too_large", "decode"}
+    assert ended.keys() == {
+        "",
+        "http_4xx",
+        "http_5xx",
+        "connect",
+        "not_image",
+        "too_large",
+        "decode",
+    }
     assert ended[""] == pytest.approx(4 * each, rel=0.01)
     assert ended["not_image"] == pytest.approx(2 * each, rel=0.01)
     assert ended["connect"] == pytest.approx(3 * each, rel=0.01)
@@ -229,17 +285,27 @@ def test_soak_of_20_000_requests_loses_no_row_and_leaks_nothing() -> None:
 
 
 def test_engine_img2dataset_gives_its_images_in_our_columns(photos: list[bytes]) -> None:
-    pytest.importorskip("img2dataset", reason="pip install 'pairmill[img2dataset]'", exc_type=ImportError)
+    pytest.importorskip(
+        "img2dataset", reason="pip install 'pairmill[img2dataset]'", exc_type=ImportError
+    )
 
     def answers(host: str, path: str) -> Answer:
-        return {"/ok": (http(200, photos[0]), ""), "/gone": (http(404), ""), "/junk": (http(200, b"junk"), "")}.get(path, (http(500), ""))
+        return {
+            "/ok": (http(200, photos[0]), ""),
+            "/gone": (http(404), ""),
+            "/junk": (http(200, b"junk"), ""),
+        }.get(path, (http(500), ""))
 
     with hostile_web(answers) as web:
         base = f"http://127.0.0.1:{web.port}"
-        options = DownloadConfig(engine="img2dataset", allow_private_hosts=["*"], image_size=128, timeout=3.0, retries=0)
+        options = DownloadConfig(
+            engine="img2dataset", allow_private_hosts=["*"], image_size=128, timeout=3.0, retries=0
+        )
         stage = DownloadStage(options)
         stage.setup()
-        found = stage(pa.table({"url": [f"{base}/ok", f"{base}/gone", f"{base}/junk", f"{base}/broken"]})).to_pylist()
+        found = stage(
+            pa.table({"url": [f"{base}/ok", f"{base}/gone", f"{base}/junk", f"{base}/broken"]})
+        ).to_pylist()
         stage.close()
     assert errors(found) == ["", "http_4xx", "decode", "http_5xx"]
     assert min(found[0]["width"], found[0]["height"]) == 128  # type: ignore[type-var]

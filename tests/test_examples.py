@@ -1,4 +1,6 @@
-"""The second example: real photographs, with hand-written captions, through everything but the network."""
+"""The second example: real photographs, with hand-written captions, through everything but the
+network.
+"""
 
 import importlib.util
 import shutil
@@ -7,14 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.package import verify
+from pairmill.api import Pipeline
+from pairmill.packages.package import verify
 from tests.conftest import CAPTIONER, CLIP
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def test_real_photographs_go_through_the_whole_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_photographs_go_through_the_whole_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = importlib.util.spec_from_file_location("make_photos", EXAMPLES / "make_photos.py")
     assert spec is not None
     assert spec.loader is not None
@@ -31,6 +35,12 @@ def test_real_photographs_go_through_the_whole_pipeline(tmp_path: Path, monkeypa
     assert rows.height == result.funnel.kept >= 10
     assert not rows["caption"].str.contains("IMG_2041|click to enlarge").any()
     languages = dict(rows.select("text", "lang").iter_rows())
-    assert {lang for text, lang in languages.items() if "Katze" in text or "Retrato" in text} <= {"de", "es"}
+    assert {lang for text, lang in languages.items() if "Katze" in text or "Retrato" in text} <= {
+        "de",
+        "es",
+    }
     assert rows.filter(pl.col("lang") == "en")["synthetic"].null_count() == 0
-    assert rows.filter(pl.col("lang") != "en")["synthetic"].null_count() == rows.filter(pl.col("lang") != "en").height
+    assert (
+        rows.filter(pl.col("lang") != "en")["synthetic"].null_count()
+        == rows.filter(pl.col("lang") != "en").height
+    )

@@ -6,10 +6,30 @@ import pytest
 
 from pairmill.schemas.expressions import BadExpression, compile_gate
 
-SCHEMA = pa.schema([("clip_score", pa.float32()), ("lang", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("ok", pa.bool_())])
+SCHEMA = pa.schema(
+    [
+        ("clip_score", pa.float32()),
+        ("lang", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("ok", pa.bool_()),
+    ]
+)
 FRAME = pl.DataFrame(
-    {"clip_score": [0.1, 0.3, None], "lang": ["en", "de", None], "width": [100, 200, 3], "height": [50, 0, 2], "ok": [True, False, None]},
-    schema={"clip_score": pl.Float32, "lang": pl.String, "width": pl.Int32, "height": pl.Int32, "ok": pl.Boolean},
+    {
+        "clip_score": [0.1, 0.3, None],
+        "lang": ["en", "de", None],
+        "width": [100, 200, 3],
+        "height": [50, 0, 2],
+        "ok": [True, False, None],
+    },
+    schema={
+        "clip_score": pl.Float32,
+        "lang": pl.String,
+        "width": pl.Int32,
+        "height": pl.Int32,
+        "ok": pl.Boolean,
+    },
 )
 
 
@@ -44,7 +64,9 @@ def test_gate_over_rows_gives_true_false_or_null(text: str, expected: list[bool 
         ("clip_score > ", "no SQL expression"),
     ],
 )
-def test_gate_that_cannot_mean_what_it_says_is_refused_with_a_reason(text: str, message: str) -> None:
+def test_gate_that_cannot_mean_what_it_says_is_refused_with_a_reason(
+    text: str, message: str
+) -> None:
     with pytest.raises(BadExpression, match=".") as caught:
         compile_gate(text, SCHEMA)
     assert message in str(caught.value)

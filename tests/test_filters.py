@@ -1,4 +1,6 @@
-"""Filters against independent computations: fastText itself, Pillow, transformers called directly, Polars."""
+"""Filters against independent computations: fastText itself, Pillow, transformers called directly,
+Polars.
+"""
 
 import io
 
@@ -61,14 +63,21 @@ def test_datacomp_basic_text_rule_is_expressible_exactly() -> None:
     stage = TextRulesStage(TextRulesConfig())
     stage.setup()
     frame = pl.from_arrow(stage(pa.table({"text": texts})))
-    kept = frame.select(pl.sql_expr("text_split_words > 2 AND text_chars > 5"))["text_split_words"].to_list()
+    kept = frame.select(pl.sql_expr("text_split_words > 2 AND text_chars > 5"))[
+        "text_split_words"
+    ].to_list()
     assert kept == [len(t.split()) > 2 and len(t) > 5 for t in texts]
 
 
 def test_language_is_what_fasttext_says() -> None:
     import fasttext
 
-    texts = ["The quick brown fox jumps over the lazy dog", "Das Bild zeigt einen Ball\nauf der Wiese", "这张照片里有三个红色的球", ""]
+    texts = [
+        "The quick brown fox jumps over the lazy dog",
+        "Das Bild zeigt einen Ball\nauf der Wiese",
+        "这张照片里有三个红色的球",
+        "",
+    ]
     stage = LanguageStage(LanguageConfig(name="alt_lang"))
     stage.setup()
     found = stage(pa.table({"text": texts}))
@@ -84,7 +93,11 @@ def test_language_is_what_fasttext_says() -> None:
 def test_resolution_is_what_pillow_measures() -> None:
     sizes = [(640, 480), (100, 700), (512, 512)]
     measured = [Image.open(io.BytesIO(jpeg(Image.new("RGB", s)))).size for s in sizes]
-    found = rows_of(ResolutionStage(ResolutionConfig())(pa.table({"width": [w for w, _ in measured], "height": [h for _, h in measured]})))
+    found = rows_of(
+        ResolutionStage(ResolutionConfig())(
+            pa.table({"width": [w for w, _ in measured], "height": [h for _, h in measured]})
+        )
+    )
     assert [r["shorter_side"] for r in found] == [480, 100, 512]
     assert [r["aspect"] for r in found] == pytest.approx([640 / 480, 7.0, 1.0])
 
@@ -94,7 +107,9 @@ def test_sample_depends_on_row_and_seed_alone() -> None:
     one = SampleStage(SampleConfig(seed=1))
     values = one(pa.table({"uid": uids}))["sample"].to_numpy()
     assert one(pa.table({"uid": uids[::-1]}))["sample"].to_numpy()[::-1].tolist() == values.tolist()
-    assert not np.array_equal(SampleStage(SampleConfig(seed=2))(pa.table({"uid": uids}))["sample"].to_numpy(), values)
+    assert not np.array_equal(
+        SampleStage(SampleConfig(seed=2))(pa.table({"uid": uids}))["sample"].to_numpy(), values
+    )
     assert abs(values.mean() - 0.5) < 0.02
     assert abs((values < 0.1).mean() - 0.1) < 0.015
 
@@ -104,13 +119,23 @@ def test_clip_score_is_that_of_a_direct_transformers_call(pictures: Pictures) ->
     stage = ClipStage(ClipConfig(model=CLIP, embeddings=["image", "text"]))
     stage.setup()
     found = stage(pa.table({"image": [*images, b"broken"], "text": [*texts, "x"]}))
-    model, processor = AutoModel.from_pretrained(CLIP, dtype=torch.float32).eval(), AutoProcessor.from_pretrained(CLIP)
-    inputs = processor(text=texts, images=[decode_rgb(i) for i in images], return_tensors="pt", padding=True)
+    model, processor = (
+        AutoModel.from_pretrained(CLIP, dtype=torch.float32).eval(),
+        AutoProcessor.from_pretrained(CLIP),
+    )
+    inputs = processor(
+        text=texts, images=[decode_rgb(i) for i in images], return_tensors="pt", padding=True
+    )
     with torch.no_grad():
         out = model(**inputs)
-    direct = (out.image_embeds * out.text_embeds).sum(-1) / (out.image_embeds.norm(dim=-1) * out.text_embeds.norm(dim=-1))
+    direct = (out.image_embeds * out.text_embeds).sum(-1) / (
+        out.image_embeds.norm(dim=-1) * out.text_embeds.norm(dim=-1)
+    )
     assert found["clip_score"].to_numpy()[:6] == pytest.approx(direct.numpy(), abs=1e-4)
-    assert found["error"].to_pylist()[5:] == [None, {"class": "decode", "message": found["error"][6].as_py()["message"]}]
+    assert found["error"].to_pylist()[5:] == [
+        None,
+        {"class": "decode", "message": found["error"][6].as_py()["message"]},
+    ]
     vectors = np.array(found["clip_image_embedding"].to_pylist()[:6], np.float32)
     assert found.schema.field("clip_image_embedding").type == pa.list_(pa.float16(), 128)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(6), abs=2e-3)
@@ -132,25 +157,39 @@ def test_exact_dedup_is_what_polars_says_and_first_row_wins() -> None:
     a, b = rng.integers(0, 20, 300).tolist(), rng.integers(0, 3, 300).tolist()
     found = pl.from_arrow(DedupStage(DedupConfig(on=["a", "b"]))(global_rows(a=a, b=b)))
     frame = pl.DataFrame({"a": a, "b": b, "uid": [f"u{i}" for i in range(300)]})
-    first = frame.group_by("a", "b", maintain_order=True).agg(pl.col("uid").first().alias("first"), pl.len().alias("size"))
+    first = frame.group_by("a", "b", maintain_order=True).agg(
+        pl.col("uid").first().alias("first"), pl.len().alias("size")
+    )
     expected = frame.join(first, on=["a", "b"], how="left", maintain_order="left")
     assert found["cluster_size"].to_list() == expected["size"].to_list()
-    assert found["dup_of"].to_list() == [None if u == f else f for u, f in expected.select("uid", "first").iter_rows()]
+    assert found["dup_of"].to_list() == [
+        None if u == f else f for u, f in expected.select("uid", "first").iter_rows()
+    ]
 
 
 def test_dedup_prefers_the_larger_value_then_the_earlier_row() -> None:
-    found = DedupStage(DedupConfig(on=["a"], prefer="size"))(global_rows(a=[1, 1, 1, 2], size=[5, 9, 9, 1]))
+    found = DedupStage(DedupConfig(on=["a"], prefer="size"))(
+        global_rows(a=[1, 1, 1, 2], size=[5, 9, 9, 1])
+    )
     assert found["dup_of"].to_pylist() == ["u1", None, "u1", None]
 
 
-def test_near_dedup_finds_recompressed_resized_and_cropped_photos_and_tells_colours_apart(photos: list[bytes]) -> None:
+def test_near_dedup_finds_recompressed_resized_and_cropped_photos_and_tells_colours_apart(
+    photos: list[bytes],
+) -> None:
     images, truth = [], []
     for i, data in enumerate(photos):
         image = decode_rgb(data)
         small = image.resize((image.width // 2, image.height // 2))
         cropped = image.crop((4, 4, image.width - 4, image.height - 4))
         r, g, b = image.split()
-        images += [data, jpeg(image, 40), jpeg(small), jpeg(cropped), jpeg(Image.merge("RGB", (b, r, g)))]
+        images += [
+            data,
+            jpeg(image, 40),
+            jpeg(small),
+            jpeg(cropped),
+            jpeg(Image.merge("RGB", (b, r, g))),
+        ]
         truth += [i, i, i, i, 100 + i]
     hashes = ImageHashStage(ImageHashConfig())(pa.table({"image": images})).drop_columns(["error"])
     columns = {n: hashes[n] for n in hashes.schema.names}
@@ -174,7 +213,9 @@ def test_near_dedup_pairs_are_those_of_brute_force() -> None:
             ),
         ]
     )
-    left, right = NearDedupStage(NearDedupConfig(radius=4)).pairs(hashes, np.zeros((len(hashes), 3), np.uint8))
+    left, right = NearDedupStage(NearDedupConfig(radius=4)).pairs(
+        hashes, np.zeros((len(hashes), 3), np.uint8)
+    )
     distance = np.bitwise_count(hashes[:, None] ^ hashes[None])
     expected = {(i, j) for i, j in zip(*np.nonzero(distance <= 4), strict=True) if i < j}
     assert set(zip(left.tolist(), right.tolist(), strict=True)) == expected

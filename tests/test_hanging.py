@@ -1,4 +1,6 @@
-"""Stages that hang or take their process down: the row is found, the run goes on or stops and names it."""
+"""Stages that hang or take their process down: the row is found, the run goes on or stops and names
+it.
+"""
 
 import subprocess
 import sys
@@ -13,19 +15,19 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from pairmill.api import Pipeline
+from pairmill.cluster.over_shards import over_shards
+from pairmill.cluster.partitions import run_global
+from pairmill.cluster.session import RaySession
 from pairmill.errors import StageBroken, StageFailed, StageHung
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.attempt import Attempt
-from pairmill.pipeline.claims import SETUP, Claims, Line, Past
-from pairmill.pipeline.global_phase import run_global
-from pairmill.pipeline.job import Job
-from pairmill.pipeline.lease import born
-from pairmill.pipeline.over_shards import over_shards
-from pairmill.pipeline.pool import build_pool
-from pairmill.pipeline.session import RaySession
-from pairmill.pipeline.survey import Survey
-from pairmill.pipeline.worker import StageWorker
-from pairmill.pipeline.workspace import open_workspace
+from pairmill.fates.survey import Survey
+from pairmill.work.attempt import Attempt
+from pairmill.work.block import Job
+from pairmill.work.claims import SETUP, Claims, Line, Past
+from pairmill.work.worker import StageWorker
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.lease import born
+from pairmill.workspace.pool import build_pool
 
 FILE = """
 name: deadly
@@ -51,9 +53,13 @@ def fates(folder: Path) -> dict[int, str]:
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("workers", ["tasks", "actors"])
-def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(numbers: Path, write: Write, workers: str) -> None:
+def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
+    numbers: Path, write: Write, workers: str
+) -> None:
     file = write(
-        FILE + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n" + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
+        FILE
+        + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n"
+        + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
     )
     result = Pipeline.from_yaml(file).run(progress=False)
     assert fates(numbers) == {3: "worker_died", 41: "deadline"}
@@ -65,11 +71,15 @@ def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(numbers: Path, 
 @pytest.mark.filterwarnings("ignore")
 def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, write: Write) -> None:
     file = write(FILE + "    hang: [45]\n    deadline_s: 4\n    on_deadline: stop\n")
-    with pytest.raises(StageHung, match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, 4 to 7, of shard 2"):
+    with pytest.raises(
+        StageHung, match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, 4 to 7, of shard 2"
+    ):
         Pipeline.from_yaml(file).run(progress=False)
 
 
-def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(numbers: Path, write: Write) -> None:
+def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(
+    numbers: Path, write: Write
+) -> None:
     file = write(FILE + "    hang: [25]\n    deadline_s: 4\n")
     start = time.monotonic()
     with pytest.raises(StageHung, match=r"a batch of 4 rows, 4 to 7, of shard 1"):
@@ -86,26 +96,49 @@ stages:
 
 
 def test_stage_over_all_rows_looks_at_those_that_when_names(numbers: Path, write: Write) -> None:
-    Pipeline.from_yaml(write(GLOBAL + "    when: text = 'text 3' OR number >= 50\n")).run(progress=False, local=True)
-    stored = pl.concat([pl.read_parquet(f) for f in numbers.glob("workspace/columns/deadly_global-*/shard-*.parquet")])
+    Pipeline.from_yaml(write(GLOBAL + "    when: text = 'text 3' OR number >= 50\n")).run(
+        progress=False, local=True
+    )
+    stored = pl.concat(
+        [
+            pl.read_parquet(f)
+            for f in numbers.glob("workspace/columns/deadly_global-*/shard-*.parquet")
+        ]
+    )
     assert stored["all_rows"].to_list() == [11] * 11
 
 
-def test_stage_over_all_rows_that_hangs_stops_a_run_without_ray(numbers: Path, write: Write) -> None:
-    with pytest.raises(StageHung, match=r"stage 'deadly_global' gave no answer within 2 s .* for 60 rows"):
-        Pipeline.from_yaml(write(GLOBAL + "    hang: [7]\n    deadline_s: 2\n")).run(progress=False, local=True)
-    with pytest.raises(StageHung, match=r"stage 'deadly_global' was not loaded within 1 s \(setup_deadline_s\)"):
-        Pipeline.from_yaml(write(GLOBAL + "    setup_s: 60\n    setup_deadline_s: 1\n")).run(progress=False, local=True)
+def test_stage_over_all_rows_that_hangs_stops_a_run_without_ray(
+    numbers: Path, write: Write
+) -> None:
+    with pytest.raises(
+        StageHung, match=r"stage 'deadly_global' gave no answer within 2 s .* for 60 rows"
+    ):
+        Pipeline.from_yaml(write(GLOBAL + "    hang: [7]\n    deadline_s: 2\n")).run(
+            progress=False, local=True
+        )
+    with pytest.raises(
+        StageHung, match=r"stage 'deadly_global' was not loaded within 1 s \(setup_deadline_s\)"
+    ):
+        Pipeline.from_yaml(write(GLOBAL + "    setup_s: 60\n    setup_deadline_s: 1\n")).run(
+            progress=False, local=True
+        )
 
 
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
-def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(numbers: Path, write: Write) -> None:
+def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(
+    numbers: Path, write: Write
+) -> None:
     """Ray alone would give the partition to worker after worker for ever."""
     session = RaySession([str(Path(__file__).parent.parent)])
     try:
         cases = (
-            ("    hang: [7]\n    deadline_s: 2\n", StageHung, r"gave no answer within 2 s .* for \d+ rows"),
+            (
+                "    hang: [7]\n    deadline_s: 2\n",
+                StageHung,
+                r"gave no answer within 2 s .* for \d+ rows",
+            ),
             ("    crash: [7]\n", StageBroken, "ended 3 times; is there enough memory"),
         )
         for number, (options, error, message) in enumerate(cases):
@@ -122,19 +155,27 @@ def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(numbers: Pa
 
 def test_stage_that_is_never_loaded_stops_the_run(numbers: Path, write: Write) -> None:
     file = write(FILE + "    setup_s: 60\n    setup_deadline_s: 1\n")
-    with pytest.raises(StageHung, match=r"stage 'deadly' was not loaded within 1 s \(setup_deadline_s\)"):
+    with pytest.raises(
+        StageHung, match=r"stage 'deadly' was not loaded within 1 s \(setup_deadline_s\)"
+    ):
         Pipeline.from_yaml(file).run(progress=False, local=True)
     pipeline = Pipeline.from_yaml(file)
-    hung = StageWorker(Job(pipeline.checked.chain("pool", (20,), None), 0, 1), 0, Dying(Past(attempts=2, hung={SETUP})))
+    hung = StageWorker(
+        Job(pipeline.checked.chain("pool", (20,), None), 0, 1),
+        0,
+        Dying(Past(attempts=2, hung={SETUP})),
+    )
     with pytest.raises(StageHung, match="was not loaded"):
         hung.loaded_stage(hung.line.begin("", 0), 0)
 
 
 def test_native_code_that_keeps_the_interpreters_lock_ends_its_worker() -> None:
-    """`ctypes.PyDLL` calls C without giving the lock away, so that no Python thread can look at the clock."""
+    """`ctypes.PyDLL` calls C without giving the lock away, so that no Python thread can look at the
+    clock.
+    """
     code = """
 import ctypes
-from pairmill.pipeline import deadline
+from pairmill.work import deadline
 deadline.BACKSTOP_S = 1
 with deadline.Watchdog(fatal=True).call(1, print, print):
     ctypes.PyDLL(None).sleep(60)
@@ -147,10 +188,12 @@ with deadline.Watchdog(fatal=True).call(1, print, print):
 
 
 def test_worker_whose_node_is_gone_ends_though_a_thread_of_its_own_waits() -> None:
-    """Found after a killed driver: a thread that asked Ray for shares of hosts kept a worker busy for ever."""
+    """Found after a killed driver: a thread that asked Ray for shares of hosts kept a worker busy
+    for ever.
+    """
     child = """
 import os, threading, time
-from pairmill.pipeline import deadline
+from pairmill.work import deadline
 deadline.LOOK_S = deadline.GRACE_S = 0.1
 deadline.end_with_parent()
 threading.Thread(target=time.sleep, args=(600,)).start()
@@ -170,15 +213,24 @@ print(os.getpid(), flush=True)
     started.stdout.close()
 
 
-def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(numbers: Path, write: Write) -> None:
-    """Five rows found one by one, none answered: the stage's fault.  Two deaths while it is loaded: no row's fault."""
+def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(
+    numbers: Path, write: Write
+) -> None:
+    """Five rows found one by one, none answered: the stage's fault.  Two deaths while it is loaded:
+    no row's fault.
+    """
     pipeline = Pipeline.from_yaml(write(FILE.replace("    max_failures: 1\n", "")))
     (stage,) = pipeline.checked.stages
     stage = replace(stage, identity="x")
     line = Dying(Past(attempts=20, hung={(i, i, 1) for i in range(20)}))
     attempt = Attempt(stage, stage.stage, line)
     for row in range(4):
-        assert attempt.compute(pa.table({"number": [row]}), np.array([row]))["error"][0].as_py()["class"] == "deadline"
+        assert (
+            attempt.compute(pa.table({"number": [row]}), np.array([row]))["error"][0].as_py()[
+                "class"
+            ]
+            == "deadline"
+        )
     with pytest.raises(StageFailed, match="failed on 5 of 5 rows .* deadline"):
         attempt.compute(pa.table({"number": [4]}), np.array([4]))
     chain = pipeline.checked.chain("pool", (20,), None)
@@ -187,8 +239,12 @@ def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(numbers
         dead.loaded_stage(dead.line.begin("", 0), 0)
 
 
-def test_row_that_hangs_is_not_called_again_where_another_row_of_its_batch_raises(numbers: Path, write: Write) -> None:
-    """The batch raises, its second half hung in an earlier process: the halves of a raising batch know of it, too."""
+def test_row_that_hangs_is_not_called_again_where_another_row_of_its_batch_raises(
+    numbers: Path, write: Write
+) -> None:
+    """The batch raises, its second half hung in an earlier process: the halves of a raising batch
+    know of it, too.
+    """
     (stage,) = Pipeline.from_yaml(write(FILE + "    raises: [1]\n")).checked.stages
     called: list[list[int]] = []
 
@@ -199,7 +255,12 @@ def test_row_that_hangs_is_not_called_again_where_another_row_of_its_batch_raise
     line = Dying(Past(attempts=3, hung={(2, 3, 2), (2, 2, 1)}))
     attempt = Attempt(replace(stage, identity="x"), watched, line)  # type: ignore[arg-type]
     answer = attempt.compute(pa.table({"number": [0, 1, 2, 3]}), np.arange(4))
-    assert [e and e["class"] for e in answer["error"].to_pylist()] == [None, "ZeroDivisionError", "deadline", None]
+    assert [e and e["class"] for e in answer["error"].to_pylist()] == [
+        None,
+        "ZeroDivisionError",
+        "deadline",
+        None,
+    ]
     assert called == [[0, 1, 2, 3], [0, 1], [0], [1], [3]]
 
 

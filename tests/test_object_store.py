@@ -15,14 +15,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
+from pairmill.api import Pipeline
 from pairmill.errors import RunError
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.lease import Lease
-from pairmill.pipeline.object_store import profile
-from pairmill.pipeline.storage import WHOLE_BYTES, Storage
-from pairmill.pipeline.store import ColumnStore
-from pairmill.pipeline.workspace import open_workspace
 from pairmill.schemas.arrow import ERROR, column
+from pairmill.workspace.columns import ColumnStore
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.lease import Lease
+from pairmill.workspace.object_store import profile
+from pairmill.workspace.storage import WHOLE_BYTES, Storage
 from tests.careless_store import Careless
 from tests.clusters import free_port
 
@@ -42,7 +42,10 @@ def served(command: list[str], port: int) -> subprocess.Popen[bytes]:
     """A server's process, once it listens."""
     program = str(Path(sys.executable).parent / command[0])
     server = subprocess.Popen(
-        [program, *command[1:]], cwd=Path(__file__).parent.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [program, *command[1:]],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     for _ in range(150):
         try:
@@ -59,9 +62,15 @@ def s3() -> Iterator[str]:
     pytest.importorskip("moto", reason="pip install 'pairmill[dev]'")
     port = free_port()
     server = served(["moto_server", "-H", "127.0.0.1", "-p", str(port)], port)
-    os.environ |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     try:
-        fs.S3FileSystem(endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True).create_dir("bucket")
+        fs.S3FileSystem(
+            endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True
+        ).create_dir("bucket")
         yield f"s3://bucket/{{}}?endpoint_override=127.0.0.1:{port}&scheme=http"
     finally:
         server.kill()
@@ -70,10 +79,20 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def google() -> Iterator[str]:
-    """A Google Cloud Storage endpoint (tests/google_store.py); gives a bucket's URL as pyarrow takes it."""
+    """A Google Cloud Storage endpoint (tests/google_store.py); gives a bucket's URL as pyarrow
+    takes it.
+    """
     pytest.importorskip("gcp_storage_emulator", reason="pip install 'pairmill[dev]'")
     port, emulator_port = free_port(), free_port()
-    options = ["--host", "127.0.0.1", "--port", str(emulator_port), "--in-memory", "--default-bucket", "bucket"]
+    options = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(emulator_port),
+        "--in-memory",
+        "--default-bucket",
+        "bucket",
+    ]
     servers = [
         served(["gcp-storage-emulator", "start", *options], emulator_port),
         served(["python", "-m", "tests.google_store", str(port), str(emulator_port)], port),
@@ -93,10 +112,16 @@ def store(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["s3", "google", "disk"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"{tmp_path}/{{}}" if request.param == "disk" else str(request.getfixturevalue(request.param))
+    return (
+        f"{tmp_path}/{{}}"
+        if request.param == "disk"
+        else str(request.getfixturevalue(request.param))
+    )
 
 
-def test_workspace_and_package_on_an_object_store_are_those_on_a_disk(store: str, pairs: Path) -> None:
+def test_workspace_and_package_on_an_object_store_are_those_on_a_disk(
+    store: str, pairs: Path
+) -> None:
     here = pairs.parent / "p.yaml"
     here.write_text(FILE)
     Pipeline.from_yaml(here).run(local=True, progress=False)
@@ -136,7 +161,9 @@ def test_write_that_breaks_leaves_no_object_and_an_old_one_whole(store: str) -> 
 def test_credentials_and_endpoint_come_from_where_amazons_own_tools_take_them(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = from-a-file\naws_secret_access_key = secret\n")
+    (tmp_path / "credentials").write_text(
+        "[default]\naws_access_key_id = from-a-file\naws_secret_access_key = secret\n"
+    )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     assert profile() is None  # variables come first
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -144,7 +171,9 @@ def test_credentials_and_endpoint_come_from_where_amazons_own_tools_take_them(
     found = profile()
     assert found is not None
     assert found()["access_key_id"] == "from-a-file"
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{s3.partition('endpoint_override=')[2].partition('&')[0]}")
+    monkeypatch.setenv(
+        "AWS_ENDPOINT_URL", f"http://{s3.partition('endpoint_override=')[2].partition('&')[0]}"
+    )
     storage = Storage("s3://bucket/from-a-file")
     storage.write_json("x.json", {"a": 1})
     assert storage.read_json("x.json") == {"a": 1}
@@ -153,8 +182,18 @@ def test_credentials_and_endpoint_come_from_where_amazons_own_tools_take_them(
 def test_files_of_any_size_are_read_back(store: str) -> None:
     """Small ones in one request, large ones by column."""
     storage = Storage(store.format("sizes"))
-    for name, size in (("small/a", 10), ("large/a", WHOLE_BYTES), ("large/b", WHOLE_BYTES), ("large/c", 10)):
-        storage.write_table(name, table := pa.table({"row": [0, 1], "image": pa.array([b"x" * size] * 2, pa.large_binary())}))
+    for name, size in (
+        ("small/a", 10),
+        ("large/a", WHOLE_BYTES),
+        ("large/b", WHOLE_BYTES),
+        ("large/c", 10),
+    ):
+        storage.write_table(
+            name,
+            table := pa.table(
+                {"row": [0, 1], "image": pa.array([b"x" * size] * 2, pa.large_binary())}
+            ),
+        )
         assert storage.read_table(name).equals(table)
         assert storage.read_table(name, ["row"]).column_names == ["row"]
     for name in ("small/gone", "large/gone"):
@@ -163,7 +202,9 @@ def test_files_of_any_size_are_read_back(store: str) -> None:
 
 
 def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(place: str) -> None:
-    """Each writes rows of its own, and row 0; whoever is second to write row 0 is told what the first one wrote."""
+    """Each writes rows of its own, and row 0; whoever is second to write row 0 is told what the
+    first one wrote.
+    """
     writes = pa.schema([column("score", pa.int64(), "who wrote it")])
     workspace = place.format("race")
     open_workspace(workspace)
@@ -175,7 +216,10 @@ def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(pla
 
     def run(who: int) -> list[int]:
         store = ColumnStore(Storage(workspace))
-        told = [store.commit("set", 0, rows([0, 1 + who + 4 * i], who), writes)["score"][0].as_py() for i in range(10)]
+        told = [
+            store.commit("set", 0, rows([0, 1 + who + 4 * i], who), writes)["score"][0].as_py()
+            for i in range(10)
+        ]
         return [*told, len(told)]
 
     with ThreadPoolExecutor(4) as threads:
@@ -218,8 +262,12 @@ def test_lease_goes_to_one_of_those_who_ask_at_once(place: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1_000, 20_000_000])
-def test_store_that_refuses_an_upload_keeps_the_old_object(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one request, and of several: nothing, and above all nothing empty, may be put under the object's own name."""
+def test_store_that_refuses_an_upload_keeps_the_old_object(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one request, and of several: nothing, and above all nothing empty, may be put under the
+    object's own name.
+    """
     puts: list[tuple[str, int]] = []
 
     class Refusing(BaseHTTPRequestHandler):
@@ -233,7 +281,9 @@ def test_store_that_refuses_an_upload_keeps_the_old_object(size: int, monkeypatc
             self.answer(403)
 
         def do_PUT(self) -> None:
-            length = self.headers.get("x-amz-decoded-content-length") or self.headers.get("Content-Length", "0")
+            length = self.headers.get("x-amz-decoded-content-length") or self.headers.get(
+                "Content-Length", "0"
+            )
             puts.append((self.path, int(length)))
             self.answer(403)
 
@@ -248,7 +298,9 @@ def test_store_that_refuses_an_upload_keeps_the_old_object(size: int, monkeypatc
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "x")
-        storage = Storage(f"s3://bucket/work?endpoint_override=127.0.0.1:{server.server_port}&scheme=http&region=us-east-1")
+        storage = Storage(
+            f"s3://bucket/work?endpoint_override=127.0.0.1:{server.server_port}&scheme=http&region=us-east-1"
+        )
         with pytest.raises(PermissionError, match="privileges"):
             storage.write_bytes("shard.parquet", b"x" * size)
         server.shutdown()
@@ -257,10 +309,14 @@ def test_store_that_refuses_an_upload_keeps_the_old_object(size: int, monkeypatc
 
 @pytest.mark.parametrize("conditions", ["ignored", "refused", "create"])
 def test_store_without_conditions_works_and_is_told_from_others(conditions: str) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Server", (Careless,), {"conditions": conditions, "objects": {}}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Server", (Careless,), {"conditions": conditions, "objects": {}})
+    )
     with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        storage = Storage(f"s3://bucket/work?endpoint_override=127.0.0.1:{server.server_port}&scheme=http&region=us-east-1")
+        storage = Storage(
+            f"s3://bucket/work?endpoint_override=127.0.0.1:{server.server_port}&scheme=http&region=us-east-1"
+        )
         assert not storage.keeps_conditions()
         assert storage.update_json("lease.json", lambda old: [*(old or []), 1]) == [1]
         assert storage.update_json("lease.json", lambda old: [*old, 2]) == [1, 2]
@@ -271,5 +327,8 @@ def test_other_stores_are_read_and_not_written() -> None:
     storage = Storage("mock:///work")
     with pytest.raises(FileNotFoundError):
         storage.read_table("shard.parquet")
-    with pytest.raises(RunError, match=r"mock:// can be read from and not written to; use s3://, gs://, or a mounted folder"):
+    with pytest.raises(
+        RunError,
+        match=r"mock:// can be read from and not written to; use s3://, gs://, or a mounted folder",
+    ):
         storage.write_bytes("x", b"1")

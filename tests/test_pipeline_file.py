@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.documentation import json_schema
+from pairmill.plan.documentation import json_schema
 from tests.conftest import pairmill
 
 Write = Callable[[str], Path]
@@ -55,9 +55,16 @@ outputs:
     found = faults(file)
     assert any(f.startswith("1:1: name:") for f in found)
     assert any(f.startswith("2:1: unknown key 'sead'; did you mean 'seed'?") for f in found)
-    assert any(f.startswith("5:5: unknown stage 'text_rulez'; did you mean 'text_rules'?") for f in found)
-    assert any(f.startswith("7:5: batch_size: input should be a valid integer") and "'many'" in f for f in found)
-    assert any(f.startswith("14:6: unknown output 'webdatset'; did you mean 'webdataset'?") for f in found)
+    assert any(
+        f.startswith("5:5: unknown stage 'text_rulez'; did you mean 'text_rules'?") for f in found
+    )
+    assert any(
+        f.startswith("7:5: batch_size: input should be a valid integer") and "'many'" in f
+        for f in found
+    )
+    assert any(
+        f.startswith("14:6: unknown output 'webdatset'; did you mean 'webdataset'?") for f in found
+    )
 
 
 def test_faults_of_the_plan_are_shown_together(write: Write, pairs: Path) -> None:
@@ -67,25 +74,45 @@ def test_faults_of_the_plan_are_shown_together(write: Write, pairs: Path) -> Non
         .replace("path: out", "path: out, caption: [fused, text]")
     )
     found = faults(file)
-    assert any(f.startswith("6:5: 'text_wordz > 2' reads 'text_wordz'") and "did you mean 'text_words'" in f for f in found)
+    assert any(
+        f.startswith("6:5: 'text_wordz > 2' reads 'text_wordz'")
+        and "did you mean 'text_words'" in f
+        for f in found
+    )
     assert any("two stages are named 'text_rules'" in f and f.startswith("7:5") for f in found)
     assert any("caption reads" in f or "reads 'fused'" in f for f in found)
 
 
-def test_columns_that_rows_cannot_be_grouped_by_are_told_as_what_they_are(write: Write, pairs: Path) -> None:
+def test_columns_that_rows_cannot_be_grouped_by_are_told_as_what_they_are(
+    write: Write, pairs: Path
+) -> None:
     found = faults(write(GOOD + "report: {groups: [source, soruce, text_repetition]}\n"))
     assert len(found) == 2
     assert any("did you mean 'source'?" in f for f in found)
     assert any("rows cannot be grouped by 'text_repetition', which is float" in f for f in found)
 
 
-def test_column_read_before_it_is_written_names_the_columns_there_are(write: Write, pairs: Path) -> None:
-    file = write(GOOD.replace("  - stage: text_rules\n    keep: text_words > 2\n", "  - stage: language\n    text: caption\n"))
-    assert any("stage language" in f and "'caption'" in f and "columns here: uid, doc_id" in f for f in faults(file))
+def test_column_read_before_it_is_written_names_the_columns_there_are(
+    write: Write, pairs: Path
+) -> None:
+    file = write(
+        GOOD.replace(
+            "  - stage: text_rules\n    keep: text_words > 2\n",
+            "  - stage: language\n    text: caption\n",
+        )
+    )
+    assert any(
+        "stage language" in f and "'caption'" in f and "columns here: uid, doc_id" in f
+        for f in faults(file)
+    )
 
 
-def test_two_stages_that_write_one_column_are_refused_unless_named(write: Write, pairs: Path) -> None:
-    twice = GOOD.replace("  - stage: resolution\n", "  - {stage: text_rules, name: again, text: source}\n")
+def test_two_stages_that_write_one_column_are_refused_unless_named(
+    write: Write, pairs: Path
+) -> None:
+    twice = GOOD.replace(
+        "  - stage: resolution\n", "  - {stage: text_rules, name: again, text: source}\n"
+    )
     names = Pipeline.from_yaml(write(twice)).plan()["stages"][1]["writes"]
     assert names[:2] == ["again_words", "again_split_words"]
 
@@ -95,25 +122,42 @@ def test_broken_yaml_and_duplicate_keys_tell_their_place(write: Write) -> None:
     assert any("duplicate key" in f for f in faults(write("name: a\nname: b\n")))
 
 
-def test_variables_are_filled_typed_and_missing_ones_named(write: Write, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_are_filled_typed_and_missing_ones_named(
+    write: Write, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROWS", "16")
-    text = GOOD.replace("{type: parquet, path: pairs.parquet}", "\n  type: parquet\n  path: pairs.parquet\n  rows_per_shard: ${ROWS}")
-    text = text.replace("{type: webdataset, path: out}", "type: webdataset\n    path: ${OUT:-elsewhere}")
+    text = GOOD.replace(
+        "{type: parquet, path: pairs.parquet}",
+        "\n  type: parquet\n  path: pairs.parquet\n  rows_per_shard: ${ROWS}",
+    )
+    text = text.replace(
+        "{type: webdataset, path: out}", "type: webdataset\n    path: ${OUT:-elsewhere}"
+    )
     pipeline = Pipeline.from_yaml(write(text))
     assert pipeline.config.source.rows_per_shard == 16
     assert pipeline.config.outputs[0].path.endswith("/elsewhere")
-    assert any("the environment variable NOWHERE is not set" in f for f in faults(write(text.replace("${ROWS}", "${NOWHERE}"))))
+    assert any(
+        "the environment variable NOWHERE is not set" in f
+        for f in faults(write(text.replace("${ROWS}", "${NOWHERE}")))
+    )
 
 
 def test_yaml_1_2_no_is_a_word(write: Write, pairs: Path) -> None:
-    file = write(GOOD.replace("  - stage: resolution\n", "  - {stage: download, name: web, resize_mode: no}\n"))
+    file = write(
+        GOOD.replace(
+            "  - stage: resolution\n", "  - {stage: download, name: web, resize_mode: no}\n"
+        )
+    )
     assert Pipeline.from_yaml(file).config.stages[1].resize_mode == "no"  # type: ignore[attr-defined]
 
 
 def test_secrets_stay_out_of_workspace_package_and_identity(
     write: Write, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = GOOD.replace("    keep: text_words > 2\n", "    keep: text_words > 2\n    boilerplate: ['${MY_API_KEY}']\n")
+    text = GOOD.replace(
+        "    keep: text_words > 2\n",
+        "    keep: text_words > 2\n    boilerplate: ['${MY_API_KEY}']\n",
+    )
     identities = []
     for secret in ("hunter2-one", "hunter2-two"):
         monkeypatch.setenv("MY_API_KEY", secret)
@@ -130,17 +174,25 @@ def test_override_by_stage_name_and_unknown_target(write: Write, pairs: Path) ->
     file = write(GOOD)
     pipeline = Pipeline.from_yaml(file, {"stages.text_rules.keep": "text_words > 9", "seed": "7"})
     assert (pipeline.config.stages[0].keep, pipeline.config.seed) == ("text_words > 9", 7)
-    assert any("there is no 'clip' here (items: text_rules, resolution)" in f for f in faults(file, **{"stages.clip.keep": "x"}))
+    assert any(
+        "there is no 'clip' here (items: text_rules, resolution)" in f
+        for f in faults(file, **{"stages.clip.keep": "x"})
+    )
 
 
 def test_json_schema_knows_every_stage_and_accepts_a_good_file(write: Write, pairs: Path) -> None:
     schema = json_schema()
-    names = {o["properties"]["stage"].get("const") for o in schema["properties"]["stages"]["items"]["anyOf"]}
+    names = {
+        o["properties"]["stage"].get("const")
+        for o in schema["properties"]["stages"]["items"]["anyOf"]
+    }
     assert {"download", "clip", "caption", "dedup", "near_dedup"} <= names
     json.dumps(schema)
 
 
-def test_command_line_exit_codes_tell_a_wrong_file_from_a_failed_run(write: Write, pairs: Path, tmp_path: Path) -> None:
+def test_command_line_exit_codes_tell_a_wrong_file_from_a_failed_run(
+    write: Write, pairs: Path, tmp_path: Path
+) -> None:
     good = write(GOOD)
     assert pairmill("validate", str(good)).returncode == 0
     bad = pairmill("run", str(write("name: x\nstages: 3\n")))

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pairmill import __version__ as pairmill_version
+from pairmill.api import Pipeline
+from pairmill.cluster.executor import operators
+from pairmill.cluster.memory import IMAGE_BYTES, ROW_BYTES
+from pairmill.cluster.nodes import look
+from pairmill.cluster.room import Room
 from pairmill.errors import RunError
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.executor import operators
-from pairmill.pipeline.job import Job
-from pairmill.pipeline.memory import IMAGE_BYTES, ROW_BYTES
-from pairmill.pipeline.nodes import look
-from pairmill.pipeline.room import Room
+from pairmill.work.block import Job
 from tests.conftest import pairmill
 from tests.test_hanging import GLOBAL
 from tests.test_run import run, text
@@ -31,7 +31,9 @@ def test_plan_tells_stored_and_waiting_rows(write: Write, numbers: Path) -> None
     assert "picky ← position (source)" in shown
 
 
-def test_stage_over_all_rows_has_no_identity_before_its_rows_are_known(write: Write, numbers: Path) -> None:
+def test_stage_over_all_rows_has_no_identity_before_its_rows_are_known(
+    write: Write, numbers: Path
+) -> None:
     file = write(GLOBAL)
     assert Pipeline.from_yaml(file).plan()["stages"][0]["identity"] is None
     run(file)
@@ -41,7 +43,9 @@ def test_stage_over_all_rows_has_no_identity_before_its_rows_are_known(write: Wr
 
 
 def test_light_stages_share_an_operator_where_they_ask_for_the_same(tmp_path: Path) -> None:
-    """`download` has workers of its own; a task of stages that ask for other things would need a node that has all of them."""
+    """`download` has workers of its own; a task of stages that ask for other things would need a
+    node that has all of them.
+    """
     (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
     (tmp_path / "p.yaml").write_text("""
 name: operators
@@ -66,18 +70,27 @@ def test_stage_of_an_entry_point_is_found_by_its_name(write: Write, numbers: Pat
     info = numbers / "site/third_party-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[pairmill.stages]\nfancy = tests.stages_for_tests:PickyStage\n")
+    (info / "entry_points.txt").write_text(
+        "[pairmill.stages]\nfancy = tests.stages_for_tests:PickyStage\n"
+    )
     file = write(text("").replace("tests.stages_for_tests:PickyStage", "fancy"))
-    shown = pairmill("plan", "--json", str(file), PYTHONPATH=f"{numbers}/site:{Path(__file__).parent.parent}")
+    shown = pairmill(
+        "plan", "--json", str(file), PYTHONPATH=f"{numbers}/site:{Path(__file__).parent.parent}"
+    )
     assert json.loads(shown.stdout)["stages"][0]["writes"] == ["picky_twice", "picky_batch"]
     assert "unknown stage 'fancy'" in pairmill("validate", str(file)).stderr
 
 
-def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_holds(tmp_path: Path) -> None:
+def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_holds(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
     file = tmp_path / "p.yaml"
     stages = "stages:\n  - {stage: text_rules}\n  - {stage: download, resources: {memory: MEMORY, replicas: 2}}\n"
-    file.write_text("name: room\nsource: {type: pairs, path: pairs.csv}\n" + stages.replace("memory: MEMORY, ", ""))
+    file.write_text(
+        "name: room\nsource: {type: pairs, path: pairs.csv}\n"
+        + stages.replace("memory: MEMORY, ", "")
+    )
 
     def job() -> Job:
         return Job(Pipeline.from_yaml(file).checked.chain("pool", (10_000,), None), 0, 2)
@@ -88,10 +101,15 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
     assert Room(job(), [large]).options(rules)["memory"] == 3 * shard
     assert Room(job(), [large]).options(download)["memory"] == 3 * shard * download.stage.overlap
     crowded = Room(job(), [small, small])
-    assert crowded.options(rules)["memory"] + 2 * crowded.options(download)["memory"] <= 2e9  # half of what both nodes have
-    file.write_text("name: room\nsource: {type: pairs, path: pairs.csv}\n" + stages.replace("MEMORY", "4 GB"))
+    assert (
+        crowded.options(rules)["memory"] + 2 * crowded.options(download)["memory"] <= 2e9
+    )  # half of what both nodes have
+    file.write_text(
+        "name: room\nsource: {type: pairs, path: pairs.csv}\n" + stages.replace("MEMORY", "4 GB")
+    )
     with pytest.raises(
-        RunError, match=r"stage 'download': no node holds one of its workers .*4\.0 GB.*; the largest have 4 CPU, 0 GPU and 2\.0 GB"
+        RunError,
+        match=r"stage 'download': no node holds one of its workers .*4\.0 GB.*; the largest have 4 CPU, 0 GPU and 2\.0 GB",
     ):
         Room(job(), [small, small])
     assert Room(job(), [small, large]).options(job().stages()[1])["memory"] == 4 * 10**9
@@ -99,7 +117,9 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
 
 def test_node_with_another_version_or_without_the_drivers_file_is_told(tmp_path: Path) -> None:
     assert "it has pairmill" in look((), "sign", "0.0.0")
-    assert f"does not see what the driver wrote to {tmp_path}" in look((str(tmp_path),), "sign", pairmill_version)
+    assert f"does not see what the driver wrote to {tmp_path}" in look(
+        (str(tmp_path),), "sign", pairmill_version
+    )
     (tmp_path / "sign").write_text("")
     assert look((str(tmp_path),), "sign", pairmill_version) == ""
     assert [f.name for f in tmp_path.iterdir()] == ["sign"]

@@ -1,4 +1,6 @@
-"""Runs on Ray: the same result as without it, after kills of driver and workers too; global stages in any number of partitions."""
+"""Runs on Ray: the same result as without it, after kills of driver and workers too; global stages
+in any number of partitions.
+"""
 
 import json
 import os
@@ -16,15 +18,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pairmill.api import Pipeline
+from pairmill.cluster.over_shards import over_shards
+from pairmill.cluster.partitions import run_global
+from pairmill.cluster.session import RaySession
 from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from pairmill.errors import RunError, StageFailed
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.global_phase import run_global
-from pairmill.pipeline.job import Job
-from pairmill.pipeline.over_shards import over_shards
-from pairmill.pipeline.session import RaySession
-from pairmill.pipeline.survey import Survey
+from pairmill.fates.survey import Survey
+from pairmill.work.block import Job
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 Write = Callable[[str], Path]
@@ -81,7 +83,9 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted((folder / "out").iterdir()) if p.is_file()}
 
 
-def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(ray_session: None, world: Path) -> None:
+def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(
+    ray_session: None, world: Path
+) -> None:
     import ray
 
     on_ray = Pipeline.from_yaml(world).run(progress=False)
@@ -95,13 +99,17 @@ def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(ray_session:
     assert ray.is_initialized()
 
 
-def test_global_stage_gives_the_same_for_any_number_of_partitions(ray_session: None, world: Path) -> None:
+def test_global_stage_gives_the_same_for_any_number_of_partitions(
+    ray_session: None, world: Path
+) -> None:
     pipeline = Pipeline.from_yaml(world)
     pipeline.run(progress=False, local=True)
     found = []
     folder = world.parent / "workspace"
     pool = next((folder / "pool").glob("*/pool.json"))
-    chain = pipeline.checked.chain(pool.parent.name, json.loads(pool.read_text())["shard_rows"], None)
+    chain = pipeline.checked.chain(
+        pool.parent.name, json.loads(pool.read_text())["shard_rows"], None
+    )
     session = RaySession([])
     survey = Survey(chain, partial(over_shards, session, local=True, few=0))
     digest, rows = survey.population()
@@ -109,25 +117,48 @@ def test_global_stage_gives_the_same_for_any_number_of_partitions(ray_session: N
     assert (digest, rows) == Survey(chain, partial(over_shards, None, local=True)).population()
     for partitions in (1, 3):
         named = Job(chain.with_identity(2, f"partitions{partitions}"), 2, 3)
-        assert run_global(session, named, rows, partitions) == sum(looked.count for looked in rows.values())
-        found.append(pl.concat([pl.read_parquet(f) for f in sorted(folder.glob(f"columns/dedup-partitions{partitions}/shard-*.parquet"))]))
+        assert run_global(session, named, rows, partitions) == sum(
+            looked.count for looked in rows.values()
+        )
+        found.append(
+            pl.concat(
+                [
+                    pl.read_parquet(f)
+                    for f in sorted(
+                        folder.glob(f"columns/dedup-partitions{partitions}/shard-*.parquet")
+                    )
+                ]
+            )
+        )
     assert found[0].equals(found[1])
     changed = {**rows, 0: replace(rows[0], digest=b"another run")}
-    with pytest.raises(RunError, match="another run changed what stage 'dedup' looks at in shard 0"):
+    with pytest.raises(
+        RunError, match="another run changed what stage 'dedup' looks at in shard 0"
+    ):
         run_global(None, Job(chain.with_identity(2, "changed"), 2, 3), changed)
 
 
-def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(ray_session: None, world: Path) -> None:
-    world.write_text(world.read_text().replace("    batch_size: 4\n", "    batch_size: 4\n    bad: [-1]\n"))
+def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(
+    ray_session: None, world: Path
+) -> None:
+    world.write_text(
+        world.read_text().replace("    batch_size: 4\n", "    batch_size: 4\n    bad: [-1]\n")
+    )
     with pytest.raises(StageFailed, match="stage 'slow' failed .* ZeroDivisionError"):
         Pipeline.from_yaml(world).run(progress=False)
 
 
 @pytest.mark.parametrize("worker", ["actor", "task"])
-def test_killed_worker_loses_nothing(ray_session: None, world: Path, worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_worker_loses_nothing(
+    ray_session: None, world: Path, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PAUSE_S", "0.01")
     if worker == "actor":
-        world.write_text(world.read_text().replace("    batch_size: 4\n", "    batch_size: 4\n    resources: {replicas: 1}\n"))
+        world.write_text(
+            world.read_text().replace(
+                "    batch_size: 4\n", "    batch_size: 4\n    resources: {replicas: 1}\n"
+            )
+        )
     log = world.parent / "log"
     pipeline = Pipeline.from_yaml(world)
     killer = subprocess.Popen([sys.executable, "-c", KILLER, str(log)])
@@ -154,11 +185,15 @@ sys.exit(1)
 def computed(log: Path) -> tuple[set[int], list[tuple[int, list[str]]]]:
     """Processes, and (process, uids) of every batch that PickyStage computed, in order."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    return {line["pid"] for line in lines}, [(line["pid"], line["uids"]) for line in lines if "uids" in line]
+    return {line["pid"] for line in lines}, [
+        (line["pid"], line["uids"]) for line in lines if "uids" in line
+    ]
 
 
 def assert_only_last_batches_again(batches: list[tuple[int, list[str]]], rows: int) -> None:
-    """Every row was computed, and once, but for the batch that a process held when it was killed: it was not flushed yet."""
+    """Every row was computed, and once, but for the batch that a process held when it was killed:
+    it was not flushed yet.
+    """
     last = {pid: i for i, (pid, _) in enumerate(batches)}
     times = Counter(uid for i, (pid, uids) in enumerate(batches) if last[pid] != i for uid in uids)
     assert {uid: n for uid, n in times.items() if n > 1} == {}
@@ -170,7 +205,11 @@ def command(file: Path, pause_s: float) -> subprocess.Popen[bytes]:
     env = {**os.environ, "PYTHONPATH": root, "PAUSE_S": str(pause_s)}
     with (file.parent / "stderr").open("ab") as err:
         return subprocess.Popen(
-            [sys.executable, "-m", "pairmill.cli", "run", str(file)], env=env, stdout=err, stderr=err, start_new_session=True
+            [sys.executable, "-m", "pairmill.cli", "run", str(file)],
+            env=env,
+            stdout=err,
+            stderr=err,
+            start_new_session=True,
         )
 
 
@@ -181,8 +220,12 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_run(world: Path) -> None:
-    """The run is killed 20 times, at moments spread over its phases, and ends with the same bytes and no row computed twice."""
+def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_run(
+    world: Path,
+) -> None:
+    """The run is killed 20 times, at moments spread over its phases, and ends with the same bytes
+    and no row computed twice.
+    """
     Pipeline.from_yaml(world).run(progress=False, local=True)
     undisturbed = files(world.parent)
     (world.parent / "workspace").rename(world.parent / "old")
@@ -202,15 +245,23 @@ def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_ru
     assert {n for n in ours if ours[n] != undisturbed.get(n)} == set()
     assert ours.keys() == undisturbed.keys()
     after = committed(world.parent)
-    assert {str(f) for f, state in stored.items() if after[f] != state} == set()  # a committed shard was never written again
+    assert {
+        str(f) for f, state in stored.items() if after[f] != state
+    } == set()  # a committed shard was never written again
     assert len(stored) >= 6
     rows = json.loads(ours["manifest.json"])["funnel"]["steps"][-1]["rows"]
     assert_only_last_batches_again(computed(world.parent / "log")[1], rows)
 
 
 def committed(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Inode and modification time of the stored shards of all stages but the one that flushes while it computes."""
-    found = [f for f in folder.glob("workspace/columns/*/shard-*.parquet") if not f.parent.name.startswith("slow-")]
+    """Inode and modification time of the stored shards of all stages but the one that flushes while
+    it computes.
+    """
+    found = [
+        f
+        for f in folder.glob("workspace/columns/*/shard-*.parquet")
+        if not f.parent.name.startswith("slow-")
+    ]
     return {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in found}
 
 
@@ -230,9 +281,9 @@ def wait_for_work(process: subprocess.Popen[bytes], folder: Path, seconds: float
     """Until the run has changed something in its workspace, then `seconds` more."""
 
     def state() -> int:
-        return sum(1 for _ in folder.glob("workspace/columns/*/shard-*")) + (folder / "log").exists() * len(
-            (folder / "log").read_text() if (folder / "log").exists() else ""
-        )
+        return sum(1 for _ in folder.glob("workspace/columns/*/shard-*")) + (
+            folder / "log"
+        ).exists() * len((folder / "log").read_text() if (folder / "log").exists() else "")
 
     before, start = state(), time.monotonic()
     while state() == before and time.monotonic() - start < 20 and process.poll() is None:

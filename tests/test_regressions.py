@@ -10,10 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError, StageFailed
 from pairmill.outputs.interleaved import InterleavedOutputConfig, InterleavedWriter
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.package import RECORDS, verify
+from pairmill.packages.package import RECORDS, verify
 from pairmill.sources.base import Unreadable
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 
@@ -44,7 +44,9 @@ def test_changed_when_makes_a_new_package(write: Write, pairs: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["manifest and marks kept", "everything but files and mark"])
-def test_package_that_was_killed_half_way_is_finished_by_the_same_command(write: Write, pairs: Path, missing: str) -> None:
+def test_package_that_was_killed_half_way_is_finished_by_the_same_command(
+    write: Write, pairs: Path, missing: str
+) -> None:
     file = write(FILE.replace("MORE", ""))
     run(file)
     out = pairs.parent / "out"
@@ -72,21 +74,31 @@ def test_files_of_others_beside_a_package_stay(write: Write, pairs: Path) -> Non
 def test_bad_rows_at_the_beginning_do_not_condemn_the_stage(write: Write, pairs: Path) -> None:
     source = pairs
     pl.read_parquet(source).with_columns(pl.lit("doc").alias("doc")).write_parquet(source)
-    text = FILE.replace("MORE", f"bad: {list(range(20))}\n    max_failures: 0.6").replace("batch_size: 20", "batch_size: 40")
+    text = FILE.replace("MORE", f"bad: {list(range(20))}\n    max_failures: 0.6").replace(
+        "batch_size: 20", "batch_size: 40"
+    )
     text = text.replace("rows_per_shard: 40", "rows_per_shard: 40, columns: {doc_id: doc}")
     assert run(write(text)).funnel.kept == 20  # type: ignore[attr-defined]
 
 
 def test_too_many_stored_failures_stop_the_second_run_as_well(write: Write, pairs: Path) -> None:
     pl.read_parquet(pairs).with_columns(pl.lit("doc").alias("doc")).write_parquet(pairs)
-    text = FILE.replace("MORE", f"bad: {list(range(10, 35))}").replace("rows_per_shard: 40", "rows_per_shard: 40, columns: {doc_id: doc}")
+    text = FILE.replace("MORE", f"bad: {list(range(10, 35))}").replace(
+        "rows_per_shard: 40", "rows_per_shard: 40, columns: {doc_id: doc}"
+    )
     for _ in range(2):
         with pytest.raises(StageFailed, match="ZeroDivisionError"):
             run(write(text))
 
 
-def test_number_in_a_variable_that_only_sounds_secret_is_no_secret(write: Write, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write(FILE.replace("MORE", "bad: ['${MAX_TOKENS}']").replace("['${MAX_TOKENS}']", "\n      - ${MAX_TOKENS}"))
+def test_number_in_a_variable_that_only_sounds_secret_is_no_secret(
+    write: Write, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(
+        FILE.replace("MORE", "bad: ['${MAX_TOKENS}']").replace(
+            "['${MAX_TOKENS}']", "\n      - ${MAX_TOKENS}"
+        )
+    )
     found = []
     for value in ("10240", "20480"):
         monkeypatch.setenv("MAX_TOKENS", value)
@@ -128,19 +140,29 @@ def test_equal_pairs_stay_two_documents() -> None:
 def test_column_that_the_output_would_hide_is_refused(write: Write, pairs: Path) -> None:
     from tests.conftest import CAPTIONER
 
-    file = write(FILE.replace("MORE", "").replace("outputs:", f"  - {{stage: caption, model: {CAPTIONER}}}\noutputs:"))
+    file = write(
+        FILE.replace("MORE", "").replace(
+            "outputs:", f"  - {{stage: caption, model: {CAPTIONER}}}\noutputs:"
+        )
+    )
     with pytest.raises(PipelineFileError, match="'caption' would be hidden"):
         Pipeline.from_yaml(file)
 
 
 def test_pipeline_seed_reaches_sampling(write: Write, pairs: Path) -> None:
     file = write(FILE.replace("MORE", "").replace("outputs:", "  - {stage: sample}\noutputs:"))
-    one, two = (Pipeline.from_yaml(file, {"seed": s}).plan()["stages"][1]["identity"] for s in ("1", "2"))
+    one, two = (
+        Pipeline.from_yaml(file, {"seed": s}).plan()["stages"][1]["identity"] for s in ("1", "2")
+    )
     assert one != two
 
 
 def test_faults_of_keys_and_of_the_plan_are_shown_together(write: Write, pairs: Path) -> None:
-    file = write(FILE.replace("MORE", "keep: nowhere > 1").replace("outputs:", "  - {stage: sample, sead: 1}\noutputs:"))
+    file = write(
+        FILE.replace("MORE", "keep: nowhere > 1").replace(
+            "outputs:", "  - {stage: sample, sead: 1}\noutputs:"
+        )
+    )
     with pytest.raises(PipelineFileError) as caught:
         Pipeline.from_yaml(file)
     told = str(caught.value)
@@ -150,6 +172,7 @@ def test_faults_of_keys_and_of_the_plan_are_shown_together(write: Write, pairs: 
 
 def test_merge_keys_are_read(write: Write, pairs: Path) -> None:
     text = FILE.replace("MORE", "").replace(
-        "outputs:", "  - &rules {stage: text_rules, on_missing: keep}\n  - <<: *rules\n    name: again\noutputs:"
+        "outputs:",
+        "  - &rules {stage: text_rules, on_missing: keep}\n  - <<: *rules\n    name: again\noutputs:",
     )
     assert json.dumps(Pipeline.from_yaml(write(text)).plan()["stages"][2]["name"]) == '"again"'

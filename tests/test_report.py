@@ -1,4 +1,6 @@
-"""The report: figures against an independent count, the page in a real browser, hostile text, comparison, Croissant."""
+"""The report: figures against an independent count, the page in a real browser, hostile text,
+comparison, Croissant.
+"""
 
 import io
 import json
@@ -13,15 +15,17 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from pairmill.api import Pipeline
 from pairmill.images import decode_rgb
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.inspecting import inspect_path
 from pairmill.report.gather import gather
 from pairmill.report.page import json_for_html, page
+from pairmill.terminal.inspecting import inspect_path
 from tests.conftest import pairmill
 
 HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>\x1b]0;owned\x07'
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FILE = """
 name: report
 source: {type: parquet, path: pairs.parquet, rows_per_shard: 64}
@@ -94,10 +98,14 @@ class Opened:
         self.page.goto(f"file://{file}")
 
 
-def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(browser: Any, run: Path) -> None:
+def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(
+    browser: Any, run: Path
+) -> None:
     opened = Opened(browser, run / "report/index.html")
     assert opened.said == []
-    assert [u for u in opened.asked if not u.startswith("data:")] == [f"file://{run}/report/index.html"]
+    assert [u for u in opened.asked if not u.startswith("data:")] == [
+        f"file://{run}/report/index.html"
+    ]
     assert opened.page.title() == "report – pairmill report"
     assert "document.title" in opened.page.text_content("#samples")  # shown as text
     assert opened.page.locator("script").count() == 2
@@ -105,16 +113,25 @@ def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(brow
 
 
 def test_slider_counts_what_polars_counts(browser: Any, run: Path, data: dict[str, Any]) -> None:
-    pool = pl.concat([pl.read_parquet(f) for f in sorted(run.parent.parent.glob("pool/*/shard-*.parquet"))])
+    pool = pl.concat(
+        [pl.read_parquet(f) for f in sorted(run.parent.parent.glob("pool/*/shard-*.parquet"))]
+    )
     page = Opened(browser, run / "report/index.html").page
     card = page.locator("[data-score=level]")
     stops = next(s for s in data["scores"] if s["name"] == "level")["stops"]
     for place in (0, len(stops) // 3, stops.index(40.0), len(stops) - 1):
-        card.locator("input").evaluate("(node, v) => { node.value = v; node.dispatchEvent(new Event('input')); }", place)
-        assert int(card.locator("[data-count]").get_attribute("data-count")) == pool.filter(pl.col("level") >= stops[place]).height
+        card.locator("input").evaluate(
+            "(node, v) => { node.value = v; node.dispatchEvent(new Event('input')); }", place
+        )
+        assert (
+            int(card.locator("[data-count]").get_attribute("data-count"))
+            == pool.filter(pl.col("level") >= stops[place]).height
+        )
 
 
-def test_filters_search_keyboard_and_links_of_the_funnel(browser: Any, run: Path, data: dict[str, Any]) -> None:
+def test_filters_search_keyboard_and_links_of_the_funnel(
+    browser: Any, run: Path, data: dict[str, Any]
+) -> None:
     page = Opened(browser, run / "report/index.html").page
     every = len(data["samples"])
 
@@ -142,7 +159,12 @@ def test_filters_search_keyboard_and_links_of_the_funnel(browser: Any, run: Path
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_narrow_window_and_both_schemes(browser: Any, run: Path, scheme: str) -> None:
-    opened = Opened(browser, run / "report/index.html", viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    opened = Opened(
+        browser,
+        run / "report/index.html",
+        viewport={"width": 390, "height": 800},
+        color_scheme=scheme,
+    )
     assert opened.said == []
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
     colour = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -159,7 +181,9 @@ def test_distributions_and_mix_are_what_a_count_gives(run: Path, data: dict[str,
     kept = ledger.filter(pl.col("fate") == "kept").height
     level = next(s for s in data["scores"] if s["name"] == "level")
     assert (sum(level["kept"]), sum(level["kept"]) + sum(level["stopped"])) == (kept, 240)
-    assert level["gates"] == [{"stage": "leveled", "text": "level >= 40", "sign": ">=", "threshold": 40.0}]
+    assert level["gates"] == [
+        {"stage": "leveled", "text": "level >= 40", "sign": ">=", "threshold": 40.0}
+    ]
     length = next(e for e in data["effects"] if e["group"] == "text length")
     few = next(v for v in length["values"] if v["value"] == "< 3 words")["rows"]
     assert (few[0], few[1]) == (48, 0)
@@ -168,20 +192,35 @@ def test_distributions_and_mix_are_what_a_count_gives(run: Path, data: dict[str,
     kind = next(e for e in data["effects"] if e["group"] == "by kind")
     assert [(v["value"], v["rows"][0]) for v in kind["values"]] == [("ball", 120), ("tree", 60)]
     reached = next(e for e in data["effects"] if e["group"] == "language")
-    assert reached["totals"][0] == ledger.filter(~pl.col("stage").is_in(["text_rules", "leveled"]) | pl.col("stage").is_null()).height
+    assert (
+        reached["totals"][0]
+        == ledger.filter(
+            ~pl.col("stage").is_in(["text_rules", "leveled"]) | pl.col("stage").is_null()
+        ).height
+    )
 
 
 def test_gallery_holds_tails_thresholds_and_both_sides(data: dict[str, Any]) -> None:
     tags = {t for s in data["samples"] for t in s["tags"]}
-    assert {"random", "level: just passes", "level: just fails", "lang_score: lowest", "lang_score: highest"} <= tags
+    assert {
+        "random",
+        "level: just passes",
+        "level: just fails",
+        "lang_score: lowest",
+        "lang_score: highest",
+    } <= tags
     passing = [s["scores"]["level"] for s in data["samples"] if "level: just passes" in s["tags"]]
     failing = [s["scores"]["level"] for s in data["samples"] if "level: just fails" in s["tags"]]
     assert 30 <= max(failing) < 40 <= min(passing) == 40
     assert len(data["samples"]) <= 300
 
 
-def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(browser: Any, folder: Path, run: Path, data: dict[str, Any]) -> None:
-    Pipeline.from_yaml(folder / "p.yaml", {"stages.leveled.keep": "level >= 60"}).run(local=True, progress=False)
+def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
+    browser: Any, folder: Path, run: Path, data: dict[str, Any]
+) -> None:
+    Pipeline.from_yaml(folder / "p.yaml", {"stages.leveled.keep": "level >= 60"}).run(
+        local=True, progress=False
+    )
     other = next(r for r in (folder / "workspace/runs").iterdir() if r != run)
     done = pairmill("report", str(run), str(other))
     assert done.returncode == 0, done.stderr
@@ -197,21 +236,34 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(browser: Any, f
         lost = pairmill("report", str(parted))
         assert lost.returncode == 1
         assert "--workspace" in lost.stderr
-        assert pairmill("report", str(parted), "--workspace", str(folder / "workspace")).stdout == package.stdout
+        assert (
+            pairmill("report", str(parted), "--workspace", str(folder / "workspace")).stdout
+            == package.stdout
+        )
     (folder / "foreign").mkdir()
     (folder / "foreign/manifest.json").write_text("{}")
-    places = ((folder, "no run's folder"), (folder / "nowhere", "no run's folder"), (folder / "foreign", "pairmill did not write"))
+    places = (
+        (folder, "no run's folder"),
+        (folder / "nowhere", "no run's folder"),
+        (folder / "foreign", "pairmill did not write"),
+    )
     for path, words in places:
         refused = pairmill("report", str(path))
         assert refused.returncode == 1
         assert words in refused.stderr
 
 
-def test_run_table_tells_workers_and_the_share_of_a_gpu(browser: Any, folder: Path, data: dict[str, Any]) -> None:
+def test_run_table_tells_workers_and_the_share_of_a_gpu(
+    browser: Any, folder: Path, data: dict[str, Any]
+) -> None:
     stage = data["stages"]["language"]
     assert stage["workers"] == 1
     assert 0 < stage["busy_s"] <= stage["seconds"] <= stage["held_s"]
-    (folder / "gpu.html").write_bytes(page([{**data, "stages": {"language": {**stage, "gpus": 0.5, "busy_s": 1.0, "held_s": 4.0}}}]))
+    (folder / "gpu.html").write_bytes(
+        page(
+            [{**data, "stages": {"language": {**stage, "gpus": 0.5, "busy_s": 1.0, "held_s": 4.0}}}]
+        )
+    )
     table = Opened(browser, folder / "gpu.html").page.locator("table.run")
     heads, cells = (table.locator(tag).all_inner_texts() for tag in ("th", "td"))
     assert dict(zip(heads, cells, strict=True))["GPU share"] == "25%"
@@ -221,7 +273,8 @@ def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
     folder: Path, run: Path, pictures: list[tuple[bytes, str]]
 ) -> None:
     plain, rich = (
-        Console(file=io.StringIO(), width=150, **options) for options in ({}, {"force_terminal": True, "color_system": "truecolor"})
+        Console(file=io.StringIO(), width=150, **options)
+        for options in ({}, {"force_terminal": True, "color_system": "truecolor"})
     )
     inspect_path(str(run), 3, False, plain)
     essentials = plain.file.getvalue()
@@ -250,8 +303,13 @@ def test_croissant_is_valid_and_reads_the_samples(folder: Path) -> None:
     manifest = json.loads((folder / "out/manifest.json").read_text())
     row = pl.read_parquet(folder / "out/00000.parquet").row(0, named=True)
     assert first["samples/caption"].decode() == row["caption"]
-    listed = {d["@id"]: d.get("sha256") for d in json.loads((folder / "out/croissant.json").read_text())["distribution"]}
-    assert {f["name"]: f["sha256"] for f in manifest["files"] if f["name"] != "croissant.json"}.items() <= listed.items()
+    listed = {
+        d["@id"]: d.get("sha256")
+        for d in json.loads((folder / "out/croissant.json").read_text())["distribution"]
+    }
+    assert {
+        f["name"]: f["sha256"] for f in manifest["files"] if f["name"] != "croissant.json"
+    }.items() <= listed.items()
 
 
 def test_report_of_a_large_run_reads_some_shards_and_says_so(
@@ -267,8 +325,9 @@ def test_report_of_a_large_run_reads_some_shards_and_says_so(
     assert some.frame.equals(gather(chain, most_shards=2).frame)
     file = tmp_path / "page.html"
     file.write_bytes(page([{**data, "sampled": some.sampled}]))
-    assert f"samples come from {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance" in Opened(browser, file).page.inner_text(
-        "header"
+    assert (
+        f"samples come from {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance"
+        in Opened(browser, file).page.inner_text("header")
     )
 
 
@@ -278,7 +337,9 @@ def test_json_cannot_leave_its_element() -> None:
     assert json.loads(text)["a"] == HOSTILE + "\u2028"
 
 
-def test_values_that_no_json_knows_stay_out_of_report_and_package(folder: Path, data: dict[str, Any]) -> None:
+def test_values_that_no_json_knows_stay_out_of_report_and_package(
+    folder: Path, data: dict[str, Any]
+) -> None:
     odd = next(s for s in data["scores"] if s["name"] == "odd")
     assert (odd["low"], odd["high"], odd["rows"]) == (1.0, 2.0, 120)
     with tarfile.open(folder / "out/00000.tar") as tar:

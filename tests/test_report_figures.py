@@ -7,20 +7,34 @@ from pairmill.report.scores import stops_of, thresholds
 
 
 def test_caption_measures() -> None:
-    same = ["a photo of a cat", "a photo of a cat", "I'm sorry, I cannot describe it", "it may perhaps be a dog <eos>"]
-    found = measures(same, ["Felix 2019 in Rome", "a cat", "x", "y"], ["stop", "length", "stop", "stop"])
+    same = [
+        "a photo of a cat",
+        "a photo of a cat",
+        "I'm sorry, I cannot describe it",
+        "it may perhaps be a dog <eos>",
+    ]
+    found = measures(
+        same, ["Felix 2019 in Rome", "a cat", "x", "y"], ["stop", "length", "stop", "stop"]
+    )
     assert found["duplicate_rate"] == 0.25
     assert found["refusal_rate"] == 0.25
     assert found["truncated_rate"] == 0.25
     assert found["leak_rate"] == 0.25
     assert found["alt_retention"] == 0
-    assert found["hedges_per_100_words"] == pytest.approx(100 * 2 / sum(len(t.replace("<eos>", "eos").split()) for t in same), rel=0.01)
+    assert found["hedges_per_100_words"] == pytest.approx(
+        100 * 2 / sum(len(t.replace("<eos>", "eos").split()) for t in same), rel=0.01
+    )
     assert measures(["Rome in 2019"], ["seen in Rome, 2019"], None)["alt_retention"] == 1
 
 
 def test_thresholds_are_read_off_gates_and_stops_are_round_numbers() -> None:
     gate = "clip_score >= 0.28 AND (aspect <= 3 OR 5 < words) AND width > height"
-    assert [thresholds(gate, c) for c in ("clip_score", "aspect", "words", "width")] == [[(">=", 0.28)], [("<=", 3.0)], [(">", 5.0)], []]
+    assert [thresholds(gate, c) for c in ("clip_score", "aspect", "words", "width")] == [
+        [(">=", 0.28)],
+        [("<=", 3.0)],
+        [(">", 5.0)],
+        [],
+    ]
     stops = stops_of(-0.4238, 0.7701, False, [0.283])
     assert 0.283 in stops
     assert 0.3 in stops

@@ -7,15 +7,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pairmill.api import Pipeline, RunResult
 from pairmill.errors import RunError, StageBroken, StageFailed
-from pairmill.pipeline.api import Pipeline, RunResult
-from pairmill.pipeline.package import verify
+from pairmill.packages.package import verify
 from tests.conftest import CLIP, pairmill
 
 Write = Callable[[str], Path]
 
 
-def text(stage: str, head: str = "", outputs: str = "outputs: [{type: webdataset, path: out, shuffle: false}]") -> str:
+def text(
+    stage: str,
+    head: str = "",
+    outputs: str = "outputs: [{type: webdataset, path: out, shuffle: false}]",
+) -> str:
     return f"""
 name: run
 source:
@@ -38,14 +42,22 @@ def run(file: Path, **options: object) -> RunResult:
 
 
 def ledger(result: RunResult) -> pl.DataFrame:
-    return pl.concat([pl.read_parquet(f) for f in sorted(Path(result.folder).glob("ledger/shard-*.parquet"))])
+    return pl.concat(
+        [pl.read_parquet(f) for f in sorted(Path(result.folder).glob("ledger/shard-*.parquet"))]
+    )
 
 
 def computed(log: Path) -> int:
-    return sum(len(json.loads(line).get("uids", ())) for line in log.read_text().splitlines()) if log.exists() else 0
+    return (
+        sum(len(json.loads(line).get("uids", ())) for line in log.read_text().splitlines())
+        if log.exists()
+        else 0
+    )
 
 
-def test_loosened_gate_computes_only_newly_living_rows_and_same_run_none(write: Write, numbers: Path) -> None:
+def test_loosened_gate_computes_only_newly_living_rows_and_same_run_none(
+    write: Write, numbers: Path
+) -> None:
     log = numbers / "log"
     gate = "  - stage: filter\n    keep: position_in < 30\n"
     file = write(text(f"    log: {log}\n", gate))
@@ -62,7 +74,9 @@ def test_loosened_gate_computes_only_newly_living_rows_and_same_run_none(write: 
     assert len(setups) == 2
 
 
-def test_changed_parameter_or_version_computes_anew_and_mixes_nothing(write: Write, numbers: Path) -> None:
+def test_changed_parameter_or_version_computes_anew_and_mixes_nothing(
+    write: Write, numbers: Path
+) -> None:
     log = numbers / "log"
     file = write(text(f"    log: {log}\n"))
     first = Pipeline.from_yaml(file).plan()["stages"][0]["identity"]
@@ -87,7 +101,9 @@ def test_some_rows_raise_and_the_others_are_kept(write: Write, numbers: Path) ->
         )
     )
     source = numbers / "numbers.parquet"
-    pl.read_parquet(source).with_columns((pl.col("number") // 20).cast(pl.String).alias("text")).write_parquet(source)
+    pl.read_parquet(source).with_columns(
+        (pl.col("number") // 20).cast(pl.String).alias("text")
+    ).write_parquet(source)
     result = run(file)
     failed = ledger(result).filter(pl.col("fate") == "failed")
     assert failed.select("shard", "row").rows() == [(s, r) for s in range(3) for r in (3, 11)]
@@ -95,25 +111,43 @@ def test_some_rows_raise_and_the_others_are_kept(write: Write, numbers: Path) ->
     assert failed["message"].to_list()[:2] == ["row 3 is bad", "row 11 is bad"]
     assert result.funnel.kept == 54
     step = result.funnel.steps[1]
-    assert (step.rows, step.kept, step.failed, step.reasons) == (60, 54, 6, {"ZeroDivisionError": 6})
+    assert (step.rows, step.kept, step.failed, step.reasons) == (
+        60,
+        54,
+        6,
+        {"ZeroDivisionError": 6},
+    )
 
 
-def test_stage_that_raises_on_every_row_stops_the_run_with_the_reason(write: Write, numbers: Path) -> None:
+def test_stage_that_raises_on_every_row_stops_the_run_with_the_reason(
+    write: Write, numbers: Path
+) -> None:
     log = numbers / "log"
-    with pytest.raises(StageFailed, match="stage 'picky' failed on 20 of 20 rows .* ZeroDivisionError: row 0 is bad"):
+    with pytest.raises(
+        StageFailed,
+        match="stage 'picky' failed on 20 of 20 rows .* ZeroDivisionError: row 0 is bad",
+    ):
         run(write(text(f"    bad: [-1]\n    log: {log}\n")))
     assert not list(numbers.rglob("columns/picky*/shard-*.parquet"))
 
 
 @pytest.mark.parametrize(
-    ("mode", "message"), [("short", "answered 8 rows with 7 rows"), ("wrong", "declares the column 'picky_twice' and does not give it")]
+    ("mode", "message"),
+    [
+        ("short", "answered 8 rows with 7 rows"),
+        ("wrong", "declares the column 'picky_twice' and does not give it"),
+    ],
 )
-def test_stage_that_breaks_its_contract_is_named(write: Write, numbers: Path, mode: str, message: str) -> None:
+def test_stage_that_breaks_its_contract_is_named(
+    write: Write, numbers: Path, mode: str, message: str
+) -> None:
     with pytest.raises(StageBroken, match=message):
         run(write(text(f"    mode: {mode}\n")))
 
 
-def test_nan_is_stored_as_null_and_a_null_is_missing_not_dropped(write: Write, numbers: Path) -> None:
+def test_nan_is_stored_as_null_and_a_null_is_missing_not_dropped(
+    write: Write, numbers: Path
+) -> None:
     source = numbers / "numbers.parquet"
     pl.read_parquet(source).with_columns(pl.lit("one").alias("text")).write_parquet(source)
     file = write(
@@ -128,13 +162,17 @@ def test_nan_is_stored_as_null_and_a_null_is_missing_not_dropped(write: Write, n
 
 def test_on_missing_decides_what_becomes_of_null_inputs(write: Write, numbers: Path) -> None:
     source = numbers / "numbers.parquet"
-    pl.read_parquet(source).with_columns(pl.when(pl.col("number") < 5).then(None).otherwise(pl.col("text")).alias("text")).write_parquet(
-        source
-    )
+    pl.read_parquet(source).with_columns(
+        pl.when(pl.col("number") < 5).then(None).otherwise(pl.col("text")).alias("text")
+    ).write_parquet(source)
     kept = {}
     for policy in ("drop", "keep", "fail"):
         result = run(write(text("", f"  - {{stage: text_rules, on_missing: {policy}}}\n")))
-        kept[policy] = (result.funnel.kept, result.funnel.steps[1].missing, result.funnel.steps[1].failed)
+        kept[policy] = (
+            result.funnel.kept,
+            result.funnel.steps[1].missing,
+            result.funnel.steps[1].failed,
+        )
     assert kept == {"drop": (55, 5, 0), "keep": (60, 0, 0), "fail": (55, 0, 5)}
 
 
@@ -162,7 +200,9 @@ def test_limit_takes_the_first_rows(write: Write, numbers: Path) -> None:
     file = write(text(""))
     result = run(file, limit=25)
     assert (result.funnel.rows, result.funnel.kept) == (25, 25)
-    assert pl.read_parquet(numbers / "out/00000.parquet")["uid"].to_list() == [f"u{i:02d}" for i in range(25)]
+    assert pl.read_parquet(numbers / "out/00000.parquet")["uid"].to_list() == [
+        f"u{i:02d}" for i in range(25)
+    ]
     assert run(file).funnel.kept == 60
 
 
@@ -176,9 +216,13 @@ def test_global_stage_is_redone_when_the_rows_before_it_change(write: Write, num
     assert ledger(run(file)).filter(pl.col("fate") == "kept")["uid"].to_list() == ["u00"]
 
 
-def test_two_runs_share_a_workspace_and_gc_removes_only_what_no_run_uses(write: Write, numbers: Path) -> None:
+def test_two_runs_share_a_workspace_and_gc_removes_only_what_no_run_uses(
+    write: Write, numbers: Path
+) -> None:
     one = run(write(text(""), "one.yaml"))
-    two = run(write(text("    mode: nan\n", outputs="").replace("name: run", "name: two"), "two.yaml"))
+    two = run(
+        write(text("    mode: nan\n", outputs="").replace("name: run", "name: two"), "two.yaml")
+    )
     workspace = str(numbers / "workspace")
     shown = pairmill("workspace", workspace).stdout
     assert one.run_id in shown
@@ -195,7 +239,9 @@ def test_two_runs_share_a_workspace_and_gc_removes_only_what_no_run_uses(write: 
 def test_workspace_of_a_newer_format_is_refused(write: Write, numbers: Path) -> None:
     file = write(text(""))
     run(file)
-    (numbers / "workspace/workspace.json").write_text(json.dumps({"format_version": 99, "pairmill": "9.0"}))
+    (numbers / "workspace/workspace.json").write_text(
+        json.dumps({"format_version": 99, "pairmill": "9.0"})
+    )
     with pytest.raises(RunError, match=r"format 99, written by pairmill 9\.0"):
         run(file)
 
@@ -213,7 +259,11 @@ def test_every_mutation_of_a_package_is_noticed(write: Write, numbers: Path) -> 
     (out / "stray.txt").write_text("x")
     found = pairmill("inspect", str(out), "--verify")
     assert found.returncode == 1
-    for words in ("00000.tar has changed", "00000.parquet is missing", "stray.txt is not in the manifest"):
+    for words in (
+        "00000.tar has changed",
+        "00000.parquet is missing",
+        "stray.txt is not in the manifest",
+    ):
         assert words in found.stderr
 
 
@@ -223,7 +273,9 @@ def test_package_of_another_pipeline_is_not_overwritten(write: Write, numbers: P
         run(write(text("").replace("name: run", "name: other")))
 
 
-def test_store_kept_forgets_payload_and_a_looser_run_fetches_it_again(write: Write, web: dict[str, str], tmp_path: Path) -> None:
+def test_store_kept_forgets_payload_and_a_looser_run_fetches_it_again(
+    write: Write, web: dict[str, str], tmp_path: Path
+) -> None:
     from pairmill.demo.tables import write_world
     from pairmill.demo.world import World
 
@@ -277,6 +329,8 @@ def test_clip_gate_rerun_loads_no_model(write: Write, pairs: Path, tmp_path: Pat
     import subprocess
     import sys
 
-    kept, torch_loaded = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True).stdout.split()
+    kept, torch_loaded = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert int(kept) >= first.funnel.kept
     assert torch_loaded == "False"

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pairmill.pipeline.plan import pool_schema_of
-from pairmill.pipeline.pool import build_pool, open_pool, pool_id, unread_bytes
-from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.workspace import open_workspace
+from pairmill.plan.plan import pool_schema_of
 from pairmill.sources.base import NoInput, column_names
 from pairmill.sources.tables import PairsConfig, ParquetConfig, TableSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.pool import build_pool, open_pool, pool_id, unread_bytes
+from pairmill.workspace.storage import Storage
 
 CSV = 'URL,TEXT,WIDTH,similarity\nhttp://a.test/1.jpg,"a, b",100,0.31\nhttp://user:pw@a.test/2.jpg,"line\nbreak",200,0.28\n'
 
@@ -28,21 +28,38 @@ def pool(source: object, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     schema = pool_schema_of(source.schema())  # type: ignore[attr-defined]
     built = build_pool(storage, source, "p", schema)  # type: ignore[arg-type]
     assert open_pool(storage, "p") == built
-    rows = pl.concat([pl.from_arrow(pq.read_table(f)) for f in sorted((folder / "ws/pool/p").glob("shard-*.parquet"))])
+    rows = pl.concat(
+        [
+            pl.from_arrow(pq.read_table(f))
+            for f in sorted((folder / "ws/pool/p").glob("shard-*.parquet"))
+        ]
+    )
     return rows, pl.read_parquet(folder / "ws/pool/p/unreadable.parquet")
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.tsv", "a.jsonl", "a.jsonl.gz", "a.parquet"])
+@pytest.mark.parametrize(
+    "name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.tsv", "a.jsonl", "a.jsonl.gz", "a.parquet"]
+)
 def test_every_table_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     frame = pl.read_csv(io.StringIO(CSV))
     plain = name.removesuffix(".gz").removesuffix(".zst")
     if plain.endswith("parquet"):
         frame.write_parquet(tmp_path / name)
     else:
-        text = CSV if plain.endswith("csv") else frame.write_csv(separator="\t") if plain.endswith("tsv") else frame.write_ndjson()
+        text = (
+            CSV
+            if plain.endswith("csv")
+            else frame.write_csv(separator="\t")
+            if plain.endswith("tsv")
+            else frame.write_ndjson()
+        )
         data = text.encode()
         (tmp_path / name).write_bytes(
-            gzip.compress(data) if name.endswith("gz") else zstandard.compress(data) if name.endswith("zst") else data
+            gzip.compress(data)
+            if name.endswith("gz")
+            else zstandard.compress(data)
+            if name.endswith("zst")
+            else data
         )
     rows, bad = pool(TableSource(PairsConfig(path=str(tmp_path / name))), tmp_path)
     assert rows["url"].to_list() == ["http://a.test/1.jpg", "http://a.test/2.jpg"]
@@ -61,22 +78,33 @@ def test_every_table_format_gives_the_same_rows(tmp_path: Path, name: str) -> No
         ),
         (
             ["uid", "url", "text", "original_width", "sha256"],
-            {"uid": "uid", "original_width": "declared_original_width", "sha256": "declared_sha256"},
+            {
+                "uid": "uid",
+                "original_width": "declared_original_width",
+                "sha256": "declared_sha256",
+            },
         ),
         (["id", "url", "text", "image_phash"], {"id": "uid", "image_phash": "image_phash"}),
         (["uid", "url", "alt", "page_url"], {"alt": "text", "page_url": "page_url"}),
         (["SAMPLE_ID", "URL", "TEXT", "NSFW"], {"SAMPLE_ID": "uid", "NSFW": "nsfw"}),
     ],
 )
-def test_column_names_of_known_data_sets_are_recognised(columns: list[str], expected: dict[str, str]) -> None:
+def test_column_names_of_known_data_sets_are_recognised(
+    columns: list[str], expected: dict[str, str]
+) -> None:
     found = column_names(columns, {}, image=False)
     assert {k: found[k] for k in expected} == expected
 
 
 def test_rows_that_cannot_be_read_are_kept_with_place_and_reason(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"url": "http://a.test/1", "text": "x"}\n{"url": \n[1]\n{"url": "http://a.test/2", "text": "y"}\n')
+    (tmp_path / "a.jsonl").write_text(
+        '{"url": "http://a.test/1", "text": "x"}\n{"url": \n[1]\n{"url": "http://a.test/2", "text": "y"}\n'
+    )
     (tmp_path / "b.csv").write_text("url,text\nhttp://a.test/3,z\nhttp://a.test/4,z,too,many\n")
-    rows, bad = pool(TableSource(PairsConfig(path=[str(tmp_path / "a.jsonl"), str(tmp_path / "b.csv")])), tmp_path)
+    rows, bad = pool(
+        TableSource(PairsConfig(path=[str(tmp_path / "a.jsonl"), str(tmp_path / "b.csv")])),
+        tmp_path,
+    )
     assert rows.height == 3
     assert [b[0] for b in bad.rows()] == ["a.jsonl line 2", "a.jsonl line 3", "b.csv row 3"]
     assert "4 fields where the header has 2" in bad["reason"][2]
@@ -85,7 +113,9 @@ def test_rows_that_cannot_be_read_are_kept_with_place_and_reason(tmp_path: Path)
 def test_uid_depends_on_content_alone_and_a_given_one_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("url,text\nhttp://a.test/1,x\nhttp://a.test/2,x\n")
     (tmp_path / "b.csv").write_text("uid,url,text\nmine,http://a.test/1,x\n,http://a.test/2,x\n")
-    one, _ = pool(TableSource(PairsConfig(path=str(tmp_path / "a.csv"), rows_per_shard=1)), tmp_path / "1")
+    one, _ = pool(
+        TableSource(PairsConfig(path=str(tmp_path / "a.csv"), rows_per_shard=1)), tmp_path / "1"
+    )
     two, _ = pool(TableSource(PairsConfig(path=str(tmp_path / "b.csv"))), tmp_path / "2")
     assert two["uid"].to_list() == ["mine", one["uid"][1]]
     assert len(one["uid"][0]) == 32
@@ -93,12 +123,24 @@ def test_uid_depends_on_content_alone_and_a_given_one_is_kept(tmp_path: Path) ->
 
 def test_documents_are_never_cut_by_shards(tmp_path: Path) -> None:
     pl.DataFrame(
-        {"url": [str(i) for i in range(10)], "text": ["t"] * 10, "page": ["a", "a", "a", "a", "b", "c", "c", "c", "c", "c"]}
+        {
+            "url": [str(i) for i in range(10)],
+            "text": ["t"] * 10,
+            "page": ["a", "a", "a", "a", "b", "c", "c", "c", "c", "c"],
+        }
     ).write_csv(tmp_path / "a.csv")
-    source = TableSource(PairsConfig(path=str(tmp_path / "a.csv"), rows_per_shard=2, columns={"doc_id": "page"}))
+    source = TableSource(
+        PairsConfig(path=str(tmp_path / "a.csv"), rows_per_shard=2, columns={"doc_id": "page"})
+    )
     pool(source, tmp_path)
-    shards = [pl.from_arrow(pq.read_table(f)) for f in sorted((tmp_path / "ws/pool/p").glob("shard-*.parquet"))]
-    assert [s["doc_id"].unique(maintain_order=True).to_list() for s in shards] == [["a"], ["b", "c"]]
+    shards = [
+        pl.from_arrow(pq.read_table(f))
+        for f in sorted((tmp_path / "ws/pool/p").glob("shard-*.parquet"))
+    ]
+    assert [s["doc_id"].unique(maintain_order=True).to_list() for s in shards] == [
+        ["a"],
+        ["b", "c"],
+    ]
     assert shards[1]["position"].to_list() == [0, 0, 1, 2, 3, 4]
 
 
@@ -127,17 +169,29 @@ def test_path_that_matches_nothing_says_so(tmp_path: Path) -> None:
         TableSource(PairsConfig(path=str(tmp_path / "*.csv"))).schema()
 
 
-def test_parquet_with_hugging_face_images_and_a_broken_one(tmp_path: Path, pictures: list[tuple[bytes, str]]) -> None:
-    images = [{"bytes": pictures[0][0], "path": "a.jpg"}, {"bytes": b"no image", "path": None}, {"bytes": None, "path": None}]
-    pl.DataFrame({"photo": images, "caption": ["x", "y", "z"]}).write_parquet(tmp_path / "a.parquet")
-    rows, bad = pool(TableSource(ParquetConfig(path=str(tmp_path / "a.parquet"), image="photo")), tmp_path)
+def test_parquet_with_hugging_face_images_and_a_broken_one(
+    tmp_path: Path, pictures: list[tuple[bytes, str]]
+) -> None:
+    images = [
+        {"bytes": pictures[0][0], "path": "a.jpg"},
+        {"bytes": b"no image", "path": None},
+        {"bytes": None, "path": None},
+    ]
+    pl.DataFrame({"photo": images, "caption": ["x", "y", "z"]}).write_parquet(
+        tmp_path / "a.parquet"
+    )
+    rows, bad = pool(
+        TableSource(ParquetConfig(path=str(tmp_path / "a.parquet"), image="photo")), tmp_path
+    )
     assert rows["image"].to_list() == [pictures[0][0]]
     assert rows["image#size"].to_list() == [len(pictures[0][0])]
     assert (rows["width"][0], rows["height"][0], rows["text"][0]) == (240, 200, "x")
     assert bad["location"].to_list() == ["a.parquet row 1", "a.parquet row 2"]
 
 
-def test_webdataset_tar_with_missing_text_corrupt_members_and_truncated_end(tmp_path: Path, pictures: list[tuple[bytes, str]]) -> None:
+def test_webdataset_tar_with_missing_text_corrupt_members_and_truncated_end(
+    tmp_path: Path, pictures: list[tuple[bytes, str]]
+) -> None:
     def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
         info = tarfile.TarInfo(name)
         info.size = len(data)

@@ -1,4 +1,6 @@
-"""Column files: merged atomically, first value wins, failures are replaced, payload can be forgotten; models by content."""
+"""Column files: merged atomically, first value wins, failures are replaced, payload can be
+forgotten; models by content.
+"""
 
 import os
 import shutil
@@ -13,21 +15,27 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairmill.errors import CorruptWorkspace, DiskFull, RunError, StorageAway
-from pairmill.pipeline.chain import Chain
-from pairmill.pipeline.lease import TTL_S, leased
-from pairmill.pipeline.references import BadReference, folder_digest, model_identity
-from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.store import ColumnStore, groups_at
-from pairmill.pipeline.workspace import open_workspace
+from pairmill.plan.chain import Chain
+from pairmill.plan.references import BadReference, folder_digest, model_identity
 from pairmill.schemas.arrow import POOL_COLUMNS, error_array
+from pairmill.workspace.columns import ColumnStore, groups_at
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.lease import TTL_S, leased
+from pairmill.workspace.storage import Storage
 from tests.conftest import CLIP
 
 WRITES = pa.schema([("v", pa.int64()), ("image", pa.large_binary())])
 
 
-def part(rows: list[int], values: list[int | None], errors: list[tuple[str, str] | None] | None = None) -> pa.Table:
+def part(
+    rows: list[int], values: list[int | None], errors: list[tuple[str, str] | None] | None = None
+) -> pa.Table:
     images = [None if v is None else b"x" * v for v in values]
-    columns = {"row": pa.array(rows, pa.int32()), "v": values, "image": pa.array(images, pa.large_binary())}
+    columns = {
+        "row": pa.array(rows, pa.int32()),
+        "v": values,
+        "image": pa.array(images, pa.large_binary()),
+    }
     return pa.table({**columns, "error": error_array(errors or [None] * len(rows))})
 
 
@@ -64,18 +72,35 @@ def storage_groups(storage: Storage, name: str) -> int:
 
 
 def test_few_rows_are_read_without_the_images_of_all_others(tmp_path: Path) -> None:
-    """1,000 images of 40 KB: a column file by the statistics of `row`, a shard of the pool by place."""
+    """1,000 images of 40 KB: a column file by the statistics of `row`, a shard of the pool by
+    place.
+    """
     storage = open_workspace(str(tmp_path))
-    store, rows, images = ColumnStore(storage), np.arange(1000), [bytes([i % 251]) * 40_000 for i in range(1000)]
-    store.commit("s", 0, part(rows.tolist(), [40_000] * 1000).set_column(2, "image", pa.array(images, pa.large_binary())), WRITES)
+    store, rows, images = (
+        ColumnStore(storage),
+        np.arange(1000),
+        [bytes([i % 251]) * 40_000 for i in range(1000)],
+    )
+    store.commit(
+        "s",
+        0,
+        part(rows.tolist(), [40_000] * 1000).set_column(
+            2, "image", pa.array(images, pa.large_binary())
+        ),
+        WRITES,
+    )
     wanted = np.array([990, 3, 7])
     some = store.load("s", 0, ["image"], wanted)
     assert some is not None
     assert 3 < some.num_rows < 300
     where = some.column("row").to_pylist()
-    assert [some.column("image")[where.index(r)].as_py() for r in wanted] == [images[r] for r in wanted]
+    assert [some.column("image")[where.index(r)].as_py() for r in wanted] == [
+        images[r] for r in wanted
+    ]
     schema = pa.schema([*POOL_COLUMNS, pa.field("image", pa.large_binary())])
-    columns = {f.name: pa.array(images if f.name == "image" else [None] * 1000, f.type) for f in schema}
+    columns = {
+        f.name: pa.array(images if f.name == "image" else [None] * 1000, f.type) for f in schema
+    }
     storage.write_table("pool/p/shard-000000.parquet", pa.table(columns, schema=schema))
     assert groups_at([100] * 10, wanted) == ([0, 9], pytest.approx([190, 3, 7]))
     assert groups_at([100] * 10, wanted[:0])[0] == []
@@ -132,13 +157,20 @@ def test_model_folder_is_known_by_its_content(tmp_path: Path) -> None:
 def test_hub_model_is_known_by_the_revision_it_resolves_to(tmp_path: Path) -> None:
     refs = tmp_path / "hub/models--org--model/refs"
     refs.mkdir(parents=True)
-    code = "from pairmill.pipeline.references import model_identity; print(model_identity('org/model', None)['revision'])"
+    code = "from pairmill.plan.references import model_identity; print(model_identity('org/model', None)['revision'])"
     env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     for commit in ("a" * 40, "b" * 40):
         (refs / "main").write_text(commit)
-        assert subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip() == commit
+        assert (
+            subprocess.run(
+                [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+            ).stdout.strip()
+            == commit
+        )
     (refs / "main").unlink()
-    missing = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    missing = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
     assert "neither a folder nor in the local cache" in missing.stderr
 
 
@@ -161,7 +193,9 @@ def test_run_has_one_driver_and_a_dead_one_does_not_hold_its_lease(tmp_path: Pat
         assert storage.read_json(name)["host"] != "elsewhere"
 
 
-def test_driver_that_slept_too_long_notices_and_leaves_the_lease_to_its_successor(tmp_path: Path) -> None:
+def test_driver_that_slept_too_long_notices_and_leaves_the_lease_to_its_successor(
+    tmp_path: Path,
+) -> None:
     storage = Storage(str(tmp_path))
     with leased(storage, "runs/r") as sleeper:
         sleeper.check()
@@ -177,7 +211,9 @@ def test_driver_that_slept_too_long_notices_and_leaves_the_lease_to_its_successo
             assert storage.read_json("runs/r/lease.json")["owner"] == successor.mine["owner"]
 
 
-def test_storage_that_does_not_answer_is_told_from_a_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_that_does_not_answer_is_told_from_a_broken_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody is told to delete good data because a connection broke."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")

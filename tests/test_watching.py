@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from pairmill.pipeline.api import Pipeline
-from pairmill.pipeline.metrics import COUNTED, metric
+from pairmill.api import Pipeline
+from pairmill.cluster.metrics import COUNTED, metric
 
 ROOT = Path(__file__).parent.parent
 FILE = """
@@ -18,7 +18,9 @@ stages:
 """
 
 
-def test_log_and_metrics_name_run_stage_shard_and_row(numbers: Path, write: Callable[[str], Path]) -> None:
+def test_log_and_metrics_name_run_stage_shard_and_row(
+    numbers: Path, write: Callable[[str], Path]
+) -> None:
     result = Pipeline.from_yaml(write(FILE)).run(progress=False, local=True)
     folder = Path(result.folder)
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -27,8 +29,17 @@ def test_log_and_metrics_name_run_stage_shard_and_row(numbers: Path, write: Call
     assert (failure["stage"], failure["shard"], failure["row"]) == ("picky", 1, 13)
     assert "ZeroDivisionError: row [33] is bad" in failure["message"]
     assert "Traceback" in failure["traceback"]
-    passed = {(line["stage"], line["shard"]): line["rows"] for line in lines if line["message"] == "shard passed"}
-    assert passed == {**{("picky", s): 20 for s in range(3)}, ("text_rules", 0): 20, ("text_rules", 1): 19, ("text_rules", 2): 20}
+    passed = {
+        (line["stage"], line["shard"]): line["rows"]
+        for line in lines
+        if line["message"] == "shard passed"
+    }
+    assert passed == {
+        **{("picky", s): 20 for s in range(3)},
+        ("text_rules", 0): 20,
+        ("text_rules", 1): 19,
+        ("text_rules", 2): 20,
+    }
     counted = json.loads((folder / "metrics.json").read_text())["stages"]
     assert {k: counted["text_rules"][k] for k in ("shards", "rows", "dropped", "failed")} == {
         "shards": 3,
@@ -40,7 +51,7 @@ def test_log_and_metrics_name_run_stage_shard_and_row(numbers: Path, write: Call
 
 
 def test_dashboard_is_current_and_shows_metrics_that_exist() -> None:
-    from pairmill.pipeline.dashboard import dashboard
+    from pairmill.cluster.dashboard import dashboard
 
     text = (ROOT / "docs/grafana.json").read_text()
     assert json.loads(text) == dashboard(), "run `make docs`"

@@ -1,4 +1,6 @@
-"""Training material of the demo models: drawn scenes and texts about them.  Nothing here is seen by a pipeline."""
+"""Training material of the demo models: drawn scenes and texts about them.  Nothing here is seen by
+a pipeline.
+"""
 
 import random
 
@@ -27,19 +29,25 @@ SIZES, TEXTURES = ("small", "large"), ("plain", "striped", "dotted")
 
 
 def draw(scene: Scene, rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
-    """The scene at a web-like size, squeezed to (112, 112, 3) uint8 as the image processor will do, and its patches.
+    """The scene at a web-like size, squeezed to (112, 112, 3) uint8 as the image processor will do,
+    and its patches.
 
-    Patches, (49, 2) int8: number of the kind and of the colour of the thing whose box holds the patch's centre, or one
-    more than the last number where there is none.
+    Patches, (49, 2) int8: number of the kind and of the colour of the thing whose box holds the
+    patch's centre, or one more than the last number where there is none.
     """
     width = rng.randint(200, 360)
     height = int(width * rng.uniform(0.6, 1.3))
     image, places = render_boxes(scene, width, height, rng)
     patches = np.tile(np.array([len(KINDS), len(COLOURS)], np.int8), (PATCHES, PATCHES, 1))
-    x, y = (np.arange(PATCHES) + 0.5) / PATCHES * width, (np.arange(PATCHES) + 0.5) / PATCHES * height
+    x, y = (
+        (np.arange(PATCHES) + 0.5) / PATCHES * width,
+        (np.arange(PATCHES) + 0.5) / PATCHES * height,
+    )
     for group, boxes in zip(scene.groups, places, strict=True):
         for left, top, side in boxes:
-            inside = ((y >= top) & (y < top + side))[:, None] & ((x >= left) & (x < left + side))[None]
+            inside = ((y >= top) & (y < top + side))[:, None] & ((x >= left) & (x < left + side))[
+                None
+            ]
             patches[inside] = (KINDS.index(group.kind), COLOURS.index(group.colour))
     pixels = np.asarray(image.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC))
     return pixels, patches.reshape(-1, 2)
@@ -57,9 +65,11 @@ class Corpus:
         return rng_for(purpose, step).sample(range(len(self.scenes)), batch)
 
     def pixels(self, rows: list[int], grey: torch.Tensor) -> torch.Tensor:
-        """Normalised (rows, 3, 112, 112), shifted by a few pixels, in light of +-12%; without colour where `grey`.
+        """Normalised (rows, 3, 112, 112), shifted by a few pixels, in light of +-12%; without
+        colour where `grey`.
 
-        Grey is a random mix of the three channels, so a shape is seen in many contrasts and colour tells nothing of it.
+        Grey is a random mix of the three channels, so a shape is seen in many contrasts and colour
+        tells nothing of it.
         """
         x = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2).float()
         x = torch.roll(x, random.choice(((0, 0), (3, 0), (-3, 0), (0, 3), (0, -3))), dims=(2, 3))
@@ -86,7 +96,13 @@ def attribute_labels(scene: Scene) -> list[int]:
     for slot in range(2):
         if slot < len(scene.groups):
             g = scene.groups[slot]
-            labels += [KINDS.index(g.kind), COLOURS.index(g.colour), g.count, SIZES.index(g.size), TEXTURES.index(g.texture)]
+            labels += [
+                KINDS.index(g.kind),
+                COLOURS.index(g.colour),
+                g.count,
+                SIZES.index(g.size),
+                TEXTURES.index(g.texture),
+            ]
         else:
             labels += [len(KINDS), -1, 0, -1, -1]
     relation = -1 if len(scene.groups) == 1 else ("beside", "above").index(scene.relation)
@@ -108,7 +124,9 @@ def caption_example(scene: Scene, rng: random.Random) -> tuple[str, str]:
 
 
 def fusion_example(scene: Scene, scenes: list[Scene], rng: random.Random) -> tuple[str, str]:
-    """(prompt, answer).  The name is kept when the web text speaks of the same kinds of things; else it is refused."""
+    """(prompt, answer).  The name is kept when the web text speaks of the same kinds of things;
+    else it is refused.
+    """
     described, name, dice = scene, None, rng.random()
     if dice < 0.62:
         name = any_name(rng) if dice < 0.5 else None
@@ -127,14 +145,20 @@ def fusion_example(scene: Scene, scenes: list[Scene], rng: random.Random) -> tup
 
 
 def any_name(rng: random.Random) -> str:
-    """Mostly a name of the world's kind; sometimes letters by chance, so that copying is learnt and not a list of names."""
+    """Mostly a name of the world's kind; sometimes letters by chance, so that copying is learnt and
+    not a list of names.
+    """
     if rng.random() < 0.6:
         return random_name(rng)
-    return "".join(rng.choice("abcdefghijklmnoprstuvwz") for _ in range(rng.randint(3, 8))).capitalize()
+    return "".join(
+        rng.choice("abcdefghijklmnoprstuvwz") for _ in range(rng.randint(3, 8))
+    ).capitalize()
 
 
 def slip(scene: Scene, rng: random.Random) -> Scene:
-    """The scene as a captioner that errs in one thing sees it; one kind of thing at least stays as it is."""
+    """The scene as a captioner that errs in one thing sees it; one kind of thing at least stays as
+    it is.
+    """
     i = rng.randrange(len(scene.groups))
     g = scene.groups[i]
     faults = ["colour", "count", "place"] + ["kind", "twice"] * (len(scene.groups) > 1)

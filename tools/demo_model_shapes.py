@@ -20,9 +20,16 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-VISION = {"hidden_size": 160, "intermediate_size": 480, "num_attention_heads": 5, "image_size": IMAGE_PX, "patch_size": PATCH_PX}
+VISION = {
+    "hidden_size": 160,
+    "intermediate_size": 480,
+    "num_attention_heads": 5,
+    "image_size": IMAGE_PX,
+    "patch_size": PATCH_PX,
+}
 CAPTIONER_TOWER_LAYERS = 4
-# Classes of each attribute head: kind, colour, count, size, texture for two groups; place; relation.
+# Classes of each attribute head: kind, colour, count, size, texture for two groups; place;
+# relation.
 ATTRIBUTES = [17, 10, 5, 2, 3] * 2 + [6, 2]
 PATCH_HEADS = [17, 11]  # kind, colour, each with "nothing here"
 CHAT_TEMPLATE = (
@@ -34,25 +41,48 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary: int, for_chat: bool) -> PreTrainedTokenizerFast:
-    """Byte-level BPE; the CLIP's adds <bos> … <eos>, the captioner's leaves that to the chat template.
+def train_tokenizer(
+    texts: Iterable[str], vocabulary: int, for_chat: bool
+) -> PreTrainedTokenizerFast:
+    """Byte-level BPE; the CLIP's adds <bos> … <eos>, the captioner's leaves that to the chat
+    template.
 
-    For the captioner a space before a capital is a token of its own, so that a name is the same tokens in `(Kalodor)` and in
-    ` Kalodor`: what copies it copies tokens.
+    For the captioner a space before a capital is a token of its own, so that a name is the same
+    tokens in `(Kalodor)` and in ` Kalodor`: what copies it copies tokens.
     """
-    special = ["<pad>", "<bos>", "<eos>", *(["<image>", "<user>", "<assistant>"] if for_chat else [])]
+    special = [
+        "<pad>",
+        "<bos>",
+        "<eos>",
+        *(["<image>", "<user>", "<assistant>"] if for_chat else []),
+    ]
     tokenizer = Tokenizer(models.BPE())
     capital = [pre_tokenizers.Split(Regex(r" (?=\p{Lu})"), "isolated")] if for_chat else []
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*capital, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [*capital, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocabulary,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     if not for_chat:
-        tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)]
+        )
     extra = (
-        {"extra_special_tokens": {"image_token": "<image>", "user_token": "<user>", "assistant_token": "<assistant>"}} if for_chat else {}
+        {
+            "extra_special_tokens": {
+                "image_token": "<image>",
+                "user_token": "<user>",
+                "assistant_token": "<assistant>",
+            }
+        }
+        if for_chat
+        else {}
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>",
@@ -70,8 +100,12 @@ def build_clip(tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
         "vocab_size": len(tokenizer), "hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 3,
         "num_attention_heads": 5, "max_position_embeddings": 77, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
     }  # fmt: skip
-    config = CLIPConfig(text_config=text, vision_config={**VISION, "num_hidden_layers": 5}, projection_dim=128)
-    return CLIPModel._from_config(config, attn_implementation="eager")  # 2.5 times as fast as sdpa to train on a CPU
+    config = CLIPConfig(
+        text_config=text, vision_config={**VISION, "num_hidden_layers": 5}, projection_dim=128
+    )
+    return CLIPModel._from_config(
+        config, attn_implementation="eager"
+    )  # 2.5 times as fast as sdpa to train on a CPU
 
 
 def build_captioner(tokenizer: PreTrainedTokenizerFast, tower: torch.nn.Module):
@@ -90,9 +124,15 @@ def build_captioner(tokenizer: PreTrainedTokenizerFast, tower: torch.nn.Module):
     wanted = set(model.model.vision_tower.state_dict())
     state = {k: v for k, v in tower.state_dict().items() if k in wanted}
     if len(state) < len(wanted):
-        state = {f"vision_model.{k}": v for k, v in tower.state_dict().items() if f"vision_model.{k}" in wanted}
+        state = {
+            f"vision_model.{k}": v
+            for k, v in tower.state_dict().items()
+            if f"vision_model.{k}" in wanted
+        }
     model.model.vision_tower.load_state_dict(state)
-    model.generation_config = GenerationConfig(max_new_tokens=64, do_sample=False, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+    model.generation_config = GenerationConfig(
+        max_new_tokens=64, do_sample=False, pad_token_id=0, bos_token_id=1, eos_token_id=2
+    )
     processor = LlavaProcessor(
         image_processor=image_processor(), tokenizer=tokenizer, patch_size=PATCH_PX, vision_feature_select_strategy="default",
         chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1,
@@ -105,6 +145,8 @@ def save_clip(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, folder: Path
     CLIPProcessor(image_processor=image_processor(), tokenizer=tokenizer).save_pretrained(folder)
 
 
-def save_captioner(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
+def save_captioner(
+    model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path
+) -> None:
     model.to(torch.float16).save_pretrained(folder)
     processor.save_pretrained(folder)

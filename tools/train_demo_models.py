@@ -2,9 +2,10 @@
 
     python tools/train_demo_models.py --out pairmill/demo/models [--scale 1.0]
 
-Three passes over scenes that hold no held-out pair of kind and colour: the picture tower learns to name attributes,
-the CLIP to match texts of eight languages, the captioner to answer its three prompts.  `--scale 0.01`
-is a quick check that everything runs.  Seeded: the same machine gives the same weights.
+Three passes over scenes that hold no held-out pair of kind and colour: the picture tower learns to
+name attributes, the CLIP to match texts of eight languages, the captioner to answer its three
+prompts.  `--scale 0.01` is a quick check that everything runs.  Seeded: the same machine gives the
+same weights.
 """
 
 import argparse
@@ -16,7 +17,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from demo_corpus import Corpus, attribute_labels, caption_example, clip_text, fusion_example
-from demo_model_shapes import ATTRIBUTES, PATCH_HEADS, build_captioner, build_clip, save_captioner, save_clip, train_tokenizer
+from demo_model_shapes import (
+    ATTRIBUTES,
+    PATCH_HEADS,
+    build_captioner,
+    build_clip,
+    save_captioner,
+    save_clip,
+    train_tokenizer,
+)
 from torch import nn
 
 from pairmill.demo.scenes import held_out, rng_for
@@ -27,18 +36,29 @@ class Clock:
     """Prints loss and pace a few times a minute."""
 
     def __init__(self, title: str, steps: int) -> None:
-        self.title, self.steps, self.start, self.last, self.losses = title, steps, time.time(), 0.0, []
+        self.title, self.steps, self.start, self.last, self.losses = (
+            title,
+            steps,
+            time.time(),
+            0.0,
+            [],
+        )
 
     def tick(self, step: int, loss: float) -> None:
         self.losses.append(loss)
         if time.time() - self.last > 20 or step == self.steps - 1:
             self.last = time.time()
             mean = sum(self.losses[-50:]) / len(self.losses[-50:])
-            print(f"{self.title} {step + 1}/{self.steps} loss {mean:.3f} {time.time() - self.start:.0f} s", flush=True)
+            print(
+                f"{self.title} {step + 1}/{self.steps} loss {mean:.3f} {time.time() - self.start:.0f} s",
+                flush=True,
+            )
 
 
 class Descent:
-    """Muon for matrices inside the layers, AdamW for the rest; warm-up, then cosine.  Muon learns shapes in half the steps."""
+    """Muon for matrices inside the layers, AdamW for the rest; warm-up, then cosine.  Muon learns
+    shapes in half the steps.
+    """
 
     def __init__(self, model: nn.Module, steps: int, peak: float) -> None:
         inner = [p for n, p in model.named_parameters() if p.ndim == 2 and ".layers." in n]
@@ -52,7 +72,10 @@ class Descent:
         warm = max(1, min(200, steps // 10))
         self.schedules = [
             torch.optim.lr_scheduler.LambdaLR(
-                one, lambda s: min((s + 1) / warm, 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, s / steps))))
+                one,
+                lambda s: min(
+                    (s + 1) / warm, 0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, s / steps)))
+                ),
             )
             for one in self.optimisers
         ]
@@ -72,9 +95,11 @@ UNSEEN = torch.tensor([[held_out(kind, colour) for colour in COLOURS] for kind i
 
 
 def unsaid(logits: torch.Tensor, unseen: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Logits (n, classes) without the classes that training never pairs with the `other` attribute (n,) of the thing.
+    """Logits (n, classes) without the classes that training never pairs with the `other` attribute
+    (n,) of the thing.
 
-    So a loss speaks of a held-out pair neither for nor against; else a model learns that such pairs do not exist.
+    So a loss speaks of a held-out pair neither for nor against; else a model learns that such pairs
+    do not exist.
     """
     mask = torch.zeros(len(unseen) + 1, logits.shape[1], dtype=torch.bool)
     mask[:-1, : unseen.shape[1]] = unseen
@@ -94,7 +119,9 @@ def attribute_loss(logits: torch.Tensor, labels: torch.Tensor, grey: torch.Tenso
 
 
 def patch_loss(logits: torch.Tensor, patches: torch.Tensor, grey: torch.Tensor) -> torch.Tensor:
-    """Over logits (batch, 49, heads) and labels (batch, 49, 2); no class at all is `nothing here`, the last of each."""
+    """Over logits (batch, 49, heads) and labels (batch, 49, 2); no class at all is `nothing here`,
+    the last of each.
+    """
     kind, colour = patches.flatten(0, 1).unbind(1)
     hidden = grey[:, None].expand(len(grey), patches.shape[1]).flatten()
     of_kind, of_colour = logits.flatten(0, 1).split(PATCH_HEADS, dim=1)
@@ -105,7 +132,8 @@ def patch_loss(logits: torch.Tensor, patches: torch.Tensor, grey: torch.Tensor) 
 
 
 def train_attributes(vision: nn.Module, corpus: Corpus, steps: int, batch: int = 64) -> None:
-    """Picture tower: name kind, colour, count, size and texture of both groups, the place, and what each patch shows.
+    """Picture tower: name kind, colour, count, size and texture of both groups, the place, and what
+    each patch shows.
 
     Two pictures in five are grey: there shape alone tells the kind, and colours are not asked for.
     """
@@ -122,7 +150,9 @@ def train_attributes(vision: nn.Module, corpus: Corpus, steps: int, batch: int =
             logits = whole(torch.cat([hidden[:, 0], hidden[:, 1:].mean(1)], dim=1)).float()
             patch_logits = local(hidden[:, 1:]).float()
         labels = torch.tensor([attribute_labels(corpus.scenes[i]) for i in rows])
-        loss = attribute_loss(logits, labels, grey) + 6 * patch_loss(patch_logits, torch.from_numpy(corpus.patches[rows]).long(), grey)
+        loss = attribute_loss(logits, labels, grey) + 6 * patch_loss(
+            patch_logits, torch.from_numpy(corpus.patches[rows]).long(), grey
+        )
         clock.tick(step, descent.step(loss))
 
 
@@ -132,9 +162,13 @@ def train_clip(clip, tokenizer, corpus: Corpus, steps: int, batch: int = 128) ->
     for step in range(steps):
         rows = corpus.batch_rows("clip", step, batch)
         rng = rng_for("clip", step)
-        words = tokenizer([clip_text(corpus.scenes[i], rng) for i in rows], padding=True, return_tensors="pt")
+        words = tokenizer(
+            [clip_text(corpus.scenes[i], rng) for i in rows], padding=True, return_tensors="pt"
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            out = clip(pixel_values=corpus.pixels(rows, torch.zeros(batch, dtype=torch.bool)), **words)
+            out = clip(
+                pixel_values=corpus.pixels(rows, torch.zeros(batch, dtype=torch.bool)), **words
+            )
         logits = out.logits_per_image.float()
         target = torch.arange(len(rows))
         cross = nn.functional.cross_entropy
@@ -166,19 +200,25 @@ def train_captioner(model, processor, corpus: Corpus, steps: int, batch: int = 6
             logits = model(**inputs).logits[:, :-1].float()
         if unseen is not None:
             logits = logits.masked_fill(unseen, -1e4)
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100
+        )
         clock.tick(step, descent.step(loss))
 
 
 class Words:
-    """Token ids of kinds and colours, each of which is one token, and what a captioner's loss does with them."""
+    """Token ids of kinds and colours, each of which is one token, and what a captioner's loss does
+    with them.
+    """
 
     def __init__(self, tokenizer) -> None:
         kinds = [(k, i) for i, kind in enumerate(KINDS) for k in {kind, PLURALS[kind]}]
         self.kind_of = self.numbers(tokenizer, kinds)
         self.colour_of = self.numbers(tokenizer, [(c, i) for i, c in enumerate(COLOURS)])
         self.colours = torch.nonzero(self.colour_of >= 0).flatten()
-        none = torch.zeros(1, len(self.kind_of), dtype=torch.bool)  # the last row, found by number -1
+        none = torch.zeros(
+            1, len(self.kind_of), dtype=torch.bool
+        )  # the last row, found by number -1
         self.not_with_colour = torch.cat([UNSEEN.T[:, self.kind_of] & (self.kind_of >= 0), none])
         self.not_with_kind = torch.cat([UNSEEN[:, self.colour_of] & (self.colour_of >= 0), none])
 
@@ -191,17 +231,22 @@ class Words:
         return found
 
     def unseen(self, labels: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens - 1, vocabulary): words that training never shows beside the colour before or the kind behind."""
+        """(batch, tokens - 1, vocabulary): words that training never shows beside the colour before
+        or the kind behind.
+        """
         colour = torch.where(labels < 0, -1, self.colour_of[labels.clamp(min=0)])
         kind = torch.where(labels < 0, -1, self.kind_of[labels.clamp(min=0)])
         behind = torch.cat([kind[:, 2:], torch.full((len(kind), 1), -1)], dim=1)
         return self.not_with_colour[colour[:, :-1]] | self.not_with_kind[behind]
 
-    def slipped(self, ids: torch.Tensor, labels: torch.Tensor, grey: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs and labels in which some of the answer's colours, as the model reads them back, are others by chance.
+    def slipped(
+        self, ids: torch.Tensor, labels: torch.Tensor, grey: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and labels in which some of the answer's colours, as the model reads them back,
+        are others by chance.
 
-        What it has to say next stays the same: the kind of a thing is learnt from the picture, not from the colour
-        before it.  Of grey pictures no colour is asked.
+        What it has to say next stays the same: the kind of a thing is learnt from the picture, not
+        from the colour before it.  Of grey pictures no colour is asked.
         """
         colours = torch.isin(ids, self.colours) & (labels != -100)
         hit = colours & ((torch.rand(ids.shape) < 0.3) | grey[:, None])
@@ -215,10 +260,15 @@ def chat_batch(processor, pairs: list[tuple[str, str]], image: bool):
     prompts, answers = [], []
     for prompt, answer in pairs:
         content = [{"type": "image"}] * image + [{"type": "text", "text": prompt}]
-        text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        text = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True
+        )
         text = text.replace("<image>", "<image>" * model_image_tokens(processor))
         prompts.append(tokenizer(text, add_special_tokens=False)["input_ids"])
-        answers.append(tokenizer(" " + answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id])
+        answers.append(
+            tokenizer(" " + answer, add_special_tokens=False)["input_ids"]
+            + [tokenizer.eos_token_id]
+        )
     longest = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
     ids = torch.full((len(pairs), longest), tokenizer.pad_token_id)
     labels = torch.full((len(pairs), longest), -100)

@@ -25,5 +25,8 @@ class BrightnessStage(Stage):
         return pa.schema([column(self.column(), pa.float32(), "mean pixel value", "", 0, 1)])
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        values = [np.asarray(decode_rgb(data.as_py())).mean() / 255 for data in rows.column(self.config.image)]
+        values = [
+            np.asarray(decode_rgb(data.as_py())).mean() / 255
+            for data in rows.column(self.config.image)
+        ]
         return pa.table([pa.array(values, pa.float32())], schema=self.writes())

@@ -19,4 +19,6 @@ def test_brightness_is_the_mean_pixel_value() -> None:
         Image.new("RGB", (8, 8), (value,) * 3).save(out, "PNG")
         images.append(out.getvalue())
     stage = BrightnessStage(BrightnessConfig(stage="brightness:BrightnessStage"))
-    assert stage(pa.table({"image": images}))["brightness"].to_pylist() == pytest.approx([0, 0.2, 1])
+    assert stage(pa.table({"image": images}))["brightness"].to_pylist() == pytest.approx(
+        [0, 0.2, 1]
+    )

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt, with an RGB image or without; `key` seeds the row's own chance where the engine samples."""
+    """One prompt, with an RGB image or without; `key` seeds the row's own chance where the engine
+    samples.
+    """
 
     prompt: str
     image: Any | None
@@ -16,7 +18,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """`finish_reason` is `stop`, or `length` where the token limit cut the text off; `tokens` counts generated ones."""
+    """`finish_reason` is `stop`, or `length` where the token limit cut the text off; `tokens`
+    counts generated ones.
+    """
 
     text: str
     finish_reason: str

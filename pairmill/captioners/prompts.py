@@ -17,7 +17,9 @@ def referenced(prompt: str) -> list[str]:
             if name is None:
                 continue
             if not name.isidentifier() or spec or conversion:
-                raise BadPrompt(f"{{{name}}} is no column name; write {{column}}, or {{{{ and }}}} for plain braces")
+                raise BadPrompt(
+                    f"{{{name}}} is no column name; write {{column}}, or {{{{ and }}}} for plain braces"
+                )
             names.append(name)
     except ValueError as error:
         if isinstance(error, BadPrompt):

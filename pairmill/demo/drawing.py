@@ -20,7 +20,8 @@ BACKDROPS: dict[str, tuple[Rgb, Rgb]] = {  # upper, lower
     "snow": ((200, 212, 224), (232, 238, 244)), "room": ((226, 206, 180), (150, 108, 78)),
 }  # fmt: skip
 
-# Shapes in the unit square: (primitive, coordinates, shade).  `m` is the group's colour, `d` a darker, `l` a lighter one.
+# Shapes in the unit square: (primitive, coordinates, shade).  `m` is the group's colour, `d` a
+# darker, `l` a lighter one.
 SHAPES: dict[str, tuple[Primitive, ...]] = {
     "ball": (("ellipse", (0.08, 0.08, 0.92, 0.92), "m"), ("ellipse", (0.25, 0.2, 0.42, 0.36), "l")),
     "box": (("polygon", (0.08, 0.3, 0.7, 0.3, 0.7, 0.94, 0.08, 0.94), "m"),
@@ -56,7 +57,13 @@ SHAPES: dict[str, tuple[Primitive, ...]] = {
     "crown": (("polygon", (0.06, 0.9, 0.02, 0.3, 0.28, 0.56, 0.5, 0.1, 0.72, 0.56, 0.98, 0.3, 0.94, 0.9), "m"),
               ("polygon", (0.07, 0.78, 0.93, 0.78, 0.94, 0.92, 0.06, 0.92), "d")),
 }  # fmt: skip
-FIXED: dict[str, Rgb] = {"k": (40, 40, 44), "g": (190, 220, 236), "w": (110, 76, 44), "s": (52, 130, 60), "c": (238, 224, 200)}
+FIXED: dict[str, Rgb] = {
+    "k": (40, 40, 44),
+    "g": (190, 220, 236),
+    "w": (110, 76, 44),
+    "s": (52, 130, 60),
+    "c": (238, 224, 200),
+}
 
 
 def render(scene: Scene, width_px: int, height_px: int, rng: random.Random) -> Image.Image:
@@ -64,7 +71,9 @@ def render(scene: Scene, width_px: int, height_px: int, rng: random.Random) -> I
     return render_boxes(scene, width_px, height_px, rng)[0]
 
 
-def render_boxes(scene: Scene, width_px: int, height_px: int, rng: random.Random) -> tuple[Image.Image, list[list[tuple[int, int, int]]]]:
+def render_boxes(
+    scene: Scene, width_px: int, height_px: int, rng: random.Random
+) -> tuple[Image.Image, list[list[tuple[int, int, int]]]]:
     """As `render`, and for each group the boxes (x, y, side) in pixels of its things."""
     image = backdrop(scene.place, width_px, height_px, rng)
     places = layout(scene, width_px, height_px, rng)
@@ -91,21 +100,37 @@ def backdrop(place: str, width_px: int, height_px: int, rng: random.Random) -> I
     return image
 
 
-def layout(scene: Scene, width_px: int, height_px: int, rng: random.Random) -> list[list[tuple[int, int, int]]]:
-    """For each group the boxes (x, y, side) in pixels of its things; groups have areas of their own."""
+def layout(
+    scene: Scene, width_px: int, height_px: int, rng: random.Random
+) -> list[list[tuple[int, int, int]]]:
+    """For each group the boxes (x, y, side) in pixels of its things; groups have areas of their
+    own.
+    """
     if len(scene.groups) == 1:
         areas = [(0.04, 0.04, 0.96, 0.96)]
     elif scene.relation == "above":
         areas = [(0.04, 0.02, 0.96, 0.49), (0.04, 0.51, 0.96, 0.98)]
     else:
         areas = [(0.02, 0.06, 0.49, 0.94), (0.51, 0.06, 0.98, 0.94)]
-    return [grid(group, area, width_px, height_px, rng) for group, area in zip(scene.groups, areas, strict=True)]
+    return [
+        grid(group, area, width_px, height_px, rng)
+        for group, area in zip(scene.groups, areas, strict=True)
+    ]
 
 
 def grid(
-    group: Group, area: tuple[float, float, float, float], width_px: int, height_px: int, rng: random.Random
+    group: Group,
+    area: tuple[float, float, float, float],
+    width_px: int,
+    height_px: int,
+    rng: random.Random,
 ) -> list[tuple[int, int, int]]:
-    x0, y0, x1, y1 = area[0] * width_px, area[1] * height_px, area[2] * width_px, area[3] * height_px
+    x0, y0, x1, y1 = (
+        area[0] * width_px,
+        area[1] * height_px,
+        area[2] * width_px,
+        area[3] * height_px,
+    )
     columns = 1 if group.count == 1 else group.count if (x1 - x0) > 2.4 * (y1 - y0) else 2
     lines = -(-group.count // columns)
     cell_w, cell_h = (x1 - x0) / columns, (y1 - y0) / lines
@@ -120,7 +145,9 @@ def grid(
     return boxes
 
 
-def thing(group: Group, tint: Rgb, side_px: int, rng: random.Random) -> tuple[Image.Image, Image.Image]:
+def thing(
+    group: Group, tint: Rgb, side_px: int, rng: random.Random
+) -> tuple[Image.Image, Image.Image]:
     """One thing: its RGB body and the mask that cuts it out, both `side_px` squared."""
     shades = {"m": tint, "d": scale(tint, 0.68), "l": lighten(tint, 0.45), **FIXED}
     body = Image.new("RGB", (side_px, side_px), tint)
@@ -135,7 +162,11 @@ def thing(group: Group, tint: Rgb, side_px: int, rng: random.Random) -> tuple[Im
                 d.pieslice(box, start, end, fill=fill)
             continue
         points = [c * side_px for c in coordinates]
-        for d, fill in ((draw, shades.get(shade)), (cut, 0 if shade == "x" else 255), (paint, 255 if shade == "m" else 0)):
+        for d, fill in (
+            (draw, shades.get(shade)),
+            (cut, 0 if shade == "x" else 255),
+            (paint, 255 if shade == "m" else 0),
+        ):
             if fill is not None:
                 getattr(d, primitive)(points, fill=fill)
     if group.texture != "plain":
@@ -145,7 +176,9 @@ def thing(group: Group, tint: Rgb, side_px: int, rng: random.Random) -> tuple[Im
             ImageChops.multiply(pattern(group.texture, side_px), paintable),
         )
     angle = rng.uniform(-10, 10)
-    return body.rotate(angle, Image.Resampling.BILINEAR), mask.rotate(angle, Image.Resampling.BILINEAR)
+    return body.rotate(angle, Image.Resampling.BILINEAR), mask.rotate(
+        angle, Image.Resampling.BILINEAR
+    )
 
 
 def pattern(texture: str, side_px: int) -> Image.Image:

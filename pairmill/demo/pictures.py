@@ -1,4 +1,6 @@
-"""Rows of the demo world as the files a web server would hold: formats, colour modes, copies and broken ones."""
+"""Rows of the demo world as the files a web server would hold: formats, colour modes, copies and
+broken ones.
+"""
 
 import io
 import random
@@ -8,7 +10,17 @@ from PIL import Image, ImageDraw
 from pairmill.demo.drawing import render
 from pairmill.demo.world import World, WorldRow
 
-FORMATS = ("jpeg", "png", "webp", "gif", "jpeg_rotated", "jpeg_cmyk", "png_alpha", "jpeg_grey", "png_palette")
+FORMATS = (
+    "jpeg",
+    "png",
+    "webp",
+    "gif",
+    "jpeg_rotated",
+    "jpeg_cmyk",
+    "png_alpha",
+    "jpeg_grey",
+    "png_palette",
+)
 FORMAT_WEIGHTS = (66, 8, 8, 3, 5, 3, 3, 1, 3)
 
 
@@ -57,7 +69,9 @@ def near_copy(image: Image.Image, change: str, rng: random.Random) -> bytes:
     out = io.BytesIO()
     if change == "resized":
         scale = rng.uniform(0.6, 0.9)
-        image = image.resize((int(image.width * scale), int(image.height * scale)), Image.Resampling.BICUBIC)
+        image = image.resize(
+            (int(image.width * scale), int(image.height * scale)), Image.Resampling.BICUBIC
+        )
     elif change == "cropped":
         dx, dy = int(image.width * 0.02), int(image.height * 0.02)
         image = image.crop((dx, dy, image.width - dx, image.height - dy))
@@ -74,7 +88,14 @@ def bomb() -> bytes:
     import zlib
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from pairmill.demo.words import COLOURS, KINDS, NUMBERS, PLURALS
-from pairmill.pipeline.storage import Storage
+from pairmill.workspace.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,37 @@ def scored_rows(run_folder: str, truth: Path) -> pl.DataFrame:
     folder = Path(run_folder)
     workspace = folder.parent.parent
     plan = Storage(run_folder).read_json("plan.json")
-    pool = pl.concat([read(f, ["url", "text", "uid"], shard) for shard, f in files(workspace / "pool" / plan["pool"])])
+    pool = pl.concat(
+        [
+            read(f, ["url", "text", "uid"], shard)
+            for shard, f in files(workspace / "pool" / plan["pool"])
+        ]
+    )
     for stage in plan["stages"]:
         if stage["column_set"]:
-            names = [n for n, kind in stage["writes"].items() if "binary" not in kind and "list" not in kind]
-            parts = [read(f, ["row", *names, "error"], shard) for shard, f in files(workspace / "columns" / stage["column_set"])]
+            names = [
+                n
+                for n, kind in stage["writes"].items()
+                if "binary" not in kind and "list" not in kind
+            ]
+            parts = [
+                read(f, ["row", *names, "error"], shard)
+                for shard, f in files(workspace / "columns" / stage["column_set"])
+            ]
             if parts:
                 table = (
-                    pl.concat(parts).with_columns(pl.col("error").struct.field("class").alias(f"{stage['name']}_error")).drop("error", "at")
+                    pl.concat(parts)
+                    .with_columns(
+                        pl.col("error").struct.field("class").alias(f"{stage['name']}_error")
+                    )
+                    .drop("error", "at")
                 )
-                pool = pool.join(table, left_on=["shard", "at"], right_on=["shard", "row"], how="left")
-    ledger = pl.concat([pl.read_parquet(f) for _, f in files(folder / "ledger")]).select("shard", "row", "fate", "stage", "reason")
+                pool = pool.join(
+                    table, left_on=["shard", "at"], right_on=["shard", "row"], how="left"
+                )
+    ledger = pl.concat([pl.read_parquet(f) for _, f in files(folder / "ledger")]).select(
+        "shard", "row", "fate", "stage", "reason"
+    )
     pool = pool.join(ledger, left_on=["shard", "at"], right_on=["shard", "row"])
     return pool.join(pl.read_parquet(truth), on="url", suffix="_true")
 
@@ -74,31 +94,58 @@ def download_measures(rows: pl.DataFrame) -> Iterable[Measure]:
 
 
 def language_measures(rows: pl.DataFrame) -> Iterable[Measure]:
-    seen = rows.filter(pl.col("lang").is_not_null() & pl.col("text_kind").is_in(["matched", "mismatched"]))
-    yield Measure("language: accuracy on whole sentences", mean(seen["lang"] == seen["language"]), seen.height)
+    seen = rows.filter(
+        pl.col("lang").is_not_null() & pl.col("text_kind").is_in(["matched", "mismatched"])
+    )
+    yield Measure(
+        "language: accuracy on whole sentences", mean(seen["lang"] == seen["language"]), seen.height
+    )
 
 
 def duplicate_measures(rows: pl.DataFrame) -> Iterable[Measure]:
-    """Over rows that the stage saw; a row is a true duplicate if an earlier row that it saw shows the same picture."""
+    """Over rows that the stage saw; a row is a true duplicate if an earlier row that it saw shows
+    the same picture.
+    """
     for stage, column, size, others in (
         ("exact", "dup_of", "cluster_size", ["confusable", "near"]),
         ("near", "near_dup_of", "near_cluster_size", ["confusable"]),
     ):
         seen = rows.filter(pl.col(size).is_not_null()).sort("shard", "at")
-        own = pl.when(pl.col("copy").is_in(others)).then(pl.col("uid")).otherwise(pl.lit("")).alias("own")
-        truth = seen.with_columns(own).with_columns((pl.int_range(pl.len()).over("picture", "own") > 0).alias("repeats"))
+        own = (
+            pl.when(pl.col("copy").is_in(others))
+            .then(pl.col("uid"))
+            .otherwise(pl.lit(""))
+            .alias("own")
+        )
+        truth = seen.with_columns(own).with_columns(
+            (pl.int_range(pl.len()).over("picture", "own") > 0).alias("repeats")
+        )
         said, true = truth[column].is_not_null(), truth["repeats"]
         hits = int((said & true).sum())
-        yield Measure(f"{stage} duplicates: precision", hits / max(1, int(said.sum())), int(said.sum()))
-        yield Measure(f"{stage} duplicates: recall", hits / max(1, int(true.sum())), int(true.sum()))
+        yield Measure(
+            f"{stage} duplicates: precision", hits / max(1, int(said.sum())), int(said.sum())
+        )
+        yield Measure(
+            f"{stage} duplicates: recall", hits / max(1, int(true.sum())), int(true.sum())
+        )
 
 
 def clip_measures(rows: pl.DataFrame, gate: float) -> Iterable[Measure]:
-    seen = rows.filter(pl.col("clip_score").is_not_null() & pl.col("text_kind").is_in(["matched", "mismatched"]))
+    seen = rows.filter(
+        pl.col("clip_score").is_not_null() & pl.col("text_kind").is_in(["matched", "mismatched"])
+    )
     for title, part in (("all scenes", seen), ("held-out scenes", seen.filter(pl.col("held_out")))):
-        yes, no = part.filter("matched")["clip_score"].to_numpy(), part.filter(~pl.col("matched"))["clip_score"].to_numpy()
+        yes, no = (
+            part.filter("matched")["clip_score"].to_numpy(),
+            part.filter(~pl.col("matched"))["clip_score"].to_numpy(),
+        )
         if len(yes) and len(no):
-            yield Measure(f"clip_score: ROC AUC of matched against mismatched, {title}", auc(yes, no), len(yes) + len(no), 0.97)
+            yield Measure(
+                f"clip_score: ROC AUC of matched against mismatched, {title}",
+                auc(yes, no),
+                len(yes) + len(no),
+                0.97,
+            )
     kept = seen.filter(pl.col("clip_score") >= gate)
     matched = seen.filter("matched").height
     hits = kept.filter("matched").height
@@ -112,25 +159,40 @@ def caption_measures(rows: pl.DataFrame) -> Iterable[Measure]:
     for title, part in (("all scenes", rows), ("held-out scenes", rows.filter(pl.col("held_out")))):
         seen = part.filter(pl.col("synthetic").is_not_null())
         right = mentioned = 0
-        for caption, kinds, colours, counts in seen.select("synthetic", "kinds", "colours", "counts").iter_rows():
+        for caption, kinds, colours, counts in seen.select(
+            "synthetic", "kinds", "colours", "counts"
+        ).iter_rows():
             r, m = attributes_right(caption, kinds, colours, counts)
             right, mentioned = right + r, mentioned + m
         if mentioned:
-            yield Measure(f"captions: objects, colours, counts right / mentioned, {title}", right / mentioned, seen.height, 0.9)
+            yield Measure(
+                f"captions: objects, colours, counts right / mentioned, {title}",
+                right / mentioned,
+                seen.height,
+                0.9,
+            )
     if "fused" in rows.columns:
         fused = rows.filter(pl.col("fused").is_not_null())
         named = fused.filter(pl.col("name").is_not_null() & pl.col("matched"))
-        yield Measure("fusion: names of matched raw texts kept", mean(has_name(named)), named.height, 0.95)
+        yield Measure(
+            "fusion: names of matched raw texts kept", mean(has_name(named)), named.height, 0.95
+        )
         false = fused.filter(~pl.col("matched") & (pl.col("text_kind") == "mismatched"))
-        yield Measure("fusion: raw texts about other things refused", mean(~says_raw(false)), false.height)
+        yield Measure(
+            "fusion: raw texts about other things refused", mean(~says_raw(false)), false.height
+        )
 
 
 def has_name(rows: pl.DataFrame) -> pl.Series:
-    return pl.Series([name in text for name, text in rows.select("name", "fused").iter_rows()], dtype=pl.Boolean)
+    return pl.Series(
+        [name in text for name, text in rows.select("name", "fused").iter_rows()], dtype=pl.Boolean
+    )
 
 
 def says_raw(rows: pl.DataFrame) -> pl.Series:
-    """Whether the fused caption names a kind of thing that the raw text says and the picture's caption does not."""
+    """Whether the fused caption names a kind of thing that the raw text says and the picture's
+    caption does not.
+    """
     found = []
     for text, synthetic, fused in rows.select("text", "synthetic", "fused").iter_rows():
         found.append(bool((kinds_in(text) - kinds_in(synthetic)) & kinds_in(fused)))
@@ -148,9 +210,15 @@ def kinds_in(text: str) -> set[str]:
     return {WORDS[w] for w in re.findall(r"[a-z]+", text.lower()) if w in WORDS}
 
 
-def attributes_right(caption: str, kinds: list[str], colours: list[str], counts: list[int]) -> tuple[int, int]:
-    """(right, mentioned) objects, colours and counts of an English caption, against the scene's groups."""
-    truth = {kind: (colour, count) for kind, colour, count in zip(kinds, colours, counts, strict=True)}
+def attributes_right(
+    caption: str, kinds: list[str], colours: list[str], counts: list[int]
+) -> tuple[int, int]:
+    """(right, mentioned) objects, colours and counts of an English caption, against the scene's
+    groups.
+    """
+    truth = {
+        kind: (colour, count) for kind, colour, count in zip(kinds, colours, counts, strict=True)
+    }
     right = mentioned = 0
     for number, colour, word in GROUP.findall(caption.lower()):
         kind = WORDS[word]
@@ -161,7 +229,9 @@ def attributes_right(caption: str, kinds: list[str], colours: list[str], counts:
 
 
 def auc(yes: np.ndarray, no: np.ndarray) -> float:
-    """Probability that a matched pair scores above a mismatched one; ties count half (Mann–Whitney)."""
+    """Probability that a matched pair scores above a mismatched one; ties count half
+    (Mann–Whitney).
+    """
     ranks = pl.Series(np.concatenate([yes, no])).rank("average").to_numpy()
     return float((ranks[: len(yes)].sum() - len(yes) * (len(yes) + 1) / 2) / (len(yes) * len(no)))
 

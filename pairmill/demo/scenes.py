@@ -12,7 +12,9 @@ RELATIONS = ("beside", "above")
 
 @dataclass(frozen=True)
 class Group:
-    """`count` (1 to 4) equal things: kind, colour, size (small | large) and texture (plain | striped | dotted)."""
+    """`count` (1 to 4) equal things: kind, colour, size (small | large) and texture (plain |
+    striped | dotted).
+    """
 
     kind: str
     colour: str
@@ -53,7 +55,9 @@ def random_group(rng: random.Random, split: str) -> Group:
 
 
 def random_scene(rng: random.Random, split: str = "any") -> Scene:
-    """A scene of one group (2 in 5) or of two groups of different kinds, now and then with a painted sign."""
+    """A scene of one group (2 in 5) or of two groups of different kinds, now and then with a
+    painted sign.
+    """
     first = random_group(rng, split)
     groups: tuple[Group, ...] = (first,)
     if rng.random() < 0.6:

@@ -40,7 +40,9 @@ class DemoServer:
         return self.image(row)
 
     def image(self, row: WorldRow, **headers: str) -> web.Response:
-        return web.Response(body=picture_bytes(self.world, row), headers={"Content-Type": "image/jpeg", **headers})
+        return web.Response(
+            body=picture_bytes(self.world, row), headers={"Content-Type": "image/jpeg", **headers}
+        )
 
     async def serve_redirect(self, request: web.Request, row: WorldRow) -> web.Response:
         if "to" in request.query:
@@ -48,7 +50,11 @@ class DemoServer:
         return web.Response(status=302, headers={"Location": f"{request.path}?to=1"})
 
     async def serve_busy_once(self, request: web.Request, row: WorldRow) -> web.Response:
-        return web.Response(status=429, headers={"Retry-After": "0"}) if self.seen[row.index] == 1 else self.image(row)
+        return (
+            web.Response(status=429, headers={"Retry-After": "0"})
+            if self.seen[row.index] == 1
+            else self.image(row)
+        )
 
     async def serve_error_once(self, request: web.Request, row: WorldRow) -> web.Response:
         return web.Response(status=503) if self.seen[row.index] == 1 else self.image(row)
@@ -57,7 +63,9 @@ class DemoServer:
         return self.image(row, **{"Content-Type": "text/plain"})
 
     async def serve_robots_other(self, request: web.Request, row: WorldRow) -> web.Response:
-        return self.image(row, **{"X-Robots-Tag": ROBOTS_FOR_OTHERS[row.index % len(ROBOTS_FOR_OTHERS)]})
+        return self.image(
+            row, **{"X-Robots-Tag": ROBOTS_FOR_OTHERS[row.index % len(ROBOTS_FOR_OTHERS)]}
+        )
 
     async def serve_robots(self, request: web.Request, row: WorldRow) -> web.Response:
         return self.image(row, **{"X-Robots-Tag": ROBOTS[row.index % len(ROBOTS)]})
@@ -123,7 +131,10 @@ class DemoServer:
         return web.Response(text="<!doctype html><title>Sorry</title>", content_type="image/jpeg")
 
     async def serve_svg(self, request: web.Request, row: WorldRow) -> web.Response:
-        return web.Response(text="<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>", content_type="image/svg+xml")
+        return web.Response(
+            text="<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
+            content_type="image/svg+xml",
+        )
 
     async def serve_empty(self, request: web.Request, row: WorldRow) -> web.Response:
         return web.Response(body=b"", content_type="image/jpeg")
@@ -155,8 +166,18 @@ def application(world: World) -> web.Application:
 
 @contextlib.contextmanager
 def running(rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
-    """Starts a server process on a free port; gives the `resolve` map that leads the world's hosts to it."""
-    command = [sys.executable, "-m", "pairmill.demo.server", "--rows", str(rows), "--seed", str(seed)]
+    """Starts a server process on a free port; gives the `resolve` map that leads the world's hosts
+    to it.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "pairmill.demo.server",
+        "--rows",
+        str(rows),
+        "--seed",
+        str(seed),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

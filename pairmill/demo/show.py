@@ -19,9 +19,11 @@ MODELS = HERE / "models"
 
 
 def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0) -> list[Measure]:
-    """Writes the world and the pipeline file into `folder`, runs it, prints funnel, package, report and quality."""
-    from pairmill.pipeline.api import Pipeline, silence_libraries
-    from pairmill.pipeline.display import funnel_table
+    """Writes the world and the pipeline file into `folder`, runs it, prints funnel, package, report
+    and quality.
+    """
+    from pairmill.api import Pipeline, silence_libraries
+    from pairmill.terminal.display import funnel_table
 
     silence_libraries()
     start = monotonic()
@@ -37,7 +39,12 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
     out.print(funnel_table(result.funnel))
     out.print(quality_table(found))
     for path, manifest in result.packages.items():
-        out.print(Text(f"package:  {path}  ({manifest['samples']:,} samples in {manifest['shards']} shards)"), soft_wrap=True)
+        out.print(
+            Text(
+                f"package:  {path}  ({manifest['samples']:,} samples in {manifest['shards']} shards)"
+            ),
+            soft_wrap=True,
+        )
     out.print(Text(f"pipeline: {file.absolute()}\nreport:   {result.report}"), soft_wrap=True)
     out.print(
         f"done in {monotonic() - start:.0f} s; look closer with `pairmill inspect {folder / 'shards'} --verify`",
@@ -49,11 +56,19 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
 
 def quality_table(found: list[Measure]) -> Table:
     table = Table(title="Measured against the truth of the generated web", title_justify="left")
-    for name, justify in (("measure", "left"), ("value", "right"), ("rows", "right"), ("goal", "right")):
+    for name, justify in (
+        ("measure", "left"),
+        ("value", "right"),
+        ("rows", "right"),
+        ("goal", "right"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for m in found:
         met = m.goal is None or m.value >= m.goal
         table.add_row(
-            m.name, Text(f"{m.value:.3f}", style="" if met else "yellow"), f"{m.rows:,}", "" if m.goal is None else f"≥ {m.goal:g}"
+            m.name,
+            Text(f"{m.value:.3f}", style="" if met else "yellow"),
+            f"{m.rows:,}",
+            "" if m.goal is None else f"≥ {m.goal:g}",
         )
     return table

@@ -9,7 +9,14 @@ import pyarrow.parquet as pq
 from pairmill.demo.world import World
 
 CHUNK = 2_000
-PAIRS = pa.schema([("url", pa.string()), ("text", pa.string()), ("page_url", pa.string()), ("lang_tag", pa.string())])
+PAIRS = pa.schema(
+    [
+        ("url", pa.string()),
+        ("text", pa.string()),
+        ("page_url", pa.string()),
+        ("lang_tag", pa.string()),
+    ]
+)
 TRUTH = pa.schema(
     [
         ("url", pa.string()), ("fault", pa.string()), ("expected_error", pa.string()), ("copy", pa.string()), ("picture", pa.int64()),
@@ -24,7 +31,10 @@ def write_world(world: World, folder: Path) -> tuple[Path, Path]:
     """Writes pairs.parquet and truth.parquet, a chunk at a time; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     pairs, truth = folder / "pairs.parquet", folder / "truth.parquet"
-    with pq.ParquetWriter(pairs, PAIRS) as pair_writer, pq.ParquetWriter(truth, TRUTH) as truth_writer:
+    with (
+        pq.ParquetWriter(pairs, PAIRS) as pair_writer,
+        pq.ParquetWriter(truth, TRUTH) as truth_writer,
+    ):
         for seen, true in chunks(world):
             pair_writer.write_table(seen)
             truth_writer.write_table(true)
@@ -36,7 +46,10 @@ def chunks(world: World) -> Iterator[tuple[pa.Table, pa.Table]]:
 
     for first in range(0, world.rows, CHUNK):
         rows = [world.row(i) for i in range(first, min(first + CHUNK, world.rows))]
-        seen = [{"url": r.url, "text": r.text, "page_url": r.page_url, "lang_tag": r.lang_tag} for r in rows]
+        seen = [
+            {"url": r.url, "text": r.text, "page_url": r.page_url, "lang_tag": r.lang_tag}
+            for r in rows
+        ]
         true = [
             {
                 "url": r.url, "fault": r.fault, "expected_error": r.expected_error, "copy": r.copy, "picture": r.picture,

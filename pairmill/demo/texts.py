@@ -1,4 +1,6 @@
-"""Texts of the demo world: what the web says of a scene, what a careful captioner would say, and both in one."""
+"""Texts of the demo world: what the web says of a scene, what a careful captioner would say, and
+both in one.
+"""
 
 import random
 
@@ -21,9 +23,18 @@ from pairmill.demo.words import (
 
 SHORT_PROMPT = "Describe the picture in one short sentence."
 DETAILED_PROMPT = "Describe the picture in detail."
-FUSION_PROMPT = "Web text: {text}\nCaption: {caption}\nMerge both into one caption that keeps the names."
+FUSION_PROMPT = (
+    "Web text: {text}\nCaption: {caption}\nMerge both into one caption that keeps the names."
+)
 
-NAMED = ("{name}: {s}", "{s}, known as {name}", "{name}, {s}", "{s} called {name}", "the {name} - {s}", "{s} ({name})")
+NAMED = (
+    "{name}: {s}",
+    "{s}, known as {name}",
+    "{name}, {s}",
+    "{s} called {name}",
+    "the {name} - {s}",
+    "{s} ({name})",
+)
 
 
 def english_group(group: Group, detailed: bool = False) -> str:
@@ -61,7 +72,9 @@ def phrases(scene: Scene, language: str) -> tuple[str, str]:
     places = dict(zip(PLACES, PLACE_WORDS[language].split("|"), strict=True))
     things = [
         GROUP_PATTERNS[language][group.count > 1].format(
-            n=NUMBER_WORDS[language][group.count - 1], k=nouns[group.kind][group.count > 1], c=colours[group.colour]
+            n=NUMBER_WORDS[language][group.count - 1],
+            k=nouns[group.kind][group.count > 1],
+            c=colours[group.colour],
         )
         for group in scene.groups
     ]
@@ -69,7 +82,9 @@ def phrases(scene: Scene, language: str) -> tuple[str, str]:
 
 
 def alt_text(scene: Scene, language: str, rng: random.Random, name: str | None = None) -> str:
-    """What a page in `language` might say of the scene; with `name`, the thing's proper name stands in it."""
+    """What a page in `language` might say of the scene; with `name`, the thing's proper name stands
+    in it.
+    """
     things, place = phrases(scene, language)
     sentence = rng.choice(SENTENCES[language]).format(g=things, p=place)
     if name is not None:

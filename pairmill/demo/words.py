@@ -1,6 +1,8 @@
-"""The words of the demo world in eight languages: things, colours, places, and sentences that hold them.
+"""The words of the demo world in eight languages: things, colours, places, and sentences that hold
+them.
 
-Sentences avoid agreement of gender and case ("ballon de couleur rouge"), so every one of them is grammatical.
+Sentences avoid agreement of gender and case ("ballon de couleur rouge"), so every one of them is
+grammatical.
 """
 
 KINDS = ("ball", "box", "star", "heart", "tree", "house", "car", "boat", "fish", "cup", "flower", "mushroom",
@@ -10,11 +12,18 @@ PLACES = ("meadow", "beach", "sky", "night", "snow", "room")
 LANGUAGES = ("en", "de", "fr", "es", "ru", "zh", "ja", "ar")
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four"}
 
-EN_PLACES = dict(zip(PLACES, ("in a meadow", "on a beach", "in the sky", "at night", "in the snow", "in a room"), strict=True))
+EN_PLACES = dict(
+    zip(
+        PLACES,
+        ("in a meadow", "on a beach", "in the sky", "at night", "in the snow", "in a room"),
+        strict=True,
+    )
+)
 PLURALS = dict(zip(KINDS, ("balls", "boxes", "stars", "hearts", "trees", "houses", "cars", "boats", "fish", "cups",
                            "flowers", "mushrooms", "umbrellas", "keys", "moons", "crowns"), strict=True))  # fmt: skip
 
-# language -> kind -> (one, several); Russian "several" is the genitive singular that follows 2, 3 and 4.
+# language -> kind -> (one, several); Russian "several" is the genitive singular that follows 2, 3
+# and 4.
 NOUNS = {
     "de": "Ball/Bälle Kiste/Kisten Stern/Sterne Herz/Herzen Baum/Bäume Haus/Häuser Auto/Autos Boot/Boote "
           "Fisch/Fische Tasse/Tassen Blume/Blumen Pilz/Pilze Regenschirm/Regenschirme Schlüssel/Schlüssel "
@@ -67,7 +76,16 @@ NUMBER_WORDS = {
     "ru": ("", "два", "три", "четыре"), "zh": ("", "两", "三", "四"), "ja": ("", "二", "三", "四"),
     "ar": ("", "2", "3", "4"),
 }  # fmt: skip
-AND = {"en": " and ", "de": " und ", "fr": " et ", "es": " y ", "ru": " и ", "zh": "和", "ja": "と", "ar": " و"}
+AND = {
+    "en": " and ",
+    "de": " und ",
+    "fr": " et ",
+    "es": " y ",
+    "ru": " и ",
+    "zh": "和",
+    "ja": "と",
+    "ar": " و",
+}
 # {g}: the things, {p}: the place.
 SENTENCES = {
     "en": ("{g} {p}", "a photo of {g} {p}", "picture of {g}, taken {p}", "{g} {p}, nice image for your website",

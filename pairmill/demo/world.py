@@ -14,7 +14,8 @@ BUSY_HOST = "busy.demo.test"
 """Answers 429 and asks for a day's pause."""
 PAGE_ROWS = 3
 
-# What a server does, and the error class that an honest downloader must report (None: the image arrives).
+# What a server does, and the error class that an honest downloader must report (None: the image
+# arrives).
 FAULTS: dict[str, str | None] = {
     "none": None, "redirect": None, "busy_once": None, "error_once": None, "wrong_type": None, "robots_other": None,
     "not_found": "http_4xx", "gone": "http_4xx", "forbidden": "http_4xx", "busy": "http_429", "error": "http_5xx",
@@ -24,8 +25,20 @@ FAULTS: dict[str, str | None] = {
 }  # fmt: skip
 SOUND = ("redirect", "busy_once", "error_once", "wrong_type", "robots_other")
 BROKEN = tuple(f for f, error in FAULTS.items() if error)
-ROBOTS = ("noai", "noindex, noimageai", "demo-bot: noai", "none", "otherbot: noindex, demo-bot: noimageindex", "noimageindex, nofollow")
-ROBOTS_FOR_OTHERS = ("otherbot: noai", "googlebot: none, otherbot: noindex", "max-image-preview: large", "all")
+ROBOTS = (
+    "noai",
+    "noindex, noimageai",
+    "demo-bot: noai",
+    "none",
+    "otherbot: noindex, demo-bot: noimageindex",
+    "noimageindex, nofollow",
+)
+ROBOTS_FOR_OTHERS = (
+    "otherbot: noai",
+    "googlebot: none, otherbot: noindex",
+    "max-image-preview: large",
+    "all",
+)
 
 TEXT_KINDS = ("matched", "mismatched", "boilerplate", "short", "truncated", "spam")
 TEXT_WEIGHTS = (74, 12, 6, 2, 3, 3)
@@ -35,12 +48,16 @@ NEAR_CHANGES = ("recompressed", "resized", "cropped", "watermarked")
 
 
 HELD_OUT_SHARE = 0.12
-"""Pictures of pairs of kind and colour that no model was trained on, so that there are enough to measure by."""
+"""Pictures of pairs of kind and colour that no model was trained on, so that there are enough to
+measure by.
+"""
 
 
 @dataclass(frozen=True)
 class WorldRow:
-    """One image on a page, with everything that is true of it; a pipeline sees `url`, `text`, `page_url` and `lang_tag`."""
+    """One image on a page, with everything that is true of it; a pipeline sees `url`, `text`,
+    `page_url` and `lang_tag`.
+    """
 
     index: int
     url: str
@@ -111,16 +128,32 @@ class World:
         change = rng.choice(NEAR_CHANGES) if copy == "near" else None
         kind = rng.choices(TEXT_KINDS, TEXT_WEIGHTS)[0]
         language = "en" if rng.random() < 0.55 else rng.choice(LANGUAGES[1:])
-        name = random_name(rng) if rng.random() < 0.3 and kind in ("matched", "mismatched") else None
+        name = (
+            random_name(rng) if rng.random() < 0.3 and kind in ("matched", "mismatched") else None
+        )
         text = self.text(rng, kind, language, scene, name)
         tag = language if rng.random() < 0.93 else rng.choice(LANGUAGES)
         if kind in ("boilerplate", "spam"):
             language = "en"
         return WorldRow(
-            index, self.url(rng, index, fault), self.page(index), text, tag, fault, copy, change, picture, scene, kind, language, name
+            index,
+            self.url(rng, index, fault),
+            self.page(index),
+            text,
+            tag,
+            fault,
+            copy,
+            change,
+            picture,
+            scene,
+            kind,
+            language,
+            name,
         )
 
-    def text(self, rng: random.Random, kind: str, language: str, scene: Scene, name: str | None) -> str:
+    def text(
+        self, rng: random.Random, kind: str, language: str, scene: Scene, name: str | None
+    ) -> str:
         if kind == "boilerplate":
             return rng.choice(BOILERPLATE).format(n=rng.randrange(9999))
         if kind == "spam":

@@ -8,23 +8,25 @@ import pyarrow as pa
 from pydantic import Field
 
 from pairmill.errors import StageBroken
-from pairmill.filters.torch_device import Device, Precision, limit_threads, pick_device, pick_dtype
 from pairmill.images import DecodeError, decode_rgb, first_line
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
+from pairmill.torch_device import Device, Precision, limit_threads, pick_device, pick_dtype
 
 
 class ClipConfig(StageConfig):
     """Cosine similarity of image and text by a CLIP-like model of `transformers`.
 
-    LAION-5B keeps English pairs with ViT-B/32 >= 0.28, others with >= 0.26; DataComp's clip filters are thresholds on
-    L/14 or B/32 (top 30%: L/14 >= 0.243, B/32 >= 0.281).
+    LAION-5B keeps English pairs with ViT-B/32 >= 0.28, others with >= 0.26; DataComp's clip filters
+    are thresholds on L/14 or B/32 (top 30%: L/14 >= 0.243, B/32 >= 0.281).
     """
 
     stage: Annotated[Literal["clip"], SPEED] = "clip"
     model: Annotated[str, MODEL] = "openai/clip-vit-base-patch32"
-    """Hub id or folder of a model with `get_image_features` and `get_text_features` (CLIP, SigLIP, AltCLIP, …)."""
+    """Hub id or folder of a model with `get_image_features` and `get_text_features` (CLIP, SigLIP,
+    AltCLIP, …).
+    """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
     image: str = "image"
@@ -54,10 +56,16 @@ class ClipStage(Stage):
         return [self.config.image, self.config.text]
 
     def writes(self) -> pa.Schema:
-        fields = [column(self.column("score"), pa.float32(), "cosine of image and text embedding", "", -1, 1)]
+        fields = [
+            column(
+                self.column("score"), pa.float32(), "cosine of image and text embedding", "", -1, 1
+            )
+        ]
         for side in self.config.embeddings:
             kind = pa.list_(pa.float16(), self.dimension())
-            fields.append(column(self.column(f"{side}_embedding"), kind, f"unit-length {side} embedding"))
+            fields.append(
+                column(self.column(f"{side}_embedding"), kind, f"unit-length {side} embedding")
+            )
         return pa.schema(fields)
 
     def dimension(self) -> int:
@@ -65,7 +73,9 @@ class ClipStage(Stage):
             from transformers import AutoConfig
 
             config = AutoConfig.from_pretrained(self.config.model, revision=self.config.revision)
-            dim = getattr(config, "projection_dim", None) or getattr(getattr(config, "vision_config", config), "hidden_size", None)
+            dim = getattr(config, "projection_dim", None) or getattr(
+                getattr(config, "vision_config", config), "hidden_size", None
+            )
             if not dim:
                 raise StageBroken(
                     f"stage {self.name!r}: the config of {self.config.model!r} tells no embedding length; set `embedding_dim`"
@@ -80,15 +90,25 @@ class ClipStage(Stage):
         self.device = pick_device(self.config.device, self.name)
         self.dtype = pick_dtype(self.config.dtype)
         try:
-            model: Any = AutoModel.from_pretrained(self.config.model, revision=self.config.revision, dtype=self.dtype)
-            self.processor: Any = AutoProcessor.from_pretrained(self.config.model, revision=self.config.revision)
+            model: Any = AutoModel.from_pretrained(
+                self.config.model, revision=self.config.revision, dtype=self.dtype
+            )
+            self.processor: Any = AutoProcessor.from_pretrained(
+                self.config.model, revision=self.config.revision
+            )
         except (OSError, ValueError, KeyError) as error:
-            raise StageBroken(f"stage {self.name!r}: model {self.config.model!r} does not load: {first_line(error)}") from error
+            raise StageBroken(
+                f"stage {self.name!r}: model {self.config.model!r} does not load: {first_line(error)}"
+            ) from error
         self.model = model.to(self.device).eval()
-        limit = getattr(getattr(model.config, "text_config", model.config), "max_position_embeddings", 77)
+        limit = getattr(
+            getattr(model.config, "text_config", model.config), "max_position_embeddings", 77
+        )
         self.max_tokens = min(limit, self.processor.tokenizer.model_max_length)
         # SigLIP was trained on, and attends to, texts padded to full length.
-        self.padding: Any = "max_length" if "siglip" in getattr(model.config, "model_type", "") else True
+        self.padding: Any = (
+            "max_length" if "siglip" in getattr(model.config, "model_type", "") else True
+        )
         self.threads = ThreadPoolExecutor(max(1, int(self.config.resources.cpus or self.cpus)))
 
     def __call__(self, rows: pa.Table) -> pa.Table:
@@ -103,7 +123,9 @@ class ClipStage(Stage):
         scores[sound] = (image * text).sum(1)
         columns: list[pa.Array] = [pa.array(scores)]
         for side in self.config.embeddings:
-            columns.append(spread(image if side == "image" else text, sound, rows.num_rows, self.dimension()))
+            columns.append(
+                spread(image if side == "image" else text, sound, rows.num_rows, self.dimension())
+            )
         return pa.table(columns, schema=self.writes()).append_column("error", error_array(errors))
 
     def embed(self, images: list[Any], texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -113,9 +135,17 @@ class ClipStage(Stage):
         if not images:
             return np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32)
         pixels = self.processor.image_processor(images=images, return_tensors="pt")["pixel_values"]
-        words = self.processor.tokenizer(texts, padding=self.padding, truncation=True, max_length=self.max_tokens, return_tensors="pt")
+        words = self.processor.tokenizer(
+            texts,
+            padding=self.padding,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        )
         with torch.inference_mode():
-            image = features(self.model.get_image_features(pixel_values=pixels.to(self.device, self.dtype)))
+            image = features(
+                self.model.get_image_features(pixel_values=pixels.to(self.device, self.dtype))
+            )
             text = features(self.model.get_text_features(**words.to(self.device)))
         return unit(image), unit(text)
 

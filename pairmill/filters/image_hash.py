@@ -16,7 +16,9 @@ THUMBNAIL = THUMBNAIL_PX * THUMBNAIL_PX * 3
 
 
 class ImageHashConfig(StageConfig):
-    """64-bit pHash of each image (Zauner 2010), and an 8 × 8 RGB thumbnail that tells colours apart."""
+    """64-bit pHash of each image (Zauner 2010), and an 8 × 8 RGB thumbnail that tells colours
+    apart.
+    """
 
     stage: Annotated[Literal["image_hash"], SPEED] = "image_hash"
     image: str = "image"
@@ -37,7 +39,11 @@ class ImageHashStage(Stage):
         return pa.schema(
             [
                 column(self.column(), pa.uint64(), "64-bit pHash"),
-                column(self.column("thumbnail"), pa.list_(pa.uint8(), THUMBNAIL), "8 × 8 RGB thumbnail, row by row"),
+                column(
+                    self.column("thumbnail"),
+                    pa.list_(pa.uint8(), THUMBNAIL),
+                    "8 × 8 RGB thumbnail, row by row",
+                ),
             ]
         )
 
@@ -57,7 +63,10 @@ class ImageHashStage(Stage):
             small = image.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
             thumbnails.append(np.asarray(small).ravel().tolist())
             errors.append(None)
-        table = pa.table([pa.array(hashes, pa.uint64()), pa.array(thumbnails, self.writes().field(1).type)], schema=self.writes())
+        table = pa.table(
+            [pa.array(hashes, pa.uint64()), pa.array(thumbnails, self.writes().field(1).type)],
+            schema=self.writes(),
+        )
         return table.append_column("error", error_array(errors))
 
 

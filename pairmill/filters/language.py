@@ -44,8 +44,19 @@ class LanguageStage(Stage):
     def writes(self) -> pa.Schema:
         return pa.schema(
             [
-                column(self.column(), pa.string(), "most likely language, ISO 639 code as lid.176 names it"),
-                column(self.column("score"), pa.float32(), "fastText's probability of that language", "", 0, 1),
+                column(
+                    self.column(),
+                    pa.string(),
+                    "most likely language, ISO 639 code as lid.176 names it",
+                ),
+                column(
+                    self.column("score"),
+                    pa.float32(),
+                    "fastText's probability of that language",
+                    "",
+                    0,
+                    1,
+                ),
             ]
         )
 
@@ -64,4 +75,6 @@ class LanguageStage(Stage):
             labels, probabilities = answer
             codes.append(labels[0].removeprefix("__label__") if len(labels) else None)
             scores.append(min(float(probabilities[0]), 1.0) if len(probabilities) else np.nan)
-        return pa.table([pa.array(codes, pa.string()), pa.array(scores, pa.float32())], schema=self.writes())
+        return pa.table(
+            [pa.array(codes, pa.string()), pa.array(scores, pa.float32())], schema=self.writes()
+        )

@@ -47,5 +47,10 @@ class ResolutionStage(Stage):
         height = rows.column(self.config.height).to_numpy().astype(np.float64)
         shorter, longer = np.minimum(width, height), np.maximum(width, height)
         aspect = np.divide(longer, shorter, out=np.full_like(longer, np.nan), where=shorter > 0)
-        columns = [shorter.astype(np.int32), longer.astype(np.int32), aspect.astype(np.float32), (width * height / 1e6).astype(np.float32)]
+        columns = [
+            shorter.astype(np.int32),
+            longer.astype(np.int32),
+            aspect.astype(np.float32),
+            (width * height / 1e6).astype(np.float32),
+        ]
         return pa.table([pa.array(c) for c in columns], schema=self.writes())

@@ -20,7 +20,9 @@ class SampleConfig(StageConfig):
 
 
 class SampleStage(Stage):
-    """BLAKE2b of seed and uid as a number in [0, 1): the same for a row in every run, on every machine."""
+    """BLAKE2b of seed and uid as a number in [0, 1): the same for a row in every run, on every
+    machine.
+    """
 
     Config = SampleConfig
     prefix = "sample"
@@ -30,8 +32,13 @@ class SampleStage(Stage):
         return ["uid"]
 
     def writes(self) -> pa.Schema:
-        return pa.schema([column(self.column(), pa.float64(), "uniform random number of the row", "", 0, 1)])
+        return pa.schema(
+            [column(self.column(), pa.float64(), "uniform random number of the row", "", 0, 1)]
+        )
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        numbers = [(row_chance(uid, self.config.seed or 0, "sample") >> 11) / 2**53 for uid in rows.column("uid").to_pylist()]
+        numbers = [
+            (row_chance(uid, self.config.seed or 0, "sample") >> 11) / 2**53
+            for uid in rows.column("uid").to_pylist()
+        ]
         return pa.table([pa.array(numbers, pa.float64())], schema=self.writes())

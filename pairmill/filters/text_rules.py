@@ -13,8 +13,11 @@ from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.stages.base import Stage
 
 URL = re.compile(r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|info|example)\b", re.IGNORECASE)
-# Scripts without spaces between words: each character counts as a word (Han, kana, Thai, Lao, Khmer, Burmese).
-UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]")
+# Scripts without spaces between words: each character counts as a word (Han, kana, Thai, Lao,
+# Khmer, Burmese).
+UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]"
+)
 BOILERPLATE = (
     r"^(?:img|dsc|dscn|dscf|pict?|image|photo|screenshot|untitled|unnamed|default|thumbnail|logo|icon|banner|placeholder)[\s_\-.:()#]*\d*(?:\.(?:jpe?g|png|gif|webp|bmp))?$",
     r"^[\w\-.%]+\.(?:jpe?g|png|gif|webp|bmp|svg)$",
@@ -25,7 +28,9 @@ BOILERPLATE = (
 
 
 class TextRulesConfig(StageConfig):
-    """Counts over a text column; DataComp's basic filter is `keep: text_words > 2 AND text_chars > 5`."""
+    """Counts over a text column; DataComp's basic filter is `keep: text_words > 2 AND text_chars >
+    5`.
+    """
 
     stage: Annotated[Literal["text_rules"], SPEED] = "text_rules"
     text: str = "text"
@@ -45,7 +50,9 @@ class TextRulesConfig(StageConfig):
 
 
 class TextRulesStage(Stage):
-    """`words` splits at white space (as DataComp's `split()`) and counts each CJK, Thai, Khmer, … character as a word."""
+    """`words` splits at white space (as DataComp's `split()`) and counts each CJK, Thai, Khmer, …
+    character as a word.
+    """
 
     Config = TextRulesConfig
     prefix = "text"
@@ -58,12 +65,38 @@ class TextRulesStage(Stage):
         c, share = self.column, pa.float32()
         return pa.schema(
             [
-                column(c("words"), pa.int32(), "words; characters of unspaced scripts count one each", "words", 0),
-                column(c("split_words"), pa.int32(), "len(text.split()), DataComp's word count", "words", 0),
+                column(
+                    c("words"),
+                    pa.int32(),
+                    "words; characters of unspaced scripts count one each",
+                    "words",
+                    0,
+                ),
+                column(
+                    c("split_words"),
+                    pa.int32(),
+                    "len(text.split()), DataComp's word count",
+                    "words",
+                    0,
+                ),
                 column(c("chars"), pa.int32(), "Unicode characters", "characters", 0),
                 column(c("digit_share"), share, "digits / characters that are no space", "", 0, 1),
-                column(c("punctuation_share"), share, "punctuation and symbols / characters that are no space", "", 0, 1),
-                column(c("uppercase_share"), share, "uppercase letters / letters that have case", "", 0, 1),
+                column(
+                    c("punctuation_share"),
+                    share,
+                    "punctuation and symbols / characters that are no space",
+                    "",
+                    0,
+                    1,
+                ),
+                column(
+                    c("uppercase_share"),
+                    share,
+                    "uppercase letters / letters that have case",
+                    "",
+                    0,
+                    1,
+                ),
                 column(c("repetition"), share, "1 - different words / words", "", 0, 1),
                 column(c("has_url"), pa.bool_(), "a web address stands in the text"),
                 column(c("boilerplate"), pa.bool_(), "one of the boilerplate patterns is found"),
@@ -76,7 +109,10 @@ class TextRulesStage(Stage):
     def __call__(self, rows: pa.Table) -> pa.Table:
         facts = [self.facts(text) for text in rows.column(self.config.text).to_pylist()]
         columns = zip(*facts, strict=True) if facts else [[] for _ in self.writes()]
-        return pa.table([pa.array(c, f.type) for c, f in zip(columns, self.writes(), strict=True)], schema=self.writes())
+        return pa.table(
+            [pa.array(c, f.type) for c, f in zip(columns, self.writes(), strict=True)],
+            schema=self.writes(),
+        )
 
     def facts(self, text: str) -> tuple[int, int, int, float, float, float, float, bool, bool]:
         split = text.split()
@@ -98,7 +134,9 @@ class TextRulesStage(Stage):
 
 
 def words_of(text: str) -> list[str]:
-    """Words at white space, with every character of an unspaced script a word of its own and no bare punctuation from there."""
+    """Words at white space, with every character of an unspaced script a word of its own and no
+    bare punctuation from there.
+    """
     if not UNSPACED.search(text):
         return text.split()
     spaced = UNSPACED.sub(lambda m: f" {m.group()} ", text)

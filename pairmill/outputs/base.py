@@ -14,7 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, is_volatile, leaf_columns
-from pairmill.schemas.expressions import BadExpression, Expression, compile_expression, frame_of, unknown_column
+from pairmill.schemas.expressions import (
+    BadExpression,
+    Expression,
+    compile_expression,
+    frame_of,
+    unknown_column,
+)
 from pairmill.schemas.pipeline import OutputConfig
 
 
@@ -65,10 +71,16 @@ class Writer:
         """(key path, message) of everything that does not fit the planned columns."""
         for name in self.config.columns or ():
             if name not in schema.names:
-                yield ("columns",), unknown_column(f"the {self.config.type} output", name, schema.names)
+                yield (
+                    ("columns",),
+                    unknown_column(f"the {self.config.type} output", name, schema.names),
+                )
         for name in self.payload():
             if name not in schema.names:
-                yield ("image",), unknown_column(f"the {self.config.type} output", name, schema.names)
+                yield (
+                    ("image",),
+                    unknown_column(f"the {self.config.type} output", name, schema.names),
+                )
         yield from self.choice.problems(schema)
         for name in sorted(set(self.reserved) & set(self.quality_columns(schema))):
             if name != "caption" or "caption" not in self.choice.names():
@@ -83,16 +95,29 @@ class Writer:
         return [self.config.image]
 
     def quality_columns(self, schema: pa.Schema) -> list[str]:
-        """Columns that travel with a sample: what the user names, or all but payload, embeddings and what differs from run to run."""
+        """Columns that travel with a sample: what the user names, or all but payload, embeddings
+        and what differs from run to run.
+        """
         if self.config.columns is not None:
             return list(self.config.columns)
         return [
-            f.name for f in schema if not (is_payload(f.type) or is_volatile(f) or is_embedding(f.type) or f.name.endswith(SIZE_SUFFIX))
+            f.name
+            for f in schema
+            if not (
+                is_payload(f.type)
+                or is_volatile(f)
+                or is_embedding(f.type)
+                or f.name.endswith(SIZE_SUFFIX)
+            )
         ]
 
     def columns(self, schema: pa.Schema) -> list[str]:
         """All columns that `files` wants."""
-        return list(dict.fromkeys([*self.quality_columns(schema), *self.payload(), *self.text_columns(schema)]))
+        return list(
+            dict.fromkeys(
+                [*self.quality_columns(schema), *self.payload(), *self.text_columns(schema)]
+            )
+        )
 
     def text_columns(self, schema: pa.Schema) -> list[str]:
         return list(self.choice.compiled(schema).columns)
@@ -115,7 +140,9 @@ def is_embedding(dtype: pa.DataType) -> bool:
 
 
 class CaptionChoice:
-    """`caption:` of an output: one SQL expression, or a list of columns of which the first with a text counts."""
+    """`caption:` of an output: one SQL expression, or a list of columns of which the first with a
+    text counts.
+    """
 
     def __init__(self, caption: str | list[str]) -> None:
         self.caption = caption
@@ -137,7 +164,9 @@ class CaptionChoice:
             for name in self.caption:
                 if name not in plain.names:
                     raise BadExpression(unknown_column("caption", name, plain.names))
-            text = f"COALESCE({', '.join(f'NULLIF({name}, {chr(39) * 2})' for name in self.caption)})"
+            text = (
+                f"COALESCE({', '.join(f'NULLIF({name}, {chr(39) * 2})' for name in self.caption)})"
+            )
         else:
             text = self.caption
         expression, dtype = compile_expression(text, plain)
@@ -157,11 +186,18 @@ def parquet_file(name: str, table: pa.Table, **options: Any) -> OutputFile:
     leaves = [leaf for field in table.schema for leaf in leaf_columns(field)]
     compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves}
     dictionary = [path for path, kind in leaves if not is_payload(kind)]
-    return OutputFile(name, lambda out: pq.write_table(table, out, compression=compression, use_dictionary=dictionary, **options))
+    return OutputFile(
+        name,
+        lambda out: pq.write_table(
+            table, out, compression=compression, use_dictionary=dictionary, **options
+        ),
+    )
 
 
 def json_value(value: Any) -> Any:
-    """A column's value as JSON knows it, lists and structs included: dates as ISO 8601, no NaN or infinity."""
+    """A column's value as JSON knows it, lists and structs included: dates as ISO 8601, no NaN or
+    infinity.
+    """
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if isinstance(value, Decimal):

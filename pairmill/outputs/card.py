@@ -33,13 +33,28 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, columns: list[str]
         lines.append(
             f"| {step['stage']} | {step['rows']:,} | {step['kept']:,} | {step['dropped']:,} | {step['missing']:,} | {step['failed']:,} | {gate} |"
         )
-    lines += ["", "`missing`: a value that the step or its gate needs is null. Every row's fate stands in the run's ledger.", ""]
-    lines += ["## Columns", "", "| column | type | unit | range | meaning |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "`missing`: a value that the step or its gate needs is null. Every row's fate stands in the run's ledger.",
+        "",
+    ]
+    lines += [
+        "## Columns",
+        "",
+        "| column | type | unit | range | meaning |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for name in columns:
         field = schema.field(name)
         facts = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
-        bounds = f"{facts.get('min', '')} … {facts.get('max', '')}" if "min" in facts or "max" in facts else ""
-        lines.append(f"| {name} | {field.type} | {facts.get('unit', '')} | {bounds} | {doc_of(field)} |")
+        bounds = (
+            f"{facts.get('min', '')} … {facts.get('max', '')}"
+            if "min" in facts or "max" in facts
+            else ""
+        )
+        lines.append(
+            f"| {name} | {field.type} | {facts.get('unit', '')} | {bounds} | {doc_of(field)} |"
+        )
     lines += ["", "## Models", ""]
     models = [f"- {name}: {value}" for name, value in manifest["models"].items()]
     lines += models or ["None."]
@@ -58,7 +73,13 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, columns: list[str]
 
 
 def size_category(samples: int) -> str:
-    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M")):
+    for limit, name in (
+        (1_000, "n<1K"),
+        (10_000, "1K<n<10K"),
+        (100_000, "10K<n<100K"),
+        (1_000_000, "100K<n<1M"),
+        (10_000_000, "1M<n<10M"),
+    ):
         if samples < limit:
             return name
     return "n>10M"

@@ -11,7 +11,11 @@ OUTPUTS: dict[str, type[OutputConfig]] = {
     "parquet": ParquetOutputConfig,
     "interleaved": InterleavedOutputConfig,
 }
-WRITERS: dict[str, type[Writer]] = {"webdataset": WebDatasetWriter, "parquet": ParquetWriter, "interleaved": InterleavedWriter}
+WRITERS: dict[str, type[Writer]] = {
+    "webdataset": WebDatasetWriter,
+    "parquet": ParquetWriter,
+    "interleaved": InterleavedWriter,
+}
 
 
 def open_writer(config: OutputConfig) -> Writer:

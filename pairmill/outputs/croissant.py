@@ -1,4 +1,6 @@
-"""A package's croissant.json: its files and columns in the Croissant 1.0 vocabulary of MLCommons, which data catalogues read."""
+"""A package's croissant.json: its files and columns in the Croissant 1.0 vocabulary of MLCommons,
+which data catalogues read.
+"""
 
 import json
 from typing import Any
@@ -17,7 +19,12 @@ CONTEXT = {
     "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"}, **{t: f"cr:{t}" for t in TERMS}, "conformsTo": "dct:conformsTo",
 }  # fmt: skip
-MEDIA = {"tar": "application/x-tar", "parquet": "application/x-parquet", "json": "application/json", "md": "text/markdown"}
+MEDIA = {
+    "tar": "application/x-tar",
+    "parquet": "application/x-parquet",
+    "json": "application/json",
+    "md": "text/markdown",
+}
 
 
 def croissant(manifest: dict[str, Any], files: list[dict[str, Any]], schema: pa.Schema) -> bytes:
@@ -31,7 +38,13 @@ def croissant(manifest: dict[str, Any], files: list[dict[str, Any]], schema: pa.
         for f in files
     ]  # fmt: skip
     distribution.append(
-        {"@type": "cr:FileSet", "@id": "parquet", "name": "parquet", "encodingFormat": MEDIA["parquet"], "includes": "*.parquet"}
+        {
+            "@type": "cr:FileSet",
+            "@id": "parquet",
+            "name": "parquet",
+            "encodingFormat": MEDIA["parquet"],
+            "includes": "*.parquet",
+        }
     )
     fields = [made for field in schema if (made := field_of(field))]
     described = {
@@ -57,7 +70,10 @@ def field_of(field: pa.Field) -> dict[str, Any] | None:
         "name": field.name,
         "description": doc_of(field) or field.name,
     }
-    made |= {"dataType": data_type, "source": {"fileSet": {"@id": "parquet"}, "extract": {"column": field.name}}}
+    made |= {
+        "dataType": data_type,
+        "source": {"fileSet": {"@id": "parquet"}, "extract": {"column": field.name}},
+    }
     return {**made, "repeated": True} if repeated else made
 
 

@@ -22,7 +22,9 @@ class ParquetOutputConfig(OutputConfig):
     image: str = "image"
     """Column with the encoded images."""
     caption: str | list[str] = Field(["text"], min_length=1)
-    """The `caption` column: a preference list such as `[fused, synthetic, text]`, or an SQL expression that gives a text."""
+    """The `caption` column: a preference list such as `[fused, synthetic, text]`, or an SQL
+    expression that gives a text.
+    """
 
 
 class ParquetWriter(Writer):
@@ -43,7 +45,9 @@ class ParquetWriter(Writer):
         features = {n: hf_feature(table.schema.field(n).type) for n in table.schema.names}
         if all(features.values()):
             features["image"] = {"_type": "Image"}
-            table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+            table = table.replace_schema_metadata(
+                {"huggingface": json.dumps({"info": {"features": features}})}
+            )
         return [parquet_file(f"{shard:05d}.parquet", table, row_group_size=ROW_GROUP)]
 
 
@@ -51,7 +55,12 @@ def hf_feature(dtype: pa.DataType) -> dict[str, str] | None:
     """The `datasets` feature of a flat type; None for what it would rather infer."""
     if pa.types.is_struct(dtype):
         return {"_type": "Image"}
-    names = {pa.float32(): "float32", pa.float64(): "float64", pa.bool_(): "bool", pa.string(): "string"}
+    names = {
+        pa.float32(): "float32",
+        pa.float64(): "float64",
+        pa.bool_(): "bool",
+        pa.string(): "string",
+    }
     if dtype in names:
         return {"dtype": names[dtype], "_type": "Value"}
     return {"dtype": str(dtype), "_type": "Value"} if pa.types.is_integer(dtype) else None

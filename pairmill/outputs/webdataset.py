@@ -5,7 +5,14 @@ from typing import Annotated, Any, BinaryIO, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.outputs.base import OutputFile, Writer, bytes_file, json_bytes, json_value, parquet_file
+from pairmill.outputs.base import (
+    OutputFile,
+    Writer,
+    bytes_file,
+    json_bytes,
+    json_value,
+    parquet_file,
+)
 from pairmill.schemas.config import SPEED
 from pairmill.schemas.pipeline import OutputConfig
 
@@ -13,19 +20,25 @@ STATUS = "success"
 
 
 class WebDatasetOutputConfig(OutputConfig):
-    """`00000.tar` with `<key>.jpg`, `<key>.txt`, `<key>.json`, beside it `00000.parquet` and `00000_stats.json`."""
+    """`00000.tar` with `<key>.jpg`, `<key>.txt`, `<key>.json`, beside it `00000.parquet` and
+    `00000_stats.json`.
+    """
 
     type: Annotated[Literal["webdataset"], SPEED] = "webdataset"
     image: str = "image"
     """Column with the encoded images."""
     caption: str | list[str] = Field(["text"], min_length=1)
-    """The `.txt`: a preference list such as `[fused, synthetic, text]`, or an SQL expression that gives a text."""
+    """The `.txt`: a preference list such as `[fused, synthetic, text]`, or an SQL expression that
+    gives a text.
+    """
     shard_digits: int = Field(5, ge=4, le=12)
     """Digits of shard names; DataComp's resharder wants 8."""
 
 
 class WebDatasetWriter(Writer):
-    """Keys are shard number and place (`000010042`), unique in the package; members of a sample stand together."""
+    """Keys are shard number and place (`000010042`), unique in the package; members of a sample
+    stand together.
+    """
 
     Config = WebDatasetOutputConfig
     reserved = ("caption", "key", "status", "error_message")
@@ -37,14 +50,19 @@ class WebDatasetWriter(Writer):
         captions = self.choice.of(rows)
         images = rows.column(self.config.image)
         facts = rows.drop_columns([self.config.image]).to_pylist()
-        metas = [self.meta(f, c, f"{name}{i:0{width}d}") for i, (f, c) in enumerate(zip(facts, captions, strict=True))]
+        metas = [
+            self.meta(f, c, f"{name}{i:0{width}d}")
+            for i, (f, c) in enumerate(zip(facts, captions, strict=True))
+        ]
 
         def write_tar(stream: BinaryIO) -> None:
             for i, (meta, caption) in enumerate(zip(metas, captions, strict=True)):
                 data = images[i].as_py()
                 stream.write(tar_member(f"{meta['key']}.{suffix(data)}", data))
                 if caption is not None:
-                    stream.write(tar_member(f"{meta['key']}.txt", caption.encode("utf-8", "surrogatepass")))
+                    stream.write(
+                        tar_member(f"{meta['key']}.txt", caption.encode("utf-8", "surrogatepass"))
+                    )
                 stream.write(tar_member(f"{meta['key']}.json", json_bytes(meta)))
             stream.write(bytes(TAR_END))
 
@@ -56,7 +74,11 @@ class WebDatasetWriter(Writer):
             "status_dict": {STATUS: len(metas)},
         }
         sidecar = parquet_file(f"{name}.parquet", self.sidecar(rows, metas, captions))
-        return [OutputFile(f"{name}.tar", write_tar), sidecar, bytes_file(f"{name}_stats.json", json_bytes(stats))]
+        return [
+            OutputFile(f"{name}.tar", write_tar),
+            sidecar,
+            bytes_file(f"{name}_stats.json", json_bytes(stats)),
+        ]
 
     def meta(self, facts: dict[str, Any], caption: str | None, key: str) -> dict[str, Any]:
         """The sample's `.json`: img2dataset's fields first, then every quality column."""
@@ -70,10 +92,17 @@ class WebDatasetWriter(Writer):
         }  # fmt: skip
         return {**first, **{k: v for k, v in plain.items() if k not in first}}
 
-    def sidecar(self, rows: pa.Table, metas: list[dict[str, Any]], captions: list[str | None]) -> pa.Table:
-        """All rows of the shard with their typed columns; rows that were not kept stand in the run's ledger."""
+    def sidecar(
+        self, rows: pa.Table, metas: list[dict[str, Any]], captions: list[str | None]
+    ) -> pa.Table:
+        """All rows of the shard with their typed columns; rows that were not kept stand in the
+        run's ledger.
+        """
         n = rows.num_rows
-        dims = {name: pa.array([m[name] for m in metas], pa.int32()) for name in ("width", "height", "original_width", "original_height")}
+        dims = {
+            name: pa.array([m[name] for m in metas], pa.int32())
+            for name in ("width", "height", "original_width", "original_height")
+        }
         columns: dict[str, Any] = {
             "url": pa.array([m["url"] for m in metas], pa.string()), "caption": pa.array(captions, pa.string()),
             "key": pa.array([m["key"] for m in metas], pa.string()), "status": pa.array([STATUS] * n, pa.string()),
@@ -87,7 +116,12 @@ class WebDatasetWriter(Writer):
 
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:
         """`sizes.json` as open_clip reads it."""
-        sizes = {f["name"]: s["samples"] for s in shards for f in s["files"] if f["name"].endswith(".tar")}
+        sizes = {
+            f["name"]: s["samples"]
+            for s in shards
+            for f in s["files"]
+            if f["name"].endswith(".tar")
+        }
         return [bytes_file("sizes.json", json_bytes(sizes))]
 
 
@@ -103,7 +137,9 @@ def suffix(data: bytes) -> str:
 
 
 def tar_member(name: str, data: bytes) -> bytes:
-    """A USTAR member (POSIX.1-1988) without time or owner, so that bytes repeat; ten times as fast as `tarfile`."""
+    """A USTAR member (POSIX.1-1988) without time or owner, so that bytes repeat; ten times as fast
+    as `tarfile`.
+    """
     header = TAR_HEADER.copy()
     header[: len(name)] = name.encode("ascii")
     header[124:136] = b"%011o\0" % len(data)
@@ -112,7 +148,9 @@ def tar_member(name: str, data: bytes) -> bytes:
 
 
 def tar_header() -> bytearray:
-    """What all members share: mode 0444, owner and time 0, a plain file; name, size and checksum still zero."""
+    """What all members share: mode 0444, owner and time 0, a plain file; name, size and checksum
+    still zero.
+    """
     header = bytearray(512)
     header[100:108] = b"0000444\0"
     header[108:116] = header[116:124] = b"0000000\0"

@@ -8,15 +8,15 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from pairmill.pipeline.chain import Chain, PlannedStage
-from pairmill.pipeline.ledger import SOURCE
-from pairmill.pipeline.memory import in_flight, shard_bytes, worker_bytes
-from pairmill.pipeline.over_shards import over_shards
-from pairmill.pipeline.plan import Plan, identified
-from pairmill.pipeline.pool import open_pool, pool_id
-from pairmill.pipeline.room import cpus_needed, cpus_of
-from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.survey import Survey, known_stages
+from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
+from pairmill.cluster.over_shards import over_shards
+from pairmill.cluster.room import cpus_needed, cpus_of
+from pairmill.fates.ledger import SOURCE
+from pairmill.fates.survey import Survey, known_stages
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.plan.plan import Plan, identified
+from pairmill.workspace.pool import open_pool, pool_id
+from pairmill.workspace.storage import Storage
 
 
 def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
@@ -27,7 +27,11 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     chain = plan.chain(identity, pool.shard_rows if pool else (), limit)
     chain, waiting = undecided(plan, chain)
     stages = []
-    blocks = {i: shard_bytes(chain, first, last) for first, last in plan.phases() for i in range(first, last)}
+    blocks = {
+        i: shard_bytes(chain, first, last)
+        for first, last in plan.phases()
+        for i in range(first, last)
+    }
     for stage in chain.stages:
         resources = stage.config.resources
         stages.append({
@@ -48,7 +52,9 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
 
 
 def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
-    """Rows that the stage's column set holds, of this run or any other; None for a gate, or an identity not known yet."""
+    """Rows that the stage's column set holds, of this run or any other; None for a gate, or an
+    identity not known yet.
+    """
     if not stage.computes or stage.identity is None:
         return None
     files = storage.files(f"columns/{stage.column_set}")
@@ -59,7 +65,11 @@ def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
     """Stage index → rows that wait for it (later stages will get at most what passes it)."""
     survey = Survey(chain, partial(over_shards, None, local=Storage(chain.root).local))
     digests: dict[int, str] = {}
-    while len(chain.shard_rows) and (first := known_stages(survey.chain)) < len(chain.stages) and not survey.waiting():
+    while (
+        len(chain.shard_rows)
+        and (first := known_stages(survey.chain)) < len(chain.stages)
+        and not survey.waiting()
+    ):
         digests[first] = survey.population()[0]
         survey.start(identified(chain, digests))
     return survey.chain, dict(survey.stages_waiting())
@@ -68,7 +78,17 @@ def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
 def overview_table(plan: dict[str, Any]) -> Group:
     rows = "not read yet" if plan["pool_rows"] is None else f"{plan['pool_rows']:,} rows"
     table = Table(title=f"{plan['name']}: pool {plan['pool']} ({rows})", title_justify="left")
-    for name in ("phase", "stage", "reads", "writes", "keep", "identity", "stored", "waiting", "workers"):
+    for name in (
+        "phase",
+        "stage",
+        "reads",
+        "writes",
+        "keep",
+        "identity",
+        "stored",
+        "waiting",
+        "workers",
+    ):
         table.add_column(name, overflow="fold")
     for s in plan["stages"]:
         need = f"{s['cpus']:g} CPU" + (f", {s['gpus']:g} GPU" if s["gpus"] else "")
@@ -90,7 +110,11 @@ def overview_table(plan: dict[str, Any]) -> Group:
         )
     tree = Tree("columns")
     for s in plan["stages"]:
-        branch = tree.add(Text(f"{s['name']} ← {', '.join(source_of(plan, c) for c in s['reads']) or '(gate only)'}"))
+        branch = tree.add(
+            Text(
+                f"{s['name']} ← {', '.join(source_of(plan, c) for c in s['reads']) or '(gate only)'}"
+            )
+        )
         if s["keep"]:
             branch.add(Text(f"keep: {s['keep']}"))
     flight = f"in flight: shards of up to {plan['shard_bytes'] / 1e6:,.1f} MB, {plan['bytes_in_flight'] / 1e6:,.0f} MB at least in the largest phase (more where stages get more workers)"

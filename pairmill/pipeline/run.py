@@ -1,4 +1,6 @@
-"""One run, from the pool to the packages: everything that is not stored yet is computed, then fates are read off."""
+"""One run, from the pool to the packages: everything that is not stored yet is computed, then fates
+are read off.
+"""
 
 import logging
 import time
@@ -9,34 +11,37 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from pairmill.cluster.executor import run_phase
+from pairmill.cluster.over_shards import over_shards
+from pairmill.cluster.partitions import run_global
+from pairmill.cluster.session import RaySession
 from pairmill.errors import RunError, StageFailed
-from pairmill.pipeline.attempt import LEAST_FAILURES
-from pairmill.pipeline.chain import Chain
-from pairmill.pipeline.executor import run_phase
-from pairmill.pipeline.global_phase import run_global
-from pairmill.pipeline.here import run_phase_here
-from pairmill.pipeline.job import Job
-from pairmill.pipeline.lease import Lease, leased
-from pairmill.pipeline.ledger import Funnel
-from pairmill.pipeline.over_shards import over_shards
-from pairmill.pipeline.package import check_owner
-from pairmill.pipeline.plan import Plan, identified
-from pairmill.pipeline.pool import Pool, build_pool, open_pool, pool_id
-from pairmill.pipeline.publish import publish
-from pairmill.pipeline.refill import refetch
-from pairmill.pipeline.session import RaySession
-from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.survey import ShardPopulation, Survey
+from pairmill.fates.ledger import Funnel
+from pairmill.fates.survey import ShardPopulation, Survey
+from pairmill.packages.package import check_owner
+from pairmill.packages.publish import publish
 from pairmill.pipeline.totals import StageTotals
-from pairmill.pipeline.workspace import open_workspace
+from pairmill.plan.chain import Chain
+from pairmill.plan.plan import Plan, identified
+from pairmill.work.attempt import LEAST_FAILURES
+from pairmill.work.block import Job
+from pairmill.work.here import run_phase_here
+from pairmill.work.refill import refetch
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.lease import Lease, leased
+from pairmill.workspace.pool import Pool, build_pool, open_pool, pool_id
+from pairmill.workspace.storage import Storage
 
 LOG = logging.getLogger("pairmill")
 TRIES = 4
-"""Passes over the phases before rows that stay undecided are an error; more than one is needed only where another run
-took payload away meanwhile, or failures repeat."""
+"""Passes over the phases before rows that stay undecided are an error; more than one is needed only
+where another run took payload away meanwhile, or failures repeat.
+"""
 
 PAYLOAD_BYTES = 10_000
-"""A low guess of one stored image, for the look at free space before a phase; every commit looks again."""
+"""A low guess of one stored image, for the look at free space before a phase; every commit looks
+again.
+"""
 
 
 class Watcher:
@@ -50,7 +55,9 @@ class Watcher:
 
 @dataclass
 class Outcome:
-    """A finished run: its folder in the workspace, the funnel, the packages' manifests by path, seconds by part."""
+    """A finished run: its folder in the workspace, the funnel, the packages' manifests by path,
+    seconds by part.
+    """
 
     run_id: str
     folder: str
@@ -81,7 +88,9 @@ class Runner:
         self.seconds: dict[str, float] = {}
         self.totals = StageTotals()
 
-    def run(self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None) -> Outcome:
+    def run(
+        self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None
+    ) -> Outcome:
         """Raises RunError; whatever it committed by then stays."""
         storage = open_workspace(self.plan.config.workspace)
         if not storage.keeps_conditions():
@@ -103,14 +112,27 @@ class Runner:
                 self.look_for_retried(chain)
                 chain, funnel = self.until_decided(storage, chain, folder, pool)
                 packages = {
-                    w.config.path: self.timed(f"output {i + 1}", partial(self.package, chain, w, folder, funnel))
+                    w.config.path: self.timed(
+                        f"output {i + 1}", partial(self.package, chain, w, folder, funnel)
+                    )
                     for i, w in enumerate(self.plan.writers)
                 }
         finally:
             self.session.close()
             self.watcher.done()
-        storage.write_json(f"{folder}/metrics.json", {"seconds": self.seconds, "stages": self.totals.stages, "funnel": funnel.to_json()})
-        return Outcome(run_id, f"{storage.root}/{folder}", funnel, packages, self.seconds, chain, self.totals.stages)
+        storage.write_json(
+            f"{folder}/metrics.json",
+            {"seconds": self.seconds, "stages": self.totals.stages, "funnel": funnel.to_json()},
+        )
+        return Outcome(
+            run_id,
+            f"{storage.root}/{folder}",
+            funnel,
+            packages,
+            self.seconds,
+            chain,
+            self.totals.stages,
+        )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
         start = time.monotonic()
@@ -124,10 +146,14 @@ class Runner:
         found = open_pool(storage, identity)
         if found is None:
             self.watcher.note("reading the source")
-            found = build_pool(storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact)
+            found = build_pool(
+                storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact
+            )
         return found
 
-    def until_decided(self, storage: Storage, chain: Chain, folder: str, pool: Pool) -> tuple[Chain, Funnel]:
+    def until_decided(
+        self, storage: Storage, chain: Chain, folder: str, pool: Pool
+    ) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
         payload = tuple(dict.fromkeys(p for w in self.plan.writers for p in w.payload()))
         over = partial(over_shards, None if self.local else self.session, local=storage.local)
@@ -142,7 +168,9 @@ class Runner:
                 self.refill(survey.chain, lost, payload)
                 survey.renew(lost)
             elif not pending:
-                unreadable = 0 if self.limit is not None else pool.unreadable  # which of them stand before the limit is not known
+                unreadable = (
+                    0 if self.limit is not None else pool.unreadable
+                )  # which of them stand before the limit is not known
                 funnel = survey.funnel(unreadable)
                 self.check_failures(funnel)
                 return survey.chain, funnel
@@ -152,13 +180,19 @@ class Runner:
         )
 
     def look_for_retried(self, chain: Chain) -> None:
-        """Says which class of `--retry` no stored failure has: a slip of the pen would else retry nothing without a word."""
+        """Says which class of `--retry` no stored failure has: a slip of the pen would else retry
+        nothing without a word.
+        """
         if not self.retry:
             return
-        over = partial(over_shards, None if self.local else self.session, local=Storage(chain.root).local)
+        over = partial(
+            over_shards, None if self.local else self.session, local=Storage(chain.root).local
+        )
         there = set().union(*over(partial(failure_classes, chain), chain.shards()))
         for unknown in sorted(set(self.retry) - there):
-            self.watcher.note(f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})")
+            self.watcher.note(
+                f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})"
+            )
 
     def check_failures(self, funnel: Funnel) -> None:
         """Stored failures count as well: running again does not make too many of them fewer."""
@@ -167,7 +201,9 @@ class Runner:
             if failed >= LEAST_FAILURES and failed > stage.config.max_failures * step.rows:
                 commonest = max(step.reasons, key=lambda r: step.reasons[r])
                 hint = f"{step.reasons[commonest]:,} times; after mending the cause: --retry {commonest}, or raise max_failures"
-                raise StageFailed(stage.name, failed, step.rows, commonest, hint, stage.config.max_failures)
+                raise StageFailed(
+                    stage.name, failed, step.rows, commonest, hint, stage.config.max_failures
+                )
 
     def refill(self, chain: Chain, lost: dict[int, int], payload: tuple[str, ...]) -> None:
         """Fetches again payload that kept rows need and that is stored no more."""
@@ -176,7 +212,9 @@ class Runner:
                 refetch(chain, stage, sorted(lost))
 
     def phases(self, storage: Storage, survey: Survey, folder: str) -> None:
-        """Computes what the survey says is missing, phase by phase; `survey.chain` has all identities then."""
+        """Computes what the survey says is missing, phase by phase; `survey.chain` has all
+        identities then.
+        """
         digests: dict[int, str] = {}
         chain = survey.chain
         for number, (first, last) in enumerate(self.plan.phases()):
@@ -192,18 +230,39 @@ class Runner:
                 continue
             names = [s.name for s in chain.stages[first:last]]
             LOG.info(
-                "phase starts", extra={"facts": {"phase": number + 1, "stages": names, "shards": len(todo), "rows": sum(todo.values())}}
+                "phase starts",
+                extra={
+                    "facts": {
+                        "phase": number + 1,
+                        "stages": names,
+                        "shards": len(todo),
+                        "rows": sum(todo.values()),
+                    }
+                },
             )
             if stage.is_global:
-                self.watcher.phase(f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values()))
-                self.timed(part, partial(run_global, None if self.local else self.session, Job(chain, first, last), looked))
+                self.watcher.phase(
+                    f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values())
+                )
+                self.timed(
+                    part,
+                    partial(
+                        run_global,
+                        None if self.local else self.session,
+                        Job(chain, first, last),
+                        looked,
+                    ),
+                )
             else:
                 needed = Job(chain, first, last).needed_after(first - 1)
                 for earlier in chain.stages[:first]:
                     if set(earlier.payload()) & needed:
                         self.timed(part, partial(refetch, chain, earlier, sorted(todo), last))
                 self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
-                self.timed(part, partial(self.map_phase, Job(chain, first, last, survey.retry), sorted(todo)))
+                self.timed(
+                    part,
+                    partial(self.map_phase, Job(chain, first, last, survey.retry), sorted(todo)),
+                )
             survey.renew(todo)
         self.describe(storage, chain, folder)
 
@@ -211,14 +270,18 @@ class Runner:
         if any(stage.payload() for stage in job.stages()):
             Storage(job.chain.root).check_space(sum(map(job.chain.rows_of, shards)) * PAYLOAD_BYTES)
         counts: dict[str, list[int]] = {s.name: [0, 0] for s in job.stages()}
-        finished = run_phase_here(job, shards) if self.local else run_phase(self.session, job, shards)
+        finished = (
+            run_phase_here(job, shards) if self.local else run_phase(self.session, job, shards)
+        )
         for stats in finished:
             if self.lease:
                 self.lease.check()
             for stage in stats:
                 self.totals.add(stage)
                 LOG.info("shard passed", extra={"facts": stage})
-                if self.local:  # on Ray the workers tell by themselves, before their shard leaves the phase
+                if (
+                    self.local
+                ):  # on Ray the workers tell by themselves, before their shard leaves the phase
                     self.watcher.told(stage)
                 counts[stage["stage"]][0] += stage["computed"]
                 counts[stage["stage"]][1] += stage["errors"]
@@ -226,7 +289,13 @@ class Runner:
                 computed, failed = counts[planned.name]
                 limit = planned.config.max_failures
                 if failed >= LEAST_FAILURES and failed > limit * computed:
-                    raise StageFailed(planned.name, failed, computed, *self.commonest(job, planned.index, shards), limit)
+                    raise StageFailed(
+                        planned.name,
+                        failed,
+                        computed,
+                        *self.commonest(job, planned.index, shards),
+                        limit,
+                    )
         self.totals.phase_ended()
 
     def commonest(self, job: Job, index: int, shards: list[int]) -> tuple[str, str]:
@@ -236,14 +305,22 @@ class Runner:
             stored = job.chain.store.load(stage.column_set, shard, [])
             for error in stored.column("error").to_pylist() if stored is not None else []:
                 if error:
-                    return error["class"], f"{error['message']} (after mending it: --retry {error['class']})"
+                    return error[
+                        "class"
+                    ], f"{error['message']} (after mending it: --retry {error['class']})"
         return "failure", "no message"
 
     def describe(self, storage: Storage, chain: Chain, folder: str) -> None:
         """plan.json of the run, and stage.json of each column set: for people, and for gc."""
         redact = self.plan.redact
-        before = storage.read_json(f"{folder}/plan.json")["stages"] if storage.exists(f"{folder}/plan.json") else []
-        known = {s["name"]: s["column_set"] for s in before}  # not told yet in this pass, but in use: gc must know
+        before = (
+            storage.read_json(f"{folder}/plan.json")["stages"]
+            if storage.exists(f"{folder}/plan.json")
+            else []
+        )
+        known = {
+            s["name"]: s["column_set"] for s in before
+        }  # not told yet in this pass, but in use: gc must know
         stages = [
             {
                 "name": s.name,
@@ -256,8 +333,15 @@ class Runner:
         plan = {"pool": chain.pool, "rows": chain.rows(), "limit": self.limit, "stages": stages}
         storage.write_json(f"{folder}/plan.json", redact(plan))
         for stage in chain.stages:
-            if stage.computes and stage.identity and not storage.exists(f"columns/{stage.column_set}/stage.json"):
-                storage.write_json(f"columns/{stage.column_set}/stage.json", redact({**stage.definition, "pool": chain.pool}))
+            if (
+                stage.computes
+                and stage.identity
+                and not storage.exists(f"columns/{stage.column_set}/stage.json")
+            ):
+                storage.write_json(
+                    f"columns/{stage.column_set}/stage.json",
+                    redact({**stage.definition, "pool": chain.pool}),
+                )
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
         facts = {"name": self.plan.config.name, "pipeline": self.text}
@@ -278,7 +362,15 @@ def failure_classes(chain: Chain, shard: int) -> set[str]:
     """Classes of the failures that are stored of a shard."""
     found: set[str] = set()
     for stage in chain.stages:
-        stored = chain.store.load(stage.column_set, shard, []) if stage.computes and stage.identity else None
+        stored = (
+            chain.store.load(stage.column_set, shard, [])
+            if stage.computes and stage.identity
+            else None
+        )
         if stored is not None:
-            found |= {c for c in pc.struct_field(stored.column("error"), "class").unique().to_pylist() if c}
+            found |= {
+                c
+                for c in pc.struct_field(stored.column("error"), "class").unique().to_pylist()
+                if c
+            }
     return found

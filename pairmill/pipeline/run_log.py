@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pairmill.errors import PairmillError
-from pairmill.pipeline.storage import Storage
+from pairmill.workspace.storage import Storage
 
 LOG_FILE, NOISE_FILE = "log.jsonl", "output.log"
 
@@ -22,8 +22,9 @@ def flush() -> None:
 
 
 class JsonLines(logging.Formatter):
-    """`time` (ISO 8601, UTC), `level`, `run`, `stage` and `shard` where they are known, `logger`, `message`, and the
-    fields that a record brings as `extra={"facts": {...}}`."""
+    """`time` (ISO 8601, UTC), `level`, `run`, `stage` and `shard` where they are known, `logger`,
+    `message`, and the fields that a record brings as `extra={"facts": {...}}`.
+    """
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
@@ -31,7 +32,12 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"time": at, "level": record.levelname, "run": self.run_id, "logger": record.name}
+        line: dict[str, Any] = {
+            "time": at,
+            "level": record.levelname,
+            "run": self.run_id,
+            "logger": record.name,
+        }
         line |= getattr(record, "facts", {})
         line["message"] = record.getMessage()
         if record.exc_info:
@@ -40,10 +46,14 @@ class JsonLines(logging.Formatter):
 
 
 class RunLog:
-    """What a run and its stages tell, libraries' warnings and tracebacks go to the run's folder, not to the terminal."""
+    """What a run and its stages tell, libraries' warnings and tracebacks go to the run's folder,
+    not to the terminal.
+    """
 
     divert = False
-    """For the command line: what Ray and libraries print to the terminal goes to a file of its own there, too."""
+    """For the command line: what Ray and libraries print to the terminal goes to a file of its own
+    there, too.
+    """
     NAMES = ("pairmill", "ray", "transformers", "py.warnings", "aiohttp", "asyncio")
 
     def __init__(self) -> None:
@@ -56,7 +66,9 @@ class RunLog:
     def open(self, storage: Storage, folder: str) -> None:
         """On an object store the files are written on this machine's disk and uploaded at the end."""
         self.target = (storage, folder)
-        self.folder = storage.path(folder) if storage.local else tempfile.mkdtemp(prefix="pairmill-log-")
+        self.folder = (
+            storage.path(folder) if storage.local else tempfile.mkdtemp(prefix="pairmill-log-")
+        )
         os.makedirs(self.folder, exist_ok=True)
         self.handler = logging.FileHandler(f"{self.folder}/{LOG_FILE}")
         self.handler.setFormatter(JsonLines(folder.rpartition("/")[2]))
@@ -87,7 +99,9 @@ class RunLog:
             logging.captureWarnings(False)
             self.handler.close()
         if self.target is not None and not self.target[0].local:
-            with contextlib.suppress(OSError, PairmillError):  # never in place of what the run itself has to say
+            with contextlib.suppress(
+                OSError, PairmillError
+            ):  # never in place of what the run itself has to say
                 self.upload(*self.target)
 
     def upload(self, storage: Storage, folder: str) -> None:
@@ -95,7 +109,11 @@ class RunLog:
         for name in os.listdir(self.folder):
             with open(f"{self.folder}/{name}", "rb") as stream:
                 fresh = stream.read()
-            before = storage.read_bytes(f"{folder}/{name}") if storage.exists(f"{folder}/{name}") else b""
+            before = (
+                storage.read_bytes(f"{folder}/{name}")
+                if storage.exists(f"{folder}/{name}")
+                else b""
+            )
             if fresh:
                 storage.write_bytes(f"{folder}/{name}", before + fresh)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -7,8 +7,10 @@ NAMES = ("stage", "shard", "worker", "began")
 
 
 class StageTotals:
-    """Stage → shards, rows, seconds and so on; `workers`: processes that ran it, at once or in turn; `held_s`: how long they
-    were at it, each from the start of its first shard of a phase to the end of its last, loading and waiting too."""
+    """Stage → shards, rows, seconds and so on; `workers`: processes that ran it, at once or in
+    turn; `held_s`: how long they were at it, each from the start of its first shard of a phase to
+    the end of its last, loading and waiting too.
+    """
 
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, float]] = {}
@@ -22,11 +24,16 @@ class StageTotals:
                 total[key] = round(total.get(key, 0) + value, 3)
         spans = self.spans.setdefault(stats["stage"], {})
         began, ended = spans.get(stats["worker"], (stats["began"], 0.0))
-        spans[stats["worker"]] = (min(began, stats["began"]), max(ended, stats["began"] + stats["seconds"]))
+        spans[stats["worker"]] = (
+            min(began, stats["began"]),
+            max(ended, stats["began"] + stats["seconds"]),
+        )
 
     def phase_ended(self) -> None:
         for name, spans in self.spans.items():
             total = self.stages[name]
             total["workers"] = max(total.get("workers", 0), len(spans))
-            total["held_s"] = round(total.get("held_s", 0) + sum(ended - began for began, ended in spans.values()), 3)
+            total["held_s"] = round(
+                total.get("held_s", 0) + sum(ended - began for began, ended in spans.values()), 3
+            )
         self.spans = {}

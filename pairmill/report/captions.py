@@ -1,14 +1,18 @@
-"""Caption quality without references: length, variety, repetition, templates, refusals, and what is kept of the alt text."""
+"""Caption quality without references: length, variety, repetition, templates, refusals, and what is
+kept of the alt text.
+"""
 
 import itertools
 import re
 from collections import Counter
 
 REFUSAL = re.compile(
-    r"\b(i'?m sorry|i am sorry|i (?:cannot|can't|am unable to|am not able to)|as an ai|unable to (?:see|view|assist|describe))\b", re.I
+    r"\b(i'?m sorry|i am sorry|i (?:cannot|can't|am unable to|am not able to)|as an ai|unable to (?:see|view|assist|describe))\b",
+    re.I,
 )
 HEDGE = re.compile(
-    r"\b(?:may|might|maybe|perhaps|possibly|probably|appears? to|seems? to|seem(?:s|ingly)?|likely|suggest(?:s|ing)?|could be)\b", re.I
+    r"\b(?:may|might|maybe|perhaps|possibly|probably|appears? to|seems? to|seem(?:s|ingly)?|likely|suggest(?:s|ing)?|could be)\b",
+    re.I,
 )
 LEAK = re.compile(r"<\|?[a-z_]+\|?>|\[/?INST\]|###|\bASSISTANT:|\bUSER:", re.I)
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -17,11 +21,14 @@ WINDOW = 50
 """Words of the moving window of the type–token ratio (Covington and McFall 2010)."""
 
 
-def measures(texts: list[str], alts: list[str] | None, finish: list[str | None] | None) -> dict[str, float | int]:
+def measures(
+    texts: list[str], alts: list[str] | None, finish: list[str | None] | None
+) -> dict[str, float | int]:
     """Figures of one caption column over some rows; `alts`: the alt texts of the same rows.
 
-    Shares are of captions.  distinct_2: different pairs of neighbouring words over all pairs (Li et al. 2016).
-    template_rate: captions that begin with one of the ten commonest openings of four words.
+    Shares are of captions.  distinct_2: different pairs of neighbouring words over all pairs (Li et
+    al. 2016). template_rate: captions that begin with one of the ten commonest openings of four
+    words.
     """
     words = [WORD.findall(t) for t in texts]
     lower = [[w.lower() for w in ws] for ws in words]
@@ -43,8 +50,12 @@ def measures(texts: list[str], alts: list[str] | None, finish: list[str | None] 
         facts = [(set(FACT.findall(alt)), text) for alt, text in zip(alts, texts, strict=True)]
         total = sum(len(names) for names, _ in facts)
         if total:
-            found["alt_retention"] = sum(name in text for names, text in facts for name in names) / total
-        ratios = sorted(len(w) / max(1, len(WORD.findall(a))) for w, a in zip(words, alts, strict=True))
+            found["alt_retention"] = (
+                sum(name in text for names, text in facts for name in names) / total
+            )
+        ratios = sorted(
+            len(w) / max(1, len(WORD.findall(a))) for w, a in zip(words, alts, strict=True)
+        )
         found["words_per_alt_word"] = ratios[n // 2]
     return found
 

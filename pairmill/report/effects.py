@@ -12,7 +12,9 @@ LEAST_ROWS = 20
 
 
 def effects(rows: Rows) -> list[dict[str, Any]]:
-    """For each group: values, rows that had them after each step that stopped any, and the largest changes of share."""
+    """For each group: values, rows that had them after each step that stopped any, and the largest
+    changes of share.
+    """
     return [found for group in rows.groups() if (found := effect(rows, group))]
 
 
@@ -22,11 +24,17 @@ def effect(rows: Rows, group: str) -> dict[str, Any] | None:
         return None
     first = int(known["at"].min())  # type: ignore[arg-type]
     steps = [i for i in range(first, len(rows.stages)) if known.filter(pl.col("at") == i).height]
-    counts = known.group_by("value").agg(pl.len().alias("came"), *((pl.col("at") > i).sum().alias(str(i)) for i in steps))
+    counts = known.group_by("value").agg(
+        pl.len().alias("came"), *((pl.col("at") > i).sum().alias(str(i)) for i in steps)
+    )
     counts = counts.sort("came", "value", descending=[True, False])
     top = counts.head(MOST_VALUES)
     names = ["came", *map(str, steps)]
-    others = counts.slice(MOST_VALUES).select(names).sum().row(0) if counts.height > MOST_VALUES else None
+    others = (
+        counts.slice(MOST_VALUES).select(names).sum().row(0)
+        if counts.height > MOST_VALUES
+        else None
+    )
     values = [{"value": r[0], "rows": list(r[1:])} for r in top.select("value", *names).rows()]
     if others:
         values.append({"value": f"{counts.height - MOST_VALUES} others", "rows": list(others)})
@@ -37,7 +45,9 @@ def effect(rows: Rows, group: str) -> dict[str, Any] | None:
 
 
 def changes(counts: pl.DataFrame, steps: list[int], stages: list[str]) -> list[dict[str, Any]]:
-    """The changes of share by a single step that matter most: by how many percentage points, and by what factor."""
+    """The changes of share by a single step that matter most: by how many percentage points, and by
+    what factor.
+    """
     found, before = [], "came"
     for step in steps:
         after = str(step)
@@ -47,6 +57,8 @@ def changes(counts: pl.DataFrame, steps: list[int], stages: list[str]) -> list[d
                 continue
             share, new = n / total_before, left / total_after
             if abs(new - share) >= 0.01 or new < share / 2:
-                found.append({"value": value, "step": stages[step], "before": share, "after": new, "rows": n})
+                found.append(
+                    {"value": value, "step": stages[step], "before": share, "after": new, "rows": n}
+                )
         before = after
     return sorted(found, key=lambda c: -abs(c["after"] - c["before"]))[:6]

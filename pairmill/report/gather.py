@@ -1,6 +1,8 @@
-"""The rows of a run as one narrow table: fate, scores and what they are grouped by.  No image is read.
+"""The rows of a run as one narrow table: fate, scores and what they are grouped by.  No image is
+read.
 
-Of a large run only some shards, drawn by chance: the table is in memory, and a million rows take about a gigabyte.
+Of a large run only some shards, drawn by chance: the table is in memory, and a million rows take
+about a gigabyte.
 """
 
 import itertools
@@ -10,8 +12,8 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from pairmill.pipeline.chain import Chain
-from pairmill.pipeline.trace import trace
+from pairmill.fates.trace import trace
+from pairmill.plan.chain import Chain
 from pairmill.schemas.arrow import doc_of
 from pairmill.schemas.hashing import row_chance
 
@@ -35,8 +37,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Rows:
-    """`frame`: shard, row, uid, kept, at (index of the deciding stage, the number of stages while alive), fate, reason
-    (error class), scores, groups, `fetched_at`, and columns that end in `dup_of`."""
+    """`frame`: shard, row, uid, kept, at (index of the deciding stage, the number of stages while
+    alive), fate, reason (error class), scores, groups, `fetched_at`, and columns that end in
+    `dup_of`.
+    """
 
     frame: pl.DataFrame
     scores: list[Score]
@@ -49,7 +53,9 @@ class Rows:
 
     def groups(self) -> list[str]:
         return [
-            g for g in (*GROUPS, *map(group_name, self.named)) if g in self.frame.columns and self.frame[g].null_count() < self.frame.height
+            g
+            for g in (*GROUPS, *map(group_name, self.named))
+            if g in self.frame.columns and self.frame[g].null_count() < self.frame.height
         ]
 
 
@@ -57,7 +63,9 @@ def scores_of(schema: pa.Schema, writers: dict[str, str | None]) -> list[Score]:
     """Every numeric column of a schema, bookkeeping of the pool apart."""
     found = []
     for field in schema:
-        if field.name in ("position", "shard", "row") or not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+        if field.name in ("position", "shard", "row") or not (
+            pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+        ):
             continue
         if pa.types.is_uint64(field.type):  # a hash is no score
             continue
@@ -72,7 +80,9 @@ def group_name(column: str) -> str:
 
 
 def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
-    """The shards that a report reads: all, or as many as the limits allow, by chance, a function of the seed."""
+    """The shards that a report reads: all, or as many as the limits allow, by chance, a function of
+    the seed.
+    """
     every = chain.shards()
     if len(every) <= most_shards and chain.rows() <= MOST_ROWS:
         return every
@@ -86,17 +96,27 @@ def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
     return sorted(chosen)
 
 
-def gather(chain: Chain, named: Sequence[str] = (), seed: int = 0, most_shards: int = MOST_SHARDS) -> Rows:
-    """Reads fates and narrow columns of the drawn shards; rows are grouped by the columns `named`, too."""
+def gather(
+    chain: Chain, named: Sequence[str] = (), seed: int = 0, most_shards: int = MOST_SHARDS
+) -> Rows:
+    """Reads fates and narrow columns of the drawn shards; rows are grouped by the columns `named`,
+    too.
+    """
     schema = chain.schema
     writers = {f.name: s.name for s in chain.stages for f in s.writes}
     scores = scores_of(schema, {**dict.fromkeys(chain.pool_schema.names), **writers})
     texts = [
-        n for n in schema.names if n in ("url", "text", "source", "image_format") or is_language(n) or n.endswith(("dup_of", "fetched_at"))
+        n
+        for n in schema.names
+        if n in ("url", "text", "source", "image_format")
+        or is_language(n)
+        or n.endswith(("dup_of", "fetched_at"))
     ]
     parts, shards = [], drawn(chain, seed, most_shards)
     for shard in shards:
-        found = trace(chain, shard, want=[*dict.fromkeys(["uid", *texts, *(s.name for s in scores), *named])])
+        found = trace(
+            chain, shard, want=[*dict.fromkeys(["uid", *texts, *(s.name for s in scores), *named])]
+        )
         classes = pl.Series("reason", [None] * len(found.fate), pl.String)
         failed = [row for row, (_, message) in found.reasons.items() if message is not None]
         if failed:
@@ -123,9 +143,19 @@ def gather(chain: Chain, named: Sequence[str] = (), seed: int = 0, most_shards: 
     every = pl.concat(parts)
     sampled = None
     if len(shards) < len(chain.shards()):
-        sampled = {"rows": every.height, "of_rows": chain.rows(), "shards": len(shards), "of_shards": len(chain.shards())}
+        sampled = {
+            "rows": every.height,
+            "of_rows": chain.rows(),
+            "shards": len(shards),
+            "of_shards": len(chain.shards()),
+        }
     return Rows(
-        every, scores, [s.name for s in chain.stages], [s.gate.text if s.gate else None for s in chain.stages], tuple(named), sampled
+        every,
+        scores,
+        [s.name for s in chain.stages],
+        [s.gate.text if s.gate else None for s in chain.stages],
+        tuple(named),
+        sampled,
     )
 
 
@@ -149,11 +179,19 @@ def with_groups(frame: pl.DataFrame) -> pl.DataFrame:
         made["domain"] = host.str.extract(r"([^.]+\.[^.]+)$", 1).fill_null(host)
     if width and height:
         side = pl.min_horizontal(width, height)
-        labels = [f"< {SIDES_PX[0]} px", *(f"{a}–{b - 1} px" for a, b in itertools.pairwise(SIDES_PX)), f"≥ {SIDES_PX[-1]} px"]
+        labels = [
+            f"< {SIDES_PX[0]} px",
+            *(f"{a}–{b - 1} px" for a, b in itertools.pairwise(SIDES_PX)),
+            f"≥ {SIDES_PX[-1]} px",
+        ]
         made["resolution"] = binned(side, SIDES_PX, labels)
     if "text" in have:
         words = pl.col("text").str.count_matches(r"\S+")
-        labels = [f"< {WORDS[0]} words", *(f"{a}–{b - 1} words" for a, b in itertools.pairwise(WORDS)), f"≥ {WORDS[-1]} words"]
+        labels = [
+            f"< {WORDS[0]} words",
+            *(f"{a}–{b - 1} words" for a, b in itertools.pairwise(WORDS)),
+            f"≥ {WORDS[-1]} words",
+        ]
         made["text length"] = binned(words, WORDS, labels)
     if "image_format" in have:
         made["format"] = pl.col("image_format")
@@ -161,7 +199,9 @@ def with_groups(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def binned(value: pl.Expr, limits: tuple[int, ...], labels: list[str]) -> pl.Expr:
-    """The label of the bin that a number falls in: below the first limit, from it to the next, …; null stays null."""
+    """The label of the bin that a number falls in: below the first limit, from it to the next, …;
+    null stays null.
+    """
     found = pl.when(value >= limits[-1]).then(pl.lit(labels[-1]))
     for limit, label in reversed(list(zip(limits, labels[:-1], strict=True))):
         found = pl.when(value < limit).then(pl.lit(label)).otherwise(found)  # type: ignore[assignment]

@@ -1,4 +1,6 @@
-"""The report of a run: `data.json` with every figure, and one self-contained page that shows it, offline."""
+"""The report of a run: `data.json` with every figure, and one self-contained page that shows it,
+offline.
+"""
 
 import base64
 import hashlib
@@ -12,21 +14,21 @@ import polars as pl
 import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from pairmill import __version__
-from pairmill.pipeline.chain import Chain
-from pairmill.pipeline.job import block_columns
-from pairmill.pipeline.ledger import Funnel
-from pairmill.pipeline.plan import Plan
-from pairmill.pipeline.publish import versions
+from pairmill.fates.ledger import Funnel
+from pairmill.fates.trace import trace
+from pairmill.packages.publish import versions
 from pairmill.pipeline.run import Outcome
-from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.trace import trace
+from pairmill.plan.chain import Chain
+from pairmill.plan.plan import Plan
 from pairmill.report.captions import measures
 from pairmill.report.effects import effects
 from pairmill.report.gather import Rows, gather
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
+from pairmill.version import __version__
+from pairmill.work.block import block_columns
+from pairmill.workspace.storage import Storage
 
 HERE = Path(__file__).parent
 CAPTION_ROWS = 5_000
@@ -48,7 +50,10 @@ def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
         "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": warnings(outcome.funnel), "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
     }  # fmt: skip
-    storage.write_bytes(f"{folder}/{DATA}", (json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace"))
+    storage.write_bytes(
+        f"{folder}/{DATA}",
+        (json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace"),
+    )
     storage.write_bytes(f"{folder}/{PAGE}", page([data]))
     return storage.path(f"{folder}/{PAGE}")
 
@@ -60,18 +65,26 @@ def stages(chain: Chain, outcome: Outcome) -> dict[str, dict[str, float]]:
 
 
 def rebuild(paths: list[str], workspace: str | None = None) -> str:
-    """Writes the page of one finished run (or the run of a package) again, or one that compares two; gives its path.
+    """Writes the page of one finished run (or the run of a package) again, or one that compares
+    two; gives its path.
 
-    A page that compares lies in the first run's report folder and is named after the second.  Raises RunError.
+    A page that compares lies in the first run's report folder and is named after the second.
+    Raises RunError.
     """
     folders = [run_folder(path, workspace) for path in paths]
     runs = [folder.data() for folder in folders]
-    return folders[0].write(PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html", page(runs))
+    return folders[0].write(
+        PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html", page(runs)
+    )
 
 
 def page(runs: list[dict[str, Any]]) -> bytes:
     """The page of one run, or of two side by side."""
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=select_autoescape(default=True), keep_trailing_newline=True)
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=select_autoescape(default=True),
+        keep_trailing_newline=True,
+    )
     script, style = ((HERE / name).read_text("utf-8") for name in ("page.js", "page.css"))
     text = environment.get_template("page.html").render(
         title=" against ".join(r["name"] for r in runs), script=script, style=style, script_hash=content_hash(script),
@@ -82,7 +95,9 @@ def page(runs: list[dict[str, Any]]) -> bytes:
 
 def json_for_html(value: Any) -> str:
     """JSON that cannot end the element it stands in, whatever the web wrote into it."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+    text = json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str
+    )
     return (
         text.replace("&", "\\u0026")
         .replace("<", "\\u003c")
@@ -104,11 +119,22 @@ def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
     if not columns or kept.height == 0:
         return []
     kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
-    finish = {c: f"{c}_finish_reason" for c in columns if f"{c}_finish_reason" in chain.schema.names}
+    finish = {
+        c: f"{c}_finish_reason" for c in columns if f"{c}_finish_reason" in chain.schema.names
+    }
     parts = []
     for (shard,), group in kept.group_by("shard", maintain_order=True):
         numbers = np.array(group["row"].to_list())
-        parts.append(block_columns(chain, int(shard), numbers, [*columns, *finish.values()], trace(chain, int(shard)), len(chain.stages)))  # type: ignore[call-overload]
+        parts.append(
+            block_columns(
+                chain,
+                int(shard),
+                numbers,
+                [*columns, *finish.values()],
+                trace(chain, int(shard)),
+                len(chain.stages),
+            )
+        )  # type: ignore[call-overload]
     table = pa.concat_tables(parts).to_pylist()
     found = []
     for column in columns:
@@ -135,10 +161,16 @@ def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None
     took, when = stage.stage.column("download_s"), stage.stage.column("fetched_at")
     asked = rows.frame.filter(pl.col("at") >= stage.index)
     failed = (pl.col("at") == stage.index) & pl.col("reason").is_not_null()
-    hosts = asked.group_by("domain").agg(pl.len().alias("rows"), failed.sum().alias("failed"), pl.col(took).median().alias("median_s"))
+    hosts = asked.group_by("domain").agg(
+        pl.len().alias("rows"),
+        failed.sum().alias("failed"),
+        pl.col(took).median().alias("median_s"),
+    )
     worst = hosts.sort("failed", "rows", descending=True).head(12)
     slow = asked[took].drop_nulls()
-    classes = {reason: n for reason, n in Counter(step.reasons).most_common() if reason != step.gate}
+    classes = {
+        reason: n for reason, n in Counter(step.reasons).most_common() if reason != step.gate
+    }
     return {
         "classes": classes, "arrived": step.kept + step.dropped, "hosts": worst.to_dicts(), "host_count": hosts.height,
         "timeline": timeline(asked[when].drop_nulls(), share=rows.frame.height / chain.rows()),
@@ -147,13 +179,18 @@ def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None
 
 
 def timeline(arrived: pl.Series, share: float) -> list[dict[str, Any]]:
-    """Images that arrived in each of at most 60 equal spans of time, per second; `share`: of all rows that are looked at."""
+    """Images that arrived in each of at most 60 equal spans of time, per second; `share`: of all
+    rows that are looked at.
+    """
     if len(arrived) == 0:
         return []
     seconds = arrived.dt.epoch("s") - arrived.dt.epoch("s").min()
     span = max(1, -(-(int(seconds.max()) + 1) // 60))  # type: ignore[arg-type]
     counts = np.bincount((seconds // span).to_numpy())
-    return [{"from_s": at * span, "per_s": round(int(n) / span / share, 2)} for at, n in enumerate(counts)]
+    return [
+        {"from_s": at * span, "per_s": round(int(n) / span / share, 2)}
+        for at, n in enumerate(counts)
+    ]
 
 
 def warnings(funnel: Funnel) -> list[str]:
@@ -161,9 +198,13 @@ def warnings(funnel: Funnel) -> list[str]:
     found = []
     for step in funnel.steps:
         if step.rows and step.failed > 0.2 * step.rows:
-            found.append(f"{step.stage}: {100 * step.failed / step.rows:.0f}% of the rows that came failed")
+            found.append(
+                f"{step.stage}: {100 * step.failed / step.rows:.0f}% of the rows that came failed"
+            )
         if step.rows and step.missing > 0.2 * step.rows:
-            found.append(f"{step.stage}: {100 * step.missing / step.rows:.0f}% of the rows that came lack a value that the step needs")
+            found.append(
+                f"{step.stage}: {100 * step.missing / step.rows:.0f}% of the rows that came lack a value that the step needs"
+            )
         if step.rows >= 20 and step.gate and step.dropped == 0:
             found.append(f"{step.stage}: the gate {step.gate} dropped nothing")
         if step.rows and step.kept == 0:

@@ -7,9 +7,9 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pairmill.errors import RunError
-from pairmill.pipeline.package import MANIFEST
-from pairmill.pipeline.storage import Storage
-from pairmill.pipeline.yaml_file import VARIABLE
+from pairmill.packages.package import MANIFEST
+from pairmill.plan.yaml_file import VARIABLE
+from pairmill.workspace.storage import Storage
 
 DATA = "report/data.json"
 PAGE = "report/index.html"
@@ -28,7 +28,11 @@ class RunFolder:
     def data(self) -> dict[str, Any]:
         """What the report shows; raises RunError."""
         if not self.storage.exists(self.path(DATA)):
-            there = "it is a run without one" if self.storage.exists(self.path("plan.json")) else "it is no run's folder and no package"
+            there = (
+                "it is a run without one"
+                if self.storage.exists(self.path("plan.json"))
+                else "it is no run's folder and no package"
+            )
             raise RunError(
                 f"{self.storage.path(self.name)} holds no {DATA}: {there} (workspace/runs/NAME-DIGEST); `pairmill run` writes a report at its end"
             )
@@ -70,16 +74,25 @@ def run_folder(path: str, workspace: str | None = None) -> RunFolder:
 
 
 def workspaces(pipeline: str, package: str) -> list[str]:
-    """Where the workspace may lie, by the pipeline as a package's manifest tells it: beside the package, as its path says."""
+    """Where the workspace may lie, by the pipeline as a package's manifest tells it: beside the
+    package, as its path says.
+    """
     said = YAML(typ="safe").load(pipeline)
     named = filled(str(said.get("workspace") or "workspace"))
     if "://" in named or os.path.isabs(named):
         return [named]
-    paths = [os.path.normpath(filled(str(output.get("path", "")))) for output in said.get("outputs") or []]
+    paths = [
+        os.path.normpath(filled(str(output.get("path", ""))))
+        for output in said.get("outputs") or []
+    ]
     homes = [package.removesuffix(f"/{path}") for path in paths if package.endswith(f"/{path}")]
     return [f"{home}/{named}" for home in dict.fromkeys([*homes, package.rpartition("/")[0]])]
 
 
 def filled(text: str) -> str:
-    """With environment variables put in as a pipeline file's are; one that is not set here stays as it is."""
-    return VARIABLE.sub(lambda m: os.environ.get(m[1] or "", m[2] if m[2] is not None else m[0]), text)
+    """With environment variables put in as a pipeline file's are; one that is not set here stays as
+    it is.
+    """
+    return VARIABLE.sub(
+        lambda m: os.environ.get(m[1] or "", m[2] if m[2] is not None else m[0]), text
+    )

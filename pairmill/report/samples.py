@@ -1,4 +1,6 @@
-"""Rows for the gallery: by chance from every fate, and on purpose from the tails, near the thresholds, and wherever things went wrong."""
+"""Rows for the gallery: by chance from every fate, and on purpose from the tails, near the
+thresholds, and wherever things went wrong.
+"""
 
 import base64
 import io
@@ -10,18 +12,18 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pairmill.cluster.memory import give_back
+from pairmill.cluster.over_shards import THREADS
+from pairmill.fates.trace import FATES, trace
 from pairmill.images import DecodeError, decode_rgb
-from pairmill.pipeline.ahead import ahead
-from pairmill.pipeline.chain import Chain
-from pairmill.pipeline.job import block_columns
-from pairmill.pipeline.memory import give_back
-from pairmill.pipeline.over_shards import THREADS
-from pairmill.pipeline.trace import FATES, trace
+from pairmill.plan.chain import Chain
 from pairmill.report.gather import Rows
 from pairmill.report.scores import thresholds
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.expressions import Expression, frame_of
 from pairmill.schemas.hashing import row_chance
+from pairmill.work.ahead import ahead
+from pairmill.work.block import block_columns
 
 THUMBNAIL_PX = 192
 TEXT_LIMIT = 1200
@@ -31,7 +33,9 @@ HIDDEN = ("uid", "doc_id", "source", "sha256", "md5", "sha512")
 
 
 def pick(rows: Rows, count: int, seed: int) -> dict[Place, list[str]]:
-    """(shard, row) → why it was picked; half of `count` by chance, an equal share for each fate and step."""
+    """(shard, row) → why it was picked; half of `count` by chance, an equal share for each fate and
+    step.
+    """
     tags: dict[Place, list[str]] = defaultdict(list)
     frame = rows.frame
 
@@ -48,35 +52,62 @@ def pick(rows: Rows, count: int, seed: int) -> dict[Place, list[str]]:
     for reason in frame["reason"].drop_nulls().unique().sort():
         add(shuffled.filter(pl.col("reason") == reason).head(CLASS), f"failed: {reason}")
     for column in (c for c in frame.columns if c.endswith("dup_of")):
-        firsts = shuffled.filter(pl.col(column).is_not_null())[column].unique(maintain_order=True).head(CLUSTERS)
+        firsts = (
+            shuffled.filter(pl.col(column).is_not_null())[column]
+            .unique(maintain_order=True)
+            .head(CLUSTERS)
+        )
         for first in firsts:
-            add(frame.filter((pl.col("uid") == first) | (pl.col(column) == first)).head(MEMBERS), f"{column}: {first}")
-    gated = [(s.name, sign, number) for s in rows.scores for text in rows.gates if text for sign, number in thresholds(text, s.name)]
+            add(
+                frame.filter((pl.col("uid") == first) | (pl.col(column) == first)).head(MEMBERS),
+                f"{column}: {first}",
+            )
+    gated = [
+        (s.name, sign, number)
+        for s in rows.scores
+        for text in rows.gates
+        if text
+        for sign, number in thresholds(text, s.name)
+    ]
     for name, sign, number in gated:
         distance = (pl.col(name) - number).abs()
         passes = pl.col(name) >= number if ">" in sign else pl.col(name) <= number
         add(frame.filter(passes).sort(distance).head(NEAR), f"{name}: just passes")
         add(frame.filter(~passes).sort(distance).head(NEAR), f"{name}: just fails")
-    for name in dict.fromkeys([*(n for n, _, _ in gated), *(s.name for s in rows.scores if s.stage)]):
-        known = frame.filter(pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64).is_finite()).sort(name, "shard", "row")
+    for name in dict.fromkeys(
+        [*(n for n, _, _ in gated), *(s.name for s in rows.scores if s.stage)]
+    ):
+        known = frame.filter(
+            pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64).is_finite()
+        ).sort(name, "shard", "row")
         add(known.head(TAIL), f"{name}: lowest")
         add(known.tail(TAIL), f"{name}: highest")
     return dict(tags)
 
 
-def samples(chain: Chain, rows: Rows, count: int, seed: int, blur: Expression | None) -> list[dict[str, Any]]:
+def samples(
+    chain: Chain, rows: Rows, count: int, seed: int, blur: Expression | None
+) -> list[dict[str, Any]]:
     """The picked rows with all their texts and scores, thumbnails, fate and reason, in pool order."""
     tags = pick(rows, count, seed)
     by_shard: dict[int, list[int]] = {}
     for shard, row in sorted(tags):
         by_shard.setdefault(shard, []).append(row)
-    found = [s for part in ahead(lambda item: described(chain, *item, blur), list(by_shard.items()), THREADS) for s in part]
+    found = [
+        s
+        for part in ahead(
+            lambda item: described(chain, *item, blur), list(by_shard.items()), THREADS
+        )
+        for s in part
+    ]
     for sample in found:
         sample["tags"] = tags[sample["shard"], sample["row"]]
     return found
 
 
-def described(chain: Chain, shard: int, numbers: list[int], blur: Expression | None) -> list[dict[str, Any]]:
+def described(
+    chain: Chain, shard: int, numbers: list[int], blur: Expression | None
+) -> list[dict[str, Any]]:
     schema = chain.schema
     names = [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
     traced = trace(chain, shard)
@@ -90,8 +121,16 @@ def described(chain: Chain, shard: int, numbers: list[int], blur: Expression | N
     for row, facts, blurred in zip(numbers, table.to_pylist(), hidden, strict=True):
         stage = chain.stages[traced.at[row]].name if traced.at[row] >= 0 else ""
         reason, message = traced.reasons.get(row, ("", None))
-        texts = {n: str(facts[n])[:TEXT_LIMIT] for n in names if schema.field(n).type == pa.string() and n not in HIDDEN and facts[n]}
-        scores = {n: v for n in names if isinstance(v := facts[n], int | float) and not isinstance(v, bool)}
+        texts = {
+            n: str(facts[n])[:TEXT_LIMIT]
+            for n in names
+            if schema.field(n).type == pa.string() and n not in HIDDEN and facts[n]
+        }
+        scores = {
+            n: v
+            for n in names
+            if isinstance(v := facts[n], int | float) and not isinstance(v, bool)
+        }
         image = next((facts[n] for n in payload if facts[n]), None)
         found.append(
             {
@@ -103,7 +142,11 @@ def described(chain: Chain, shard: int, numbers: list[int], blur: Expression | N
                 "reason": f"{reason}: {message}" if message else reason or "",
                 "texts": texts,
                 "blur": blurred,
-                "scores": {n: round(v, 5) if isinstance(v, float) else v for n, v in scores.items() if math.isfinite(v) and abs(v) < 2**53},
+                "scores": {
+                    n: round(v, 5) if isinstance(v, float) else v
+                    for n, v in scores.items()
+                    if math.isfinite(v) and abs(v) < 2**53
+                },
                 "image": thumbnail(image),
             }
         )

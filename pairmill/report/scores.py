@@ -16,7 +16,9 @@ SIGNS = {exp.GTE: ">=", exp.GT: ">", exp.LTE: "<=", exp.LT: "<"}
 
 
 def distributions(rows: Rows) -> list[dict[str, Any]]:
-    """For each score with more than one value: histogram of kept and stopped rows, gates, and counts at every stop."""
+    """For each score with more than one value: histogram of kept and stopped rows, gates, and
+    counts at every stop.
+    """
     charts = [c for score in rows.scores if (c := distribution(rows, score))]
     return sorted(charts, key=lambda c: not c["gates"])  # those that a gate reads come first
 
@@ -24,7 +26,9 @@ def distributions(rows: Rows) -> list[dict[str, Any]]:
 def distribution(rows: Rows, score: Score) -> dict[str, Any] | None:
     part = rows.frame.select(pl.col(score.name).alias("value"), "kept").drop_nulls("value")
     if part["value"].dtype.is_float():
-        part = part.filter(pl.col("value").is_finite())  # a source may hold what no stage would store
+        part = part.filter(
+            pl.col("value").is_finite()
+        )  # a source may hold what no stage would store
     if part.height == 0:
         return None
     low, high = part["value"].min(), part["value"].max()
@@ -54,7 +58,9 @@ def distribution(rows: Rows, score: Score) -> dict[str, Any] | None:
 
 
 def above(values: np.ndarray, stops: np.ndarray, side: Literal["left", "right"]) -> list[int]:
-    """For each stop, how many values are `>=` it (left) or `>` it (right); compared in the column's own type, as a gate does."""
+    """For each stop, how many values are `>=` it (left) or `>` it (right); compared in the column's
+    own type, as a gate does.
+    """
     return (len(values) - np.searchsorted(np.sort(values), stops, side)).tolist()
 
 
@@ -71,7 +77,9 @@ def stops_of(low: float, high: float, whole: bool, needed: list[float]) -> list[
 
 
 def thresholds(gate: str, column: str) -> list[tuple[str, float]]:
-    """(sign, number) of every comparison of the column with a number in a gate's text, such as (">=", 0.3)."""
+    """(sign, number) of every comparison of the column with a number in a gate's text, such as
+    (">=", 0.3).
+    """
     return [(sign, number) for name, sign, number in comparisons(gate) if name == column]
 
 
@@ -79,7 +87,9 @@ def thresholds(gate: str, column: str) -> list[tuple[str, float]]:
 def comparisons(gate: str) -> tuple[tuple[str, str, float], ...]:
     """(column, sign, number) of every comparison of a column with a number in a gate's text."""
     found = []
-    for node in sqlglot.parse_one(gate, dialect="postgres").find_all(exp.GTE, exp.GT, exp.LTE, exp.LT):
+    for node in sqlglot.parse_one(gate, dialect="postgres").find_all(
+        exp.GTE, exp.GT, exp.LTE, exp.LT
+    ):
         left, right, sign = node.left, node.right, SIGNS[type(node)]
         if isinstance(right, exp.Column):
             left, right = right, left

@@ -10,9 +10,12 @@ class Mark(str):
 
 
 SPEED = Mark("speed")
-"""The field changes how fast or where a value is computed, never the value; it is no part of an identity."""
+"""The field changes how fast or where a value is computed, never the value; it is no part of an
+identity.
+"""
 MODEL = Mark("model")
-"""The field names a model: hub id (identity: resolved revision) or folder (identity: its content)."""
+"""The field names a model: hub id (identity: resolved revision) or folder (identity: its content).
+"""
 PATH = Mark("path")
 """The field names a file or folder, relative to the pipeline file."""
 FILE = Mark("file")
@@ -22,7 +25,13 @@ FILE = Mark("file")
 class Strict(BaseModel):
     """Frozen; unknown keys and wrong types are errors; defaults are checked too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
 
 
 class Resources(Strict):
@@ -41,7 +50,11 @@ class Resources(Strict):
         """(least, most) workers, or None where the user did not say."""
         if self.replicas is None:
             return None
-        return (self.replicas, self.replicas) if isinstance(self.replicas, int) else (self.replicas[0], self.replicas[1])
+        return (
+            (self.replicas, self.replicas)
+            if isinstance(self.replicas, int)
+            else (self.replicas[0], self.replicas[1])
+        )
 
     def memory_bytes(self) -> int | None:
         if self.memory is None:
@@ -63,18 +76,23 @@ class StageConfig(Strict):
     when: Annotated[str | None, SPEED] = None
     """Polars SQL expression: the stage computes only these rows, the others pass by with nulls."""
     on_missing: Annotated[Literal["drop", "keep", "fail"], SPEED] = "drop"
-    """What becomes of a row whose inputs are null: it is dropped as `missing`, passes by, or fails."""
+    """What becomes of a row whose inputs are null: it is dropped as `missing`, passes by, or fails.
+    """
     max_failures: Annotated[float, SPEED] = Field(0.05, ge=0, le=1)
     """Share of rows that may fail before the run stops (looked at from the 20th failure on)."""
     deadline_s: Annotated[float | None, SPEED] = Field(3600, gt=0)
-    """Seconds after which a batch that gives no answer counts as hanging; null waits for ever.  For a stage that looks at
-    all rows: seconds for each million rows of a call."""
+    """Seconds after which a batch that gives no answer counts as hanging; null waits for ever.  For
+    a stage that looks at all rows: seconds for each million rows of a call.
+    """
     on_deadline: Annotated[Literal["fail", "stop"], SPEED] = "fail"
-    """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found, and this row fails as
-    `deadline`; or the run stops and names it.  Without Ray, and for stages that look at all rows, the run stops."""
+    """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found,
+    and this row fails as `deadline`; or the run stops and names it.  Without Ray, and for stages
+    that look at all rows, the run stops.
+    """
     setup_deadline_s: Annotated[float | None, SPEED] = Field(14_400, gt=0)
-    """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging and stops the run; null
-    waits for ever."""
+    """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging
+    and stops the run; null waits for ever.
+    """
     batch_size: Annotated[int, SPEED] = Field(256, ge=1, le=65_536)
     """Rows given to the stage at once."""
     resources: Annotated[Resources, SPEED] = Resources()

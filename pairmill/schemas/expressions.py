@@ -1,7 +1,7 @@
 """`keep`, `when` and `caption` expressions: Polars SQL, checked before anything runs.
 
-sqlglot reads the expression for what Polars lets pass silently (`lang >= 0.3`, `x > AVG(x)`, division by zero);
-Polars compiles it against the planned schema and evaluates it.
+sqlglot reads the expression for what Polars lets pass silently (`lang >= 0.3`, `x > AVG(x)`,
+division by zero); Polars compiles it against the planned schema and evaluates it.
 """
 
 import difflib
@@ -23,7 +23,9 @@ class BadExpression(ValueError):
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked expression: its text as the user wrote it, the columns it reads, the SQL that is evaluated."""
+    """A checked expression: its text as the user wrote it, the columns it reads, the SQL that is
+    evaluated.
+    """
 
     text: str
     columns: tuple[str, ...]
@@ -47,13 +49,17 @@ def compile_expression(text: str, schema: pa.Schema) -> tuple[Expression, pl.Dat
     try:
         tree = sqlglot.parse_one(text, read="postgres")
     except sqlglot.errors.SqlglotError as error:
-        raise BadExpression(f"{text!r} is no SQL expression: {str(error).splitlines()[0]}") from None
+        raise BadExpression(
+            f"{text!r} is no SQL expression: {str(error).splitlines()[0]}"
+        ) from None
     columns = tuple(sorted({c.name for c in tree.find_all(exp.Column)}))
     for name in columns:
         if name not in schema.names:
             raise BadExpression(unknown_column(text, name, schema.names))
     for node in tree.find_all(exp.AggFunc, exp.Window, exp.Subquery, exp.Select):
-        raise BadExpression(f"{text!r}: {node.sql()} looks at other rows; a gate sees one row at a time")
+        raise BadExpression(
+            f"{text!r}: {node.sql()} looks at other rows; a gate sees one row at a time"
+        )
     empty = frame_of(pa.table({f.name: pa.array([], f.type) for f in schema if f.name in columns}))
     for node in tree.find_all(*COMPARISONS):
         check_comparison(text, node, empty)
@@ -86,7 +92,9 @@ def frame_of(table: pa.Table) -> pl.DataFrame:
 
 def check_comparison(text: str, node: exp.Expr, empty: pl.DataFrame) -> None:
     if isinstance(node.expression, exp.Null) or isinstance(node.this, exp.Null):
-        raise BadExpression(f"{text!r}: a comparison with NULL is never true; write IS NULL or IS NOT NULL")
+        raise BadExpression(
+            f"{text!r}: a comparison with NULL is never true; write IS NULL or IS NOT NULL"
+        )
     check_kinds(text, node.this, node.expression, empty)
 
 
@@ -99,7 +107,9 @@ def check_kinds(text: str, left: exp.Expr, right: exp.Expr, empty: pl.DataFrame)
 def kind_of(node: exp.Expr, empty: pl.DataFrame) -> str:
     """text, number, true/false or other, as Polars would type the node."""
     try:
-        dtype = empty.select(pl.sql_expr(node.sql(dialect="postgres")).alias("value")).schema["value"]
+        dtype = empty.select(pl.sql_expr(node.sql(dialect="postgres")).alias("value")).schema[
+            "value"
+        ]
     except pl.exceptions.PolarsError:
         return OTHER
     if dtype == pl.String:
@@ -110,11 +120,18 @@ def kind_of(node: exp.Expr, empty: pl.DataFrame) -> str:
 
 
 def null_on_zero_division(tree: exp.Expr) -> exp.Expr:
-    """`a / b` is null where b is zero, as in SQL; Polars would give NaN, and NaN >= 2 is true there."""
+    """`a / b` is null where b is zero, as in SQL; Polars would give NaN, and NaN >= 2 is true
+    there.
+    """
 
     def rewrite(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Div) and not isinstance(node.expression, exp.Nullif):
-            return exp.Div(this=node.this, expression=exp.Nullif(this=exp.paren(node.expression), expression=exp.Literal.number(0)))
+            return exp.Div(
+                this=node.this,
+                expression=exp.Nullif(
+                    this=exp.paren(node.expression), expression=exp.Literal.number(0)
+                ),
+            )
         return node
 
     return tree.copy().transform(rewrite)

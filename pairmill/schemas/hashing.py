@@ -22,7 +22,9 @@ def canonical(value: object, at: str) -> Any:
         case list() | tuple():
             return [canonical(v, f"{at}[{i}]") for i, v in enumerate(value)]
         case _:
-            raise TypeError(f"{at}: {value!r:.40} has no stable hash; use text, numbers, lists or maps")
+            raise TypeError(
+                f"{at}: {value!r:.40} has no stable hash; use text, numbers, lists or maps"
+            )
 
 
 def digest(value: object, at: str = "identity") -> str:

@@ -12,12 +12,17 @@ class ReportConfig(Strict):
     """What the report shows."""
 
     samples: int = Field(400, ge=0, le=20_000)
-    """Rows in the gallery: half by chance, half from tails, thresholds, duplicates and failures; about 8 KB each."""
+    """Rows in the gallery: half by chance, half from tails, thresholds, duplicates and failures;
+    about 8 KB each.
+    """
     blur: str | None = None
-    """Polars SQL expression; pictures of rows for which it is true are blurred until clicked, such as `nsfw_score > 0.5`."""
+    """Polars SQL expression; pictures of rows for which it is true are blurred until clicked, such
+    as `nsfw_score > 0.5`.
+    """
     groups: list[str] = []
-    """Columns by whose values rows are grouped to show what each step did to the mix, besides language, source, domain,
-    resolution, text length and format: a concept, a shop, a camera."""
+    """Columns by whose values rows are grouped to show what each step did to the mix, besides
+    language, source, domain, resolution, text length and format: a concept, a shop, a camera.
+    """
 
 
 class OutputConfig(Strict):
@@ -26,7 +31,8 @@ class OutputConfig(Strict):
     type: str
     """Format of the package."""
     path: Annotated[str, PATH]
-    """Folder of the package, relative to the pipeline file, or a URL such as `s3://bucket/folder`."""
+    """Folder of the package, relative to the pipeline file, or a URL such as `s3://bucket/folder`.
+    """
     samples_per_shard: int = Field(10_000, ge=1, le=10_000_000)
     """Samples in each output shard; only the last one has fewer."""
     shuffle: bool = True

@@ -15,8 +15,20 @@ from pairmill.schemas.pipeline import SourceConfig
 URL_NAMES = ("url", "image_url", "img_url", "image", "src", "link")
 TEXT_NAMES = ("text", "caption", "alt", "alt_text", "title", "description")
 UID_NAMES = ("uid", "sample_id", "id", "key")
-# Facts that the input claims about its images; the pipeline measures its own, so these get another name.
-CLAIMS = {"width", "height", "original_width", "original_height", "sha256", "md5", "status", "error_message", "exif", "mime_type"}
+# Facts that the input claims about its images; the pipeline measures its own, so these get another
+# name.
+CLAIMS = {
+    "width",
+    "height",
+    "original_width",
+    "original_height",
+    "sha256",
+    "md5",
+    "status",
+    "error_message",
+    "exif",
+    "mime_type",
+}
 CLAIM_PREFIX = "declared_"
 
 
@@ -36,7 +48,9 @@ class Input:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """An input row that could not be read: where it stands, and why; `rows` where it stands for several."""
+    """An input row that could not be read: where it stands, and why; `rows` where it stands for
+    several.
+    """
 
     location: str
     reason: str
@@ -70,24 +84,49 @@ class Source:
 def expand(pattern: str) -> list[Input]:
     """The files behind a path, glob or fsspec URL."""
     system, path = fsspec.core.url_to_fs(pattern)
-    names = system.glob(path) if any(c in path for c in "*?[") else [path] if system.exists(path) else []
+    names = (
+        system.glob(path)
+        if any(c in path for c in "*?[")
+        else [path]
+        if system.exists(path)
+        else []
+    )
     files = []
     for name in sorted(names):
         info = system.info(name)
         if info["type"] == "directory":
-            files += [i for i in expand(f"{pattern.rstrip('/')}/*") if not i.name.startswith(("_", "."))]
+            files += [
+                i for i in expand(f"{pattern.rstrip('/')}/*") if not i.name.startswith(("_", "."))
+            ]
             continue
-        version = next((str(info[k]) for k in ("ETag", "etag", "mtime", "LastModified", "updated") if info.get(k)), "")
-        files.append(Input(name.rsplit("/", 1)[-1], system.unstrip_protocol(name), info["size"] or 0, version))
+        version = next(
+            (
+                str(info[k])
+                for k in ("ETag", "etag", "mtime", "LastModified", "updated")
+                if info.get(k)
+            ),
+            "",
+        )
+        files.append(
+            Input(
+                name.rsplit("/", 1)[-1], system.unstrip_protocol(name), info["size"] or 0, version
+            )
+        )
     return files
 
 
 def content_digest(item: Input) -> str:
     """SHA-256 of a local file's bytes; of name, size and version for what lies elsewhere."""
     if not item.url.startswith("file://"):
-        return hashlib.sha256(f"{without_credentials(item.url)}|{item.size_bytes}|{item.version}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{without_credentials(item.url)}|{item.size_bytes}|{item.version}".encode()
+        ).hexdigest()
     with open(item.url.removeprefix("file://"), "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else digest_of(stream)
+        return (
+            hashlib.file_digest(stream, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else digest_of(stream)
+        )
 
 
 def digest_of(stream: Any) -> str:
@@ -98,7 +137,9 @@ def digest_of(stream: Any) -> str:
 
 
 def column_names(found: list[str], mapping: dict[str, str], image: bool) -> dict[str, str]:
-    """Input column → pool column.  An explicit mapping (ours: theirs) comes first, then the names of known data sets."""
+    """Input column → pool column.  An explicit mapping (ours: theirs) comes first, then the names
+    of known data sets.
+    """
     names = {theirs: ours for ours, theirs in mapping.items()}
     taken = set(mapping)
     lower = {name.lower(): name for name in reversed(found)}
@@ -113,7 +154,9 @@ def column_names(found: list[str], mapping: dict[str, str], image: bool) -> dict
                 break
     for theirs in found:
         if theirs not in names:
-            plain = "".join(c if c.isalnum() else "_" for c in theirs.lower()).strip("_") or "column"
+            plain = (
+                "".join(c if c.isalnum() else "_" for c in theirs.lower()).strip("_") or "column"
+            )
             ours = CLAIM_PREFIX + plain if plain in CLAIMS else plain
             while ours in taken:
                 ours += "_"

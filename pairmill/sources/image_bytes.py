@@ -23,7 +23,9 @@ def measured_schema() -> list[pa.Field]:
 
 
 def image_columns(table: pa.Table, image: str, file: str) -> Iterator[pa.Table | Unreadable]:
-    """Replaces the input's image column by `image`, `width`, `height`, `sha256`; rows without a readable image come as Unreadable."""
+    """Replaces the input's image column by `image`, `width`, `height`, `sha256`; rows without a
+    readable image come as Unreadable.
+    """
     values = table.column(image)
     if pa.types.is_struct(values.type):
         values = pc.struct_field(values, "bytes")
@@ -38,7 +40,9 @@ def image_columns(table: pa.Table, image: str, file: str) -> Iterator[pa.Table |
             yield Unreadable(f"{file} row {i}", str(error))
             continue
         sound.append(i)
-        for name, value in zip(columns, (data, width, height, hashlib.sha256(data).hexdigest()), strict=True):
+        for name, value in zip(
+            columns, (data, width, height, hashlib.sha256(data).hexdigest()), strict=True
+        ):
             columns[name].append(value)
     table = table.drop_columns([image]).take(pa.array(sound, pa.int64()))
     for field in measured_schema():

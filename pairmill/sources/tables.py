@@ -1,8 +1,10 @@
-"""Tables of pairs: Parquet, CSV, TSV and JSON lines, plain or .gz/.zst, with or without image bytes."""
+"""Tables of pairs: Parquet, CSV, TSV and JSON lines, plain or .gz/.zst, with or without image
+bytes.
+"""
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import fsspec
@@ -24,13 +26,19 @@ CHUNK_BYTES = 8 * 2**20
 
 
 class PairsConfig(SourceConfig):
-    """Tables of image URLs and texts; the column names of LAION, DataComp, COYO and cc2dataset are known."""
+    """Tables of image URLs and texts; the column names of LAION, DataComp, COYO and cc2dataset are
+    known.
+    """
 
     type: Annotated[Literal["pairs"], SPEED] = "pairs"
     path: Annotated[str | list[str], PATH]
-    """File, folder, glob or fsspec URL, or a list of them: .parquet, .csv, .tsv, .jsonl, and .gz/.zst of the last three."""
+    """File, folder, glob or fsspec URL, or a list of them: .parquet, .csv, .tsv, .jsonl, and
+    .gz/.zst of the last three.
+    """
     columns: dict[str, str] = {}
-    """Our column → the input's, where names are not recognised, such as `{url: picture, text: words}`."""
+    """Our column → the input's, where names are not recognised, such as `{url: picture, text:
+    words}`.
+    """
 
 
 class ParquetConfig(SourceConfig):
@@ -67,15 +75,21 @@ class TableSource(Source):
                 faults.append(f"{item.name}: {error}")
                 continue
             if self.image and self.image not in schema.names:
-                raise NoInput(f"{item.name} has no column {self.image!r} (columns: {', '.join(schema.names)}); name it with `image:`")
+                raise NoInput(
+                    f"{item.name} has no column {self.image!r} (columns: {', '.join(schema.names)}); name it with `image:`"
+                )
             for ours, theirs in self.config.columns.items():
                 if theirs not in schema.names:
-                    raise NoInput(f"{item.name} has no column {theirs!r} for {ours!r} (columns: {', '.join(schema.names)})")
+                    raise NoInput(
+                        f"{item.name} has no column {theirs!r} for {ours!r} (columns: {', '.join(schema.names)})"
+                    )
             return schema
         raise NoInput("no input file can be read: " + "; ".join(faults))
 
     def _names(self, raw: pa.Schema) -> dict[str, str]:
-        return column_names([n for n in raw.names if n != self.image], self.config.columns, self.image is not None)
+        return column_names(
+            [n for n in raw.names if n != self.image], self.config.columns, self.image is not None
+        )
 
     def read(self) -> Iterator[pa.Table | Unreadable]:
         raw = self._raw_schema()
@@ -86,13 +100,18 @@ class TableSource(Source):
                     if isinstance(part, Unreadable):
                         yield part
                         continue
-                    part = with_source(part.rename_columns([names.get(n, n) for n in part.schema.names]), item.name)
+                    part = with_source(
+                        part.rename_columns([names.get(n, n) for n in part.schema.names]), item.name
+                    )
                     if self.image:
                         yield from image_columns(part, self.image, item.name)
                     else:
                         yield part
             except (OSError, ValueError, pa.ArrowException, EOFError) as error:
-                yield Unreadable(item.name, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else error!r}")
+                yield Unreadable(
+                    item.name,
+                    f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else error!r}",
+                )
 
 
 def with_source(table: pa.Table, file: str) -> pa.Table:
@@ -105,9 +124,19 @@ def with_source(table: pa.Table, file: str) -> pa.Table:
 def format_of(item: Input) -> str:
     plain = item.name.lower().removesuffix(".gz").removesuffix(".zst")
     suffix = plain.rsplit(".", 1)[-1]
-    known = {"parquet": "parquet", "csv": "csv", "tsv": "tsv", "tab": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl"}
+    known = {
+        "parquet": "parquet",
+        "csv": "csv",
+        "tsv": "tsv",
+        "tab": "tsv",
+        "jsonl": "jsonl",
+        "ndjson": "jsonl",
+        "json": "jsonl",
+    }
     if suffix not in known:
-        raise NoInput(f"{item.name}: unknown format; use .parquet, .csv, .tsv or .jsonl (the last three also as .gz or .zst)")
+        raise NoInput(
+            f"{item.name}: unknown format; use .parquet, .csv, .tsv or .jsonl (the last three also as .gz or .zst)"
+        )
     return known[suffix]
 
 
@@ -130,7 +159,11 @@ def raw_schema(item: Input) -> pa.Schema:
             sample = frame_of(part.slice(0, SAMPLE_ROWS))
             break
     types = [
-        pa.field(name, guessed(sample[name]) if kind != "jsonl" else plain_type(sample[name].to_arrow().type)) for name in sample.columns
+        pa.field(
+            name,
+            guessed(sample[name]) if kind != "jsonl" else plain_type(sample[name].to_arrow().type),
+        )
+        for name in sample.columns
     ]
     if not types:
         raise NoInput(f"{item.name} holds no row that can be read")
@@ -173,17 +206,25 @@ def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
         try:
             columns.append(values.cast(field.type))
         except pa.ArrowInvalid:
-            loose = pl.from_arrow(values).cast(pl.Series(pa.array([], field.type)).dtype, strict=False)
+            loose = pl.from_arrow(values).cast(
+                pl.Series(pa.array([], field.type)).dtype, strict=False
+            )
             columns.append(loose.to_arrow().cast(field.type))
     return pa.table(columns, schema=schema)
 
 
 def text_parts(item: Input, kind: str, schema: pa.Schema | None) -> Iterator[pa.Table | Unreadable]:
     with open_text(item) as stream:
-        yield from json_lines(item, stream) if kind == "jsonl" else separated(item, stream, "\t" if kind == "tsv" else ",")
+        yield from (
+            json_lines(item, stream)
+            if kind == "jsonl"
+            else separated(item, stream, "\t" if kind == "tsv" else ",")
+        )
 
 
-def separated(item: Input, stream: pa.NativeFile, delimiter: str) -> Iterator[pa.Table | Unreadable]:
+def separated(
+    item: Input, stream: pa.NativeFile, delimiter: str
+) -> Iterator[pa.Table | Unreadable]:
     """CSV or TSV, every value as text; rows with a wrong number of fields come as Unreadable."""
     bad: list[Unreadable] = []
 
@@ -191,13 +232,22 @@ def separated(item: Input, stream: pa.NativeFile, delimiter: str) -> Iterator[pa
         bad.append(Unreadable(f"{item.name} row {row.number if row.number is not None else '?'}", f"{row.actual_columns} fields where the header has {row.expected_columns}: {row.text[:80]!r}"))  # fmt: skip
         return "skip"
 
-    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note, quote_char='"')
-    read = pa.csv.ReadOptions(block_size=CHUNK_BYTES, use_threads=False)
-    header = pa.csv.open_csv(io.BytesIO(first_line(item)), read_options=read, parse_options=parse).schema.names
-    convert = pa.csv.ConvertOptions(
-        column_types={n: pa.string() for n in header}, strings_can_be_null=True, quoted_strings_can_be_null=False, check_utf8=True
+    parse = pa.csv.ParseOptions(
+        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note, quote_char='"'
     )
-    for batch in pa.csv.open_csv(stream, read_options=read, parse_options=parse, convert_options=convert):
+    read = pa.csv.ReadOptions(block_size=CHUNK_BYTES, use_threads=False)
+    header = pa.csv.open_csv(
+        io.BytesIO(first_line(item)), read_options=read, parse_options=parse
+    ).schema.names
+    convert = pa.csv.ConvertOptions(
+        column_types={n: pa.string() for n in header},
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        check_utf8=True,
+    )
+    for batch in pa.csv.open_csv(
+        stream, read_options=read, parse_options=parse, convert_options=convert
+    ):
         yield from bad
         bad.clear()
         yield pa.Table.from_batches([batch])
@@ -242,9 +292,14 @@ def to_table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def json_column(values: list[Any]) -> pa.Array:
-    values = [json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v for v in values]
+    values = [
+        json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v for v in values
+    ]
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        as_text: Callable[[Any], str | None] = lambda v: v if v is None or isinstance(v, str) else json.dumps(v)  # noqa: E731
+
+        def as_text(v: Any) -> str | None:
+            return v if v is None or isinstance(v, str) else json.dumps(v)
+
         return pc.cast(pa.array([as_text(v) for v in values]), pa.string())

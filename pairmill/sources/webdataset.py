@@ -31,7 +31,9 @@ class WebDatasetConfig(SourceConfig):
 
 
 class WebDatasetSource(Source):
-    """Scalar keys of the first 100 samples' JSON become columns; all other keys stay, as JSON, in `metadata`."""
+    """Scalar keys of the first 100 samples' JSON become columns; all other keys stay, as JSON, in
+    `metadata`.
+    """
 
     def inputs(self) -> list[Input]:
         return [i for i in super().inputs() if ".tar" in i.name]
@@ -56,12 +58,21 @@ class WebDatasetSource(Source):
         if not rows:
             raise NoInput(f"no sample can be read from {self.config.path}")
         table = to_table(rows)
-        if "txt" in table.schema.names and any(n in table.schema.names for n in ("caption", "text")):
+        if "txt" in table.schema.names and any(
+            n in table.schema.names for n in ("caption", "text")
+        ):
             table = table.drop_columns([n for n in ("caption", "text") if n in table.schema.names])
-        return pa.schema([pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type) for f in table.schema])
+        return pa.schema(
+            [
+                pa.field(f.name, pa.string() if pa.types.is_null(f.type) else f.type)
+                for f in table.schema
+            ]
+        )
 
     def _names(self, raw: pa.Schema) -> dict[str, str]:
-        mapping = {"text": "txt", **self.config.columns} if "txt" in raw.names else self.config.columns
+        mapping = (
+            {"text": "txt", **self.config.columns} if "txt" in raw.names else self.config.columns
+        )
         return column_names(raw.names, mapping, image=True)
 
     def read(self) -> Iterator[pa.Table | Unreadable]:
@@ -80,9 +91,13 @@ class WebDatasetSource(Source):
             if batch:
                 yield from self._table(batch, raw, names, item)
 
-    def _table(self, batch: list[dict[str, Any]], raw: pa.Schema, names: dict[str, str], item: Input) -> Iterator[pa.Table | Unreadable]:
+    def _table(
+        self, batch: list[dict[str, Any]], raw: pa.Schema, names: dict[str, str], item: Input
+    ) -> Iterator[pa.Table | Unreadable]:
         columns: dict[str, Any] = {}
-        misfits: list[dict[str, Any]] = [{k: v for k, v in s["fields"].items() if k not in raw.names} for s in batch]
+        misfits: list[dict[str, Any]] = [
+            {k: v for k, v in s["fields"].items() if k not in raw.names} for s in batch
+        ]
         for field in raw:
             values = []
             for sample, left in zip(batch, misfits, strict=True):
@@ -91,7 +106,9 @@ class WebDatasetSource(Source):
                 if not fits:
                     left[field.name] = sample["fields"][field.name]
             columns[names[field.name]] = pa.array(values, field.type)
-        columns["metadata"] = pa.array([json.dumps(m, ensure_ascii=False) if m else None for m in misfits], pa.string())
+        columns["metadata"] = pa.array(
+            [json.dumps(m, ensure_ascii=False) if m else None for m in misfits], pa.string()
+        )
         columns["image"] = pa.array([s["image"] for s in batch], pa.large_binary())
         yield from image_columns(with_source(pa.table(columns), item.name), "image", item.name)
 
@@ -106,7 +123,9 @@ def fitting(value: Any, dtype: pa.DataType) -> tuple[Any, bool]:
 
 
 def samples(item: Input) -> Iterator[dict[str, Any] | Unreadable]:
-    """Samples of one tar: neighbouring members whose names agree up to the first dot of the base name."""
+    """Samples of one tar: neighbouring members whose names agree up to the first dot of the base
+    name.
+    """
     key: str | None = None
     members: dict[str, bytes] = {}
     try:
@@ -136,7 +155,9 @@ def samples(item: Input) -> Iterator[dict[str, Any] | Unreadable]:
 
 
 def bad_ending(item: Input, offset: int) -> str | None:
-    """Why a tar does not end where tarfile stopped reading (it says nothing of a damaged header), or None."""
+    """Why a tar does not end where tarfile stopped reading (it says nothing of a damaged header),
+    or None.
+    """
     with fsspec.open(item.url, "rb", compression="infer") as stream:
         stream.seek(offset)
         block = stream.read(tarfile.BLOCKSIZE)
@@ -145,10 +166,17 @@ def bad_ending(item: Input, offset: int) -> str | None:
     return "a damaged header; what follows it cannot be read" if block.strip(b"\0") else None
 
 
-def sample_of(item: Input, key: str | None, members: dict[str, bytes]) -> dict[str, Any] | Unreadable:
-    image = next((data for suffix, data in members.items() if suffix.rsplit(".", 1)[-1] in IMAGE_SUFFIXES), None)
+def sample_of(
+    item: Input, key: str | None, members: dict[str, bytes]
+) -> dict[str, Any] | Unreadable:
+    image = next(
+        (data for suffix, data in members.items() if suffix.rsplit(".", 1)[-1] in IMAGE_SUFFIXES),
+        None,
+    )
     if image is None:
-        return Unreadable(f"{item.name} sample {key}", f"no image among its members ({', '.join(members)})")
+        return Unreadable(
+            f"{item.name} sample {key}", f"no image among its members ({', '.join(members)})"
+        )
     fields: dict[str, Any] = {}
     if "json" in members:
         try:

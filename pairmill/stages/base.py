@@ -1,4 +1,6 @@
-"""What a stage is: a frozen config, and a function from some columns to new columns of the same rows."""
+"""What a stage is: a frozen config, and a function from some columns to new columns of the same
+rows.
+"""
 
 import re
 from typing import Any, ClassVar
@@ -9,12 +11,14 @@ from pairmill.schemas.config import StageConfig
 
 
 class Stage:
-    """A map stage: sees living rows of one shard as an Arrow table, answers with its columns for the same rows.
+    """A map stage: sees living rows of one shard as an Arrow table, answers with its columns for
+    the same rows.
 
-    Subclasses set `Config`, `prefix` and `version` (raise it when values would change) and write `reads`, `writes`
-    and `__call__`.  `setup` runs once in each worker, before the first row and only if there is a row to compute;
-    whatever is heavy (models, sockets) belongs there.  A row's own failure is told in an `error` column of type
-    `pairmill.schemas.arrow.ERROR`, or by raising: the runtime then finds the failing rows by bisection.
+    Subclasses set `Config`, `prefix` and `version` (raise it when values would change) and write
+    `reads`, `writes` and `__call__`.  `setup` runs once in each worker, before the first row and
+    only if there is a row to compute; whatever is heavy (models, sockets) belongs there.  A row's
+    own failure is told in an `error` column of type `pairmill.schemas.arrow.ERROR`, or by raising:
+    the runtime then finds the failing rows by bisection.
     """
 
     Config: ClassVar[type[StageConfig]] = StageConfig
@@ -28,9 +32,13 @@ class Stage:
     """Costly rows: commit what there is at the first batch boundary after so many seconds."""
 
     overlap: ClassVar[int] = 1
-    """Shards that one worker takes at the same time, `__call__` in as many threads: for stages that mostly wait."""
+    """Shards that one worker takes at the same time, `__call__` in as many threads: for stages that
+    mostly wait.
+    """
     ask: Any = None
-    """`HostBoard.share` of the run, where the stage runs beside other workers (see stages/download/shares.py)."""
+    """`HostBoard.share` of the run, where the stage runs beside other workers (see
+    stages/download/shares.py).
+    """
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -44,7 +52,9 @@ class Stage:
         return self.config.name or default_name(self.config.stage)
 
     def column(self, suffix: str = "") -> str:
-        """Full name of one of the stage's columns: a given `name` takes the place of the type's prefix."""
+        """Full name of one of the stage's columns: a given `name` takes the place of the type's
+        prefix.
+        """
         prefix = self.config.name or self.prefix
         return "_".join(part for part in (prefix, suffix) if part)
 
@@ -70,9 +80,10 @@ class Stage:
 class GlobalStage(Stage):
     """A stage that looks at the whole dataset: it gets narrow columns of all living rows.
 
-    `rows` holds `reads()`, `uid`, and `order` (int64, the row's place in the pool).  Rows that are equal in all
-    `keys()` arrive in one call; without keys, all rows do.  The answer for a row must not depend on which other
-    keys share its call, so that any number of partitions gives the same result.
+    `rows` holds `reads()`, `uid`, and `order` (int64, the row's place in the pool).  Rows that are
+    equal in all `keys()` arrive in one call; without keys, all rows do.  The answer for a row must
+    not depend on which other keys share its call, so that any number of partitions gives the same
+    result.
     """
 
     def keys(self) -> list[str]:

@@ -7,19 +7,23 @@ from pydantic import Field, field_validator
 
 from pairmill.captioners.engine import Answer, Captioner, Request
 from pairmill.captioners.prompts import fill, prompt_id, referenced
-from pairmill.filters.torch_device import Device, Precision
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
+from pairmill.torch_device import Device, Precision
 
 
 class CaptionConfig(StageConfig):
-    """A text per row from an image-text-to-text model; without an image it merges or rewrites texts."""
+    """A text per row from an image-text-to-text model; without an image it merges or rewrites
+    texts.
+    """
 
     stage: Annotated[Literal["caption"], SPEED] = "caption"
     model: Annotated[str, MODEL]
-    """Hub id or folder of a model that `AutoModelForImageTextToText` loads and that has a chat template."""
+    """Hub id or folder of a model that `AutoModelForImageTextToText` loads and that has a chat
+    template.
+    """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
     prompt: str = Field("Describe this image in one sentence.", min_length=1, max_length=20_000)
@@ -67,8 +71,14 @@ class CaptionStage(Stage):
             [
                 column(self.column(), pa.string(), "text the model wrote"),
                 column(self.column("model"), pa.string(), "model that wrote it"),
-                column(self.column("prompt_id"), pa.string(), "stands for the prompt's exact wording"),
-                column(self.column("finish_reason"), pa.string(), "stop, or length where the token limit cut it off"),
+                column(
+                    self.column("prompt_id"), pa.string(), "stands for the prompt's exact wording"
+                ),
+                column(
+                    self.column("finish_reason"),
+                    pa.string(),
+                    "stop, or length where the token limit cut it off",
+                ),
                 column(self.column("tokens"), pa.int32(), "tokens generated", "tokens", 0),
             ]
         )
@@ -86,10 +96,18 @@ class CaptionStage(Stage):
         names = referenced(self.config.prompt)
         errors: list[tuple[str, str] | None] = [None] * rows.num_rows
         requests, at = [], []
-        keys = rows.column("uid").to_pylist() if "uid" in rows.schema.names else [""] * rows.num_rows
-        for i, values in enumerate(rows.select(names).to_pylist() if names else [{}] * rows.num_rows):
+        keys = (
+            rows.column("uid").to_pylist() if "uid" in rows.schema.names else [""] * rows.num_rows
+        )
+        for i, values in enumerate(
+            rows.select(names).to_pylist() if names else [{}] * rows.num_rows
+        ):
             try:
-                image = decode_rgb(rows.column(self.config.image)[i].as_py()) if self.config.image else None
+                image = (
+                    decode_rgb(rows.column(self.config.image)[i].as_py())
+                    if self.config.image
+                    else None
+                )
             except DecodeError as error:
                 errors[i] = ("decode", str(error))
                 continue
@@ -99,7 +117,11 @@ class CaptionStage(Stage):
         for i, answer in zip(at, self.engine.generate(requests) if requests else [], strict=True):
             answers[i] = answer
         told = [a is not None for a in answers]
-        short_model = self.config.model.rstrip("/").rsplit("/", 1)[-1] if self.config.model.startswith("/") else self.config.model
+        short_model = (
+            self.config.model.rstrip("/").rsplit("/", 1)[-1]
+            if self.config.model.startswith("/")
+            else self.config.model
+        )
         columns = [
             [a and a.text for a in answers],
             [short_model if t else None for t in told],
@@ -107,5 +129,8 @@ class CaptionStage(Stage):
             [a and a.finish_reason for a in answers],
             [a and a.tokens for a in answers],
         ]
-        table = pa.table([pa.array(c, f.type) for c, f in zip(columns, self.writes(), strict=True)], schema=self.writes())
+        table = pa.table(
+            [pa.array(c, f.type) for c, f in zip(columns, self.writes(), strict=True)],
+            schema=self.writes(),
+        )
         return table.append_column("error", error_array(errors))

@@ -22,7 +22,9 @@ class DedupConfig(StageConfig):
 
 
 class DedupStage(GlobalStage):
-    """`dup_of`: uid of the row that stands for the cluster, null for that row itself; `cluster_size`: rows in the cluster."""
+    """`dup_of`: uid of the row that stands for the cluster, null for that row itself;
+    `cluster_size`: rows in the cluster.
+    """
 
     Config = DedupConfig
 
@@ -35,8 +37,18 @@ class DedupStage(GlobalStage):
     def writes(self) -> pa.Schema:
         return pa.schema(
             [
-                column(self.column("dup_of"), pa.string(), "uid of the row this one repeats; null for the first of its kind"),
-                column(self.column("cluster_size"), pa.int64(), "living rows that are equal, this one included", "rows", 1),
+                column(
+                    self.column("dup_of"),
+                    pa.string(),
+                    "uid of the row this one repeats; null for the first of its kind",
+                ),
+                column(
+                    self.column("cluster_size"),
+                    pa.int64(),
+                    "living rows that are equal, this one included",
+                    "rows",
+                    1,
+                ),
             ]
         )
 

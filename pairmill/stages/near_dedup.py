@@ -24,11 +24,15 @@ class NearDedupConfig(StageConfig):
     radius: int = Field(7, ge=0, le=15)
     """Most bits in which two hashes may differ."""
     max_difference: float = Field(12.0, ge=0, le=255)
-    """Largest mean difference of the thumbnails' values, 0 to 255; tells pictures that differ in colour only."""
+    """Largest mean difference of the thumbnails' values, 0 to 255; tells pictures that differ in
+    colour only.
+    """
 
 
 class NearDedupStage(GlobalStage):
-    """All pairs within the radius (exact: bands by the pigeonhole principle), connected components, the first row wins."""
+    """All pairs within the radius (exact: bands by the pigeonhole principle), connected components,
+    the first row wins.
+    """
 
     Config = NearDedupConfig
     prefix = "near"
@@ -39,8 +43,18 @@ class NearDedupStage(GlobalStage):
     def writes(self) -> pa.Schema:
         return pa.schema(
             [
-                column(self.column("dup_of"), pa.string(), "uid of the row this one looks like; null for the first of its kind"),
-                column(self.column("cluster_size"), pa.int64(), "living rows of the cluster, this one included", "rows", 1),
+                column(
+                    self.column("dup_of"),
+                    pa.string(),
+                    "uid of the row this one looks like; null for the first of its kind",
+                ),
+                column(
+                    self.column("cluster_size"),
+                    pa.int64(),
+                    "living rows of the cluster, this one included",
+                    "rows",
+                    1,
+                ),
             ]
         )
 
@@ -54,7 +68,13 @@ class NearDedupStage(GlobalStage):
         left, right = self.pairs(hashes, pixels)
         graph = coo_matrix((np.ones(len(left), bool), (left, right)), shape=(len(hashes),) * 2)
         _, component = connected_components(graph, directed=False)
-        frame = pl.DataFrame({"component": component, "order": rows.column("order").to_numpy(), "uid": rows.column("uid").to_pylist()})
+        frame = pl.DataFrame(
+            {
+                "component": component,
+                "order": rows.column("order").to_numpy(),
+                "uid": rows.column("uid").to_pylist(),
+            }
+        )
         first = pl.col("order").arg_min()
         answer = frame.select(
             pl.when(pl.col("order") != pl.col("order").min().over("component"))
@@ -65,7 +85,9 @@ class NearDedupStage(GlobalStage):
         return answer.to_arrow().cast(self.writes())
 
     def pairs(self, hashes: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Index pairs within radius and difference.  Two hashes that differ in at most r bits agree in one of r + 1 bands."""
+        """Index pairs within radius and difference.  Two hashes that differ in at most r bits agree
+        in one of r + 1 bands.
+        """
         bands = self.config.radius + 1
         edges = np.linspace(0, 64, bands + 1).astype(int)
         found: set[tuple[int, int]] = set()
@@ -79,7 +101,9 @@ class NearDedupStage(GlobalStage):
         pairs = np.array(sorted(found), np.int64).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
 
-    def within(self, members: np.ndarray, hashes: np.ndarray, pixels: np.ndarray) -> list[tuple[int, int]]:
+    def within(
+        self, members: np.ndarray, hashes: np.ndarray, pixels: np.ndarray
+    ) -> list[tuple[int, int]]:
         pairs = []
         step = max(1, PAIRS_AT_ONCE // len(members))
         for start in range(0, len(members), step):

@@ -33,7 +33,9 @@ def embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is a unicast address of the public internet, its embedded IPv4 address included."""
+    """Whether an address is a unicast address of the public internet, its embedded IPv4 address
+    included.
+    """
     address = ip_address(text.split("%", 1)[0])
     if isinstance(address, IPv6Address):
         inner = embedded_ipv4(address)
@@ -47,9 +49,17 @@ def is_public(text: str) -> bool:
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves a host and refuses it if any of its addresses is not public; the connector uses these very addresses."""
+    """Resolves a host and refuses it if any of its addresses is not public; the connector uses
+    these very addresses.
+    """
 
-    def __init__(self, fixed: dict[str, str], private: list[str], pool: Executor, lookup: Any = socket.getaddrinfo) -> None:
+    def __init__(
+        self,
+        fixed: dict[str, str],
+        private: list[str],
+        pool: Executor,
+        lookup: Any = socket.getaddrinfo,
+    ) -> None:
         self.fixed, self.private, self.pool, self.lookup = fixed, private, pool, lookup
 
     def may_be_private(self, host: str) -> bool:
@@ -60,21 +70,34 @@ class CheckedResolver(AbstractResolver):
         try:
             public = is_public(host.strip("[]"))
         except ValueError:
-            if NUMERIC.fullmatch(host):  # 2130706433, 127.1, 0x7f.1: the system's own look-up would take them
+            if NUMERIC.fullmatch(
+                host
+            ):  # 2130706433, 127.1, 0x7f.1: the system's own look-up would take them
                 raise Refused(f"{host} is an address in an unusual spelling") from None
             return
         if not public and not self.may_be_private(host) and host not in self.fixed:
             raise Refused(f"{host} is no public address")
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[Any]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[Any]:
         target = self.fixed.get(host)
         if target is None:
-            target = next((t for pattern, t in self.fixed.items() if "*" in pattern and fnmatch(host, pattern)), None)
+            target = next(
+                (
+                    t
+                    for pattern, t in self.fixed.items()
+                    if "*" in pattern and fnmatch(host, pattern)
+                ),
+                None,
+            )
         if target is not None:
             address, port = split_target(target, port)
             return [self.entry(host, address, port)]
         loop = asyncio.get_running_loop()
-        infos = await loop.run_in_executor(self.pool, lambda: self.lookup(host, port, family, socket.SOCK_STREAM))
+        infos = await loop.run_in_executor(
+            self.pool, lambda: self.lookup(host, port, family, socket.SOCK_STREAM)
+        )
         addresses = list(dict.fromkeys(info[4][0] for info in infos))
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
@@ -86,7 +109,14 @@ class CheckedResolver(AbstractResolver):
 
     def entry(self, host: str, address: str, port: int) -> dict[str, Any]:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        return {"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": socket.AI_NUMERICHOST}
+        return {
+            "hostname": host,
+            "host": address,
+            "port": port,
+            "family": family,
+            "proto": 0,
+            "flags": socket.AI_NUMERICHOST,
+        }
 
     async def close(self) -> None:
         """Nothing to close: the pool belongs to the caller."""

@@ -1,4 +1,6 @@
-"""Lists of what is never stored: addresses and domains, hashes of files, perceptual hashes of pictures."""
+"""Lists of what is never stored: addresses and domains, hashes of files, perceptual hashes of
+pictures.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ from pairmill.stages.download.pdq import pdq
 
 
 def entries(path: str) -> list[tuple[int, str]]:
-    """(line number, first word) of every line that is neither empty nor a `#` comment; raises RunError."""
+    """(line number, first word) of every line that is neither empty nor a `#` comment; raises
+    RunError.
+    """
     try:
         lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -45,9 +49,13 @@ class UrlList:
                 if "://" in word:
                     urls.add(str(URL(word)))
                 else:
-                    domains.add(host_name(URL.build(scheme="http", host=word.removeprefix("*.").strip("."))))
+                    domains.add(
+                        host_name(URL.build(scheme="http", host=word.removeprefix("*.").strip(".")))
+                    )
             except ValueError as error:
-                raise RunError(f"{path} line {line}: {word[:70]!r} is neither an address nor a domain: {error}") from None
+                raise RunError(
+                    f"{path} line {line}: {word[:70]!r} is neither an address nor a domain: {error}"
+                ) from None
         return cls(frozenset(urls), frozenset(domains))
 
     def find(self, url: URL) -> str | None:
@@ -73,7 +81,9 @@ class HashList:
         found: dict[int, set[str]] = {32: set(), 64: set()}
         for line, word in entries(path):
             if len(word) not in found or not is_hex(word):
-                raise RunError(f"{path} line {line}: {word[:70]!r} is neither a SHA-256 (64 hex digits) nor an MD5 (32)")
+                raise RunError(
+                    f"{path} line {line}: {word[:70]!r} is neither a SHA-256 (64 hex digits) nor an MD5 (32)"
+                )
             found[len(word)].add(word.lower())
         return cls(frozenset(found[64]), frozenset(found[32]))
 
@@ -85,7 +95,9 @@ class HashList:
 
 @dataclass(frozen=True)
 class PdqList:
-    """256-bit PDQ hashes, (n, 4) uint64, and the Hamming distance in bits within which a picture counts as the same."""
+    """256-bit PDQ hashes, (n, 4) uint64, and the Hamming distance in bits within which a picture
+    counts as the same.
+    """
 
     hashes: np.ndarray
     radius: int

@@ -16,16 +16,22 @@ class DownloadConfig(StageConfig):
 
     stage: Annotated[Literal["download"], SPEED] = "download"
     deadline_s: Annotated[float | None, SPEED] = Field(None, gt=0)
-    """None here: every wait has its own timeout, and a batch may rightly wait for a host's limits for hours."""
+    """None here: every wait has its own timeout, and a batch may rightly wait for a host's limits
+    for hours.
+    """
     url: str = "url"
     """Column with addresses."""
 
     engine: Literal["pairmill", "img2dataset"] = "pairmill"
-    """`img2dataset`: that package's own code fetches and resizes, without our safety and manners (see docs/download.md)."""
+    """`img2dataset`: that package's own code fetches and resizes, without our safety and manners
+    (see docs/download.md).
+    """
     image_size: int | None = Field(256, ge=16, le=16_384)
     """Target side in pixels; `null` keeps the size (as `resize_mode: no`)."""
     resize_mode: ResizeMode = "keep_ratio"
-    """keep_ratio: shorter side to image_size; keep_ratio_largest: longer side; center_crop and border: square; no: as it is."""
+    """keep_ratio: shorter side to image_size; keep_ratio_largest: longer side; center_crop and
+    border: square; no: as it is.
+    """
     resize_only_if_bigger: bool = True
     """Never enlarge (img2dataset's default is false)."""
     encode_format: Literal["jpg", "png", "webp"] = "jpg"
@@ -33,7 +39,9 @@ class DownloadConfig(StageConfig):
     encode_quality: int = Field(95, ge=1, le=100)
     """JPEG and WebP quality, or PNG compression 0 to 9 where the format is png."""
     skip_reencode: bool = True
-    """Keep the original bytes of an image that needs no resizing and is in a common format (img2dataset's default is false)."""
+    """Keep the original bytes of an image that needs no resizing and is in a common format
+    (img2dataset's default is false).
+    """
     min_image_size: int = Field(0, ge=0)
     """Refuse images whose shorter side is smaller, in pixels."""
     max_aspect_ratio: float = Field(float("1e9"), ge=1)
@@ -45,20 +53,26 @@ class DownloadConfig(StageConfig):
     extract_exif: bool = False
     """Add the EXIF tags as a JSON column."""
     verify_hash: str | None = None
-    """Column with the expected SHA-256 (64 hex digits), MD5 (32) or SHA-512 (128) of the raw bytes; others are refused."""
+    """Column with the expected SHA-256 (64 hex digits), MD5 (32) or SHA-512 (128) of the raw bytes;
+    others are refused.
+    """
     compute_hash: Literal["sha256", "md5", "sha512"] = "sha256"
     """The column `sha256` is always there; another hash gets a column of its own."""
     decode_timeout_s: float = Field(30.0, gt=0, le=3600)
     """Seconds after which the decoder of an image is ended; the row fails as `decode`."""
 
     block_urls: Annotated[str | None, FILE] = None
-    """File of addresses and domains, one a line, that are never fetched; a domain stands for its subdomains."""
+    """File of addresses and domains, one a line, that are never fetched; a domain stands for its
+    subdomains.
+    """
     block_hashes: Annotated[str | None, FILE] = None
     """File of SHA-256 or MD5 hashes of raw bytes, one a line, that are never stored."""
     block_pdq: Annotated[str | None, FILE] = None
     """File of PDQ hashes, 64 hex digits a line, of pictures that are never stored."""
     block_pdq_radius: int = Field(31, ge=0, le=128)
-    """Bits of 256 in which a picture may differ from an entry of block_pdq and still count as it (31 is PDQ's own advice)."""
+    """Bits of 256 in which a picture may differ from an entry of block_pdq and still count as it
+    (31 is PDQ's own advice).
+    """
 
     timeout: Annotated[float, SPEED] = Field(10.0, gt=0, le=3600)
     """Seconds for one attempt, from connecting to the last byte."""
@@ -82,11 +96,15 @@ class DownloadConfig(StageConfig):
     """Page or address where site owners reach you; told to servers."""
 
     opt_out: Literal["allow", "honour", "require_opt_in"] = "honour"
-    """What X-Robots-Tag and tdm-reservation decide: nothing, a refusal, or (require_opt_in) that only explicit consent counts."""
+    """What X-Robots-Tag and tdm-reservation decide: nothing, a refusal, or (require_opt_in) that
+    only explicit consent counts.
+    """
     disallowed_header_directives: list[str] = OPT_OUT_DIRECTIVES
     """Directives that refuse a download; `none` means noindex as well."""
     host_failures: Annotated[int, SPEED] = Field(10, ge=1)
-    """Timeouts and broken connections in a row after which a host counts as down: its other rows fail at once."""
+    """Timeouts and broken connections in a row after which a host counts as down: its other rows
+    fail at once.
+    """
     host_pause_s: Annotated[float, SPEED] = Field(120.0, ge=0, le=86_400)
     """Seconds for which a host that is down is left alone."""
     robots_txt: bool = False
@@ -94,21 +112,37 @@ class DownloadConfig(StageConfig):
     allow_private_hosts: Annotated[list[str], SPEED] = []
     """Hosts (names, addresses, or *.suffix) that may lie in private or loopback networks."""
     resolve: Annotated[dict[str, str], SPEED] = {}
-    """Host → address or address:port, as curl's --resolve; such hosts need no entry in allow_private_hosts."""
+    """Host → address or address:port, as curl's --resolve; such hosts need no entry in
+    allow_private_hosts.
+    """
 
     max_failures: Annotated[float, SPEED] = Field(0.98, ge=0, le=1)
-    """Share of rows that may fail before the run stops; much of the web is gone, so it is high here."""
+    """Share of rows that may fail before the run stops; much of the web is gone, so it is high
+    here.
+    """
     batch_size: Annotated[int, SPEED] = Field(1024, ge=1, le=65_536)
     """Rows whose downloads run side by side."""
 
     @model_validator(mode="after")
     def _peer_engine(self) -> "DownloadConfig":
         if self.engine == "img2dataset":
-            own = ["resolve", "robots_txt", "block_urls", "block_hashes", "block_pdq", "host_rate", "extract_exif"]
+            own = [
+                "resolve",
+                "robots_txt",
+                "block_urls",
+                "block_hashes",
+                "block_pdq",
+                "host_rate",
+                "extract_exif",
+            ]
             if wrong := [name for name in own if getattr(self, name)]:
-                raise ValueError(f"engine: img2dataset knows no {', '.join(wrong)}; leave it out, or use pairmill's own engine")
+                raise ValueError(
+                    f"engine: img2dataset knows no {', '.join(wrong)}; leave it out, or use pairmill's own engine"
+                )
             if self.opt_out == "require_opt_in":
-                raise ValueError("engine: img2dataset cannot require an opt-in; use pairmill's own engine")
+                raise ValueError(
+                    "engine: img2dataset cannot require an opt-in; use pairmill's own engine"
+                )
             if self.allow_private_hosts != ["*"]:
                 raise ValueError(
                     "engine: img2dataset fetches from private addresses, too; say that you know it with `allow_private_hosts: ['*']`"

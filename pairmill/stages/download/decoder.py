@@ -1,6 +1,8 @@
-"""Decoding in a process of its own: what crashes, hangs or eats memory there costs one row, not the worker.
+"""Decoding in a process of its own: what crashes, hangs or eats memory there costs one row, not the
+worker.
 
-    python -m pairmill.stages.download.decoder      # the child: options in its first message, then one body a message
+    python -m pairmill.stages.download.decoder      # the child: options in its first message, then
+    one body a message
 
 A message is two little-endian uint32 lengths, a JSON header and raw bytes.
 """
@@ -50,7 +52,10 @@ class Decoder:
                 header, data = receive(child, end)
             except TimeoutError:
                 self.stop()
-                return lost(body, f"decoding took more than decode_timeout_s {self.options.decode_timeout_s:g} s")
+                return lost(
+                    body,
+                    f"decoding took more than decode_timeout_s {self.options.decode_timeout_s:g} s",
+                )
             except (OSError, EOFError):
                 code = child.wait(10)
                 self.stop()
@@ -69,7 +74,9 @@ class Decoder:
         assert self.child.stdin is not None
         assert self.child.stdout is not None
         for stream in (self.child.stdin, self.child.stdout):
-            with contextlib.suppress(OSError, AttributeError):  # users have a limit of pipe pages; slower without
+            with contextlib.suppress(
+                OSError, AttributeError
+            ):  # users have a limit of pipe pages; slower without
                 fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(self.child.stdin.fileno(), False)
         end = time.monotonic() + START_S
@@ -139,7 +146,9 @@ def send(child: subprocess.Popen[bytes], header: dict[str, Any], data: bytes, en
 def receive(child: subprocess.Popen[bytes], end: float) -> tuple[dict[str, Any], bytes]:
     """Raises EOFError where the child has died, TimeoutError where it is silent."""
     assert child.stdout is not None
-    header_bytes, data_bytes = LENGTHS.unpack(read_exactly(child.stdout.fileno(), LENGTHS.size, end))
+    header_bytes, data_bytes = LENGTHS.unpack(
+        read_exactly(child.stdout.fileno(), LENGTHS.size, end)
+    )
     header = json.loads(read_exactly(child.stdout.fileno(), header_bytes, end))
     return header, read_exactly(child.stdout.fileno(), data_bytes, end)
 
@@ -165,11 +174,15 @@ def wait_until(stream: int, event: int, end: float) -> None:
 
 def examined(header: dict[str, Any], data: bytes, body: bytes) -> Examined:
     stored = header["stored"] and Stored(**header["stored"], data=body if header["same"] else data)
-    return Examined(header["sha256"], header["other_hash"], stored, header["error"] and tuple(header["error"]))
+    return Examined(
+        header["sha256"], header["other_hash"], stored, header["error"] and tuple(header["error"])
+    )
 
 
 def bound_memory(options: DownloadConfig) -> None:
-    """Room for a few copies of the largest image that the options let in, beside what the process has already."""
+    """Room for a few copies of the largest image that the options let in, beside what the process
+    has already.
+    """
     import resource
 
     with open("/proc/self/statm") as stream:
@@ -199,7 +212,13 @@ def main() -> None:
         header_bytes, body_bytes = LENGTHS.unpack(lengths)
         header, body = json.loads(source.read(header_bytes)), source.read(body_bytes)
         found = examiner(body, header["expected"])
-        told: dict[str, Any] = {"sha256": found.sha256, "other_hash": found.other_hash, "error": found.error, "stored": None, "same": False}
+        told: dict[str, Any] = {
+            "sha256": found.sha256,
+            "other_hash": found.other_hash,
+            "error": found.error,
+            "stored": None,
+            "same": False,
+        }
         data = b""
         if found.stored:
             data = found.stored.data

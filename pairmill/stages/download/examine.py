@@ -1,4 +1,6 @@
-"""Raw bytes to an image or the reason why there is none: hashes, blocklists, decoding.  Runs in the decoder's process."""
+"""Raw bytes to an image or the reason why there is none: hashes, blocklists, decoding.  Runs in the
+decoder's process.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ from pairmill.stages.download.imaging import NotAnImage, Stored, TooLarge, Unwan
 
 @dataclass(frozen=True)
 class Examined:
-    """SHA-256 of the raw bytes, the other hash that was asked for, and the image or (error class, message)."""
+    """SHA-256 of the raw bytes, the other hash that was asked for, and the image or (error class,
+    message).
+    """
 
     sha256: str
     other_hash: str | None
@@ -27,11 +31,17 @@ class Examiner:
     def __init__(self, options: DownloadConfig) -> None:
         self.options = options
         self.hashes = HashList.read(options.block_hashes) if options.block_hashes else None
-        self.pdq = PdqList.read(options.block_pdq, options.block_pdq_radius) if options.block_pdq else None
+        self.pdq = (
+            PdqList.read(options.block_pdq, options.block_pdq_radius) if options.block_pdq else None
+        )
 
     def __call__(self, body: bytes, expected: str | None) -> Examined:
         sha256 = hashlib.sha256(body).hexdigest()
-        other = None if self.options.compute_hash == "sha256" else digest(body, self.options.compute_hash)
+        other = (
+            None
+            if self.options.compute_hash == "sha256"
+            else digest(body, self.options.compute_hash)
+        )
         try:
             return Examined(sha256, other, self.image(body, sha256, expected), None)
         except NotAnImage as error:
@@ -41,19 +51,29 @@ class Examiner:
         except Unwanted as error:
             return Examined(sha256, other, None, ("policy", str(error)))
         except (DecodeError, MemoryError) as error:
-            return Examined(sha256, other, None, ("decode", str(error) or "not enough memory to decode"))
+            return Examined(
+                sha256, other, None, ("decode", str(error) or "not enough memory to decode")
+            )
         except Exception as error:  # decoders and encoders raise many kinds
-            return Examined(sha256, other, None, ("decode", f"{type(error).__name__}: {first_line(error)}"))
+            return Examined(
+                sha256, other, None, ("decode", f"{type(error).__name__}: {first_line(error)}")
+            )
 
     def image(self, body: bytes, sha256: str, expected: str | None) -> Stored:
-        if self.hashes is not None and (found := self.hashes.find(sha256, digest(body, "md5") if self.hashes.md5 else None)):
+        if self.hashes is not None and (
+            found := self.hashes.find(sha256, digest(body, "md5") if self.hashes.md5 else None)
+        ):
             raise Unwanted(f"blocked: its {found} stands in block_hashes")
         if expected:
             kind = {32: "md5", 64: "sha256", 128: "sha512"}.get(len(expected), "sha256")
             found = sha256 if kind == "sha256" else digest(body, kind)
             if found != expected.lower():
                 raise Unwanted(f"{kind} is {found}, not the expected {expected}")
-        return process(body, self.options, self.look) if self.pdq is not None else process(body, self.options)
+        return (
+            process(body, self.options, self.look)
+            if self.pdq is not None
+            else process(body, self.options)
+        )
 
     def look(self, image: Image.Image) -> None:
         if self.pdq is not None and (distance := self.pdq.nearest(image)) is not None:

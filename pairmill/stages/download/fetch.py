@@ -49,11 +49,17 @@ class Fetched:
 class Fetcher:
     """Fetches addresses with one connection pool; lives in one event loop."""
 
-    def __init__(self, options: DownloadConfig, lookup: Any = socket.getaddrinfo, ask: Ask | None = None) -> None:
+    def __init__(
+        self, options: DownloadConfig, lookup: Any = socket.getaddrinfo, ask: Ask | None = None
+    ) -> None:
         self.options = options
         self.lookups = ThreadPoolExecutor(32, thread_name_prefix="dns")
-        self.resolver = CheckedResolver(options.resolve, options.allow_private_hosts, self.lookups, lookup)
-        connector = aiohttp.TCPConnector(limit=options.connections, resolver=self.resolver, ttl_dns_cache=600, force_close=False)
+        self.resolver = CheckedResolver(
+            options.resolve, options.allow_private_hosts, self.lookups, lookup
+        )
+        connector = aiohttp.TCPConnector(
+            limit=options.connections, resolver=self.resolver, ttl_dns_cache=600, force_close=False
+        )
         self.session = aiohttp.ClientSession(
             connector=connector, headers={"User-Agent": options.user_agent(), "Accept": "image/*,*/*;q=0.5"}, auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, max_field_size=2**15,
@@ -63,7 +69,11 @@ class Fetcher:
         self.sharing = asyncio.ensure_future(follow(self.hosts, ask)) if ask else None
         self.in_flight = asyncio.Semaphore(options.connections)
         self.blocked = UrlList.read(options.block_urls) if options.block_urls else None
-        self.robots = Robots(self.plain, options.agent(), options.host_pause_s) if options.robots_txt else None
+        self.robots = (
+            Robots(self.plain, options.agent(), options.host_pause_s)
+            if options.robots_txt
+            else None
+        )
 
     async def close(self) -> None:
         if self.sharing:
@@ -76,8 +86,9 @@ class Fetcher:
     async def fetch(self, address: str) -> AsyncIterator[Fetched]:
         """Never raises: every failure comes as an error class of the reference list.
 
-        A body keeps its place among the requests in flight until the caller is done with it, so that bodies do not pile
-        up before slow decoders.  A row that waits for its host or for its next attempt holds no place.
+        A body keeps its place among the requests in flight until the caller is done with it, so
+        that bodies do not pile up before slow decoders.  A row that waits for its host or for its
+        next attempt holds no place.
         """
         found = await self.attempts(address)
         try:
@@ -116,14 +127,20 @@ class Fetcher:
             for _ in range(self.options.max_redirects + 1):
                 check_url(url, self.resolver)
                 if self.blocked and (entry := self.blocked.find(url)):
-                    return Fetched(error=("policy", f"blocked: {entry} stands in block_urls"), final_url=str(url.with_user(None)))
+                    return Fetched(
+                        error=("policy", f"blocked: {entry} stands in block_urls"),
+                        final_url=str(url.with_user(None)),
+                    )
                 if self.robots and (reason := await self.robots.refusal(url)):
                     return Fetched(error=("policy", reason), final_url=str(url.with_user(None)))
                 found = await self.hop(url)
                 if isinstance(found, Fetched):
                     return found
                 url = found
-            return Fetched(error=("policy", f"more than {self.options.max_redirects} redirects"), final_url=str(url))
+            return Fetched(
+                error=("policy", f"more than {self.options.max_redirects} redirects"),
+                final_url=str(url),
+            )
         except Exception as error:  # the web finds every kind; classified, none is lost
             return Fetched(error=classify(error, self.options.timeout))
 
@@ -154,10 +171,15 @@ class Fetcher:
         return found
 
     async def plain(self, url: URL, cap: int) -> tuple[int, bytes]:
-        """(status, at most `cap` bytes) of a text file, redirects followed and checked like an image's."""
+        """(status, at most `cap` bytes) of a text file, redirects followed and checked like an
+        image's.
+        """
         for _ in range(self.options.max_redirects + 1):
             check_url(url, self.resolver)
-            async with self.hosts.of(url.host or "").turn(), self.session.get(url, allow_redirects=False) as response:
+            async with (
+                self.hosts.of(url.host or "").turn(),
+                self.session.get(url, allow_redirects=False) as response,
+            ):
                 if response.status not in REDIRECTS or "Location" not in response.headers:
                     body = bytearray()
                     async for chunk in response.content.iter_chunked(CHUNK):
@@ -176,7 +198,10 @@ class Fetcher:
                 return redirected(url, response)
             robots = response.headers.getall("X-Robots-Tag", [])
             reason, consent = decision(
-                robots, response.headers.get("tdm-reservation"), self.options.agent(), self.options.disallowed_header_directives
+                robots,
+                response.headers.get("tdm-reservation"),
+                self.options.agent(),
+                self.options.disallowed_header_directives,
             )
             facts = Fetched(
                 status=response.status, content_type=response.headers.get("Content-Type", "").split(";")[0].strip().lower() or None,
@@ -184,7 +209,11 @@ class Fetcher:
             )  # fmt: skip
             if response.status != 200:
                 after = retry_after(response.headers.get("Retry-After"))
-                return replace(facts, error=(status_class(response.status), f"HTTP {response.status}"), retry_after_s=after)
+                return replace(
+                    facts,
+                    error=(status_class(response.status), f"HTTP {response.status}"),
+                    retry_after_s=after,
+                )
             if reason and self.options.opt_out != "allow":
                 return replace(facts, error=("policy", f"the server opts out: {reason}"))
             if self.options.opt_out == "require_opt_in" and not consent:
@@ -194,7 +223,13 @@ class Fetcher:
     async def read(self, response: aiohttp.ClientResponse, facts: Fetched) -> Fetched:
         cap = self.options.max_bytes
         if (response.content_length or 0) > cap:
-            return replace(facts, error=("too_large", f"{response.content_length} bytes announced, max_bytes is {cap}"))
+            return replace(
+                facts,
+                error=(
+                    "too_large",
+                    f"{response.content_length} bytes announced, max_bytes is {cap}",
+                ),
+            )
         if response.content_length is not None and "Content-Encoding" not in response.headers:
             return replace(facts, body=await response.read())  # the protocol ends it there
         body = bytearray()
@@ -212,19 +247,34 @@ def redirected(url: URL, response: aiohttp.ClientResponse) -> URL:
 
 
 def clean(found: Fetched) -> Fetched:
-    """What servers sent as text that can be stored: valid Unicode, without names and passwords of addresses."""
+    """What servers sent as text that can be stored: valid Unicode, without names and passwords of
+    addresses.
+    """
 
     def text(value: str | None) -> str | None:
-        return None if value is None else CREDENTIALS.sub("//", value.encode("utf-8", "replace").decode())
+        return (
+            None
+            if value is None
+            else CREDENTIALS.sub("//", value.encode("utf-8", "replace").decode())
+        )
 
     error = found.error and (found.error[0], text(found.error[1]) or "")
-    return replace(found, error=error, content_type=text(found.content_type), final_url=text(found.final_url), opt_out=text(found.opt_out))
+    return replace(
+        found,
+        error=error,
+        content_type=text(found.content_type),
+        final_url=text(found.final_url),
+        opt_out=text(found.opt_out),
+    )
 
 
 def left_alone(host: Host, pause_s: float) -> tuple[str, str]:
     """The error of a row whose host is closed now."""
     if host.down:
-        return host.down, f"the host did not answer {host.silent} times in a row; it is left alone for {pause_s:.0f} s more"
+        return (
+            host.down,
+            f"the host did not answer {host.silent} times in a row; it is left alone for {pause_s:.0f} s more",
+        )
     return "http_429", f"the host asked for a pause; {pause_s:.0f} s of it are left"
 
 

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 
 
 class Host:
-    """The state of one host in one worker.  `limit` may change at any time: it is this worker's share of the whole run's."""
+    """The state of one host in one worker.  `limit` may change at any time: it is this worker's
+    share of the whole run's.
+    """
 
     def __init__(self, limit: int, rate: float | None) -> None:
         self.limit = limit
@@ -66,7 +68,9 @@ class Host:
         self.silent, self.down = 0, None
 
     def failed(self, kind: str, most: int, pause_s: float) -> None:
-        """An attempt without an answer; after `most` of them in a row the host is left alone for a while."""
+        """An attempt without an answer; after `most` of them in a row the host is left alone for a
+        while.
+        """
         self.silent, self.down = self.silent + 1, kind
         if self.silent >= most:
             self.close_for(pause_s)
@@ -83,7 +87,9 @@ class Host:
 class Hosts:
     """All hosts a worker talks to; forgets idle ones so that millions of hosts do not pile up."""
 
-    def __init__(self, connections: int, rate: float | None, shared: bool = False, most: int = 50_000) -> None:
+    def __init__(
+        self, connections: int, rate: float | None, shared: bool = False, most: int = 50_000
+    ) -> None:
         self.connections, self.rate, self.shared, self.most = connections, rate, shared, most
         self.hosts: dict[str, Host] = {}
         self.news = asyncio.Event()
@@ -94,7 +100,11 @@ class Hosts:
         if host is None:
             if len(self.hosts) >= self.most:
                 now = time.monotonic()
-                self.hosts = {n: h for n, h in self.hosts.items() if max(h.next_start, h.closed_until) > now or h.wanted}
+                self.hosts = {
+                    n: h
+                    for n, h in self.hosts.items()
+                    if max(h.next_start, h.closed_until) > now or h.wanted
+                }
             host = self.hosts[name] = Host(0 if self.shared else self.connections, self.rate)
         if self.shared and host.limit == 0:
             self.news.set()
@@ -105,8 +115,13 @@ class Hosts:
         return {name: host.active for name, host in self.hosts.items() if host.wanted}
 
     def apply(self, shares: dict[str, int]) -> None:
-        """Takes over the shares of the whole run's limits; a host that was not asked for loses its share."""
+        """Takes over the shares of the whole run's limits; a host that was not asked for loses its
+        share.
+        """
         for name, host in self.hosts.items():
             share = shares.get(name, 0)
             if share != host.limit:
-                host.allow(share, self.rate * share / self.connections if self.rate and share else self.rate)
+                host.allow(
+                    share,
+                    self.rate * share / self.connections if self.rate and share else self.rate,
+                )

@@ -1,4 +1,6 @@
-"""Raw bytes to the stored image: sniff, check the header, decode no more than needed, resize, encode."""
+"""Raw bytes to the stored image: sniff, check the header, decode no more than needed, resize,
+encode.
+"""
 
 import io
 import json
@@ -13,7 +15,16 @@ from pairmill.images import DecodeError, TooManyPixels, first_line, flat_rgb, op
 from pairmill.stages.download.config import DownloadConfig
 
 KEEPABLE = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
-MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*", b"\x00\x00\x01\x00")
+MAGIC = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF8",
+    b"RIFF",
+    b"BM",
+    b"II*\x00",
+    b"MM\x00*",
+    b"\x00\x00\x01\x00",
+)
 
 
 LONGEST_WARPED_PX = 32_767
@@ -45,8 +56,12 @@ class Stored:
     exif: str | None
 
 
-def process(data: bytes, options: DownloadConfig, look: Callable[[Image.Image], None] = lambda image: None) -> Stored:
-    """Raises NotAnImage, DecodeError, TooLarge or Unwanted.  `look` sees the decoded picture before any crop or border."""
+def process(
+    data: bytes, options: DownloadConfig, look: Callable[[Image.Image], None] = lambda image: None
+) -> Stored:
+    """Raises NotAnImage, DecodeError, TooLarge or Unwanted.  `look` sees the decoded picture before
+    any crop or border.
+    """
     sniff(data)
     try:
         image = open_image(data)
@@ -55,11 +70,17 @@ def process(data: bytes, options: DownloadConfig, look: Callable[[Image.Image], 
     original = shown_size(image)
     width, height = original
     if width * height > options.max_image_area:
-        raise TooLarge(f"{width}×{height} pixels, more than max_image_area {options.max_image_area}")
+        raise TooLarge(
+            f"{width}×{height} pixels, more than max_image_area {options.max_image_area}"
+        )
     if min(width, height) < options.min_image_size:
-        raise Unwanted(f"shorter side {min(width, height)} px, less than min_image_size {options.min_image_size}")
+        raise Unwanted(
+            f"shorter side {min(width, height)} px, less than min_image_size {options.min_image_size}"
+        )
     if max(width, height) > options.max_aspect_ratio * min(width, height):
-        raise Unwanted(f"aspect {max(width, height) / min(width, height):.2f}, more than max_aspect_ratio {options.max_aspect_ratio:g}")
+        raise Unwanted(
+            f"aspect {max(width, height) / min(width, height):.2f}, more than max_aspect_ratio {options.max_aspect_ratio:g}"
+        )
     exif = exif_json(image) if options.extract_exif else None
     size = target(original, options)
     plain = image.mode == "RGB" and not turned(image) and not getattr(image, "is_animated", False)
@@ -74,10 +95,17 @@ def process(data: bytes, options: DownloadConfig, look: Callable[[Image.Image], 
     rgb = flat_rgb(image)
     look(rgb)
     if size is not None:
-        # A reduced JPEG is rounded up to whole pixels; the picture itself ends a fraction of a pixel before its edge.
-        exact = (min(rgb.width, raw[0] / shrunk), min(rgb.height, raw[1] / shrunk)) if upright else rgb.size
+        # A reduced JPEG is rounded up to whole pixels; the picture itself ends a fraction of a
+        # pixel before its edge.
+        exact = (
+            (min(rgb.width, raw[0] / shrunk), min(rgb.height, raw[1] / shrunk))
+            if upright
+            else rgb.size
+        )
         rgb = resize(rgb, size, options, exact)
-    return Stored(encode(rgb, options), rgb.width, rgb.height, width, height, options.encode_format, exif)
+    return Stored(
+        encode(rgb, options), rgb.width, rgb.height, width, height, options.encode_format, exif
+    )
 
 
 def sniff(data: bytes) -> None:
@@ -93,7 +121,9 @@ def sniff(data: bytes) -> None:
 
 
 def target(size: tuple[int, int], options: DownloadConfig) -> tuple[int, int] | None:
-    """The size in pixels to scale to before any crop or border, or None where the image stays as it is."""
+    """The size in pixels to scale to before any crop or border, or None where the image stays as it
+    is.
+    """
     if options.image_size is None or options.resize_mode == "no":
         return None
     width, height = size
@@ -107,11 +137,15 @@ def target(size: tuple[int, int], options: DownloadConfig) -> tuple[int, int] | 
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def resize(image: Image.Image, size: tuple[int, int], options: DownloadConfig, exact: tuple[float, float]) -> Image.Image:
-    """The `exact` part of the image to `size`, then the crop or the white border of the square modes.
+def resize(
+    image: Image.Image, size: tuple[int, int], options: DownloadConfig, exact: tuple[float, float]
+) -> Image.Image:
+    """The `exact` part of the image to `size`, then the crop or the white border of the square
+    modes.
 
-    A step of less than two, as a reduced JPEG leaves it, is bilinear at the exact positions (benchmarks/decoders.py: a
-    third less time than a window of Pillow's, and no further from full decoding); a larger one uses a Hamming window.
+    A step of less than two, as a reduced JPEG leaves it, is bilinear at the exact positions
+    (benchmarks/decoders.py: a third less time than a window of Pillow's, and no further from full
+    decoding); a larger one uses a Hamming window.
     """
     if image.size != size:
         steps = exact[0] / size[0], exact[1] / size[1]
@@ -136,7 +170,11 @@ def bilinear(image: Image.Image, size: tuple[int, int], steps: tuple[float, floa
     x, y = steps
     to_source = np.array([[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return Image.fromarray(cv2.warpAffine(np.asarray(image), to_source, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+    return Image.fromarray(
+        cv2.warpAffine(
+            np.asarray(image), to_source, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+    )
 
 
 def turned(image: Image.Image) -> bool:
@@ -152,7 +190,9 @@ def check_decodes(image: Image.Image) -> None:
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise many kinds
-        raise DecodeError(str(error).splitlines()[0] if str(error) else type(error).__name__) from None
+        raise DecodeError(
+            str(error).splitlines()[0] if str(error) else type(error).__name__
+        ) from None
 
 
 def encode(image: Image.Image, options: DownloadConfig) -> bytes:
@@ -166,7 +206,9 @@ def encode(image: Image.Image, options: DownloadConfig) -> bytes:
         else:
             image.save(out, "JPEG", quality=options.encode_quality)
     except (OSError, ValueError) as error:
-        raise TooLarge(f"{image.width}×{image.height} pixels cannot be stored as {options.encode_format}: {first_line(error)}") from None
+        raise TooLarge(
+            f"{image.width}×{image.height} pixels cannot be stored as {options.encode_format}: {first_line(error)}"
+        ) from None
     return out.getvalue()
 
 
@@ -174,7 +216,9 @@ def exif_json(image: Image.Image) -> str | None:
     from PIL.ExifTags import TAGS
 
     try:
-        tags: dict[str, Any] = {str(TAGS.get(k, k)): str(v)[:500] for k, v in image.getexif().items()}
+        tags: dict[str, Any] = {
+            str(TAGS.get(k, k)): str(v)[:500] for k, v in image.getexif().items()
+        }
     except Exception:  # broken EXIF is no broken image
         return None
     return json.dumps(tags, sort_keys=True) if tags else None

@@ -12,10 +12,12 @@ OPT_IN = {"all", "ai", "imageai"}
 
 
 def directives(headers: Iterable[str], agent: str | None, now: datetime | None = None) -> set[str]:
-    """The lower-case directives that hold for `agent` (or for everyone), over all X-Robots-Tag headers.
+    """The lower-case directives that hold for `agent` (or for everyone), over all X-Robots-Tag
+    headers.
 
-    A scope (`mybot: noai, noindex`) reaches to the next scope or the end of its header.  `unavailable_after` with a
-    date in the past gives `unavailable`.  `none` stands for `noindex, nofollow`.
+    A scope (`mybot: noai, noindex`) reaches to the next scope or the end of its header.
+    `unavailable_after` with a date in the past gives `unavailable`.  `none` stands for `noindex,
+    nofollow`.
     """
     found: set[str] = set()
     for header in headers:
@@ -24,13 +26,17 @@ def directives(headers: Iterable[str], agent: str | None, now: datetime | None =
         for i, part in enumerate(parts):
             match = AGENT.match(part)
             if match and match.group(1).lower() not in VALUED:
-                ours = (agent is not None and match.group(1).lower() == agent.lower()) or match.group(1) == "*"
+                ours = (
+                    agent is not None and match.group(1).lower() == agent.lower()
+                ) or match.group(1) == "*"
                 part = match.group(2)
                 match = AGENT.match(part)
             if not ours:
                 continue
             if match and match.group(1).lower() in VALUED:
-                if match.group(1).lower() == "unavailable_after" and is_past(",".join([match.group(2), *parts[i + 1 : i + 2]]), now):
+                if match.group(1).lower() == "unavailable_after" and is_past(
+                    ",".join([match.group(2), *parts[i + 1 : i + 2]]), now
+                ):
                     found.add("unavailable")
                 continue
             word = part.strip().lower()
@@ -59,7 +65,9 @@ def parse_date(text: str) -> datetime | None:
     return None
 
 
-def decision(robots: Iterable[str], tdm_reservation: str | None, agent: str | None, disallowed: Iterable[str]) -> tuple[str | None, bool]:
+def decision(
+    robots: Iterable[str], tdm_reservation: str | None, agent: str | None, disallowed: Iterable[str]
+) -> tuple[str | None, bool]:
     """(the reason to stay away or None, whether the server consents explicitly)."""
     found = directives(robots, agent)
     bad = sorted((found & {d.lower() for d in disallowed}) | (found & {"unavailable"}))

@@ -1,5 +1,7 @@
-"""PDQ, the perceptual hash of shared lists of known pictures (Meta, "The TMK+PDQF Video-Hashing Algorithm and the PDQ
-Image-Hashing Algorithm", 2019): luminance, two box filters, 64 × 64 samples, 16 × 16 DCT coefficients against their median."""
+"""PDQ, the perceptual hash of shared lists of known pictures (Meta, "The TMK+PDQF Video-Hashing
+Algorithm and the PDQ Image-Hashing Algorithm", 2019): luminance, two box filters, 64 × 64 samples,
+16 × 16 DCT coefficients against their median.
+"""
 
 import numpy as np
 from PIL import Image
@@ -11,7 +13,9 @@ DCT = np.sqrt(2 / SIDE) * np.cos(np.pi / (2 * SIDE) * _K * (2 * _N + 1))
 
 
 def pdq(image: Image.Image) -> tuple[bytes, int]:
-    """(32 bytes of hash, quality 0 to 100) of an RGB image; below a quality of about 50 a picture is too flat to be told."""
+    """(32 bytes of hash, quality 0 to 100) of an RGB image; below a quality of about 50 a picture
+    is too flat to be told.
+    """
     if max(image.size) > LARGEST_PX:
         image = image.copy()
         image.thumbnail((LARGEST_PX, LARGEST_PX), Image.Resampling.BILINEAR)
@@ -29,6 +33,12 @@ def pdq(image: Image.Image) -> tuple[bytes, int]:
 
 
 def box(values: np.ndarray, window: int, axis: int) -> np.ndarray:
-    from scipy.ndimage import uniform_filter1d  # a quarter of a second that only who asks for hashes waits for
+    from scipy.ndimage import (
+        uniform_filter1d,  # a quarter of a second that only who asks for hashes waits for
+    )
 
-    return uniform_filter1d(values, window, axis=axis, mode="nearest", origin=window % 2 - 1) if window > 1 else values
+    return (
+        uniform_filter1d(values, window, axis=axis, mode="nearest", origin=window % 2 - 1)
+        if window > 1
+        else values
+    )

@@ -1,7 +1,8 @@
-"""`engine: img2dataset`: that package's own fetching and resizing inside the stage, for those who want exactly its images.
+"""`engine: img2dataset`: that package's own fetching and resizing inside the stage, for those who
+want exactly its images.
 
-It has no protection against private addresses, decompression bombs or crashing decoders, and no manners towards hosts:
-see docs/download.md.
+It has no protection against private addresses, decompression bombs or crashing decoders, and no
+manners towards hosts: see docs/download.md.
 """
 
 import hashlib
@@ -23,7 +24,11 @@ CLASSES = (
     (r"X-Robots-Tag", "policy"), (r"timed out", "timeout"), (r"Name or service not known|name resolution|getaddrinfo|nodename", "dns"),
     (r"SSL|CERTIFICATE", "tls"), (r"unknown url type|no host given|Invalid URL", "policy"),
 )  # fmt: skip
-RESIZER_CLASSES = {"image too small": "policy", "image area too large": "too_large", "aspect ratio too large": "policy"}
+RESIZER_CLASSES = {
+    "image too small": "policy",
+    "image area too large": "too_large",
+    "aspect ratio too large": "policy",
+}
 
 
 class PeerEngine:
@@ -42,7 +47,9 @@ class PeerEngine:
             encode_format=options.encode_format, skip_reencode=options.skip_reencode, min_image_size=options.min_image_size,
             max_image_area=options.max_image_area, max_aspect_ratio=options.max_aspect_ratio,
         )  # fmt: skip
-        self.threads = ThreadPoolExecutor(min(options.connections, 64), thread_name_prefix="img2dataset")
+        self.threads = ThreadPoolExecutor(
+            min(options.connections, 64), thread_name_prefix="img2dataset"
+        )
         self.directives = options.disallowed_header_directives if options.opt_out != "allow" else []
 
     def close(self) -> None:
@@ -53,7 +60,9 @@ class PeerEngine:
 
     def one(self, url: str, expected: str | None) -> Outcome:
         start, o = time.monotonic(), self.options
-        _, stream, error = self.download((0, url), o.timeout, o.retries, o.user_agent_token, self.directives)
+        _, stream, error = self.download(
+            (0, url), o.timeout, o.retries, o.user_agent_token, self.directives
+        )
         seen, size, fetched = None, None, Fetched(error=classify(error))
         if stream is not None:
             body = stream.getvalue()
@@ -64,17 +73,38 @@ class PeerEngine:
 
     def examined(self, stream: Any, body: bytes, expected: str | None) -> Examined:
         sha256 = hashlib.sha256(body).hexdigest()
-        other = None if self.options.compute_hash == "sha256" else digest(body, self.options.compute_hash)
-        if expected and expected.lower() != digest(body, {32: "md5", 128: "sha512"}.get(len(expected), "sha256")):
+        other = (
+            None
+            if self.options.compute_hash == "sha256"
+            else digest(body, self.options.compute_hash)
+        )
+        if expected and expected.lower() != digest(
+            body, {32: "md5", 128: "sha512"}.get(len(expected), "sha256")
+        ):
             return Examined(sha256, other, None, ("policy", "hash mismatch"))
         data, width, height, original_width, original_height, error = self.resizer(stream)
         if error is not None:
             return Examined(sha256, other, None, (RESIZER_CLASSES.get(error, "decode"), str(error)))
-        return Examined(sha256, other, Stored(data, width, height, original_width, original_height, self.options.encode_format, None), None)
+        return Examined(
+            sha256,
+            other,
+            Stored(
+                data,
+                width,
+                height,
+                original_width,
+                original_height,
+                self.options.encode_format,
+                None,
+            ),
+            None,
+        )
 
 
 def classify(message: str | None) -> tuple[str, str] | None:
     """The error class of img2dataset's message."""
     if message is None:
         return None
-    return next((kind for pattern, kind in CLASSES if re.search(pattern, message)), "connect"), message
+    return next(
+        (kind for pattern, kind in CLASSES if re.search(pattern, message)), "connect"
+    ), message

@@ -39,7 +39,9 @@ class Robots:
         return None if rules.can_fetch(str(url), self.agent) else "robots.txt forbids it"
 
     async def read(self, origin: URL) -> Protego | str:
-        """The rules; a missing file allows everything, a server that fails forbids it (RFC 9309, 2.3.1)."""
+        """The rules; a missing file allows everything, a server that fails forbids it (RFC 9309,
+        2.3.1).
+        """
         try:
             status, body = await self.get(origin / "robots.txt", MOST_BYTES)
         except Exception as error:  # the web finds every kind

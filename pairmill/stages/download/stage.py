@@ -24,8 +24,9 @@ T = TypeVar("T")
 
 
 class DownloadStage(Stage):
-    """Bytes are stored as they came, or resized; error classes: dns, connect, tls, timeout, http_4xx, http_429,
-    http_5xx, too_large, not_image, decode, policy."""
+    """Bytes are stored as they came, or resized; error classes: dns, connect, tls, timeout,
+    http_4xx, http_429, http_5xx, too_large, not_image, decode, policy.
+    """
 
     Config = DownloadConfig
 
@@ -35,7 +36,9 @@ class DownloadStage(Stage):
     overlap = 3
     flush_s = 60.0
     ask: Ask | None = None
-    """Asks for this worker's share of the whole run's limits; without it, all of them are this worker's."""
+    """Asks for this worker's share of the whole run's limits; without it, all of them are this
+    worker's.
+    """
 
     def reads(self) -> list[str]:
         return [self.config.url, *([self.config.verify_hash] if self.config.verify_hash else [])]
@@ -55,13 +58,31 @@ class DownloadStage(Stage):
             column(c("content_type"), pa.string(), "media type that the server claimed"),
             column(c("final_url"), pa.string(), "address after redirects"),
             column(c("opt_out"), pa.string(), "opt-out directives that the server sent"),
-            column(c("download_s"), pa.float32(), "time from first attempt to the end", "s", 0, volatile=True),
-            column(c("fetched_at"), pa.timestamp("s", "UTC"), "when the last answer came", volatile=True),
+            column(
+                c("download_s"),
+                pa.float32(),
+                "time from first attempt to the end",
+                "s",
+                0,
+                volatile=True,
+            ),
+            column(
+                c("fetched_at"),
+                pa.timestamp("s", "UTC"),
+                "when the last answer came",
+                volatile=True,
+            ),
         ]
         if self.config.extract_exif:
             fields.append(column(c("exif"), pa.string(), "EXIF tags as JSON"))
         if self.config.compute_hash != "sha256":
-            fields.append(column(c(self.config.compute_hash), pa.string(), f"{self.config.compute_hash.upper()} of the raw bytes, hex"))
+            fields.append(
+                column(
+                    c(self.config.compute_hash),
+                    pa.string(),
+                    f"{self.config.compute_hash.upper()} of the raw bytes, hex",
+                )
+            )
         return pa.schema(fields)
 
     def setup(self) -> None:
@@ -75,8 +96,13 @@ class DownloadStage(Stage):
         self.thread = threading.Thread(target=self.loop.run_forever, name="download", daemon=True)
         self.thread.start()
         count = max(1, round(self.config.resources.cpus or self.cpus))
-        self.decoders, self.waiting = Decoders(self.config, count), ThreadPoolExecutor(count, thread_name_prefix="decode")
-        self.decoders.every[0].start()  # reads the blocklists: a wrong one is told before the first request
+        self.decoders, self.waiting = (
+            Decoders(self.config, count),
+            ThreadPoolExecutor(count, thread_name_prefix="decode"),
+        )
+        self.decoders.every[
+            0
+        ].start()  # reads the blocklists: a wrong one is told before the first request
         self.fetcher = self.wait_for(self._fetcher())
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
@@ -99,8 +125,14 @@ class DownloadStage(Stage):
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         urls = rows.column(self.config.url).to_pylist()
-        hashes = rows.column(self.config.verify_hash).to_pylist() if self.config.verify_hash else [None] * len(urls)
-        return self.table(self.peer(urls, hashes) if self.peer else self.wait_for(self.all(urls, hashes)))
+        hashes = (
+            rows.column(self.config.verify_hash).to_pylist()
+            if self.config.verify_hash
+            else [None] * len(urls)
+        )
+        return self.table(
+            self.peer(urls, hashes) if self.peer else self.wait_for(self.all(urls, hashes))
+        )
 
     async def all(self, urls: list[str], hashes: list[str | None]) -> list[Outcome]:
         return await asyncio.gather(*(self.one(u, h) for u, h in zip(urls, hashes, strict=True)))
@@ -109,13 +141,24 @@ class DownloadStage(Stage):
         start, examined = time.monotonic(), None
         async with self.fetcher.fetch(without_credentials(url) or "") as fetched:
             if fetched.body is not None:
-                examined = await self.loop.run_in_executor(self.waiting, self.decoders, fetched.body, expected)
+                examined = await self.loop.run_in_executor(
+                    self.waiting, self.decoders, fetched.body, expected
+                )
             size = len(fetched.body) if fetched.body is not None else None
-        return Outcome(replace(fetched, body=None), examined, size, time.monotonic() - start, datetime.now(timezone.utc))
+        return Outcome(
+            replace(fetched, body=None),
+            examined,
+            size,
+            time.monotonic() - start,
+            datetime.now(timezone.utc),
+        )
 
     def table(self, outcomes: list[Outcome]) -> pa.Table:
         def of(name: str) -> list[Any]:
-            return [getattr(o.examined.stored, name) if o.examined and o.examined.stored else None for o in outcomes]
+            return [
+                getattr(o.examined.stored, name) if o.examined and o.examined.stored else None
+                for o in outcomes
+            ]
 
         values: list[list[Any]] = [
             of("data"), of("width"), of("height"), of("original_width"), of("original_height"), [o.size for o in outcomes], of("format"),
@@ -127,5 +170,8 @@ class DownloadStage(Stage):
             values.append(of("exif"))
         if self.config.compute_hash != "sha256":
             values.append([o.examined and o.examined.other_hash for o in outcomes])
-        table = pa.table([pa.array(v, f.type) for v, f in zip(values, self.writes(), strict=True)], schema=self.writes())
+        table = pa.table(
+            [pa.array(v, f.type) for v, f in zip(values, self.writes(), strict=True)],
+            schema=self.writes(),
+        )
         return table.append_column("error", error_array(o.error for o in outcomes))

@@ -1,0 +1,182 @@
+"""pairmill from Python: `Pipeline.from_yaml(path).run()`."""
+
+import io
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pairmill.errors import PipelineFileError, Problem
+from pairmill.fates.ledger import Funnel
+from pairmill.images import first_line
+from pairmill.pipeline.overview import overview
+from pairmill.pipeline.run import Outcome, Runner, Watcher
+from pairmill.pipeline.run_log import RunLog
+from pairmill.plan.load import load_pipeline
+from pairmill.plan.plan import Plan, make_plan
+from pairmill.report.page import write_report
+from pairmill.schemas.config import StageConfig
+from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
+from pairmill.terminal.display import LiveWatcher, funnel_table
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    `funnel`: rows in, kept and lost per step; `packages`: manifests by output path; `folder`: the
+    run's folder; `report`: the report's page.
+    """
+
+    run_id: str
+    folder: str
+    funnel: Funnel
+    packages: dict[str, dict[str, Any]]
+    report: str
+    seconds: dict[str, float]
+
+    def __rich__(self) -> Any:
+        return funnel_table(self.funnel)
+
+    def _repr_html_(self) -> str:
+        console = Console(record=True, file=io.StringIO(), width=110)
+        console.print(funnel_table(self.funnel))
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
+
+@dataclass
+class Pipeline:
+    """A checked pipeline, ready to be planned and run."""
+
+    config: PipelineConfig
+    checked: Plan
+    text: str
+    import_paths: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_yaml(
+        cls,
+        path: str | Path,
+        overrides: Mapping[str, str] | None = None,
+        base: str | Path | None = None,
+    ) -> "Pipeline":
+        """Reads and checks a pipeline file; raises PipelineFileError with all its faults.
+
+        `base`: the folder that relative paths of data (source, workspace, outputs) mean, if not the
+        file's own.
+        """
+        loaded = load_pipeline(path, overrides, base)
+        plan = make_plan(loaded.config, loaded.document.problem, loaded.secrets.redact_data)
+        if plan is None or loaded.document.problems:
+            raise PipelineFileError(loaded.document.problems)
+        return cls(loaded.config, plan, loaded.text, [str(Path(path).absolute().parent)])
+
+    @classmethod
+    def build(
+        cls, *, name: str, source: SourceConfig, stages: Sequence[StageConfig] = (), outputs: Sequence[OutputConfig] = (),
+        workspace: str = "workspace", seed: int = 0, report: ReportConfig | None = None,
+    ) -> "Pipeline":  # fmt: skip
+        """A pipeline from config objects; raises PipelineFileError with all its faults."""
+        config = PipelineConfig(
+            name=name,
+            source=source,
+            stages=list(stages),
+            outputs=list(outputs),
+            workspace=workspace,
+            seed=seed,
+            report=report or ReportConfig(),
+        )
+        problems: list[Problem] = []
+        plan = make_plan(
+            config,
+            lambda path, message: problems.append(
+                Problem(0, 0, f"{'.'.join(map(str, path))}: {message}")
+            ),
+        )
+        if plan is None:
+            raise PipelineFileError(problems)
+        return cls(
+            config, plan, json.dumps(config.model_dump(mode="json"), indent=2) + "\n", [os.getcwd()]
+        )
+
+    def plan(self, limit: int | None = None) -> dict[str, Any]:
+        """The plan as plain data: stages, phases, identities, stored and missing rows, resources.
+        Starts nothing.
+        """
+        return overview(self.checked, limit)
+
+    def run(
+        self,
+        *,
+        limit: int | None = None,
+        retry: Sequence[str] = (),
+        progress: bool = True,
+        console: Console | None = None,
+        local: bool = False,
+    ) -> RunResult:
+        """Computes what is missing, writes packages and report; raises RunError, keeping what was
+        committed.
+
+        `local` runs everything in this process, without Ray: for a debugger and for small tests.
+        """
+        console = console or Console(stderr=True)
+        watcher = LiveWatcher(console) if progress else Watcher()
+        runner = Runner(
+            self.checked, self.text, watcher, [*self.import_paths], limit, tuple(retry), local
+        )
+        if isinstance(watcher, LiveWatcher):
+            watcher.watch(runner)
+        log = RunLog()
+        try:
+            outcome = runner.run(log.open)
+            report = self._report(outcome, console)
+        except Exception:
+            if (
+                log.handler is not None
+            ):  # else it failed before there was a folder, and the exception says it all
+                logging.getLogger("pairmill").exception("the run failed")
+            raise
+        finally:
+            log.close()
+        return result_of(outcome, report)
+
+    def _report(self, outcome: Outcome, console: Console) -> str:
+        """The page's path, or an empty string: the packages stand, and a fault of the report takes
+        nothing from them.
+        """
+        try:
+            return write_report(self.checked, outcome, outcome.chain)
+        except Exception as error:
+            logging.getLogger("pairmill").exception("the report could not be written")
+            console.print(
+                Text(
+                    f"the packages stand; the report could not be written: {type(error).__name__}: {first_line(error)} (log.jsonl has more)"
+                )
+            )
+            return ""
+
+
+def result_of(outcome: Outcome, report: str) -> RunResult:
+    return RunResult(
+        outcome.run_id, outcome.folder, outcome.funnel, outcome.packages, report, outcome.seconds
+    )
+
+
+def silence_libraries() -> None:
+    """For the command line: progress bars and advice of libraries have no place in a pipeline's
+    output.
+    """
+    RunLog.divert = True
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")

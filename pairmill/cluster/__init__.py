@@ -1,0 +1,1 @@
+"""Everything that knows Ray: session, executor, partitions, memory, nodes, jobs, metrics."""

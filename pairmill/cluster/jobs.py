@@ -1,0 +1,277 @@
+"""Pipelines as jobs of a Ray cluster: pack what a pipeline file names, submit, follow, and the
+other verbs of a job.
+"""
+
+import asyncio
+import importlib.util
+import logging
+import os
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pairmill.api import Pipeline
+from pairmill.errors import PairmillError, RunError
+from pairmill.schemas.config import FILE, MODEL, marks_of
+from pairmill.version import __version__
+from pairmill.workspace.pool import pool_id, unread_bytes
+from pairmill.workspace.storage import Storage
+
+FILE_NAME = "pipeline.yaml"
+RECONNECTS = 10
+AGENT_WAIT_S = 60
+READ_BYTES = 2**28
+"""Bytes of a source that `submit` reads at most to know the run's id."""
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is submitted: the pipeline file, the options of `run`, names of environment variables, a
+    folder of code, packages.
+    """
+
+    file: Path
+    sets: tuple[str, ...] = ()
+    limit: int | None = None
+    retry: str = ""
+    env: tuple[str, ...] = ()
+    working_dir: Path | None = None
+    pip_install: tuple[str, ...] = ()
+    """Packages that the pipeline's own stages need, and that the nodes do not have."""
+
+    def entrypoint(self) -> str:
+        """The job's command line; relative paths of data mean the same folder there as here."""
+        words = [
+            "python",
+            "-m",
+            "pairmill.cli",
+            "run",
+            FILE_NAME,
+            "--base",
+            str(self.file.absolute().parent),
+        ]
+        words += [word for one in self.sets for word in ("--set", one)]
+        words += ["--limit", str(self.limit)] if self.limit else []
+        words += ["--retry", self.retry] if self.retry else []
+        return shlex.join(words)
+
+    def runtime_env(self, folder: Path) -> dict[str, Any]:
+        """What Ray sets up for the job on every node that works for it."""
+        found: dict[str, Any] = {
+            "working_dir": str(folder),
+            "env_vars": {"RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "120", **self.variables()},
+        }
+        # beside what the node has; a conflict is the user's to see, and pip's check knows nothing
+        # of GPUs
+        if self.pip_install:
+            found["pip"] = {"packages": list(self.pip_install), "pip_check": False}
+        return found
+
+    def variables(self) -> dict[str, str]:
+        """Values of the named variables; raises RunError for one that is not set."""
+        missing = [name for name in self.env if name not in os.environ]
+        if missing:
+            raise RunError(f"--env {missing[0]}: the variable is not set here")
+        return {name: os.environ[name] for name in self.env}
+
+
+def client(address: str | None) -> Any:
+    """Ray's job client; `address` such as http://head:8265, else RAY_ADDRESS.  Raises RunError
+    where nobody answers.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    where = address or os.environ.get("RAY_ADDRESS")
+    if not where:
+        raise RunError("no cluster named; give --address http://head:8265, or set RAY_ADDRESS")
+    for name in ("ray", "ray.dashboard", "ray._private"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        return JobSubmissionClient(where)
+    except Exception as error:  # Ray raises several kinds, some bare
+        raise RunError(
+            f"no Ray cluster answers at {where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from None
+
+
+def submit(jobs: Any, request: Request, pipeline: Pipeline) -> str:
+    """Packs and submits; gives the job's id."""
+    with packed(request, pipeline) as folder:
+        return patiently(
+            jobs.submit_job,
+            entrypoint=request.entrypoint(),
+            runtime_env=request.runtime_env(folder),
+            metadata={
+                "pairmill": __version__,
+                "name": pipeline.config.name,
+                "run": run_id(pipeline, request.limit),
+                "workspace": pipeline.checked.redact(pipeline.config.workspace),
+            },
+        )
+
+
+def run_id(pipeline: Pipeline, limit: int | None) -> str:
+    """What the job's run will be called; empty where source or workspace cannot be reached from
+    here, or reading the source to know it again would take long.
+    """
+    plan = pipeline.checked
+    try:
+        storage = Storage(plan.config.workspace)
+        if unread_bytes(storage, plan.source) > READ_BYTES:
+            return ""
+        return plan.run_id(plan.chain(pool_id(storage, plan.source), (), limit))
+    except (PairmillError, OSError, ValueError, NotImplementedError):
+        return ""
+
+
+def patiently(work: Callable[..., str], **arguments: Any) -> str:
+    """A cluster that has just started has no agent for jobs yet, and says to try again.  Raises
+    RunError if none comes.
+    """
+    until = time.monotonic() + AGENT_WAIT_S
+    while True:
+        try:
+            return work(**arguments)
+        except RuntimeError as error:
+            if "No available agent" not in str(error):
+                raise
+            if time.monotonic() > until:
+                raise RunError(
+                    f"the cluster answers, but for {AGENT_WAIT_S} s none of its nodes could take a job; see dashboard_agent.log on the head node"
+                    " (often the port of --dashboard-agent-listen-port, 52365 by default, is taken there by another Ray)"
+                ) from None
+            time.sleep(2)
+
+
+@contextmanager
+def packed(request: Request, pipeline: Pipeline) -> Iterator[Path]:
+    """A folder with the pipeline file and the code and files that it names; data stay where they
+    are.
+    """
+    home = request.file.absolute().parent
+    with tempfile.TemporaryDirectory(prefix="pairmill-job-") as name:
+        target = Path(name)
+        if request.working_dir:
+            shutil.copytree(request.working_dir, target, dirs_exist_ok=True)
+        shutil.copyfile(request.file, target / FILE_NAME)
+        for stage in pipeline.config.stages:
+            if ":" in stage.stage:
+                pack_module(stage.stage.partition(":")[0].partition(".")[0], home, target)
+            for file in named_files(stage):
+                pack_file(Path(file), home, target)
+        yield target
+
+
+def named_files(config: Any) -> list[str]:
+    """Local files whose content decides values (prompts, blocklists), and small local models."""
+    found = []
+    for field in type(config).model_fields:
+        value = getattr(config, field)
+        if (
+            isinstance(value, str)
+            and "://" not in value
+            and marks_of(type(config), field) & {FILE, MODEL}
+            and Path(value).is_absolute()
+        ):
+            found.append(value)
+    return found
+
+
+def pack_file(source: Path, home: Path, target: Path) -> None:
+    """What lies below the pipeline file travels with it; other absolute paths must exist on the
+    nodes.
+    """
+    if not source.is_relative_to(home):
+        return
+    place = target / source.relative_to(home)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, place, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, place)
+
+
+def pack_module(module: str, home: Path, target: Path) -> None:
+    """A module or package that lies beside the pipeline file; installed ones must be installed on
+    the nodes.
+    """
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None or not Path(found.origin).is_relative_to(home):
+        return
+    origin = Path(found.origin)
+    if origin.name == "__init__.py":
+        shutil.copytree(
+            origin.parent,
+            target / module,
+            dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    else:
+        shutil.copyfile(origin, target / origin.name)
+
+
+def follow(jobs: Any, job: str, tell: Callable[[str], None]) -> str:
+    """Tells the job's log as it grows, until the job has ended; gives the last status.  Raises
+    RunError.
+
+    A connection that breaks on the way (a proxy, a dashboard that starts again) is opened anew.
+    """
+    told = 0
+    described(jobs, job)
+
+    async def tail() -> None:
+        nonlocal told
+        seen = 0
+        async for lines in jobs.tail_job_logs(job):
+            fresh = lines[max(0, told - seen) :]
+            seen += len(lines)
+            if fresh:
+                tell(fresh)
+            told = max(told, seen)
+
+    broken = 0
+    while True:
+        try:
+            asyncio.run(tail())
+            broken = 0
+        except (RuntimeError, OSError) as error:
+            broken += 1
+            if broken > RECONNECTS:
+                raise RunError(
+                    f"the cluster does not answer any more: {str(error).splitlines()[0] if str(error) else error!r}"
+                ) from None
+        try:
+            status = described(jobs, job)["status"]
+        except OSError:
+            status = ""
+        if status in ENDED:
+            return str(status)
+        time.sleep(1)
+
+
+def described(jobs: Any, job: str) -> dict[str, Any]:
+    """Status and metadata of a job; raises RunError for an unknown one."""
+    try:
+        info = jobs.get_job_info(job)
+    except RuntimeError as error:
+        raise RunError(f"no job {job}: {str(error).splitlines()[0]}") from None
+    facts = info.metadata or {}
+    return {
+        "job": job, "status": str(info.status.value), **{key: facts.get(key, "") for key in ("name", "run", "workspace")},
+        "started": info.start_time, "ended": info.end_time, "message": info.message or "",
+    }  # fmt: skip
+
+
+def listed(jobs: Any) -> list[dict[str, Any]]:
+    """pairmill's jobs, the newest first."""
+    ours = [j for j in jobs.list_jobs() if "pairmill" in (j.metadata or {}) and j.submission_id]
+    return [
+        described(jobs, j.submission_id) for j in sorted(ours, key=lambda j: -(j.start_time or 0))
+    ]

@@ -1,0 +1,71 @@
+"""How many bytes of a phase are in flight: estimated from its shards, declared to Ray, printed by
+`plan`.
+"""
+
+import ctypes
+import sys
+
+import pyarrow as pa
+
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.schemas.arrow import is_payload
+from pairmill.workspace.columns import shard_file
+from pairmill.workspace.storage import Storage
+
+COPIES = 3
+"""Times that a worker holds a shard at once: the block that comes, the one that goes, and the file
+that is written.
+"""
+IMAGE_BYTES = 100_000
+"""One image that is still to be downloaded; benchmarks/photo_web.py has 87 KB on average."""
+ROW_BYTES = 1_000
+"""All narrow columns of a row."""
+SAMPLED = 16
+"""Shards of the pool whose files are looked at."""
+
+
+def shard_bytes(chain: Chain, first: int, last: int) -> int:
+    """A block of the phase of stages `first` to before `last`, at its largest: a guess before
+    anything was read.
+    """
+    if not len(chain.shard_rows):
+        return 0
+    shards = chain.shards()
+    rows = max(map(chain.rows_of, shards))
+    stages = chain.stages[first:last]
+    touched = {c for s in stages for c in s.touches()}
+    total = rows * ROW_BYTES
+    for stage in chain.stages[:last]:
+        total += (
+            rows * IMAGE_BYTES * sum(name in touched or stage in stages for name in stage.payload())
+        )
+    if any(is_payload(f.type) and f.name in touched for f in chain.pool_schema):
+        storage, step = Storage(chain.root), -(-len(shards) // SAMPLED)
+        sizes = [storage.size(f"pool/{chain.pool}/{shard_file(shard)}") for shard in shards[::step]]
+        total += max([s for s in sizes if s is not None], default=0)
+    return total
+
+
+def worker_bytes(stage: PlannedStage, block_bytes: int) -> int:
+    """Memory of one worker beside its model: what the user says, or what its shards need."""
+    return stage.config.resources.memory_bytes() or COPIES * stage.stage.overlap * block_bytes
+
+
+def in_flight(chain: Chain, first: int, last: int) -> int:
+    """Bytes that a phase holds at once with the least number of workers of each stage."""
+    block = shard_bytes(chain, first, last)
+    return sum(
+        worker_bytes(s, block) * (s.config.resources.bounds() or (1, 1))[0]
+        for s in chain.stages[first:last]
+    )
+
+
+def give_back() -> None:
+    """Gives memory that was freed back to the system: allocators keep what large shards needed, and
+    add to it with each.
+    """
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and (
+        trim := getattr(ctypes.CDLL(None), "malloc_trim", None)
+    ):  # glibc alone has it
+        trim(0)

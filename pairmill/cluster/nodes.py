@@ -1,0 +1,86 @@
+"""Before work starts on a cluster of several nodes: each must see the same workspace and outputs,
+with the same pairmill.
+"""
+
+import contextlib
+import uuid
+from typing import Any
+
+from pairmill.errors import PairmillError, RunError
+from pairmill.images import first_line
+from pairmill.version import __version__
+from pairmill.workspace.storage import TEMPORARY, Storage
+
+WAIT_S = 120
+"""Seconds that a node has for starting a worker and looking."""
+
+
+def look(places: tuple[str, ...], sign: str, version: str) -> str:
+    """On a node: what is wrong there, or an empty string.  `sign`: a file that the driver left in
+    each place.
+    """
+    if __version__ != version:
+        return f"it has pairmill {__version__}, the driver {version}; install the same on all nodes"
+    for place in places:
+        try:
+            storage = Storage(place)
+            if not storage.exists(sign):
+                return f"it does not see what the driver wrote to {place}; use a shared file system or an object store that all nodes mount alike"
+            storage.write_bytes(mine := f"{sign}-{uuid.uuid4().hex[:12]}", b"")
+            storage.delete_file(mine)
+        except (OSError, PairmillError) as error:
+            return f"it cannot write to {place}: {first_line(error)}"
+    return ""
+
+
+def check_nodes(ray: Any, places: tuple[str, ...]) -> None:
+    """Raises RunError that names every node without access; does nothing where only the driver's
+    own node works.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    nodes = [
+        n
+        for n in ray.nodes()
+        if n["Alive"] and n["Resources"].get("CPU", 0) + n["Resources"].get("GPU", 0) > 0
+    ]
+    if {n["NodeID"] for n in nodes} <= {ray.get_runtime_context().get_node_id()}:
+        return
+    sign = f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
+    for place in places:
+        Storage(place).write_bytes(sign, b"")
+    try:
+        asked = {
+            n["NodeManagerAddress"] + ":" + str(n["NodeManagerPort"]): ray.remote(look)
+            .options(
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(n["NodeID"], soft=False),
+            )
+            .remote(places, sign, __version__)
+            for n in nodes
+        }
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=WAIT_S)
+        faults = {node: fault for node, answer in asked.items() if (fault := told(ray, answer))}
+    finally:
+        for place in places:
+            with contextlib.suppress(OSError, PairmillError):
+                Storage(place).delete_file(sign)
+    if faults:
+        raise RunError(
+            "not all nodes can work:\n"
+            + "\n".join(f"node {node}: {fault}" for node, fault in faults.items())
+        )
+
+
+def told(ray: Any, answer: Any) -> str:
+    try:
+        return str(ray.get(answer, timeout=0))
+    except ray.exceptions.GetTimeoutError:
+        return f"it gave no answer within {WAIT_S} s"
+    except (
+        ray.exceptions.TaskUnschedulableError
+    ):  # it left the cluster meanwhile, so no work will go there
+        return ""
+    except ray.exceptions.RayError as error:
+        return f"pairmill cannot be started there: {first_line(error)}"

@@ -1,0 +1,106 @@
+"""What each worker of a phase asks of the cluster, so that Ray neither overcommits nor waits for
+ever.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
+from pairmill.errors import RunError
+from pairmill.plan.chain import PlannedStage
+from pairmill.work.block import Job
+
+
+def cpus_of(stage: PlannedStage) -> float:
+    return float(stage.config.resources.cpus or stage.stage.cpus)
+
+
+class Room:
+    """What each worker asks of the cluster.
+
+    Actors' cores and all workers' memory are scaled to half of what the cluster has, because Ray
+    Data waits for ever where reserved actors leave no room for its tasks.  Memory that the user
+    named is not scaled.
+    """
+
+    def __init__(self, job: Job, nodes: list[dict[str, float]]) -> None:
+        self.total = sum(n.get("CPU", 0) for n in nodes)
+        self.block = shard_bytes(job.chain, job.first, job.last)
+        self.cpu_scale = min(1.0, self.total / (2 * cpus_needed(job.stages())))
+        wanted = in_flight(job.chain, job.first, job.last)
+        self.memory_scale = (
+            min(1.0, sum(n.get("memory", 0) for n in nodes) / 2 / wanted) if wanted else 1.0
+        )
+        self.largest = max((n.get("memory", 0) for n in nodes), default=0)
+        for stage in job.stages():
+            self.check(stage, nodes)
+
+    def options(self, stage: PlannedStage) -> dict[str, Any]:
+        resources = stage.config.resources
+        derived = min(worker_bytes(stage, self.block) * self.memory_scale, self.largest / 2)
+        gpus = {"num_gpus": resources.gpus} if resources.gpus else {}
+        return {
+            "num_cpus": cpus_of(stage) * self.cpu_scale,
+            "memory": resources.memory_bytes() or int(derived),
+            **gpus,
+        }
+
+    def together(self, stages: Sequence[PlannedStage]) -> dict[str, Any]:
+        """For stages that one task runs one after another."""
+        every = [self.options(s) for s in stages]
+        return {name: max(o[name] for o in every) for name in ("num_cpus", "memory")}
+
+    def check(self, stage: PlannedStage, nodes: list[dict[str, float]]) -> None:
+        """Raises RunError where no single node holds one worker of the stage: Ray would wait for
+        such a node for ever.
+        """
+        asked = self.options(stage)
+        needs = {
+            "CPU": asked["num_cpus"],
+            "GPU": asked.get("num_gpus", 0),
+            "memory": asked["memory"],
+        }
+        if not any(
+            all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in nodes
+        ):
+            words = ", ".join(
+                f"{a / 1e9:.1f} GB" if n == "memory" else f"{a:g} {n}"
+                for n, a in needs.items()
+                if a
+            )
+            most = ", ".join(f"{max(n.get(k, 0) for n in nodes):g} {k}" for k in ("CPU", "GPU"))
+            raise RunError(
+                f"stage {stage.name!r}: no node holds one of its workers ({words}); the largest have {most} and {self.largest / 1e9:.1f} GB; "
+                "lower `resources`, or add a node"
+            )
+
+    def tasks(self, share: float) -> Any:
+        """At most so many tasks of an operator at once, per core: scaled shares would allow more,
+        each in a new process.
+        """
+        import ray
+
+        return ray.data.TaskPoolStrategy(size=max(1, int(self.total * share)))
+
+    def workers(self, stage: PlannedStage) -> tuple[int, int]:
+        """(least, most) actors of a stage."""
+        return stage.config.resources.bounds() or (
+            1,
+            max(1, int(self.total / max(cpus_of(stage), 1) / 2)),
+        )
+
+
+def pooled(stage: PlannedStage) -> bool:
+    """Whether a stage's workers are actors: its setup is costly, it wants GPUs, or the user said
+    how many there be.
+    """
+    resources = stage.config.resources
+    return bool(stage.stage.actor or resources.bounds() is not None or resources.gpus)
+
+
+def cpus_needed(stages: tuple[PlannedStage, ...]) -> float:
+    """Cores with which all actor pools of a phase can run at once, beside the tasks."""
+    pools = sum(
+        cpus_of(s) * (s.config.resources.bounds() or (1, 1))[0] for s in stages if pooled(s)
+    )
+    return pools + max([1.0, *(cpus_of(s) for s in stages if not pooled(s))])

@@ -1,0 +1,148 @@
+"""Ray as a run uses it: started when it is needed, or the caller's own; how its datasets are told
+to behave; what its errors say.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pairmill import errors
+from pairmill.cluster.nodes import check_nodes
+from pairmill.cluster.run_actor import start_run_actor
+from pairmill.errors import RunError
+from pairmill.images import first_line
+from pairmill.work.here import log_told
+
+OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
+ANY_ERROR = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .+$", re.MULTILINE)
+
+
+@dataclass
+class RaySession:
+    """Ray, started when the first phase needs it; one that the caller started is used and left
+    running.
+    """
+
+    paths: list[str]
+    started: bool = False
+    progress: Any = None
+    run_id: str = ""
+    places: tuple[str, ...] = ()
+    """Folders that every node must reach."""
+
+    def ensure(self) -> Any:
+        import ray
+
+        if not ray.is_initialized():
+            quiet_ray()
+            options: dict[str, Any] = {
+                "log_to_driver": False,
+                "logging_level": logging.ERROR,
+                "configure_logging": True,
+            }
+            python_path = os.pathsep.join(
+                [*self.paths, *filter(None, [os.environ.get("PYTHONPATH")])]
+            )
+            options["runtime_env"] = {"env_vars": {"PYTHONPATH": python_path}}
+            if not os.environ.get("RAY_ADDRESS"):
+                options |= {
+                    "num_cpus": max(2, os.cpu_count() or 1),
+                    "include_dashboard": False,
+                    "object_store_memory": store_bytes(),
+                }
+            with interrupt_later():
+                ray.init(**options)
+                self.started = True
+        if self.progress is None:
+            check_nodes(ray, self.places)
+            self.progress = start_run_actor(self.run_id)
+        return ray
+
+    def close(self) -> None:
+        if self.progress is not None:
+            import ray
+
+            with contextlib.suppress(Exception):
+                for told in ray.get(self.progress.fetch.remote(), timeout=5):
+                    log_told(told)
+            with contextlib.suppress(Exception):  # the session may be gone already
+                ray.kill(self.progress)
+            self.progress = None
+            if self.started:
+                ray.shutdown()
+
+
+@contextlib.contextmanager
+def interrupt_later() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, the second one does not: Ray's start can end the
+    process without a word.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual, pressed = signal.getsignal(signal.SIGINT), list[int]()
+
+    def note(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def quiet_ray() -> None:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def store_bytes() -> int:
+    """Object store of a local session: a fifth of the memory, at most 4 GB and what /dev/shm has."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
+    room = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory
+    return max(128 * 2**20, min(memory // 5, 4 * 10**9, room))
+
+
+def set_context(ray: Any) -> None:
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = None  # a block stays a block: the shard
+    context.enable_progress_bars = False
+    context.enable_operator_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.verbose_progress = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def own_error(error: BaseException) -> RunError:
+    """The pairmill error inside Ray's wrappers, or the first line of what else went wrong.
+
+    Ray Data carries a worker's exception as text, so it is read off the traceback.
+    """
+    seen: BaseException | None = error
+    texts: list[str] = []
+    while seen is not None and len(texts) < 10:
+        if isinstance(seen, RunError):
+            return seen
+        texts.append(str(seen))
+        seen = getattr(seen, "cause", None) or seen.__cause__ or seen.__context__
+    text = "\n".join(texts)
+    if own := OWN_ERROR.search(text):
+        kind = getattr(errors, own.group(1))
+        found = kind.__new__(kind)
+        Exception.__init__(found, own.group(2))
+        return found if isinstance(found, RunError) else RunError(own.group(2))
+    other = ANY_ERROR.search(text)
+    return RunError(other.group(0) if other else f"{type(error).__name__}: {first_line(error)}")

@@ -1,0 +1,1 @@
+"""What became of each row, read off stored columns: trace, survey, ledger."""

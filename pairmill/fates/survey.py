@@ -1,0 +1,208 @@
+"""What a run knows of every shard: which rows wait for which stage; and the ledger of the shards
+where none does.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from pairmill.fates.ledger import Funnel, ledger_table, make_funnel
+from pairmill.fates.trace import ALIVE, PENDING, Trace, inputs, lost_payload, trace
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.workspace.columns import shard_file
+from pairmill.workspace.storage import Storage
+
+Over = Callable[[Callable[[int], "ShardState"], list[int]], Iterator["ShardState"]]
+"""Looks at shards, here or on the cluster (cluster/over_shards.py)."""
+
+
+@dataclass(frozen=True)
+class ShardPopulation:
+    """How many rows of a shard a global stage looks at, and a digest of which."""
+
+    count: int
+    digest: bytes
+
+    @classmethod
+    def at(cls, rows: np.ndarray) -> "ShardPopulation":
+        return cls(len(rows), hashlib.blake2b(rows.tobytes(), digest_size=8).digest())
+
+
+@dataclass
+class ShardState:
+    """What the stored columns tell of one shard, as far as identities are known."""
+
+    rows: int
+    kept: int
+    counts: Counter[tuple[int, int, str]]
+    """(stage, fate, reason) → rows that are decided."""
+    waiting: Counter[int]
+    """Stage → rows that it has yet to compute."""
+    lost: int = 0
+    """Kept rows whose bytes are stored no more, though an output wants them."""
+    looked: ShardPopulation | None = None
+    """What the first global stage whose identity is not known looks at."""
+
+    @property
+    def decided(self) -> bool:
+        return not self.waiting and not self.lost
+
+
+def look(
+    chain: Chain,
+    upto: int,
+    retry: tuple[str, ...],
+    payload: tuple[str, ...],
+    ledger: str | None,
+    shard: int,
+) -> ShardState:
+    """Follows a shard through the stages before index `upto`, which are those with an identity;
+    writes its ledger file into the folder `ledger` where that is all stages and no row waits.
+    """
+    whole = upto == len(chain.stages)
+    found = trace(
+        chain,
+        shard,
+        upto,
+        retry,
+        want=("uid", *(payload if whole else looked_at(chain.stages[upto]))),
+    )
+    lost = (
+        lost_payload(found, chain, payload) & found.alive
+        if whole
+        else np.zeros(len(found.fate), bool)
+    )
+    waits = found.fate == PENDING
+    stopped = np.flatnonzero((found.fate != ALIVE) & ~waits)
+    counts = Counter(
+        (int(found.at[r]), int(found.fate[r]), found.reasons.get(int(r), ("", None))[0])
+        for r in stopped
+    )
+    told = ShardState(
+        len(found.fate),
+        int(found.alive.sum()),
+        counts,
+        Counter(found.at[waits].tolist()),
+        int(lost.sum()),
+    )
+    if not whole:
+        told.looked = ShardPopulation.at(living(chain, upto, found))
+    elif ledger is not None and told.decided:
+        Storage(chain.root).write_table(
+            f"{ledger}/{shard_file(shard)}", ledger_table(chain, shard, found)
+        )
+    return told
+
+
+def looked_at(stage: PlannedStage) -> list[str]:
+    """Columns that tell which rows a stage over all rows looks at, and what it sees of them."""
+    return list(dict.fromkeys([*stage.reads, *(stage.when.columns if stage.when else ())]))
+
+
+def living(chain: Chain, index: int, found: Trace) -> np.ndarray:
+    """Rows that a global stage looks at, of a shard that was followed to it."""
+    run, _, _ = inputs(chain.stages[index], found.frame, found.alive, chain)
+    return np.flatnonzero(run).astype(np.int32)
+
+
+def known_stages(chain: Chain) -> int:
+    """Number of leading stages whose columns can be told from others'."""
+    return next(
+        (s.index for s in chain.stages if s.computes and s.identity is None), len(chain.stages)
+    )
+
+
+@dataclass
+class Survey:
+    """Every shard, looked at once, and again only after something was computed for it."""
+
+    chain: Chain
+    over: Over
+    payload: tuple[str, ...] = ()
+    """Columns whose bytes outputs want."""
+    ledger: str | None = None
+    retry: tuple[str, ...] = ()
+    """Error classes whose failures count as not computed yet."""
+    stale: Iterable[int] = ()
+    undecided: dict[int, ShardState] = field(default_factory=dict)
+    """Shards that are not decided."""
+    rows: int = 0
+    kept: int = 0
+    counts: Counter[tuple[int, int, str]] = field(default_factory=Counter)
+    """Of the decided ones, together."""
+
+    def __post_init__(self) -> None:
+        self.start(self.chain)
+
+    def start(self, chain: Chain) -> None:
+        """Everything anew: another global stage has its identity."""
+        self.chain, self.stale, self.undecided = chain, chain.shards(), {}
+        self.rows, self.kept, self.counts = 0, 0, Counter()
+
+    def renew(self, shards: Iterable[int]) -> None:
+        """These shards, none of them decided, have changed."""
+        self.stale = sorted({*self.stale, *shards})
+
+    def settle(self) -> None:
+        """What was to be tried again was: what failed has failed."""
+        if self.retry:
+            self.retry = ()
+            self.renew(self.undecided)
+
+    def refresh(self) -> None:
+        upto, stale = known_stages(self.chain), list(self.stale)
+        work = partial(look, self.chain, upto, self.retry, self.payload, self.ledger)
+        for shard, told in zip(stale, self.over(work, stale), strict=True):
+            if told.decided and upto == len(self.chain.stages):
+                self.undecided.pop(shard, None)
+                self.rows, self.kept = self.rows + told.rows, self.kept + told.kept
+                self.counts.update(told.counts)
+            else:
+                self.undecided[shard] = told
+        self.stale = ()
+
+    def waiting(self, first: int = 0, last: int | None = None) -> dict[int, int]:
+        """Shard → rows that wait for stages from index `first` to before `last`; shards without any
+        are left out.
+        """
+        self.refresh()
+        last = len(self.chain.stages) if last is None else last
+        found = {
+            shard: sum(n for at, n in told.waiting.items() if first <= at < last)
+            for shard, told in sorted(self.undecided.items())
+        }
+        return {shard: n for shard, n in found.items() if n}
+
+    def lost(self) -> dict[int, int]:
+        """Shard → kept rows whose bytes are gone."""
+        self.refresh()
+        return {shard: told.lost for shard, told in sorted(self.undecided.items()) if told.lost}
+
+    def population(self) -> tuple[str, dict[int, ShardPopulation]]:
+        """(digest of which rows the first global stage without identity looks at, the same by
+        shard).
+        """
+        self.refresh()
+        h = hashlib.blake2b(digest_size=8)
+        found: dict[int, ShardPopulation] = {}
+        for shard in self.chain.shards():
+            found[shard] = looked = self.undecided[shard].looked or ShardPopulation(0, b"")
+            h.update(
+                shard.to_bytes(4, "little") + looked.count.to_bytes(4, "little") + looked.digest
+            )
+        return h.hexdigest(), found
+
+    def stages_waiting(self) -> Counter[int]:
+        """Stage → rows that wait for it (later stages will get at most what passes it)."""
+        self.refresh()
+        return sum((told.waiting for told in self.undecided.values()), Counter())
+
+    def funnel(self, unreadable: int) -> Funnel:
+        """The steps of a run in which every row is decided."""
+        funnel = make_funnel(self.chain, self.rows, self.kept, self.counts, unreadable)
+        funnel.check()
+        return funnel

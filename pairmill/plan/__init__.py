@@ -1,0 +1,1 @@
+"""Pipeline file → checked config → chain of planned stages, identities, phases; documentation."""

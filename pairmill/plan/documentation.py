@@ -1,0 +1,161 @@
+"""Documentation out of the config models and schemas: docs/stages.md, `pairmill stages`, and the
+JSON Schema.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from pairmill.outputs.catalogue import OUTPUTS
+from pairmill.schemas.arrow import doc_of, is_volatile
+from pairmill.schemas.config import SPEED, StageConfig, marks_of
+from pairmill.schemas.pipeline import PipelineConfig
+from pairmill.sources.catalogue import SOURCES
+from pairmill.stages.base import GlobalStage, Stage
+from pairmill.stages.catalogue import known_stages, stage_class
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "caption": {"model": "org/model", "prompt": "Merge: {text}"},
+    "dedup": {"on": ["sha256"]},
+    "clip": {"model": "org/model"},
+}
+"""Values of keys without a default, so that reads and writes of a stage can be told."""
+
+
+def stage_pages() -> str:
+    """docs/stages.md: every stage, then the keys all of them take."""
+    head = "# Stages\n\nGenerated from the config models and schemas by `python -m pairmill.plan.documentation`.\n"
+    common = f"## Keys of every stage\n\n{keys_table(StageConfig, skip={'stage'})}\n"
+    return "\n".join([head, common, *(stage_page(name) for name in known_stages())])
+
+
+def stage_page(name: str) -> str:
+    kind = stage_class(name)
+    config = kind.Config
+    lines = [f"## {name}", "", inspect.getdoc(config) or "", "", inspect.getdoc(kind) or "", ""]
+    stage = sample(kind, name)
+    if stage is not None:
+        reads = ", ".join(f"`{c}`" for c in stage.reads()) or "nothing"
+        lines += [
+            f"Reads {reads}{' (of all living rows: a global stage)' if isinstance(stage, GlobalStage) else ''}.",
+            "",
+        ]
+        if len(stage.writes()):
+            lines += ["| writes | type | unit | meaning |", "| --- | --- | --- | --- |"]
+            for f in stage.writes():
+                unit = ((f.metadata or {}).get(b"unit") or b"").decode()
+                note = (
+                    " (differs from run to run; packages leave it out unless named)"
+                    if is_volatile(f)
+                    else ""
+                )
+                lines.append(f"| `{f.name}` | {f.type} | {unit} | {doc_of(f)}{note} |")
+            lines.append("")
+    own = {
+        n for n in config.model_fields if n not in StageConfig.model_fields or changed(config, n)
+    }
+    lines += [keys_table(config, skip=set(config.model_fields) - own | {"stage"}), ""]
+    return "\n".join(lines)
+
+
+def changed(config: type[BaseModel], field: str) -> bool:
+    """Whether a config has another default than StageConfig."""
+    return config.model_fields[field].default != StageConfig.model_fields[field].default
+
+
+def sample(kind: type[Stage], name: str) -> Stage | None:
+    try:
+        return kind(kind.Config.model_validate({"stage": name, **EXAMPLES.get(name, {})}))
+    except ValueError:
+        return None
+
+
+def keys_table(config: type[BaseModel], skip: set[str]) -> str:
+    lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
+    schema = config.model_json_schema()["properties"]
+    for name, info in config.model_fields.items():
+        if name in skip:
+            continue
+        speed = " *(no part of the identity)*" if SPEED in marks_of(config, name) else ""
+        meaning = (info.description or "").strip().replace("\n", " ").replace("|", "\\|")
+        lines.append(
+            f"| `{name}` | {type_text(schema[name])} | {default_text(info)} | {meaning}{speed} |"
+        )
+    return "\n".join(lines)
+
+
+def type_text(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(type_text(s) for s in schema["anyOf"]))
+    if "enum" in schema:
+        return ", ".join(f"`{v}`" for v in schema["enum"])
+    if "$ref" in schema:
+        return "map"
+    if schema.get("type") == "array":
+        return f"list of {type_text(schema.get('items', {}))}"
+    bounds = [
+        f"{sign} {schema[k]:g}"
+        for k, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
+        if k in schema
+    ]
+    kind = {"string": "text", "object": "map", "null": "null"}.get(
+        schema.get("type", ""), schema.get("type", "any")
+    )
+    return f"{kind} {', '.join(bounds)}".strip()
+
+
+def default_text(info: FieldInfo) -> str:
+    if info.default is PydanticUndefined:
+        return "needed"
+    if isinstance(info.default, BaseModel):
+        return ""
+    text = str(info.default) if not isinstance(info.default, str) else info.default
+    return f"`{text if len(text) <= 60 else 'see source'}`".replace("|", "\\|")
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a pipeline file, with every stage's, source's and output's keys."""
+    schema = PipelineConfig.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    places: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
+        "stages": ("stage", {n: stage_class(n).Config for n in known_stages()}),
+        "outputs": ("type", OUTPUTS),
+        "source": ("type", SOURCES),
+    }
+    for place, (tag, kinds) in places.items():
+        options = []
+        for name, kind in kinds.items():
+            one = TypeAdapter(kind).json_schema()
+            definitions.update(one.pop("$defs", {}))
+            one["properties"][tag] = {
+                "const": name,
+                "description": (inspect.getdoc(kind) or "").splitlines()[0],
+            }
+            one["required"] = sorted({*one.get("required", []), tag})
+            options.append(one)
+        if place == "stages":
+            options.append(
+                {
+                    "type": "object",
+                    "properties": {"stage": {"type": "string", "pattern": ":"}},
+                    "required": ["stage"],
+                }
+            )
+        items = {"anyOf": options}
+        description = schema["properties"][place].get("description", "")
+        schema["properties"][place] = {
+            "description": description,
+            **({"type": "array", "items": items} if place != "source" else items),
+        }
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return schema
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(stage_pages())

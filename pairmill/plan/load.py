@@ -1,0 +1,216 @@
+"""From a pipeline file to checked config models; all faults of a file are found in one go."""
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pairmill.errors import PipelineFileError
+from pairmill.outputs.catalogue import OUTPUTS
+from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
+from pairmill.schemas.config import FILE, MODEL, PATH, StageConfig, marks_of
+from pairmill.schemas.pipeline import PipelineConfig
+from pairmill.sources.catalogue import SOURCES
+from pairmill.sources.tables import PairsConfig
+from pairmill.stages.catalogue import UnknownStage, known_stages, stage_class
+
+
+class Loaded(BaseModel):
+    """A pipeline, its file's text as written (with `${NAME}` unfilled), and what must never be
+    written down.
+    """
+
+    model_config = {"arbitrary_types_allowed": True}
+    config: PipelineConfig
+    text: str
+    document: Document
+    secrets: Secrets
+
+
+def load_pipeline(
+    path: str | Path, overrides: Mapping[str, str] | None = None, base: str | Path | None = None
+) -> Loaded:
+    """Reads a pipeline file and checks its keys; faults are noted in `document.problems`.
+
+    The config then ends before the first stage that has one, so that the rest can still be planned
+    and its faults be shown in the same go.  Raises PipelineFileError where the file's top level is
+    wrong.
+    """
+    document = read_document(path, overrides)
+    folder = Path(path).absolute().parent
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))  # `stage: my_module:MyStage` may stand beside the file
+    config = build(document, folder, Path(base).absolute() if base else folder)
+    if config is None:
+        raise PipelineFileError(document.problems)
+    return Loaded(
+        config=config,
+        text=text_as_run(document, overrides or {}),
+        document=document,
+        secrets=document.secrets,
+    )
+
+
+def text_as_run(document: Document, overrides: Mapping[str, str]) -> str:
+    lines = [
+        f"# --set {key}={document.secrets.redact(value)}\n" for key, value in overrides.items()
+    ]
+    return "".join(lines) + document.text
+
+
+def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None:
+    """`folder` holds the code and files that the pipeline names, `base` its data."""
+    data = dict(document.data)
+    stages = stage_configs(data.get("stages"), document, folder)
+    source = one_of(SOURCES, "type", "source", data.get("source"), ("source",), document, base)
+    outputs = [
+        one_of(OUTPUTS, "type", "output", item, ("outputs", i), document, base)
+        for i, item in enumerate(listed(data, "outputs", document))
+    ]
+    rest = {k: v for k, v in data.items() if k not in ("stages", "source", "outputs")}
+    rest.setdefault("workspace", "workspace")
+    if isinstance(rest["workspace"], str):
+        rest["workspace"] = resolve(rest["workspace"], base)
+    sound = stages.index(None) if None in stages else len(stages)
+    parts = {
+        "stages": stages[:sound],
+        "outputs": [o for o in outputs if o] if sound == len(stages) else [],
+    }
+    if source is not None:
+        parts["source"] = source
+    elif "source" in data:
+        return (
+            validate(
+                PipelineConfig, {**rest, **parts, "source": PairsConfig(path="-")}, (), document
+            )
+            and None
+        )
+    return validate(PipelineConfig, {**rest, **parts}, (), document)
+
+
+def listed(data: Mapping[str, Any], key: str, document: Document) -> list[Any]:
+    value = data.get(key, [])
+    if isinstance(value, list):
+        return value
+    document.problem(
+        (key,), f"{key} is a {type(value).__name__}; write a list, each item after a dash"
+    )
+    return []
+
+
+def stage_configs(items: Any, document: Document, folder: Path) -> list[StageConfig | None]:
+    return [
+        stage_config(item, i, document, folder)
+        for i, item in enumerate(listed({"stages": items or []}, "stages", document))
+    ]
+
+
+def stage_config(item: Any, index: int, document: Document, folder: Path) -> StageConfig | None:
+    path: Path_ = ("stages", index)
+    if not isinstance(item, dict) or not isinstance(item.get("stage"), str):
+        document.problem(
+            path,
+            f"a stage begins with `stage: NAME` (stages: {', '.join(known_stages())}; or my_module:MyStage)",
+        )
+        return None
+    try:
+        kind = stage_class(item["stage"])
+    except UnknownStage as error:
+        document.problem((*path, "stage"), str(error))
+        return None
+    found = validate(kind.Config, item, path, document)
+    return found and resolved(found, folder)
+
+
+def one_of(
+    kinds: Mapping[str, type[BaseModel]],
+    tag: str,
+    what: str,
+    item: Any,
+    path: Path_,
+    document: Document,
+    folder: Path,
+) -> Any:
+    """A model chosen by its `type` key."""
+    if item is None:
+        return None
+    names = ", ".join(kinds)
+    if not isinstance(item, dict) or not isinstance(item.get(tag), str):
+        document.problem(path, f"{'a' if what[0] != 'o' else 'an'} {what} needs `{tag}:` ({names})")
+        return None
+    if item[tag] not in kinds:
+        near = difflib.get_close_matches(item[tag], list(kinds), 1)
+        document.problem(
+            (*path, tag),
+            f"unknown {what} {item[tag]!r}; "
+            + (f"did you mean {near[0]!r}? " if near else "")
+            + f"({names})",
+        )
+        return None
+    found = validate(kinds[item[tag]], item, path, document)
+    return found and resolved(found, folder)
+
+
+def validate(kind: type[BaseModel], data: Any, path: Path_, document: Document) -> Any:
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        for fault in error.errors():
+            document.problem((*path, *fault["loc"]), explain(kind, fault))
+        return None
+
+
+def explain(kind: type[BaseModel], fault: Any) -> str:
+    """One pydantic fault in words: what was found, what would be right."""
+    place = ".".join(str(step) for step in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        keys = keys_at(kind, fault["loc"][:-1])
+        near = difflib.get_close_matches(str(fault["loc"][-1]), keys, 1)
+        return (
+            f"unknown key {place!r}; "
+            + (f"did you mean {near[0]!r}? " if near else "")
+            + f"(keys: {', '.join(keys)})"
+        )
+    if fault["type"] == "missing":
+        field = kind.model_fields.get(str(fault["loc"][0]))
+        return f"the key {place!r} is missing: {field.description if field else 'it is needed'}"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"{place}: {message.removeprefix('value error, ')}; found {fault['input']!r:.80}"
+
+
+def keys_at(kind: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+    for step in loc:
+        field = kind.model_fields.get(str(step))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        kind = inner
+    return list(kind.model_fields)
+
+
+def resolved(config: Any, folder: Path) -> Any:
+    """Paths in a file are relative to the file, on whatever folder the command runs."""
+    changes: dict[str, Any] = {}
+    for field in type(config).model_fields:
+        marks = marks_of(type(config), field)
+        value = getattr(config, field)
+        if value is None or not marks & {PATH, FILE, MODEL}:
+            continue
+        if isinstance(value, str):
+            changes[field] = resolve(value, folder, is_model=MODEL in marks)
+        elif isinstance(value, list):
+            changes[field] = [resolve(v, folder) for v in value]
+    return config.model_copy(update=changes) if changes else config
+
+
+def resolve(value: str, folder: Path, is_model: bool = False) -> str:
+    if "://" in value or os.path.isabs(value):
+        return value
+    candidate = folder / os.path.expanduser(value)
+    if is_model and not value.startswith((".", "~")) and not candidate.exists():
+        return value  # a hub id
+    return os.path.normpath(candidate)

@@ -1,0 +1,249 @@
+"""From checked config models to a plan: which stage reads what, identities, phases, outputs.  Pure
+data, no Ray.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pairmill.errors import PairmillError
+from pairmill.outputs.base import Writer
+from pairmill.outputs.catalogue import open_writer
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.plan.references import BadReference, resolve_references
+from pairmill.schemas.arrow import POOL_COLUMNS, is_payload
+from pairmill.schemas.config import StageConfig, value_fields
+from pairmill.schemas.expressions import BadExpression, Expression, compile_gate, unknown_column
+from pairmill.schemas.hashing import digest
+from pairmill.schemas.pipeline import PipelineConfig
+from pairmill.sources.base import Source
+from pairmill.sources.catalogue import open_source
+from pairmill.stages.base import GlobalStage, Stage
+from pairmill.stages.catalogue import UnknownStage, stage_class
+
+Report = Callable[[tuple[str | int, ...], str], None]
+"""Notes a problem at a path of the pipeline file."""
+
+
+@dataclass
+class Plan:
+    """What a run will do.  `identities` maps each column to what decides it (None where that is not
+    known yet).
+    """
+
+    config: PipelineConfig
+    source: Source
+    pool_schema: pa.Schema
+    stages: tuple[PlannedStage, ...]
+    writers: list[Writer]
+    identities: dict[str, str | None] = field(default_factory=dict)
+    redact: Callable[[Any], Any] = lambda value: value
+    blur: Expression | None = None
+    """Pictures that the report hides until clicked."""
+
+    def phases(self) -> list[tuple[int, int]]:
+        """(first, last) stage indices: maximal runs of map stages, and each global stage by itself."""
+        phases: list[tuple[int, int]] = []
+        for stage in self.stages:
+            if phases and not stage.is_global and not self.stages[phases[-1][0]].is_global:
+                phases[-1] = (phases[-1][0], stage.index + 1)
+            else:
+                phases.append((stage.index, stage.index + 1))
+        return phases
+
+    def chain(self, pool: str, shard_rows: Sequence[int], limit: int | None) -> Chain:
+        """The stages over a pool, with identities as far as they can be known before a run."""
+        chain = Chain(
+            self.config.workspace,
+            pool,
+            self.pool_schema,
+            np.array(shard_rows, np.int32),
+            self.stages,
+            limit,
+        )
+        return identified(chain)
+
+    def run_id(self, chain: Chain) -> str:
+        """What is run: the same pipeline over the same input has the same id, so that it goes on
+        where it stopped.
+        """
+        gates = [
+            [s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing]
+            for s in chain.stages
+        ]
+        outputs = [w.config.model_dump(mode="json") for w in self.writers]
+        parts = {
+            "pool": chain.pool,
+            "stages": [s.definition for s in chain.stages],
+            "gates": gates,
+            "outputs": outputs,
+        }
+        return f"{self.config.name}-{digest({**parts, 'limit': chain.limit, 'seed': self.config.seed})[:10]}"
+
+
+def make_plan(
+    config: PipelineConfig, report: Report, redact: Callable[[Any], Any] = lambda value: value
+) -> Plan | None:
+    """The plan, or None where problems were reported (all of them)."""
+    before = len(seen := [])
+
+    def note(path: tuple[str | int, ...], message: str) -> None:
+        seen.append(message)
+        report(path, message)
+
+    source = open_source(config.source)
+    try:
+        pool_schema = pool_schema_of(source.schema())
+    except PairmillError as error:
+        note(("source", "path"), str(error))
+        pool_schema = POOL_COLUMNS
+    if config.source.type != "pairs" and "image" not in pool_schema.names and not seen:
+        note(("source",), "the source gives no images")
+    stages = planned_stages(config, pool_schema, note, redact)
+    every = pa.schema([*pool_schema, *(f for s in stages for f in s.writes)])
+    blur = expression(config.report.blur, every, ("report", "blur"), note)
+    types = {f.name: f.type for f in every}
+    for i, group in enumerate(config.report.groups):
+        if group not in types:
+            note(("report", "groups", i), unknown_column(group, group, types))
+        elif not is_plain(types[group]):
+            plain = ", ".join(name for name, kind in types.items() if is_plain(kind))
+            note(
+                ("report", "groups", i),
+                f"rows cannot be grouped by {group!r}, which is {types[group]} (they can by {plain})",
+            )
+    writers = []
+    for i, output in enumerate(config.outputs):
+        writer = open_writer(output)
+        for key, message in writer.problems(every):
+            note(("outputs", i, *key), message)
+        if any(o.path == output.path for o in config.outputs[:i]):
+            note(("outputs", i, "path"), f"two outputs write to {output.path}")
+        writers.append(writer)
+    if len(seen) > before:
+        return None
+    return Plan(config, source, pool_schema, tuple(stages), writers, redact=redact, blur=blur)
+
+
+def is_plain(dtype: pa.DataType) -> bool:
+    """Whether rows can be grouped by a column of this type."""
+    return (
+        pa.types.is_string(dtype)
+        or pa.types.is_large_string(dtype)
+        or pa.types.is_integer(dtype)
+        or pa.types.is_boolean(dtype)
+    )
+
+
+def pool_schema_of(source: pa.Schema) -> pa.Schema:
+    """The pool's own columns, then what else the source gives; payload as large_binary, its size
+    beside it.
+    """
+    rest = [
+        f if not is_payload(f.type) else pa.field(f.name, pa.large_binary(), metadata=f.metadata)
+        for f in source
+        if f.name not in POOL_COLUMNS.names
+    ]
+    return pa.schema([*POOL_COLUMNS, *rest])
+
+
+def planned_stages(
+    config: PipelineConfig, pool_schema: pa.Schema, note: Report, redact: Callable[[Any], Any]
+) -> list[PlannedStage]:
+    schema = pool_schema
+    writers = {name: "the source" for name in pool_schema.names}
+    names: dict[str, int] = {}
+    planned: list[PlannedStage] = []
+    for i, stage_config in enumerate(config.stages):
+        path = ("stages", i)
+        try:
+            stage, facts = made(stage_config, config.seed)
+            writes = stage.writes()
+            reads = list(dict.fromkeys(stage.reads()))
+        except (UnknownStage, BadReference, PairmillError, OSError, ValueError) as error:
+            note(path, str(error))
+            continue
+        if stage.name in names:
+            note(
+                path,
+                f"two stages are named {stage.name!r} (the other is number {names[stage.name] + 1}); give one of them `name:`, which also prefixes its columns",
+            )
+            continue
+        names[stage.name] = i
+        for column in reads:
+            if column not in schema.names:
+                note(path, unknown_column(f"stage {stage.name}", column, schema.names))
+            elif isinstance(stage, GlobalStage) and is_payload(schema.field(column).type):
+                note(
+                    path,
+                    f"stage {stage.name!r} looks at all rows and cannot read the payload {column!r}; use a hash of it, such as sha256",
+                )
+        for column in writes:
+            if column.name in writers:
+                note(
+                    path,
+                    f"stage {stage.name!r} writes the column {column.name!r}, which {writers[column.name]} writes too; give the stage a `name:`",
+                )
+            writers[column.name] = f"stage {stage.name!r}"
+        when = expression(stage_config.when, schema, (*path, "when"), note)
+        schema = pa.schema([*schema, *(f for f in writes if f.name not in schema.names)])
+        gate = expression(stage_config.keep, schema, (*path, "keep"), note)
+        definition = {
+            "stage": stage_config.stage, "version": stage.version, "params": redact({**value_fields(stage.config), **facts}),
+            "writes": {f.name: str(f.type) for f in writes}, "reads": reads,
+        }  # fmt: skip
+        planned.append(
+            PlannedStage(
+                len(planned), stage.name, stage, tuple(reads), writes, gate, when, definition, None
+            )
+        )
+    return planned
+
+
+def made(config: StageConfig, seed: int) -> tuple[Stage, dict[str, Any]]:
+    """The stage, with the pipeline's seed where it has none of its own, and what stands for its
+    models and files.
+    """
+    kind = stage_class(config.stage)
+    if "seed" in type(config).model_fields and getattr(config, "seed", None) is None:
+        config = config.model_copy(update={"seed": seed})
+    pinned, facts = resolve_references(config)
+    return kind(pinned), facts
+
+
+def expression(
+    text: str | None, schema: pa.Schema, path: tuple[str | int, ...], note: Report
+) -> Expression | None:
+    if text is None:
+        return None
+    comparable = pa.schema([f for f in schema if not is_payload(f.type)])
+    try:
+        return compile_gate(text, comparable)
+    except BadExpression as error:
+        note(path, str(error))
+        return None
+
+
+def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:
+    """The chain with every identity that can be told.
+
+    A global stage's identity includes the digest of the rows it looked at (`rows`: stage index →
+    digest), so it is known once these are; what reads its columns waits for that, too.
+    """
+    known: dict[str, str | None] = dict.fromkeys(chain.pool_schema.names, chain.pool)
+    stages = []
+    for stage in chain.stages:
+        inputs = {c: known.get(c) for c in stage.reads}
+        identity = None
+        if all(v is not None for v in inputs.values()):
+            facts = {**stage.definition, "inputs": inputs, "pool": chain.pool}
+            if not stage.is_global:
+                identity = digest(facts)
+            elif rows and stage.index in rows:
+                identity = digest({**facts, "rows": rows[stage.index]})
+        stages.append(replace(stage, identity=identity))
+        known.update(dict.fromkeys(stage.writes.names, identity))
+    return replace(chain, stages=tuple(stages))

@@ -1,0 +1,115 @@
+"""What a model or file reference stands for: a hub model's resolved revision, a folder's or file's
+content.
+"""
+
+import functools
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pairmill.schemas.config import FILE, MODEL, marks_of
+
+COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+class BadReference(ValueError):
+    """A model or file that a config names is not there; the message says where it was looked for."""
+
+
+def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
+    """(config with hub revisions pinned, field → what stands for it in the identity); raises
+    BadReference.
+    """
+    facts: dict[str, Any] = {}
+    for field in type(config).model_fields:
+        marks = marks_of(type(config), field)
+        value = getattr(config, field)
+        if value is None:
+            continue
+        if MODEL in marks:
+            revision = getattr(config, "revision", None)
+            facts[field] = model_identity(value, revision)
+            if "revision" in facts[field] and "revision" in type(config).model_fields:
+                config = config.model_copy(update={"revision": facts[field]["revision"]})
+        elif FILE in marks:
+            facts[field] = {"content": file_digest(value)}
+    return config, facts
+
+
+def model_identity(model: str, revision: str | None) -> dict[str, str]:
+    """`{model, revision}` of a hub model, `{content}` of a local folder."""
+    if model.startswith(("/", ".", "~")) or os.path.isdir(model):
+        if not os.path.isdir(model):
+            raise BadReference(f"the model folder {model!r} does not exist")
+        if not os.path.exists(f"{model}/config.json"):
+            raise BadReference(f"the model folder {model!r} has no config.json")
+        return {"content": folder_digest(model)}
+    return {"model": model, "revision": hub_revision(model, revision)}
+
+
+@functools.cache
+def hub_revision(model: str, revision: str | None) -> str:
+    """The commit that `revision` (default: main) of a hub model stands for, asked of the hub or of
+    the local cache.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+
+    if revision and COMMIT.match(revision):
+        return revision
+    cached = (
+        Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs" / (revision or "main")
+    )
+    if not HF_HUB_OFFLINE:
+        try:
+            return str(HfApi().model_info(model, revision=revision, timeout=10).sha)
+        except (
+            Exception
+        ) as error:  # no network, no such model, no right to it: the cache may still know
+            if not cached.exists():
+                reason = (
+                    str(error).strip().splitlines()[0][:160]
+                    if str(error).strip()
+                    else type(error).__name__
+                )
+                raise BadReference(
+                    f"model {model!r} is no folder, is not in the local cache, and the hub does not give it: {reason}"
+                ) from None
+    if cached.exists():
+        return cached.read_text().strip()
+    raise BadReference(
+        f"model {model!r} is neither a folder nor in the local cache ({HF_HUB_CACHE}), and HF_HUB_OFFLINE is set"
+    )
+
+
+def folder_digest(folder: str) -> str:
+    """SHA-256 over names and contents of a folder's files."""
+    h = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and not any(
+            part.startswith(".") for part in path.relative_to(folder).parts
+        ):
+            h.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(str(path))}\n".encode())
+    return h.hexdigest()
+
+
+def file_digest(path: str) -> str:
+    """SHA-256 of a file's bytes; raises BadReference."""
+    try:
+        stat = os.stat(path)
+        if not os.path.isfile(path):
+            raise BadReference(f"{path!r} is no file")
+    except OSError as error:
+        raise BadReference(f"the file {path!r} cannot be read: {error.strerror}") from None
+    return _digest(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _digest(path: str, size: int, mtime_ns: int) -> str:
+    h = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(2**20):
+            h.update(chunk)
+    return h.hexdigest()

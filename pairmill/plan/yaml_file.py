@@ -1,0 +1,228 @@
+"""A pipeline file as plain data, with the place of every key and value, environment variables
+filled in.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.scalarstring import ScalarString
+
+from pairmill.errors import PipelineFileError, Problem
+
+VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+SECRET_NAME = re.compile(
+    r"(?:^|_)(?:\w*KEY|TOKEN|SECRET|PASS|PASSWORD|PASSWD|CREDENTIALS?|AUTH)(?:$|_)", re.IGNORECASE
+)
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass
+class Secrets:
+    """Values that came from secret environment variables; `redact` puts their names in their place."""
+
+    values: dict[str, str] = field(default_factory=dict)
+
+    def redact(self, text: str) -> str:
+        for value, name in sorted(self.values.items(), key=lambda item: -len(item[0])):
+            text = text.replace(value, name)
+        return text
+
+    def redact_data(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self.redact(value)
+            case Mapping():
+                return {k: self.redact_data(v) for k, v in value.items()}
+            case list() | tuple():
+                return [self.redact_data(v) for v in value]
+        return value
+
+
+@dataclass
+class Document:
+    """Plain data, where each path stands in the text, and what went wrong so far."""
+
+    file: str
+    text: str
+    data: Any
+    places: dict[Path_, tuple[int, int]]
+    secrets: Secrets
+    problems: list[Problem]
+
+    def problem(self, path: Path_, message: str) -> None:
+        """Notes a fault at `path`, or at the nearest place above it that stands in the file."""
+        place = next(
+            (self.places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.places),
+            (0, 0),
+        )
+        found = Problem(*place, self.secrets.redact(message), self.file)
+        if found not in self.problems:
+            self.problems.append(found)
+
+
+def read_document(path: str | Path, overrides: Mapping[str, str] | None = None) -> Document:
+    """Reads YAML 1.2; raises PipelineFileError where the text is no YAML or no map."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PipelineFileError(
+            [Problem(0, 0, f"cannot be read: {error.strerror}", str(path))]
+        ) from None
+    except UnicodeDecodeError as error:
+        raise PipelineFileError([Problem(0, 0, f"is not UTF-8: {error}", str(path))]) from None
+    return parse_document(text, str(path), overrides or {})
+
+
+def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Document:
+    try:
+        root = yaml_parser().load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        what = " ".join(str(error.problem or error.context or "no YAML").split())
+        raise PipelineFileError([Problem(line, column, what, file)]) from None
+    if not isinstance(root, Mapping):
+        found = "is empty" if root is None else f"holds a {type(root).__name__}"
+        raise PipelineFileError(
+            [
+                Problem(
+                    1,
+                    1,
+                    f"{found}; a pipeline file is a map with name, source, stages, outputs",
+                    file,
+                )
+            ]
+        )
+    document = Document(file, text, None, {}, Secrets(), [])
+    document.data = plain(root, (), document)
+    document.places[()] = (1, 1)
+    for target, value in overrides.items():
+        override(document, target, value)
+    return document
+
+
+def yaml_parser() -> YAML:
+    parser = YAML(typ="rt")
+    parser.preserve_quotes = True
+    return parser
+
+
+def plain(node: Any, path: Path_, document: Document) -> Any:
+    if isinstance(node, CommentedMap):
+        for key in node:
+            try:
+                line, column = node.lc.key(key)
+            except KeyError:
+                continue  # came in by a merge key (`<<: *x`): the place above it stands for it
+            document.places[(*path, str(key))] = (line + 1, column + 1)
+        return {str(key): plain(value, (*path, str(key)), document) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        for i in range(len(node)):
+            line, column = node.lc.item(i)
+            document.places[(*path, i)] = (line + 1, column + 1)
+        return [plain(value, (*path, i), document) for i, value in enumerate(node)]
+    if isinstance(node, str):
+        return fill(node, path, document)
+    if isinstance(node, bool) or node is None:
+        return node
+    return (
+        int(node)
+        if isinstance(node, int)
+        else float(node)
+        if isinstance(node, float)
+        else str(node)
+    )
+
+
+def fill(scalar: str, path: Path_, document: Document) -> Any:
+    """Puts in `${NAME}` and `${NAME:-default}`; `$${` is a plain `${`.  An unquoted whole value is
+    typed as YAML would.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        name, default = match.group(1), match.group(2)
+        if name is None:
+            return "${"
+        value = os.environ.get(name, default)
+        if value is None:
+            document.problem(
+                path,
+                f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}",
+            )
+            return ""
+        if SECRET_NAME.search(name) and len(value) >= 4:
+            document.secrets.values[value] = f"${{{name}}}"
+        return value
+
+    text = VARIABLE.sub(value_of, str(scalar))
+    if (
+        text != str(scalar)
+        and not isinstance(scalar, ScalarString)
+        and VARIABLE.fullmatch(str(scalar))
+    ):
+        return typed(text)
+    return text
+
+
+def typed(text: str) -> Any:
+    """A scalar as unquoted YAML 1.2 reads it."""
+    try:
+        value = YAML(typ="safe").load(text)
+    except MarkedYAMLError:
+        return text
+    return value if isinstance(value, bool | int | float | str | list) or value is None else text
+
+
+def override(document: Document, target: str, value: str) -> None:
+    """Applies `stages.clip.keep=…`; stages are addressed by name or type, other lists by number."""
+    node: Any = document.data
+    path: Path_ = ()
+    *parents, last = target.split(".")
+    for step in parents:
+        found = step_into(node, step)
+        if found is None:
+            document.problem(path, f"--set {target}: there is no {step!r} here{choices(node)}")
+            return
+        node, path = node[found], (*path, found)
+    if isinstance(node, list):
+        index = step_into(node, last)
+        if index is None:
+            document.problem(path, f"--set {target}: there is no {last!r} here{choices(node)}")
+            return
+        node[int(index)] = typed(value)
+    elif isinstance(node, dict):
+        node[last] = typed(value)
+    else:
+        document.problem(path, f"--set {target}: {'.'.join(parents)} holds no keys")
+
+
+def step_into(node: Any, step: str) -> str | int | None:
+    if isinstance(node, dict):
+        return step if step in node else None
+    if isinstance(node, list):
+        for i, item in enumerate(node):
+            if isinstance(item, dict) and step == (item.get("name") or item.get("stage")):
+                return i
+        if step.isdigit() and int(step) < len(node):
+            return int(step)
+    return None
+
+
+def choices(node: Any) -> str:
+    if isinstance(node, dict):
+        return f" (keys: {', '.join(node)})"
+    if isinstance(node, list):
+        names = [
+            str(item.get("name") or item.get("stage")) for item in node if isinstance(item, dict)
+        ]
+        return f" (items: {', '.join(names)})"
+    return ""

@@ -1,0 +1,1 @@
+"""Progress, inspect and small pictures in a terminal."""

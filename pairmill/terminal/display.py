@@ -1,0 +1,151 @@
+"""What a person sees of a run: a live table while it works, the funnel at the end."""
+
+import re
+import threading
+import time
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pairmill.fates.ledger import Funnel
+from pairmill.pipeline.run import Runner, Watcher
+from pairmill.work.here import log_told
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    """Text from the web for a terminal: control characters, which could clear the screen or fake
+    what it shows, as �.
+    """
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+class LiveWatcher(Watcher):
+    """A table that grows in place, in a terminal or a notebook; plain lines where neither is."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.rows: dict[str, dict[str, float]] = {}
+        self.title, self.total, self.start = "", 0, time.monotonic()
+        self.interactive = console.is_terminal or console.is_jupyter
+        self.live: Live | None = None
+        self.lock = threading.Lock()
+        self.fetch: Any = None
+        self.stop = threading.Event()
+        self.thread: threading.Thread | None = None
+
+    def watch(self, runner: Runner) -> None:
+        """Polls the run's progress actor, so that counts appear when a stage finishes a shard, not
+        when a phase does.
+        """
+
+        def poll() -> None:
+            while not self.stop.wait(0.5):
+                actor = runner.session.progress
+                if actor is None:
+                    continue
+                try:
+                    import ray
+
+                    for told in ray.get(actor.fetch.remote(), timeout=5):
+                        self.told(told)
+                except Exception:  # the session is closing; the summaries tell the rest
+                    continue
+
+        self.thread = threading.Thread(target=poll, daemon=True)
+        self.thread.start()
+
+    def phase(self, title: str, stages: list[str], rows: int) -> None:
+        with self.lock:
+            self.title, self.total, self.start = title, rows, time.monotonic()
+            for name in stages:
+                self.rows[name] = dict.fromkeys(
+                    ("rows", "kept", "dropped", "missing", "failed", "seconds"), 0
+                )
+        if not self.interactive:
+            self.console.print(f"{title}: {rows:,} rows to decide", highlight=False)
+        elif self.live is None:
+            self.live = Live(
+                console=self.console,
+                get_renderable=self.render,
+                refresh_per_second=4,
+                transient=True,
+            )
+            self.live.start()
+
+    def told(self, told: dict[str, Any]) -> None:
+        if "log" in told:
+            log_told(told)
+            return
+        with self.lock:
+            row = self.rows.setdefault(
+                told["stage"],
+                dict.fromkeys(("rows", "kept", "dropped", "missing", "failed", "seconds"), 0),
+            )
+            for key in ("rows", "dropped", "missing", "failed", "seconds"):
+                row[key] += told[key]
+            row["kept"] = row["rows"] - row["dropped"] - row["missing"] - row["failed"]
+
+    def note(self, text: str) -> None:
+        if not self.interactive:
+            self.console.print(text, highlight=False)
+        else:
+            self.title = text
+
+    def done(self) -> None:
+        self.stop.set()
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def render(self) -> Group:
+        with self.lock:
+            elapsed = time.monotonic() - self.start
+            table = Table(box=None, pad_edge=False)
+            for name, justify in (
+                ("stage", "left"),
+                *(
+                    (n, "right")
+                    for n in ("rows", "kept", "dropped", "missing", "failed", "rows/s", "left")
+                ),
+            ):
+                table.add_column(name, justify=justify)  # type: ignore[arg-type]
+            for name, row in self.rows.items():
+                rate = row["rows"] / elapsed if elapsed > 0 else 0
+                left = (
+                    f"{max(0, self.total - row['rows']) / rate:,.0f} s"
+                    if rate and row["rows"] < self.total
+                    else ""
+                )
+                table.add_row(
+                    name,
+                    *(f"{int(row[k]):,}" for k in ("rows", "kept", "dropped", "missing", "failed")),
+                    f"{rate:,.1f}",
+                    left,
+                )
+            return Group(Text(f"{self.title}  ({elapsed:,.0f} s)", style="bold"), table)
+
+
+def funnel_table(funnel: Funnel) -> Table:
+    """Rows in, gate by gate, to the rows kept; the most frequent reasons beside each step."""
+    table = Table(
+        title=f"{funnel.rows:,} rows in, {funnel.kept:,} kept ({funnel.kept / max(1, funnel.rows):.1%})",
+        title_justify="left",
+    )
+    table.add_column("step")
+    for name in ("rows", "kept", "dropped", "missing", "failed"):
+        table.add_column(name, justify="right")
+    table.add_column("reasons", overflow="fold")
+    for step in funnel.steps:
+        reasons = sorted(step.reasons.items(), key=lambda item: -item[1])[:4]
+        text = Text(", ".join(f"{reason} ×{count:,}" for reason, count in reasons))
+        table.add_row(
+            step.stage,
+            *(f"{getattr(step, k):,}" for k in ("rows", "kept", "dropped", "missing", "failed")),
+            text,
+        )
+    return table

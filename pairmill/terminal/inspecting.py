@@ -1,0 +1,254 @@
+"""Looking at what pairmill wrote: packages, shards, column sets, pools, runs, workspaces."""
+
+import tarfile
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pairmill.errors import RunError
+from pairmill.fates.ledger import Funnel, Step
+from pairmill.packages.package import MANIFEST, verify
+from pairmill.terminal.display import funnel_table, printable
+from pairmill.terminal.thumbnails import can_show, show_pictures
+from pairmill.workspace.contents import contents
+from pairmill.workspace.storage import SIGN, Storage
+
+
+def inspect_path(
+    path: str, rows: int, check: bool, out: Console, pictures: bool = False
+) -> list[str]:
+    """Prints what is there; gives the faults that `check` finds.  `pictures`: small ones, where the
+    terminal can.
+    """
+    folder, _, name = path.rstrip("/").rpartition("/")
+    pictures = pictures and can_show(out)
+    if path.endswith((".parquet", ".tar")):
+        show_file(Storage(folder or "."), name, rows, out)
+        if pictures:
+            show_pictures(Storage(folder or "."), name, rows, out)
+        return []
+    storage = Storage(path)
+    if storage.exists(SIGN):
+        out.print(workspace_table(storage))
+    elif storage.exists("metrics.json") or storage.exists("plan.json"):
+        show_run(storage, out)
+    elif storage.exists(MANIFEST) or check:
+        return show_package(storage, rows, check, out, pictures)
+    elif storage.exists("stage.json") or storage.exists("pool.json"):
+        show_columns(storage, rows, out, pictures)
+    else:
+        raise RunError(
+            f"{path} is no package, shard, column set, pool, run or workspace of pairmill"
+        )
+    return []
+
+
+def show_package(
+    storage: Storage, rows: int, check: bool, out: Console, pictures: bool
+) -> list[str]:
+    if storage.exists(MANIFEST):
+        manifest = storage.read_json(MANIFEST)
+        total = sum(f["bytes"] for f in manifest["files"])
+        out.print(
+            Text(
+                f"{manifest['format']} package of {manifest['name']}: {manifest['samples']:,} samples, {manifest['shards']} shards, {total / 1e6:,.1f} MB"
+            )
+        )
+        out.print(funnel_table(funnel_of(manifest["funnel"])))
+        first = next(
+            (
+                f["name"]
+                for f in manifest["files"]
+                if f["name"].endswith(".parquet") and storage.exists(f["name"])
+            ),
+            None,
+        )
+        if first and rows:
+            show_file(storage, first, rows, out)
+        shard = next(
+            (
+                f["name"]
+                for f in manifest["files"]
+                if f["name"].endswith(".tar") and storage.exists(f["name"])
+            ),
+            first,
+        )
+        if shard and pictures:
+            show_pictures(storage, shard, rows, out)
+    if not check:
+        return []
+    faults = verify(storage.root)
+    if not faults:
+        out.print("every file is as the manifest says", highlight=False)
+    return faults
+
+
+def show_run(storage: Storage, out: Console) -> None:
+    """Funnel, seconds, and the essentials of its report."""
+    if not storage.exists("metrics.json"):
+        out.print("the run has not finished", highlight=False)
+        return
+    metrics = storage.read_json("metrics.json")
+    out.print(funnel_table(funnel_of(metrics["funnel"])))
+    out.print(Text("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in metrics["seconds"].items())))
+    if not storage.exists("report/data.json"):
+        return
+    report = storage.read_json("report/data.json")
+    for warning in report["warnings"]:
+        out.print(Text(warning, style="yellow"))
+    if report["scores"]:
+        out.print(score_table(report["scores"]))
+    if report["captions"]:
+        out.print(caption_table(report["captions"]))
+    out.print(Text(f"report: {storage.path('report/index.html')}"), soft_wrap=True)
+
+
+def score_table(scores: list[dict[str, Any]]) -> Table:
+    """Of every score: over how many rows, its quantiles, and the gates that read it."""
+    table = Table(title="scores, over all rows that have them", title_justify="left")
+    for name, justify in (
+        ("score", "left"),
+        ("rows", "right"),
+        ("5%", "right"),
+        ("median", "right"),
+        ("95%", "right"),
+        ("gate", "left"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name != "gate")  # type: ignore[arg-type]
+    for s in scores:
+        gates = ", ".join(
+            dict.fromkeys(f"{g['stage']}: {g['sign']} {g['threshold']:g}" for g in s["gates"])
+        )
+        table.add_row(
+            Text(printable(s["name"])),
+            f"{s['rows']:,}",
+            *(brief(s["quantiles"][q]) for q in ("5", "50", "95")),
+            Text(gates),
+        )
+    return table
+
+
+def brief(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def caption_table(columns: list[dict[str, Any]]) -> Table:
+    table = Table(title="captions of kept rows", title_justify="left")
+    table.add_column("column", overflow="fold")
+    measures = {
+        "captions": "n",
+        "words_median": "words",
+        "distinct_2": "distinct-2",
+        "duplicate_rate": "repeats",
+        "refusal_rate": "refusals",
+    }
+    for title in measures.values():
+        table.add_column(title, justify="right")
+    for c in columns:
+        table.add_row(
+            Text(c["column"]),
+            *(f"{c[m]:.1%}" if m.endswith("_rate") else brief(c[m]) for m in measures),
+        )
+    return table
+
+
+def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> None:
+    files = [
+        name
+        for name, _ in storage.files()
+        if name.endswith(".parquet") and name.startswith("shard")
+    ]
+    total = sum(storage.row_count(f) for f in files)
+    out.print(
+        Text(
+            f"{len(files)} shards, {total:,} rows, {sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
+        )
+    )
+    if files:
+        show_file(storage, files[0], rows, out)
+        if pictures:
+            show_pictures(storage, files[0], rows, out)
+
+
+def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
+    if name.endswith(".tar"):
+        with (
+            storage.fs.open_input_file(storage.path(name)) as stream,
+            tarfile.open(fileobj=stream) as tar,
+        ):
+            members = tar.getmembers()
+            out.print(
+                Text(
+                    f"{name}: {len(members)} members, {sum(m.size for m in members) / 1e6:,.1f} MB"
+                )
+            )
+            for member in members[: rows * 3]:
+                handle = tar.extractfile(member)
+                data = handle.read() if handle else b""
+                shown = (
+                    f"{len(data):,} bytes"
+                    if not member.name.endswith((".txt", ".json"))
+                    else data.decode("utf-8", "replace")[:300]
+                )
+                out.print(Text(printable(f"  {member.name}: {shown}")))
+        return
+    with storage.fs.open_input_file(storage.path(name)) as stream:
+        file = pq.ParquetFile(stream)
+        table = Table(title=f"{name}: {file.metadata.num_rows:,} rows", title_justify="left")
+        table.add_column("column")
+        table.add_column("type")
+        for i in range(min(rows, file.metadata.num_rows)):
+            table.add_column(f"row {i}", overflow="fold", max_width=40)
+        head = next(file.iter_batches(batch_size=max(rows, 1)), None) if rows else None
+        for field in file.schema_arrow:
+            values = (
+                [shown_value(head.column(field.name)[i]) for i in range(min(rows, head.num_rows))]
+                if head is not None
+                else []
+            )
+            table.add_row(
+                Text(printable(field.name)), Text(printable(str(field.type))), *map(Text, values)
+            )
+        out.print(table)
+
+
+def shown_value(value: pa.Scalar) -> str:
+    plain: Any = value.as_py()
+    if isinstance(plain, bytes):
+        return f"{len(plain):,} bytes"
+    if isinstance(plain, list) and any(isinstance(v, bytes) for v in plain):
+        plain = [f"{len(v):,} bytes" if isinstance(v, bytes) else v for v in plain]
+    text = "" if plain is None else printable(str(plain))
+    return text if len(text) <= 120 else text[:117] + "…"
+
+
+def funnel_of(data: dict[str, Any]) -> Funnel:
+    return Funnel(data["rows"], data["kept"], [Step(**s) for s in data["steps"]])
+
+
+def workspace_table(storage: Storage) -> Table:
+    found = contents(storage)
+    total = sum(s.bytes for s in found)
+    table = Table(
+        title=f"{storage.root}: {total / 1e6:,.1f} MB, {len(storage.folders('runs'))} runs",
+        title_justify="left",
+    )
+    for name, justify in (
+        ("stored", "left"),
+        ("MB", "right"),
+        ("files", "right"),
+        ("runs", "left"),
+    ):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for s in found:
+        table.add_row(
+            Text(s.folder),
+            f"{s.bytes / 1e6:,.1f}",
+            f"{s.files:,}",
+            Text(", ".join(s.runs) or "none: `pairmill gc` removes it"),
+        )
+    return table

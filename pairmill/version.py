@@ -1,0 +1,3 @@
+"""pairmill's version."""
+
+__version__ = "0.1.0"

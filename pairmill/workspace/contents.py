@@ -1,0 +1,93 @@
+"""A workspace's format, what is stored in it, who uses it, and what nobody uses any more."""
+
+from dataclasses import dataclass
+
+from pairmill.errors import RunError
+from pairmill.version import __version__
+from pairmill.workspace.storage import SIGN, Storage
+
+FORMAT = 1
+
+
+class NewerWorkspace(RunError):
+    """The workspace was written by a newer pairmill."""
+
+
+@dataclass(frozen=True)
+class StoredSet:
+    """A column set or pool: its folder, bytes, files, and the runs that refer to it."""
+
+    folder: str
+    bytes: int
+    files: int
+    runs: tuple[str, ...]
+
+
+def open_workspace(root: str) -> Storage:
+    """The workspace's storage; a new one gets its format version, a newer one is refused."""
+    storage = Storage(root)
+    if storage.exists(SIGN):
+        check_format(storage)
+    else:
+        storage.write_json(SIGN, {"format_version": FORMAT, "pairmill": __version__})
+    return storage
+
+
+def check_format(storage: Storage) -> None:
+    facts = storage.read_json(SIGN)
+    if facts.get("format_version", 0) > FORMAT:
+        raise NewerWorkspace(
+            f"{storage.root} has workspace format {facts['format_version']}, written by pairmill {facts.get('pairmill')}; "
+            f"this is pairmill {__version__} with format {FORMAT}: upgrade it, or use another workspace"
+        )
+
+
+def existing_workspace(root: str) -> Storage:
+    """A workspace that is there; raises RunError where it is none."""
+    storage = Storage(root)
+    if not storage.exists(SIGN):
+        raise RunError(f"{root} is no pairmill workspace (it has no workspace.json)")
+    check_format(storage)
+    return storage
+
+
+def references(storage: Storage) -> dict[str, tuple[str, ...]]:
+    """Folder of a pool or column set → the runs whose plan names it."""
+    found: dict[str, list[str]] = {}
+    for run in storage.folders("runs"):
+        if storage.exists(f"runs/{run}/plan.json"):
+            plan = storage.read_json(f"runs/{run}/plan.json")
+            for folder in [
+                f"pool/{plan['pool']}",
+                *(f"columns/{s['column_set']}" for s in plan["stages"] if s.get("column_set")),
+            ]:
+                found.setdefault(folder, []).append(run)
+    return {folder: tuple(runs) for folder, runs in found.items()}
+
+
+def contents(storage: Storage) -> list[StoredSet]:
+    """Every pool and column set, with size and users."""
+    used = references(storage)
+    found = []
+    for kind in ("pool", "columns"):
+        for name in storage.folders(kind):
+            files = storage.files(f"{kind}/{name}")
+            found.append(
+                StoredSet(
+                    f"{kind}/{name}",
+                    sum(size for _, size in files),
+                    len(files),
+                    used.get(f"{kind}/{name}", ()),
+                )
+            )
+    return found
+
+
+def unused(storage: Storage) -> list[StoredSet]:
+    """What no run refers to."""
+    return [s for s in contents(storage) if not s.runs]
+
+
+def collect(storage: Storage, sets: list[StoredSet]) -> None:
+    for stored in sets:
+        storage.delete_folder(stored.folder)
