@@ -11,14 +11,30 @@ from rich.text import Text
 from pairmill import cluster_cli
 from pairmill.console import File, Limit, Set, err, fail, out, pipeline
 from pairmill.errors import PairmillError
+from pairmill.version import __version__
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Web image–text pairs to training shards, from one YAML file.",
 )
 app.add_typer(cluster_cli.app)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Which pairmill."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -69,9 +85,13 @@ def run(
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
+    ] = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
-    from pairmill.terminal.display import funnel_table
+    from pairmill.pipeline.findings import retry_hint
+    from pairmill.terminal.display import funnel_table, printable
 
     found = pipeline(file, set_, base)
     try:
@@ -111,6 +131,12 @@ def run(
             soft_wrap=True,
         )
     out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
+    if hint := retry_hint(result.funnel):
+        out.print(Text(printable(hint)), soft_wrap=True)
+    for warning in result.warnings:
+        out.print(Text(f"warning: {printable(warning)}", style="bold yellow"), soft_wrap=True)
+    if strict and result.warnings:
+        raise typer.Exit(1)
 
 
 @app.command()
