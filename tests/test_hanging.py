@@ -2,9 +2,6 @@
 it.
 """
 
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +26,6 @@ from pairmill.work.line import Line
 from pairmill.work.local import LocalEngine
 from pairmill.work.worker import StageWorker
 from pairmill.workspace.contents import open_workspace
-from pairmill.workspace.lease import born
 from pairmill.workspace.pool import build_pool
 
 FILE = """
@@ -78,16 +74,6 @@ def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, writ
         StageHung, match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, 4 to 7, of shard 2"
     ):
         Pipeline.from_yaml(file).run(progress=False)
-
-
-def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(
-    numbers: Path, write: Write
-) -> None:
-    file = write(FILE + "    hang: [25]\n    deadline_s: 4\n")
-    start = time.monotonic()
-    with pytest.raises(StageHung, match=r"a batch of 4 rows, 4 to 7, of shard 1"):
-        Pipeline.from_yaml(file).run(progress=False, local=True)
-    assert time.monotonic() - start < 30
 
 
 GLOBAL = """
@@ -170,50 +156,6 @@ def test_stage_that_is_never_loaded_stops_the_run(numbers: Path, write: Write) -
     )
     with pytest.raises(StageHung, match="was not loaded"):
         take(hung)
-
-
-def test_native_code_that_keeps_the_interpreters_lock_ends_its_worker() -> None:
-    """`ctypes.PyDLL` calls C without giving the lock away, so that no Python thread can look at the
-    clock.
-    """
-    code = """
-import ctypes
-from pairmill.work import deadline
-deadline.BACKSTOP_S = 1
-call = deadline.Limited(None, None, None, None, 1)
-deadline.ProcessWatchdog().run(lambda: ctypes.PyDLL(None).sleep(60), call)
-"""
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "Timeout" in done.stderr
-    assert time.monotonic() - start < 30
-
-
-def test_worker_whose_node_is_gone_ends_though_a_thread_of_its_own_waits() -> None:
-    """Found after a killed driver: a thread that asked Ray for shares of hosts kept a worker busy
-    for ever.
-    """
-    child = """
-import os, threading, time
-from pairmill.work import deadline
-deadline.LOOK_S = deadline.GRACE_S = 0.1
-deadline.end_with_parent()
-threading.Thread(target=time.sleep, args=(600,)).start()
-print(os.getpid(), flush=True)
-"""
-    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
-    started = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
-    assert started.stdout is not None
-    worker = int(started.stdout.readline())
-    started.kill()
-    started.wait()
-    for _ in range(100):
-        if born(worker) is None:
-            break
-        time.sleep(0.1)
-    assert born(worker) is None
-    started.stdout.close()
 
 
 def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(

@@ -59,8 +59,8 @@ class Operator:
             self.line.report(stats)
         if not self.last:
             return block.to_arrow()
-        stats = [asdict(s) for s in block.finish(self.job)]
-        return pa.table({"stats": pa.array([stats], STATS)})
+        counts = [asdict(s) for s in block.finish(self.job)]
+        return pa.table({"stats": pa.array([counts], STATS)})
 
 
 class StageActor:

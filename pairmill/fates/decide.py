@@ -109,16 +109,14 @@ def inputs(
     return run & ~missing, missing, column
 
 
-def stop_missing(
-    stage: PlannedStage, found: Trace, missing: np.ndarray, column: Sequence[str]
-) -> None:
+def stop_missing(stage: PlannedStage, found: Trace, missing: np.ndarray, column: list[str]) -> None:
     """What `on_missing` makes of rows without an input; `column`: which input, by row."""
     policy = stage.config.on_missing
     if policy == "keep" or not missing.any():
         return
     found.stop(missing, FAILED if policy == "fail" else MISSING, stage.index)
-    for row in np.flatnonzero(missing):
-        found.reasons[int(row)] = (
+    for row in np.flatnonzero(missing).tolist():
+        found.reasons[row] = (
             ("missing_input", f"{column[row]} is null") if policy == "fail" else (column[row], None)
         )
 

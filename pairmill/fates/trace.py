@@ -1,6 +1,8 @@
 """Selection is derived: what became of each row of a shard, read off the stored columns."""
 
 from collections.abc import Collection
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -95,3 +97,23 @@ def lost_payload(found: Trace, chain: Chain, payload: Collection[str]) -> np.nda
         if chain.writer_of(name):
             lost |= (found.frame[name + SIZE_SUFFIX] < 0).fill_null(False).to_numpy()
     return lost
+
+
+REMEMBERED = 16
+"""Shards of the pool whose fates are remembered from one output shard to the next."""
+
+
+class RememberedFates:
+    """The fates of a shard's rows; a process remembers those of some shards, since each output
+    shard takes rows of several shards of the pool.
+    """
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.remembered = lru_cache(REMEMBERED)(partial(trace, chain))
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.chain,)
+
+    def __call__(self, shard: int) -> Trace:
+        return self.remembered(shard)

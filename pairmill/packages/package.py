@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 
 from pairmill.errors import RunError
 from pairmill.fates.decide import Trace
-from pairmill.fates.trace import trace
+from pairmill.fates.trace import RememberedFates
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
 from pairmill.plan.chain import Chain
 from pairmill.schemas.hashing import digest, row_chance
@@ -25,8 +24,6 @@ from pairmill.workspace.storage import Storage
 MANIFEST = "manifest.json"
 RECORDS = ".pairmill"
 FORMAT = 1
-REMEMBERED = 16
-"""Shards of the pool whose fates are remembered from one output shard to the next."""
 
 
 @dataclass(frozen=True)
@@ -119,22 +116,6 @@ def shard_tasks(kept: Kept, order: np.ndarray, per_shard: int) -> Iterator[Shard
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         at = np.repeat(kept.starts[samples], lengths) + within
         yield ShardTask(number, kept.shards[at], kept.rows[at], len(samples), first)
-
-
-class RememberedFates:
-    """The fates of a shard's rows; a process remembers those of some shards, since each output
-    shard takes rows of several shards of the pool.
-    """
-
-    def __init__(self, chain: Chain) -> None:
-        self.chain = chain
-        self.remembered = lru_cache(REMEMBERED)(partial(trace, chain))
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.chain,)
-
-    def __call__(self, shard: int) -> Trace:
-        return self.remembered(shard)
 
 
 def read_rows(

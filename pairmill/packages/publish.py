@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairmill.fates.ledger import Funnel
+from pairmill.fates.trace import RememberedFates
 from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
@@ -16,7 +17,6 @@ from pairmill.packages.package import (
     FORMAT,
     MANIFEST,
     Kept,
-    RememberedFates,
     begin,
     finish,
     is_current,

@@ -90,9 +90,9 @@ class StageWorker:
         )
         lacking = stored.at < 0
         for name in sizes if stored.table is not None else ():
-            lost = np.asarray(
-                pc.fill_null(pc.less(stored.table.column(name), 0), False).combine_chunks()
-            )
+            assert stored.table is not None
+            negative = pc.fill_null(pc.less(stored.table.column(name), 0), False)
+            lost = np.asarray(negative.combine_chunks())
             lacking |= (stored.at >= 0) & lost[stored.at]
         computed |= run & lacking
         stats.computed = int(computed.sum())
