@@ -1,7 +1,5 @@
 """The commands, nothing else."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +7,7 @@ import typer
 from rich.text import Text
 
 from pairmill import cluster_cli
-from pairmill.console import File, Limit, Set, err, fail, out, pipeline
+from pairmill.console import File, Json, Limit, Set, err, fail, out, pipeline, print_json
 from pairmill.errors import PairmillError
 from pairmill.version import __version__
 
@@ -52,19 +50,22 @@ def plan(
     file: File,
     set_: Set = None,
     limit: Limit = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="All columns by name, and who writes them.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what would run: the DAG by columns, phases, identities, waiting rows, resources."""
-    from pairmill.pipeline.overview import overview_table
+    from pairmill.terminal.plan_view import plan_view
 
     try:
         found = pipeline(file, set_).plan(limit)
     except PairmillError as error:
         fail(str(error), 1)
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        print_json(found)
     else:
-        out.print(overview_table(found))
+        out.print(plan_view(found, columns))
 
 
 @app.command()
@@ -196,13 +197,16 @@ def report(
 
 
 @app.command()
-def stages(name: Annotated[str | None, typer.Argument(help="One stage only.")] = None) -> None:
-    """Every stage with its parameters, what it reads and writes."""
-    from pairmill.plan.documentation import stage_page, stage_pages
+def stages(
+    name: Annotated[str | None, typer.Argument(help="One stage, with all its keys.")] = None,
+) -> None:
+    """The stages, a line each; one of them with its keys, what it reads and writes."""
+    from pairmill.plan.documentation import stage_page
     from pairmill.stages.catalogue import UnknownStage
+    from pairmill.terminal.stage_list import stage_list
 
     try:
-        out.print(Text(stage_page(name) if name else stage_pages()), soft_wrap=True)
+        out.print(Text(stage_page(name)) if name else stage_list(), soft_wrap=bool(name))
     except UnknownStage as error:
         fail(str(error), 2)
 
@@ -212,19 +216,39 @@ def schema() -> None:
     """The pipeline file's JSON Schema, for editors."""
     from pairmill.plan.documentation import json_schema
 
-    sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
+    print_json(json_schema())
 
 
 @app.command()
-def workspace(path: str) -> None:
+def workspace(path: str, as_json: Json = False) -> None:
     """What a workspace stores, how large it is, which runs use it."""
     from pairmill.terminal.inspecting import workspace_table
+    from pairmill.workspace.contents import contents, existing_workspace
+
+    try:
+        storage = existing_workspace(path)
+        if as_json:
+            print_json([vars(stored) for stored in contents(storage)])
+        else:
+            out.print(workspace_table(storage))
+    except PairmillError as error:
+        fail(str(error), 1)
+
+
+@app.command()
+def runs(path: str, as_json: Json = False) -> None:
+    """The runs of a workspace, the newest first: when, rows in and kept, gates."""
+    from pairmill.terminal.runs import runs_of, runs_table
     from pairmill.workspace.contents import existing_workspace
 
     try:
-        out.print(workspace_table(existing_workspace(path)))
+        found = runs_of(existing_workspace(path))
     except PairmillError as error:
         fail(str(error), 1)
+    if as_json:
+        print_json(found)
+    else:
+        out.print(runs_table(found))
 
 
 @app.command()
