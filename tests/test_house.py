@@ -12,7 +12,7 @@ from pairmill.plan.documentation import stage_pages
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
-GROUND = {"addresses", "errors", "images", "schemas", "torch_device", "version"}
+GROUND = {"addresses", "errors", "extensions", "images", "schemas", "torch_device", "version"}
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {
     "sources": set(),
@@ -20,6 +20,7 @@ ARROWS = {
     "outputs": set(),
     "stages": {"captioners"},
     "filters": {"stages"},
+    "stage": {"stages"},
     "workspace": {"sources"},
     "plan": {"outputs", "sources", "stages", "workspace"},
     "fates": {"plan", "workspace"},
