@@ -61,7 +61,9 @@ def test_every_table_format_gives_the_same_rows(tmp_path: Path, name: str) -> No
             if name.endswith("zst")
             else data
         )
-    rows, bad = pool(TableSource(PairsConfig(path=str(tmp_path / name), quoting="sv" in name or None)), tmp_path)
+    rows, bad = pool(
+        TableSource(PairsConfig(path=str(tmp_path / name), quoting="sv" in name or None)), tmp_path
+    )
     assert rows["url"].to_list() == ["http://a.test/1.jpg", "http://a.test/2.jpg"]
     assert rows["text"].to_list() == ["a, b", "line\nbreak"]
     assert rows["declared_width"].to_list() == [100, 200]

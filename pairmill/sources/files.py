@@ -48,7 +48,9 @@ class Listing:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def list_inputs(patterns: Iterable[str], reads: Callable[[str], bool] = lambda name: True) -> Listing:
+def list_inputs(
+    patterns: Iterable[str], reads: Callable[[str], bool] = lambda name: True
+) -> Listing:
     """The files behind paths, folders, globs, fsspec URLs and file lists, each once.
 
     `reads` tells by its name whether a source knows a file's format; it is not asked about files
@@ -195,4 +197,3 @@ def with_distinct_names(files: Iterable[Input]) -> Iterator[Input]:
                 parts = item.url.split("/")
                 names[i] = "/".join(parts[-(item.name.count("/") + 1 + depth) :])
     return (replace(item, name=name) for item, name in zip(files, names, strict=True))
-

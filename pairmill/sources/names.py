@@ -99,8 +99,10 @@ def _made(names: Sequence[str], columns: Columns, with_images: bool) -> dict[str
             continue
         for candidate in known:
             theirs = lower.get(candidate)
-            if theirs is not None and theirs not in used and not (
-                candidate == "image" and with_images
+            if (
+                theirs is not None
+                and theirs not in used
+                and not (candidate == "image" and with_images)
             ):
                 made[ours] = (theirs,)
                 used.add(theirs)

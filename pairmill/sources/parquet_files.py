@@ -34,9 +34,11 @@ def parquet_schema(item: Input) -> tuple[pa.Schema, int]:
     if len(schema) > MAX_COLUMNS:
         raise NoInput(f"{item.name} has {len(schema):,} columns; at most {MAX_COLUMNS:,} are read")
     names = list(schema.names)
-    if twice := sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(
-        names
-    ) else []:
+    if (
+        twice := sorted({n for n in names if names.count(n) > 1})
+        if len(set(names)) < len(names)
+        else []
+    ):
         raise NoInput(f"{item.name} has two columns of the name {twice[0]!r}")
     size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
     if size > RATIO_FROM_BYTES and size > RATIO * max(item.size_bytes, 1):

@@ -127,9 +127,7 @@ def dialect_of(item: Input, kind: str, config: PairsConfig) -> Dialect:
     else:
         names = [f"column_{i}" for i in range(1, len(fields) + 1)]
     if len(names) > MAX_COLUMNS:
-        raise NoInput(
-            f"{item.name} has {len(names):,} columns; at most {MAX_COLUMNS:,} are read"
-        )
+        raise NoInput(f"{item.name} has {len(names):,} columns; at most {MAX_COLUMNS:,} are read")
     if twice := next((n for i, n in enumerate(names) if n in names[:i]), None):
         at = [str(i) for i, n in enumerate(names, 1) if n == twice]
         raise NoInput(

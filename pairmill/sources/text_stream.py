@@ -29,7 +29,11 @@ before the break.
 """
 MAX_LINE_BYTES = 64 * 2**20
 """A longer row is unreadable; its bytes are passed over without being held."""
-BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 class BrokenStream(OSError):

@@ -102,9 +102,7 @@ def one_caption(values: pa.ChunkedArray, captions: Captions | None) -> pa.Chunke
     return pa.chunked_array([texts.to_arrow().cast(pa.string())])
 
 
-def one_row_each(
-    table: pa.Table, column: str, places: np.ndarray
-) -> tuple[pa.Table, np.ndarray]:
+def one_row_each(table: pa.Table, column: str, places: np.ndarray) -> tuple[pa.Table, np.ndarray]:
     """A row for every element of a column of lists, and one with null where there is none.
 
     Rows behind the first of a list get a `uid` of their own where the input has one.
