@@ -103,6 +103,8 @@ def make_plan(
     if config.source.type != "pairs" and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
+    if not seen:
+        note_missing_inputs(source, stages, note)
     every = pa.schema([*pool_schema, *(f for s in stages for f in s.writes)])
     blur = expression(config.report.blur, every, ("report", "blur"), note)
     types = {f.name: f.type for f in every}
@@ -126,6 +128,19 @@ def make_plan(
     if len(seen) > before:
         return None
     return Plan(config, source, pool_schema, tuple(stages), writers, redact=redact, blur=blur)
+
+
+def note_missing_inputs(source: Source, stages: Sequence[PlannedStage], note: Report) -> None:
+    """Address and text are columns of every pool; a stage that reads one needs it in the input."""
+    have = source.schema().names
+    for column in ("url", "text"):
+        readers = [
+            s.name
+            for s in stages
+            if column in s.reads and (column == "url" or s.config.on_missing != "keep")
+        ]
+        if readers and column not in have:
+            note(("source",), f"stage {readers[0]!r} reads {column!r}, but {source.advice(column)}")
 
 
 def is_plain(dtype: pa.DataType) -> bool:

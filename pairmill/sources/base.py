@@ -4,18 +4,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 
+from pairmill.addresses import without_credentials
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.files import Input, Listing, NoInput, list_inputs
 from pairmill.sources.names import column_names
 
-__all__ = [
-    "Input", "NoInput", "Remark", "Source", "Unreadable", "column_names", "content_digest",
-    "without_credentials",
-]  # fmt: skip
+__all__ = ["Input", "NoInput", "Remark", "Source", "Unreadable", "column_names", "content_digest"]
 
 
 @dataclass(frozen=True)
@@ -96,19 +93,6 @@ class Source:
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
         """Rows in the order of the input; every row that cannot be read comes as Unreadable."""
         raise NotImplementedError
-
-
-def without_credentials(url: str | None) -> str | None:
-    """The URL without `user:password@`: a secret has no place in a data set."""
-    if url is None or "@" not in url:
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]))
 
 
 def content_digest(item: Input) -> str:

@@ -124,11 +124,11 @@ class Guess:
         if self.kinds == {"bool"}:
             return pa.bool_()
         if self.kinds == {"int"}:
-            if -(2**63) <= self.low and self.high < 2**63:
+            if self.low >= -(2**63) and self.high < 2**63:
                 return pa.int64()
             return pa.uint64() if self.low >= 0 and self.high < 2**64 else pa.string()
         if self.kinds <= {"int", "float"}:
-            exact = -EXACT <= self.low and self.high <= EXACT
+            exact = self.low >= -EXACT and self.high <= EXACT
             return pa.float64() if exact else pa.string()
         if self.kinds == {"list"} and self.items is not None and not self.nested():
             item = self.items.dtype()

@@ -215,7 +215,7 @@ def checked(file: TableFile, config: TableConfig, problems: list[str]) -> FileMa
                     )
             elif pa.types.is_nested(dtype):
                 problems.append(
-                    f"{file.item.name}: {ours} is taken from {path!r}, which is {str(dtype):.200}; "
+                    f"{file.item.name}: {ours} is taken from {path!r}, which is {dtype!s:.200}; "
                     f"name what in it is meant, such as `columns: {{{ours}: {path}.…}}`, "
                     "or another column"
                 )

@@ -149,7 +149,7 @@ def _streams(item: Input, raw: IO[bytes], kind: type[Unpacker]) -> Iterator[byte
                 data = b""  # more of what was given is due
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BrokenStream(f"{item.name} is damaged: {error}") from None
-    if begun or beginning and item.size_bytes:
+    if begun or (beginning and item.size_bytes):
         raise BrokenStream(f"{item.name} breaks off: its packed stream has no end")
 
 

@@ -178,7 +178,7 @@ def conversion(
 
         def whole(values: pa.ChunkedArray) -> pa.ChunkedArray:
             numbers = values.cast(want)
-            if not pc.all(pc.equal(numbers.cast(pa.string()), values)).as_py() in (True, None):
+            if pc.all(pc.equal(numbers.cast(pa.string()), values)).as_py() not in (True, None):
                 raise pa.ArrowInvalid("a number that is spelled in another way")
             return numbers
 

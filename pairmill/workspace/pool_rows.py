@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairmill.addresses import without_credentials
 from pairmill.schemas.hashing import row_uid
-from pairmill.sources.base import Remark, without_credentials
+from pairmill.sources.base import Remark
 from pairmill.workspace.told import Notes
 from pairmill.workspace.uids import UniqueUids
 
