@@ -90,15 +90,19 @@ def make_plan(
     """The plan, or None where problems were reported (all of them)."""
     before = len(seen := [])
 
+    source = open_source(config.source)
+    unknown_input = False
+
     def note(path: tuple[str | int, ...], message: str) -> None:
         seen.append(message)
-        report(path, message)
+        if not (unknown_input and "nothing before it writes" in message):
+            report(path, message)
 
-    source = open_source(config.source)
     try:
         pool_schema = pool_schema_of(source.schema())
     except PairmillError as error:
         note(("source", "path"), str(error))
+        unknown_input = True  # which columns there are is not known: that one is missing, neither
         pool_schema = POOL_COLUMNS
     if config.source.type != "pairs" and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")

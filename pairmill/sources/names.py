@@ -21,6 +21,7 @@ CLAIMS = {
     "error_message",
     "exif",
     "mime_type",
+    "key",
 }
 """Facts that the input claims about its images; the pipeline measures its own, so these get another
 name.

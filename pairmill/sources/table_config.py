@@ -1,13 +1,14 @@
 """Keys of sources that read tables."""
 
 import codecs
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from pairmill.schemas.config import PATH, SPEED
 from pairmill.schemas.pipeline import SourceConfig
-from pairmill.sources.names import Columns
+from pairmill.sources.names import INTERNAL, Columns
 
 Captions = Literal["first", "join", "rows"]
 TypeName = Literal["text", "int64", "uint64", "float64", "bool"]
@@ -33,6 +34,17 @@ class TableConfig(SourceConfig):
     """Types of our columns where the files do not agree, or where looking at a text file's values
     would find another, such as `{photo_id: text}`.
     """
+
+    @field_validator("columns")
+    @classmethod
+    def _plain(cls, columns: Columns) -> Columns:
+        for ours in columns:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", ours) or ours in INTERNAL:
+                raise ValueError(
+                    f"{ours!r} cannot be the name of a column of ours: small letters, digits and "
+                    f"underscores, and none of {', '.join(sorted(INTERNAL))}"
+                )
+        return columns
 
 
 class PairsConfig(TableConfig):

@@ -10,6 +10,7 @@ from pairmill.errors import RunError, StageBroken, StageHung
 from pairmill.fates.survey import ShardPopulation, living, looked_at
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import PlannedStage
+from pairmill.schemas.arrow import ORDER
 from pairmill.work.attempt import checked
 from pairmill.work.block import Job
 from pairmill.work.claims import SETUP
@@ -49,9 +50,9 @@ class PartitionWorker:
         Raises StageHung where an earlier process outlived its deadline, StageBroken where too many
         of them died.
         """
-        planned, rows = self.stage, rows.sort_by("order")
+        planned, rows = self.stage, rows.sort_by(ORDER)
         number, every = (
-            -1 - int(rows.column("order")[0].as_py()),
+            -1 - int(rows.column(ORDER)[0].as_py()),
             (0, rows.num_rows - 1, rows.num_rows),
         )  # no shard has such a number
         past, at = self.line.begin(planned.column_set, number), (planned.column_set, number)
@@ -95,7 +96,7 @@ def narrow_rows(job: Job, shard: int, count: int, digest: bytes) -> pa.Table:
             f"another run changed what stage {stage.name!r} looks at in shard {shard}; run the same command again"
         )
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
-    table = table.append_column("order", pa.array(rows.astype(np.int64) + chain.first_row(shard)))
+    table = table.append_column(ORDER, pa.array(rows.astype(np.int64) + chain.first_row(shard)))
     table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
     return table.append_column("__row", pa.array(rows))
 
