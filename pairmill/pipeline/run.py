@@ -121,7 +121,7 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
-            tuple(findings(funnel)),
+            tuple(findings(funnel, [str(told) for told in pool.told])),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
@@ -136,6 +136,8 @@ class Runner:
         found = open_pool(storage, identity)
         if found is None:
             self.watcher.note("reading the source")
+            for line in self.plan.source.mapping():
+                self.watcher.note(f"columns: {line}")
             found = build_pool(
                 storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact
             )
