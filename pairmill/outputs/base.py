@@ -121,9 +121,7 @@ class Writer:
 
     def is_left_out(self, column: pa.Field) -> bool:
         """Whether a column does not leave unless it is named."""
-        return (
-            is_volatile(column) or is_embedding(column.type) or column.name.endswith(SIZE_SUFFIX)
-        )
+        return is_volatile(column) or is_embedding(column.type) or column.name.endswith(SIZE_SUFFIX)
 
     def left_out(self, schema: pa.Schema) -> list[str]:
         """Columns that the package does not have, for people."""
@@ -143,8 +141,12 @@ class Writer:
         """The quality columns in the types in which they leave."""
         return pa.schema([leaving_field(schema.field(n)) for n in self.quality_columns(schema)])
 
+    def looked_at(self) -> str | None:
+        """Column that `settle` wants to see, or None."""
+        return None
+
     def settle(self, first: Sequence[bytes]) -> None:
-        """Takes a look at pictures of the package before its shards are written."""
+        """Takes a look at the beginnings of some values before shards are written."""
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
         """The files of output shard number `shard`; each is written before the next is asked for."""

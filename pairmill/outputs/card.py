@@ -109,9 +109,15 @@ def columns(schema: pa.Schema) -> str:
     lines = ["| column | type | unit | range | meaning |", "| --- | --- | --- | --- | --- |"]
     for field in schema:
         facts = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
-        bounds = f"{facts.get('min', '')} … {facts.get('max', '')}" if {"min", "max"} & set(facts) else ""
+        bounds = (
+            f"{facts.get('min', '')} … {facts.get('max', '')}"
+            if {"min", "max"} & set(facts)
+            else ""
+        )
         meaning = cell(doc_of(field))
-        lines.append(f"| {cell(field.name)} | {field.type} | {unit_of(field)} | {bounds} | {meaning} |")
+        lines.append(
+            f"| {cell(field.name)} | {field.type} | {unit_of(field)} | {bounds} | {meaning} |"
+        )
     return "\n".join(lines)
 
 

@@ -86,9 +86,11 @@ class ImageWriter(Writer):
         """The column with the SHA-256 of the picture's own bytes, if there is one."""
         return next((f.name for f in schema if hash_of(f) == self.config.image), None)
 
+    def looked_at(self) -> str | None:
+        return self.config.image if self.config.format == "auto" else None
+
     def settle(self, first: Sequence[bytes]) -> None:
-        if self.config.format == "auto":
-            self.format = usual_format(first)
+        self.format = usual_format(first)
 
     def batches(self, rows: ShardRows) -> Iterator[Batch]:
         """The samples with their pictures as they are packed.  Raises RunError where a picture is
@@ -121,5 +123,3 @@ class ImageWriter(Writer):
     def suffixes(self) -> tuple[str, ...]:
         """Suffixes that the package's pictures have as a rule."""
         return ("jpg", "png", "webp") if self.format == "original" else (self.format,)
-
-

@@ -89,7 +89,11 @@ class MdsWriter(ImageWriter):
                 rows.told[f"nulls of {name!r} are no bytes"] += empty
             columns[name] = [v or b"" for v in values]
         for i, picture in enumerate(batch.pictures):
-            own = {"uid": uids[i], "image": picture.data, "caption": captions[batch.first + i] or ""}
+            own = {
+                "uid": uids[i],
+                "image": picture.data,
+                "caption": captions[batch.first + i] or "",
+            }
             yield {**own, **{n: values[i] for n, values in columns.items()}}
 
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:

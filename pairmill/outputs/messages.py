@@ -17,7 +17,7 @@ from pairmill.outputs.conversations import (
     told_by,
 )
 from pairmill.outputs.features import with_features
-from pairmill.outputs.imaged import Batch, ImageOutputConfig, ImageWriter
+from pairmill.outputs.imaged import ImageOutputConfig, ImageWriter
 from pairmill.outputs.parquet import DATA, IMAGE, columns_of, image_array
 from pairmill.outputs.parquet_files import streamed_parquet
 from pairmill.outputs.values import (

@@ -108,7 +108,10 @@ def converted(column: pa.ChunkedArray, old: pa.Field, new: pa.Field) -> Any:
     if is_hash(old):
         width = f"0{old.type.bit_width // 4}x"
         mask = (1 << old.type.bit_width) - 1
-        return pa.array([None if v is None else format(v & mask, width) for v in column.to_pylist()], pa.string())
+        return pa.array(
+            [None if v is None else format(v & mask, width) for v in column.to_pylist()],
+            pa.string(),
+        )
     if old.type == new.type:
         return column
     if any(pa.types.is_map(t) for t in inner_types(old.type)):

@@ -124,7 +124,12 @@ class WebDatasetWriter(ImageWriter):
 
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:
         """`sizes.json` as open_clip reads it, `.nv-meta` as Energon does."""
-        tars = [(f["name"], s["samples"]) for s in shards for f in s["files"] if f["name"].endswith(".tar")]
+        tars = [
+            (f["name"], s["samples"])
+            for s in shards
+            for f in s["files"]
+            if f["name"].endswith(".tar")
+        ]
         return [bytes_file("sizes.json", json_bytes(dict(tars))), *nv_meta(tars, self.suffixes())]
 
     def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> Loading:

@@ -29,6 +29,10 @@ NARROW_ROWS = 65_536
 """Rows at once where there are no bytes."""
 NESTED_BYTES = 2**17
 """A guess for bytes inside lists and structs, whose sizes nothing tells."""
+LOOKED_AT = 1000
+"""Rows whose payload a writer sees before it settles how to write."""
+BEGINNING = 64
+"""Bytes of each that it sees."""
 SPOOL_BYTES = 64 * 2**20
 """Bytes of an output shard that stay in memory; more of them wait on the disk."""
 
@@ -72,7 +76,21 @@ def gathered(
     read = partial(in_pool_order, place, wide, needed)
     if place.in_pool_order():
         return ShardRows(schema, table, lambda: (part for _, part in read()))
-    return ShardRows(schema, table, spooled(read(), pa.schema([schema.field(c) for c in wide]), len(place.rows), folder))
+    return ShardRows(
+        schema,
+        table,
+        spooled(read(), pa.schema([schema.field(c) for c in wide]), len(place.rows), folder),
+    )
+
+
+def first_bytes(place: Place, column: str) -> list[bytes]:
+    """The beginnings of a column's values in the first rows of the pool."""
+    numbers = np.lexsort((place.rows, place.shards))[:LOOKED_AT]
+    first = Place(place.chain, place.shards[numbers], place.rows[numbers], place.look)
+    found = []
+    for _, table in in_pool_order(first, [column], []):
+        found += [v.as_py()[:BEGINNING] for v in table.column(column) if v.is_valid]
+    return found
 
 
 def slices(table: pa.Table) -> Iterator[pa.Table]:
@@ -117,12 +135,13 @@ def in_pool_order(
                         "or the like before the output"
                     )
             for part in parts(sizes[some]):
-                yield numbers[some][part], table.slice(part.start, part.stop - part.start).combine_chunks()
+                yield (
+                    numbers[some][part],
+                    table.slice(part.start, part.stop - part.start).combine_chunks(),
+                )
 
 
-def row_bytes(
-    place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]
-) -> np.ndarray:
+def row_bytes(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]) -> np.ndarray:
     """int64: bytes of each row, as far as the workspace has them at hand."""
     frame, total = place.look(shard).frame, np.zeros(len(numbers), np.int64)
     for name in columns:
@@ -134,9 +153,7 @@ def row_bytes(
     return total
 
 
-def parts(
-    sizes: np.ndarray, rows: int = BATCH_ROWS, limit: int = BATCH_BYTES
-) -> Iterator[slice]:
+def parts(sizes: np.ndarray, rows: int = BATCH_ROWS, limit: int = BATCH_BYTES) -> Iterator[slice]:
     """Neighbouring rows, at most `rows` and, unless one row has more, `limit` bytes at once."""
     first, held = 0, 0
     for i, size in enumerate(sizes):
@@ -170,6 +187,8 @@ def spooled(
         stream.seek(0)
         reader = pa.ipc.open_file(pa.PythonFile(stream, "r"))
         for part in parts(sizes):
-            yield pa.Table.from_batches([reader.get_batch(int(b)) for b in place[part]], schema).combine_chunks()
+            yield pa.Table.from_batches(
+                [reader.get_batch(int(b)) for b in place[part]], schema
+            ).combine_chunks()
 
     return ordered

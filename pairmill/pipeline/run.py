@@ -142,7 +142,7 @@ class Runner:
         self, storage: Storage, chain: Chain, folder: str, pool: Pool, lease: Lease
     ) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
-        payload = tuple(dict.fromkeys(p for w in self.plan.writers for p in w.payload()))
+        payload = tuple(dict.fromkeys(p for w in self.plan.writers for p in w.stored_payload(chain.schema)))
         over = partial(over_shards, None if self.local else self.session, local=storage.local)
         survey = Survey(chain, over, payload, f"{folder}/ledger", self.retry)
         phases = Phases(
@@ -197,7 +197,13 @@ class Runner:
                 refetch(chain, stage, sorted(lost))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
-        facts = {"name": self.plan.config.name, "pipeline": self.text}
+        config = self.plan.config
+        facts = {
+            "name": config.name,
+            "pipeline": self.text,
+            "license": config.license,
+            "citation": config.citation,
+        }
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
             None if self.local else self.session,
