@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, ClassVar
 
@@ -171,12 +171,21 @@ class Loading:
 
     `pattern`: glob of the data files.  `features`: columns as `datasets` sees them, in Arrow types.
     `images`: those of them that are pictures, or lists of pictures.  `advice`: Markdown lines.
+    `options`: how `datasets` has to read the files.
+
+    For Croissant, where it needs others: `columns_in`, glob of the files with the columns;
+    `described`, these columns; `pictures`, globs of pictures that are files, named by a sample's
+    `key`.
     """
 
     pattern: str | None
     features: pa.Schema
     images: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    columns_in: str | None = None
+    described: pa.Schema | None = None
+    pictures: tuple[str, ...] = ()
 
 
 def without_bytes(names: Sequence[str], schema: pa.Schema) -> list[str]:

@@ -57,7 +57,7 @@ def head(manifest: dict[str, Any], loading: Loading) -> str:
         facts |= license_facts(manifest["license"])
     if loading.pattern:
         train = {"split": "train", "path": loading.pattern}
-        facts["configs"] = [{"config_name": "default", "data_files": [train]}]
+        facts["configs"] = [{"config_name": "default", "data_files": [train], **loading.options}]
         facts["dataset_info"] = {
             "config_name": "default",
             "features": card_features(loading.features, loading.images),

@@ -3,7 +3,7 @@ MLCommons, which data catalogues read.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -27,8 +27,7 @@ MEDIA = {
     "csv": "text/csv", "md": "text/markdown", "jpg": "image/jpeg", "png": "image/png", "webp": "image/webp", "yaml": "application/yaml",
 }  # fmt: skip
 DATA = "data-files"
-EXTRACTED = "members"
-"""Identifier of the set of files inside the tars."""
+PICTURES = "pictures"
 
 
 def croissant(
@@ -64,17 +63,16 @@ def file_object(file: dict[str, Any]) -> dict[str, Any]:
 
 
 def file_sets(files: list[dict[str, Any]], loading: Loading) -> Iterator[dict[str, Any]]:
-    """The data files; for tars the tables beside them, and the pictures inside."""
+    """The files with the columns, and the pictures where these are files, or members of tars."""
     if not loading.pattern:
         return
-    pattern, tars = loading.pattern, [f["name"] for f in files if f["name"].endswith(".tar")]
-    if tars:
-        pattern = "*.parquet"
-        pictures = [f"*.{kind}" for kind in loading.images]
+    if loading.pictures:
+        inside = [{"@id": f["name"]} for f in files if f["name"].endswith(".tar")]
         yield {
-            "@type": "cr:FileSet", "@id": EXTRACTED, "name": EXTRACTED, "containedIn": [{"@id": t} for t in tars],
-            "encodingFormat": media_of(loading.images[0]) if loading.images else MEDIA["jpg"], "includes": pictures,
+            "@type": "cr:FileSet", "@id": PICTURES, "name": PICTURES, "includes": loading.pictures[0],
+            "encodingFormat": media_of(loading.pictures[0]), **({"containedIn": inside} if inside else {}),
         }  # fmt: skip
+    pattern = loading.columns_in or loading.pattern
     yield {
         "@type": "cr:FileSet", "@id": DATA, "name": DATA,
         "encodingFormat": media_of(pattern), "includes": pattern,
@@ -82,32 +80,29 @@ def file_sets(files: list[dict[str, Any]], loading: Loading) -> Iterator[dict[st
 
 
 def record_set(loading: Loading, columns: pa.Schema) -> dict[str, Any]:
-    packed = loading.pattern == "*.tar"
-    features: Iterable[pa.Field] = loading.features
-    if packed:
-        inside = loading.features.field("json").type if "json" in loading.features.names else []
-        features = [f for f in inside if f.name != "members"]
-    fields = [made for f in features if (made := field_of(f, f.name in loading.images, columns))]
-    if packed and loading.images:
-        fields = [*members_of_tars(), *fields]
+    features = loading.described if loading.described is not None else loading.features
+    images = loading.images if not loading.pictures else ()
+    fields = [made for f in features if (made := field_of(f, f.name in images, columns))]
+    if loading.pictures:
+        fields = [*pictures_by_key(), *(f for f in fields if f["name"] not in loading.images)]
     return {"@type": "cr:RecordSet", "@id": "samples", "name": "samples", "field": fields}
 
 
-def members_of_tars() -> list[dict[str, Any]]:
-    """The picture of a sample, found by the key at the beginning of its name."""
-    name = {
-        "fileSet": {"@id": EXTRACTED}, "extract": {"fileProperty": "filename"}, "transform": {"regex": r"^([^.]+)\..*$"},
-    }  # fmt: skip
+def pictures_by_key() -> list[dict[str, Any]]:
+    """The picture of a sample, found by the key at the beginning of its file's name."""
     return [
         {
             "@type": "cr:Field", "@id": "samples/image_key", "name": "image_key", "dataType": "sc:Text",
-            "description": "key of the picture's sample", "source": name,
-            "references": {"field": {"@id": "samples/key"}},
+            "description": "key of the picture's sample",
+            "source": {
+                "fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "filename"}, "transform": {"regex": r"^([^.]+)\..*$"},
+            },
+            "references": {"fileSet": {"@id": DATA}, "extract": {"column": "key"}},
         },
         {
             "@type": "cr:Field", "@id": "samples/image", "name": "image", "dataType": "sc:ImageObject",
             "description": "the sample's picture",
-            "source": {"fileSet": {"@id": EXTRACTED}, "extract": {"fileProperty": "content"}},
+            "source": {"fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "content"}},
         },
     ]  # fmt: skip
 

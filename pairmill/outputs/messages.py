@@ -19,12 +19,11 @@ from pairmill.outputs.conversations import (
 from pairmill.outputs.features import with_features
 from pairmill.outputs.imaged import ImageOutputConfig, ImageWriter
 from pairmill.outputs.parquet import DATA, IMAGE, columns_of, image_array
-from pairmill.outputs.parquet_files import streamed_parquet
+from pairmill.outputs.parquet_files import parquet_file, streamed_parquet
 from pairmill.outputs.values import (
     holds_bytes,
     json_bytes,
     json_column,
-    json_type,
     leaving,
     leaving_field,
     tell_not_finite,
@@ -32,7 +31,9 @@ from pairmill.outputs.values import (
 from pairmill.schemas.config import SPEED
 from pairmill.schemas.expressions import unknown_column
 
-OWN = ("messages", "images", "images_file_names", "id", "image", "conversations")
+OWN = ("messages", "images", "images_file_names", "key", "id", "image", "conversations")
+PICTURES = "images"
+"""Folder of pictures, and in it of a table that tells `datasets` what belongs to them."""
 TRL = "TRL: `load_dataset(FOLDER)` gives `messages` and `images` as `SFTTrainer` takes them for vision models."
 FACTORY = "LLaMA-Factory, ms-swift: the lines hold `messages` with `<image>` and `images` relative to this folder (`media_dir`, `ROOT_IMAGE_DIR`)."
 LLAVA = "LLaVA: `--data_path FOLDER/00000.json --image_folder FOLDER/images`."
@@ -41,9 +42,9 @@ LLAVA = "LLaVA: `--data_path FOLDER/00000.json --image_folder FOLDER/images`."
 class MessagesOutputConfig(ImageOutputConfig):
     """Each sample a conversation with one picture.
 
-    `layout: parquet` writes `data/00000.parquet` with `messages` and `images` (for TRL); `jsonl` a
-    folder `00000` with pictures and `metadata.jsonl` (for LLaMA-Factory, ms-swift and, as an image
-    folder, `datasets`); `llava` `00000.json` and the folder `images`.
+    `layout: parquet` writes `data/00000.parquet` with `messages` and `images` (for TRL); `jsonl`
+    `00000.jsonl` and the pictures in `images/00000` (for LLaMA-Factory and ms-swift); `llava`
+    `00000.json` and the pictures.
     """
 
     type: Annotated[Literal["messages"], SPEED] = "messages"
@@ -151,44 +152,55 @@ class MessagesWriter(ImageWriter):
     def folder(
         self, rows: ShardRows, talks: list[list[Message]], shard: int, first_key: int
     ) -> Iterator[OutputFile]:
-        """The pictures, then the file that names them."""
+        """The pictures, then the file that names them, and the table for `datasets`."""
         lines: list[bytes] = []
-        llava = self.config.layout == "llava"
-        place = "images" if llava else f"{shard:05d}"
+        tables: list[pa.Table] = []
         for batch in self.batches(rows):
             table = leaving(batch.table.select(self.others(batch.table.schema)))
             tell_not_finite(table, rows.told)
             facts = {n: json_column(table.column(n)) for n in table.schema.names}
-            for i, picture in enumerate(batch.pictures):
-                key = f"{first_key + batch.first + i:09d}"
-                file = f"{key}.{picture.suffix}"
-                yield bytes_file(f"{place}/{file}", picture.data)
-                talk = talks[batch.first + i]
-                own = llava_line(key, file, talk) if llava else line(place, file, talk)
+            keys = [f"{first_key + batch.first + i:09d}" for i in range(table.num_rows)]
+            files = [f"{k}.{p.suffix}" for k, p in zip(keys, batch.pictures, strict=True)]
+            here = talks[batch.first : batch.first + table.num_rows]
+            for i, (file, picture) in enumerate(zip(files, batch.pictures, strict=True)):
+                yield bytes_file(f"{PICTURES}/{shard:05d}/{file}", picture.data)
+                own = self.line(keys[i], f"{shard:05d}/{file}", here[i])
                 lines.append(json_bytes({**own, **{n: c[i] for n, c in facts.items()}}))
-        if llava:
+            names = pa.array([[f] for f in files], pa.list_(pa.string()))
+            own = {"key": pa.array(keys), self.talk: pa.array(here, self.talk_type())}
+            tables.append(pa.table({**own, "images_file_names": names, **columns_of(table)}))
+        if self.config.layout == "llava":
             yield bytes_file(f"{shard:05d}.json", b"[\n" + b",\n".join(lines) + b"\n]\n")
         else:
-            yield bytes_file(f"{place}/metadata.jsonl", b"".join(one + b"\n" for one in lines))
+            yield bytes_file(f"{shard:05d}.jsonl", b"".join(one + b"\n" for one in lines))
+        table = pa.concat_tables(tables)
+        table = table.replace_schema_metadata(with_features(table.schema).metadata)
+        yield parquet_file(f"{PICTURES}/{shard:05d}/metadata.parquet", table)
+
+    @property
+    def talk(self) -> str:
+        return "conversations" if self.config.layout == "llava" else "messages"
+
+    def talk_type(self) -> pa.DataType:
+        turn = pa.struct([("from", pa.string()), ("value", pa.string())])
+        return pa.list_(turn) if self.config.layout == "llava" else MESSAGES
+
+    def line(self, key: str, file: str, talk: list[Message]) -> dict[str, Any]:
+        if self.config.layout == "llava":
+            return {"id": key, "image": file, self.talk: talk}
+        return {self.talk: talk, "images": [f"{PICTURES}/{file}"]}
 
     def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> Loading:
         if self.config.layout == "parquet":
             return Loading(f"{DATA}/*.parquet", self.table_schema(schema), ("images",), (TRL,))
-        rest = [(n, json_type(leaving_field(schema.field(n)).type)) for n in self.others(schema)]
-        if self.config.layout == "jsonl":
-            own = [("messages", MESSAGES), ("images", pa.list_(IMAGE))]
-            return Loading("*/*", pa.schema([*own, *rest]), ("images",), (FACTORY,))
-        turns = pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))
-        llava = [("id", pa.string()), ("image", pa.string()), ("conversations", turns)]
-        return Loading("[0-9]*.json", pa.schema([*llava, *rest]), (), (LLAVA,))
-
-
-def line(folder: str, file: str, talk: list[Message]) -> dict[str, Any]:
-    """`images` is relative to the package; `images_file_names`, for image folders, to the line's
-    own file.
-    """
-    return {"messages": talk, "images": [f"{folder}/{file}"], "images_file_names": [file]}
-
-
-def llava_line(key: str, file: str, talk: list[Message]) -> dict[str, Any]:
-    return {"id": key, "image": file, "conversations": talk}
+        rest = [leaving_field(schema.field(n)).remove_metadata() for n in self.others(schema)]
+        own = [pa.field("key", pa.string()), pa.field(self.talk, self.talk_type())]
+        images = pa.field("images", pa.list_(IMAGE))
+        return Loading(
+            f"{PICTURES}/**",
+            pa.schema([*own, images, *rest]),
+            ("images",),
+            (LLAVA if self.config.layout == "llava" else FACTORY,),
+            columns_in=f"{PICTURES}/*/metadata.parquet",
+            pictures=tuple(f"{PICTURES}/*/*.{kind}" for kind in self.suffixes()),
+        )

@@ -17,12 +17,18 @@ from pairmill.outputs.values import (
     json_bytes,
     json_column,
     json_type,
+    line_column,
+    line_type,
     leaving,
     leaving_field,
     tell_not_finite,
 )
 from pairmill.schemas.config import SPEED
 from pairmill.schemas.pipeline import OutputConfig
+
+
+CSV_OPTIONS = {"keep_default_na": False, "na_values": [""]}
+"""How `datasets` has to read: a text such as `NA` is a text."""
 
 
 class TableOutputConfig(OutputConfig):
@@ -72,9 +78,10 @@ class TableWriter(Writer):
     def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> Loading:
         features = self.table_schema(schema)
         if self.config.format != "parquet":
-            told = csv_type if self.config.format == "csv" else json_type
+            told = csv_type if self.config.format == "csv" else line_type
             features = pa.schema([(f.name, told(f.type)) for f in features])
-        return Loading(f"{DATA}/*.{self.config.format}", features)
+        options = CSV_OPTIONS if self.config.format == "csv" else {}
+        return Loading(f"{DATA}/*.{self.config.format}", features, options=options)
 
 
 def csv_type(dtype: pa.DataType) -> pa.DataType:
@@ -83,7 +90,7 @@ def csv_type(dtype: pa.DataType) -> pa.DataType:
 
 def write_lines(table: pa.Table, stream: BinaryIO) -> None:
     names = table.schema.names
-    columns = [json_column(table.column(n)) for n in names]
+    columns = [line_column(table.column(n)) for n in names]
     for values in zip(*columns, strict=True):
         stream.write(json_bytes(dict(zip(names, values, strict=True))) + b"\n")
 

@@ -133,6 +133,18 @@ def json_type(dtype: pa.DataType) -> pa.DataType:
     return dtype
 
 
+def line_type(dtype: pa.DataType) -> pa.DataType:
+    """As `json_type`, where readers guess types: Arrow's takes integers of more than 63 bits for
+    doubles, so that they are text, too.
+    """
+    return pa.string() if dtype == pa.uint64() else json_type(dtype)
+
+
+def line_column(column: pa.ChunkedArray) -> list[Any]:
+    """A column's values for JSON lines, in `line_type`."""
+    return json_column(pc.cast(column, pa.string()) if column.type == pa.uint64() else column)
+
+
 def json_column(column: pa.ChunkedArray) -> list[Any]:
     """A column's values as JSON knows them, such that the values can be had again: doubles and
     64-bit integers in full, decimals as text, dates, times and durations as ISO 8601 text.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows, bytes_file
+from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows, bytes_file, without_bytes
 from pairmill.outputs.energon import nv_meta
 from pairmill.outputs.imaged import Batch, ImageOutputConfig, ImageWriter
 from pairmill.outputs.members import Member, clashes, is_flat, member_base, members
@@ -133,7 +133,7 @@ class WebDatasetWriter(ImageWriter):
         return [bytes_file("sizes.json", json_bytes(dict(tars))), *nv_meta(tars, self.suffixes())]
 
     def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> Loading:
-        kinds = sorted({kind for shard in shards for kind in shard.get("kinds", {})})
+        kinds = sorted({kind for shard in shards for kind in shard["facts"]["kinds"]})
         types = {"txt": pa.string(), "json": self.json_schema(schema)}
         features = pa.schema(
             [
@@ -143,15 +143,28 @@ class WebDatasetWriter(ImageWriter):
             ]
         )
         images = tuple(k for k in kinds if k.rpartition(".")[2] in PICTURE_SUFFIXES)
-        return Loading("*.tar", features, images, ADVICE)
+        plain = [k for k in images if "." not in k]
+        return Loading(
+            "*.tar",
+            features,
+            images,
+            ADVICE,
+            columns_in="*.parquet",
+            described=pa.schema(list(self.narrow_types(schema).items())),
+            pictures=tuple(f"*.{k}" for k in plain),
+        )
+
+    def narrow_types(self, schema: pa.Schema) -> dict[str, pa.DataType]:
+        """Types of the columns without bytes, img2dataset's fields first."""
+        names = without_bytes(self.columns(schema), schema)
+        there = {n: leaving_field(schema.field(n)).type for n in names}
+        return {n: own_type(n, there) for n in OWN} | {
+            n: t for n, t in there.items() if n not in OWN
+        }
 
     def json_schema(self, schema: pa.Schema) -> pa.DataType:
         """Type of a sample's `.json`."""
-        names = [n for n in self.columns(schema) if not holds_bytes(schema.field(n).type)]
-        there = {n: json_type(leaving_field(schema.field(n)).type) for n in names}
-        fields = {n: own_type(n, there) for n in OWN} | {
-            n: dtype for n, dtype in there.items() if n not in OWN
-        }
+        fields = {n: json_type(dtype) for n, dtype in self.narrow_types(schema).items()}
         nested = {
             n: json_type(leaving_field(schema.field(n)).type)
             for n in self.byte_columns(schema)
