@@ -17,15 +17,14 @@ from pairmill.outputs.values import (
     json_bytes,
     json_column,
     json_type,
-    line_column,
-    line_type,
     leaving,
     leaving_field,
+    line_column,
+    line_type,
     tell_not_finite,
 )
 from pairmill.schemas.config import SPEED
 from pairmill.schemas.pipeline import OutputConfig
-
 
 CSV_OPTIONS = {"keep_default_na": False, "na_values": [""]}
 """How `datasets` has to read: a text such as `NA` is a text."""

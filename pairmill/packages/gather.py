@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import RunError
-from pairmill.fates.trace import Trace
+from pairmill.fates.decide import Trace
 from pairmill.outputs.base import ShardRows
 from pairmill.outputs.values import holds_bytes
 from pairmill.plan.chain import Chain

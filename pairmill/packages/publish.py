@@ -2,15 +2,12 @@
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from pairmill.cluster.over_shards import in_tasks, over_shards
-from pairmill.cluster.session import RaySession
 from pairmill.fates.ledger import Funnel
-from pairmill.fates.trace import Trace, trace
+from pairmill.fates.trace import RememberedFates
 from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
@@ -18,7 +15,6 @@ from pairmill.packages.gather import Place, first_bytes
 from pairmill.packages.order import (
     FORMAT,
     Kept,
-    ShardTask,
     kept_rows,
     package_id,
     package_order,
@@ -38,38 +34,28 @@ from pairmill.packages.package import (
     write_shard,
 )
 from pairmill.plan.chain import Chain
-from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.hashing import digest
 from pairmill.version import __version__
-from pairmill.work.ahead import ahead
+from pairmill.work.engine import Engine
 from pairmill.workspace.storage import Storage
 
 TOLD = ("license", "citation")
 """Keys of the pipeline file that stand in manifest, card and Croissant, and change no shard."""
-INLINE_ROWS = 20_000
-"""Packages of fewer rows are written by the driver: starting tasks would take longer."""
-REMEMBERED = 16
-"""Shards of the pool whose fates are remembered from one output shard to the next."""
-AT_ONCE = 2
-"""Output shards that the driver writes at the same time."""
 
 
 def publish(
-    session: RaySession | None,
+    engine: Engine,
     chain: Chain,
     writer: Writer,
     ledger: str,
     facts: dict[str, Any],
     seed: int,
     funnel: Funnel,
-    progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Writes the package unless it stands there already; gives its manifest.  Without a session, in
-    this process alone.
-    """
+    """Writes the package unless it stands there already; gives its manifest."""
     storage = Storage(writer.config.path)
     read = partial(kept_rows, chain, ledger, writer.documents(), seed)
-    kept = Kept.joined(over_shards(session, read, chain.shards(), local=Storage(chain.root).local))
+    kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, kept, seed)
     memory = Memory(Storage(chain.root), f"{ledger.rpartition('/')[0]}/packages", storage.root)
     told = {key: facts.get(key) for key in TOLD}
@@ -83,13 +69,14 @@ def publish(
                 return manifest
             sound = [p for p in parts_of(manifest) if not wrong & {f["name"] for f in p["files"]}]
     begin(storage, package, sound)
-    look = Fates(chain, writer.columns(chain.schema))
+    payload = writer.stored_payload(chain.schema)
+    look = RememberedFates(chain, payload)
     if column := writer.looked_at():
         writer.settle(first_bytes(Place(chain, kept.shards, kept.rows, look), column))
     order = package_order(chain, writer, kept, seed)
     tasks = list(shard_tasks(kept, order, writer.config.samples_per_shard))
     write = partial(write_shard, chain, writer, package=package, look=look)
-    shards = list(write_all(session, write, tasks, len(kept.rows), progress))
+    shards = list(engine.each(write, tasks, len(kept.rows)))
     manifest = make_manifest(chain, writer, package, shards, {**facts, **told}, funnel)
     closing = close(storage, chain, writer, shards, manifest)
     files = [*(f for s in shards for f in s["files"]), *closing]
@@ -127,37 +114,6 @@ class Memory:
         states = states_of(storage, manifest["files"])
         if states != self.recalled():
             self.workspace.write_json(self.name, states)
-
-
-class Fates:
-    """The fates of a shard's rows with the sizes of payload; a process remembers those of some
-    shards, since each output shard takes rows of several.
-    """
-
-    def __init__(self, chain: Chain, columns: list[str]) -> None:
-        self.chain, self.columns = chain, columns
-        payload = [c for c in columns if is_payload(chain.dtype(c))]
-        self.remembered = lru_cache(REMEMBERED)(partial(trace, chain, want=payload))
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.chain, self.columns)
-
-    def __call__(self, shard: int) -> Trace:
-        return self.remembered(shard)
-
-
-def write_all(
-    session: RaySession | None,
-    write: Callable[[ShardTask], Facts],
-    tasks: list[ShardTask],
-    rows: int,
-    progress: Callable[[int, int], None],
-) -> Iterator[Facts]:
-    here = session is None or rows <= INLINE_ROWS or len(tasks) == 1
-    found = ahead(write, tasks, AT_ONCE) if here else in_tasks(session, write, tasks)  # type: ignore[arg-type]
-    for i, facts in enumerate(found):
-        yield facts
-        progress(i + 1, len(tasks))
 
 
 def make_manifest(

@@ -17,6 +17,11 @@ whether it is there.
 HASH_OF = b"hash_of"
 """Key of the metadata of a column of hashes: which payload column's very bytes were hashed."""
 
+ORDER = "#order"
+"""What a stage that looks at all rows sees as a row's place in the pool; a `#` stands in no name of
+an input's or a stage's column.
+"""
+
 MESSAGE_MAX = 500
 
 POOL_COLUMNS = pa.schema(
