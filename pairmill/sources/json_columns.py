@@ -116,9 +116,9 @@ def sound(value: Any) -> Any:
     return [sound(v) for v in value] if isinstance(value, list) else value
 
 
-def columns_of(objects: list[dict[str, Any]], schema: pa.Schema) -> tuple[pa.Table, list[int]]:
-    """The columns of `schema` and `metadata`, a JSON text of what they do not hold; how many
-    values of each row that are.
+def columns_of(objects: list[dict[str, Any]], schema: pa.Schema) -> tuple[pa.Table, pa.Array, int]:
+    """The columns of `schema`; for each row what they do not hold, as JSON text or null; how many
+    values that are.
     """
     left: list[dict[str, Any]] = [
         {k: v for k, v in one.items() if k not in schema.names and v is not None} for one in objects
@@ -133,5 +133,4 @@ def columns_of(objects: list[dict[str, Any]], schema: pa.Schema) -> tuple[pa.Tab
             values.append(as_stored(value, field.type))
         columns[field.name] = pa.array(values, field.type)
     texts = [as_json(rest) if rest else None for rest in left]
-    table = pa.table(columns).append_column("metadata", pa.array(texts, pa.string()))
-    return table, [len(rest) for rest in left]
+    return pa.table(columns), pa.array(texts, pa.string()), sum(map(len, left))
