@@ -113,12 +113,12 @@ class SampleRows:
         return at < 0 or not fits(value, self.shape.schema.field(at).type)
 
     def table(self, batch: list[Row]) -> Iterator[pa.Table | Unreadable]:
-        table, misfits = columns_of([row.facts for row in batch], self.shape.schema)
-        if count := sum(misfits):
+        table, left, count = columns_of([row.facts for row in batch], self.shape.schema)
+        if count:
             what = "JSON values that fit no column, because few samples have such ones"
             self.told["values kept in metadata", what] += count
-        names = [self.shape.names.get(n, n) for n in table.schema.names]
-        table = table.rename_columns(names)
+        table = table.rename_columns([self.shape.names[n] for n in table.schema.names])
+        table = table.append_column("metadata", left)
         table = table.append_column(
             "image", pa.array([row.image for row in batch], pa.large_binary())
         )
