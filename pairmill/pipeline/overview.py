@@ -1,14 +1,13 @@
 """The plan as plain data: what would run, what is stored, what it needs."""
 
-from functools import partial
 from typing import Any
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
-from pairmill.cluster.over_shards import over_shards
 from pairmill.cluster.room import cpus_needed, cpus_of
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan, identified
+from pairmill.work.local import LocalEngine
 from pairmill.workspace.pool import open_pool, pool_id
 from pairmill.workspace.storage import Storage
 
@@ -58,7 +57,7 @@ def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
 
 def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
     """Stage index → rows that wait for it (later stages will get at most what passes it)."""
-    survey = Survey(chain, partial(over_shards, None, local=Storage(chain.root).local))
+    survey = Survey(chain, LocalEngine(Storage(chain.root).local).over)
     digests: dict[int, str] = {}
     while (
         len(chain.shard_rows)
