@@ -33,6 +33,6 @@ def test_pictures_resemble_a_phrase_and_a_broken_one_is_a_rows_error() -> None:
 
 @pytest.mark.parametrize(("share", "best"), [(0.5, [1, 3]), (1.0, [0, 1, 2, 3]), (0.25, [1])])
 def test_the_best_share_of_all_rows_is_marked(share: float, best: list[int]) -> None:
-    rows = pa.table({"score": [0.1, 0.9, 0.2, 0.9], "uid": list("abcd"), "order": range(4)})
+    rows = pa.table({"score": [0.1, 0.9, 0.2, 0.9], "uid": list("abcd"), "#order": range(4)})
     answer = check_stage(TopFractionStage, rows, score="score", share=share)
     assert [i for i, top in enumerate(answer["top"].to_pylist()) if top] == best

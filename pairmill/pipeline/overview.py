@@ -38,6 +38,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     rows = chain.rows() if pool else None
     return {
         "name": plan.config.name, "workspace": storage.root, "pool": identity, "pool_rows": rows, "stages": stages,
+        "columns": plan.source.mapping(), "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
         "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)} for w in plan.writers],
         "shard_bytes": max(blocks.values(), default=0), "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
         "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),

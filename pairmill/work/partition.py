@@ -10,6 +10,7 @@ from pairmill.errors import RunError, StageBroken
 from pairmill.fates.survey import ShardPopulation, living, looked_at
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import PlannedStage
+from pairmill.schemas.arrow import ORDER
 from pairmill.work.attempt import checked
 from pairmill.work.block import Job
 from pairmill.work.claims import SETUP, Batch, Place
@@ -44,8 +45,8 @@ class PartitionWorker:
         Raises StageHung where an earlier process outlived its deadline, StageBroken where too many
         of them died.
         """
-        planned, rows = self.job.chain.stages[self.job.first], rows.sort_by("order")
-        place = Place(planned.column_set, first_row=int(rows.column("order")[0].as_py()))
+        planned, rows = self.job.chain.stages[self.job.first], rows.sort_by(ORDER)
+        place = Place(planned.column_set, first_row=int(rows.column(ORDER)[0].as_py()))
         every = Batch(0, rows.num_rows - 1, rows.num_rows)
         call = Limited(self.line, planned, place, every, deadline_of(planned, rows.num_rows))
         past = self.line.begin(place)
@@ -86,7 +87,7 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
             f"another run changed what stage {stage.name!r} looks at in shard {shard}; run the same command again"
         )
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
-    table = table.append_column("order", pa.array(rows.astype(np.int64) + chain.first_row(shard)))
+    table = table.append_column(ORDER, pa.array(rows.astype(np.int64) + chain.first_row(shard)))
     table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
     return table.append_column("__row", pa.array(rows))
 
