@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from rich.console import Console
 from rich.text import Text
 
 from pairmill.errors import PipelineFileError, Problem, first_line
 from pairmill.fates.ledger import Funnel
-from pairmill.pipeline.overview import overview
+from pairmill.fates.run_table import Run
+from pairmill.pipeline.overview import overview, stored_run
 from pairmill.pipeline.run import Outcome, Runner
 from pairmill.pipeline.run_log import RunLog
 from pairmill.pipeline.watcher import Watcher
@@ -42,7 +44,15 @@ class RunResult:
     packages: dict[str, dict[str, Any]]
     report: str
     seconds: dict[str, float]
+    run: Run
+    """The rows of the run, as tables."""
     warnings: tuple[str, ...] = ()
+
+    def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
+        `.to_arrow()` a pyarrow.Table.
+        """
+        return self.run.table(columns)
 
     def __rich__(self) -> Any:
         return funnel_table(self.funnel)
@@ -114,6 +124,13 @@ class Pipeline:
         """
         return overview(self.checked, limit)
 
+    def stored(self, limit: int | None = None) -> Run:
+        """The rows as the workspace has them now, before, between and after runs; starts nothing.
+
+        Raises RunError where no run has read the source yet.
+        """
+        return stored_run(self.checked, limit)
+
     def run(
         self,
         *,
@@ -173,6 +190,7 @@ def result_of(outcome: Outcome, report: str) -> RunResult:
         outcome.packages,
         report,
         outcome.seconds,
+        Run(outcome.chain),
         outcome.warnings,
     )
 

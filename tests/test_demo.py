@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pairmill.api import Pipeline
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.quality import attributes_right, auc, measures, scored_rows
 from pairmill.demo.scenes import held_out
@@ -58,13 +59,15 @@ def test_demo_prints_funnel_quality_and_paths_and_nothing_else(
 
 
 def test_every_stage_is_as_good_as_promised(
-    demo: tuple[Path, subprocess.CompletedProcess[str]],
+    demo: tuple[Path, subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = demo[0]
-    run = next(folder.glob("workspace/runs/*"))
-    found = {
-        m.name: m.value for m in measures(scored_rows(str(run), folder / "world/truth.parquet"))
-    }
+    monkeypatch.setenv("DEMO_SERVER", "127.0.0.1:1")
+    rows = Pipeline.from_yaml(folder / "pipeline.yaml").stored().table()
+    assert rows.height == 500
+    assert not rows["fate"].is_in(["pending"]).any()
+    truth = scored_rows(rows, folder / "world/truth.parquet")
+    found = {m.name: m.value for m in measures(truth)}
     assert {k: found[k] for k, floor in FLOORS.items() if found[k] < floor} == {}
 
 

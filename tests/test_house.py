@@ -33,7 +33,7 @@ ARROWS = {
     "training": set(),
     "api": {"fates", "pipeline", "plan", "report", "terminal"},
     "console": {"api"},
-    "demo": {"api", "terminal", "workspace"},
+    "demo": {"api", "terminal"},
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"console", "plan", "report", "stages", "terminal", "workspace"},
     "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "terminal"},

@@ -148,3 +148,21 @@ def test_clip_gate_rerun_loads_no_model(write: Write, pairs: Path, tmp_path: Pat
     ).stdout.split()
     assert int(kept) >= first.funnel.kept
     assert torch_loaded == "False"
+
+
+def test_rows_fates_and_columns_of_a_run_are_one_table(write: Write, numbers: Path) -> None:
+    head = "  - {stage: filter, keep: position_in < 45}\n  - {stage: language}\n"
+    file = write(text("    max_failures: 1\n    when: position_in < 30\n", head))
+    result = run(file)
+    rows = result.table(["picky_twice", "text", "image"])
+    assert rows.columns[-3:] == ["picky_twice", "text", "image#size"]
+    assert dict(rows["fate"].value_counts().iter_rows()) == {"kept": 45, "dropped": 15}
+    dropped = rows.filter(pl.col("fate") == "dropped")
+    assert dropped["row"].to_list() == list(range(5, 20))
+    assert set(dropped["stage"]) == {"filter"}
+    assert set(dropped["reason"]) == {"position_in < 45"}
+    assert rows["picky_twice"].is_not_null().to_list() == [True] * 30 + [False] * 30
+    now = Pipeline.from_yaml(file).stored()
+    assert now.table(["picky_twice", "text", "image"]).equals(rows)
+    assert {"lang", "picky_batch", "number"} & {*now.table().columns} == {"lang", "picky_batch"}
+    assert now.table().to_arrow().num_rows == 60

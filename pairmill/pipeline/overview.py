@@ -4,6 +4,8 @@ from typing import Any
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.cluster.room import cpus_needed, cpus_of
+from pairmill.errors import RunError
+from pairmill.fates.run_table import Run
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan, identified
@@ -67,3 +69,12 @@ def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
         digests[first] = survey.population()[0]
         survey.start(identified(chain, digests))
     return survey.chain, dict(survey.stages_waiting())
+
+
+def stored_run(plan: Plan, limit: int | None) -> Run:
+    """The rows as the workspace has them now.  Raises RunError where the source was not read yet."""
+    storage = Storage(plan.config.workspace)
+    pool = open_pool(storage, pool_id(storage, plan.source))
+    if pool is None:
+        raise RunError(f"{storage.root} does not hold this pipeline's source; run it first")
+    return Run(undecided(plan, plan.chain(pool.id, pool.shard_rows, limit))[0])
