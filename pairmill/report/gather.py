@@ -113,9 +113,9 @@ def gather(
         n for n in schema.names if n in ("url", "text", "source", "image_format", language, *marked)
     ]
     parts, shards = [], drawn(chain, seed, most_shards)
-    wanted = [*dict.fromkeys([*texts, *(s.name for s in scores), *named])]
+    read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named])]
     places = {stage.name: stage.index for stage in chain.stages}
-    for part in Run(chain).parts(wanted, shards):
+    for part in Run(chain).parts(read, shards):
         at = pl.col("stage").replace_strict(places, default=len(places), return_dtype=pl.Int32)
         frame = part.with_columns(
             at.fill_null(len(places)).alias("at"),
