@@ -138,7 +138,11 @@ def test_interleaved_lists_of_other_bytes_are_parallel_to_the_items(packages: Pa
 
 
 def test_csv_and_json_lines_hold_the_same_values(packages: Path) -> None:
-    lines = [json.loads(x) for p in sorted((packages / "jsonl/data").iterdir()) for x in p.read_text().splitlines()]
+    lines = [
+        json.loads(x)
+        for p in sorted((packages / "jsonl/data").iterdir())
+        for x in p.read_text().splitlines()
+    ]
     cells = pl.concat(
         [pl.read_csv(p, infer_schema=False) for p in sorted((packages / "csv/data").iterdir())]
     )
