@@ -4,13 +4,15 @@ from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
 from pairmill.sources.folder import FolderConfig, FolderSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
-from pairmill.sources.tables import PairsConfig, ParquetConfig, TableSource
+from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig
+from pairmill.sources.tables import TableSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 
 SOURCES: dict[str, type[SourceConfig]] = {
     "pairs": PairsConfig,
     "webdataset": WebDatasetConfig,
     "parquet": ParquetConfig,
+    "arrow": ArrowConfig,
     "folder": FolderConfig,
     "package": PackageConfig,
 }
@@ -18,6 +20,7 @@ READERS: dict[str, type[Source]] = {
     "pairs": TableSource,
     "parquet": TableSource,
     "webdataset": WebDatasetSource,
+    "arrow": TableSource,
     "folder": FolderSource,
     "package": PackageSource,
 }
