@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.images import open_image, shown_size
-from pairmill.schemas.arrow import column
+from pairmill.schemas.arrow import HASH_OF, column
 from pairmill.sources.base import Unreadable
 
 
@@ -18,8 +18,13 @@ def measured_schema() -> list[pa.Field]:
         column("image", pa.large_binary(), "encoded image, as it stood in the input"),
         column("width", pa.int32(), "width of `image`", "px", 1),
         column("height", pa.int32(), "height of `image`", "px", 1),
-        column("sha256", pa.string(), "SHA-256 of the bytes of `image`, hex"),
+        with_hash_mark(column("sha256", pa.string(), "SHA-256 of the bytes of `image`, hex")),
     ]
+
+
+def with_hash_mark(field: pa.Field) -> pa.Field:
+    """The field, told to be the hash of `image`, against which packages compare the bytes."""
+    return field.with_metadata({**field.metadata, HASH_OF: b"image"})
 
 
 def image_columns(
