@@ -121,8 +121,7 @@ def follow(
             else found.frame
         )
     if stage.gate:
-        passed = flags(stage.gate, found.frame)
-        gate(stage, found, passed)
+        gate(stage, found, flags(stage.gate, found.frame), run)
 
 
 def inputs(
@@ -156,10 +155,14 @@ def apply_missing(
         )
 
 
-def gate(stage: PlannedStage, found: Trace, passed: np.ndarray) -> None:
-    """Rows for which the gate is false are dropped, those for which it is null are missing."""
+def gate(stage: PlannedStage, found: Trace, passed: np.ndarray, run: np.ndarray) -> None:
+    """Rows for which the gate is false are dropped, those for which it is null are missing.
+
+    Rows that pass the stage by (`when` is not true, or inputs are null and `on_missing: keep`)
+    pass its gate by, too: it is asked of `run`, the others.
+    """
     assert stage.gate is not None
-    alive = found.alive
+    alive = found.alive & run
     for value, fate in ((0, DROPPED), (-1, MISSING)):
         stopped = alive & (passed == value)
         found.stop(stopped, fate, stage.index)

@@ -177,7 +177,9 @@ class CaptionChoice:
 
     def of(self, rows: pa.Table) -> list[str | None]:
         expression = self.expression or self.compiled(rows.schema)
-        values = expression.evaluate(frame_of(rows.select(list(expression.columns))))
+        values = expression.evaluate(
+            frame_of(rows.select(list(expression.columns) or rows.schema.names[:1]))
+        )
         return values.to_list()
 
 

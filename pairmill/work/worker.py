@@ -134,7 +134,7 @@ class StageWorker:
         if planned.computes:
             block = self.fill(block, np.flatnonzero(run), found)
         if planned.gate:
-            gate(planned, found, gate_flags(planned, block))
+            gate(planned, found, gate_flags(planned, block), run)
         self.count(alive, found)
         block = self.after(block, found.alive)
         if planned.payload():
