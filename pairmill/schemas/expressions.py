@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
+from sqlglot import exp
 
 from pairmill.schemas.sql.nodes import Compiler
 from pairmill.schemas.sql.parsing import TOO_DEEP, parse
-from pairmill.schemas.sql.values import BadExpression
+from pairmill.schemas.sql.values import BadExpression, Value
 
 __all__ = [
     "BadExpression", "Expression", "compile_expression", "compile_gate", "frame_of", "unknown_column",
@@ -57,10 +58,14 @@ def compile_gate(text: str, schema: pa.Schema) -> Expression:
 def compile_expression(text: str, schema: pa.Schema) -> tuple[Expression, pl.DataType]:
     """Any row-wise expression over `schema`, and the type it gives; raises BadExpression."""
     tree = parse(text)
-    types = dict(frame_of(schema.empty_table()).schema)
+    read = {
+        part.name for node in tree.find_all(exp.Column) for part in node.find_all(exp.Identifier)
+    }
+    known = pa.schema([f for f in schema if f.name in read])
+    types = dict(frame_of(known.empty_table()).schema)
     compiler = Compiler(text, types, lambda name: unknown_column(text, name, schema.names))
     try:
-        answer = compiler.value(tree).expr
+        answer = outward(compiler.value(tree))
     except RecursionError:
         raise BadExpression(f"{text!r:.60} … {TOO_DEEP}") from None
     columns = tuple(sorted(compiler.columns))
@@ -72,6 +77,14 @@ def compile_expression(text: str, schema: pa.Schema) -> tuple[Expression, pl.Dat
         return expression, expression.evaluate(nulls).dtype
     except pl.exceptions.PolarsError as error:
         raise BadExpression(f"{text!r}: {str(error).splitlines()[0]}") from None
+
+
+def outward(value: Value) -> pl.Expr:
+    """The answer in a type that columns have: 128 bits are an affair of expressions."""
+    if not value.wide:
+        return value.expr
+    unsigned = value.low >= 0
+    return value.expr.cast(pl.UInt64 if unsigned else pl.Int64, strict=False)
 
 
 def unknown_column(text: str, name: str, have: Iterable[str]) -> str:

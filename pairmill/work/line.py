@@ -1,0 +1,36 @@
+"""A worker's line to the run that it works for."""
+
+from typing import Any
+
+from pairmill.work.claims import Past, Place, Task
+from pairmill.work.messages import Message, WorkerLog
+
+
+class Line:
+    """A worker's line to the run that it works for.  This one is for work in the driver's own
+    process, which has nobody beside it: failures go to the log.
+    """
+
+    ask: Any = None
+    """`HostBoard.share` of the run (work/host_limits.py), where several workers share hosts."""
+
+    def report(self, message: Message) -> None:
+        """Sends counts or a line for the log, without waiting."""
+        if isinstance(message, WorkerLog):
+            message.write()
+
+    def begin(self, place: Place) -> Past:
+        """An attempt at a shard or partition starts; gives what earlier ones came to."""
+        return Past(attempts=1)
+
+    def claim(self, place: Place, task: Task) -> None:
+        """What follows may take the process down."""
+
+    def hang(self, place: Place, task: Task) -> None:
+        """A call has outlived its deadline."""
+
+    def spare(self, place: Place) -> None:
+        """What was claimed is done."""
+
+    def end(self, place: Place) -> None:
+        """The shard or partition is done."""
