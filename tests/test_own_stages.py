@@ -18,6 +18,11 @@ NARROW = {
     "language": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras"]}),
     "resolution": ({}, {"width": [640, 1], "height": [480, 3]}),
     "filter": ({}, {"uid": ["a", "b"]}),
+    "derive": ({"name": "half", "expression": "width / 2"}, {"width": [640.0, None, 1.0]}),
+    "select": (
+        {"by": "score", "fraction": 0.5},
+        {"score": [0.1, 0.9, 0.2], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
     "sample": ({"seed": 1}, {"uid": ["a", "b", "c"]}),
     "derive": ({"expression": "n + 1"}, {"n": [1, None, 3]}),
     "select": (
@@ -26,7 +31,7 @@ NARROW = {
     ),
     "dedup": (
         {"on": ["sha256"]},
-        {"sha256": ["x", "y", "x"], "uid": ["a", "b", "c"], ORDER: [0, 1, 2]},
+        {"sha256": ["x", "y", "x"], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
     ),
 }
 PICTURED = {
@@ -56,7 +61,9 @@ def test_near_dedup_keeps_the_contract(pictures: list[tuple[bytes, str]]) -> Non
     images = pa.table({"image": [pictures[i][0] for i in (0, 1, 0, 2)]})
     rows = check_stage(ImageHashStage, images).drop_columns(["error"])
     rows = rows.append_column("uid", pa.array(list("abcd")))
-    answer = check_stage(stage_class("near_dedup"), rows.append_column(ORDER, pa.array(range(4))))
+    answer = check_stage(
+        stage_class("near_dedup"), rows.append_column("#order", pa.array(range(4)))
+    )
     assert answer["near_dup_of"].to_pylist() == [None, None, "a", None]
 
 

@@ -74,7 +74,7 @@ def test_runs_of_a_workspace_tell_rows_kept_and_gates(file: Path) -> None:
 def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:
     watcher = LiveWatcher(Console(file=io.StringIO()))
     watcher.phase("phase 1", ["clip"], 100)
-    watcher.told(StageStats("clip", shard=0, worker="", began=0.0, rows=40, seconds=1.0))
+    watcher.told(StageStats("clip", 0, "here", began=0.0, rows=40))
     beat = watcher.heartbeat("clip")
     assert beat.startswith("clip: 40 of 100 rows, ")
     assert beat.endswith(" s left")

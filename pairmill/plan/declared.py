@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.errors import PairmillError, first_line, raised_at
+from pairmill.errors import PairmillError, author_line, first_line
 from pairmill.plan.references import BadReference, resolve_references
 from pairmill.schemas.arrow import SIZE_SUFFIX
 from pairmill.schemas.config import StageConfig
@@ -33,8 +33,9 @@ class Declared:
 
 
 def declared(config: StageConfig, seed: int, schema: pa.Schema) -> Declared:
-    """The stage, with the pipeline's seed where it has none of its own; `schema`: the columns that
-    stand before it.  Raises BadStage.
+    """The stage, with the pipeline's seed where it has none of its own, over the columns `schema`.
+
+    Raises BadStage, with file and line of code that is not pairmill's.
     """
     try:
         kind = stage_class(config.stage)
@@ -47,12 +48,13 @@ def declared(config: StageConfig, seed: int, schema: pa.Schema) -> Declared:
         stage = kind(pinned)
         stage.bind(schema)
         reads, writes = stage.reads(), stage.writes()
-    except (PairmillError, BadExpression) as error:
-        raise BadStage(str(error)) from None
     except Exception as error:  # code of others may raise anything
+        place = author_line(error)
+        if not place and isinstance(error, PairmillError | OSError | ValueError):
+            raise BadStage(str(error)) from None
         raise BadStage(
             f"stage {config.stage!r} cannot be made: {type(error).__name__}: {first_line(error)}"
-            f"{raised_at(error)}"
+            f"{place}"
         ) from None
     for fault in faults(stage, reads, writes):
         raise BadStage(f"stage {stage.name!r} {fault}")

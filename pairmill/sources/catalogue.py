@@ -25,10 +25,10 @@ _BUILT_IN: dict[str, type[Source]] = {
     "folder": FolderSource,
     "package": PackageSource,
 }
-LIKE_PACKAGES = ("webdataset", "parquet")
-"""Types under which the folder of a package is read as the package that it is."""
 READERS = Extensible("pairmill.sources", Source, _BUILT_IN)
 SOURCES = Configs(READERS, _CONFIGS)
+LIKE_PACKAGES = ("webdataset", "parquet")
+"""Types under which the folder of a package is read as the package that it is."""
 
 
 def open_source(config: SourceConfig) -> Source:

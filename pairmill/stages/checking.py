@@ -27,7 +27,7 @@ def check_stage(
 ) -> pa.Table:
     """Runs a stage on rows as the runtime does, and checks its contract; gives the answer.
 
-    `rows`: what the stage reads (with `uid` and ORDER for a stage over all rows); `options`: keys
+    `rows`: what the stage reads (with `uid` and `#order` for a stage over all rows); `options`: keys
     of its config.  Checked are the config (every key documented, frozen), the declared columns, that
     the stage travels to a worker as its config, that it answers each row with the declared types in
     order, and that a row's answer does not depend on the rows beside it: numbers may differ by
