@@ -8,7 +8,7 @@ import pytest
 
 from pairmill.demo.world import World
 from pairmill.filters.image_hash import ImageHashStage
-from pairmill.stage import ORDER, ContractError, Stage, StageConfig, check_stage, column
+from pairmill.stage import ContractError, Stage, StageConfig, check_stage, column
 from pairmill.stages.catalogue import BUILT_IN, stage_class
 from tests.conftest import CAPTIONER, CLIP
 
@@ -24,11 +24,6 @@ NARROW = {
         {"score": [0.1, 0.9, 0.2], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
     ),
     "sample": ({"seed": 1}, {"uid": ["a", "b", "c"]}),
-    "derive": ({"expression": "n + 1"}, {"n": [1, None, 3]}),
-    "select": (
-        {"by": "n", "fraction": 0.5, "per": ["lang"]},
-        {"n": [1, None, 3], "lang": ["a", "a", "b"], "uid": ["a", "b", "c"], ORDER: [0, 1, 2]},
-    ),
     "dedup": (
         {"on": ["sha256"]},
         {"sha256": ["x", "y", "x"], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},

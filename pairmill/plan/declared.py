@@ -10,7 +10,6 @@ from pairmill.errors import PairmillError, author_line, first_line
 from pairmill.plan.references import BadReference, resolve_references
 from pairmill.schemas.arrow import SIZE_SUFFIX
 from pairmill.schemas.config import StageConfig
-from pairmill.schemas.expressions import BadExpression
 from pairmill.stages.base import Stage
 from pairmill.stages.catalogue import UnknownStage, stage_class
 
