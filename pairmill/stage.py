@@ -6,7 +6,7 @@ A stage is a config (`StageConfig`, its keys documented; marks say what a key is
 
 from pairmill.errors import StageBroken
 from pairmill.images import DecodeError, decode_rgb
-from pairmill.schemas.arrow import ERROR, column, error_array
+from pairmill.schemas.arrow import ERROR, ORDER, column, error_array
 from pairmill.schemas.config import FILE, MODEL, PATH, SPEED, StageConfig
 from pairmill.schemas.hashing import row_chance
 from pairmill.stages.base import GlobalStage, Stage
@@ -19,6 +19,7 @@ __all__ = [
     "ERROR",
     "FILE",
     "MODEL",
+    "ORDER",
     "PATH",
     "SPEED",
     "ContractError",

@@ -36,7 +36,7 @@ ARROWS = {
     "demo": {"api", "terminal"},
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"console", "plan", "report", "stages", "terminal", "workspace"},
-    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "terminal"},
+    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
     "__init__": {"api", "stages"},
 }  # fmt: skip
 """Room → rooms that it imports from, beside the ground.  An arrow that nobody needs any more goes;

@@ -5,13 +5,15 @@ from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
 from pairmill.sources.folder import FolderConfig, FolderSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
-from pairmill.sources.tables import PairsConfig, ParquetConfig, TableSource
+from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig
+from pairmill.sources.tables import TableSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 
 _CONFIGS: dict[str, type[SourceConfig]] = {
     "pairs": PairsConfig,
     "webdataset": WebDatasetConfig,
     "parquet": ParquetConfig,
+    "arrow": ArrowConfig,
     "folder": FolderConfig,
     "package": PackageConfig,
 }
@@ -19,6 +21,7 @@ _BUILT_IN: dict[str, type[Source]] = {
     "pairs": TableSource,
     "parquet": TableSource,
     "webdataset": WebDatasetSource,
+    "arrow": TableSource,
     "folder": FolderSource,
     "package": PackageSource,
 }
