@@ -92,9 +92,16 @@ class Pipeline:
 
     @classmethod
     def build(
-        cls, *, name: str, source: SourceConfig, stages: Sequence[StageConfig] = (), outputs: Sequence[OutputConfig] = (),
-        workspace: str = "workspace", seed: int = 0, report: ReportConfig | None = None,
-    ) -> "Pipeline":  # fmt: skip
+        cls,
+        *,
+        name: str,
+        source: SourceConfig,
+        stages: Sequence[StageConfig] = (),
+        outputs: Sequence[OutputConfig] = (),
+        workspace: str = "workspace",
+        seed: int = 0,
+        report: ReportConfig | None = None,
+    ) -> "Pipeline":
         """A pipeline from config objects; raises PipelineFileError with all its faults."""
         config = PipelineConfig(
             name=name,
@@ -176,7 +183,8 @@ class Pipeline:
             logging.getLogger("pairmill").exception("the report could not be written")
             console.print(
                 Text(
-                    f"the packages stand; the report could not be written: {type(error).__name__}: {first_line(error)} (log.jsonl has more)"
+                    "the packages stand; the report could not be written: "
+                    f"{type(error).__name__}: {first_line(error)} (log.jsonl has more)"
                 )
             )
             return ""

@@ -23,7 +23,9 @@ class PickyConfig(StageConfig):
 
 
 class PickyStage(Stage):
-    """Doubles `position` and adds the batch's size; raises on chosen rows; flushes at every batch."""
+    """Doubles `position` and adds the batch's size; raises on chosen rows; flushes at every
+    batch.
+    """
 
     Config = PickyConfig
     prefix = "picky"

@@ -22,7 +22,7 @@ from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from tests.conftest import pairmill
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 FLOORS = {
     "download: outcome as the fault demands": 0.99,
@@ -109,7 +109,7 @@ def kill_and_finish(
     """
     kills = int(os.environ.get("DEMO_KILLS", "6"))
     for _ in range(kills):
-        before, start = work(), time.monotonic()
+        before = work()
         process = subprocess.Popen(
             command,
             env=env,
@@ -117,13 +117,13 @@ def kill_and_finish(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while work() == before and process.poll() is None and time.monotonic() - start < 120:
+        while work() == before and process.poll() is None:
             time.sleep(0.1)
         assert work() != before or process.poll() is not None
         time.sleep(rng.uniform(0, 5))
         process.kill()
-        process.wait(30)
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+        process.wait()
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -163,7 +163,7 @@ def test_killed_worker_loses_nothing(
     pipeline = Pipeline.from_yaml(world)
     killer = subprocess.Popen([sys.executable, "-c", KILLER, str(log)])
     result = pipeline.run(progress=False)
-    assert killer.wait(30) == 0
+    assert killer.wait() == 0
     assert result.funnel.kept > 100
     processes, batches = computed(log)
     assert len(processes) >= 2
@@ -172,7 +172,8 @@ def test_killed_worker_loses_nothing(
 
 KILLER = """
 import json, os, signal, sys, time
-for _ in range(600):
+parent = os.getppid()
+while os.getppid() == parent:
     lines = open(sys.argv[1]).read().splitlines() if os.path.exists(sys.argv[1]) else []
     if len(lines) > 6:
         os.kill(json.loads(lines[-1])["pid"], signal.SIGKILL)
@@ -216,10 +217,10 @@ def command(file: Path, pause_s: float) -> subprocess.Popen[bytes]:
 def end_session(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for the driver alone; Ray's own processes notice and end."""
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    process.wait()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_run(
     world: Path,
 ) -> None:
@@ -240,7 +241,7 @@ def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_ru
         end_session(process)
         stored |= committed(world.parent)
     process = command(world, pause_s=0.05)
-    assert process.wait(240) == 0, (world.parent / "stderr").read_text()[-2000:]
+    assert process.wait() == 0, (world.parent / "stderr").read_text()[-2000:]
     ours = files(world.parent)
     assert {n for n in ours if ours[n] != undisturbed.get(n)} == set()
     assert ours.keys() == undisturbed.keys()
@@ -269,12 +270,12 @@ def test_interrupt_stops_cleanly_and_says_how_to_go_on(world: Path) -> None:
     process = command(world, pause_s=0.2)
     wait_for_work(process, world.parent, 3.0)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 1
+    assert process.wait() == 1
     told = (world.parent / "stderr").read_text()
     assert "the same command goes on from there" in told
     assert "Traceback" not in told
     again = command(world, pause_s=0)
-    assert again.wait(120) == 0
+    assert again.wait() == 0
 
 
 def wait_for_work(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> None:
@@ -285,7 +286,7 @@ def wait_for_work(process: subprocess.Popen[bytes], folder: Path, seconds: float
             folder / "log"
         ).exists() * len((folder / "log").read_text() if (folder / "log").exists() else "")
 
-    before, start = state(), time.monotonic()
-    while state() == before and time.monotonic() - start < 20 and process.poll() is None:
+    before = state()
+    while state() == before and process.poll() is None:
         time.sleep(0.05)
     time.sleep(seconds)

@@ -63,7 +63,10 @@ def test_limit_takes_the_first_rows(write: Write, numbers: Path) -> None:
 
 
 def test_global_stage_is_redone_when_the_rows_before_it_change(write: Write, numbers: Path) -> None:
-    head = "  - stage: filter\n    keep: position_in >= 0\n  - stage: dedup\n    on: [sha256]\n    keep: dup_of IS NULL\n"
+    head = (
+        "  - stage: filter\n    keep: position_in >= 0\n  - stage: dedup\n    on: "
+        "[sha256]\n    keep: dup_of IS NULL\n"
+    )
     file = write(text("", head))
     assert run(file).funnel.kept == 1
     assert ledger(run(file)).filter(pl.col("fate") == "kept")["uid"].to_list() == ["u00"]
@@ -133,11 +136,13 @@ outputs: [{{type: webdataset, path: out}}]
 
 def test_clip_gate_rerun_loads_no_model(write: Write, pairs: Path, tmp_path: Path) -> None:
     file = write(
-        f"name: c\nsource: {{type: parquet, path: pairs.parquet}}\nstages:\n  - stage: clip\n    model: {CLIP}\n    keep: clip_score >= 0.3\n"
+        f"name: c\nsource: {{type: parquet, path: pairs.parquet}}\nstages:\n  - stage: "
+        f"clip\n    model: {CLIP}\n    keep: clip_score >= 0.3\n"
     )
     first = run(file)
     code = (
-        "import sys; from pairmill import Pipeline; r = Pipeline.from_yaml(sys.argv[1], {'stages.clip.keep': 'clip_score >= 0.2'})"
+        "import sys; from pairmill import Pipeline; r = Pipeline.from_yaml(sys.argv[1], "
+        "{'stages.clip.keep': 'clip_score >= 0.2'})"
         ".run(local=True, progress=False); print(r.funnel.kept, 'torch' in sys.modules)"
     )
     import subprocess

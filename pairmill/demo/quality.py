@@ -161,7 +161,8 @@ def says_raw(rows: pl.DataFrame) -> pl.Series:
 
 WORDS = {**{k: k for k in KINDS}, **{PLURALS[k]: k for k in KINDS}}
 GROUP = re.compile(
-    rf"\b(?:(a|an|{'|'.join(NUMBERS.values())}) )?(?:(?:small|large|striped|dotted) )*({'|'.join(COLOURS)}) ({'|'.join(sorted(WORDS, key=len, reverse=True))})\b"
+    rf"\b(?:(a|an|{'|'.join(NUMBERS.values())}) )?(?:(?:small|large|striped|dotted) "
+    rf")*({'|'.join(COLOURS)}) ({'|'.join(sorted(WORDS, key=len, reverse=True))})\b"
 )
 COUNT = {"a": 1, "an": 1, **{word: n for n, word in NUMBERS.items()}}
 

@@ -29,22 +29,44 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     }
     for stage in chain.stages:
         resources = stage.config.resources
-        stages.append({
-            "name": stage.name, "type": stage.config.stage, "reads": list(stage.reads), "writes": stage.writes.names,
-            "keep": stage.gate.text if stage.gate else None, "when": stage.when.text if stage.when else None,
-            "phase": next(i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b), "global": stage.is_global,
-            "identity": stage.identity, "rows_stored": stored_rows(storage, stage), "rows_waiting": waiting.get(stage.index, 0) if pool else None,
-            "cpus": cpus_of(stage), "gpus": resources.gpus, "replicas": resources.bounds(),
-            "memory_bytes": worker_bytes(stage, blocks[stage.index]),
-        })  # fmt: skip
+        stages.append(
+            {
+                "name": stage.name,
+                "type": stage.config.stage,
+                "reads": list(stage.reads),
+                "writes": stage.writes.names,
+                "keep": stage.gate.text if stage.gate else None,
+                "when": stage.when.text if stage.when else None,
+                "phase": next(
+                    i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b
+                ),
+                "global": stage.is_global,
+                "identity": stage.identity,
+                "rows_stored": stored_rows(storage, stage),
+                "rows_waiting": waiting.get(stage.index, 0) if pool else None,
+                "cpus": cpus_of(stage),
+                "gpus": resources.gpus,
+                "replicas": resources.bounds(),
+                "memory_bytes": worker_bytes(stage, blocks[stage.index]),
+            }
+        )
     rows = chain.rows() if pool else None
     return {
-        "name": plan.config.name, "workspace": storage.root, "pool": identity, "pool_rows": rows, "stages": stages,
-        "columns": plan.source.mapping(), "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
-        "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)} for w in plan.writers],
-        "shard_bytes": max(blocks.values(), default=0), "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
+        "name": plan.config.name,
+        "workspace": storage.root,
+        "pool": identity,
+        "pool_rows": rows,
+        "stages": stages,
+        "columns": plan.source.mapping(),
+        "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
+        "outputs": [
+            {"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)}
+            for w in plan.writers
+        ],
+        "shard_bytes": max(blocks.values(), default=0),
+        "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
         "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
-    }  # fmt: skip
+    }
 
 
 def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
@@ -72,7 +94,9 @@ def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
 
 
 def stored_run(plan: Plan, limit: int | None) -> Run:
-    """The rows as the workspace has them now.  Raises RunError where the source was not read yet."""
+    """The rows as the workspace has them now.  Raises RunError where the source was not read
+    yet.
+    """
     storage = Storage(plan.config.workspace)
     pool = open_pool(storage, pool_id(storage, plan.source))
     if pool is None:

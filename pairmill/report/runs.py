@@ -34,7 +34,9 @@ class RunFolder:
                 else "it is no run's folder and no package"
             )
             raise RunError(
-                f"{self.storage.path(self.name)} holds no {DATA}: {there} (workspace/runs/NAME-DIGEST); `pairmill run` writes a report at its end"
+                f"{self.storage.path(self.name)} holds no {DATA}: {there} "
+                "(workspace/runs/NAME-DIGEST); `pairmill run` writes a report at its "
+                "end"
             )
         return self.storage.read_json(self.path(DATA))
 
@@ -68,7 +70,8 @@ def run_folder(path: str, workspace: str | None = None) -> RunFolder:
             ]:
                 return RunFolder(found, run)
     raise RunError(
-        f"{path} is a package of the pipeline {manifest['name']!r}, and no run that wrote it was found in {', '.join(places) or 'any workspace'}; "
+        f"{path} is a package of the pipeline {manifest['name']!r}, and no run that wrote it "
+        f"was found in {', '.join(places) or 'any workspace'}; "
         "name the workspace that holds its run: --workspace PATH"
     )
 

@@ -55,7 +55,9 @@ def show_package(
         total = sum(f["bytes"] for f in manifest["files"])
         out.print(
             Text(
-                f"{manifest['format']} package of {manifest['name']}: {manifest['samples']:,} samples, {manifest['shards']} shards, {total / 1e6:,.1f} MB"
+                f"{manifest['format']} package of {manifest['name']}: "
+                f"{manifest['samples']:,} samples, {manifest['shards']} shards, "
+                f"{total / 1e6:,.1f} MB"
             )
         )
         out.print(funnel_table(funnel_of(manifest["funnel"])))
@@ -165,7 +167,8 @@ def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> N
     total = sum(storage.row_count(f) for f in files)
     out.print(
         Text(
-            f"{len(files)} shards, {total:,} rows, {sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
+            f"{len(files)} shards, {total:,} rows, "
+            f"{sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
         )
     )
     if files:
