@@ -25,6 +25,7 @@ from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from pairmill.errors import RunError, StageFailed
 from pairmill.fates.survey import Survey
+from pairmill.packages.package import verify
 from pairmill.work.block import Job
 from pairmill.work.local import LocalEngine
 
@@ -97,6 +98,22 @@ def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(
     assert here.funnel.to_json() == on_ray.funnel.to_json()
     assert files(world.parent) == first
     assert ray.is_initialized()
+
+
+def test_payload_that_is_gone_is_fetched_again_by_workers(ray_session: None, world: Path) -> None:
+    """A stricter run forgot the images of rows that it dropped; Ray's workers fetch them."""
+    world.write_text(
+        world.read_text().replace("    retries: 1\n", "    retries: 1\n    store: kept\n")
+    )
+    strict = {"stages.text_rules.keep": "text_words > 8"}
+    before = Pipeline.from_yaml(world, strict).run(progress=False, local=True)
+    lost = before.table(["image"])["image#size"].lt(0).sum()
+    assert lost > 20
+    after = Pipeline.from_yaml(world).run(progress=False)
+    sizes = after.table(["image"]).filter(fate="kept")["image#size"]
+    assert after.funnel.kept > before.funnel.kept
+    assert (sizes > 0).all()
+    assert verify(str(world.parent / "out")) == []
 
 
 def test_global_stage_gives_the_same_for_any_number_of_partitions(
