@@ -32,10 +32,15 @@ def jpeg(image: Image.Image, quality: int = 85) -> bytes:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that open a page are marked: the inner loop (`make test-fast`) goes without."""
+    """Tests that open a page or start a cluster are marked: the inner loop (`make test-fast`) goes
+    without.
+    """
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        used = set(getattr(item, "fixturenames", ()))
+        if "browser" in used:
             item.add_marker(pytest.mark.browser)
+        if used & {"ray_cluster", "ray_session"}:
+            item.add_marker(pytest.mark.ray)
 
 
 @pytest.fixture(scope="session")

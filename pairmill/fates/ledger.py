@@ -31,6 +31,7 @@ class Step:
     """Error class → rows; also among `reasons`."""
 
     def to_json(self) -> dict[str, Any]:
+        """As the manifest and metrics.json hold it."""
         return {k: v for k, v in vars(self).items() if k != "failures"}
 
 
@@ -59,10 +60,12 @@ class Funnel:
             raise ConservationError(f"{flow} rows left the last stage and {self.kept} were kept")
 
     def to_json(self) -> dict[str, Any]:
+        """As the manifest and metrics.json hold it."""
         return {"rows": self.rows, "kept": self.kept, "steps": [s.to_json() for s in self.steps]}
 
 
 def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
+    """One line a row of a shard, in LEDGER's columns."""
     n = len(found.fate)
     reasons = [found.reasons.get(i, (None, None)) for i in range(n)]
     return pa.table(
@@ -82,6 +85,7 @@ def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
 def make_funnel(
     chain: Chain, rows: int, kept: int, counts: Counter[tuple[int, int, str]], unreadable: int
 ) -> Funnel:
+    """The steps that counted fates add up to."""
     first = Step(
         SOURCE,
         rows + unreadable,

@@ -38,7 +38,7 @@ where another run took payload away meanwhile, or failures repeat.
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """A finished run: its folder in the workspace, the funnel, the packages' manifests by path,
     seconds by part.
     """
@@ -78,7 +78,7 @@ class Runner:
 
     def run(
         self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None
-    ) -> Outcome:
+    ) -> RunOutcome:
         """Raises RunError; whatever it committed by then stays."""
         preflight(self.plan, self.local)
         storage = open_workspace(self.plan.config.workspace)
@@ -114,7 +114,7 @@ class Runner:
             f"{folder}/metrics.json",
             {"seconds": self.seconds, "stages": self.totals.stages, "funnel": funnel.to_json()},
         )
-        return Outcome(
+        return RunOutcome(
             run_id,
             f"{storage.root}/{folder}",
             funnel,
@@ -126,6 +126,7 @@ class Runner:
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
+        """Does a part of the run and adds its seconds."""
         start = time.monotonic()
         try:
             return work()
@@ -133,6 +134,7 @@ class Runner:
             self.seconds[part] = round(self.seconds.get(part, 0) + time.monotonic() - start, 3)
 
     def pool(self, storage: Storage) -> Pool:
+        """The rows of the source, read unless they are there."""
         identity = pool_id(storage, self.plan.source)
         found = open_pool(storage, identity)
         if found is None:
@@ -204,6 +206,7 @@ class Runner:
                 self.engine.refetch(chain, stage, sorted(lost))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
+        """Writes one output."""
         config = self.plan.config
         facts = {
             "name": config.name,

@@ -175,6 +175,7 @@ def pool_schema_of(source: pa.Schema) -> pa.Schema:
 def planned_stages(
     config: PipelineConfig, pool_schema: pa.Schema, note: Report, redact: Callable[[Any], Any]
 ) -> list[PlannedStage]:
+    """The stages in order; notes all their problems."""
     schema = pool_schema
     writers = {name: "the source" for name in pool_schema.names}
     names: dict[str, int] = {}
@@ -234,6 +235,9 @@ def planned_stages(
 def expression(
     text: str | None, schema: pa.Schema, path: tuple[str | int, ...], note: Report
 ) -> Expression | None:
+    """A checked expression over the columns that are no payload; None where there is none or it
+    is wrong.
+    """
     if text is None:
         return None
     comparable = pa.schema([f for f in schema if not is_payload(f.type)])

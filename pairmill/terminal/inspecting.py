@@ -50,6 +50,7 @@ def inspect_path(
 def show_package(
     storage: Storage, rows: int, check: bool, out: Console, pictures: bool
 ) -> list[str]:
+    """A package's manifest and some samples."""
     if storage.exists(MANIFEST):
         manifest = storage.read_json(MANIFEST)
         total = sum(f["bytes"] for f in manifest["files"])
@@ -135,10 +136,12 @@ def score_table(scores: list[dict[str, Any]]) -> Table:
 
 
 def brief(value: float) -> str:
+    """A number in few digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def caption_table(columns: list[dict[str, Any]]) -> Table:
+    """The report's measures of each caption column."""
     table = Table(title="captions of kept rows", title_justify="left")
     table.add_column("column", overflow="fold")
     measures = {
@@ -159,6 +162,7 @@ def caption_table(columns: list[dict[str, Any]]) -> Table:
 
 
 def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> None:
+    """The columns of a table: types and meanings."""
     files = [
         name
         for name, _ in storage.files()
@@ -178,6 +182,7 @@ def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> N
 
 
 def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
+    """A file of rows: columns and some rows."""
     if name.endswith(".tar"):
         with (
             storage.fs.open_input_file(storage.path(name)) as stream,
@@ -220,6 +225,7 @@ def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
 
 
 def shown_value(value: pa.Scalar) -> str:
+    """A value as a terminal shows it."""
     plain: Any = value.as_py()
     if isinstance(plain, bytes):
         return f"{len(plain):,} bytes"
@@ -230,10 +236,12 @@ def shown_value(value: pa.Scalar) -> str:
 
 
 def funnel_of(data: dict[str, Any]) -> Funnel:
+    """The funnel as a manifest or a report's data hold it."""
     return Funnel(data["rows"], data["kept"], [Step(**s) for s in data["steps"]])
 
 
 def workspace_table(storage: Storage) -> Table:
+    """What a workspace holds, by folder."""
     found = contents(storage)
     total = sum(s.bytes for s in found)
     table = Table(
