@@ -5,6 +5,8 @@ import warnings
 
 from PIL import Image, ImageOps
 
+from pairmill.redaction import redact
+
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded (Pillow's own limit for a decompression bomb)."""
 
@@ -18,7 +20,8 @@ class TooManyPixels(DecodeError):
 
 
 def first_line(error: BaseException) -> str:
-    text = str(error).strip()
+    """For a message: without secrets, then cut."""
+    text = redact(str(error)).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 

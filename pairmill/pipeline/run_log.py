@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pairmill.errors import PairmillError
+from pairmill.redaction import redact, redact_data
 from pairmill.workspace.storage import Storage
 
 LOG_FILE, NOISE_FILE = "log.jsonl", "output.log"
@@ -42,7 +43,7 @@ class JsonLines(logging.Formatter):
         line["message"] = record.getMessage()
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(redact_data(line), ensure_ascii=False, default=lambda v: redact(str(v)))
 
 
 class RunLog:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pairmill.errors import PipelineFileError
 from pairmill.outputs.catalogue import OUTPUTS
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
+from pairmill.redaction import GONE, redact, secret_pair, shown
 from pairmill.schemas.config import FILE, MODEL, PATH, StageConfig, marks_of
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.catalogue import SOURCES
@@ -57,9 +58,10 @@ def load_pipeline(
 
 def text_as_run(document: Document, overrides: Mapping[str, str]) -> str:
     lines = [
-        f"# --set {key}={document.secrets.redact(value)}\n" for key, value in overrides.items()
+        f"# --set {key}={GONE if secret_pair(key, value) else value}\n"
+        for key, value in overrides.items()
     ]
-    return "".join(lines) + document.text
+    return redact("".join(lines) + document.text)
 
 
 def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None:
@@ -179,7 +181,7 @@ def explain(kind: type[BaseModel], fault: Any) -> str:
         field = kind.model_fields.get(str(fault["loc"][0]))
         return f"the key {place!r} is missing: {field.description if field else 'it is needed'}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{place}: {message.removeprefix('value error, ')}; found {fault['input']!r:.80}"
+    return f"{place}: {message.removeprefix('value error, ')}; found {shown(fault['input'], 80)}"
 
 
 def keys_at(kind: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
