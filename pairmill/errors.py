@@ -144,3 +144,9 @@ class StrangeFile(RunError):
 
 class ConservationError(RunError):
     """rows in != kept + dropped + missing + failed: a defect of pairmill, never of the data."""
+
+
+def first_line(error: BaseException) -> str:
+    """For a message: without secrets, then cut."""
+    text = redact(str(error)).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

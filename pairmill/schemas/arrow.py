@@ -96,9 +96,12 @@ def is_payload(dtype: pa.DataType) -> bool:
 
 
 def error_array(errors: Iterable[tuple[str, str] | None]) -> pa.Array:
-    """(class, message) pairs, None where a row is fine, as an ERROR column."""
+    """(class, message) pairs, None where a row is fine, as an ERROR column; secrets are left out."""
     return pa.array(
-        [None if e is None else {"class": e[0], "message": e[1][:MESSAGE_MAX]} for e in errors],
+        [
+            None if e is None else {"class": redact(e[0]), "message": redact(e[1])[:MESSAGE_MAX]}
+            for e in errors
+        ],
         type=ERROR,
     )
 
