@@ -5,7 +5,9 @@ anywhere.  `inner_name` is asked by everything that turns such a name into a pat
 """
 
 import os
+import posixpath
 import re
+from urllib.parse import unquote, urlsplit
 
 from pairmill.errors import StrangeName
 
@@ -44,6 +46,40 @@ def one_name(name: object, where: str) -> str:
     if not isinstance(name, str) or not ONE_NAME.match(name):
         raise StrangeName(name, where, "letters, digits, `.`, `_` and `-` are expected")
     return name
+
+
+def same_place(one: str, other: str) -> bool:
+    """Whether two folders or URLs are one, however they are written and linked."""
+    first, second = place(one), place(other)
+    if first == second:
+        return True
+    local = "://" not in first and "://" not in second
+    return local and os.path.exists(first) and os.path.exists(second) and os.path.samefile(first, second)  # fmt: skip
+
+
+def lies_in(inner: str, outer: str) -> bool:
+    """Whether a folder or URL is another one, or below it, after links are followed."""
+    first, second = place(inner), place(outer)
+    if ("://" in first) != ("://" in second):
+        return False
+    while not same_place(first, second):
+        above = first.rpartition("/")[0]
+        if above in ("", first) or above.endswith(":/"):
+            return False
+        first = above
+    return True
+
+
+def place(path: str) -> str:
+    """A folder's real path, or a URL without what does not tell where it leads."""
+    if path.startswith("file://"):
+        path = unquote(urlsplit(path).path)
+    if "://" not in path:
+        return os.path.realpath(os.path.expanduser(path))
+    scheme, _, rest = path.partition("://")
+    host, _, below = rest.partition("?")[0].rpartition("@")[2].partition("/")
+    below = posixpath.normpath(f"/{below}").rstrip("/")
+    return f"{scheme.lower()}://{host}{below}"
 
 
 def stays(path: str, root: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 from pairmill.errors import ConservationError
 from pairmill.fates.trace import FATES, PENDING, Trace
 from pairmill.plan.chain import Chain
+from pairmill.redaction import redact
 from pairmill.schemas.arrow import LEDGER
 
 SOURCE = "source"
@@ -58,7 +60,8 @@ class Funnel:
 
 def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
     n = len(found.fate)
-    reasons = [found.reasons.get(i, (None, None)) for i in range(n)]
+    clean = lru_cache(10_000)(lambda text: text and redact(text))  # gates hold what the file fills in
+    reasons = [tuple(map(clean, found.reasons.get(i, (None, None)))) for i in range(n)]
     return pa.table(
         [
             pa.array(np.full(n, shard, np.int32)),
@@ -85,10 +88,11 @@ def make_funnel(
     )
     steps, flow = [first], rows
     for stage in chain.stages:
-        step = Step(stage.name, flow, gate=stage.gate.text if stage.gate else None)
+        step = Step(stage.name, flow, gate=redact(stage.gate.text) if stage.gate else None)
         for (index, fate, reason), count in sorted(counts.items()):
             if index == stage.index and fate != PENDING:
                 setattr(step, FATES[fate], getattr(step, FATES[fate]) + count)
+                reason = redact(reason)
                 step.reasons[reason] = step.reasons.get(reason, 0) + count
         flow = step.kept = flow - step.dropped - step.missing - step.failed
         steps.append(step)

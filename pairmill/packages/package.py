@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pairmill.errors import RunError
 from pairmill.fates.trace import Trace, trace
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
+from pairmill.packages.manifest import MANIFEST, checked_file, read_manifest
 from pairmill.plan.chain import Chain
 from pairmill.schemas.hashing import digest, row_chance
 from pairmill.work.ahead import give_back
@@ -21,7 +22,6 @@ from pairmill.work.block import block_columns
 from pairmill.workspace.columns import shard_file
 from pairmill.workspace.storage import Storage
 
-MANIFEST = "manifest.json"
 RECORDS = ".pairmill"
 FORMAT = 1
 
@@ -181,7 +181,8 @@ def write_shard(
     record = f"{RECORDS}/{package}/{task.number:08d}.json"
     if storage.exists(record):
         facts = storage.read_json(record)
-        if all(storage.size(f["name"]) == f["bytes"] for f in facts["files"]):
+        files = [checked_file(storage, f, record) for f in facts["files"]]
+        if all(storage.size(f["name"]) == f["bytes"] for f in files):
             return facts
     rows = read_rows(
         chain, task.shards, task.rows, writer.columns(chain.schema), look or partial(trace, chain)
@@ -214,7 +215,7 @@ def check_owner(writer: Writer, pipeline: str) -> str | None:
     if writer.config.overwrite:
         return None
     if storage.exists(MANIFEST):
-        owner = storage.read_json(MANIFEST).get("name")
+        owner = read_manifest(storage)["name"]
         if owner != pipeline:
             return f"{storage.root} holds a package of the pipeline {owner!r}; choose another path, or set `overwrite: true`"
         return None
@@ -231,13 +232,13 @@ def begin(storage: Storage, package: str) -> None:
     A half-replaced package so never looks whole, and the same command may always go on.
     """
     old = (
-        {f["name"] for f in storage.read_json(MANIFEST)["files"]}
+        {f["name"] for f in read_manifest(storage)["files"]}
         if storage.exists(MANIFEST)
         else set()
     )
     for name in storage.folders(RECORDS):
         mark = f"{RECORDS}/{name}/begun.json"
-        old |= set(storage.read_json(mark)["replaces"]) if storage.exists(mark) else set()
+        old |= replaced(storage, mark) if storage.exists(mark) else set()
     storage.write_json(f"{RECORDS}/{package}/begun.json", {"replaces": sorted(old)})
     storage.delete_file(MANIFEST)
     for name in storage.folders(RECORDS):
@@ -245,14 +246,20 @@ def begin(storage: Storage, package: str) -> None:
             storage.delete_folder(f"{RECORDS}/{name}")
 
 
+def replaced(storage: Storage, mark: str) -> set[str]:
+    """Files of the package that this one takes the place of; raises StrangeName."""
+    return {storage.listed(name, mark) for name in storage.read_json(mark)["replaces"]}
+
+
 def finish(storage: Storage, package: str, manifest: dict[str, Any]) -> None:
     """Removes the files of an earlier version that this one does not have, writes the manifest,
     then drops the records.
     """
     keep = {f["name"] for f in manifest["files"]}
-    for name in storage.read_json(f"{RECORDS}/{package}/begun.json")["replaces"]:
+    for name in replaced(storage, f"{RECORDS}/{package}/begun.json"):
         if name not in keep:
             storage.delete_file(name)
+    storage.clear_temporary()
     storage.write_json(MANIFEST, manifest)
     storage.delete_folder(RECORDS)
 
@@ -261,7 +268,7 @@ def is_current(storage: Storage, package: str) -> bool:
     """Whether the very same package stands there already, with all files in their sizes."""
     if not storage.exists(MANIFEST):
         return False
-    manifest = storage.read_json(MANIFEST)
+    manifest = read_manifest(storage)
     return manifest.get("package") == package and all(
         storage.size(f["name"]) == f["bytes"] for f in manifest["files"]
     )
@@ -274,7 +281,7 @@ def verify(path: str) -> list[str]:
     storage = Storage(path)
     if not storage.exists(MANIFEST):
         return [f"{MANIFEST} is missing: the package is incomplete, or none"]
-    listed = {f["name"]: f for f in storage.read_json(MANIFEST)["files"]}
+    listed = {f["name"]: f for f in read_manifest(storage)["files"]}
     faults = []
     for name, facts in listed.items():
         size = storage.size(name)

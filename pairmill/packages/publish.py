@@ -16,9 +16,9 @@ from pairmill.fates.trace import trace
 from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
+from pairmill.packages.manifest import read_manifest
 from pairmill.packages.package import (
     FORMAT,
-    MANIFEST,
     Kept,
     ShardTask,
     begin,
@@ -62,7 +62,8 @@ def publish(
     kept = Kept.joined(over_shards(session, read, chain.shards(), local=Storage(chain.root).local))
     package = package_id(chain, writer, kept, seed)
     if is_current(storage, package):
-        return storage.read_json(MANIFEST)
+        storage.clear_temporary()
+        return read_manifest(storage)
     begin(storage, package)
     tasks = list(
         shard_tasks(kept, package_order(chain, writer, kept, seed), writer.config.samples_per_shard)

@@ -17,11 +17,13 @@ from pairmill.fates.survey import Survey
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
+from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.redaction import redact, redact_data
 from pairmill.work.refill import refetch
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.lease import Lease, leased
@@ -89,7 +91,8 @@ class Runner:
             self.session.run_id = run_id
             with leased(storage, folder) as lease:
                 on_folder(storage, folder)
-                storage.write_bytes(f"{folder}/pipeline.yaml", self.text.encode())
+                storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
+                clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
                 chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
                 packages = {
@@ -128,7 +131,7 @@ class Runner:
         if found is None:
             self.watcher.note("reading the source")
             found = build_pool(
-                storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact
+                storage, self.plan.source, identity, self.plan.pool_schema, redact=lambda facts: redact_data(self.plan.redact(facts))
             )
         return found
 
@@ -191,7 +194,7 @@ class Runner:
                 refetch(chain, stage, sorted(lost))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
-        facts = {"name": self.plan.config.name, "pipeline": self.text}
+        facts = {"name": self.plan.config.name, "pipeline": redact(self.text)}
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
             None if self.local else self.session,

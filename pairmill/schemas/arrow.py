@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from pairmill.redaction import redact
+
 ERROR = pa.struct([("class", pa.string()), ("message", pa.string())])
 """Why a stage failed on a row: a short class (`timeout`, `http_4xx`, `DecodeError`) and one line
 for people.

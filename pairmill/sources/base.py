@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pairmill.addresses import without_credentials
 from pairmill.errors import RunError
+from pairmill.redaction import redact
 from pairmill.schemas.pipeline import SourceConfig
 
 URL_NAMES = ("url", "image_url", "img_url", "image", "src", "link")
@@ -54,6 +55,10 @@ class Unreadable:
 
     location: str
     reason: str
+
+    def __post_init__(self) -> None:
+        for name in ("location", "reason"):
+            object.__setattr__(self, name, redact(getattr(self, name)))
 
 
 class Source:

@@ -1,5 +1,7 @@
 """A workspace's format, what is stored in it, who uses it, and what nobody uses any more."""
 
+import os
+import re
 from dataclasses import dataclass
 
 from pairmill.errors import RunError
@@ -7,6 +9,8 @@ from pairmill.version import __version__
 from pairmill.workspace.storage import SIGN, Storage
 
 FORMAT = 1
+OURS = re.compile(r"^(?:[\w-]+\.parquet|(?:pool|stage|table|shards?|lease)\.json|\.lock)$")
+"""Names of files of a pool or column set."""
 
 
 class NewerWorkspace(RunError):
@@ -84,8 +88,18 @@ def contents(storage: Storage) -> list[StoredSet]:
 
 
 def unused(storage: Storage) -> list[StoredSet]:
-    """What no run refers to."""
-    return [s for s in contents(storage) if not s.runs]
+    """What no run refers to, and pairmill wrote as a pool or column set."""
+    return [s for s in contents(storage) if not s.runs and not foreign(storage, s.folder)]
+
+
+def foreign(storage: Storage, folder: str) -> bool:
+    """Whether a folder is no pool or column set, whatever place it has: a package, a link, folders
+    of somebody else.  Nobody may lose data because it lay in the wrong place.
+    """
+    if storage.local and os.path.islink(storage.path(folder)):
+        return True
+    names = [name.rpartition("/")[2] for name, _ in storage.files(folder)]
+    return bool(storage.folders(folder)) or any(not OURS.match(name) for name in names)
 
 
 def collect(storage: Storage, sets: list[StoredSet]) -> None:

@@ -27,6 +27,7 @@ from pairmill.workspace.encoding import (
     corrupt,
     json_bytes,
     parsed_json,
+    read_footer,
     read_parquet,
     write_parquet,
 )
@@ -235,11 +236,19 @@ class Storage:
                 ) from None
             raise corrupt(self.path(name), error) from None
 
+    def footer(self, name: str) -> pq.FileMetaData:
+        """Of a Parquet file; raises CorruptWorkspace."""
+        try:
+            with self.fs.open_input_file(self.path(name)) as stream:
+                return read_footer(self.path(name), stream)
+        except pa.ArrowInvalid as error:
+            raise corrupt(self.path(name), error) from None
+
     def schema_of(self, name: str) -> pa.Schema:
-        return pq.read_schema(self.path(name), filesystem=self.fs)
+        return self.footer(name).schema.to_arrow_schema()
 
     def row_count(self, name: str) -> int:
-        return pq.read_metadata(self.path(name), filesystem=self.fs).num_rows
+        return self.footer(name).num_rows
 
     def exists(self, name: str) -> bool:
         return self.fs.get_file_info(self.path(name)).type != fs.FileType.NotFound
