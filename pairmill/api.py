@@ -23,6 +23,7 @@ from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.load import load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.report.page import write_report
+from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
 from pairmill.terminal.display import LiveWatcher, funnel_table
@@ -33,7 +34,7 @@ class RunResult:
     """A finished run.
 
     `funnel`: rows in, kept and lost per step; `packages`: manifests by output path; `folder`: the
-    run's folder; `report`: the report's page.
+    run's folder; `report`: the report's page; `warnings`: what a person has to know of it, and do.
     """
 
     run_id: str
@@ -42,12 +43,13 @@ class RunResult:
     packages: dict[str, dict[str, Any]]
     report: str
     seconds: dict[str, float]
+    warnings: tuple[str, ...] = ()
 
     def __rich__(self) -> Any:
         return funnel_table(self.funnel)
 
     def _repr_html_(self) -> str:
-        console = Console(record=True, file=io.StringIO(), width=110)
+        console = SafeConsole(record=True, file=io.StringIO(), width=110)
         console.print(funnel_table(self.funnel))
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
@@ -77,7 +79,7 @@ class Pipeline:
         plan = make_plan(loaded.config, loaded.document.problem, loaded.secrets.redact_data)
         if plan is None or loaded.document.problems:
             raise PipelineFileError(loaded.document.problems)
-        return cls(loaded.config, plan, loaded.text, [str(Path(path).absolute().parent)])
+        return cls(loaded.config, plan, loaded.text)
 
     @classmethod
     def build(
@@ -127,7 +129,7 @@ class Pipeline:
 
         `local` runs everything in this process, without Ray: for a debugger and for small tests.
         """
-        console = console or Console(stderr=True)
+        console = console or SafeConsole(stderr=True)
         watcher = LiveWatcher(console) if progress else Watcher()
         runner = Runner(
             self.checked, self.text, watcher, [*self.import_paths], limit, tuple(retry), local
@@ -166,7 +168,13 @@ class Pipeline:
 
 def result_of(outcome: Outcome, report: str) -> RunResult:
     return RunResult(
-        outcome.run_id, outcome.folder, outcome.funnel, outcome.packages, report, outcome.seconds
+        outcome.run_id,
+        outcome.folder,
+        outcome.funnel,
+        outcome.packages,
+        report,
+        outcome.seconds,
+        outcome.warnings,
     )
 
 

@@ -9,16 +9,43 @@ import typer
 from rich.text import Text
 
 from pairmill import cluster_cli
-from pairmill.console import File, Limit, Set, err, fail, out, pipeline
+from pairmill.console import (
+    File,
+    Limit,
+    Set,
+    err,
+    fail,
+    out,
+    pipeline,
+    stopping_by_signals,
+    write_json,
+)
 from pairmill.errors import PairmillError
+from pairmill.safe_output import printable
+from pairmill.version import __version__
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Web image–text pairs to training shards, from one YAML file.",
 )
 app.add_typer(cluster_cli.app)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Which pairmill."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -46,7 +73,7 @@ def plan(
     except PairmillError as error:
         fail(str(error), 1)
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        write_json(found)
     else:
         out.print(overview_table(found))
 
@@ -69,21 +96,26 @@ def run(
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
+    ] = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
+    from pairmill.pipeline.findings import retry_hint
     from pairmill.terminal.display import funnel_table
 
     found = pipeline(file, set_, base)
     try:
-        result = found.run(
-            limit=limit,
-            retry=[c.strip() for c in retry.split(",") if c.strip()],
-            console=err,
-            local=local,
-        )
-    except KeyboardInterrupt:
+        with stopping_by_signals():
+            result = found.run(
+                limit=limit,
+                retry=[c.strip() for c in retry.split(",") if c.strip()],
+                console=err,
+                local=local,
+            )
+    except KeyboardInterrupt as error:
         fail(
-            f"stopped; what was committed stays in {found.config.workspace}, and the same command goes on from there",
+            f"stopped{f' by {error}' if str(error) else ''}; what was committed stays in {found.config.workspace}, and the same command goes on from there",
             1,
         )
     except PairmillError as error:
@@ -111,6 +143,12 @@ def run(
             soft_wrap=True,
         )
     out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
+    if hint := retry_hint(result.funnel):
+        out.print(Text(printable(hint)), soft_wrap=True)
+    for warning in result.warnings:
+        out.print(Text(f"warning: {printable(warning)}", style="bold yellow"), soft_wrap=True)
+    if strict and result.warnings:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -208,11 +246,11 @@ def gc(
     """Remove pools and column sets that no run refers to (delete a run's folder first to free what
     only it uses).
     """
-    from pairmill.workspace.contents import collect, existing_workspace, unused
+    from pairmill.workspace.contents import collect, existing_workspace, left_alone, unused
 
     try:
         storage = existing_workspace(path)
-        found = unused(storage)
+        found, strangers = unused(storage), left_alone(storage)
         if not dry_run:
             collect(storage, found)
     except PairmillError as error:
@@ -222,6 +260,8 @@ def gc(
             f"{'would remove' if dry_run else 'removed'} {stored.folder} ({stored.bytes / 1e6:,.1f} MB)",
             highlight=False,
         )
+    for folder in strangers:
+        out.print(f"left {folder}: it holds files that are no pool or column set", highlight=False)
     out.print(
         f"{sum(s.bytes for s in found) / 1e6:,.1f} MB in {len(found)} folders", highlight=False
     )
@@ -238,7 +278,8 @@ def demo(
     from pairmill.demo.show import run_demo
 
     try:
-        run_demo(folder, rows, out, err)
+        with stopping_by_signals():
+            run_demo(folder, rows, out, err)
     except KeyboardInterrupt:
         fail("stopped; the same command goes on from there", 1)
     except PairmillError as error:

@@ -29,7 +29,9 @@ SECRET_NAME = re.compile(
     r"|PRIVATE_?KEY",
     re.IGNORECASE,
 )
-PUBLIC_NAME = re.compile(r"^(?:OLD)?PWD$|_(?:PATH|FILE|DIR|MODE|TYPE|METHOD|TIMEOUT|EXPIRY|SOCK)$", re.IGNORECASE)
+PUBLIC_NAME = re.compile(
+    r"^(?:OLD)?PWD$|_(?:PATH|FILE|DIR|MODE|TYPE|METHOD|TIMEOUT|EXPIRY|SOCK)$", re.IGNORECASE
+)
 """Ends of names that tell where a secret is, or what about it, and not the secret."""
 PLAIN_VALUE = re.compile(r"^(?:true|false|yes|no|on|off|none|null|auto|disabled|enabled|token|[\d.,]{1,7})$", re.IGNORECASE)  # fmt: skip
 WORD = re.compile(r"^[a-z_]{1,15}$")
@@ -193,7 +195,9 @@ def redact_data(value: Any) -> Any:
             return redact(value.decode("utf-8", "replace")).encode()
         case Mapping():
             return {
-                redact(k) if isinstance(k, str) else k: GONE if secret_pair(k, v) else redact_data(v)
+                redact(k) if isinstance(k, str) else k: GONE
+                if secret_pair(k, v)
+                else redact_data(v)
                 for k, v in value.items()
             }
         case list():

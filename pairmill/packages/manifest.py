@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pairmill.errors import StrangeFile, shown
+from pairmill.errors import StrangeFile
+from pairmill.redaction import shown
 from pairmill.workspace.storage import Storage
 
 MANIFEST = "manifest.json"
@@ -41,7 +42,9 @@ def checked_file(storage: Storage, file: Any, where: str) -> dict[str, Any]:
     storage.listed(file.get("name"), where)
     for key, kind in kinds.items():
         if not isinstance(file.get(key), kind):
-            raise strange(storage, f"the file {file['name']!r} has {key} {shown(file.get(key), 60)}", where)
+            raise strange(
+                storage, f"the file {file['name']!r} has {key} {shown(file.get(key), 60)}", where
+            )
     return file
 
 

@@ -232,9 +232,7 @@ def begin(storage: Storage, package: str) -> None:
     A half-replaced package so never looks whole, and the same command may always go on.
     """
     old = (
-        {f["name"] for f in read_manifest(storage)["files"]}
-        if storage.exists(MANIFEST)
-        else set()
+        {f["name"] for f in read_manifest(storage)["files"]} if storage.exists(MANIFEST) else set()
     )
     for name in storage.folders(RECORDS):
         mark = f"{RECORDS}/{name}/begun.json"

@@ -17,6 +17,7 @@ from pairmill.fates.survey import Survey
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
+from pairmill.pipeline.findings import findings
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.totals import StageTotals
@@ -50,6 +51,8 @@ class Outcome:
     seconds: dict[str, float]
     chain: Chain
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What a person has to know of it."""
 
 
 @dataclass
@@ -116,6 +119,7 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
+            tuple(findings(funnel)),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
@@ -131,7 +135,11 @@ class Runner:
         if found is None:
             self.watcher.note("reading the source")
             found = build_pool(
-                storage, self.plan.source, identity, self.plan.pool_schema, redact=lambda facts: redact_data(self.plan.redact(facts))
+                storage,
+                self.plan.source,
+                identity,
+                self.plan.pool_schema,
+                redact=lambda facts: redact_data(self.plan.redact(facts)),
             )
         return found
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pairmill.errors import PairmillError
 from pairmill.redaction import redact, redact_data
+from pairmill.safe_output import redact_file, redact_streams
 from pairmill.workspace.storage import Storage
 
 LOG_FILE, NOISE_FILE = "log.jsonl", "output.log"
@@ -61,6 +62,7 @@ class RunLog:
         self.handler: logging.Handler | None = None
         self.before: list[tuple[logging.Logger, bool, list[logging.Handler], int]] = []
         self.terminal: tuple[int, int] | None = None
+        self.streams = sys.stdout, sys.stderr
         self.target: tuple[Storage, str] | None = None
         self.folder = ""
 
@@ -80,6 +82,8 @@ class RunLog:
             with open(f"{self.folder}/{NOISE_FILE}", "ab") as stream:
                 os.dup2(stream.fileno(), 1)
                 os.dup2(stream.fileno(), 2)
+            self.streams = sys.stdout, sys.stderr
+            redact_streams()
         for name in self.NAMES:
             logger = logging.getLogger(name)
             self.before.append((logger, logger.propagate, list(logger.handlers), logger.level))
@@ -93,9 +97,12 @@ class RunLog:
             logger.setLevel(level)
         if self.terminal is not None:
             flush()
+            sys.stdout, sys.stderr = self.streams
             for number, saved in enumerate(self.terminal, 1):
                 os.dup2(saved, number)
                 os.close(saved)
+            with contextlib.suppress(OSError):
+                redact_file(f"{self.folder}/{NOISE_FILE}")
         if self.handler is not None:
             logging.captureWarnings(False)
             self.handler.close()

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from pairmill.errors import PipelineFileError
 from pairmill.outputs.catalogue import OUTPUTS
+from pairmill.plan.named_modules import name_module
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
 from pairmill.redaction import GONE, redact, secret_pair, shown
 from pairmill.schemas.config import FILE, MODEL, PATH, StageConfig, marks_of
@@ -43,8 +43,6 @@ def load_pipeline(
     """
     document = read_document(path, overrides)
     folder = Path(path).absolute().parent
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))  # `stage: my_module:MyStage` may stand beside the file
     config = build(document, folder, Path(base).absolute() if base else folder)
     if config is None:
         raise PipelineFileError(document.problems)
@@ -119,6 +117,7 @@ def stage_config(item: Any, index: int, document: Document, folder: Path) -> Sta
             f"a stage begins with `stage: NAME` (stages: {', '.join(known_stages())}; or my_module:MyStage)",
         )
         return None
+    name_module(item["stage"], folder)
     try:
         kind = stage_class(item["stage"])
     except UnknownStage as error:

@@ -16,10 +16,12 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import trace
+from pairmill.names import one_name
 from pairmill.packages.publish import versions
 from pairmill.pipeline.run import Outcome
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
 from pairmill.report.effects import effects
 from pairmill.report.gather import Rows, gather
@@ -40,16 +42,17 @@ def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
     rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)], plan.config.seed)
-    text = plan.redact(storage.read_bytes(f"{folder}/pipeline.yaml").decode())
-    data = {
+    text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
+    told = {
         "name": plan.config.name, "run": outcome.run_id, "pairmill": __version__, "funnel": outcome.funnel.to_json(),
         "packages": [{"path": plan.redact(p), **{k: m[k] for k in ("format", "samples", "shards", "package")}} for p, m in outcome.packages.items()],
         "scores": distributions(rows), "effects": effects(rows), "captions": captions(chain, rows), "caption_columns": caption_columns(chain),
         "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": stages(chain, outcome), "pipeline": text,
         "versions": versions(),
-        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": warnings(outcome.funnel), "sampled": rows.sampled,
+        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": list(outcome.warnings), "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
     }  # fmt: skip
+    data = {**redact_data(told), "name": told["name"], "run": outcome.run_id}
     storage.write_bytes(
         f"{folder}/{DATA}",
         (json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace"),
@@ -72,9 +75,12 @@ def rebuild(paths: list[str], workspace: str | None = None) -> str:
     Raises RunError.
     """
     folders = [run_folder(path, workspace) for path in paths]
-    runs = [folder.data() for folder in folders]
+    runs = [redact_data(folder.data()) for folder in folders]
     return folders[0].write(
-        PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html", page(runs)
+        PAGE
+        if len(runs) == 1
+        else f"report/against-{one_name(runs[1]['run'], f'{paths[1]}: {DATA}')}.html",
+        page(runs),
     )
 
 
@@ -191,22 +197,3 @@ def timeline(arrived: pl.Series, share: float) -> list[dict[str, Any]]:
         {"from_s": at * span, "per_s": round(int(n) / span / share, 2)}
         for at, n in enumerate(counts)
     ]
-
-
-def warnings(funnel: Funnel) -> list[str]:
-    """What a curator should look at first."""
-    found = []
-    for step in funnel.steps:
-        if step.rows and step.failed > 0.2 * step.rows:
-            found.append(
-                f"{step.stage}: {100 * step.failed / step.rows:.0f}% of the rows that came failed"
-            )
-        if step.rows and step.missing > 0.2 * step.rows:
-            found.append(
-                f"{step.stage}: {100 * step.missing / step.rows:.0f}% of the rows that came lack a value that the step needs"
-            )
-        if step.rows >= 20 and step.gate and step.dropped == 0:
-            found.append(f"{step.stage}: the gate {step.gate} dropped nothing")
-        if step.rows and step.kept == 0:
-            found.append(f"{step.stage}: nothing came through")
-    return found

@@ -1,6 +1,5 @@
 """What a person sees of a run: a live table while it works, the funnel at the end."""
 
-import re
 import threading
 import time
 from typing import Any
@@ -14,15 +13,6 @@ from pairmill.fates.ledger import Funnel
 from pairmill.pipeline.run import Runner
 from pairmill.pipeline.watcher import Watcher
 from pairmill.work.line import log_told
-
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def printable(text: str) -> str:
-    """Text from the web for a terminal: control characters, which could clear the screen or fake
-    what it shows, as �.
-    """
-    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class LiveWatcher(Watcher):

@@ -36,9 +36,7 @@ def without_secrets(new: pa.Table) -> pa.Table:
     errors = new.column("error")
     if errors.null_count == new.num_rows:
         return new
-    clean = error_array(
-        [e and (e["class"] or "", e["message"] or "") for e in errors.to_pylist()]
-    )
+    clean = error_array([e and (e["class"] or "", e["message"] or "") for e in errors.to_pylist()])
     return new.set_column(new.schema.get_field_index("error"), "error", clean)
 
 
@@ -77,7 +75,9 @@ class ColumnStore:
         what is stored is a failure or has lost its payload: then the new one takes its place.
         """
         new = (
-            with_sizes(without_secrets(new), writes).select(stored_schema(writes).names).cast(stored_schema(writes))
+            with_sizes(without_secrets(new), writes)
+            .select(stored_schema(writes).names)
+            .cast(stored_schema(writes))
         )
         name = f"columns/{column_set}/{shard_file(shard)}"
         if self.storage.local:  # before a folder is made in its place

@@ -92,6 +92,11 @@ def unused(storage: Storage) -> list[StoredSet]:
     return [s for s in contents(storage) if not s.runs and not foreign(storage, s.folder)]
 
 
+def left_alone(storage: Storage) -> list[str]:
+    """Folders that no run refers to, and that are no pool or column set."""
+    return [s.folder for s in contents(storage) if not s.runs and foreign(storage, s.folder)]
+
+
 def foreign(storage: Storage, folder: str) -> bool:
     """Whether a folder is no pool or column set, whatever place it has: a package, a link, folders
     of somebody else.  Nobody may lose data because it lay in the wrong place.
