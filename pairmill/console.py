@@ -34,6 +34,13 @@ Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
 ]
 
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+
+
+def print_json(value: Any) -> None:
+    text = json.dumps(redact_data(value), indent=2, ensure_ascii=False)
+    sys.stdout.write(printable(text) + "\n")
+
 
 def overrides(pairs: list[str] | None) -> dict[str, str]:
     bad = [p for p in pairs or () if "=" not in p]
@@ -58,12 +65,6 @@ def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> An
         fail(f"{error}\n{len(error.problems)} {fault} in {path}", 2)
     except PairmillError as error:
         fail(str(error), 1)
-
-
-def write_json(value: Any) -> None:
-    """For programs, on stdout."""
-    text = json.dumps(redact_data(value), indent=2, ensure_ascii=False)
-    sys.stdout.write(printable(text) + "\n")
 
 
 class Stopped(KeyboardInterrupt):

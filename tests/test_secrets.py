@@ -14,9 +14,6 @@ from urllib.parse import quote
 import polars as pl
 import pytest
 
-from pairmill.addresses import without_credentials
-from pairmill.redaction import Redactor, is_secret, redact, shown
-
 NAMED = {
     "PGPASSWORD": "pg-Xk29-first",
     "DATABASE_URL": "postgresql://app:db-Xk29-second@db.example.test/pairs",

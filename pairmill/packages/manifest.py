@@ -53,3 +53,12 @@ def strange(storage: Storage, what: str, where: str = MANIFEST) -> StrangeFile:
         f"{storage.path(where)} is not as pairmill writes it: {what}; "
         "was it damaged, or is this a package of another tool?"
     )
+
+
+def replaced(storage: Storage, mark: str) -> set[str]:
+    """Files of the package that one in the making takes the place of; raises StrangeName."""
+    found = storage.read_json(mark)
+    names = found.get("replaces") if isinstance(found, dict) else None
+    if not isinstance(names, list):
+        raise strange(storage, "it has no list 'replaces'", mark)
+    return {storage.listed(name, mark) for name in names}

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pairmill.errors import RunError
 from pairmill.fates.trace import Trace, trace
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
-from pairmill.packages.manifest import MANIFEST, checked_file, read_manifest
+from pairmill.packages.manifest import MANIFEST, checked_file, read_manifest, replaced
 from pairmill.plan.chain import Chain
 from pairmill.schemas.hashing import digest, row_chance
 from pairmill.work.ahead import give_back
@@ -242,11 +242,6 @@ def begin(storage: Storage, package: str) -> None:
     for name in storage.folders(RECORDS):
         if name != package:
             storage.delete_folder(f"{RECORDS}/{name}")
-
-
-def replaced(storage: Storage, mark: str) -> set[str]:
-    """Files of the package that this one takes the place of; raises StrangeName."""
-    return {storage.listed(name, mark) for name in storage.read_json(mark)["replaces"]}
 
 
 def finish(storage: Storage, package: str, manifest: dict[str, Any]) -> None:

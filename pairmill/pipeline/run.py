@@ -20,6 +20,7 @@ from pairmill.pipeline.failures import check_failures, failure_classes
 from pairmill.pipeline.findings import findings
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.phases import Phases
+from pairmill.pipeline.preflight import preflight
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
@@ -78,6 +79,7 @@ class Runner:
         self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None
     ) -> Outcome:
         """Raises RunError; whatever it committed by then stays."""
+        preflight(self.plan, self.local)
         storage = open_workspace(self.plan.config.workspace)
         if not storage.keeps_conditions():
             self.watcher.note(

@@ -14,6 +14,9 @@ from pairmill.pipeline.run import Runner
 from pairmill.pipeline.watcher import Watcher
 from pairmill.work.line import log_told
 
+HEARTBEAT_S = 15
+"""Where no terminal shows the growing table, a line of progress comes at most so often."""
+
 
 class LiveWatcher(Watcher):
     """A table that grows in place, in a terminal or a notebook; plain lines where neither is."""
@@ -22,6 +25,7 @@ class LiveWatcher(Watcher):
         self.console = console
         self.rows: dict[str, dict[str, float]] = {}
         self.title, self.total, self.start = "", 0, time.monotonic()
+        self.last_beat = self.start
         self.interactive = console.is_terminal or console.is_jupyter
         self.live: Live | None = None
         self.lock = threading.Lock()
@@ -53,6 +57,7 @@ class LiveWatcher(Watcher):
     def phase(self, title: str, stages: list[str], rows: int) -> None:
         with self.lock:
             self.title, self.total, self.start = title, rows, time.monotonic()
+            self.last_beat = self.start
             for name in stages:
                 self.rows[name] = dict.fromkeys(
                     ("rows", "kept", "dropped", "missing", "failed", "seconds"), 0
@@ -80,6 +85,19 @@ class LiveWatcher(Watcher):
             for key in ("rows", "dropped", "missing", "failed", "seconds"):
                 row[key] += told[key]
             row["kept"] = row["rows"] - row["dropped"] - row["missing"] - row["failed"]
+        if not self.interactive and time.monotonic() - self.last_beat >= HEARTBEAT_S:
+            self.last_beat = time.monotonic()
+            self.console.print(Text(self.heartbeat(told["stage"])), soft_wrap=True)
+
+    def heartbeat(self, stage: str) -> str:
+        """Rows done of the phase's, their rate, and the time that the rest takes at that rate."""
+        done, elapsed = int(self.rows[stage]["rows"]), time.monotonic() - self.start
+        text = f"{stage}: {done:,} of {self.total:,} rows"
+        if done and elapsed:
+            rate = done / elapsed
+            left = f", {(self.total - done) / rate:,.0f} s left" if done < self.total else ""
+            text += f", {rate:,.1f} rows/s{left}"
+        return text
 
     def note(self, text: str) -> None:
         if not self.interactive:

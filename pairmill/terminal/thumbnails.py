@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 from rich_pixels import Pixels
 
-from pairmill.safe_output import printable
 from pairmill.images import DecodeError, decode_rgb
+from pairmill.safe_output import printable
 from pairmill.schemas.arrow import is_payload
 from pairmill.workspace.storage import Storage
 

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from pairmill.errors import RunError
+from pairmill.errors import RunError, StrangeFile
 from pairmill.version import __version__
 from pairmill.workspace.storage import SIGN, Storage
 
@@ -61,10 +61,15 @@ def references(storage: Storage) -> dict[str, tuple[str, ...]]:
     for run in storage.folders("runs"):
         if storage.exists(f"runs/{run}/plan.json"):
             plan = storage.read_json(f"runs/{run}/plan.json")
-            for folder in [
-                f"pool/{plan['pool']}",
-                *(f"columns/{s['column_set']}" for s in plan["stages"] if s.get("column_set")),
-            ]:
+            try:
+                sets = [s["column_set"] for s in plan["stages"] if s.get("column_set")]
+                folders = [f"pool/{plan['pool']}", *(f"columns/{name}" for name in sets)]
+            except (LookupError, TypeError, AttributeError):  # gc must not guess what is in use
+                raise StrangeFile(
+                    f"{storage.path(f'runs/{run}/plan.json')} is not as pairmill writes it; run "
+                    "its pipeline again, or delete the run's folder"
+                ) from None
+            for folder in folders:
                 found.setdefault(folder, []).append(run)
     return {folder: tuple(runs) for folder, runs in found.items()}
 

@@ -57,7 +57,7 @@ class Lease:
             nonlocal told
             told = ""
             if found is not None and self.checked(found)["owner"] != self.mine["owner"]:
-                age_s = self.storage.age_s(self.name)
+                age_s = age_of(self.storage, self.name)
                 told = self.held(found, age_s) if holds(found, age_s) else ""
             return None if told else {**self.mine, "at": time.time()}
 
@@ -119,6 +119,20 @@ class Lease:
                 and self.storage.read_json(self.name).get("owner") == self.mine["owner"]
             ):
                 self.storage.delete_file(self.name)
+
+
+def age_of(storage: Storage, name: str) -> float:
+    """Seconds since a file was written, by the clock of the disk or store that keeps it; negative
+    where that clock was set back.
+    """
+    probe = f"{name.rpartition('/')[0]}/{disk.temporary_name()}"
+    written = storage.fs.get_file_info(storage.path(name))
+    try:
+        storage.write_bytes(probe, b"now")
+        now = storage.fs.get_file_info(storage.path(probe))
+        return (now.mtime_ns - written.mtime_ns) / 1e9
+    finally:
+        storage.delete_file(probe)
 
 
 @contextlib.contextmanager

@@ -279,20 +279,6 @@ class Storage:
         """Removes what writers that are gone left unfinished under a folder; gives how many files."""
         return disk.clear_temporary(self.path(name), recursive) if self.local else 0
 
-    def age_s(self, name: str) -> float:
-        """Seconds since a file was written, by the clock of the disk or store that keeps it;
-        negative where that clock was set back.  Raises FileNotFoundError.
-        """
-        probe = f"{name.rpartition('/')[0]}/{disk.temporary_name()}".lstrip("/")
-        written = self.fs.get_file_info(self.path(name))
-        if written.type == fs.FileType.NotFound:
-            raise FileNotFoundError(self.path(name))
-        try:
-            self.write_bytes(probe, b"now")
-            return self.fs.get_file_info(self.path(probe)).mtime_ns / 1e9 - written.mtime_ns / 1e9
-        finally:
-            self.delete_file(probe)
-
     def delete_file(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             self.fs.delete_file(self.path(name))
