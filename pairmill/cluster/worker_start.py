@@ -1,11 +1,14 @@
 """What a worker process that Ray starts for a run does before anything else."""
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
+from pairmill.errors import PairmillError, RunError, first_line
 from pairmill.plan.named_modules import as_told
 from pairmill.safe_output import redact_streams
 
@@ -27,6 +30,22 @@ class WithoutFolder(MetaPathFinder):
     ) -> None:
         if self.folder in sys.path:
             sys.path[:] = [p for p in sys.path if p != self.folder]
+
+
+@contextlib.contextmanager
+def safe_errors() -> Iterator[None]:
+    """What work in a worker raises goes to Ray, which writes it to its own files: without secrets,
+    and without the errors behind it.  A defect's traceback stands, filtered, in the worker's log.
+    """
+    try:
+        yield
+    except PairmillError as error:
+        raise error from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "ray":
+            raise
+        traceback.print_exc()
+        raise RunError(f"{type(error).__name__}: {first_line(error)}") from None
 
 
 def begin() -> None:

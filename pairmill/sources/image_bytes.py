@@ -1,7 +1,7 @@
 """Images that the input brings along: their bytes, and what their headers say."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,9 +22,13 @@ def measured_schema() -> list[pa.Field]:
     ]
 
 
-def image_columns(table: pa.Table, image: str, file: str) -> Iterator[pa.Table | Unreadable]:
+def image_columns(
+    table: pa.Table, image: str, file: str, places: Sequence[int] | None = None
+) -> Iterator[pa.Table | Unreadable]:
     """Replaces the input's image column by `image`, `width`, `height`, `sha256`; rows without a
     readable image come as Unreadable.
+
+    `places`: numbers of the rows in their file, where the table is not the whole of it.
     """
     values = table.column(image)
     if pa.types.is_struct(values.type):
@@ -37,7 +41,7 @@ def image_columns(table: pa.Table, image: str, file: str) -> Iterator[pa.Table |
                 raise ValueError("no image bytes")
             width, height = shown_size(open_image(data))
         except ValueError as error:
-            yield Unreadable(f"{file} row {i}", str(error))
+            yield Unreadable(f"{file} row {places[i] if places else i}", str(error), "image")
             continue
         sound.append(i)
         for name, value in zip(
