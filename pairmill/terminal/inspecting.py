@@ -48,9 +48,9 @@ def inspect_place(path: str, rows: int, check: bool, out: Console, pictures: boo
         return []
     storage = Storage(path)
     if storage.exists(SIGN):
+        if check and (faults := verified(storage, out)):
+            return faults
         out.print(workspace_table(storage))
-        if check:
-            return verified(storage, out)
     elif storage.exists("metrics.json") or storage.exists("plan.json"):
         show_run(storage, out)
     elif storage.exists(MANIFEST) or check:
