@@ -100,7 +100,7 @@ def inputs(
         run &= flags(stage.when, frame) == 1
     missing = np.zeros(len(alive), bool)
     column = [""] * len(alive)
-    for name in stage.reads:
+    for name in () if stage.stage.takes_nulls else stage.reads:
         null = frame[chain.narrow(name)].is_null().to_numpy()
         fresh = run & null & ~missing
         for row in np.flatnonzero(fresh):

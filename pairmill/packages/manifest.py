@@ -10,7 +10,7 @@ from pairmill.workspace.storage import Storage
 MANIFEST = "manifest.json"
 KINDS: dict[str, Any] = {
     "name": str, "package": str, "format": str, "pipeline": str, "samples": int, "shards": int,
-    "funnel": dict, "identities": dict, "models": dict, "versions": dict, "files": list,
+    "funnel": dict, "identities": dict, "models": dict, "versions": dict, "files": list, "parts": list,
 }  # fmt: skip
 """What a manifest's keys hold, where they are there."""
 
@@ -31,6 +31,11 @@ def read_manifest(storage: Storage, needed: Sequence[str] = ("name", "files")) -
         raise strange(storage, f"it has no {missing[0]!r}")
     for file in found.get("files", ()):
         checked_file(storage, file, MANIFEST)
+    names = {file["name"] for file in found.get("files", ())}
+    for part in found.get("parts", ()):
+        files = part.get("files") if isinstance(part, dict) else None
+        if not isinstance(files, list) or not all(isinstance(n, str) and n in names for n in files):
+            raise strange(storage, f"one of its 'parts' is {shown(part, 60)}")
     return found
 
 

@@ -186,6 +186,7 @@ def planned_stages(
         path = ("stages", i)
         try:
             stage, facts = made(stage_config, config.seed)
+            stage.bind(schema)
             writes = stage.writes()
             reads = list(dict.fromkeys(stage.reads()))
         except (UnknownStage, BadReference, PairmillError, OSError, ValueError) as error:
