@@ -11,10 +11,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarstring import ScalarString
 
-from pairmill.errors import PipelineFileError, Problem
+from pairmill.errors import PipelineFileError, Problem, first_line
 from pairmill.redaction import REDACTOR, SHORTEST, is_secret, redact
 
 VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -96,6 +96,9 @@ def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Docume
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = " ".join(str(error.problem or error.context or "no YAML").split())
         raise PipelineFileError([Problem(line, column, what, file)]) from None
+    except (YAMLError, ValueError, RecursionError) as error:  # ruamel has errors without a place
+        what = " ".join(first_line(error).split())
+        raise PipelineFileError([Problem(1, 1, f"is no YAML: {what}", file)]) from None
     if not isinstance(root, Mapping):
         found = "is empty" if root is None else f"holds a {type(root).__name__}"
         raise PipelineFileError(
