@@ -167,9 +167,7 @@ def workspace(place: Place, rng: random.Random) -> str:
     shutil.rmtree(place.home / "out")
     answer = told(lambda: Pipeline.from_yaml(place.home / "p.yaml").run(local=True, progress=False))
     if answer == TAKEN and (wrong := differing(place)):
-        raise Fault(
-            f"a flipped bit of {file.name} (byte {at}) changed {wrong[0]} without a word"
-        )
+        raise Fault(f"a flipped bit of {file.name} (byte {at}) changed {wrong[0]} without a word")
     place.renew()
     return REFUSED if answer == REFUSED or checked else TAKEN
 
