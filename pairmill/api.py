@@ -23,6 +23,7 @@ from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.load import load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.report.page import write_report
+from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
 from pairmill.terminal.display import LiveWatcher, funnel_table
@@ -48,7 +49,7 @@ class RunResult:
         return funnel_table(self.funnel)
 
     def _repr_html_(self) -> str:
-        console = Console(record=True, file=io.StringIO(), width=110)
+        console = SafeConsole(record=True, file=io.StringIO(), width=110)
         console.print(funnel_table(self.funnel))
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
@@ -78,7 +79,7 @@ class Pipeline:
         plan = make_plan(loaded.config, loaded.document.problem, loaded.secrets.redact_data)
         if plan is None or loaded.document.problems:
             raise PipelineFileError(loaded.document.problems)
-        return cls(loaded.config, plan, loaded.text, [str(Path(path).absolute().parent)])
+        return cls(loaded.config, plan, loaded.text)
 
     @classmethod
     def build(
@@ -128,7 +129,7 @@ class Pipeline:
 
         `local` runs everything in this process, without Ray: for a debugger and for small tests.
         """
-        console = console or Console(stderr=True)
+        console = console or SafeConsole(stderr=True)
         watcher = LiveWatcher(console) if progress else Watcher()
         runner = Runner(
             self.checked, self.text, watcher, [*self.import_paths], limit, tuple(retry), local

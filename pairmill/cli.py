@@ -8,8 +8,20 @@ import typer
 from rich.text import Text
 
 from pairmill import cluster_cli, inspect_cli
-from pairmill.console import File, Json, Limit, Set, err, fail, out, pipeline, print_json
+from pairmill.console import (
+    File,
+    Json,
+    Limit,
+    Set,
+    err,
+    fail,
+    out,
+    pipeline,
+    print_json,
+    stopping_by_signals,
+)
 from pairmill.errors import PairmillError
+from pairmill.safe_output import printable
 from pairmill.version import __version__
 
 app = typer.Typer(
@@ -128,19 +140,20 @@ def run(
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
     from pairmill.pipeline.findings import retry_hint
-    from pairmill.terminal.display import funnel_table, printable
+    from pairmill.terminal.display import funnel_table
 
     found = pipeline(file, set_, base)
     try:
-        result = found.run(
-            limit=limit,
-            retry=[c.strip() for c in retry.split(",") if c.strip()],
-            console=err,
-            local=local,
-        )
-    except KeyboardInterrupt:
+        with stopping_by_signals():
+            result = found.run(
+                limit=limit,
+                retry=[c.strip() for c in retry.split(",") if c.strip()],
+                console=err,
+                local=local,
+            )
+    except KeyboardInterrupt as error:
         fail(
-            f"stopped; what was committed stays in {found.config.workspace}, and the same command goes on from there",
+            f"stopped{f' by {error}' if str(error) else ''}; what was committed stays in {found.config.workspace}, and the same command goes on from there",
             1,
         )
     except PairmillError as error:
@@ -187,7 +200,8 @@ def demo(
     from pairmill.demo.show import run_demo
 
     try:
-        run_demo(folder, rows, out, err)
+        with stopping_by_signals():
+            run_demo(folder, rows, out, err)
     except KeyboardInterrupt:
         fail("stopped; the same command goes on from there", 1)
     except PairmillError as error:

@@ -17,12 +17,14 @@ from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
 from pairmill.pipeline.findings import findings
+from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.redaction import redact, redact_data
 from pairmill.work.engine import Engine
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
@@ -97,7 +99,8 @@ class Runner:
             self.engine.run_id = run_id
             with leased(storage, folder) as lease:
                 on_folder(storage, folder)
-                storage.write_bytes(f"{folder}/pipeline.yaml", self.text.encode())
+                storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
+                clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
                 chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
                 packages = {
@@ -139,7 +142,11 @@ class Runner:
             for line in self.plan.source.mapping():
                 self.watcher.note(f"columns: {line}")
             found = build_pool(
-                storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact
+                storage,
+                self.plan.source,
+                identity,
+                self.plan.pool_schema,
+                redact=lambda facts: redact_data(self.plan.redact(facts)),
             )
         return found
 
@@ -204,7 +211,7 @@ class Runner:
         config = self.plan.config
         facts = {
             "name": config.name,
-            "pipeline": self.text,
+            "pipeline": redact(self.text),
             "license": config.license,
             "citation": config.citation,
         }
