@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from rich.console import Console
 from rich.text import Text
 
 from pairmill.errors import PipelineFileError, Problem, first_line
 from pairmill.fates.ledger import Funnel
-from pairmill.pipeline.overview import overview
+from pairmill.fates.run_table import Run
+from pairmill.pipeline.overview import overview, stored_run
 from pairmill.pipeline.run import Outcome, Runner
 from pairmill.pipeline.run_log import RunLog
 from pairmill.pipeline.watcher import Watcher
@@ -43,7 +45,15 @@ class RunResult:
     packages: dict[str, dict[str, Any]]
     report: str
     seconds: dict[str, float]
+    run: Run
+    """The rows of the run, as tables."""
     warnings: tuple[str, ...] = ()
+
+    def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
+        `.to_arrow()` a pyarrow.Table.
+        """
+        return self.run.table(columns)
 
     def __rich__(self) -> Any:
         return funnel_table(self.funnel)
@@ -83,9 +93,16 @@ class Pipeline:
 
     @classmethod
     def build(
-        cls, *, name: str, source: SourceConfig, stages: Sequence[StageConfig] = (), outputs: Sequence[OutputConfig] = (),
-        workspace: str = "workspace", seed: int = 0, report: ReportConfig | None = None,
-    ) -> "Pipeline":  # fmt: skip
+        cls,
+        *,
+        name: str,
+        source: SourceConfig,
+        stages: Sequence[StageConfig] = (),
+        outputs: Sequence[OutputConfig] = (),
+        workspace: str = "workspace",
+        seed: int = 0,
+        report: ReportConfig | None = None,
+    ) -> "Pipeline":
         """A pipeline from config objects; raises PipelineFileError with all its faults."""
         config = PipelineConfig(
             name=name,
@@ -114,6 +131,13 @@ class Pipeline:
         Starts nothing.
         """
         return overview(self.checked, limit)
+
+    def stored(self, limit: int | None = None) -> Run:
+        """The rows as the workspace has them now, before, between and after runs; starts nothing.
+
+        Raises RunError where no run has read the source yet.
+        """
+        return stored_run(self.checked, limit)
 
     def run(
         self,
@@ -160,7 +184,8 @@ class Pipeline:
             logging.getLogger("pairmill").exception("the report could not be written")
             console.print(
                 Text(
-                    f"the packages stand; the report could not be written: {type(error).__name__}: {first_line(error)} (log.jsonl has more)"
+                    "the packages stand; the report could not be written: "
+                    f"{type(error).__name__}: {first_line(error)} (log.jsonl has more)"
                 )
             )
             return ""
@@ -174,6 +199,7 @@ def result_of(outcome: Outcome, report: str) -> RunResult:
         outcome.packages,
         report,
         outcome.seconds,
+        Run(outcome.chain),
         outcome.warnings,
     )
 

@@ -86,7 +86,8 @@ class Runner:
         storage = open_workspace(self.plan.config.workspace)
         if not storage.keeps_conditions():
             self.watcher.note(
-                f"{storage.root}: this store ignores conditions of writes, so no other run may work in this workspace meanwhile"
+                f"{storage.root}: this store ignores conditions of writes, so no other "
+                "run may work in this workspace meanwhile"
             )
         for writer in self.plan.writers:
             if reason := check_owner(writer, self.plan.config.name):
@@ -185,7 +186,8 @@ class Runner:
                 return survey.chain, funnel
             survey.renew(pending)
         raise RunError(
-            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards stay undecided; another run may be removing what this one writes"
+            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards "
+            "stay undecided; another run may be removing what this one writes"
         )
 
     def look_for_retried(self, chain: Chain) -> None:
@@ -198,7 +200,8 @@ class Runner:
         there = set().union(*shards)
         for unknown in sorted(set(self.retry) - there):
             self.watcher.note(
-                f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})"
+                f"--retry {unknown}: no stored failure is of that class (there are: "
+                f"{', '.join(sorted(there)) or 'none'})"
             )
 
     def refill(self, chain: Chain, lost: dict[int, int], payload: tuple[str, ...]) -> None:

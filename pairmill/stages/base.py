@@ -61,8 +61,8 @@ class Stage:
         return "_".join(part for part in (prefix, suffix) if part)
 
     def bind(self, schema: pa.Schema) -> None:
-        """Learns which columns stand before it, ahead of `reads` and `writes`, in the planner alone;
-        raises ValueError where they do not do.
+        """Learns which columns stand before it, ahead of `reads` and `writes`, in the planner
+        alone; raises ValueError where they do not do.
         """
 
     def reads(self) -> list[str]:
