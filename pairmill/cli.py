@@ -25,6 +25,15 @@ app.add_typer(cluster_cli.app)
 def validate(file: File, set_: Set = None) -> None:
     """Check a pipeline file; exit code 2 and every fault if it is wrong."""
     found = pipeline(file, set_)
+    faults = []
+    for stage in found.checked.stages:
+        try:
+            for line in stage.stage.examine():
+                out.print(Text(f"stage {stage.name}: {line}"), soft_wrap=True)
+        except PairmillError as error:
+            faults.append(f"{found.place_of(stage.index)}{error}")
+    if faults:
+        fail("\n".join([*faults, f"{len(faults)} faults in {file}"]), 2)
     out.print(
         f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} outputs, no faults",
         highlight=False,

@@ -209,7 +209,7 @@ def made(config: StageConfig, seed: int) -> tuple[Stage, dict[str, Any]]:
     """
     kind = stage_class(config.stage)
     if "seed" in type(config).model_fields and getattr(config, "seed", None) is None:
-        config = config.model_copy(update={"seed": seed})
+        config = config.model_copy(update={"seed": kind.own_seed(config, seed)})
     pinned, facts = resolve_references(config)
     return kind(pinned), facts
 
