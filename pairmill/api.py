@@ -14,14 +14,15 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pairmill.errors import PipelineFileError, Problem
+from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
 from pairmill.fates.ledger import Funnel
-from pairmill.images import first_line
 from pairmill.pipeline.overview import overview
-from pairmill.pipeline.run import Outcome, Runner, Watcher
+from pairmill.pipeline.run import Outcome, Runner
 from pairmill.pipeline.run_log import RunLog
+from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.load import load_pipeline
 from pairmill.plan.plan import Plan, make_plan
+from pairmill.plan.yaml_file import Document
 from pairmill.report.page import write_report
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
@@ -33,7 +34,7 @@ class RunResult:
     """A finished run.
 
     `funnel`: rows in, kept and lost per step; `packages`: manifests by output path; `folder`: the
-    run's folder; `report`: the report's page.
+    run's folder; `report`: the report's page; `warnings`: what a person has to know of it, and do.
     """
 
     run_id: str
@@ -42,6 +43,7 @@ class RunResult:
     packages: dict[str, dict[str, Any]]
     report: str
     seconds: dict[str, float]
+    warnings: tuple[str, ...] = ()
 
     def __rich__(self) -> Any:
         return funnel_table(self.funnel)
@@ -60,6 +62,8 @@ class Pipeline:
     checked: Plan
     text: str
     import_paths: list[str] = field(default_factory=list)
+    document: Document | None = None
+    """The file, for the places of faults that are found later."""
 
     @classmethod
     def from_yaml(
@@ -77,7 +81,8 @@ class Pipeline:
         plan = make_plan(loaded.config, loaded.document.problem, loaded.secrets.redact_data)
         if plan is None or loaded.document.problems:
             raise PipelineFileError(loaded.document.problems)
-        return cls(loaded.config, plan, loaded.text, [str(Path(path).absolute().parent)])
+        folder = str(Path(path).absolute().parent)
+        return cls(loaded.config, plan, loaded.text, [folder], loaded.document)
 
     @classmethod
     def build(
@@ -106,6 +111,28 @@ class Pipeline:
         return cls(
             config, plan, json.dumps(config.model_dump(mode="json"), indent=2) + "\n", [os.getcwd()]
         )
+
+    def examine(self) -> list[str]:
+        """Looks at what stages will load (models, processors, packages); says what it found.
+
+        Raises PipelineFileError with what would fail at load.  It takes seconds; nothing is run.
+        """
+        lines: list[str] = []
+        problems: list[Problem] = []
+        for stage in self.checked.stages:
+            try:
+                lines += [f"stage {stage.name}: {line}" for line in stage.stage.examine()]
+            except PairmillError as error:
+                at = (0, 0)
+                if self.document is not None:
+                    places = self.document.places
+                    path: tuple[str | int, ...] = ("stages", stage.index, "model")
+                    at = next((places[p] for p in (path, path[:2]) if p in places), at)
+                file = self.document.file if self.document is not None else ""
+                problems.append(Problem(*at, str(error), file))
+        if problems:
+            raise PipelineFileError(problems)
+        return lines
 
     def plan(self, limit: int | None = None) -> dict[str, Any]:
         """The plan as plain data: stages, phases, identities, stored and missing rows, resources.
@@ -166,7 +193,13 @@ class Pipeline:
 
 def result_of(outcome: Outcome, report: str) -> RunResult:
     return RunResult(
-        outcome.run_id, outcome.folder, outcome.funnel, outcome.packages, report, outcome.seconds
+        outcome.run_id,
+        outcome.folder,
+        outcome.funnel,
+        outcome.packages,
+        report,
+        outcome.seconds,
+        outcome.warnings,
     )
 
 

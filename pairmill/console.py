@@ -2,7 +2,9 @@
 message.
 """
 
+import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +28,12 @@ Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
 ]
 
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
 
 def overrides(pairs: list[str] | None) -> dict[str, str]:
     bad = [p for p in pairs or () if "=" not in p]
@@ -46,7 +54,11 @@ def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> An
     try:
         return Pipeline.from_yaml(path, overrides(sets), base)
     except PipelineFileError as error:
-        fault = "fault" if len(error.problems) == 1 else "faults"
-        fail(f"{error}\n{len(error.problems)} {fault} in {path}", 2)
+        fail_of_file(error, path)
     except PairmillError as error:
         fail(str(error), 1)
+
+
+def fail_of_file(error: PipelineFileError, path: Path) -> None:
+    fault = "fault" if len(error.problems) == 1 else "faults"
+    fail(f"{error}\n{len(error.problems)} {fault} in {path}", 2)

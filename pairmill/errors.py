@@ -121,3 +121,8 @@ class CorruptWorkspace(RunError):
 
 class ConservationError(RunError):
     """rows in != kept + dropped + missing + failed: a defect of pairmill, never of the data."""
+
+
+def first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -5,6 +5,8 @@ import warnings
 
 from PIL import Image, ImageOps
 
+from pairmill.errors import first_line
+
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded (Pillow's own limit for a decompression bomb)."""
 
@@ -15,11 +17,6 @@ class DecodeError(ValueError):
 
 class TooManyPixels(DecodeError):
     """The header promises more than MAX_PIXELS pixels; nothing was decoded."""
-
-
-def first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def open_image(data: bytes) -> Image.Image:

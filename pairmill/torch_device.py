@@ -103,7 +103,6 @@ def in_halves(work: Callable[[list[Any]], list[Any]], items: list[Any], room: "R
             if not is_out_of_memory(error) or len(part) == 1:
                 raise
             room.fits = (len(part) + 1) // 2
-            room.halved += 1
         else:
             at += len(part)
             continue
@@ -117,7 +116,10 @@ class Room:
 
     def __init__(self) -> None:
         self.fits: int | None = None
-        self.halved = 0
+
+    def told(self, note: str) -> str:
+        """How a stage was loaded, and that its batches were too large, if they were."""
+        return note if self.fits is None else f"{note}, batches of {self.fits} for want of memory"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,8 +8,7 @@ from typing import Any
 from PIL import Image
 
 from pairmill.captioners.engine import Message, Request
-from pairmill.errors import StageBroken
-from pairmill.images import first_line
+from pairmill.errors import StageBroken, first_line
 
 SHORTEST = 3
 """Characters of the shortest control token that is looked for in texts."""

@@ -54,8 +54,9 @@ class Sampling:
 class Captioner(Protocol):
     """Answers requests in batches."""
 
-    note: str
-    """Where and how precisely the model runs, for the report."""
+    @property
+    def note(self) -> str:
+        """Where and how precisely the model runs, for the report."""
 
     def neutral(self, text: str) -> str:
         """A column's text as it may stand in a prompt: no control token of the model is left in it

@@ -40,9 +40,12 @@ class TransformersCaptioner:
         self.tokenizer = self.chat.tokenizer
         self.generation, self.stop_ids = plain_generation(self.loaded.model, self.tokenizer)
         self.room = Room()
-        self.note = ", ".join(filter(None, (self.loaded.note, self.chat.warning)))
         marks = {self.tokenizer.convert_tokens_to_ids(m): m for m in (*OPEN, *CLOSE)}
         self.marks = {i: m for i, m in marks.items() if i is not None and i in self.special_ids()}
+
+    @property
+    def note(self) -> str:
+        return self.room.told(", ".join(filter(None, (self.loaded.note, self.chat.warning))))
 
     def special_ids(self) -> set[int]:
         return set(self.tokenizer.added_tokens_decoder)

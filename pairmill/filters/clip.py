@@ -18,6 +18,8 @@ from pairmill.torch_device import Device, Precision, Room, in_halves
 
 AT_ONCE = 16
 """Images that a thread decodes and prepares in one go."""
+AHEAD = 4
+"""Batches that wait at most; a batch that is never computed must not hold memory for ever."""
 
 
 class ClipConfig(StageConfig):
@@ -123,7 +125,8 @@ class ClipStage(Stage):
 
     def prepare(self, rows: pa.Table) -> None:
         """Begins to decode rows that will come next, while the model computes those before them."""
-        self.waiting[id(rows)] = (rows, self.begun(rows))
+        if len(self.waiting) < AHEAD:
+            self.waiting[id(rows)] = (rows, self.begun(rows))
 
     def begun(self, rows: pa.Table) -> list[Future[Any]]:
         images = rows.column(self.config.image)
@@ -134,7 +137,8 @@ class ClipStage(Stage):
 
     def decoded(self, images: pa.ChunkedArray) -> tuple[list[Any], dict[str, Any] | None]:
         """Errors, None where an image is sound; and the image tower's inputs of the sound ones."""
-        sound, errors = [], []
+        sound: list[Any] = []
+        errors: list[tuple[str, str] | None] = []
         for scalar in images:
             try:
                 sound.append(decode_rgb(scalar.as_py()))
@@ -159,7 +163,9 @@ class ClipStage(Stage):
             )
         return pa.table(columns, schema=self.writes()).append_column("error", error_array(errors))
 
-    def embed(self, pixels: list[dict[str, Any]], texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def embed(
+        self, pixels: list[dict[str, Any]], texts: list[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Unit-length float32 embeddings, (n, d) each."""
         import torch
 
@@ -174,6 +180,7 @@ class ClipStage(Stage):
             return list(zip(*self.towers.embed(*parts), strict=True))
 
         pairs = in_halves(work, list(range(len(texts))), self.room)
+        self.note = self.room.told(self.towers.note)
         image, text = (np.stack(side) for side in zip(*pairs, strict=True))
         return unit(image), unit(text)
 

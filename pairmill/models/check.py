@@ -108,7 +108,11 @@ def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any
         kind = f"{auto.__name__}, its weights yet to be fetched"
     return [
         f"{spec.model}: {kind} with {type(processor).__name__}; {place(spec, config)}",
-        *(["runs code of the checkpoint's own (trust_remote_code)"] if spec.trust_remote_code else []),
+        *(
+            ["runs code of the checkpoint's own (trust_remote_code)"]
+            if spec.trust_remote_code
+            else []
+        ),
     ]
 
 
@@ -117,7 +121,7 @@ def place(spec: Spec, config: dict[str, Any]) -> str:
     import torch
 
     here = torch.cuda.is_available()
-    device = spec.device if spec.device != "auto" else ("cuda" if here else "cpu")
+    device: str = spec.device if spec.device != "auto" else ("cuda" if here else "cpu")
     words = device
     if spec.device == "cuda" and not here:
         words += " (this machine has none: a worker's must)"

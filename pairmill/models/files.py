@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pairmill.errors import StageBroken
-from pairmill.images import first_line
+from pairmill.errors import StageBroken, first_line
 
 DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.jsonl")
 """Files that say what a model is: small, and all that a check needs."""
@@ -56,7 +55,9 @@ def checkpoint_folder(
     locks = Path(HF_HUB_CACHE) / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"pairmill--{model.replace('/', '--')}.lock"):
-        return cached_folder(model, revision, weights, adapter) or fetched(model, revision, weights, code)
+        return cached_folder(model, revision, weights, adapter) or fetched(
+            model, revision, weights, code
+        )
 
 
 def cached_folder(

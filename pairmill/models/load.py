@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pairmill.errors import StageBroken
-from pairmill.images import first_line
+from pairmill.errors import StageBroken, first_line
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.torch_device import (
     FASTER,
@@ -79,9 +78,7 @@ def load(
         return found
 
 
-def loaded(
-    stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Probe
-) -> LoadedModel:
+def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Probe) -> LoadedModel:
     limit_threads(spec.cpus)
     device = pick_device(spec.device, stage)
     config = read_json(folder, "config.json")

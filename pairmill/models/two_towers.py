@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from pairmill.errors import StageBroken
-from pairmill.models.load import LoadedModel, Spec, load, load_config, read_json
-from pairmill.models.files import checkpoint_folder
+from pairmill.models.files import checkpoint_folder, read_json
+from pairmill.models.load import LoadedModel, Spec, load, load_config
 
 Inputs = Mapping[str, Any]
 """A tower's inputs by name: tensors whose first axis is the rows'."""
@@ -90,7 +90,9 @@ def vectors(answer: Any) -> np.ndarray:
 
 def check_towers(stage: str, spec: Spec) -> None:
     """Raises StageBroken where the checkpoint is no two-tower model; reads its description alone."""
-    folder = checkpoint_folder(spec.model, spec.revision, weights=False, code=spec.trust_remote_code)
+    folder = checkpoint_folder(
+        spec.model, spec.revision, weights=False, code=spec.trust_remote_code
+    )
     named = read_json(folder, "config.json").get("architectures") or []
     for name in named:
         if any(word in name for word in ("TextRetrieval", "ITM", "ImageTextMatching")):
@@ -103,8 +105,8 @@ def check_towers(stage: str, spec: Spec) -> None:
     config = load_config(stage, folder, spec)
     if type(config) not in AutoModel._model_mapping:
         return  # custom code, or a type that `load` will name
-    kind = AutoModel._model_mapping[type(config)]
-    kind = kind[0] if isinstance(kind, (list, tuple)) else kind
+    known: Any = AutoModel._model_mapping[type(config)]
+    kind = known[0] if isinstance(known, (list, tuple)) else known
     if not (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
         raise StageBroken(
             f"stage {stage!r}: {spec.model!r} is loaded as {kind.__name__}, which has not both an "
@@ -140,7 +142,9 @@ def text_limit(tokenizer: Any, config: Any) -> int:
 
 def embedding_length(stage: str, spec: Spec) -> int | None:
     """Length of the model's embeddings as its config tells it; None where it does not."""
-    folder = checkpoint_folder(spec.model, spec.revision, weights=False, code=spec.trust_remote_code)
+    folder = checkpoint_folder(
+        spec.model, spec.revision, weights=False, code=spec.trust_remote_code
+    )
     config = load_config(stage, folder, spec)
     vision = getattr(config, "vision_config", config)
     return getattr(config, "projection_dim", None) or getattr(vision, "hidden_size", None)

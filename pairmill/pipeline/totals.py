@@ -2,19 +2,20 @@
 
 from typing import Any
 
-NAMES = ("stage", "shard", "worker", "began")
+NAMES = ("stage", "shard", "worker", "began", "note")
 """What tells whose figures they are, and when; everything else that a worker tells is summed."""
 
 
 class StageTotals:
     """Stage → shards, rows, seconds and so on; `workers`: processes that ran it, at once or in
     turn; `held_s`: how long they were at it, each from the start of its first shard of a phase to
-    the end of its last, loading and waiting too.
+    the end of its last, loading and waiting too.  `notes`: how workers loaded it, each way once.
     """
 
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, float]] = {}
         self.spans: dict[str, dict[str, tuple[float, float]]] = {}
+        self.notes: dict[str, list[str]] = {}
 
     def add(self, stats: dict[str, Any]) -> None:
         total = self.stages.setdefault(stats["stage"], {"shards": 0})
@@ -22,6 +23,9 @@ class StageTotals:
         for key, value in stats.items():
             if key not in NAMES:
                 total[key] = round(total.get(key, 0) + value, 3)
+        notes = self.notes.setdefault(stats["stage"], [])
+        if stats["note"] and stats["note"] not in notes:
+            notes.append(stats["note"])
         spans = self.spans.setdefault(stats["stage"], {})
         began, ended = spans.get(stats["worker"], (stats["began"], 0.0))
         spans[stats["worker"]] = (
@@ -37,3 +41,11 @@ class StageTotals:
                 total.get("held_s", 0) + sum(ended - began for began, ended in spans.values()), 3
             )
         self.spans = {}
+
+    def loaded(self) -> list[str]:
+        """What a person should know of how stages were loaded: whatever is not one plain way."""
+        return [
+            f"stage {name!r} ran on {'; '.join(notes)}"
+            for name, notes in self.notes.items()
+            if len(notes) > 1 or any("," in note for note in notes)
+        ]

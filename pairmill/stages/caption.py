@@ -20,6 +20,8 @@ from pairmill.torch_device import Device, Precision
 
 AT_ONCE = 4
 """Rows whose images a thread decodes in one go."""
+AHEAD = 4
+"""Batches that wait at most; a batch that is never computed must not hold memory for ever."""
 Error = tuple[str, str]
 
 
@@ -204,7 +206,8 @@ class CaptionStage(Stage):
 
     def prepare(self, rows: pa.Table) -> None:
         """Decodes and encodes rows that will come next, while the model answers those before."""
-        self.waiting[id(rows)] = (rows, self.reader.submit(self.begun, rows))
+        if len(self.waiting) < AHEAD:
+            self.waiting[id(rows)] = (rows, self.reader.submit(self.begun, rows))
 
     def begun(self, rows: pa.Table) -> tuple[list[Error | None], Any]:
         """Errors by row, and the engine's inputs of the rows without one."""
@@ -259,6 +262,7 @@ class CaptionStage(Stage):
         errors, begun = waiting[1].result() if waiting else self.begun(rows)
         given = iter(self.engine.answer(begun)) if begun is not None else iter(())
         answers = [None if error else next(given) for error in errors]
+        self.note = self.engine.note
         for i, answer in enumerate(answers):
             if answer is not None and answer.text is None:
                 errors[i] = (

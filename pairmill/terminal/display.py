@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
-from pairmill.pipeline.run import Runner, Watcher
-from pairmill.work.here import log_told
+from pairmill.pipeline.run import Runner
+from pairmill.pipeline.watcher import Watcher
+from pairmill.work.line import log_told
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -24,6 +25,10 @@ def printable(text: str) -> str:
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+HEARTBEAT_S = 15
+"""Where no terminal shows the growing table, a line of progress comes at most so often."""
+
+
 class LiveWatcher(Watcher):
     """A table that grows in place, in a terminal or a notebook; plain lines where neither is."""
 
@@ -31,6 +36,7 @@ class LiveWatcher(Watcher):
         self.console = console
         self.rows: dict[str, dict[str, float]] = {}
         self.title, self.total, self.start = "", 0, time.monotonic()
+        self.last_beat = self.start
         self.interactive = console.is_terminal or console.is_jupyter
         self.live: Live | None = None
         self.lock = threading.Lock()
@@ -62,6 +68,7 @@ class LiveWatcher(Watcher):
     def phase(self, title: str, stages: list[str], rows: int) -> None:
         with self.lock:
             self.title, self.total, self.start = title, rows, time.monotonic()
+            self.last_beat = self.start
             for name in stages:
                 self.rows[name] = dict.fromkeys(
                     ("rows", "kept", "dropped", "missing", "failed", "seconds"), 0
@@ -89,6 +96,19 @@ class LiveWatcher(Watcher):
             for key in ("rows", "dropped", "missing", "failed", "seconds"):
                 row[key] += told[key]
             row["kept"] = row["rows"] - row["dropped"] - row["missing"] - row["failed"]
+        if not self.interactive and time.monotonic() - self.last_beat >= HEARTBEAT_S:
+            self.last_beat = time.monotonic()
+            self.console.print(Text(self.heartbeat(told["stage"])), soft_wrap=True)
+
+    def heartbeat(self, stage: str) -> str:
+        """Rows done of the phase's, their rate, and the time that the rest takes at that rate."""
+        done, elapsed = int(self.rows[stage]["rows"]), time.monotonic() - self.start
+        text = f"{stage}: {done:,} of {self.total:,} rows"
+        if done and elapsed:
+            rate = done / elapsed
+            left = f", {(self.total - done) / rate:,.0f} s left" if done < self.total else ""
+            text += f", {rate:,.1f} rows/s{left}"
+        return text
 
     def note(self, text: str) -> None:
         if not self.interactive:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from pairmill.images import DecodeError, TooManyPixels, first_line, flat_rgb, open_image, shown_size
+from pairmill.errors import first_line
+from pairmill.images import DecodeError, TooManyPixels, flat_rgb, open_image, shown_size
 from pairmill.stages.download.config import DownloadConfig
 
 KEEPABLE = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
