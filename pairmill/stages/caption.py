@@ -172,10 +172,12 @@ class CaptionStage(Stage):
 
     def reasons(self) -> bool:
         """Whether there is a column for reasoning; what the model's files say is kept."""
-        if self.config.reasoning is None:
-            from pairmill.models.files import mentions
+        c = self.config
+        if c.reasoning is None:
+            from pairmill.models.files import is_folder, mentions
 
-            found = mentions(self.config.model, self.config.revision, ("</think>", "[/THINK]"))
+            known = c.revision is not None or is_folder(c.model)  # else it is no plan's
+            found = known and mentions(c.model, c.revision, ("</think>", "[/THINK]"))
             self.config = self.config.model_copy(update={"reasoning": found})
         return bool(self.config.reasoning)
 
