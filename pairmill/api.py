@@ -160,7 +160,7 @@ class Pipeline:
             self.checked, self.text, watcher, [*self.import_paths], limit, tuple(retry), local
         )
         if isinstance(watcher, LiveWatcher):
-            watcher.watch(runner)
+            watcher.watch(runner.engine)
         log = RunLog()
         try:
             outcome = runner.run(log.open)

@@ -16,8 +16,8 @@ from pairmill.errors import RunError
 from pairmill.stages.download.blocklists import HashList, PdqList
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.pdq import pdq
-from pairmill.stages.download.shares import TTL_S, HostBoard
 from pairmill.stages.download.stage import DownloadStage
+from pairmill.work.host_limits import TTL_S, HostBoard
 from tests.conftest import jpeg
 from tests.hostile_web import Answer, hostile_web, http
 

@@ -14,6 +14,7 @@ from pairmill.terminal.display import LiveWatcher
 from pairmill.terminal.plan_view import plan_view
 from pairmill.terminal.runs import runs_of
 from pairmill.terminal.stage_list import stage_list
+from pairmill.work.messages import StageStats
 from pairmill.workspace.storage import Storage
 
 STAGES = """
@@ -73,9 +74,7 @@ def test_runs_of_a_workspace_tell_rows_kept_and_gates(file: Path) -> None:
 def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:
     watcher = LiveWatcher(Console(file=io.StringIO()))
     watcher.phase("phase 1", ["clip"], 100)
-    watcher.told(
-        {"stage": "clip", "rows": 40, "dropped": 0, "missing": 0, "failed": 0, "seconds": 1.0}
-    )
+    watcher.told(StageStats("clip", 0, "here", began=0.0, rows=40))
     beat = watcher.heartbeat("clip")
     assert beat.startswith("clip: 40 of 100 rows, ")
     assert beat.endswith(" s left")

@@ -21,10 +21,12 @@ class Chat:
     their own examples do.  How control tokens in texts are made plain is tried at load.
     """
 
-    def __init__(self, stage: str, processor: Any, options: dict[str, Any]) -> None:
+    def __init__(
+        self, stage: str, processor: Any, options: dict[str, Any], padding_side: str = "left"
+    ) -> None:
         self.stage, self.processor, self.options = stage, processor, options
         self.tokenizer = getattr(processor, "tokenizer", processor)
-        self.tokenizer.padding_side = "left"
+        self.tokenizer.padding_side = padding_side
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.sees = hasattr(processor, "image_processor")
@@ -71,7 +73,8 @@ class Chat:
     def control_counts(self, inputs: Any) -> Counter[int]:
         """How often each control token stands in the inputs."""
         ids = {self.tokenizer.convert_tokens_to_ids(c) for c in self.controls}
-        return Counter(token for token in inputs["input_ids"][0].tolist() if token in ids)
+        found = inputs["input_ids"][0]
+        return Counter(int(token) for token in found if int(token) in ids)
 
     def neutral(self, text: str) -> str:
         """Where the tokenizer cannot be told to read control tokens as plain text, a space breaks
@@ -84,22 +87,22 @@ class Chat:
         return text
 
     def encode(self, requests: Sequence[Request]) -> Any:
-        """The inputs of a batch, padded on the left."""
+        """The inputs of a batch, padded to one length."""
         if not self.template:
             return self.plain(requests)
         options: dict[str, Any] = {**self.options}
         if self.sanitises:
             options["sanitize_control_tokens"] = True
-        padding = {"padding": True, "return_tensors": "pt"}
         if self.nested:
-            options["processor_kwargs"] = padding
+            options["processor_kwargs"] = {"padding": True}
         else:
-            options.update(padding)
+            options["padding"] = True
         return self.processor.apply_chat_template(
             [[self.turn(m) for m in r.messages] for r in requests],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
+            return_tensors="pt",
             **options,
         )
 

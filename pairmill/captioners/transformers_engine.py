@@ -35,10 +35,14 @@ class TransformersCaptioner:
     ) -> None:
         self.sampling = sampling
         self.loaded = load(stage, spec, SEES if images else READS, "AutoProcessor", probe)
-        self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs)
+        # An encoder counts places from the left; a decoder goes on at the right.
+        side = "right" if self.loaded.model.config.is_encoder_decoder else "left"
+        self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)
         self.chat.try_out(images, system)
         self.tokenizer = self.chat.tokenizer
-        self.generation, self.stop_ids = plain_generation(self.loaded.model, self.tokenizer)
+        self.generation, self.stop_ids = plain_generation(
+            self.loaded.model, self.tokenizer, sampling.max_new_tokens
+        )
         self.room = Room()
         marks = {self.tokenizer.convert_tokens_to_ids(m): m for m in (*OPEN, *CLOSE)}
         self.marks = {i: m for i, m in marks.items() if i is not None and i in self.special_ids()}
@@ -83,8 +87,6 @@ class TransformersCaptioner:
             out = self.loaded.model.generate(
                 **inputs,
                 generation_config=self.generation,
-                max_new_tokens=self.sampling.max_new_tokens,
-                do_sample=False,
                 **extra,
             )
         prompts = inputs["input_ids"]
@@ -153,7 +155,7 @@ class TransformersCaptioner:
         return draw
 
 
-def plain_generation(model: Any, tokenizer: Any) -> tuple[Any, set[int]]:
+def plain_generation(model: Any, tokenizer: Any, max_new_tokens: int) -> tuple[Any, set[int]]:
     """(generation config, tokens that end an answer).
 
     Of the checkpoint's own generation config only token ids are taken: its beams, penalties, stop
@@ -167,11 +169,11 @@ def plain_generation(model: Any, tokenizer: Any) -> tuple[Any, set[int]]:
         for name, value in (given.to_dict() if given is not None else {}).items()
         if name.endswith("_token_id") and value is not None
     }
-    plain = GenerationConfig(**ids)
+    model.generation_config = GenerationConfig(**ids)
+    plain = GenerationConfig(**ids, max_new_tokens=max_new_tokens, do_sample=False)
     if plain.eos_token_id is None:
         plain.eos_token_id = tokenizer.eos_token_id
     plain.pad_token_id = tokenizer.pad_token_id
-    model.generation_config = plain
     stop = plain.eos_token_id
     return plain, set(stop if isinstance(stop, list) else [stop])
 

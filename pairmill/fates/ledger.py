@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import ConservationError
-from pairmill.fates.trace import FATES, PENDING, Trace
+from pairmill.fates.decide import FATES, PENDING, Trace
 from pairmill.plan.chain import Chain
 from pairmill.schemas.arrow import LEDGER
 

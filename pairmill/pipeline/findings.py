@@ -36,9 +36,7 @@ def nothing_kept(funnel: Funnel) -> str:
 def step_findings(step: Step) -> list[str]:
     """What is worth a word of one step."""
     found = []
-    if step.stage == SOURCE and step.failed:
-        found.append(f"{step.failed:,} of {step.rows:,} input rows could not be read")
-    elif step.rows and step.failed > LARGE_SHARE * step.rows:
+    if step.stage != SOURCE and step.rows and step.failed > LARGE_SHARE * step.rows:
         found.append(
             f"{step.stage}: {share(step.failed, step)} failed ({commonest(step.failures)})"
         )

@@ -1,14 +1,13 @@
 """The plan as plain data: what would run, what is stored, what it needs."""
 
-from functools import partial
 from typing import Any
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
-from pairmill.cluster.over_shards import over_shards
 from pairmill.cluster.room import cpus_needed, cpus_of
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan, identified
+from pairmill.work.local import LocalEngine
 from pairmill.workspace.pool import open_pool, pool_id
 from pairmill.workspace.storage import Storage
 
@@ -39,6 +38,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     rows = chain.rows() if pool else None
     return {
         "name": plan.config.name, "workspace": storage.root, "pool": identity, "pool_rows": rows, "stages": stages,
+        "columns": plan.source.mapping(), "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
         "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)} for w in plan.writers],
         "shard_bytes": max(blocks.values(), default=0), "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
         "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
@@ -57,7 +57,7 @@ def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
 
 def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
     """Stage index → rows that wait for it (later stages will get at most what passes it)."""
-    survey = Survey(chain, partial(over_shards, None, local=Storage(chain.root).local))
+    survey = Survey(chain, LocalEngine(Storage(chain.root).local).over)
     digests: dict[int, str] = {}
     while (
         len(chain.shard_rows)

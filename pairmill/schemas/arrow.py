@@ -14,6 +14,14 @@ SIZE_SUFFIX = "#size"
 whether it is there.
 """
 
+HASH_OF = b"hash_of"
+"""Key of the metadata of a column of hashes: which payload column's very bytes were hashed."""
+
+ORDER = "#order"
+"""What a stage that looks at all rows sees as a row's place in the pool; a `#` stands in no name of
+an input's or a stage's column.
+"""
+
 MESSAGE_MAX = 500
 
 POOL_COLUMNS = pa.schema(
@@ -80,6 +88,12 @@ def doc_of(field: pa.Field) -> str:
 
 def unit_of(field: pa.Field) -> str:
     return (field.metadata or {}).get(b"unit", b"").decode()
+
+
+def hash_of(field: pa.Field) -> str | None:
+    """The column of whose bytes this one is the SHA-256, hex; None for all others."""
+    name = (field.metadata or {}).get(HASH_OF)
+    return name.decode() if name else None
 
 
 def is_volatile(field: pa.Field) -> bool:

@@ -31,6 +31,8 @@ class Stage:
     flush_s: ClassVar[float | None] = None
     """Costly rows: commit what there is at the first batch boundary after so many seconds."""
 
+    takes_nulls: ClassVar[bool] = False
+    """True where rows are computed though a column they are read from is null there."""
     overlap: ClassVar[int] = 1
     """Shards that one worker takes at the same time, `__call__` in as many threads: for stages that
     mostly wait.
@@ -63,8 +65,13 @@ class Stage:
         """The seed of a stage that names none, made of the pipeline's."""
         return seed
 
+    def bind(self, schema: pa.Schema) -> None:
+        """Learns which columns stand before it, ahead of `reads` and `writes`, in the planner alone;
+        raises ValueError where they do not do.
+        """
+
     def reads(self) -> list[str]:
-        """Columns without which a row cannot be computed."""
+        """Columns without which a row cannot be computed (unless the stage `takes_nulls`)."""
         raise NotImplementedError
 
     def writes(self) -> pa.Schema:
@@ -98,7 +105,7 @@ class Stage:
 class GlobalStage(Stage):
     """A stage that looks at the whole dataset: it gets narrow columns of all living rows.
 
-    `rows` holds `reads()`, `uid`, and `order` (int64, the row's place in the pool).  Rows that are
+    `rows` holds `reads()`, `uid`, and `#order` (int64, the row's place in the pool).  Rows that are
     equal in all `keys()` arrive in one call; without keys, all rows do.  The answer for a row must
     not depend on which other keys share its call, so that any number of partitions gives the same
     result.

@@ -13,10 +13,12 @@ BUILT_IN = {
     "resolution": "pairmill.filters.resolution:ResolutionStage",
     "clip": "pairmill.filters.clip:ClipStage",
     "filter": "pairmill.filters.gate:FilterStage",
+    "derive": "pairmill.filters.derive:DeriveStage",
     "sample": "pairmill.filters.sample:SampleStage",
     "image_hash": "pairmill.filters.image_hash:ImageHashStage",
     "dedup": "pairmill.stages.dedup:DedupStage",
     "near_dedup": "pairmill.stages.near_dedup:NearDedupStage",
+    "select": "pairmill.stages.select.stage:SelectStage",
     "caption": "pairmill.stages.caption:CaptionStage",
 }
 

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
-from pairmill.pipeline.run import Runner
 from pairmill.pipeline.watcher import Watcher
-from pairmill.work.line import log_told
+from pairmill.work.engine import Engine
+from pairmill.work.messages import Message, WorkerLog
 
+COUNTED = ("rows", "kept", "dropped", "missing", "failed", "seconds")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -44,23 +45,15 @@ class LiveWatcher(Watcher):
         self.stop = threading.Event()
         self.thread: threading.Thread | None = None
 
-    def watch(self, runner: Runner) -> None:
-        """Polls the run's progress actor, so that counts appear when a stage finishes a shard, not
-        when a phase does.
+    def watch(self, engine: Engine) -> None:
+        """Asks the engine for news, so that counts appear when a stage finishes a shard, not when a
+        phase does.
         """
 
         def poll() -> None:
             while not self.stop.wait(0.5):
-                actor = runner.session.progress
-                if actor is None:
-                    continue
-                try:
-                    import ray
-
-                    for told in ray.get(actor.fetch.remote(), timeout=5):
-                        self.told(told)
-                except Exception:  # the session is closing; the summaries tell the rest
-                    continue
+                for message in engine.news():
+                    self.told(message)
 
         self.thread = threading.Thread(target=poll, daemon=True)
         self.thread.start()
@@ -70,9 +63,7 @@ class LiveWatcher(Watcher):
             self.title, self.total, self.start = title, rows, time.monotonic()
             self.last_beat = self.start
             for name in stages:
-                self.rows[name] = dict.fromkeys(
-                    ("rows", "kept", "dropped", "missing", "failed", "seconds"), 0
-                )
+                self.rows[name] = dict.fromkeys(COUNTED, 0)
         if not self.interactive:
             self.console.print(f"{title}: {rows:,} rows to decide", highlight=False)
         elif self.live is None:
@@ -84,21 +75,18 @@ class LiveWatcher(Watcher):
             )
             self.live.start()
 
-    def told(self, told: dict[str, Any]) -> None:
-        if "log" in told:
-            log_told(told)
+    def told(self, message: Message) -> None:
+        """A worker's message: counts for the table, a failure for the log."""
+        if isinstance(message, WorkerLog):
+            message.write()
             return
         with self.lock:
-            row = self.rows.setdefault(
-                told["stage"],
-                dict.fromkeys(("rows", "kept", "dropped", "missing", "failed", "seconds"), 0),
-            )
-            for key in ("rows", "dropped", "missing", "failed", "seconds"):
-                row[key] += told[key]
-            row["kept"] = row["rows"] - row["dropped"] - row["missing"] - row["failed"]
+            row = self.rows.setdefault(message.stage, dict.fromkeys(COUNTED, 0))
+            for key in COUNTED:
+                row[key] += getattr(message, key)
         if not self.interactive and time.monotonic() - self.last_beat >= HEARTBEAT_S:
             self.last_beat = time.monotonic()
-            self.console.print(Text(self.heartbeat(told["stage"])), soft_wrap=True)
+            self.console.print(Text(self.heartbeat(message.stage)), soft_wrap=True)
 
     def heartbeat(self, stage: str) -> str:
         """Rows done of the phase's, their rate, and the time that the rest takes at that rate."""
