@@ -1,5 +1,6 @@
 """Tiny two-tower models, by family: real classes, random weights."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,24 @@ def align(folder: Path) -> None:
     save(folder, awake(t.AlignModel(config)), t.AlignProcessor(images, bert_words()))
 
 
+def open_clip(folder: Path) -> None:
+    """A checkpoint in open_clip's own format, which transformers does not read."""
+    import open_clip as library
+    from safetensors.torch import save_file
+
+    vision = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 16}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    config = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+    model = awake(library.CLIP(**config))
+    folder.mkdir()
+    save_file(dict(model.state_dict()), folder / "open_clip_model.safetensors")
+    described = {"model_cfg": config, "preprocess_cfg": {"interpolation": "bicubic"}}
+    (folder / "open_clip_config.json").write_text(json.dumps(described))
+
+
 TOWERS: dict[str, Callable[[Path], None]] = {
     "CLIP": clip,
+    "open_clip": open_clip,
     "SigLIP": siglip,
     "SigLIP 2 (fixed)": siglip2,
     "SigLIP 2 (NaFlex)": siglip2_naflex,

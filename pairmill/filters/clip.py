@@ -10,6 +10,7 @@ from pydantic import Field
 from pairmill.errors import StageBroken
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.load import Spec
+from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip, open_clip_length
 from pairmill.models.two_towers import TransformersTowers, TwoTowers, embedding_length
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
@@ -99,7 +100,9 @@ class ClipStage(Stage):
 
     def dimension(self) -> int:
         if self.config.embedding_dim is None:
-            dim = embedding_length(self.name, self.config.spec(self.cpus))
+            spec = self.config.spec(self.cpus)
+            open_clip = is_open_clip(spec)
+            dim = open_clip_length(spec) if open_clip else embedding_length(self.name, spec)
             if not dim:
                 raise StageBroken(
                     f"stage {self.name!r}: the config of {self.config.model!r} tells no embedding length; set `embedding_dim`"
@@ -114,7 +117,7 @@ class ClipStage(Stage):
 
     def setup(self) -> None:
         spec = self.config.spec(self.cpus)
-        self.towers = TransformersTowers(self.name, spec)
+        self.towers = open_towers(self.name, spec)
         self.note = self.towers.note
         self.threads = ThreadPoolExecutor(max(1, int(spec.cpus)), "clip")
         self.room = Room()
@@ -183,6 +186,11 @@ class ClipStage(Stage):
         self.note = self.room.told(self.towers.note)
         image, text = (np.stack(side) for side in zip(*pairs, strict=True))
         return unit(image), unit(text)
+
+
+def open_towers(stage: str, spec: Spec) -> TwoTowers:
+    """The model, by the library that its checkpoint is made for."""
+    return OpenClipTowers(stage, spec) if is_open_clip(spec) else TransformersTowers(stage, spec)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -28,8 +28,12 @@ QUANTISERS = {
 
 def check_clip(stage: str, spec: Spec) -> list[str]:
     """Raises StageBroken for what would fail at load; says what will load the model, and where."""
+    from pairmill.models.open_clip_towers import is_open_clip, open_clip_package
     from pairmill.models.two_towers import check_towers
 
+    if is_open_clip(spec):
+        open_clip_package(stage)
+        return [f"{spec.model}: open_clip; {place(spec, {})}"]
     folder = described(stage, spec)
     check_towers(stage, spec)
     auto = auto_class(stage, folder, spec, ["AutoModel"])

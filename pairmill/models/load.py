@@ -251,12 +251,12 @@ def whole(stage: str, auto: Any, folder: str, spec: Spec, options: dict[str, Any
 
 
 class without_load_report:
-    """Keeps transformers from printing its table of missing weights: the error says it."""
+    """Keeps transformers from printing tables of weights: the error says what is missing."""
 
     def __enter__(self) -> None:
         import logging
 
-        self.logger = logging.getLogger("transformers.modeling_utils")
+        self.logger = logging.getLogger("transformers")
         self.level = self.logger.level
         self.logger.setLevel(logging.CRITICAL)
 
