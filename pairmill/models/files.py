@@ -15,7 +15,8 @@ DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.jsonl"
 UNUSED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
 WEIGHTS = (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "*.bin"))
 """(file or begin of an index's name, what to fetch), in order of preference."""
-DESCRIBED = ("config.json", "open_clip_config.json", "adapter_config.json")
+ADAPTER = ("adapter_config.json",)
+DESCRIBED = ("config.json", "open_clip_config.json", *ADAPTER)
 OTHER_WEIGHTS = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
     *("adapter_model.safetensors", "adapter_model.bin"),
@@ -64,17 +65,14 @@ def cached_folder(
     model: str, revision: str | None, weights: bool, adapter: bool = False
 ) -> str | None:
     """The model's folder in the local cache, if what is needed of it is there; asks nobody."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
 
-    try:
-        folder = snapshot_download(model, revision=revision, local_files_only=True)
-    except (LocalEntryNotFoundError, ValueError):
-        return None
-    if adapter:
-        return folder if has_weights(folder) else None
-    described = any(os.path.exists(f"{folder}/{name}") for name in DESCRIBED)
-    return folder if described and (not weights or has_weights(folder)) else None
+    for name in ADAPTER if adapter else DESCRIBED:
+        file = try_to_load_from_cache(model, name, revision=revision)
+        if isinstance(file, str):
+            folder = os.path.dirname(file)
+            return folder if not weights or has_weights(folder) else None
+    return None
 
 
 def has_weights(folder: str) -> bool:
