@@ -111,7 +111,9 @@ def test_code_of_a_checkpoint_needs_to_be_trusted_and_is_named(tmp_path: Path) -
     assert one.model_dump()["trust_remote_code"] != other.model_dump()["trust_remote_code"]
 
 
-def test_validate_and_run_tell_a_hole_before_work(folder: Path, tmp_path: Path, pairs: Path) -> None:
+def test_validate_and_run_tell_a_hole_before_work(
+    folder: Path, tmp_path: Path, pairs: Path
+) -> None:
     model = with_a_hole(built("qwen", folder), tmp_path / "hole")
     (tmp_path / "p.yaml").write_text(
         f"name: h\nsource: {{type: parquet, path: {pairs.name}}}\nstages:\n"

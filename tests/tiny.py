@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-import tiny_talkers  # noqa: E402
-import tiny_towers  # noqa: E402
+import tiny_talkers
+import tiny_towers
 
 BUILDERS: dict[str, Callable[[Path], None]] = {
     "clip": tiny_towers.clip,
