@@ -14,12 +14,13 @@ from pairmill.captioners.engine import Message, Request
 from pairmill.captioners.prompts import fill
 from pairmill.captioners.reasoning import split_reasoning
 from pairmill.models.pixels import within
-from pairmill.plan.plan import made
+from pairmill.plan.declared import BadStage, declared
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from pairmill.torch_device import Room, in_halves
-from tests.conftest import jpeg
+from tests.conftest import CAPTIONER, jpeg
 from tests.tiny import built
 
+SCHEMA = pa.schema([("uid", pa.string()), ("text", pa.string()), ("image", pa.large_binary())])
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -98,6 +99,11 @@ def test_values_stand_in_prompts_as_people_write_them() -> None:
     assert told == 'red; blue||{"k": "ü"}|1.5|x; y'
 
 
+def test_prompt_that_names_a_picture_is_a_fault_of_the_plan() -> None:
+    with pytest.raises(BadStage, match="'image' holds bytes"):
+        declared(CaptionConfig(model=CAPTIONER, prompt="{image}"), 0, SCHEMA)
+
+
 def test_text_model_answers_without_images(folder: Path) -> None:
     stage = ready(built("text", folder), image=None)
     answers = stage(pa.table({"text": ["a", "something else", "a"]}))["caption"].to_pylist()
@@ -152,7 +158,7 @@ def test_two_sampled_stages_without_seeds_do_not_draw_the_same(folder: Path) -> 
         config = CaptionConfig(
             model=model, name=name, image=None, prompt="x", temperature=temperature
         )
-        return made(config, pipeline)[0].config.seed
+        return declared(config, pipeline, SCHEMA).stage.config.seed
 
     assert len({seed("one", 0), seed("two", 0), seed("one", 1)}) == 3
     assert seed("one", 0) == seed("one", 0)
