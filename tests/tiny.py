@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import more_talkers
 import tiny_talkers
 import tiny_towers
 
@@ -14,7 +15,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "qwen": tiny_talkers.qwen2_5_vl,
     "reasoning": tiny_talkers.reasoning,
     "llava": tiny_talkers.llava,
-    "paligemma": tiny_talkers.paligemma,
+    "paligemma": more_talkers.paligemma,
     "text": tiny_talkers.text_llm,
 }
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from pairmill.captioners.engine import Sampling
 from pairmill.errors import StageBroken
 from pairmill.models.files import WEIGHTS, checkpoint_folder, has_weights, is_folder, read_json
 from pairmill.models.load import (
@@ -40,32 +39,6 @@ def check_clip(stage: str, spec: Spec) -> list[str]:
     processor = load_processor(stage, folder, spec, "AutoProcessor")
     check_sees(stage, spec, processor)
     return check_weights(stage, spec, folder, auto, processor)
-
-
-def check_caption(
-    stage: str, spec: Spec, sampling: Sampling, images: int, system: bool
-) -> list[str]:
-    """The same for a model that answers prompts, and that it takes the stage's kind of prompt."""
-    from pairmill.captioners.chat import Chat
-    from pairmill.captioners.transformers_engine import READS, SEES
-
-    folder = described(stage, spec)
-    auto = auto_class(stage, folder, spec, SEES if images else READS)
-    processor = load_processor(stage, folder, spec, "AutoProcessor")
-    if images:
-        check_sees(stage, spec, processor)
-    chat = Chat(stage, processor, sampling.chat_template_kwargs)
-    chat.try_out(images, system)
-    if spec.adapter:
-        needs(stage, "peft", "`adapter`")
-        adapter = checkpoint_folder(spec.adapter, spec.adapter_revision, adapter=True)
-        if not read_json(adapter, "adapter_config.json"):
-            raise StageBroken(f"stage {stage!r}: {spec.adapter!r} has no adapter_config.json")
-    if spec.device_map:
-        needs(stage, "accelerate", "`device_map`")
-    told = check_weights(stage, spec, folder, auto, processor)
-    way = "chat template" if chat.template else "the prompt as it is, without a chat template"
-    return [*told, f"asked by {way}", *filter(None, [chat.warning])]
 
 
 def described(stage: str, spec: Spec) -> str:

@@ -85,7 +85,7 @@ class CaptionStage(Stage):
         return bool(self.config.reasoning)
 
     def examine(self) -> list[str]:
-        from pairmill.models.check import check_caption
+        from pairmill.captioners.check import check_caption
 
         images, system = len(self.config.columns_of_images()), self.config.system is not None
         spec = self.config.spec(self.cpus)
