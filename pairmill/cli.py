@@ -15,12 +15,13 @@ from pairmill.console import (
     Set,
     err,
     fail,
+    fail_of_file,
     out,
     pipeline,
     print_json,
     stopping_by_signals,
 )
-from pairmill.errors import PairmillError
+from pairmill.errors import PairmillError, PipelineFileError
 from pairmill.safe_output import printable
 from pairmill.version import __version__
 
@@ -87,6 +88,11 @@ def pipeline_name(path: str) -> str:
 def validate(file: File, set_: Set = None) -> None:
     """Check a pipeline file; exit code 2 and every fault if it is wrong."""
     found = pipeline(file, set_)
+    try:
+        for line in found.examine():
+            out.print(Text(line), soft_wrap=True)
+    except PipelineFileError as error:
+        fail_of_file(error, file)
     out.print(
         f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} "
         "outputs, no faults",

@@ -56,6 +56,18 @@ class Outcome:
     """What a person has to know of it."""
 
 
+def examine(storage: Storage, chain: Chain) -> None:
+    """Looks at what stages will load, before any work; raises what would fail then.
+
+    Not at stages of which values are stored: these were loaded before.
+    """
+    for stage in chain.stages:
+        if stage.identity and storage.exists(f"columns/{stage.column_set}/stage.json"):
+            continue
+        for line in stage.stage.examine():
+            LOG.info("stage %s: %s", stage.name, line)
+
+
 @dataclass
 class Runner:
     """The state of one run."""
@@ -103,6 +115,7 @@ class Runner:
                 storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
+                examine(storage, chain)
                 chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
                 packages = {
                     w.config.path: self.timed(
@@ -115,7 +128,12 @@ class Runner:
             self.watcher.done()
         storage.write_json(
             f"{folder}/metrics.json",
-            {"seconds": self.seconds, "stages": self.totals.stages, "funnel": funnel.to_json()},
+            {
+                "seconds": self.seconds,
+                "stages": self.totals.stages,
+                "loaded": self.totals.notes,
+                "funnel": funnel.to_json(),
+            },
         )
         return Outcome(
             run_id,
@@ -125,7 +143,7 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
-            tuple(findings(funnel, [str(told) for told in pool.told])),
+            tuple(findings(funnel, [*(str(told) for told in pool.told), *self.totals.loaded()])),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
