@@ -71,8 +71,12 @@ class Stage:
         """
 
     def reads(self) -> list[str]:
-        """Columns without which a row cannot be computed (unless the stage `takes_nulls`)."""
+        """Columns without which a row cannot be computed (but for those that it `may_lack`)."""
         raise NotImplementedError
+
+    def may_lack(self) -> list[str]:
+        """Those of `reads` that may be null in a row that is computed."""
+        return self.reads() if self.takes_nulls else []
 
     def writes(self) -> pa.Schema:
         """One field per new column, with the field metadata of `pairmill.schemas.arrow.column`."""
