@@ -3,6 +3,7 @@ time.
 """
 
 import tempfile
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -178,13 +179,17 @@ def spooled(
     """
     place, sizes = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     count = 0
-    with pa.ipc.new_file(pa.PythonFile(stream, "w"), schema) as writer:
-        for numbers, table in source:
-            for i, number in enumerate(numbers):
-                (row,) = table.slice(i, 1).to_batches()
-                writer.write_batch(row)
-                place[number], sizes[number] = count, row.nbytes
-                count += 1
+    try:
+        with pa.ipc.new_file(pa.PythonFile(stream, "w"), schema) as writer:
+            for numbers, table in source:
+                for i, number in enumerate(numbers):
+                    (row,) = table.slice(i, 1).to_batches()
+                    writer.write_batch(row)
+                    place[number], sizes[number] = count, row.nbytes
+                    count += 1
+    except BaseException:
+        stream.close()
+        raise
 
     def ordered() -> Iterator[pa.Table]:
         stream.seek(0)
@@ -194,4 +199,5 @@ def spooled(
                 [reader.get_batch(int(b)) for b in place[part]], schema
             ).combine_chunks()
 
+    weakref.finalize(ordered, stream.close)  # nobody can ask for rows any more
     return ordered

@@ -28,12 +28,12 @@ def with_hash_mark(field: pa.Field) -> pa.Field:
 
 
 def image_columns(
-    table: pa.Table, image: str, file: str, places: Sequence[int] | None = None
+    table: pa.Table, image: str, file: str, places: Sequence[int | str] | None = None
 ) -> Iterator[pa.Table | Unreadable]:
     """Replaces the input's image column by `image`, `width`, `height`, `sha256`; rows without a
     readable image come as Unreadable.
 
-    `places`: numbers of the rows in their file, where the table is not the whole of it.
+    `places`: numbers of the rows in their file, where the table is not the whole of it, or words.
     """
     values = table.column(image)
     if pa.types.is_struct(values.type):
@@ -46,7 +46,9 @@ def image_columns(
                 raise ValueError("no image bytes")
             width, height = shown_size(open_image(data))
         except ValueError as error:
-            yield Unreadable(f"{file} row {places[i] if places else i}", str(error), "image")
+            place = places[i] if places else i
+            where = place if isinstance(place, str) else f"{file} row {place}"
+            yield Unreadable(where, str(error), "image")
             continue
         sound.append(i)
         for name, value in zip(
