@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
-from pairmill.sources.guesses import Guess, merged
-from pairmill.sources.names import FileMapping, column_of, map_columns
+from pairmill.sources.guesses import Guess
+from pairmill.sources.names import FileMapping, map_columns
 from pairmill.sources.parquet_files import first_line, parquet_schema
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.text_look import TextLook, look_at
@@ -41,6 +41,8 @@ class TableFile:
     """Of a text format."""
     rows: int | None = None
     """Where the file's footer tells."""
+    own: frozenset[str] = frozenset()
+    """Columns that stand in the file itself."""
 
 
 @dataclass
@@ -82,9 +84,11 @@ class Looked:
     rows: int | None = None
 
 
-def layout_of(config: TableConfig, inputs: Sequence[Input]) -> Layout:
+def layout_of(
+    config: TableConfig, inputs: Sequence[Input], look_bytes: int = LOOK_BYTES
+) -> Layout:
     """Raises NoInput with everything that is wrong."""
-    looked, problems, damaged = looks(config, inputs)
+    looked, problems, damaged = looks(config, inputs, look_bytes)
     if not looked:
         reasons = [*problems, *(f"{d.location}: {d.reason}" for d in damaged)]
         raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))
@@ -93,7 +97,7 @@ def layout_of(config: TableConfig, inputs: Sequence[Input]) -> Layout:
         f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); "
         "name it with `image:`"
         for one in looked
-        if image and column_of(image, one.schema.names) is None
+        if image and path_type(one.schema, image) is None
     ]  # fmt: skip
     remarks: list[Remark] = []
     files = mapped(config, looked, image, problems, remarks)
@@ -109,7 +113,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def looks(
-    config: TableConfig, inputs: Sequence[Input]
+    config: TableConfig, inputs: Sequence[Input], look_bytes: int
 ) -> tuple[list[Looked], list[str], list[Unreadable]]:
     """Footers of Parquet, and a look at text files; what of the description does not fit them; and
     files that are damaged.
@@ -131,7 +135,7 @@ def looks(
                 return Unreadable(item.name, f"the file is damaged: {first_line(error)}")
             return Looked(item, kind, schema, rows=rows)
         assert isinstance(config, PairsConfig)
-        look = look_at(item, kind, config, whole=size <= LOOK_BYTES)
+        look = look_at(item, kind, config, whole=size <= look_bytes)
         if look.problems:
             return "; ".join(look.problems)
         if look.damage:
@@ -186,7 +190,9 @@ def mapped(
     names = [schema.names for schema in schemas]
     mappings = map_columns(names, config.columns, image, lists)
     files = [
-        TableFile(one.item, one.kind, schema, mapping, one.look, one.rows)
+        TableFile(
+            one.item, one.kind, schema, mapping, one.look, one.rows, frozenset(one.schema.names)
+        )
         for one, schema, mapping in zip(looked, schemas, mappings, strict=True)
     ]
     return [replace(file, mapping=checked(file, config, problems)) for file in files]
@@ -194,6 +200,8 @@ def mapped(
 
 def with_partitions(one: Looked) -> pa.Schema:
     """The file's columns and those of its Hive partitions that it has not itself."""
+    if not one.item.partitions:
+        return one.schema
     own = [pa.field(k, pa.string()) for k, _ in one.item.partitions if k not in one.schema.names]
     return pa.schema([*one.schema, *own])
 
@@ -256,8 +264,8 @@ def types_over(
 
 def one_seen(file: TableFile, path: str) -> Seen:
     dtype = path_type(file.schema, path) or pa.null()
-    own = {key: value for key, value in file.item.partitions}
-    if path in own and (file.look is None or path not in file.look.names()):
+    own = dict(file.item.partitions)
+    if path in own and path not in (file.look.names() if file.look else file.own):
         guess = Guess()
         value = own[path]
         guess.add_texts(pa.chunked_array([pa.array([value], pa.string())]))
@@ -265,8 +273,8 @@ def one_seen(file: TableFile, path: str) -> Seen:
     if file.look is None:
         return Seen(file.item.name, dtype)
     guess = file.look.guesses.get(path)
-    if guess is None:  # a path into nested values, or a file without rows
-        guess = merged([]) if pa.types.is_null(dtype) or path in file.schema.names else Guess()
-        if path not in file.schema.names:
+    if guess is None:
+        guess = Guess()
+        if file.schema.get_field_index(path) < 0:  # a path into JSON text
             guess.kinds.add("text")
     return Seen(file.item.name, dtype, guess)

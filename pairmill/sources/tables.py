@@ -10,7 +10,7 @@ from pairmill.errors import RunError
 from pairmill.sources.base import Remark, Source, Unreadable
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
-from pairmill.sources.layout import Layout, TableFile, layout_of, listed
+from pairmill.sources.layout import LOOK_BYTES, Layout, TableFile, layout_of, listed
 from pairmill.sources.parquet_files import parquet_rows
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
@@ -44,8 +44,10 @@ class TableSource(Source):
 
     config: TableConfig
 
-    def __init__(self, config: TableConfig) -> None:
+    def __init__(self, config: TableConfig, look_bytes: int = LOOK_BYTES) -> None:
+        """`look_bytes`: up to which size text files are looked at whole before they are read."""
         super().__init__(config)
+        self.look_bytes = look_bytes
         self.image = config.image if isinstance(config, ParquetConfig) else None
         self._layout: Layout | None = None
 
@@ -57,7 +59,7 @@ class TableSource(Source):
 
     def layout(self) -> Layout:
         if self._layout is None:
-            self._layout = layout_of(self.config, self.inputs())
+            self._layout = layout_of(self.config, self.inputs(), self.look_bytes)
         return self._layout
 
     def schema(self) -> pa.Schema:
@@ -124,7 +126,8 @@ class TableSource(Source):
     def _column(self, raw: pa.Table, file: TableFile, field: pa.Field) -> pa.ChunkedArray:
         """Values of one of our columns, not yet of its type."""
         made = file.mapping.made.get(field.name)
-        paths = made or [t for t, o in file.mapping.others.items() if o == field.name]
+        kept = file.mapping.kept.get(field.name)
+        paths = made or ([] if kept is None else [kept])
         found = [at_path(raw, path) for path in paths]
         if made and field.name == "text":
             found = [one_caption(values, self.config.captions) for values in found]
