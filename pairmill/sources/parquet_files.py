@@ -56,12 +56,12 @@ def first_line(error: BaseException) -> str:
 
 
 def plain_type(dtype: pa.DataType) -> pa.DataType:
-    """The type under which a column is stored: no dictionaries, views, half floats or nulls."""
+    """The type under which a column is stored: no dictionaries, views or half floats."""
     if isinstance(dtype, pa.BaseExtensionType):
         return plain_type(dtype.storage_type)
     if pa.types.is_dictionary(dtype):
         return plain_type(dtype.value_type)
-    if pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype) or pa.types.is_null(dtype):
+    if pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype):
         return pa.string()
     if pa.types.is_binary(dtype) or pa.types.is_binary_view(dtype):
         return pa.large_binary()

@@ -112,7 +112,7 @@ class TableSource(Source):
         rows = 0
         yield from self.layout().damaged
         for file in self.layout().files:
-            for part in parts_of(file, self.config):
+            for part in parts_of(file, self.config, self.layout().schema):
                 if not isinstance(part, Rows):
                     yield part
                     continue
@@ -185,7 +185,7 @@ class TableSource(Source):
                 yield from image_columns(part[0], IMAGE, file.item.name, part[1])
 
 
-def parts_of(file: TableFile, config: TableConfig) -> Iterator[Part]:
+def parts_of(file: TableFile, config: TableConfig, schema: pa.Schema) -> Iterator[Part]:
     """The rows of one file; what a look has parsed already is given away, and forgotten."""
     if file.kind in FORMATS:
         yield from FORMATS[file.kind].rows(file.item, config)
@@ -198,15 +198,23 @@ def parts_of(file: TableFile, config: TableConfig) -> Iterator[Part]:
     elif file.look.dialect is not None:
         yield from separated_rows(file.item, file.look.dialect, config)
     else:
-        yield from json_rows(file.item, json_schema(file), file.look.nested(), config.encoding)
+        yield from json_rows(file.item, json_schema(file, schema), file.look.nested(), config.encoding)
 
 
-def json_schema(file: TableFile) -> pa.Schema:
-    """The keys of a file of JSON lines; text where no value was seen."""
+def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:
+    """The keys of a file of JSON lines; text where no value was seen, and where the column is text
+    over all files, so that its numbers stay as they are spelled.
+    """
     assert file.look is not None
-    guesses = file.look.guesses.items()
-    types = [(name, guess.dtype()) for name, guess in guesses]
-    return pa.schema([(n, pa.string() if pa.types.is_null(t) else t) for n, t in types])
+    of = {path: ours for ours, paths in file.mapping.made.items() for path in paths}
+    of |= {theirs: ours for theirs, ours in file.mapping.others.items()}
+    fields = []
+    for name, guess in file.look.guesses.items():
+        dtype = guess.dtype()
+        ours = schema.field(of[name]).type if name in of else dtype
+        plain = not pa.types.is_nested(dtype) and pa.types.is_string(ours)
+        fields.append((name, pa.string() if plain or pa.types.is_null(dtype) else dtype))
+    return pa.schema(fields)
 
 
 def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
