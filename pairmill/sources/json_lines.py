@@ -213,7 +213,8 @@ def text_of(value: Any, name: str, line: bytes) -> str:
 def look(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, list[str]]:
     """(what each key holds, lines that are objects, the first reasons of those that are none)."""
     guesses: dict[str, Guess] = {}
-    sound, faults = 0, []
+    faults: list[str] = []
+    sound = 0
     for block in blocks:
         if block.too_long:
             continue

@@ -12,8 +12,9 @@ from pairmill.sources.base import Remark, Source, Unreadable
 from pairmill.sources.files import Input, Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
-from pairmill.sources.layout import IMAGE_FILE, LOOK_BYTES, Layout, TableFile, layout_of, listed
+from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
 from pairmill.sources.local_images import ImageFiles, with_images
+from pairmill.sources.looks import LOOK_BYTES
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
@@ -198,7 +199,9 @@ def parts_of(file: TableFile, config: TableConfig, schema: pa.Schema) -> Iterato
     elif file.look.dialect is not None:
         yield from separated_rows(file.item, file.look.dialect, config)
     else:
-        yield from json_rows(file.item, json_schema(file, schema), file.look.nested(), config.encoding)
+        yield from json_rows(
+            file.item, json_schema(file, schema), file.look.nested(), config.encoding
+        )
 
 
 def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:
