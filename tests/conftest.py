@@ -16,6 +16,7 @@ from pairmill.demo.scenes import random_scene, rng_for
 from pairmill.demo.server import running
 from pairmill.demo.show import MODELS
 from pairmill.demo.texts import short_caption
+from tests.ray_world import ray_session, world  # noqa: F401  (fixtures)
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace
+from pairmill.redaction import REDACTOR, Redactor
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
 from pairmill.schemas.expressions import Expression
 from pairmill.stages.base import GlobalStage, Stage
@@ -87,6 +88,8 @@ class Chain:
     """
     stages: tuple[PlannedStage, ...]
     limit: int | None = None
+    secrets: Redactor = field(default=REDACTOR, compare=False, repr=False)
+    """What the driver knows never to write; a worker that gets the chain knows it too."""
 
     @property
     def store(self) -> ColumnStore:

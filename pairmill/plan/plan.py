@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import PairmillError
+from pairmill.names import lies_in, same_place
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
@@ -129,8 +130,13 @@ def make_plan(
         writer = open_writer(output)
         for key, message in writer.problems(every):
             note(("outputs", i, *key), message)
-        if any(o.path == output.path for o in config.outputs[:i]):
-            note(("outputs", i, "path"), f"two outputs write to {output.path}")
+        if any(same_place(o.path, output.path) for o in config.outputs[:i]):
+            note(("outputs", i, "path"), f"two outputs write to {output.path}, links followed")
+        if lies_in(output.path, config.workspace):
+            note(
+                ("outputs", i, "path"),
+                f"{output.path} lies in the workspace {config.workspace}, where `gc` removes what no run refers to; choose a folder outside",
+            )
         writers.append(writer)
     if len(seen) > before:
         return None

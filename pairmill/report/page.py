@@ -16,10 +16,12 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import trace
+from pairmill.names import one_name
 from pairmill.packages.publish import versions
 from pairmill.pipeline.run import RunOutcome
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
 from pairmill.report.effects import effects
 from pairmill.report.gather import ReportRows, gather
@@ -43,8 +45,8 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
     rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)], plan.config.seed)
-    text = plan.redact(storage.read_bytes(f"{folder}/pipeline.yaml").decode())
-    data = {
+    text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
+    told = {
         "name": plan.config.name,
         "run": outcome.run_id,
         "pairmill": __version__,
@@ -70,6 +72,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
     }
+    data = {**redact_data(told), "name": told["name"], "run": outcome.run_id}
     storage.write_bytes(
         f"{folder}/{DATA}",
         (json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace"),
@@ -92,9 +95,12 @@ def rebuild(paths: list[str], workspace: str | None = None) -> str:
     Raises RunError.
     """
     folders = [run_folder(path, workspace) for path in paths]
-    runs = [folder.data() for folder in folders]
+    runs = [redact_data(folder.data()) for folder in folders]
     return folders[0].write(
-        PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html", page(runs)
+        PAGE
+        if len(runs) == 1
+        else f"report/against-{one_name(runs[1]['run'], f'{paths[1]}: {DATA}')}.html",
+        page(runs),
     )
 
 
