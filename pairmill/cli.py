@@ -15,12 +15,13 @@ from pairmill.console import (
     Set,
     err,
     fail,
+    fail_of_file,
     out,
     pipeline,
     print_json,
     stopping_by_signals,
 )
-from pairmill.errors import PairmillError
+from pairmill.errors import PairmillError, PipelineFileError
 from pairmill.safe_output import printable
 from pairmill.version import __version__
 
@@ -87,8 +88,14 @@ def pipeline_name(path: str) -> str:
 def validate(file: File, set_: Set = None) -> None:
     """Check a pipeline file; exit code 2 and every fault if it is wrong."""
     found = pipeline(file, set_)
+    try:
+        for line in found.examine():
+            out.print(Text(line), soft_wrap=True)
+    except PipelineFileError as error:
+        fail_of_file(error, file)
     out.print(
-        f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} outputs, no faults",
+        f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} "
+        "outputs, no faults",
         highlight=False,
     )
 
@@ -153,23 +160,27 @@ def run(
             )
     except KeyboardInterrupt as error:
         fail(
-            f"stopped{f' by {error}' if str(error) else ''}; what was committed stays in {found.config.workspace}, and the same command goes on from there",
+            f"stopped{f' by {error}' if str(error) else ''}; what was committed stays in "
+            f"{found.config.workspace}, and the same command goes on from there",
             1,
         )
     except PairmillError as error:
         fail(
-            f"{error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there",
+            f"{error}\nwhat was committed stays in {found.config.workspace}; the same "
+            "command goes on from there",
             1,
         )
     except OSError as error:  # a disk or an object store that does not answer
         fail(
-            f"{type(error).__name__}: {error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there",
+            f"{type(error).__name__}: {error}\nwhat was committed stays in "
+            f"{found.config.workspace}; the same command goes on from there",
             1,
         )
     # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
     except Exception as error:
         fail(
-            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of the newest run in {found.config.workspace}/runs",
+            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of "
+            f"the newest run in {found.config.workspace}/runs",
             1,
         )
     out.print(funnel_table(result.funnel))

@@ -61,8 +61,7 @@ def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> An
     try:
         return Pipeline.from_yaml(path, overrides(sets), base)
     except PipelineFileError as error:
-        fault = "fault" if len(error.problems) == 1 else "faults"
-        fail(f"{error}\n{len(error.problems)} {fault} in {path}", 2)
+        fail_of_file(error, path)
     except PairmillError as error:
         fail(str(error), 1)
 
@@ -90,3 +89,8 @@ def stopping_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def fail_of_file(error: PipelineFileError, path: Path) -> None:
+    fault = "fault" if len(error.problems) == 1 else "faults"
+    fail(f"{error}\n{len(error.problems)} {fault} in {path}", 2)

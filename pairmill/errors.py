@@ -52,7 +52,8 @@ class MissingPackage(PairmillError):
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed: pip install 'pairmill[{extra}]'"
+            f"{purpose} needs the package {package!r}, which is not installed: pip "
+            f"install 'pairmill[{extra}]'"
         )
 
 
@@ -70,7 +71,8 @@ class StageFailed(RunError):
     ) -> None:
         self.args_for_pickle = (stage, failed, rows, error_class, message, limit)
         super().__init__(
-            f"stage {stage!r} failed on {failed} of {rows} rows (allowed share: {limit:g}); the first failure was {error_class}: {message}"
+            f"stage {stage!r} failed on {failed} of {rows} rows (allowed share: "
+            f"{limit:g}); the first failure was {error_class}: {message}"
         )
 
     def __reduce__(self) -> Any:

@@ -145,7 +145,8 @@ def gc(
         fail(str(error), 1)
     for stored in found:
         out.print(
-            f"{'would remove' if dry_run else 'removed'} {stored.folder} ({stored.bytes / 1e6:,.1f} MB)",
+            f"{'would remove' if dry_run else 'removed'} {stored.folder} "
+            f"({stored.bytes / 1e6:,.1f} MB)",
             highlight=False,
         )
     for folder in strangers:

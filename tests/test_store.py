@@ -156,7 +156,10 @@ def test_model_folder_is_known_by_its_content(tmp_path: Path) -> None:
 def test_hub_model_is_known_by_the_revision_it_resolves_to(tmp_path: Path) -> None:
     refs = tmp_path / "hub/models--org--model/refs"
     refs.mkdir(parents=True)
-    code = "from pairmill.plan.references import model_identity; print(model_identity('org/model', None)['revision'])"
+    code = (
+        "from pairmill.plan.references import model_identity; "
+        "print(model_identity('org/model', None)['revision'])"
+    )
     env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     for commit in ("a" * 40, "b" * 40):
         (refs / "main").write_text(commit)

@@ -99,7 +99,7 @@ def mistyped(text: str, rng: random.Random) -> str:
             case 3:
                 text = (
                     text[:at]
-                    + rng.choice(("[" * 5000, "&a [*a, *a]", "${X:-y}", "<<: 1", "é", "\u202e"))
+                    + rng.choice(("[" * 400, "&a [*a, *a]", "${X:-y}", "<<: 1", "é", "\u202e"))
                     + text[at:]
                 )
             case 4:

@@ -113,7 +113,9 @@ def loaded_in_process(job: Job, index: int) -> Loaded:
 
 
 def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
-    """Each stage with workers of its own by itself, and runs of light ones that ask for the same."""
+    """Each stage with workers of its own by itself, and runs of light ones that ask for the
+    same.
+    """
     found: list[list[PlannedStage]] = []
     for stage in stages:
         if found and not pooled(stage) and alike(found[-1][-1], stage):
@@ -134,7 +136,9 @@ def alike(one: PlannedStage, other: PlannedStage) -> bool:
 def run_phase(
     session: RaySession, job: Job, shards: Sequence[int]
 ) -> Iterator[Sequence[StageStats]]:
-    """Runs a phase over some shards; yields each finished shard's stage counts.  Raises RunError."""
+    """Runs a phase over some shards; yields each finished shard's stage counts.  Raises
+    RunError.
+    """
     ray = session.ensure()
     set_context(ray)
     room = Room(job, alive_nodes(ray))

@@ -24,7 +24,10 @@ def look(places: tuple[str, ...], sign: str, version: str) -> str:
         try:
             storage = Storage(place)
             if not storage.exists(sign):
-                return f"it does not see what the driver wrote to {place}; use a shared file system or an object store that all nodes mount alike"
+                return (
+                    f"it does not see what the driver wrote to {place}; use a shared file "
+                    "system or an object store that all nodes mount alike"
+                )
             storage.write_bytes(mine := temporary_name(), b"")
             storage.delete_file(mine)
         except (OSError, PairmillError) as error:

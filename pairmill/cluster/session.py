@@ -182,7 +182,9 @@ def quiet_ray() -> None:
 
 
 def store_bytes() -> int:
-    """Object store of a local session: a fifth of the memory, at most 4 GB and what /dev/shm has."""
+    """Object store of a local session: a fifth of the memory, at most 4 GB and what /dev/shm
+    has.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
     room = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory

@@ -53,7 +53,8 @@ class Funnel:
                 or step.rows != step.kept + step.dropped + step.missing + step.failed
             ):
                 raise ConservationError(
-                    f"{step.stage}: {flow} rows came, {step.rows} were counted, {step.kept + step.dropped + step.missing + step.failed} left"
+                    f"{step.stage}: {flow} rows came, {step.rows} were counted, "
+                    f"{step.kept + step.dropped + step.missing + step.failed} left"
                 )
             flow = step.kept
         if flow != self.kept:

@@ -67,7 +67,9 @@ class RunLog:
         self.folder = ""
 
     def open(self, storage: Storage, folder: str) -> None:
-        """On an object store the files are written on this machine's disk and uploaded at the end."""
+        """On an object store the files are written on this machine's disk and uploaded at the
+        end.
+        """
         self.target = (storage, folder)
         self.folder = (
             storage.path(folder) if storage.local else tempfile.mkdtemp(prefix="pairmill-log-")

@@ -45,7 +45,9 @@ class Plan:
     """Pictures that the report hides until clicked."""
 
     def phases(self) -> list[tuple[int, int]]:
-        """(first, last) stage indices: maximal runs of map stages, and each global stage by itself."""
+        """(first, last) stage indices: maximal runs of map stages, and each global stage by
+        itself.
+        """
         phases: list[tuple[int, int]] = []
         for stage in self.stages:
             if phases and not stage.is_global and not self.stages[phases[-1][0]].is_global:
@@ -75,13 +77,14 @@ class Plan:
             for s in chain.stages
         ]
         outputs = [w.config.model_dump(mode="json") for w in self.writers]
-        parts = {
+        parts: dict[str, Any] = {
             "pool": chain.pool,
             "stages": [s.definition for s in chain.stages],
             "gates": gates,
             "outputs": outputs,
         }
-        return f"{self.config.name}-{digest({**parts, 'limit': chain.limit, 'seed': self.config.seed})[:10]}"
+        parts |= {"limit": chain.limit, "seed": self.config.seed}
+        return f"{self.config.name}-{digest(parts)[:10]}"
 
 
 def make_plan(
@@ -119,7 +122,8 @@ def make_plan(
             plain = ", ".join(name for name, kind in types.items() if is_plain(kind))
             note(
                 ("report", "groups", i),
-                f"rows cannot be grouped by {group!r}, which is {types[group]} (they can by {plain})",
+                f"rows cannot be grouped by {group!r}, which is {types[group]} (they "
+                f"can by {plain})",
             )
     writers = []
     for i, output in enumerate(config.outputs):
@@ -192,7 +196,9 @@ def planned_stages(
         if stage.name in names:
             note(
                 path,
-                f"two stages are named {stage.name!r} (the other is number {names[stage.name] + 1}); give one of them `name:`, which also prefixes its columns",
+                f"two stages are named {stage.name!r} (the other is number "
+                f"{names[stage.name] + 1}); give one of them `name:`, which also "
+                "prefixes its columns",
             )
             continue
         names[stage.name] = i
@@ -202,22 +208,27 @@ def planned_stages(
             elif isinstance(stage, GlobalStage) and is_payload(schema.field(column).type):
                 note(
                     path,
-                    f"stage {stage.name!r} looks at all rows and cannot read the payload {column!r}; use a hash of it, such as sha256",
+                    f"stage {stage.name!r} looks at all rows and cannot read the "
+                    f"payload {column!r}; use a hash of it, such as sha256",
                 )
         for column in writes:
             if column.name in writers:
                 note(
                     path,
-                    f"stage {stage.name!r} writes the column {column.name!r}, which {writers[column.name]} writes too; give the stage a `name:`",
+                    f"stage {stage.name!r} writes the column {column.name!r}, which "
+                    f"{writers[column.name]} writes too; give the stage a `name:`",
                 )
             writers[column.name] = f"stage {stage.name!r}"
         when = expression(stage_config.when, schema, (*path, "when"), note)
         schema = pa.schema([*schema, *(f for f in writes if f.name not in schema.names)])
         gate = expression(stage_config.keep, schema, (*path, "keep"), note)
         definition = {
-            "stage": stage_config.stage, "version": stage.version, "params": redact({**value_fields(stage.config), **facts}),
-            "writes": {f.name: str(f.type) for f in writes}, "reads": reads,
-        }  # fmt: skip
+            "stage": stage_config.stage,
+            "version": stage.version,
+            "params": redact({**value_fields(stage.config), **facts}),
+            "writes": {f.name: str(f.type) for f in writes},
+            "reads": reads,
+        }
         planned.append(
             PlannedStage(
                 len(planned), stage.name, stage, tuple(reads), writes, gate, when, definition, None

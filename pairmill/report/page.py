@@ -39,20 +39,39 @@ CAPTION_ROWS = 5_000
 
 
 def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
-    """Writes report/data.json and report/index.html into the run's folder; gives the page's path."""
+    """Writes report/data.json and report/index.html into the run's folder; gives the page's
+    path.
+    """
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
     rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)], plan.config.seed)
     text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
     told = {
-        "name": plan.config.name, "run": outcome.run_id, "pairmill": __version__, "funnel": outcome.funnel.to_json(),
-        "packages": [{"path": plan.redact(p), **{k: m[k] for k in ("format", "samples", "shards", "package")}} for p, m in outcome.packages.items()],
-        "scores": distributions(rows), "effects": effects(rows), "captions": captions(chain, rows), "caption_columns": caption_columns(chain),
-        "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": stages(chain, outcome), "pipeline": text,
+        "name": plan.config.name,
+        "run": outcome.run_id,
+        "pairmill": __version__,
+        "funnel": outcome.funnel.to_json(),
+        "packages": [
+            {
+                "path": plan.redact(p),
+                **{k: m[k] for k in ("format", "samples", "shards", "package")},
+            }
+            for p, m in outcome.packages.items()
+        ],
+        "scores": distributions(rows),
+        "effects": effects(rows),
+        "captions": captions(chain, rows),
+        "caption_columns": caption_columns(chain),
+        "downloads": downloads(chain, rows, outcome.funnel),
+        "seconds": outcome.seconds,
+        "stages": stages(chain, outcome),
+        "pipeline": text,
         "versions": versions(),
-        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": list(outcome.warnings), "sampled": rows.sampled,
+        "identities": {s.name: s.identity for s in chain.stages if s.computes},
+        "warnings": list(outcome.warnings),
+        "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
-    }  # fmt: skip
+    }
     data = {**redact_data(told), "name": told["name"], "run": outcome.run_id}
     storage.write_bytes(
         f"{folder}/{DATA}",
@@ -94,9 +113,13 @@ def page(runs: list[dict[str, Any]]) -> bytes:
     )
     script, style = ((HERE / name).read_text("utf-8") for name in ("page.js", "page.css"))
     text = environment.get_template("page.html").render(
-        title=" against ".join(r["name"] for r in runs), script=script, style=style, script_hash=content_hash(script),
-        style_hash=content_hash(style), data=json_for_html(runs),
-    )  # fmt: skip
+        title=" against ".join(r["name"] for r in runs),
+        script=script,
+        style=style,
+        script_hash=content_hash(script),
+        style_hash=content_hash(style),
+        data=json_for_html(runs),
+    )
     return text.encode("utf-8", "replace")
 
 
@@ -179,10 +202,15 @@ def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None
         reason: n for reason, n in Counter(step.reasons).most_common() if reason != step.gate
     }
     return {
-        "classes": classes, "arrived": step.kept + step.dropped, "hosts": worst.to_dicts(), "host_count": hosts.height,
+        "classes": classes,
+        "arrived": step.kept + step.dropped,
+        "hosts": worst.to_dicts(),
+        "host_count": hosts.height,
         "timeline": timeline(asked[when].drop_nulls(), share=rows.frame.height / chain.rows()),
-        "seconds": {str(q): float(slow.quantile(q / 100) or 0) for q in (50, 90, 99)} if len(slow) else {},
-    }  # fmt: skip
+        "seconds": {str(q): float(slow.quantile(q / 100) or 0) for q in (50, 90, 99)}
+        if len(slow)
+        else {},
+    }
 
 
 def timeline(arrived: pl.Series, share: float) -> list[dict[str, Any]]:

@@ -62,7 +62,9 @@ class RunFolder:
                 else "it is no run's folder and no package"
             )
             raise RunError(
-                f"{self.storage.path(self.name)} holds no {DATA}: {there} (workspace/runs/NAME-DIGEST); `pairmill run` writes a report at its end"
+                f"{self.storage.path(self.name)} holds no {DATA}: {there} "
+                "(workspace/runs/NAME-DIGEST); `pairmill run` writes a report at its "
+                "end"
             )
         found = self.storage.read_json(self.path(DATA))
         faults = shape_faults(found)

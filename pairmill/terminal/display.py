@@ -130,7 +130,10 @@ class LiveWatcher(Watcher):
 def funnel_table(funnel: Funnel) -> Table:
     """Rows in, gate by gate, to the rows kept; the most frequent reasons beside each step."""
     table = Table(
-        title=f"{funnel.rows:,} rows in, {funnel.kept:,} kept ({funnel.kept / max(1, funnel.rows):.1%})",
+        title=(
+            f"{funnel.rows:,} rows in, {funnel.kept:,} kept "
+            f"({funnel.kept / max(1, funnel.rows):.1%})"
+        ),
         title_justify="left",
     )
     table.add_column("step")

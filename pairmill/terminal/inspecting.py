@@ -86,7 +86,9 @@ def show_package(
         total = sum(f["bytes"] for f in manifest["files"])
         out.print(
             Text(
-                f"{manifest['format']} package of {manifest['name']}: {manifest['samples']:,} samples, {manifest['shards']} shards, {total / 1e6:,.1f} MB"
+                f"{manifest['format']} package of {manifest['name']}: "
+                f"{manifest['samples']:,} samples, {manifest['shards']} shards, "
+                f"{total / 1e6:,.1f} MB"
             )
         )
         out.print(funnel_table(read_funnel(manifest["funnel"], storage.path(MANIFEST))))
@@ -196,7 +198,8 @@ def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> N
     total = sum(storage.row_count(f) for f in files)
     out.print(
         Text(
-            f"{len(files)} shards, {total:,} rows, {sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
+            f"{len(files)} shards, {total:,} rows, "
+            f"{sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
         )
     )
     if files:
