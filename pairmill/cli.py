@@ -1,5 +1,6 @@
 """The commands, nothing else."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,21 @@ import typer
 from rich.text import Text
 
 from pairmill import cluster_cli, inspect_cli
-from pairmill.console import File, Json, Limit, Set, err, fail, out, pipeline, print_json
-from pairmill.errors import PairmillError
+from pairmill.console import (
+    File,
+    Json,
+    Limit,
+    Set,
+    err,
+    fail,
+    fail_of_file,
+    out,
+    pipeline,
+    print_json,
+    stopping_by_signals,
+)
+from pairmill.errors import PairmillError, PipelineFileError
+from pairmill.safe_output import printable
 from pairmill.version import __version__
 
 app = typer.Typer(
@@ -37,11 +51,51 @@ def main(
 
 
 @app.command()
+def init(
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="The input: a table, a folder, tars; asked for if absent."),
+    ] = None,
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("pipeline.yaml"),
+) -> None:
+    """Look at an input and write a first pipeline file for it, which runs as it is."""
+    from pairmill.plan.first_pipeline import first_pipeline
+    from pairmill.plan.proposal import propose
+
+    if file.exists():
+        fail(f"{file} is there already; name another file: pairmill init NAME.yaml", 2)
+    given = source or typer.prompt("input (file, folder, glob)")
+    try:
+        proposal = propose(given)
+    except PairmillError as error:
+        fail(str(error), 1)
+    if "://" not in given and not os.path.isabs(given):
+        proposal.keys["path"] = os.path.relpath(given, file.absolute().parent)
+    file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")
+    for line in proposal.mapping:
+        out.print(Text(f"columns: {line}"), soft_wrap=True)
+    out.print(Text(f"{file} written; next: pairmill run {file} --limit 100"), soft_wrap=True)
+
+
+def pipeline_name(path: str) -> str:
+    """A name for a pipeline out of its input's: small letters, digits, hyphens."""
+    base = path.rstrip("/*").rsplit("/", 1)[-1].partition(".")[0].lower()
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in base).strip("-")
+    return plain if plain[:1].isalpha() else f"pairs-{plain}".strip("-")
+
+
+@app.command()
 def validate(file: File, set_: Set = None) -> None:
     """Check a pipeline file; exit code 2 and every fault if it is wrong."""
     found = pipeline(file, set_)
+    try:
+        for line in found.examine():
+            out.print(Text(line), soft_wrap=True)
+    except PipelineFileError as error:
+        fail_of_file(error, file)
     out.print(
-        f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} outputs, no faults",
+        f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} "
+        "outputs, no faults",
         highlight=False,
     )
 
@@ -93,35 +147,40 @@ def run(
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
     from pairmill.pipeline.findings import retry_hint
-    from pairmill.terminal.display import funnel_table, printable
+    from pairmill.terminal.display import funnel_table
 
     found = pipeline(file, set_, base)
     try:
-        result = found.run(
-            limit=limit,
-            retry=[c.strip() for c in retry.split(",") if c.strip()],
-            console=err,
-            local=local,
-        )
-    except KeyboardInterrupt:
+        with stopping_by_signals():
+            result = found.run(
+                limit=limit,
+                retry=[c.strip() for c in retry.split(",") if c.strip()],
+                console=err,
+                local=local,
+            )
+    except KeyboardInterrupt as error:
         fail(
-            f"stopped; what was committed stays in {found.config.workspace}, and the same command goes on from there",
+            f"stopped{f' by {error}' if str(error) else ''}; what was committed stays in "
+            f"{found.config.workspace}, and the same command goes on from there",
             1,
         )
     except PairmillError as error:
         fail(
-            f"{error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there",
+            f"{error}\nwhat was committed stays in {found.config.workspace}; the same "
+            "command goes on from there",
             1,
         )
     except OSError as error:  # a disk or an object store that does not answer
         fail(
-            f"{type(error).__name__}: {error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there",
+            f"{type(error).__name__}: {error}\nwhat was committed stays in "
+            f"{found.config.workspace}; the same command goes on from there",
             1,
         )
     # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
     except Exception as error:
         fail(
-            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of the newest run in {found.config.workspace}/runs",
+            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of "
+            f"the newest run in {found.config.workspace}/runs",
             1,
         )
     out.print(funnel_table(result.funnel))
@@ -152,7 +211,8 @@ def demo(
     from pairmill.demo.show import run_demo
 
     try:
-        run_demo(folder, rows, out, err)
+        with stopping_by_signals():
+            run_demo(folder, rows, out, err)
     except KeyboardInterrupt:
         fail("stopped; the same command goes on from there", 1)
     except PairmillError as error:

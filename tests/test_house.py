@@ -12,7 +12,10 @@ from pairmill.plan.documentation import stage_pages
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
-GROUND = {"addresses", "errors", "images", "schemas", "torch_device", "version"}
+GROUND = {
+    "addresses", "errors", "extensions", "images", "models", "names", "redaction", "safe_output",
+    "schemas", "torch_device", "version",
+}  # fmt: skip
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {
     "sources": set(),
@@ -20,6 +23,7 @@ ARROWS = {
     "outputs": set(),
     "stages": {"captioners"},
     "filters": {"stages"},
+    "stage": {"stages"},
     "workspace": {"sources"},
     "plan": {"outputs", "sources", "stages", "workspace"},
     "fates": {"plan", "workspace"},
@@ -32,12 +36,12 @@ ARROWS = {
     "training": set(),
     "api": {"fates", "pipeline", "plan", "report", "terminal"},
     "console": {"api"},
-    "demo": {"api", "terminal", "workspace"},
+    "demo": {"api", "terminal"},
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"console", "plan", "report", "stages", "terminal", "workspace"},
-    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "terminal"},
+    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
     "__init__": {"api", "stages"},
-}  # fmt: skip
+}
 """Room → rooms that it imports from, beside the ground.  An arrow that nobody needs any more goes;
 a new one has a reason.
 """
@@ -70,7 +74,7 @@ def test_rooms_import_what_the_table_allows_and_only_the_cluster_knows_ray() -> 
         room: set() for room in drawn if room in GROUND
     }
     above = {room: targets - GROUND for room, targets in drawn.items() if room not in GROUND}
-    assert above == {room: ARROWS[room] for room in above}
+    assert above == {room: targets for room, targets in ARROWS.items() if room in above}
 
 
 def imported(file: Path) -> set[str]:
@@ -99,7 +103,10 @@ def test_documentation_of_stages_is_current() -> None:
     "code", ["import pairmill", "import pairmill.cli", "from pairmill import Pipeline"]
 )
 def test_light_imports_load_neither_torch_nor_ray(code: str) -> None:
-    check = f"{code}; import sys; print([m for m in ('torch', 'ray', 'transformers') if m in sys.modules])"
+    check = (
+        f"{code}; import sys; print([m for m in ('torch', 'ray', 'transformers') if m in "
+        "sys.modules])"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", check], capture_output=True, text=True, check=True

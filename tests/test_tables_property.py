@@ -103,7 +103,7 @@ def spelled(case: dict[str, Any]) -> tuple[bytes, int | None]:
     if case["damage"]:
         at = case["at"] + 1
         row = bad[case["damage"]]
-        line = "http://a.test/x,\"a,b,c" + case["end"] if row is None else record(row, case)
+        line = 'http://a.test/x,"a,b,c' + case["end"] if row is None else record(row, case)
         broken = 1 + sum(text.count("\n") for text in lines[:at])
         lines.insert(at, line)
     text = "".join(lines)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from pairmill.fates.trace import trace
+from pairmill.fates.run_table import Run
 from pairmill.plan.chain import Chain
-from pairmill.schemas.arrow import doc_of
+from pairmill.schemas.arrow import doc_of, of_role
 from pairmill.schemas.hashing import row_chance
 
 GROUPS = ("language", "source", "domain", "resolution", "text length", "format")
@@ -38,8 +38,8 @@ class Score:
 @dataclass(frozen=True)
 class Rows:
     """`frame`: shard, row, uid, kept, at (index of the deciding stage, the number of stages while
-    alive), fate, reason (error class), scores, groups, `fetched_at`, and columns that end in
-    `dup_of`.
+    alive), fate, reason (error class), scores, groups, `language`, and columns of the roles
+    duplicate, fetched_at.
     """
 
     frame: pl.DataFrame
@@ -50,6 +50,8 @@ class Rows:
     """What the pipeline groups rows by besides."""
     sampled: dict[str, int] | None = None
     """Where only some shards were read: `rows` of `of_rows`, `shards` of `of_shards`."""
+    duplicates: tuple[str, ...] = ()
+    """Columns that name the row that another one repeats."""
 
     def groups(self) -> list[str]:
         return [
@@ -105,27 +107,21 @@ def gather(
     schema = chain.schema
     writers = {f.name: s.name for s in chain.stages for f in s.writes}
     scores = scores_of(schema, {**dict.fromkeys(chain.pool_schema.names), **writers})
+    marked = [*of_role(schema, "duplicate"), *of_role(schema, "fetched_at")]
+    language = language_column(schema)
     texts = [
-        n
-        for n in schema.names
-        if n in ("url", "text", "source", "image_format")
-        or is_language(n)
-        or n.endswith(("dup_of", "fetched_at"))
+        n for n in schema.names if n in ("url", "text", "source", "image_format", language, *marked)
     ]
     parts, shards = [], drawn(chain, seed, most_shards)
-    for shard in shards:
-        found = trace(
-            chain, shard, want=[*dict.fromkeys(["uid", *texts, *(s.name for s in scores), *named])]
+    read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named])]
+    places = {stage.name: stage.index for stage in chain.stages}
+    for part in Run(chain).parts(read, shards):
+        at = pl.col("stage").replace_strict(places, default=len(places), return_dtype=pl.Int32)
+        frame = part.with_columns(
+            at.fill_null(len(places)).alias("at"),
+            pl.col("fate").eq("kept").alias("kept"),
+            pl.when(pl.col("message").is_not_null()).then("reason").alias("reason"),
         )
-        classes = pl.Series("reason", [None] * len(found.fate), pl.String)
-        failed = [row for row, (_, message) in found.reasons.items() if message is not None]
-        if failed:
-            classes = classes.scatter(failed, [found.reasons[row][0] for row in failed])
-        frame = found.frame.with_columns(
-            pl.lit(shard, pl.Int32).alias("shard"), pl.int_range(pl.len(), dtype=pl.Int32).alias("row"),
-            pl.Series("fate", found.fate), pl.Series("kept", found.alive), classes,
-            pl.Series("at", found.at).replace(-1, len(chain.stages)),
-        )  # fmt: skip
         keep = [
             "shard",
             "row",
@@ -135,11 +131,13 @@ def gather(
             "at",
             "reason",
             *(s.name for s in scores),
-            *(n for n in texts if n.endswith(("dup_of", "fetched_at"))),
+            *marked,
         ]
         frame = frame.with_columns(pl.col(n).cast(pl.String).alias(group_name(n)) for n in named)
         wanted = dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)
-        parts.append(with_groups(frame).select(*wanted, *(pl.col(group_name(n)) for n in named)))
+        parts.append(
+            with_groups(frame, language).select(*wanted, *(pl.col(group_name(n)) for n in named))
+        )
     every = pl.concat(parts)
     sampled = None
     if len(shards) < len(chain.shards()):
@@ -156,22 +154,25 @@ def gather(
         [s.gate.text if s.gate else None for s in chain.stages],
         tuple(named),
         sampled,
+        tuple(of_role(schema, "duplicate")),
     )
 
 
-def is_language(name: str) -> bool:
-    return name == "lang" or name.endswith("_lang")
+def language_column(schema: pa.Schema) -> str | None:
+    """The first column that says it is a language, or one that is called so."""
+    marked = of_role(schema, "language")
+    named = [name for name in ("lang", "language") if name in schema.names]
+    return next(iter([*marked, *named]), None)
 
 
-def with_groups(frame: pl.DataFrame) -> pl.DataFrame:
+def with_groups(frame: pl.DataFrame, language: str | None) -> pl.DataFrame:
     """Adds what rows are grouped by; a group whose column is not there is null."""
     have = set(frame.columns)
-    language = next((pl.col(n) for n in frame.columns if is_language(n)), None)
     width = next((n for n in ("original_width", "width") if n in have), None)
     height = next((n for n in ("original_height", "height") if n in have), None)
     made: dict[str, pl.Expr] = {}
     if language is not None:
-        made["language"] = language
+        made["language"] = pl.col(language)
     if "source" in have:
         made["source"] = pl.col("source")
     if "url" in have:

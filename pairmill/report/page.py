@@ -16,16 +16,19 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import trace
+from pairmill.names import one_name
 from pairmill.packages.publish import versions
 from pairmill.pipeline.run import Outcome
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
 from pairmill.report.effects import effects
 from pairmill.report.gather import Rows, gather
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
+from pairmill.schemas.arrow import about, of_role
 from pairmill.version import __version__
 from pairmill.work.block import block_columns
 from pairmill.workspace.storage import Storage
@@ -36,20 +39,40 @@ CAPTION_ROWS = 5_000
 
 
 def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
-    """Writes report/data.json and report/index.html into the run's folder; gives the page's path."""
+    """Writes report/data.json and report/index.html into the run's folder; gives the page's
+    path.
+    """
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
     rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)], plan.config.seed)
-    text = plan.redact(storage.read_bytes(f"{folder}/pipeline.yaml").decode())
-    data = {
-        "name": plan.config.name, "run": outcome.run_id, "pairmill": __version__, "funnel": outcome.funnel.to_json(),
-        "packages": [{"path": plan.redact(p), **{k: m[k] for k in ("format", "samples", "shards", "package")}} for p, m in outcome.packages.items()],
-        "scores": distributions(rows), "effects": effects(rows), "captions": captions(chain, rows), "caption_columns": caption_columns(chain),
-        "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": stages(chain, outcome), "pipeline": text,
+    text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
+    told = {
+        "name": plan.config.name,
+        "run": outcome.run_id,
+        "pairmill": __version__,
+        "funnel": outcome.funnel.to_json(),
+        "packages": [
+            {
+                "path": plan.redact(p),
+                **{k: m[k] for k in ("format", "samples", "shards", "package")},
+            }
+            for p, m in outcome.packages.items()
+        ],
+        "scores": distributions(rows),
+        "effects": effects(rows),
+        "captions": captions(chain, rows),
+        "caption_columns": caption_columns(chain),
+        "downloads": downloads(chain, rows, outcome.funnel),
+        "seconds": outcome.seconds,
+        "stages": stages(chain, outcome),
+        "pipeline": text,
         "versions": versions(),
-        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": list(outcome.warnings), "sampled": rows.sampled,
+        "identities": {s.name: s.identity for s in chain.stages if s.computes},
+        "warnings": list(outcome.warnings),
+        "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
-    }  # fmt: skip
+    }
+    data = {**redact_data(told), "name": told["name"], "run": outcome.run_id}
     storage.write_bytes(
         f"{folder}/{DATA}",
         (json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace"),
@@ -72,9 +95,12 @@ def rebuild(paths: list[str], workspace: str | None = None) -> str:
     Raises RunError.
     """
     folders = [run_folder(path, workspace) for path in paths]
-    runs = [folder.data() for folder in folders]
+    runs = [redact_data(folder.data()) for folder in folders]
     return folders[0].write(
-        PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html", page(runs)
+        PAGE
+        if len(runs) == 1
+        else f"report/against-{one_name(runs[1]['run'], f'{paths[1]}: {DATA}')}.html",
+        page(runs),
     )
 
 
@@ -87,9 +113,13 @@ def page(runs: list[dict[str, Any]]) -> bytes:
     )
     script, style = ((HERE / name).read_text("utf-8") for name in ("page.js", "page.css"))
     text = environment.get_template("page.html").render(
-        title=" against ".join(r["name"] for r in runs), script=script, style=style, script_hash=content_hash(script),
-        style_hash=content_hash(style), data=json_for_html(runs),
-    )  # fmt: skip
+        title=" against ".join(r["name"] for r in runs),
+        script=script,
+        style=style,
+        script_hash=content_hash(script),
+        style_hash=content_hash(style),
+        data=json_for_html(runs),
+    )
     return text.encode("utf-8", "replace")
 
 
@@ -119,9 +149,8 @@ def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
     if not columns or kept.height == 0:
         return []
     kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
-    finish = {
-        c: f"{c}_finish_reason" for c in columns if f"{c}_finish_reason" in chain.schema.names
-    }
+    ends = {c: about(chain.schema, c, "finish_reason") for c in columns}
+    finish = {column: end for column, end in ends.items() if end}
     parts = []
     for (shard,), group in kept.group_by("shard", maintain_order=True):
         numbers = np.array(group["row"].to_list())
@@ -141,24 +170,25 @@ def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
         have = [r for r in table if r[column]]
         if have:
             alts = [r["text"] or "" for r in have] if column != "text" else None
-            ends = [r[finish[column]] for r in have] if column in finish else None
-            found.append({"column": column, **measures([r[column] for r in have], alts, ends)})
+            reasons = [r[finish[column]] for r in have] if column in finish else None
+            texts = [r[column] for r in have]
+            found.append({"column": column, **measures(texts, alts, reasons)})
     return found
 
 
 def caption_columns(chain: Chain) -> list[str]:
-    """The alt text, and the first column of every caption stage."""
+    """The alt text, and every column that is a caption."""
     own = ["text"] if "text" in chain.pool_schema.names else []
-    return own + [s.writes.names[0] for s in chain.stages if s.config.stage == "caption"]
+    return own + of_role(chain.schema, "caption")
 
 
 def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None:
-    """Outcome by class, and the domains with most failures; of the first download stage."""
-    stage = next((s for s in chain.stages if s.config.stage == "download"), None)
+    """Outcome by class, and the domains with most failures; of the first stage that fetches."""
+    stage = next((s for s in chain.stages if of_role(s.writes, "fetched_at")), None)
     if stage is None:
         return None
+    (when, *_), (took, *_) = (of_role(stage.writes, role) for role in ("fetched_at", "seconds"))
     step = funnel.steps[stage.index + 1]
-    took, when = stage.stage.column("download_s"), stage.stage.column("fetched_at")
     asked = rows.frame.filter(pl.col("at") >= stage.index)
     failed = (pl.col("at") == stage.index) & pl.col("reason").is_not_null()
     hosts = asked.group_by("domain").agg(
@@ -172,10 +202,15 @@ def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None
         reason: n for reason, n in Counter(step.reasons).most_common() if reason != step.gate
     }
     return {
-        "classes": classes, "arrived": step.kept + step.dropped, "hosts": worst.to_dicts(), "host_count": hosts.height,
+        "classes": classes,
+        "arrived": step.kept + step.dropped,
+        "hosts": worst.to_dicts(),
+        "host_count": hosts.height,
         "timeline": timeline(asked[when].drop_nulls(), share=rows.frame.height / chain.rows()),
-        "seconds": {str(q): float(slow.quantile(q / 100) or 0) for q in (50, 90, 99)} if len(slow) else {},
-    }  # fmt: skip
+        "seconds": {str(q): float(slow.quantile(q / 100) or 0) for q in (50, 90, 99)}
+        if len(slow)
+        else {},
+    }
 
 
 def timeline(arrived: pl.Series, share: float) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 import pyarrow.parquet as pq
 
-from pairmill.sources.base import Input, Unreadable
+from pairmill.sources.base import Input, Remark, Unreadable
 from pairmill.sources.json_columns import parsed
 from pairmill.sources.members import IMAGES, NOT_THE_IMAGE, TEXTS, as_number, words_of
 from pairmill.sources.samples import Sample
@@ -29,13 +29,13 @@ class FolderSamples:
     def __init__(self, files: Sequence[Input], name: str) -> None:
         self.name = name
         self.passed: Counter[str] = Counter()
-        self.faults: list[Unreadable] = []
+        self.told: list[Unreadable | Remark] = []
         self.samples = self.joined([f for f in files if base_of(f.name) not in METADATA])
-        self.told = self.with_metadata([f for f in files if base_of(f.name) in METADATA])
+        self.has_metadata = self.with_metadata([f for f in files if base_of(f.name) in METADATA])
         self.classes = self.with_classes()
 
-    def __iter__(self) -> Iterator[Sample | Unreadable]:
-        yield from self.faults
+    def __iter__(self) -> Iterator[Sample | Unreadable | Remark]:
+        yield from self.told
         yield from self.samples
 
     def read(self, member: Input) -> bytes:
@@ -80,18 +80,19 @@ class FolderSamples:
             for number, row in enumerate(metadata_rows(file)):
                 place = f"{file.name} row {number}"
                 if isinstance(row, str):
-                    self.faults.append(Unreadable(place, row))
+                    self.told.append(Unreadable(place, row))
                     continue
                 named = row.pop(FILE_NAME, None)
                 path = posixpath.normpath(posixpath.join(folder, str(named)))
                 if named is None or path not in by_path:
                     what = f"there is no image {named}" if named else f"no {FILE_NAME}"
-                    self.faults.append(Unreadable(place, what))
+                    self.told.append(Unreadable(place, what))
                     continue
                 told.add(path)
                 by_path[path].facts |= row
         if files and (untold := len(by_path) - len(told)):
-            self.passed[f"images, which are rows, that no {' or '.join(METADATA)} names"] += untold
+            what = "rows all the same, with nulls"
+            self.told.append(Remark("images without metadata", self.name, what, untold))
         return bool(files)
 
     def with_classes(self) -> bool:
@@ -101,7 +102,7 @@ class FolderSamples:
         """
         folders = {posixpath.dirname(s.key) for s in self.samples}
         names = {posixpath.basename(f) for f in folders} - SPLITS
-        more = self.told or any({*s.members} & BESIDE for s in self.samples)
+        more = self.has_metadata or any({*s.members} & BESIDE for s in self.samples)
         if more or len(names) < 2 or "" in folders:
             classes = False
         else:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,19 +80,22 @@ def searched(item: Input) -> Document:
     return Document("a row", lambda: iter([sound(whole)]))
 
 
-def refuse_documents(name: str, first: Any) -> None:
-    """Raises NoInput for pages of several images and texts, which are not read yet."""
-    if isinstance(first, dict) and (which := documents_named(first)):
+def refuse_documents(name: str, names: Any) -> None:
+    """Raises NoInput where the names of a row's values are those of a page of several images and
+    texts, which are not read yet.
+    """
+    if isinstance(names, Iterable) and (which := documents_named(names)):
         raise NoInput(
             f"{name} holds {which}: pages of many images and sentences, which pairmill does not "
-            "read yet; make a table of one image and its text a row of it"
+            "read yet; make a table of it with one image and its text a row"
         )
 
 
-def documents_named(names: Any) -> str | None:
-    if set(names) >= MMC4:
+def documents_named(names: Iterable[Any]) -> str | None:
+    found = {name for name in names if isinstance(name, str)}
+    if found >= MMC4:
         return "MMC4 documents"
-    if set(names) >= OBELICS and {"metadata", "general_metadata"} & set(names):
+    if found >= OBELICS and {"metadata", "general_metadata"} & found:
         return "OBELICS documents"
     return None
 

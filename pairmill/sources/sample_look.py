@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.sources.base import NoInput, Unreadable
+from pairmill.sources.base import NoInput, Remark, Unreadable
 from pairmill.sources.json_columns import JsonShape
 from pairmill.sources.members import TEXTS, facts_of, image_suffix, text_of
 from pairmill.sources.names import TEXT_NAMES, map_columns
@@ -51,7 +51,7 @@ class Look:
             for sample in samples:
                 if isinstance(sample, Unreadable):
                     self.faults.append(f"{sample.location}: {sample.reason}")
-                else:
+                elif not isinstance(sample, Remark):
                     self.sample(sample, samples)
         except OSError as error:
             self.faults.append(f"{samples.name}: {error}")

@@ -40,7 +40,7 @@ class SampleRows:
         batch: list[Row] = []
         size = 0
         for sample in self.samples:
-            if isinstance(sample, Unreadable):
+            if isinstance(sample, Unreadable | Remark):
                 yield sample
                 continue
             place = f"{sample.source} sample {sample.key}"

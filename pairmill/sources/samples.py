@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pairmill.sources.base import Unreadable
+from pairmill.sources.base import Remark, Unreadable
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class Samples(Protocol):
     passed: Counter[str]
     """Why files are no part of a sample, and how many."""
 
-    def __iter__(self) -> Iterator[Sample | Unreadable]: ...
+    def __iter__(self) -> Iterator[Sample | Unreadable | Remark]: ...
 
     def read(self, member: Any) -> bytes:
         """A member's bytes; only while the samples are gone through.

@@ -7,13 +7,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.errors import RunError
+from pairmill.sources.arrow_files import saved_by_datasets
 from pairmill.sources.base import Remark, Source, Unreadable
+from pairmill.sources.files import Input, Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
-from pairmill.sources.layout import Layout, TableFile, layout_of, listed
-from pairmill.sources.parquet_files import parquet_rows
+from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
+from pairmill.sources.local_images import ImageFiles, with_images
+from pairmill.sources.looks import LOOK_BYTES
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.table_formats import FORMATS
 from pairmill.sources.text_look import json_rows, separated_rows
 from pairmill.sources.text_stream import format_of
 from pairmill.sources.values import at_path, fitted, is_list, no_fit, one_caption, one_row_each
@@ -44,21 +48,46 @@ class TableSource(Source):
 
     config: TableConfig
 
-    def __init__(self, config: TableConfig) -> None:
+    def __init__(self, config: TableConfig, look_bytes: int = LOOK_BYTES) -> None:
+        """`look_bytes`: up to which size text files are looked at whole before they are read."""
         super().__init__(config)
-        self.image = config.image if isinstance(config, ParquetConfig) else None
+        self.look_bytes = look_bytes
         self._layout: Layout | None = None
+        self._files: ImageFiles | None = None
 
     def reads(self, name: str) -> bool:
         kind = format_of(name)
-        if isinstance(self.config, ParquetConfig):
-            return kind == "parquet"
-        return self.config.format is not None or kind is not None
+        if isinstance(self.config, PairsConfig):
+            return self.config.format is not None or kind is not None
+        return kind == self.config.type
+
+    def listing(self) -> Listing:
+        if self._listing is None:
+            found = super().listing()
+            found.files, left = saved_by_datasets(found.files)
+            found.skipped += left
+        return super().listing()
+
+    def inputs(self) -> list[Input]:
+        """The tables, and the image files in the folder that is named for them."""
+        further = self.files().inputs() if self.config.images is not None else ()
+        return [*self.listing().files, *further]
+
+    def files(self) -> ImageFiles:
+        """The folder of images that columns name: the one that is named, or the tables' own."""
+        if self._files is None:
+            own = self.listing().files[0].url.rpartition("/")[0]
+            self._files = ImageFiles(self.config.images or own)
+        return self._files
 
     def layout(self) -> Layout:
         if self._layout is None:
-            self._layout = layout_of(self.config, self.inputs())
+            self._layout = layout_of(self.config, self.listing().files, self.look_bytes)
         return self._layout
+
+    @property
+    def image(self) -> str | None:
+        return self.layout().image
 
     def schema(self) -> pa.Schema:
         return pa.schema([*self.layout().schema, *(measured_schema() if self.image else [])])
@@ -84,7 +113,7 @@ class TableSource(Source):
         rows = 0
         yield from self.layout().damaged
         for file in self.layout().files:
-            for part in parts_of(file, self.config):
+            for part in parts_of(file, self.config, self.layout().schema):
                 if not isinstance(part, Rows):
                     yield part
                     continue
@@ -108,7 +137,10 @@ class TableSource(Source):
         columns: dict[str, pa.ChunkedArray] = {}
         bad: dict[int, Unreadable] = {}
         for field in self.layout().schema:
-            values = self._column(raw, file, field)
+            named = field.name == IMAGE_FILE and IMAGE_FILE not in file.mapping.names()
+            values = (
+                at_path(raw, self.image) if named and self.image else self._column(raw, file, field)
+            )
             if field.name == "text" and is_list(values.type):  # captions: rows
                 columns[field.name] = values
                 continue
@@ -124,7 +156,8 @@ class TableSource(Source):
     def _column(self, raw: pa.Table, file: TableFile, field: pa.Field) -> pa.ChunkedArray:
         """Values of one of our columns, not yet of its type."""
         made = file.mapping.made.get(field.name)
-        paths = made or [t for t, o in file.mapping.others.items() if o == field.name]
+        kept = file.mapping.kept.get(field.name)
+        paths = made or ([] if kept is None else [kept])
         found = [at_path(raw, path) for path in paths]
         if made and field.name == "text":
             found = [one_caption(values, self.config.captions) for values in found]
@@ -142,16 +175,21 @@ class TableSource(Source):
         if "text" in table.schema.names and is_list(table.schema.field("text").type):
             table, places = one_row_each(table, "text", places)
         table = with_source(table, file.item.name)
-        if self.image:
-            yield from image_columns(table, IMAGE, file.item.name, places.tolist())
-        else:
+        if not self.image:
             yield table
+            return
+        where = [place_of(file, place) for place in places]
+        for part in with_images(table, IMAGE, where, self.files()):
+            if isinstance(part, Unreadable):
+                yield part
+            else:
+                yield from image_columns(part[0], IMAGE, file.item.name, part[1])
 
 
-def parts_of(file: TableFile, config: TableConfig) -> Iterator[Part]:
+def parts_of(file: TableFile, config: TableConfig, schema: pa.Schema) -> Iterator[Part]:
     """The rows of one file; what a look has parsed already is given away, and forgotten."""
-    if file.kind == "parquet":
-        yield from parquet_rows(file.item)
+    if file.kind in FORMATS:
+        yield from FORMATS[file.kind].rows(file.item, config)
         return
     assert file.look is not None
     assert isinstance(config, PairsConfig)
@@ -161,15 +199,25 @@ def parts_of(file: TableFile, config: TableConfig) -> Iterator[Part]:
     elif file.look.dialect is not None:
         yield from separated_rows(file.item, file.look.dialect, config)
     else:
-        yield from json_rows(file.item, json_schema(file), file.look.nested(), config.encoding)
+        yield from json_rows(
+            file.item, json_schema(file, schema), file.look.nested(), config.encoding
+        )
 
 
-def json_schema(file: TableFile) -> pa.Schema:
-    """The keys of a file of JSON lines; text where no value was seen."""
+def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:
+    """The keys of a file of JSON lines; text where no value was seen, and where the column is text
+    over all files, so that its numbers stay as they are spelled.
+    """
     assert file.look is not None
-    guesses = file.look.guesses.items()
-    types = [(name, guess.dtype()) for name, guess in guesses]
-    return pa.schema([(n, pa.string() if pa.types.is_null(t) else t) for n, t in types])
+    of = {path: ours for ours, paths in file.mapping.made.items() for path in paths}
+    of |= {theirs: ours for theirs, ours in file.mapping.others.items()}
+    fields = []
+    for name, guess in file.look.guesses.items():
+        dtype = guess.dtype()
+        ours = schema.field(of[name]).type if name in of else dtype
+        plain = not pa.types.is_nested(dtype) and pa.types.is_string(ours)
+        fields.append((name, pa.string() if plain or pa.types.is_null(dtype) else dtype))
+    return pa.schema(fields)
 
 
 def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
@@ -180,7 +228,7 @@ def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
 
 
 def place_of(file: TableFile, place: int) -> str:
-    where = row_place if file.kind == "parquet" else line_place
+    where = row_place if file.kind in FORMATS else line_place
     return where(file.item.name, int(place))
 
 
