@@ -50,7 +50,5 @@ class CaptionChoice:
 
     def of(self, rows: pa.Table) -> list[str | None]:
         expression = self.expression or self.compiled(rows.schema)
-        values = expression.evaluate(frame_of(rows.select(list(expression.columns))))
-        if len(values) != rows.num_rows:  # an expression over no column gives one value
-            values = values.extend_constant(values[0], rows.num_rows - 1)
-        return values.to_list()
+        read = list(expression.columns) or rows.schema.names[:1]
+        return expression.evaluate(frame_of(rows.select(read))).to_list()

@@ -1,5 +1,6 @@
 """The outputs, by the `type` key."""
 
+from pairmill.extensions import Configs, Extensible
 from pairmill.outputs.base import Writer
 from pairmill.outputs.interleaved import InterleavedWriter
 from pairmill.outputs.mds import MdsWriter
@@ -10,7 +11,7 @@ from pairmill.outputs.uids import UidsWriter
 from pairmill.outputs.webdataset import WebDatasetWriter
 from pairmill.schemas.pipeline import OutputConfig
 
-WRITERS: dict[str, type[Writer]] = {
+_BUILT_IN: dict[str, type[Writer]] = {
     "webdataset": WebDatasetWriter,
     "parquet": ParquetWriter,
     "interleaved": InterleavedWriter,
@@ -19,7 +20,8 @@ WRITERS: dict[str, type[Writer]] = {
     "table": TableWriter,
     "uids": UidsWriter,
 }
-OUTPUTS: dict[str, type[OutputConfig]] = {name: kind.Config for name, kind in WRITERS.items()}
+WRITERS = Extensible("pairmill.outputs", Writer, _BUILT_IN)
+OUTPUTS = Configs(WRITERS, {})
 
 
 def open_writer(config: OutputConfig) -> Writer:

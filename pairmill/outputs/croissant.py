@@ -69,7 +69,7 @@ def file_sets(files: list[dict[str, Any]], loading: Loading) -> Iterator[dict[st
     if loading.pictures:
         inside = [{"@id": f["name"]} for f in files if f["name"].endswith(".tar")]
         yield {
-            "@type": "cr:FileSet", "@id": PICTURES, "name": PICTURES, "includes": loading.pictures[0],
+            "@type": "cr:FileSet", "@id": PICTURES, "name": PICTURES, "includes": list(loading.pictures),
             "encodingFormat": media_of(loading.pictures[0]), **({"containedIn": inside} if inside else {}),
         }  # fmt: skip
     pattern = loading.columns_in or loading.pattern

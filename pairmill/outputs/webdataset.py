@@ -72,6 +72,11 @@ class WebDatasetWriter(ImageWriter):
             if len(name) > NAME_MAX // 2:
                 yield ("columns",), f"the name {name!r} is too long for members of a tar"
 
+    @property
+    def key_length(self) -> int:
+        """Digits of a key, unless shards are more than `shard_digits` can tell."""
+        return int(self.config.shard_digits) + len(str(self.config.samples_per_shard - 1))
+
     def byte_columns(self, schema: pa.Schema) -> list[str]:
         """Columns that become members."""
         names = [n for n in self.quality_columns(schema) if n in schema.names]
@@ -79,7 +84,7 @@ class WebDatasetWriter(ImageWriter):
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
         name = f"{shard:0{self.config.shard_digits}d}"
-        width = len(str(self.config.samples_per_shard - 1))
+        width = self.key_length - self.config.shard_digits
         keys = [f"{name}{i:0{width}d}" for i in range(rows.table.num_rows)]
         captions = self.choice.of(rows.table)
         sidecars: list[pa.Table] = []
@@ -151,7 +156,7 @@ class WebDatasetWriter(ImageWriter):
             ADVICE,
             columns_in="*.parquet",
             described=pa.schema(list(self.narrow_types(schema).items())),
-            pictures=tuple(f"*.{k}" for k in plain),
+            pictures=tuple(f"{'?' * self.key_length}.{k}" for k in plain),
         )
 
     def narrow_types(self, schema: pa.Schema) -> dict[str, pa.DataType]:

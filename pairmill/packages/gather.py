@@ -3,9 +3,12 @@ time.
 """
 
 import tempfile
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,13 +63,17 @@ class Place:
 
 
 def gathered(
-    place: Place, columns: Sequence[str], needed: Collection[str], folder: str | None
+    place: Place,
+    columns: Sequence[str],
+    needed: Collection[str],
+    folder: str | None,
+    files: ExitStack,
 ) -> ShardRows:
     """The wanted columns of the rows of an output shard.
 
     Bytes are read from one pool shard at a time.  Where the order is not the pool's, they wait in
     memory or, beyond SPOOL_BYTES, in a file without a name in `folder`.  `needed`: columns that no
-    row may lack.
+    row may lack.  `files`: closes that file.
     """
     schema = pa.schema([place.chain.schema.field(c) for c in columns])
     wide = [f.name for f in schema if holds_bytes(f.type)]
@@ -76,11 +83,9 @@ def gathered(
     read = partial(in_pool_order, place, wide, needed)
     if place.in_pool_order():
         return ShardRows(schema, table, lambda: (part for _, part in read()))
-    return ShardRows(
-        schema,
-        table,
-        spooled(read(), pa.schema([schema.field(c) for c in wide]), len(place.rows), folder),
-    )
+    stream = files.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder))
+    bytes_schema = pa.schema([schema.field(c) for c in wide])
+    return ShardRows(schema, table, spooled(read(), bytes_schema, len(place.rows), stream))
 
 
 def first_bytes(place: Place, column: str) -> list[bytes]:
@@ -166,22 +171,25 @@ def parts(sizes: np.ndarray, rows: int = BATCH_ROWS, limit: int = BATCH_BYTES) -
 
 
 def spooled(
-    source: Iterable[tuple[np.ndarray, pa.Table]], schema: pa.Schema, rows: int, folder: str | None
+    source: Iterable[tuple[np.ndarray, pa.Table]], schema: pa.Schema, rows: int, stream: Any
 ) -> Callable[[], Iterator[pa.Table]]:
     """Takes the rows as they come, and gives them in the order of their numbers.
 
     Each row is a record batch of its own in an Arrow file, so that any can be read alone.
     """
-    stream = tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder)
     place, sizes = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     count = 0
-    with pa.ipc.new_file(pa.PythonFile(stream, "w"), schema) as writer:
-        for numbers, table in source:
-            for i, number in enumerate(numbers):
-                (row,) = table.slice(i, 1).to_batches()
-                writer.write_batch(row)
-                place[number], sizes[number] = count, row.nbytes
-                count += 1
+    try:
+        with pa.ipc.new_file(pa.PythonFile(stream, "w"), schema) as writer:
+            for numbers, table in source:
+                for i, number in enumerate(numbers):
+                    (row,) = table.slice(i, 1).to_batches()
+                    writer.write_batch(row)
+                    place[number], sizes[number] = count, row.nbytes
+                    count += 1
+    except BaseException:
+        stream.close()
+        raise
 
     def ordered() -> Iterator[pa.Table]:
         stream.seek(0)
@@ -191,4 +199,5 @@ def spooled(
                 [reader.get_batch(int(b)) for b in place[part]], schema
             ).combine_chunks()
 
+    weakref.finalize(ordered, stream.close)  # nobody can ask for rows any more
     return ordered

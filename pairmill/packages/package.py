@@ -5,6 +5,7 @@ whether the files are still what these say.
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
@@ -40,8 +41,9 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
     folder = storage.path("") if storage.local else None
     if folder:
         os.makedirs(folder, exist_ok=True)
-    rows = gathered(place, writer.columns(chain.schema), writer.payload(), folder)
-    files = [write_file(storage, f) for f in writer.files(rows, task.number, task.first_key)]
+    with ExitStack() as open_files:
+        rows = gathered(place, writer.columns(chain.schema), writer.payload(), folder, open_files)
+        files = [write_file(storage, f) for f in writer.files(rows, task.number, task.first_key)]
     told = dict(sorted(rows.told.items()))
     facts = {
         "shard": task.number,

@@ -13,16 +13,15 @@ from pairmill.errors import PairmillError
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.plan.references import BadReference, resolve_references
-from pairmill.schemas.arrow import POOL_COLUMNS, is_payload
-from pairmill.schemas.config import StageConfig, value_fields
+from pairmill.plan.declared import BadStage, declared
+from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
+from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import BadExpression, Expression, compile_gate, unknown_column
 from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
-from pairmill.stages.base import GlobalStage, Stage
-from pairmill.stages.catalogue import UnknownStage, stage_class
+from pairmill.stages.base import GlobalStage
 
 OF_IMAGES = ("parquet", "webdataset", "folder")
 """Sources that bring images along."""
@@ -164,7 +163,7 @@ def pool_schema_of(source: pa.Schema) -> pa.Schema:
     beside it.
     """
     rest = [
-        f if not is_payload(f.type) else pa.field(f.name, pa.large_binary(), metadata=f.metadata)
+        f if not is_bytes(f.type) else pa.field(f.name, pa.large_binary(), metadata=f.metadata)
         for f in source
         if f.name not in POOL_COLUMNS.names
     ]
@@ -181,13 +180,11 @@ def planned_stages(
     for i, stage_config in enumerate(config.stages):
         path = ("stages", i)
         try:
-            stage, facts = made(stage_config, config.seed)
-            stage.bind(schema)
-            writes = stage.writes()
-            reads = list(dict.fromkeys(stage.reads()))
-        except (UnknownStage, BadReference, PairmillError, OSError, ValueError) as error:
+            found = declared(stage_config, config.seed, schema)
+        except BadStage as error:
             note(path, str(error))
             continue
+        stage, facts, reads, writes = found.stage, found.facts, found.reads, found.writes
         if stage.name in names:
             note(
                 path,
@@ -223,17 +220,6 @@ def planned_stages(
             )
         )
     return planned
-
-
-def made(config: StageConfig, seed: int) -> tuple[Stage, dict[str, Any]]:
-    """The stage, with the pipeline's seed where it has none of its own, and what stands for its
-    models and files.
-    """
-    kind = stage_class(config.stage)
-    if "seed" in type(config).model_fields and getattr(config, "seed", None) is None:
-        config = config.model_copy(update={"seed": seed})
-    pinned, facts = resolve_references(config)
-    return kind(pinned), facts
 
 
 def expression(

@@ -1,5 +1,6 @@
 """The sources, by the `type` key of a pipeline's `source`."""
 
+from pairmill.extensions import Configs, Extensible
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
 from pairmill.sources.folder import FolderConfig, FolderSource
@@ -8,7 +9,7 @@ from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfi
 from pairmill.sources.tables import TableSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 
-SOURCES: dict[str, type[SourceConfig]] = {
+_CONFIGS: dict[str, type[SourceConfig]] = {
     "pairs": PairsConfig,
     "webdataset": WebDatasetConfig,
     "parquet": ParquetConfig,
@@ -16,7 +17,7 @@ SOURCES: dict[str, type[SourceConfig]] = {
     "folder": FolderConfig,
     "package": PackageConfig,
 }
-READERS: dict[str, type[Source]] = {
+_BUILT_IN: dict[str, type[Source]] = {
     "pairs": TableSource,
     "parquet": TableSource,
     "webdataset": WebDatasetSource,
@@ -24,6 +25,8 @@ READERS: dict[str, type[Source]] = {
     "folder": FolderSource,
     "package": PackageSource,
 }
+READERS = Extensible("pairmill.sources", Source, _BUILT_IN)
+SOURCES = Configs(READERS, _CONFIGS)
 LIKE_PACKAGES = ("webdataset", "parquet")
 """Types under which the folder of a package is read as the package that it is."""
 
