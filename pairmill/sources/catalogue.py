@@ -4,9 +4,11 @@ from pairmill.extensions import Configs, Extensible
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
 from pairmill.sources.folder import FolderConfig, FolderSource
+from pairmill.sources.lance_tables import LanceConfig, LanceSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
 from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig
 from pairmill.sources.tables import TableSource
+from pairmill.sources.tfrecord import TfRecordConfig, TfRecordSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 
 _CONFIGS: dict[str, type[SourceConfig]] = {
@@ -14,6 +16,8 @@ _CONFIGS: dict[str, type[SourceConfig]] = {
     "webdataset": WebDatasetConfig,
     "parquet": ParquetConfig,
     "arrow": ArrowConfig,
+    "lance": LanceConfig,
+    "tfrecord": TfRecordConfig,
     "folder": FolderConfig,
     "package": PackageConfig,
 }
@@ -22,6 +26,8 @@ _BUILT_IN: dict[str, type[Source]] = {
     "parquet": TableSource,
     "webdataset": WebDatasetSource,
     "arrow": TableSource,
+    "lance": LanceSource,
+    "tfrecord": TfRecordSource,
     "folder": FolderSource,
     "package": PackageSource,
 }
