@@ -59,7 +59,7 @@ def searched(item: Input) -> Document:
     """A document whose lists have to be looked for."""
     lists = [key for key in LISTS if first_of(item, f"{key}.item") is not None]
     if item.size_bytes > SMALL_BYTES and not lists:
-        raise NoInput(f"{item.name} is one JSON object; name the list of its rows: `rows: $.KEY`")
+        raise NoInput(f"{item.name} is one JSON object; name the list of its rows: `json_path: $.KEY`")
     if len(lists) >= 2 or item.size_bytes > SMALL_BYTES:
         return Document("parallel lists", lambda: parallel(item))
     with opened(item) as stream:
@@ -73,7 +73,7 @@ def searched(item: Input) -> Document:
     if found:
         raise NoInput(
             f"{item.name} has several lists of rows; name one: "
-            + " or ".join(f"`rows: $.{k}`" for k in found)
+            + " or ".join(f"`json_path: $.{k}`" for k in found)
         )
     if {len(v) if isinstance(v, list) else -1 for v in whole.values()} - {-1}:
         return Document("parallel lists", lambda: parallel(item))
