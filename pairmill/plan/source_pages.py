@@ -80,6 +80,10 @@ INPUTS: tuple[tuple[str, dict[str, Any]], ...] = (
         {"type": "folder", "path": "imagefolder"},
     ),
     ("what `datasets` saved with `save_to_disk`", {"type": "arrow", "path": "saved"}),
+    (
+        "DataComp's metadata with the embeddings in `.npz` beside them, joined by uid",
+        {"type": "pairs", "path": "metadata", "embeddings": "metadata"},
+    ),
     ("TFRecord of img2dataset", {"type": "tfrecord", "path": "shards/*.tfrecord"}),
     ("Lance", {"type": "lance", "path": "set.lance"}),
     ("a package that pairmill wrote", {"type": "package", "path": "out"}),

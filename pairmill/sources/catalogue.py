@@ -3,6 +3,7 @@
 from pairmill.extensions import Configs, Extensible
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
+from pairmill.sources.embeddings import EmbeddingsConfig, WithEmbeddings
 from pairmill.sources.folder import FolderConfig, FolderSource
 from pairmill.sources.lance_tables import LanceConfig, LanceSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
@@ -40,7 +41,9 @@ LIKE_PACKAGES = ("webdataset", "parquet")
 def open_source(config: SourceConfig) -> Source:
     if config.type in LIKE_PACKAGES and (package := as_package(config)):
         return PackageSource(package)
-    return READERS[config.type](config)
+    source = READERS[config.type](config)
+    has_embeddings = isinstance(config, EmbeddingsConfig) and config.embeddings is not None
+    return WithEmbeddings(source) if has_embeddings else source
 
 
 def as_package(config: SourceConfig) -> PackageConfig | None:

@@ -59,7 +59,9 @@ def searched(item: Input) -> Document:
     """A document whose lists have to be looked for."""
     lists = [key for key in LISTS if first_of(item, f"{key}.item") is not None]
     if item.size_bytes > SMALL_BYTES and not lists:
-        raise NoInput(f"{item.name} is one JSON object; name the list of its rows: `json_path: $.KEY`")
+        raise NoInput(
+            f"{item.name} is one JSON object; name the list of its rows: `json_path: $.KEY`"
+        )
     if len(lists) >= 2 or item.size_bytes > SMALL_BYTES:
         return Document("parallel lists", lambda: parallel(item))
     with opened(item) as stream:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
+from pairmill.sources.embeddings import EmbeddingsConfig
 from pairmill.sources.names import INTERNAL, Columns
 
 Preset = Literal["cc3m", "cc12m", "sbu", "redcaps", "coco", "llava", "sharegpt4v"]
@@ -22,7 +22,7 @@ Captions = Literal["first", "join", "rows"]
 TypeName = Literal["text", "int64", "uint64", "float64", "bool"]
 
 
-class TableConfig(SourceConfig):
+class TableConfig(EmbeddingsConfig):
     """Keys of every source that reads tables."""
 
     path: Annotated[str | list[str], PATH]

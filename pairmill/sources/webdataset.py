@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import pyarrow as pa
 
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, Remark, Source, Unreadable
+from pairmill.sources.embeddings import EmbeddingsConfig
 from pairmill.sources.image_bytes import measured_schema
 from pairmill.sources.sample_look import Look, Shape
 from pairmill.sources.sample_rows import SampleRows
@@ -22,7 +22,7 @@ LOOK_FAR = 16
 """Tars that are looked at where they are compressed or lie elsewhere, 100 samples of each."""
 
 
-class WebDatasetConfig(SourceConfig):
+class WebDatasetConfig(EmbeddingsConfig):
     """Tars of samples: an image, its text and facts, further members."""
 
     type: Annotated[Literal["webdataset"], SPEED] = "webdataset"
