@@ -96,7 +96,7 @@ def documents_schema(files: Iterable[DocumentsBack]) -> pa.Schema:
 
 def facts_of(document: dict[str, Any]) -> list[dict[str, Any]]:
     """The columns of each image; raises ValueError where `metadata` is no list of objects."""
-    found = parsed(document["metadata"] or "[]")
+    found, _ = parsed(document["metadata"] or "[]")
     if not isinstance(found, list) or len(found) != len(document["texts"]):
         raise ValueError("its metadata does not go with its items")
     return [fact for fact in found if isinstance(fact, dict)]

@@ -10,7 +10,7 @@ import fsspec
 import ijson
 
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
-from pairmill.sources.json_columns import as_json, sound
+from pairmill.sources.json_columns import TOO_DEEP, as_json, sound, too_deep
 
 Record = dict[str, Any] | Unreadable | Remark
 SMALL_BYTES = 2**26
@@ -119,7 +119,10 @@ def values_at(item: Input, prefix: str) -> Iterator[Any]:
         try:
             for value in ijson.items(stream, prefix):
                 count += 1
-                yield sound(value)
+                if too_deep(value):
+                    yield Unreadable(f"{item.name} value {count - 1}", TOO_DEEP)
+                else:
+                    yield sound(value)
         except (ijson.JSONError, ValueError, RecursionError, OverflowError) as error:
             yield Unreadable(f"{item.name} after value {count}", f"broken JSON: {shown(error)}")
 
