@@ -24,6 +24,8 @@ from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
 from pairmill.stages.base import GlobalStage
 
+OF_IMAGES = ("parquet", "webdataset", "folder")
+"""Sources that bring images along."""
 Report = Callable[[tuple[str | int, ...], str], None]
 """Notes a problem at a path of the pipeline file."""
 
@@ -107,7 +109,7 @@ def make_plan(
         note(("source", "path"), str(error))
         unknown_input = True  # which columns there are is not known: that one is missing, neither
         pool_schema = POOL_COLUMNS
-    if config.source.type != "pairs" and "image" not in pool_schema.names and not seen:
+    if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
