@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pairmill.errors import MissingPackage
+from pairmill.images import without_addresses
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.examine import Examined, digest
 from pairmill.stages.download.fetch import Fetched
@@ -84,7 +85,7 @@ class PeerEngine:
             return Examined(sha256, other, None, ("policy", "hash mismatch"))
         data, width, height, original_width, original_height, error = self.resizer(stream)
         if error is not None:
-            return Examined(sha256, other, None, (RESIZER_CLASSES.get(error, "decode"), str(error)))
+            return Examined(sha256, other, None, (RESIZER_CLASSES.get(error, "decode"), without_addresses(str(error))))
         return Examined(
             sha256,
             other,
@@ -105,6 +106,5 @@ def classify(message: str | None) -> tuple[str, str] | None:
     """The error class of img2dataset's message."""
     if message is None:
         return None
-    return next(
-        (kind for pattern, kind in CLASSES if re.search(pattern, message)), "connect"
-    ), message
+    kind = next((kind for pattern, kind in CLASSES if re.search(pattern, message)), "connect")
+    return kind, without_addresses(message)

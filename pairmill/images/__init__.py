@@ -1,0 +1,40 @@
+"""Encoded images to RGB pixels, the same way everywhere: in sources, stages, outputs and reports."""
+
+from pairmill.images.errors import (
+    DecodeError,
+    NotAnImage,
+    TooManyPixels,
+    first_line,
+    without_addresses,
+)
+from pairmill.images.formats import RASTER, raster_format
+from pairmill.images.reading import (
+    MAX_PIXELS,
+    check_pixels,
+    decode_rgb,
+    flat_rgb,
+    is_shown_as_stored,
+    open_as_others_do,
+    open_image,
+    orientation,
+    shown_size,
+)
+
+__all__ = [
+    "MAX_PIXELS",
+    "RASTER",
+    "DecodeError",
+    "NotAnImage",
+    "TooManyPixels",
+    "check_pixels",
+    "decode_rgb",
+    "first_line",
+    "flat_rgb",
+    "is_shown_as_stored",
+    "open_as_others_do",
+    "open_image",
+    "orientation",
+    "raster_format",
+    "shown_size",
+    "without_addresses",
+]
