@@ -14,12 +14,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pairmill.errors import PipelineFileError, Problem
+from pairmill.errors import PipelineFileError, Problem, first_line
 from pairmill.fates.ledger import Funnel
-from pairmill.images import first_line
 from pairmill.pipeline.overview import overview
-from pairmill.pipeline.run import Outcome, Runner, Watcher
+from pairmill.pipeline.run import Outcome, Runner
 from pairmill.pipeline.run_log import RunLog
+from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.load import load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.report.page import write_report

@@ -69,7 +69,7 @@ def submit(
         tuple(pip_install or ()),
     )
     try:
-        job = cluster.submit(jobs, request, found)
+        job = cluster.submit(jobs, request, found.checked)
     except (PairmillError, RuntimeError, OSError) as error:
         fail(str(error).splitlines()[0], 1)
     out.print(Text(job))

@@ -23,7 +23,8 @@ from pairmill.errors import StageBroken, StageFailed, StageHung
 from pairmill.fates.survey import Survey
 from pairmill.work.attempt import Attempt
 from pairmill.work.block import Job
-from pairmill.work.claims import SETUP, Claims, Line, Past
+from pairmill.work.claims import SETUP, Claims, Past
+from pairmill.work.line import Line
 from pairmill.work.worker import StageWorker
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.lease import born

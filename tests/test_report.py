@@ -18,50 +18,15 @@ from rich.console import Console
 from pairmill.api import Pipeline
 from pairmill.images import decode_rgb
 from pairmill.report.gather import gather
-from pairmill.report.page import json_for_html, page
+from pairmill.report.page import page
 from pairmill.terminal.inspecting import inspect_path
 from tests.conftest import pairmill
-
-HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>\x1b]0;owned\x07'
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-FILE = """
-name: report
-source: {type: parquet, path: pairs.parquet, rows_per_shard: 64}
-report: {samples: 300, blur: level >= 97, groups: [kind]}
-stages:
-  - {stage: text_rules, keep: text_words > 2}
-  - {stage: filter, name: leveled, keep: level >= 40}
-  - {stage: language}
-  - {stage: resolution, keep: shorter_side >= 100}
-outputs:
-  - {type: webdataset, path: out, samples_per_shard: 100}
-"""
+from tests.report_pages import CHROMIUM, Opened, finished_run
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]) -> Path:
-    folder = tmp_path_factory.mktemp("report")
-    texts = [
-        "a red ball lies on the meadow",
-        "two",
-        "ein roter Ball liegt auf der Wiese hinter dem Haus",
-        "كرة حمراء كبيرة في المرج الأخضر",
-        HOSTILE,
-    ]
-    rows = 240
-    pl.DataFrame(
-        {
-            "image": [pictures[i % 40][0] for i in range(rows)], "text": [f"{texts[i % 5]} {i}" if i % 5 != 1 else "two" for i in range(rows)],
-            "url": [f"http://h{i % 3}.example.test/{i}.jpg" if i % 5 != 4 else f"http://evil.test/{HOSTILE}{i}" for i in range(rows)],
-            "level": [float((i * 37) % 100) for i in range(rows)], "odd": [float("nan"), float("inf"), 1.0, 2.0] * (rows // 4), "scene": [f"s{i}" for i in range(rows)],
-            "kind": [("ball", "ball", "tree", None)[i % 4] for i in range(rows)],
-        }
-    ).write_parquet(folder / "pairs.parquet")  # fmt: skip
-    (folder / "p.yaml").write_text(FILE)
-    Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
-    return folder
+    return finished_run(tmp_path_factory.mktemp("report"), pictures)
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +48,6 @@ def browser() -> Iterator[Any]:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
         started.close()
-
-
-class Opened:
-    """A page from a file, with what it asked for and said."""
-
-    def __init__(self, browser: Any, file: Path, **options: Any) -> None:
-        self.page = browser.new_context(**options).new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda m: self.said.append(m.text))
-        self.page.on("pageerror", lambda e: self.said.append(str(e)))
-        self.page.on("request", lambda r: self.asked.append(r.url))
-        self.page.goto(f"file://{file}")
 
 
 def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(
@@ -329,12 +281,6 @@ def test_report_of_a_large_run_reads_some_shards_and_says_so(
         f"samples come from {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance"
         in Opened(browser, file).page.inner_text("header")
     )
-
-
-def test_json_cannot_leave_its_element() -> None:
-    text = json_for_html({"a": HOSTILE + "\u2028", "b": [1.5, None]})
-    assert not {"<", ">", "\u2028"} & set(text)
-    assert json.loads(text)["a"] == HOSTILE + "\u2028"
 
 
 def test_values_that_no_json_knows_stay_out_of_report_and_package(

@@ -1,9 +1,13 @@
 """Figures of the report that need no run: caption measures, thresholds of gates, stops of sliders."""
 
+import json
+
 import pytest
 
 from pairmill.report.captions import measures
+from pairmill.report.page import json_for_html
 from pairmill.report.scores import stops_of, thresholds
+from tests.report_pages import HOSTILE
 
 
 def test_caption_measures() -> None:
@@ -40,3 +44,9 @@ def test_thresholds_are_read_off_gates_and_stops_are_round_numbers() -> None:
     assert 0.3 in stops
     assert 100 < len(stops) < 260
     assert stops_of(1, 7, True, []) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_json_cannot_leave_its_element() -> None:
+    text = json_for_html({"a": HOSTILE + "\u2028", "b": [1.5, None]})
+    assert not {"<", ">", "\u2028"} & set(text)
+    assert json.loads(text)["a"] == HOSTILE + "\u2028"

@@ -10,7 +10,7 @@ import pytest
 from pairmill.api import Pipeline, RunResult
 from pairmill.errors import RunError, StageBroken, StageFailed
 from pairmill.packages.package import verify
-from tests.conftest import CLIP, pairmill
+from tests.conftest import pairmill
 
 Write = Callable[[str], Path]
 
@@ -53,45 +53,6 @@ def computed(log: Path) -> int:
         if log.exists()
         else 0
     )
-
-
-def test_loosened_gate_computes_only_newly_living_rows_and_same_run_none(
-    write: Write, numbers: Path
-) -> None:
-    log = numbers / "log"
-    gate = "  - stage: filter\n    keep: position_in < 30\n"
-    file = write(text(f"    log: {log}\n", gate))
-    assert run(file).funnel.kept == 30
-    assert computed(log) == 30
-    assert run(file).funnel.kept == 30
-    assert computed(log) == 30
-    assert run(file, overrides={"stages.filter.keep": "position_in < 45"}).funnel.kept == 45
-    assert computed(log) == 45
-    assert run(file, overrides={"stages.filter.keep": "position_in < 10"}).funnel.kept == 10
-    assert run(file, overrides={"stages.picky.batch_size": "3"}).funnel.kept == 30
-    assert computed(log) == 45
-    setups = [line for line in log.read_text().splitlines() if "setup" in line]
-    assert len(setups) == 2
-
-
-def test_changed_parameter_or_version_computes_anew_and_mixes_nothing(
-    write: Write, numbers: Path
-) -> None:
-    log = numbers / "log"
-    file = write(text(f"    log: {log}\n"))
-    first = Pipeline.from_yaml(file).plan()["stages"][0]["identity"]
-    run(file)
-    run(file, overrides={"stages.picky.mode": "nan"})
-    assert computed(log) == 120
-    from tests.stages_for_tests import PickyStage
-
-    PickyStage.version = 2
-    try:
-        second = Pipeline.from_yaml(file).plan()["stages"][0]
-        assert second["identity"] != first
-        assert second["rows_waiting"] == 60
-    finally:
-        PickyStage.version = 1
 
 
 def test_some_rows_raise_and_the_others_are_kept(write: Write, numbers: Path) -> None:
@@ -196,56 +157,6 @@ def test_retry_takes_just_the_named_classes(write: Write, numbers: Path) -> None
     assert "setup" in log.read_text()
 
 
-def test_limit_takes_the_first_rows(write: Write, numbers: Path) -> None:
-    file = write(text(""))
-    result = run(file, limit=25)
-    assert (result.funnel.rows, result.funnel.kept) == (25, 25)
-    assert pl.read_parquet(numbers / "out/00000.parquet")["uid"].to_list() == [
-        f"u{i:02d}" for i in range(25)
-    ]
-    assert run(file).funnel.kept == 60
-
-
-def test_global_stage_is_redone_when_the_rows_before_it_change(write: Write, numbers: Path) -> None:
-    head = "  - stage: filter\n    keep: position_in >= 0\n  - stage: dedup\n    on: [sha256]\n    keep: dup_of IS NULL\n"
-    file = write(text("", head))
-    assert run(file).funnel.kept == 1
-    assert ledger(run(file)).filter(pl.col("fate") == "kept")["uid"].to_list() == ["u00"]
-    other = run(file, overrides={"stages.filter.keep": "position_in >= 10"})
-    assert ledger(other).filter(pl.col("fate") == "kept")["uid"].to_list() == ["u10"]
-    assert ledger(run(file)).filter(pl.col("fate") == "kept")["uid"].to_list() == ["u00"]
-
-
-def test_two_runs_share_a_workspace_and_gc_removes_only_what_no_run_uses(
-    write: Write, numbers: Path
-) -> None:
-    one = run(write(text(""), "one.yaml"))
-    two = run(
-        write(text("    mode: nan\n", outputs="").replace("name: run", "name: two"), "two.yaml")
-    )
-    workspace = str(numbers / "workspace")
-    shown = pairmill("workspace", workspace).stdout
-    assert one.run_id in shown
-    assert two.run_id in shown
-    assert "0 folders" in pairmill("gc", workspace, "--dry-run").stdout
-    import shutil
-
-    shutil.rmtree(two.folder)
-    assert "removed columns/picky-" in pairmill("gc", workspace).stdout
-    assert run(write(text(""), "one.yaml")).funnel.kept == 60
-    assert len(list(numbers.glob("workspace/columns/picky-*"))) == 1
-
-
-def test_workspace_of_a_newer_format_is_refused(write: Write, numbers: Path) -> None:
-    file = write(text(""))
-    run(file)
-    (numbers / "workspace/workspace.json").write_text(
-        json.dumps({"format_version": 99, "pairmill": "9.0"})
-    )
-    with pytest.raises(RunError, match=r"format 99, written by pairmill 9\.0"):
-        run(file)
-
-
 def test_every_mutation_of_a_package_is_noticed(write: Write, numbers: Path) -> None:
     run(write(text("")))
     out = numbers / "out"
@@ -273,35 +184,6 @@ def test_package_of_another_pipeline_is_not_overwritten(write: Write, numbers: P
         run(write(text("").replace("name: run", "name: other")))
 
 
-def test_store_kept_forgets_payload_and_a_looser_run_fetches_it_again(
-    write: Write, web: dict[str, str], tmp_path: Path
-) -> None:
-    from pairmill.demo.tables import write_world
-    from pairmill.demo.world import World
-
-    write_world(World(60, 0), tmp_path)
-    file = write(f"""
-name: kept
-source: {{type: pairs, path: pairs.parquet}}
-stages:
-  - stage: download
-    store: kept
-    timeout: 1
-    retries: 1
-    resolve: {json.dumps(web)}
-  - stage: text_rules
-    keep: text_words > 8
-outputs: [{{type: webdataset, path: out}}]
-""")
-    strict = run(file)
-    stored = pl.read_parquet(next(tmp_path.glob("workspace/columns/download-*/shard-*.parquet")))
-    assert stored["image"].drop_nulls().len() == strict.funnel.kept
-    assert stored["width"].drop_nulls().len() > strict.funnel.kept
-    loose = run(file, overrides={"stages.text_rules.keep": "text_words > 2"})
-    assert loose.funnel.kept > strict.funnel.kept
-    assert verify(str(tmp_path / "out")) == []
-
-
 def test_python_api_builds_the_same_pipeline_from_objects(numbers: Path) -> None:
     from pairmill.filters.text_rules import TextRulesConfig
     from pairmill.outputs.webdataset import WebDatasetOutputConfig
@@ -315,22 +197,3 @@ def test_python_api_builds_the_same_pipeline_from_objects(numbers: Path) -> None
     assert result.funnel.kept == 60
     assert result.packages[str(numbers / "objects")]["samples"] == 60
     assert "60 rows in, 60 kept" in result._repr_html_()
-
-
-def test_clip_gate_rerun_loads_no_model(write: Write, pairs: Path, tmp_path: Path) -> None:
-    file = write(
-        f"name: c\nsource: {{type: parquet, path: pairs.parquet}}\nstages:\n  - stage: clip\n    model: {CLIP}\n    keep: clip_score >= 0.3\n"
-    )
-    first = run(file)
-    code = (
-        "import sys; from pairmill import Pipeline; r = Pipeline.from_yaml(sys.argv[1], {'stages.clip.keep': 'clip_score >= 0.2'})"
-        ".run(local=True, progress=False); print(r.funnel.kept, 'torch' in sys.modules)"
-    )
-    import subprocess
-    import sys
-
-    kept, torch_loaded = subprocess.run(
-        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert int(kept) >= first.funnel.kept
-    assert torch_loaded == "False"

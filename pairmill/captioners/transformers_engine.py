@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pairmill.captioners.engine import Answer, Request
-from pairmill.errors import StageBroken
-from pairmill.images import first_line
+from pairmill.errors import StageBroken, first_line
 from pairmill.schemas.hashing import row_chance
 from pairmill.torch_device import Device, Precision, limit_threads, pick_device, pick_dtype
 

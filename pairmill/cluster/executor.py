@@ -19,9 +19,10 @@ from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
 from pairmill.errors import PairmillError
 from pairmill.plan.chain import PlannedStage
-from pairmill.work.block import Job
+from pairmill.work.block import Job, finish
 from pairmill.work.deadline import Watchdog, end_with_parent
-from pairmill.work.worker import Loaded, StageWorker, finish
+from pairmill.work.loaded import Loaded
+from pairmill.work.worker import StageWorker
 
 _LOADED: dict[tuple[str, int, str], Loaded] = {}
 """Stages that this worker process has set up, kept for its next shards."""

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pairmill.api import Pipeline
 from pairmill.errors import PairmillError, RunError
+from pairmill.plan.plan import Plan
 from pairmill.schemas.config import FILE, MODEL, marks_of
+from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.version import __version__
 from pairmill.workspace.pool import pool_id, unread_bytes
 from pairmill.workspace.storage import Storage
@@ -101,27 +102,26 @@ def client(address: str | None) -> Any:
         ) from None
 
 
-def submit(jobs: Any, request: Request, pipeline: Pipeline) -> str:
+def submit(jobs: Any, request: Request, plan: Plan) -> str:
     """Packs and submits; gives the job's id."""
-    with packed(request, pipeline) as folder:
+    with packed(request, plan.config) as folder:
         return patiently(
             jobs.submit_job,
             entrypoint=request.entrypoint(),
             runtime_env=request.runtime_env(folder),
             metadata={
                 "pairmill": __version__,
-                "name": pipeline.config.name,
-                "run": run_id(pipeline, request.limit),
-                "workspace": pipeline.checked.redact(pipeline.config.workspace),
+                "name": plan.config.name,
+                "run": run_id(plan, request.limit),
+                "workspace": plan.redact(plan.config.workspace),
             },
         )
 
 
-def run_id(pipeline: Pipeline, limit: int | None) -> str:
+def run_id(plan: Plan, limit: int | None) -> str:
     """What the job's run will be called; empty where source or workspace cannot be reached from
     here, or reading the source to know it again would take long.
     """
-    plan = pipeline.checked
     try:
         storage = Storage(plan.config.workspace)
         if unread_bytes(storage, plan.source) > READ_BYTES:
@@ -151,7 +151,7 @@ def patiently(work: Callable[..., str], **arguments: Any) -> str:
 
 
 @contextmanager
-def packed(request: Request, pipeline: Pipeline) -> Iterator[Path]:
+def packed(request: Request, config: PipelineConfig) -> Iterator[Path]:
     """A folder with the pipeline file and the code and files that it names; data stay where they
     are.
     """
@@ -161,7 +161,7 @@ def packed(request: Request, pipeline: Pipeline) -> Iterator[Path]:
         if request.working_dir:
             shutil.copytree(request.working_dir, target, dirs_exist_ok=True)
         shutil.copyfile(request.file, target / FILE_NAME)
-        for stage in pipeline.config.stages:
+        for stage in config.stages:
             if ":" in stage.stage:
                 pack_module(stage.stage.partition(":")[0].partition(".")[0], home, target)
             for file in named_files(stage):

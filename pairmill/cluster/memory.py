@@ -2,11 +2,6 @@
 `plan`.
 """
 
-import ctypes
-import sys
-
-import pyarrow as pa
-
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.schemas.arrow import is_payload
 from pairmill.workspace.columns import shard_file
@@ -58,14 +53,3 @@ def in_flight(chain: Chain, first: int, last: int) -> int:
         worker_bytes(s, block) * (s.config.resources.bounds() or (1, 1))[0]
         for s in chain.stages[first:last]
     )
-
-
-def give_back() -> None:
-    """Gives memory that was freed back to the system: allocators keep what large shards needed, and
-    add to it with each.
-    """
-    pa.default_memory_pool().release_unused()
-    if sys.platform == "linux" and (
-        trim := getattr(ctypes.CDLL(None), "malloc_trim", None)
-    ):  # glibc alone has it
-        trim(0)

@@ -6,10 +6,10 @@ import contextlib
 import uuid
 from typing import Any
 
-from pairmill.errors import PairmillError, RunError
-from pairmill.images import first_line
+from pairmill.errors import PairmillError, RunError, first_line
 from pairmill.version import __version__
-from pairmill.workspace.storage import TEMPORARY, Storage
+from pairmill.workspace.disk import TEMPORARY
+from pairmill.workspace.storage import Storage
 
 WAIT_S = 120
 """Seconds that a node has for starting a worker and looking."""

@@ -8,13 +8,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pairmill.cluster.session import RaySession, own_error
-from pairmill.work.ahead import ahead
+from pairmill.work.ahead import THREADS, THREADS_FAR, ahead
 
-THREADS = 4
-"""Shards that one process reads at a time from a disk; an object store answers later, and is asked
-for more at once.
-"""
-THREADS_FAR = 16
 FEW = 4_000
 """Shards that the driver looks at by itself; with an object store, where each costs requests, a
 tenth of that.

@@ -5,7 +5,8 @@ from typing import Any
 
 from pairmill.cluster.metrics import Meters
 from pairmill.stages.download.shares import HostBoard
-from pairmill.work.claims import SETUP, Claims, Line, Past, Rows
+from pairmill.work.claims import SETUP, Claims, Past, Rows
+from pairmill.work.line import Line
 
 KEPT = 100_000
 """Messages that wait for the driver; the oldest go first where nobody fetches them.  The stored

@@ -15,9 +15,8 @@ from typing import Any
 from pairmill import errors
 from pairmill.cluster.nodes import check_nodes
 from pairmill.cluster.run_actor import start_run_actor
-from pairmill.errors import RunError
-from pairmill.images import first_line
-from pairmill.work.here import log_told
+from pairmill.errors import RunError, first_line
+from pairmill.work.line import log_told
 
 OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
 ANY_ERROR = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .+$", re.MULTILINE)

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.errors import StageBroken
-from pairmill.images import DecodeError, decode_rgb, first_line
+from pairmill.errors import StageBroken, first_line
+from pairmill.images import DecodeError, decode_rgb
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage

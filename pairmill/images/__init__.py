@@ -1,12 +1,6 @@
 """Encoded images to RGB pixels, the same way everywhere: in sources, stages, outputs and reports."""
 
-from pairmill.images.errors import (
-    DecodeError,
-    NotAnImage,
-    TooManyPixels,
-    first_line,
-    without_addresses,
-)
+from pairmill.images.errors import DecodeError, NotAnImage, TooManyPixels
 from pairmill.images.formats import RASTER, raster_format
 from pairmill.images.reading import (
     MAX_PIXELS,
@@ -28,7 +22,6 @@ __all__ = [
     "TooManyPixels",
     "check_pixels",
     "decode_rgb",
-    "first_line",
     "flat_rgb",
     "is_shown_as_stored",
     "open_as_others_do",
@@ -36,5 +29,4 @@ __all__ = [
     "orientation",
     "raster_format",
     "shown_size",
-    "without_addresses",
 ]

@@ -6,9 +6,10 @@ import io
 
 from PIL import Image, UnidentifiedImageError
 
+from pairmill.errors import first_line
 from pairmill.images import png
 from pairmill.images.colour import flattened, is_plain
-from pairmill.images.errors import DecodeError, TooManyPixels, first_line
+from pairmill.images.errors import DecodeError, TooManyPixels
 from pairmill.images.formats import raster_format
 from pairmill.images.icons import check_icon
 from pairmill.images.quiet import quiet

@@ -11,12 +11,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.cluster.memory import give_back
 from pairmill.errors import RunError
 from pairmill.fates.trace import Trace, trace
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
 from pairmill.plan.chain import Chain
 from pairmill.schemas.hashing import digest, row_chance
+from pairmill.work.ahead import give_back
 from pairmill.work.block import block_columns
 from pairmill.workspace.columns import shard_file
 from pairmill.workspace.storage import Storage

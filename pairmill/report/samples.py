@@ -12,8 +12,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pairmill.cluster.memory import give_back
-from pairmill.cluster.over_shards import THREADS
 from pairmill.fates.trace import FATES, trace
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.plan.chain import Chain
@@ -22,7 +20,7 @@ from pairmill.report.scores import thresholds
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.expressions import Expression, frame_of
 from pairmill.schemas.hashing import row_chance
-from pairmill.work.ahead import ahead
+from pairmill.work.ahead import THREADS, ahead, give_back
 from pairmill.work.block import block_columns
 
 THUMBNAIL_PX = 192

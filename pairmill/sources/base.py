@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
-from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 import pyarrow as pa
 
+from pairmill.addresses import without_credentials
 from pairmill.errors import RunError
 from pairmill.schemas.pipeline import SourceConfig
 
@@ -163,16 +163,3 @@ def column_names(found: list[str], mapping: dict[str, str], image: bool) -> dict
             names[theirs] = ours
             taken.add(ours)
     return names
-
-
-def without_credentials(url: str | None) -> str | None:
-    """The URL without `user:password@`: a secret has no place in a data set."""
-    if url is None or "@" not in url:
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]))

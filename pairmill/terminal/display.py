@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
-from pairmill.pipeline.run import Runner, Watcher
-from pairmill.work.here import log_told
+from pairmill.pipeline.run import Runner
+from pairmill.pipeline.watcher import Watcher
+from pairmill.work.line import log_told
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -2,11 +2,15 @@
 as for ten.
 """
 
+import ctypes
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
+
+import pyarrow as pa
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -42,3 +46,23 @@ def ahead(work: Callable[[Item], T], items: Sequence[Item], count: int) -> Itera
                     box.get()
                 raise error
             yield found  # type: ignore[misc]
+
+
+THREADS = 4
+"""Shards that one process reads at a time from a disk; an object store answers later, and is asked
+for more at once.
+"""
+
+
+THREADS_FAR = 16
+
+
+def give_back() -> None:
+    """Gives memory that was freed back to the system: allocators keep what large shards needed, and
+    add to it with each.
+    """
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and (
+        trim := getattr(ctypes.CDLL(None), "malloc_trim", None)
+    ):  # glibc alone has it
+        trim(0)

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.errors import PairmillError, StageBroken, StageFailed, StageHung
-from pairmill.images import first_line
+from pairmill.errors import PairmillError, StageBroken, StageFailed, StageHung, first_line
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ERROR, error_array
 from pairmill.stages.base import Stage
-from pairmill.work.claims import Line, Past, Rows
+from pairmill.work.claims import Past, Rows
 from pairmill.work.deadline import Watchdog
+from pairmill.work.line import Line
 
 LEAST_FAILURES = 20
 """Failures that are too few to judge a stage by."""

@@ -1,6 +1,9 @@
 """What every operator of a phase knows, and the block that enters a phase."""
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +11,8 @@ import pyarrow.compute as pc
 
 from pairmill.fates.trace import PENDING, Trace, positions, taken_columns, trace
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.schemas.expressions import frame_of
 
 
 @dataclass(frozen=True)
@@ -76,3 +81,46 @@ def block_columns(
             taken = taken_columns(stored, at[rows], wanted, stage.writes)
             columns.update({n: taken.column(n) for n in wanted})
     return pa.table(columns)
+
+
+HIDDEN = ("__shard", "__row", "__alive", "__fresh", "__stats")
+
+
+def narrow_frame(block: pa.Table) -> Any:
+    """The block's columns for gates and null checks; payload is represented by its size."""
+    columns = {}
+    for f in block.schema:
+        values = block.column(f.name)
+        if is_payload(f.type):
+            columns[f.name + SIZE_SUFFIX] = pc.cast(pc.binary_length(values), pa.int64())
+        else:
+            columns[f.name] = values
+    return frame_of(pa.table(columns))
+
+
+def with_stats(block: pa.Table, stats: dict[str, Any]) -> pa.Table:
+    told = [*json.loads(block.column("__stats")[0].as_py()), stats]
+    values = pa.array([json.dumps(told)] + [None] * (block.num_rows - 1), pa.string())
+    return block.set_column(block.schema.get_field_index("__stats"), "__stats", values)
+
+
+def finish(job: Job, block: pa.Table) -> pa.Table:
+    """The end of a phase for a shard: forgets payload nobody wants to keep, leaves a one-row
+    summary.
+    """
+    if block.num_rows == 0:
+        return pa.table({"shard": pa.array([], pa.int32()), "stats": pa.array([], pa.string())})
+    shard = block.column("__shard")[0].as_py()
+    dead = np.asarray(
+        pc.and_(block.column("__fresh"), pc.invert(block.column("__alive"))).combine_chunks()
+    )
+    rows: Collection[int] = set(np.asarray(block.column("__row").combine_chunks())[dead].tolist())
+    for stage in job.stages():
+        if rows and stage.payload() and stage.config.store == "kept":
+            job.chain.store.evict(stage.column_set, shard, rows, stage.writes)
+    return pa.table(
+        {
+            "shard": pa.array([shard], pa.int32()),
+            "stats": pa.array([block.column("__stats")[0].as_py()]),
+        }
+    )

@@ -8,7 +8,6 @@ left open `DEATHS` times is cut in halves, down to the row.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 DEATHS = 2
 """Processes that end at the same batch, or the same row, before it is its fault; a killed node
@@ -73,27 +72,3 @@ class Claims:
     def end(self, stage: str, shard: int) -> None:
         self.open.pop((stage, shard), None)
         self.at.pop((stage, shard), None)
-
-
-class Line:
-    """A worker's line to the run that it works for.  This one leads nowhere: a worker without Ray
-    has nobody beside it.
-    """
-
-    ask: Any = None
-    """`HostBoard.share` of the run (stages/download/shares.py), where several workers share hosts.
-    """
-
-    def report(self, told: dict[str, Any]) -> None:
-        """Sends counts or a traceback, without waiting."""
-
-    def begin(self, stage: str, shard: int) -> Past:
-        return Past(attempts=1)
-
-    def claim(self, stage: str, shard: int, rows: Rows) -> None: ...
-
-    def hang(self, stage: str, shard: int, rows: Rows) -> None: ...
-
-    def spare(self, stage: str, shard: int) -> None: ...
-
-    def end(self, stage: str, shard: int) -> None: ...

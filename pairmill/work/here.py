@@ -1,7 +1,6 @@
 """Phases in this process, without Ray."""
 
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,16 +9,12 @@ import pyarrow as pa
 from pairmill.errors import StageHung
 from pairmill.plan.chain import PlannedStage
 from pairmill.work.ahead import ahead
-from pairmill.work.block import Job
-from pairmill.work.claims import SETUP, Line, Rows
+from pairmill.work.block import Job, finish
+from pairmill.work.claims import SETUP, Rows
 from pairmill.work.deadline import Watchdog
-from pairmill.work.worker import Loaded, StageWorker, finish
-
-
-def log_told(told: dict[str, Any]) -> None:
-    """A failure that a worker tells of goes to the run's log."""
-    if "log" in told:
-        logging.getLogger("pairmill").error(told["log"], extra={"facts": told["facts"]})
+from pairmill.work.line import Line, log_told
+from pairmill.work.loaded import Loaded
+from pairmill.work.worker import StageWorker
 
 
 class LineHere(Line):
@@ -72,8 +67,7 @@ def run_phase_here(job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]
 
     def close() -> None:
         for one in loaded:
-            if one.stage is not None:
-                one.stage.close()
+            one.close()
 
     try:
         for block in ahead(first, shards, stages[0].stage.overlap):

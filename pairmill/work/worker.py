@@ -6,21 +6,15 @@ A block holds the rows of one shard that the phase has yet to decide: `__shard`,
 columns that later stages need.
 """
 
-import json
 import os
 import socket
-import threading
 import time
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.cluster.memory import give_back
-from pairmill.errors import StageBroken, StageHung
 from pairmill.fates.trace import (
     ALIVE,
     FAILED,
@@ -35,63 +29,14 @@ from pairmill.fates.trace import (
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
 from pairmill.schemas.expressions import frame_of
-from pairmill.stages.base import Stage
+from pairmill.work.ahead import give_back
 from pairmill.work.attempt import LEAST_FAILURES, Attempt
-from pairmill.work.block import Job
-from pairmill.work.claims import SETUP, Line, Past
+from pairmill.work.block import HIDDEN, Job, narrow_frame, with_stats
 from pairmill.work.deadline import Watchdog
+from pairmill.work.line import Line
+from pairmill.work.loaded import Loaded
+from pairmill.work.stats import StageStats
 from pairmill.workspace.columns import stored_schema
-
-HIDDEN = ("__shard", "__row", "__alive", "__fresh", "__stats")
-
-
-@dataclass
-class StageStats:
-    """What a stage did with one shard, in rows and seconds."""
-
-    stage: str
-    rows: int = 0
-    computed: int = 0
-    cached: int = 0
-    failed: int = 0
-    errors: int = 0
-    """Failures among the rows computed now."""
-    dropped: int = 0
-    missing: int = 0
-    seconds: float = 0.0
-    """From block to block; `busy_s` of them inside the stage itself, `setup_s` for loading it."""
-    busy_s: float = 0.0
-    setup_s: float = 0.0
-    bytes: int = 0
-    """Bytes committed, before compression."""
-    tokens: int = 0
-    """Tokens generated."""
-    shard: int = -1
-    worker: str = ""
-    """Host and process that ran it."""
-    began: float = 0.0
-    """Seconds since the epoch, by the worker's clock."""
-
-
-@dataclass
-class Loaded:
-    """A stage whose `setup` ran, in a process; it outlives the job it came with, and threads may
-    share it.
-    """
-
-    stage: Stage | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def get(self, stage: Stage, ask: Any) -> tuple[Stage, float]:
-        """The stage, and the seconds that setting it up took now."""
-        with self.lock:
-            if self.stage is not None:
-                return self.stage, 0.0
-            start = time.monotonic()
-            stage.ask = ask
-            stage.setup()
-            self.stage = stage
-            return stage, time.monotonic() - start
 
 
 @dataclass
@@ -213,7 +158,7 @@ class StageWorker:
             return []
         planned = self.planned
         past = self.line.begin(planned.column_set, shard)
-        stage, self.stats.setup_s = self.loaded_stage(past, shard)
+        stage, self.stats.setup_s = self.loaded.take(planned, shard, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, self.line, self.watchdog, shard, sound, past)
         waiting: list[pa.Table] = []
         committed: list[pa.Table] = []
@@ -242,32 +187,6 @@ class StageWorker:
             committed.append(self.commit(shard, waiting))
         self.line.end(planned.column_set, shard)
         return committed
-
-    def loaded_stage(self, past: Past, shard: int) -> tuple[Stage, float]:
-        """Raises StageBroken where loading the stage took earlier processes down, StageHung where
-        it never ended.
-        """
-        planned = self.planned
-        if SETUP in past.hung:
-            raise StageHung(planned.name, shard, SETUP, planned.config.setup_deadline_s)
-        if past.guilty(SETUP):
-            raise StageBroken(
-                f"stage {planned.name!r} cannot be loaded: the worker's process ended {past.deaths[SETUP]} times while it did; "
-                "is there enough memory for its model (resources.memory), and does it load in a process by itself?"
-            )
-        at = (planned.column_set, shard)
-        claimed = past.attempts > 1 and self.loaded.stage is None
-        if claimed:
-            self.line.claim(*at, SETUP)
-        with self.watchdog.call(
-            planned.config.setup_deadline_s,
-            lambda: self.line.hang(*at, SETUP),
-            lambda: self.line.spare(*at),
-        ):
-            found = self.loaded.get(planned.stage, self.line.ask)
-        if claimed:
-            self.line.spare(*at)
-        return found
 
     def commit(self, shard: int, pieces: list[pa.Table]) -> pa.Table:
         planned = self.planned
@@ -302,47 +221,7 @@ class StageWorker:
         return pa.table(columns)
 
 
-def narrow_frame(block: pa.Table) -> Any:
-    """The block's columns for gates and null checks; payload is represented by its size."""
-    columns = {}
-    for f in block.schema:
-        values = block.column(f.name)
-        if is_payload(f.type):
-            columns[f.name + SIZE_SUFFIX] = pc.cast(pc.binary_length(values), pa.int64())
-        else:
-            columns[f.name] = values
-    return frame_of(pa.table(columns))
-
-
 def gate_flags(planned: PlannedStage, block: pa.Table) -> np.ndarray:
     assert planned.gate is not None
     names = list(planned.gate.columns) or ["__row"]
     return flags(planned.gate, frame_of(block.select(names)))
-
-
-def with_stats(block: pa.Table, stats: dict[str, Any]) -> pa.Table:
-    told = [*json.loads(block.column("__stats")[0].as_py()), stats]
-    values = pa.array([json.dumps(told)] + [None] * (block.num_rows - 1), pa.string())
-    return block.set_column(block.schema.get_field_index("__stats"), "__stats", values)
-
-
-def finish(job: Job, block: pa.Table) -> pa.Table:
-    """The end of a phase for a shard: forgets payload nobody wants to keep, leaves a one-row
-    summary.
-    """
-    if block.num_rows == 0:
-        return pa.table({"shard": pa.array([], pa.int32()), "stats": pa.array([], pa.string())})
-    shard = block.column("__shard")[0].as_py()
-    dead = np.asarray(
-        pc.and_(block.column("__fresh"), pc.invert(block.column("__alive"))).combine_chunks()
-    )
-    rows: Collection[int] = set(np.asarray(block.column("__row").combine_chunks())[dead].tolist())
-    for stage in job.stages():
-        if rows and stage.payload() and stage.config.store == "kept":
-            job.chain.store.evict(stage.column_set, shard, rows, stage.writes)
-    return pa.table(
-        {
-            "shard": pa.array([shard], pa.int32()),
-            "stats": pa.array([block.column("__stats")[0].as_py()]),
-        }
-    )

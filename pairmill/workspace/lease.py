@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pairmill.errors import PairmillError, RunError
+from pairmill.workspace import disk
 from pairmill.workspace.storage import Storage
 
 TTL_S = 60.0
@@ -76,7 +77,7 @@ class Lease:
 
     def end(self) -> None:
         shut = (
-            self.storage.exclusive(self.name.rpartition("/")[0])
+            disk.exclusive(self.storage.path(self.name.rpartition("/")[0]))
             if self.storage.local
             else contextlib.nullcontext()
         )

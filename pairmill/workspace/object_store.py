@@ -17,8 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from pairmill.errors import MissingPackage, RunError
-from pairmill.images import first_line
+from pairmill.errors import MissingPackage, RunError, first_line
 
 CLIENT = {"timeout": "5m", "connect_timeout": "10s"}
 """One request, its body included: a shard's images are a single one."""

@@ -9,16 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairmill.addresses import without_credentials
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.hashing import digest, row_uid
-from pairmill.sources.base import (
-    Input,
-    NoInput,
-    Source,
-    Unreadable,
-    content_digest,
-    without_credentials,
-)
+from pairmill.sources.base import Input, NoInput, Source, Unreadable, content_digest
 from pairmill.workspace.columns import shard_file, with_sizes
 from pairmill.workspace.storage import SIGN, Storage
 

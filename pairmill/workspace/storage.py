@@ -6,14 +6,11 @@ folder on a disk, and in an object store by a write that fails where another cam
 """
 
 import contextlib
-import json
-import os
 import random
-import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +18,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
-from pairmill.images import first_line
-from pairmill.workspace.encoding import GROUP_BYTES, json_bytes, write_parquet
+from pairmill.errors import StorageAway, first_line
+from pairmill.workspace import disk
+from pairmill.workspace.disk import TEMPORARY
+from pairmill.workspace.encoding import (
+    GROUP_BYTES,
+    Groups,
+    corrupt,
+    json_bytes,
+    parsed_json,
+    read_parquet,
+    write_parquet,
+)
 from pairmill.workspace.object_store import WRITTEN, Objects, connected, credentials, objects_of
 
-MIN_FREE_BYTES = 512 * 2**20
-"""Free space that a run leaves on a local disk."""
-TEMPORARY = ".tmp-"
 SIGN = "workspace.json"
 """What tells a workspace from any other folder."""
 SIGN_S = 5.0
@@ -49,8 +52,6 @@ SPOOL_BYTES = 64 * 2**20
 WHOLE_BYTES = 2**20
 """A file up to this size is read from an object store in one request, whatever columns are wanted.
 """
-Groups = Callable[[pq.FileMetaData], Sequence[int]]
-"""Numbers of the wanted row groups of a file."""
 
 
 class Storage:
@@ -97,13 +98,15 @@ class Storage:
         """
 
         def changed(data: pa.Buffer | None) -> tuple[pa.Table, pa.Buffer]:
-            new = change(None if data is None else self.parsed(name, pa.BufferReader(data)))
+            new = change(
+                None if data is None else read_parquet(self.path(name), pa.BufferReader(data))
+            )
             write_parquet(sink := pa.BufferOutputStream(), new, GROUP_BYTES[False])
             return new, sink.getvalue()
 
         if not self.local:
             return self.replaced(name, changed)
-        with self.exclusive(name.rpartition("/")[0]):
+        with disk.exclusive(self.path(name.rpartition("/")[0])):
             try:
                 old = self.read_table(name)
             except FileNotFoundError:
@@ -117,12 +120,12 @@ class Storage:
         """
 
         def changed(data: pa.Buffer | None) -> tuple[Any, bytes | None]:
-            new = change(None if data is None else self.parsed_json(name, data.to_pybytes()))
+            new = change(None if data is None else parsed_json(self.path(name), data.to_pybytes()))
             return new, None if new is None else json_bytes(new)
 
         if not self.local:
             return self.replaced(name, changed)
-        with self.exclusive(name.rpartition("/")[0]):
+        with disk.exclusive(self.path(name.rpartition("/")[0])):
             new, data = changed(pa.py_buffer(self.read_bytes(name)) if self.exists(name) else None)
             if data is not None:
                 self.write_bytes(name, data)
@@ -164,36 +167,14 @@ class Storage:
                 stream.seek(0)
                 self.objects.write(target, stream)  # type: ignore[arg-type]
             return
-        os.makedirs(os.path.dirname(target), exist_ok=True)
         self.check_space()
-        temporary = f"{os.path.dirname(target)}/{TEMPORARY}{uuid.uuid4().hex[:12]}"
-        try:
-            with open(temporary, "wb") as stream:
-                yield stream
-            os.replace(temporary, target)
-        except OSError as error:
-            if error.errno == 28:
-                raise DiskFull(
-                    f"no space left on the disk of {self.root}; free some and run the same command again"
-                ) from None
-            raise
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+        with disk.writing(target) as stream:
+            yield stream
 
     def check_space(self, needed_bytes: int = 0) -> None:
         """Raises DiskFull if a local disk has less than `needed_bytes` above the reserve."""
-        if not self.local:
-            return
-        probe = self.base
-        while not os.path.exists(probe):
-            probe = os.path.dirname(probe) or "/"
-        free = shutil.disk_usage(probe).free
-        if free < needed_bytes + MIN_FREE_BYTES:
-            raise DiskFull(
-                f"{free / 2**30:.1f} GiB free on the disk of {self.root}, {(needed_bytes + MIN_FREE_BYTES) / 2**30:.1f} GiB "
-                "needed; free some, or put the workspace elsewhere, and run the same command again"
-            )
+        if self.local:
+            disk.check_space(self.base, needed_bytes)
 
     def answers(self) -> bool:
         """Whether the file system can be asked at all: a broken connection is no broken file."""
@@ -223,15 +204,7 @@ class Storage:
             return stream.read()
 
     def read_json(self, name: str) -> Any:
-        return self.parsed_json(name, self.read_bytes(name))
-
-    def parsed_json(self, name: str, data: bytes) -> Any:
-        try:
-            return json.loads(data)
-        except ValueError as error:
-            raise CorruptWorkspace(
-                f"{self.path(name)} is no JSON ({error}); delete it and run again"
-            ) from None
+        return parsed_json(self.path(name), self.read_bytes(name))
 
     def read_table(
         self, name: str, columns: list[str] | None = None, groups: Groups | None = None
@@ -242,10 +215,10 @@ class Storage:
             if isinstance(self.fs, WRITTEN) and folder not in _LARGE:
                 small = self.objects.read_small(self.path(name), WHOLE_BYTES)
                 if small is not None:
-                    return self.parsed(name, pa.BufferReader(small), columns, groups)
+                    return read_parquet(self.path(name), pa.BufferReader(small), columns, groups)
                 _LARGE.add(folder)
             with self.fs.open_input_file(self.path(name)) as stream:
-                return self.parsed(name, stream, columns, groups)
+                return read_parquet(self.path(name), stream, columns, groups, ahead=not self.local)
         except FileNotFoundError:
             raise
         except (pa.ArrowInvalid, OSError, KeyError) as error:
@@ -253,27 +226,7 @@ class Storage:
                 raise StorageAway(
                     f"{self.root} does not answer ({first_line(error)}); run the same command again when it does"
                 ) from None
-            raise self.corrupt(name, error) from None
-
-    def parsed(
-        self, name: str, source: Any, columns: list[str] | None = None, groups: Groups | None = None
-    ) -> pa.Table:
-        try:
-            file = pq.ParquetFile(source, pre_buffer=not self.local)
-            chosen = groups(file.metadata) if groups else range(file.num_row_groups)
-            table = file.read_row_groups(chosen, columns, use_threads=False)
-            return table if columns is None else table.select(columns)
-        except (pa.ArrowInvalid, KeyError, OSError) as error:
-            if isinstance(error, OSError) and not isinstance(
-                source, pa.BufferReader
-            ):  # the file system's own: the caller knows more
-                raise
-            raise self.corrupt(name, error) from None
-
-    def corrupt(self, name: str, error: Exception) -> CorruptWorkspace:
-        return CorruptWorkspace(
-            f"{self.path(name)} cannot be read ({error}); delete it and run again"
-        )
+            raise corrupt(self.path(name), error) from None
 
     def schema_of(self, name: str) -> pa.Schema:
         return pq.read_schema(self.path(name), filesystem=self.fs)
@@ -316,16 +269,3 @@ class Storage:
                 FileNotFoundError
             ):  # Google's store has no folder behind the files it deleted
                 self.fs.delete_dir(self.path(name))
-
-    @contextlib.contextmanager
-    def exclusive(self, folder: str) -> Iterator[None]:
-        """On a disk: keeps other processes out of a read–merge–replace."""
-        import fcntl
-
-        os.makedirs(self.path(folder), exist_ok=True)
-        handle = os.open(self.path(f"{folder}/.lock"), os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from pairmill.images import DecodeError, NotAnImage, first_line
+from pairmill.errors import first_line
+from pairmill.images import DecodeError, NotAnImage
 from pairmill.stages.download.blocklists import HashList, PdqList
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.imaging import Stored, TooLarge, Unwanted, process

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from pairmill.images import first_line
+from pairmill.errors import first_line
 from pairmill.stages.download.addresses import CheckedResolver, Refused
 from pairmill.stages.download.blocklists import UrlList
 from pairmill.stages.download.config import DownloadConfig

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+from pairmill.errors import first_line
 from pairmill.images import (
     MAX_PIXELS,
     DecodeError,
     NotAnImage,
     TooManyPixels,
     check_pixels,
-    first_line,
     flat_rgb,
     is_shown_as_stored,
     open_as_others_do,

@@ -12,8 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
-from pairmill.errors import MissingPackage
-from pairmill.images import without_addresses
+from pairmill.errors import MissingPackage, without_addresses
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.examine import Examined, digest
 from pairmill.stages.download.fetch import Fetched

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from pairmill.addresses import without_credentials
 from pairmill.schemas.arrow import column, error_array
-from pairmill.sources.base import without_credentials
 from pairmill.stages.base import Stage
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.decoder import Decoders

@@ -1,0 +1,16 @@
+"""Addresses of files and images: what of them may be stored and shown."""
+
+from urllib.parse import urlsplit, urlunsplit
+
+
+def without_credentials(url: str | None) -> str | None:
+    """The URL without `user:password@`: a secret has no place in a data set."""
+    if url is None or "@" not in url:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]))

@@ -1,0 +1,54 @@
+"""Too many failures of a stage, and the classes that `--retry` names."""
+
+from collections.abc import Sequence
+
+import pyarrow.compute as pc
+
+from pairmill.errors import StageFailed
+from pairmill.fates.ledger import Funnel
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.work.attempt import LEAST_FAILURES
+from pairmill.work.block import Job
+
+
+def check_failures(stages: Sequence[PlannedStage], funnel: Funnel) -> None:
+    """Stored failures count as well: running again does not make too many of them fewer."""
+    for stage, step in zip(stages, funnel.steps[1:], strict=True):
+        failed = step.failed - step.reasons.get("missing_input", 0)
+        if failed >= LEAST_FAILURES and failed > stage.config.max_failures * step.rows:
+            commonest = max(step.reasons, key=lambda r: step.reasons[r])
+            hint = f"{step.reasons[commonest]:,} times; after mending the cause: --retry {commonest}, or raise max_failures"
+            raise StageFailed(
+                stage.name, failed, step.rows, commonest, hint, stage.config.max_failures
+            )
+
+
+def commonest(job: Job, index: int, shards: list[int]) -> tuple[str, str]:
+    """Class and message of a stored failure, to name the cause."""
+    stage = job.chain.stages[index]
+    for shard in shards:
+        stored = job.chain.store.load(stage.column_set, shard, [])
+        for error in stored.column("error").to_pylist() if stored is not None else []:
+            if error:
+                return error[
+                    "class"
+                ], f"{error['message']} (after mending it: --retry {error['class']})"
+    return "failure", "no message"
+
+
+def failure_classes(chain: Chain, shard: int) -> set[str]:
+    """Classes of the failures that are stored of a shard."""
+    found: set[str] = set()
+    for stage in chain.stages:
+        stored = (
+            chain.store.load(stage.column_set, shard, [])
+            if stage.computes and stage.identity
+            else None
+        )
+        if stored is not None:
+            found |= {
+                c
+                for c in pc.struct_field(stored.column("error"), "class").unique().to_pylist()
+                if c
+            }
+    return found

@@ -1,0 +1,40 @@
+"""What a run's folder tells of its plan."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pairmill.plan.chain import Chain
+from pairmill.workspace.storage import Storage
+
+
+def describe(storage: Storage, chain: Chain, folder: str, redact: Callable[[Any], Any]) -> None:
+    """plan.json of the run, and stage.json of each column set: for people, and for gc."""
+    before = (
+        storage.read_json(f"{folder}/plan.json")["stages"]
+        if storage.exists(f"{folder}/plan.json")
+        else []
+    )
+    known = {
+        s["name"]: s["column_set"] for s in before
+    }  # not told yet in this pass, but in use: gc must know
+    stages = [
+        {
+            "name": s.name,
+            "column_set": s.column_set if s.computes and s.identity else known.get(s.name),
+            "keep": s.gate and s.gate.text,
+            **s.definition,
+        }
+        for s in chain.stages
+    ]
+    plan = {"pool": chain.pool, "rows": chain.rows(), "limit": chain.limit, "stages": stages}
+    storage.write_json(f"{folder}/plan.json", redact(plan))
+    for stage in chain.stages:
+        if (
+            stage.computes
+            and stage.identity
+            and not storage.exists(f"columns/{stage.column_set}/stage.json")
+        ):
+            storage.write_json(
+                f"columns/{stage.column_set}/stage.json",
+                redact({**stage.definition, "pool": chain.pool}),
+            )

@@ -1,0 +1,131 @@
+"""The phases of a run: computes what the survey says is missing."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pairmill.cluster.executor import run_phase
+from pairmill.cluster.partitions import run_global
+from pairmill.cluster.session import RaySession
+from pairmill.errors import StageFailed
+from pairmill.fates.survey import ShardPopulation, Survey
+from pairmill.pipeline.failures import commonest
+from pairmill.pipeline.folder import describe
+from pairmill.pipeline.totals import StageTotals
+from pairmill.pipeline.watcher import Watcher
+from pairmill.plan.plan import Plan, identified
+from pairmill.work.attempt import LEAST_FAILURES
+from pairmill.work.block import Job
+from pairmill.work.here import run_phase_here
+from pairmill.work.refill import refetch
+from pairmill.workspace.lease import Lease
+from pairmill.workspace.storage import Storage
+
+LOG = logging.getLogger("pairmill")
+PAYLOAD_BYTES = 10_000
+"""A low guess of one stored image, for the look at free space before a phase; every commit looks
+again.
+"""
+
+
+@dataclass
+class Phases:
+    """The phases of one run."""
+
+    plan: Plan
+    session: RaySession | None
+    """None to work in this process."""
+    watcher: Watcher
+    lease: Lease
+    totals: StageTotals
+    timed: Callable[[str, Callable[[], Any]], Any]
+    retry: bool = False
+    """Failures are tried again, and are no reason to stop."""
+
+    def run(self, storage: Storage, survey: Survey, folder: str) -> None:
+        """Computes what the survey says is missing, phase by phase; `survey.chain` has all
+        identities then.
+        """
+        digests: dict[int, str] = {}
+        chain = survey.chain
+        for number, (first, last) in enumerate(self.plan.phases()):
+            part, stage = f"phase {number + 1}", chain.stages[first]
+            looked: dict[int, ShardPopulation] = {}
+            if stage.is_global:
+                digests[first], looked = self.timed(part, survey.population)
+                chain = identified(chain, digests)
+                survey.start(chain)
+            describe(storage, chain, folder, self.plan.redact)
+            todo = self.timed(part, partial(survey.waiting, first, last))
+            if not todo:
+                continue
+            names = [s.name for s in chain.stages[first:last]]
+            LOG.info(
+                "phase starts",
+                extra={
+                    "facts": {
+                        "phase": number + 1,
+                        "stages": names,
+                        "shards": len(todo),
+                        "rows": sum(todo.values()),
+                    }
+                },
+            )
+            if stage.is_global:
+                self.watcher.phase(
+                    f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values())
+                )
+                self.timed(
+                    part,
+                    partial(
+                        run_global,
+                        self.session,
+                        Job(chain, first, last),
+                        looked,
+                    ),
+                )
+            else:
+                needed = Job(chain, first, last).needed_after(first - 1)
+                for earlier in chain.stages[:first]:
+                    if set(earlier.payload()) & needed:
+                        self.timed(part, partial(refetch, chain, earlier, sorted(todo), last))
+                self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
+                self.timed(
+                    part,
+                    partial(self.map_phase, Job(chain, first, last, survey.retry), sorted(todo)),
+                )
+            survey.renew(todo)
+        describe(storage, chain, folder, self.plan.redact)
+
+    def map_phase(self, job: Job, shards: list[int]) -> None:
+        if any(stage.payload() for stage in job.stages()):
+            Storage(job.chain.root).check_space(sum(map(job.chain.rows_of, shards)) * PAYLOAD_BYTES)
+        counts: dict[str, list[int]] = {s.name: [0, 0] for s in job.stages()}
+        finished = (
+            run_phase_here(job, shards)
+            if self.session is None
+            else run_phase(self.session, job, shards)
+        )
+        for stats in finished:
+            self.lease.check()
+            for stage in stats:
+                self.totals.add(stage)
+                LOG.info("shard passed", extra={"facts": stage})
+                if self.session is None:  # workers of Ray tell before their shard leaves the phase
+                    self.watcher.told(stage)
+                counts[stage["stage"]][0] += stage["computed"]
+                counts[stage["stage"]][1] += stage["errors"]
+            for planned in job.stages() if not self.retry else ():
+                computed, failed = counts[planned.name]
+                limit = planned.config.max_failures
+                if failed >= LEAST_FAILURES and failed > limit * computed:
+                    raise StageFailed(
+                        planned.name,
+                        failed,
+                        computed,
+                        *commonest(job, planned.index, shards),
+                        limit,
+                    )
+        self.totals.phase_ended()
