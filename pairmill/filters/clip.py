@@ -50,6 +50,8 @@ class ClipStage(Stage):
 
     Config = ClipConfig
     prefix = "clip"
+    version = 2
+    decodes = True
     actor = True
 
     def reads(self) -> list[str]:

@@ -24,6 +24,11 @@ def is_plain(image: Image.Image) -> bool:
     return image.mode == "RGB" and "transparency" not in image.info
 
 
+def is_wide(image: Image.Image) -> bool:
+    """Whether samples have more than 8 bits, or are floats."""
+    return image.mode.startswith(WIDE)
+
+
 def flattened(image: Image.Image) -> Image.Image:
     """A decoded image as 8-bit sRGB, on white where it is transparent; raises DecodeError for
     samples whose range nobody can tell.
@@ -39,7 +44,7 @@ def flattened(image: Image.Image) -> Image.Image:
 
 def separated(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """(the colours as 1, 3 or 4 samples of 8 bits, alpha or None)."""
-    if image.mode.startswith(WIDE):
+    if is_wide(image):
         return scaled(image), transparent_samples(image)
     if image.mode == "1":
         image = as_grey(image)

@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pairmill.errors import first_line
 from pairmill.images import png
-from pairmill.images.colour import flattened, is_plain
+from pairmill.images.colour import flattened, is_plain, is_wide, scaled
 from pairmill.images.errors import DecodeError, TooManyPixels
 from pairmill.images.formats import raster_format
 from pairmill.images.icons import check_icon
@@ -108,7 +108,8 @@ def orientation(image: Image.Image) -> int:
     decodes).  Broken EXIF is no broken image: 1.
     """
     try:
-        found = Image.Image.getexif(image).get(ORIENTATION, 1)
+        with quiet():
+            found = Image.Image.getexif(image).get(ORIENTATION, 1)
     except Exception:  # EXIF is anybody's bytes
         return 1
     return found if isinstance(found, int) and found in UPRIGHT else 1
@@ -127,12 +128,19 @@ def is_shown_as_stored(image: Image.Image) -> bool:
     """Whether every decoder shows the very same: upright, one frame, 8-bit RGB, nothing
     transparent.
     """
-    return (
-        is_plain(image) and orientation(image) == 1 and not getattr(image, "is_animated", False)
-    )
+    return is_plain(image) and orientation(image) == 1 and not getattr(image, "is_animated", False)
 
 
 def check_pixels(image: Image.Image) -> None:
+    """Decodes the first frame; raises DecodeError where it is not whole, or has samples that no
+    picture can be made of.
+    """
+    load(image)
+    if is_wide(image):
+        scaled(image)
+
+
+def load(image: Image.Image) -> None:
     """Decodes the first frame; raises DecodeError where it is not whole."""
     try:
         with quiet():
@@ -148,7 +156,7 @@ def check_pixels(image: Image.Image) -> None:
 def flat_rgb(image: Image.Image) -> Image.Image:
     """First frame, upright, on white where it is transparent, 8-bit sRGB; raises DecodeError."""
     turn = 1 if image.format == "TIFF" else orientation(image)
-    check_pixels(image)
+    load(image)
     try:
         with quiet():
             flat = flattened(image)

@@ -28,4 +28,5 @@ def decodes(stage: StageConfig) -> bool:
         kind.decodes
         and getattr(stage, "image", None) == "image"
         and stage.when is None
+        and stage.on_missing != "keep"
     )

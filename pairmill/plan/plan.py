@@ -13,6 +13,7 @@ from pairmill.errors import PairmillError
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.plan.image_check import with_image_check
 from pairmill.plan.references import BadReference, resolve_references
 from pairmill.schemas.arrow import POOL_COLUMNS, is_payload
 from pairmill.schemas.config import StageConfig, value_fields
@@ -94,6 +95,7 @@ def make_plan(
         seen.append(message)
         report(path, message)
 
+    config = with_image_check(config)
     source = open_source(config.source)
     try:
         pool_schema = pool_schema_of(source.schema())

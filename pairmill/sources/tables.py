@@ -19,7 +19,7 @@ from pairmill.schemas.config import PATH, SPEED
 from pairmill.schemas.expressions import frame_of
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Source, Unreadable, column_names
-from pairmill.sources.image_bytes import image_columns, measured_schema
+from pairmill.sources.image_bytes import ImageBytesConfig, image_columns, measured_schema
 
 SAMPLE_ROWS = 1000
 CHUNK_BYTES = 8 * 2**20
@@ -41,7 +41,7 @@ class PairsConfig(SourceConfig):
     """
 
 
-class ParquetConfig(SourceConfig):
+class ParquetConfig(ImageBytesConfig):
     """Parquet with image bytes: a binary column, or Hugging Face's struct of `bytes` and `path`."""
 
     type: Annotated[Literal["parquet"], SPEED] = "parquet"
@@ -104,7 +104,7 @@ class TableSource(Source):
                         part.rename_columns([names.get(n, n) for n in part.schema.names]), item.name
                     )
                     if self.image:
-                        yield from image_columns(part, self.image, item.name)
+                        yield from image_columns(part, self.image, item.name, self.config.check)
                     else:
                         yield part
             except (OSError, ValueError, pa.ArrowException, EOFError) as error:

@@ -9,9 +9,8 @@ import fsspec
 import pyarrow as pa
 
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Source, Unreadable, column_names
-from pairmill.sources.image_bytes import image_columns, measured_schema
+from pairmill.sources.image_bytes import ImageBytesConfig, image_columns, measured_schema
 from pairmill.sources.tables import to_table, with_source
 
 IMAGE_SUFFIXES = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"}
@@ -20,7 +19,7 @@ BATCH = 256
 PEEK = 100
 
 
-class WebDatasetConfig(SourceConfig):
+class WebDatasetConfig(ImageBytesConfig):
     """Tars of samples: an image, and perhaps a text and a JSON member of the same key."""
 
     type: Annotated[Literal["webdataset"], SPEED] = "webdataset"
@@ -110,7 +109,8 @@ class WebDatasetSource(Source):
             [json.dumps(m, ensure_ascii=False) if m else None for m in misfits], pa.string()
         )
         columns["image"] = pa.array([s["image"] for s in batch], pa.large_binary())
-        yield from image_columns(with_source(pa.table(columns), item.name), "image", item.name)
+        table = with_source(pa.table(columns), item.name)
+        yield from image_columns(table, "image", item.name, self.config.check)
 
 
 def fitting(value: Any, dtype: pa.DataType) -> tuple[Any, bool]:

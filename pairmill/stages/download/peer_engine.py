@@ -84,7 +84,12 @@ class PeerEngine:
             return Examined(sha256, other, None, ("policy", "hash mismatch"))
         data, width, height, original_width, original_height, error = self.resizer(stream)
         if error is not None:
-            return Examined(sha256, other, None, (RESIZER_CLASSES.get(error, "decode"), without_addresses(str(error))))
+            return Examined(
+                sha256,
+                other,
+                None,
+                (RESIZER_CLASSES.get(error, "decode"), without_addresses(str(error))),
+            )
         return Examined(
             sha256,
             other,

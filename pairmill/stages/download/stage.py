@@ -30,7 +30,7 @@ class DownloadStage(Stage):
 
     Config = DownloadConfig
 
-    version = 2
+    version = 3
     actor = True
     cpus = 2.0
     overlap = 3
