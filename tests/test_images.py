@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from pairmill.images import (
     DecodeError,
@@ -270,7 +271,7 @@ def test_modes_are_all_there() -> None:
 def test_exif_is_stored_whole_under_the_names_that_img2dataset_gives() -> None:
     exif, out = Image.Exif(), io.BytesIO()
     exif[0x010F] = "Maker"
-    exif.get_ifd(0x8769).update({0x829A: (1, 60), 0x9003: "2026:01:02 03:04:05"})
+    exif.get_ifd(0x8769).update({0x829A: IFDRational(1, 60), 0x9003: "2026:01:02 03:04:05"})
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 0.0)})
     NOISE.save(out, "JPEG", exif=exif)
     stored = Examiner(DownloadConfig(extract_exif=True))(out.getvalue(), None).stored

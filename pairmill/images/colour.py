@@ -50,9 +50,9 @@ def separated(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = as_grey(image)
     if image.mode in ("La", "RGBa"):
         image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
-    if image.mode in ("P", "PA", "L", "RGB") and "transparency" in image.info:
-        image = image.convert("RGBA")
-    elif image.mode == "PA":
+    if (
+        image.mode in ("P", "PA", "L", "RGB") and "transparency" in image.info
+    ) or image.mode == "PA":
         image = image.convert("RGBA")
     if image.mode == "LA":
         return image.getchannel("L"), image.getchannel("A")

@@ -12,7 +12,6 @@ from pairmill.errors import first_line
 from pairmill.images import (
     MAX_PIXELS,
     DecodeError,
-    NotAnImage,
     TooManyPixels,
     check_pixels,
     flat_rgb,
