@@ -1,4 +1,4 @@
-"""Encoded images to RGB pixels, the same way everywhere: in sources, stages, outputs and reports."""
+"""Encoded images to RGB pixels, the same way in sources, stages, outputs and reports."""
 
 from pairmill.images.errors import DecodeError, NotAnImage, TooManyPixels
 from pairmill.images.formats import RASTER, raster_format

@@ -2,7 +2,8 @@
 is looked at.
 
 Pillow checks no CRC of pixels, refuses a picture for a text beside it, and compares a transparent
-colour in the samples' own depth with samples that it has widened to 8 bits.  (Chunks: ISO/IEC 15948.)
+colour in the samples' own depth with samples that it has widened to 8 bits.
+Chunks are those of ISO/IEC 15948.
 """
 
 import struct

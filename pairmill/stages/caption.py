@@ -90,9 +90,17 @@ class CaptionStage(Stage):
 
         c = self.config
         self.engine = TransformersCaptioner(
-            stage=self.name, model=c.model, revision=c.revision, device=c.device, dtype=c.dtype, cpus=c.resources.cpus or self.cpus,
-            max_new_tokens=c.max_new_tokens, temperature=c.temperature, top_p=c.top_p, seed=c.seed or 0,
-        )  # fmt: skip
+            stage=self.name,
+            model=c.model,
+            revision=c.revision,
+            device=c.device,
+            dtype=c.dtype,
+            cpus=c.resources.cpus or self.cpus,
+            max_new_tokens=c.max_new_tokens,
+            temperature=c.temperature,
+            top_p=c.top_p,
+            seed=c.seed or 0,
+        )
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         names = referenced(self.config.prompt)

@@ -43,7 +43,8 @@ def stage_class(stage_type: str) -> type[Stage]:
         near = difflib.get_close_matches(stage_type, known_stages(), 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownStage(
-            f"unknown stage {stage_type!r}; {hint}(stages: {', '.join(known_stages())}; or my_module:MyStage)"
+            f"unknown stage {stage_type!r}; {hint}"
+            f"(stages: {', '.join(known_stages())}; or my_module:MyStage)"
         )
     module, _, attribute = target.partition(":")
     try:
@@ -51,7 +52,8 @@ def stage_class(stage_type: str) -> type[Stage]:
     except ModuleNotFoundError as error:
         if error.name and module.startswith(error.name):
             raise UnknownStage(
-                f"stage {stage_type!r}: no module named {error.name!r} beside the pipeline file or installed"
+                f"stage {stage_type!r}: no module named {error.name!r} beside the pipeline file "
+                "or installed"
             ) from None
         raise UnknownStage(f"stage {stage_type!r} cannot be imported: {error}") from None
     except AttributeError:

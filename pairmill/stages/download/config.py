@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pairmill.schemas.config import FILE, SPEED, StageConfig
+from pairmill.stages.download.addresses import host_entry
+from pairmill.stages.download.special_ranges import nat64_network
 
 ResizeMode = Literal["no", "border", "keep_ratio", "center_crop", "keep_ratio_largest"]
 OPT_OUT_DIRECTIVES = ["noai", "noimageai", "noindex", "noimageindex"]
@@ -82,7 +84,7 @@ class DownloadConfig(StageConfig):
     """First pause before a retry; doubles each time, with jitter."""
     max_retry_after_s: Annotated[float, SPEED] = Field(30.0, ge=0, le=3600)
     """Longest Retry-After that is waited for; longer ones end the row as http_429 or http_5xx."""
-    max_redirects: int = Field(5, ge=0, le=30)
+    max_redirects: int = Field(10, ge=0, le=30)
     """Hops that are followed; each one is checked like the first address."""
     connections: Annotated[int, SPEED] = Field(256, ge=1, le=4096)
     """Requests in flight per worker."""
@@ -110,7 +112,15 @@ class DownloadConfig(StageConfig):
     robots_txt: bool = False
     """Fetch each origin's robots.txt first and obey it."""
     allow_private_hosts: Annotated[list[str], SPEED] = []
-    """Hosts (names, addresses, or *.suffix) that may lie in private or loopback networks."""
+    """What may lie in private or loopback networks: hosts by name (`cdn.internal`) or domain
+    (`*.internal`), and addresses or networks (`10.1.0.0/16`), by whatever name they are reached.
+    """
+    nat64_prefixes: Annotated[list[str], SPEED] = []
+    """This network's own NAT64 prefixes (RFC 6052, such as `2001:db8:64::/96`): of an address in
+    one, the IPv4 address inside counts.
+    """
+    tls: Annotated[Literal["verify", "ignore"], SPEED] = "verify"
+    """`ignore` takes any certificate: expired, of another host, of nobody."""
     resolve: Annotated[dict[str, str], SPEED] = {}
     """Host → address or address:port, as curl's --resolve; such hosts need no entry in
     allow_private_hosts.
@@ -134,10 +144,12 @@ class DownloadConfig(StageConfig):
                 "block_pdq",
                 "host_rate",
                 "extract_exif",
+                "nat64_prefixes",
             ]
             if wrong := [name for name in own if getattr(self, name)]:
                 raise ValueError(
-                    f"engine: img2dataset knows no {', '.join(wrong)}; leave it out, or use pairmill's own engine"
+                    f"engine: img2dataset knows no {', '.join(wrong)}; leave it out, or use "
+                    "pairmill's own engine"
                 )
             if self.opt_out == "require_opt_in":
                 raise ValueError(
@@ -145,9 +157,26 @@ class DownloadConfig(StageConfig):
                 )
             if self.allow_private_hosts != ["*"]:
                 raise ValueError(
-                    "engine: img2dataset fetches from private addresses, too; say that you know it with `allow_private_hosts: ['*']`"
+                    "engine: img2dataset fetches from private addresses, too; say that you know it "
+                    "with `allow_private_hosts: ['*']`"
                 )
+        elif "*" in self.allow_private_hosts:
+            raise ValueError(
+                "allow_private_hosts: `*` is no host; name hosts, or networks (0.0.0.0/0, ::/0)"
+            )
         return self
+
+    @field_validator("allow_private_hosts")
+    @classmethod
+    def _hosts(cls, hosts: list[str]) -> list[str]:
+        return [host if host == "*" else host_entry(host) for host in hosts]
+
+    @field_validator("nat64_prefixes")
+    @classmethod
+    def _prefixes(cls, prefixes: list[str]) -> list[str]:
+        for prefix in prefixes:
+            nat64_network(prefix)
+        return prefixes
 
     @field_validator("resolve")
     @classmethod

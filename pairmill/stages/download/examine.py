@@ -24,6 +24,8 @@ class Examined:
     other_hash: str | None
     stored: Stored | None
     error: tuple[str, str] | None
+    decoder_lost: bool = False
+    """The decoder died on it, or took longer than it may."""
 
 
 class Examiner:

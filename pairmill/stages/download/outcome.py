@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pairmill.stages.download.examine import Examined
-from pairmill.stages.download.fetch import Fetched
+from pairmill.stages.download.answers import Fetched
 
 
 @dataclass(frozen=True)
