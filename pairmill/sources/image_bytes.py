@@ -24,11 +24,10 @@ class ImageBytesConfig(SourceConfig):
 
     check: Check | None = None
     """How a row's image is looked at: its `header`, or all its `pixels`, so that a damaged one is
-    `unreadable`.  If absent: `header` where a stage that no row passes by (`when:`, `on_missing: keep`)
-    decodes the source's images (clip, image_hash, caption) and tells damaged ones as `decode`
-    failures, else `pixels`.  Which of
-    the two it was is part of the pool's identity, as other options are: a first or last stage that
-    decodes makes another pool; say `check:` to keep one pool for both.
+    `unreadable`.  If absent: `header` where a stage that no row passes by (`when:`,
+    `on_missing: keep`) decodes the source's images (clip, image_hash, caption) and tells damaged
+    ones as `decode` failures, else `pixels`.  It is part of the pool's identity, as every option
+    is: the first stage that decodes makes another pool; say `check:` to keep one for both.
     """
 
 
