@@ -33,7 +33,7 @@ class RunResult:
     """A finished run.
 
     `funnel`: rows in, kept and lost per step; `packages`: manifests by output path; `folder`: the
-    run's folder; `report`: the report's page.
+    run's folder; `report`: the report's page; `warnings`: what a person has to know of it, and do.
     """
 
     run_id: str
@@ -42,6 +42,7 @@ class RunResult:
     packages: dict[str, dict[str, Any]]
     report: str
     seconds: dict[str, float]
+    warnings: tuple[str, ...] = ()
 
     def __rich__(self) -> Any:
         return funnel_table(self.funnel)
@@ -133,7 +134,7 @@ class Pipeline:
             self.checked, self.text, watcher, [*self.import_paths], limit, tuple(retry), local
         )
         if isinstance(watcher, LiveWatcher):
-            watcher.watch(runner)
+            watcher.watch(runner.engine)
         log = RunLog()
         try:
             outcome = runner.run(log.open)
@@ -166,7 +167,13 @@ class Pipeline:
 
 def result_of(outcome: Outcome, report: str) -> RunResult:
     return RunResult(
-        outcome.run_id, outcome.folder, outcome.funnel, outcome.packages, report, outcome.seconds
+        outcome.run_id,
+        outcome.folder,
+        outcome.funnel,
+        outcome.packages,
+        report,
+        outcome.seconds,
+        outcome.warnings,
     )
 
 

@@ -1,24 +1,39 @@
 """The commands, nothing else."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from pairmill import cluster_cli
-from pairmill.console import File, Limit, Set, err, fail, out, pipeline
+from pairmill import cluster_cli, inspect_cli
+from pairmill.console import File, Json, Limit, Set, err, fail, out, pipeline, print_json
 from pairmill.errors import PairmillError
+from pairmill.version import __version__
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Web image–text pairs to training shards, from one YAML file.",
 )
+app.add_typer(inspect_cli.app)
 app.add_typer(cluster_cli.app)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Which pairmill."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -36,19 +51,22 @@ def plan(
     file: File,
     set_: Set = None,
     limit: Limit = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="All columns by name, and who writes them.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what would run: the DAG by columns, phases, identities, waiting rows, resources."""
-    from pairmill.pipeline.overview import overview_table
+    from pairmill.terminal.plan_view import plan_view
 
     try:
         found = pipeline(file, set_).plan(limit)
     except PairmillError as error:
         fail(str(error), 1)
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        print_json(found)
     else:
-        out.print(overview_table(found))
+        out.print(plan_view(found, columns))
 
 
 @app.command()
@@ -69,9 +87,13 @@ def run(
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
+    ] = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
-    from pairmill.terminal.display import funnel_table
+    from pairmill.pipeline.findings import retry_hint
+    from pairmill.terminal.display import funnel_table, printable
 
     found = pipeline(file, set_, base)
     try:
@@ -111,120 +133,12 @@ def run(
             soft_wrap=True,
         )
     out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
-
-
-@app.command()
-def inspect(
-    path: str,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Compare every file with the manifest.")
-    ] = False,
-    rows: Annotated[int, typer.Option(min=0, help="Rows to show.")] = 3,
-    pictures: Annotated[
-        bool,
-        typer.Option(
-            "--pictures/--no-pictures",
-            help="Small pictures, in a terminal with 256 colours or more.",
-        ),
-    ] = True,
-) -> None:
-    """Look at a package, a shard, a column set, a pool or a run: counts, schema, a few rows and
-    their pictures; a run's figures.
-    """
-    from pairmill.terminal.inspecting import inspect_path
-
-    try:
-        faults = inspect_path(path, rows, verify, out, pictures)
-    except (PairmillError, OSError) as error:
-        fail(str(error), 1)
-    if faults:
-        fail("\n".join(faults), 1)
-
-
-@app.command()
-def report(
-    runs: Annotated[
-        list[str],
-        typer.Argument(
-            help="A run's folder in the workspace, or a package; two of them to compare."
-        ),
-    ],
-    workspace: Annotated[
-        str | None,
-        typer.Option(help="Where a package's run is looked for, if the two were parted."),
-    ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-) -> None:
-    """Write a finished run's report again, or a page that compares two runs."""
-    from pairmill.report.page import rebuild
-
-    if len(runs) > 2:
-        fail("one run, or two to compare", 2)
-    try:
-        path = rebuild(runs, workspace)
-    except (PairmillError, OSError) as error:
-        fail(str(error), 1)
-    out.print(Text(path), soft_wrap=True)
-    if show:
-        typer.launch(path)
-
-
-@app.command()
-def stages(name: Annotated[str | None, typer.Argument(help="One stage only.")] = None) -> None:
-    """Every stage with its parameters, what it reads and writes."""
-    from pairmill.plan.documentation import stage_page, stage_pages
-    from pairmill.stages.catalogue import UnknownStage
-
-    try:
-        out.print(Text(stage_page(name) if name else stage_pages()), soft_wrap=True)
-    except UnknownStage as error:
-        fail(str(error), 2)
-
-
-@app.command()
-def schema() -> None:
-    """The pipeline file's JSON Schema, for editors."""
-    from pairmill.plan.documentation import json_schema
-
-    sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
-
-
-@app.command()
-def workspace(path: str) -> None:
-    """What a workspace stores, how large it is, which runs use it."""
-    from pairmill.terminal.inspecting import workspace_table
-    from pairmill.workspace.contents import existing_workspace
-
-    try:
-        out.print(workspace_table(existing_workspace(path)))
-    except PairmillError as error:
-        fail(str(error), 1)
-
-
-@app.command()
-def gc(
-    path: str, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False
-) -> None:
-    """Remove pools and column sets that no run refers to (delete a run's folder first to free what
-    only it uses).
-    """
-    from pairmill.workspace.contents import collect, existing_workspace, unused
-
-    try:
-        storage = existing_workspace(path)
-        found = unused(storage)
-        if not dry_run:
-            collect(storage, found)
-    except PairmillError as error:
-        fail(str(error), 1)
-    for stored in found:
-        out.print(
-            f"{'would remove' if dry_run else 'removed'} {stored.folder} ({stored.bytes / 1e6:,.1f} MB)",
-            highlight=False,
-        )
-    out.print(
-        f"{sum(s.bytes for s in found) / 1e6:,.1f} MB in {len(found)} folders", highlight=False
-    )
+    if hint := retry_hint(result.funnel):
+        out.print(Text(printable(hint)), soft_wrap=True)
+    for warning in result.warnings:
+        out.print(Text(f"warning: {printable(warning)}", style="bold yellow"), soft_wrap=True)
+    if strict and result.warnings:
+        raise typer.Exit(1)
 
 
 @app.command()

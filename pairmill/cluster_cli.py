@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.console import File, Limit, Set, err, fail, out, pipeline
+from pairmill.console import File, Json, Limit, Set, err, fail, out, pipeline, print_json
 from pairmill.errors import PairmillError
 
 app = typer.Typer()
@@ -98,7 +98,7 @@ def watch(jobs: Any, job: str) -> None:
 
 
 @app.command()
-def status(job: Job, address: Address = None) -> None:
+def status(job: Job, address: Address = None, as_json: Json = False) -> None:
     """What became of a job."""
     from pairmill.cluster import jobs as cluster
 
@@ -106,17 +106,24 @@ def status(job: Job, address: Address = None) -> None:
         found = cluster.described(jobs_at(address), job)
     except PairmillError as error:
         fail(str(error), 1)
+    if as_json:
+        print_json(found)
+        return
     out.print(table([found]))
     if found["message"]:
         out.print(Text(found["message"].splitlines()[0]), soft_wrap=True)
 
 
 @app.command(name="list")
-def list_jobs(address: Address = None) -> None:
+def list_jobs(address: Address = None, as_json: Json = False) -> None:
     """pairmill's jobs on a cluster, the newest first."""
     from pairmill.cluster import jobs as cluster
 
-    out.print(table(cluster.listed(jobs_at(address))))
+    found = cluster.listed(jobs_at(address))
+    if as_json:
+        print_json(found)
+    else:
+        out.print(table(found))
 
 
 @app.command()

@@ -2,7 +2,9 @@
 message.
 """
 
+import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +27,12 @@ Set = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
 ]
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def overrides(pairs: list[str] | None) -> dict[str, str]:

@@ -1,8 +1,11 @@
 """The error tree: every message says where, what was found and what to do."""
 
 import re
+import sysconfig
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -72,34 +75,8 @@ class StageFailed(RunError):
 
 class StageHung(RunError):
     """A call of a stage outlived its deadline, and the pipeline says to stop then; or loading the
-    stage did (no rows); or a call of a stage that looks at all rows (no shard).
+    stage did; or a call of a stage that looks at all rows.
     """
-
-    def __init__(
-        self, stage: str, shard: int | None, rows: tuple[int, int, int], deadline_s: float | None
-    ) -> None:
-        self.args_for_pickle = (stage, shard, rows, deadline_s)
-        first, last, count = rows
-        which = f"row {first}" if count == 1 else f"a batch of {count} rows, {first} to {last},"
-        if count == 0:
-            super().__init__(
-                f"stage {stage!r} was not loaded within {deadline_s:g} s (setup_deadline_s); what was committed stays. "
-                "Does it load in a process by itself, and is its model's server reachable? If it only needs longer, raise setup_deadline_s"
-            )
-            return
-        if shard is None:
-            super().__init__(
-                f"stage {stage!r} gave no answer within {deadline_s:g} s (deadline_s for each million rows) for {count:,} rows; "
-                "what was committed stays.  Raise deadline_s if it only needs longer"
-            )
-            return
-        super().__init__(
-            f"stage {stage!r} gave no answer within {deadline_s:g} s (deadline_s) for {which} of shard {shard}; what was committed stays. "
-            "Raise deadline_s, or run on Ray with `on_deadline: fail`, which finds the row and goes on without it"
-        )
-
-    def __reduce__(self) -> Any:
-        return type(self), self.args_for_pickle
 
 
 class StageBroken(RunError):
@@ -136,3 +113,23 @@ def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 200 characters."""
     text = without_addresses(str(error).strip())
     return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def raised_at(error: BaseException) -> str:
+    """` (file:line)` where an author's code raised: the innermost line that is neither pairmill's
+    nor of an installed package, or else the innermost of all; empty where nothing is known.
+    """
+    lines = [
+        (frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+    ]
+    own = [line for line in lines if not is_library(line[0])]
+    for file, number in reversed(own or lines):
+        return f" ({file}:{number})"
+    return ""
+
+
+def is_library(file: str) -> bool:
+    """Whether a file is pairmill's, Python's or an installed package's."""
+    folders = (str(Path(__file__).parent), sysconfig.get_path("stdlib"))
+    return file.startswith((*folders, "<")) or "site-packages" in file

@@ -47,6 +47,7 @@ class PickyStage(Stage):
         values = rows.column("position").to_pylist()
         for v in values:
             if v in self.config.bad or self.config.bad == [-1]:
+                self.note(tried=len(values))
                 raise ZeroDivisionError(f"row {v} is bad")
         time.sleep(self.config.pause_s * len(values))
         self.note(positions=values, uids=rows.column("uid").to_pylist())

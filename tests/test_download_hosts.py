@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from pairmill.stages.download.config import DownloadConfig
-from pairmill.stages.download.shares import TTL_S, HostBoard
 from pairmill.stages.download.stage import DownloadStage
+from pairmill.work.host_limits import TTL_S, HostBoard
 from tests.downloading import download, errors, fine
 from tests.hostile_web import Answer, hostile_web, http
 

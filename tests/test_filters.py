@@ -149,7 +149,7 @@ def test_cuda_without_a_gpu_is_an_error_and_no_cpu_run() -> None:
 
 def global_rows(**columns: object) -> pa.Table:
     n = len(next(iter(columns.values())))  # type: ignore[arg-type]
-    return pa.table({**columns, "uid": [f"u{i}" for i in range(n)], "order": list(range(n))})
+    return pa.table({**columns, "uid": [f"u{i}" for i in range(n)], "#order": list(range(n))})
 
 
 def test_exact_dedup_is_what_polars_says_and_first_row_wins() -> None:

@@ -2,13 +2,10 @@
 it.
 """
 
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,18 +13,19 @@ import pyarrow as pa
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.cluster.over_shards import over_shards
 from pairmill.cluster.partitions import run_global
 from pairmill.cluster.session import RaySession
 from pairmill.errors import StageBroken, StageFailed, StageHung
 from pairmill.fates.survey import Survey
+from pairmill.plan.chain import PlannedStage
 from pairmill.work.attempt import Attempt
 from pairmill.work.block import Job
-from pairmill.work.claims import SETUP, Claims, Past
+from pairmill.work.claims import SETUP, Batch, Claims, Past, Place
+from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
+from pairmill.work.local import LocalEngine
 from pairmill.work.worker import StageWorker
 from pairmill.workspace.contents import open_workspace
-from pairmill.workspace.lease import born
 from pairmill.workspace.pool import build_pool
 
 FILE = """
@@ -76,16 +74,6 @@ def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, writ
         StageHung, match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, 4 to 7, of shard 2"
     ):
         Pipeline.from_yaml(file).run(progress=False)
-
-
-def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(
-    numbers: Path, write: Write
-) -> None:
-    file = write(FILE + "    hang: [25]\n    deadline_s: 4\n")
-    start = time.monotonic()
-    with pytest.raises(StageHung, match=r"a batch of 4 rows, 4 to 7, of shard 1"):
-        Pipeline.from_yaml(file).run(progress=False, local=True)
-    assert time.monotonic() - start < 30
 
 
 GLOBAL = """
@@ -147,7 +135,7 @@ def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(
             storage = open_workspace(pipeline.config.workspace)
             pool = build_pool(storage, pipeline.source, "pool", pipeline.pool_schema)
             chain = pipeline.chain(pool.id, pool.shard_rows, None)
-            _, rows = Survey(chain, partial(over_shards, None, local=True)).population()
+            _, rows = Survey(chain, LocalEngine(True).over).population()
             with pytest.raises(error, match=message):
                 run_global(session, Job(chain.with_identity(0, f"case{number}"), 0, 1), rows, 2)
     finally:
@@ -167,51 +155,7 @@ def test_stage_that_is_never_loaded_stops_the_run(numbers: Path, write: Write) -
         Dying(Past(attempts=2, hung={SETUP})),
     )
     with pytest.raises(StageHung, match="was not loaded"):
-        hung.loaded_stage(hung.line.begin("", 0), 0)
-
-
-def test_native_code_that_keeps_the_interpreters_lock_ends_its_worker() -> None:
-    """`ctypes.PyDLL` calls C without giving the lock away, so that no Python thread can look at the
-    clock.
-    """
-    code = """
-import ctypes
-from pairmill.work import deadline
-deadline.BACKSTOP_S = 1
-with deadline.Watchdog(fatal=True).call(1, print, print):
-    ctypes.PyDLL(None).sleep(60)
-"""
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "Timeout" in done.stderr
-    assert time.monotonic() - start < 30
-
-
-def test_worker_whose_node_is_gone_ends_though_a_thread_of_its_own_waits() -> None:
-    """Found after a killed driver: a thread that asked Ray for shares of hosts kept a worker busy
-    for ever.
-    """
-    child = """
-import os, threading, time
-from pairmill.work import deadline
-deadline.LOOK_S = deadline.GRACE_S = 0.1
-deadline.end_with_parent()
-threading.Thread(target=time.sleep, args=(600,)).start()
-print(os.getpid(), flush=True)
-"""
-    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
-    started = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
-    assert started.stdout is not None
-    worker = int(started.stdout.readline())
-    started.kill()
-    started.wait()
-    for _ in range(100):
-        if born(worker) is None:
-            break
-        time.sleep(0.1)
-    assert born(worker) is None
-    started.stdout.close()
+        take(hung)
 
 
 def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(
@@ -223,8 +167,8 @@ def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(
     pipeline = Pipeline.from_yaml(write(FILE.replace("    max_failures: 1\n", "")))
     (stage,) = pipeline.checked.stages
     stage = replace(stage, identity="x")
-    line = Dying(Past(attempts=20, hung={(i, i, 1) for i in range(20)}))
-    attempt = Attempt(stage, stage.stage, line)
+    line = Dying(Past(attempts=20, hung={Batch(i, i, 1) for i in range(20)}))
+    attempt = attempted(stage, stage.stage, line)
     for row in range(4):
         assert (
             attempt.compute(pa.table({"number": [row]}), np.array([row]))["error"][0].as_py()[
@@ -237,7 +181,7 @@ def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(
     chain = pipeline.checked.chain("pool", (20,), None)
     dead = StageWorker(Job(chain, 0, 1), 0, Dying(Past(attempts=3, deaths={SETUP: 2})))
     with pytest.raises(StageBroken, match="cannot be loaded: the worker's process ended 2 times"):
-        dead.loaded_stage(dead.line.begin("", 0), 0)
+        take(dead)
 
 
 def test_row_that_hangs_is_not_called_again_where_another_row_of_its_batch_raises(
@@ -253,8 +197,8 @@ def test_row_that_hangs_is_not_called_again_where_another_row_of_its_batch_raise
         called.append(rows["number"].to_pylist())
         return stage.stage(rows)
 
-    line = Dying(Past(attempts=3, hung={(2, 3, 2), (2, 2, 1)}))
-    attempt = Attempt(replace(stage, identity="x"), watched, line)  # type: ignore[arg-type]
+    line = Dying(Past(attempts=3, hung={Batch(2, 3, 2), Batch(2, 2, 1)}))
+    attempt = attempted(replace(stage, identity="x"), watched, line)
     answer = attempt.compute(pa.table({"number": [0, 1, 2, 3]}), np.arange(4))
     assert [e and e["class"] for e in answer["error"].to_pylist()] == [
         None,
@@ -271,24 +215,36 @@ class Dying(Line):
     def __init__(self, past: Past) -> None:
         self.past = past
 
-    def begin(self, stage: str, shard: int) -> Past:
+    def begin(self, place: Place) -> Past:
         return self.past
 
 
+def take(worker: StageWorker) -> None:
+    place = Place("deadly-x", 0)
+    planned, watchdog = replace(worker.planned, identity="x"), ThreadWatchdog()
+    worker.loaded.take(planned, place, worker.line, watchdog, worker.line.begin(place))
+
+
+def attempted(stage: PlannedStage, call: Any, line: Line) -> Attempt:
+    place = Place("deadly-x", 0)
+    return Attempt(stage, call, place, line, ThreadWatchdog(), line.begin(place))
+
+
 def test_one_death_is_nobodys_fault_and_two_are_halved() -> None:
-    claims, batch, half, row = Claims(), (0, 7, 8), (0, 3, 4), (3, 3, 1)
-    assert not claims.begin("s", 1).guilty(batch)
-    claims.claim("s", 1, batch)
-    assert not claims.begin("s", 1).guilty(batch)
-    claims.claim("s", 1, batch)
-    past = claims.begin("s", 1)
+    claims, place = Claims(), Place("s", 1)
+    batch, half, row = Batch(0, 7, 8), Batch(0, 3, 4), Batch(3, 3, 1)
+    assert not claims.begin(place).guilty(batch)
+    claims.claim(place, batch)
+    assert not claims.begin(place).guilty(batch)
+    claims.claim(place, batch)
+    past = claims.begin(place)
     assert past.guilty(batch)
     assert not past.guilty(half, halved=True)
-    claims.claim("s", 1, half)
-    assert claims.begin("s", 1).guilty(half, halved=True)
-    claims.claim("s", 1, row)
-    assert not claims.begin("s", 1).guilty(row, halved=True)
-    claims.claim("s", 1, row)
-    assert claims.begin("s", 1).guilty(row, halved=True)
-    claims.end("s", 1)
-    assert claims.begin("s", 1).attempts == 1
+    claims.claim(place, half)
+    assert claims.begin(place).guilty(half, halved=True)
+    claims.claim(place, row)
+    assert not claims.begin(place).guilty(row, halved=True)
+    claims.claim(place, row)
+    assert claims.begin(place).guilty(row, halved=True)
+    claims.end(place)
+    assert claims.begin(place).attempts == 1

@@ -12,14 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.cluster.over_shards import over_shards
+from pairmill.cluster.engine import RayEngine
 from pairmill.cluster.partitions import run_global
 from pairmill.cluster.session import RaySession
 from pairmill.demo.tables import write_world
@@ -27,6 +26,7 @@ from pairmill.demo.world import World
 from pairmill.errors import RunError, StageFailed
 from pairmill.fates.survey import Survey
 from pairmill.work.block import Job
+from pairmill.work.local import LocalEngine
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 Write = Callable[[str], Path]
@@ -110,14 +110,14 @@ def test_global_stage_gives_the_same_for_any_number_of_partitions(
     chain = pipeline.checked.chain(
         pool.parent.name, json.loads(pool.read_text())["shard_rows"], None
     )
-    session = RaySession([])
-    survey = Survey(chain, partial(over_shards, session, local=True, few=0))
+    engine, here = RayEngine([], (), True, few=0), LocalEngine(True)
+    survey = Survey(chain, engine.over)
     digest, rows = survey.population()
     assert survey.chain.stages[2].is_global
-    assert (digest, rows) == Survey(chain, partial(over_shards, None, local=True)).population()
+    assert (digest, rows) == Survey(chain, here.over).population()
     for partitions in (1, 3):
         named = Job(chain.with_identity(2, f"partitions{partitions}"), 2, 3)
-        assert run_global(session, named, rows, partitions) == sum(
+        assert run_global(engine.session, named, rows, partitions) == sum(
             looked.count for looked in rows.values()
         )
         found.append(
@@ -135,7 +135,7 @@ def test_global_stage_gives_the_same_for_any_number_of_partitions(
     with pytest.raises(
         RunError, match="another run changed what stage 'dedup' looks at in shard 0"
     ):
-        run_global(None, Job(chain.with_identity(2, "changed"), 2, 3), changed)
+        here.answer(Job(chain.with_identity(2, "changed"), 2, 3), changed)
 
 
 def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(

@@ -83,12 +83,17 @@ def test_some_rows_raise_and_the_others_are_kept(write: Write, numbers: Path) ->
 def test_stage_that_raises_on_every_row_stops_the_run_with_the_reason(
     write: Write, numbers: Path
 ) -> None:
+    """After the first batch and some rows of it, with file and line: to try every row of a model
+    stage alone would take minutes.
+    """
     log = numbers / "log"
     with pytest.raises(
         StageFailed,
-        match="stage 'picky' failed on 20 of 20 rows .* ZeroDivisionError: row 0 is bad",
+        match=r"stage 'picky' failed on 5 of 5 rows .* ZeroDivisionError: row 0 is bad "
+        r"\(\S+/stages_for_tests\.py:\d+\)",
     ):
         run(write(text(f"    bad: [-1]\n    log: {log}\n")))
+    assert len([line for line in log.read_text().splitlines() if "tried" in line]) == 1 + 5
     assert not list(numbers.rglob("columns/picky*/shard-*.parquet"))
 
 

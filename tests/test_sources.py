@@ -61,7 +61,9 @@ def test_every_table_format_gives_the_same_rows(tmp_path: Path, name: str) -> No
             if name.endswith("zst")
             else data
         )
-    rows, bad = pool(TableSource(PairsConfig(path=str(tmp_path / name))), tmp_path)
+    rows, bad = pool(
+        TableSource(PairsConfig(path=str(tmp_path / name), quoting="sv" in name or None)), tmp_path
+    )
     assert rows["url"].to_list() == ["http://a.test/1.jpg", "http://a.test/2.jpg"]
     assert rows["text"].to_list() == ["a, b", "line\nbreak"]
     assert rows["declared_width"].to_list() == [100, 200]
@@ -106,7 +108,7 @@ def test_rows_that_cannot_be_read_are_kept_with_place_and_reason(tmp_path: Path)
         tmp_path,
     )
     assert rows.height == 3
-    assert [b[0] for b in bad.rows()] == ["a.jsonl line 2", "a.jsonl line 3", "b.csv row 3"]
+    assert [b[0] for b in bad.rows()] == ["a.jsonl line 2", "a.jsonl line 3", "b.csv line 3"]
     assert "4 fields where the header has 2" in bad["reason"][2]
 
 

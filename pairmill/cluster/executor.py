@@ -5,10 +5,10 @@ one, since each operator costs the driver time for every shard, and each block b
 copy.
 """
 
-import json
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,62 +18,86 @@ from pairmill.cluster.room import Room, cpus_of, pooled
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
 from pairmill.errors import PairmillError
-from pairmill.plan.chain import PlannedStage
-from pairmill.work.block import Job, finish
-from pairmill.work.deadline import Watchdog, end_with_parent
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.work.block import OWN, STATS, Block, Job
+from pairmill.work.deadline import ProcessWatchdog, end_with_parent
 from pairmill.work.loaded import Loaded
+from pairmill.work.messages import StageStats
+from pairmill.work.refill import refetch
 from pairmill.work.worker import StageWorker
 
 _LOADED: dict[tuple[str, int, str], Loaded] = {}
 """Stages that this worker process has set up, kept for its next shards."""
-WATCHDOG = Watchdog(fatal=True)
+WATCHDOG = ProcessWatchdog()
 """Ends this worker process when a call outlives its deadline."""
 PLAIN: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
+SUMMARY = pa.schema([("stats", STATS)])
+"""What is left of a shard at the end of a phase."""
 
 
-def through(
-    block: pa.Table, job: Job, loaded: dict[int, Loaded], line: RunLine, last: bool
-) -> pa.Table:
-    """A block after some stages, by index; `last`: the phase ends with them, and a summary is left
-    of the block.
+@dataclass(frozen=True)
+class Operator:
+    """Neighbouring stages of a phase that one worker runs one after another.  `last`: the phase
+    ends with them.
     """
-    end_with_parent()
-    workers = [StageWorker(job, index, line, WATCHDOG, one) for index, one in loaded.items()]
-    for worker in workers:
-        block = worker(block)
-    for (
-        worker
-    ) in workers:  # when all is done: where a process dies on the way, another does it all again
-        if worker.stats.stage:
-            line.report(asdict(worker.stats))
-    return finish(job, block) if last else block
+
+    job: Job
+    indices: tuple[int, ...]
+    line: RunLine
+    last: bool
+
+    def pass_on(self, block: Block | None, loaded: Sequence[Loaded]) -> pa.Table:
+        """A block after these stages, as Arrow; the phase's last leaves a summary."""
+        end_with_parent()
+        if block is None or not len(block.numbers):
+            return SUMMARY.empty_table() if self.last else pa.table({OWN[0]: pa.array([], "int32")})
+        before = len(block.stats)
+        for index, one in zip(self.indices, loaded, strict=True):
+            block = StageWorker(self.job, index, self.line, WATCHDOG, one)(block)
+        # when all is done: where a process dies on the way, another does it all again
+        for stats in block.stats[before:]:
+            self.line.report(stats)
+        if not self.last:
+            return block.to_arrow()
+        counts = [asdict(s) for s in block.finish(self.job)]
+        return pa.table({"stats": pa.array([counts], STATS)})
 
 
 class StageActor:
     """A long-lived worker of one stage; it may hold several shards at a time, each in a thread."""
 
-    def __init__(self, job: Job, index: int, line: RunLine, last: bool) -> None:
-        self.job, self.line, self.last, self.loaded = job, line, last, {index: Loaded()}
+    def __init__(self, operator: Operator) -> None:
+        self.operator, self.loaded = operator, Loaded()
 
-    def __call__(self, block: pa.Table) -> pa.Table:
-        return through(block, self.job, self.loaded, self.line, self.last)
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return self.operator.pass_on(Block.from_arrow(table), [self.loaded])
 
 
-def light_stages(
-    batch: pa.Table,
-    job: Job,
-    indices: list[int],
-    line: RunLine,
-    shards: np.ndarray | None,
-    last: bool,
-) -> pa.Table:
+class RefetchActor:
+    """A long-lived worker that computes a stage again where payload is gone."""
+
+    def __init__(self, job: Job, upto: int | None, line: RunLine, shards: np.ndarray) -> None:
+        planned = job.chain.stages[job.first]
+        self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, Loaded())
+        self.shards = shards
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        end_with_parent()
+        return pa.table({"rows": [self.work(int(self.shards[table.column("id")[0].as_py()]))]})
+
+
+def light_stages(table: pa.Table, operator: Operator, shards: np.ndarray | None) -> pa.Table:
     """A task; with `shards` it reads its shard first."""
-    block = batch if shards is None else read_block(batch, job, shards)
-    return through(block, job, {i: loaded_in_process(job, i) for i in indices}, line, last)
+    job = operator.job
+    loaded = [loaded_in_process(job, index) for index in operator.indices]
+    if shards is None:
+        return operator.pass_on(Block.from_arrow(table), loaded)
+    return operator.pass_on(job.read(int(shards[table.column("id")[0].as_py()])), loaded)
 
 
-def read_block(batch: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
-    return job.read(int(shards[batch.column("id")[0].as_py()]))
+def read_block(table: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
+    """A task that reads a shard for workers that compute."""
+    return job.read(int(shards[table.column("id")[0].as_py()])).to_arrow()
 
 
 def loaded_in_process(job: Job, index: int) -> Loaded:
@@ -102,40 +126,28 @@ def alike(one: PlannedStage, other: PlannedStage) -> bool:
     )
 
 
-def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list[dict[str, Any]]]:
+def run_phase(
+    session: RaySession, job: Job, shards: Sequence[int]
+) -> Iterator[Sequence[StageStats]]:
     """Runs a phase over some shards; yields each finished shard's stage counts.  Raises RunError."""
     ray = session.ensure()
     set_context(ray)
-    room = Room(job, [n["Resources"] for n in ray.nodes() if n["Alive"]])
+    room = Room(job, alive_nodes(ray))
     line = RunLine(session.progress)
-    numbers = np.array(
-        shards, np.int32
-    )  # an array, which tasks share; a list of a million would be unpacked by each
+    # an array, which tasks share; a list of a million would be unpacked by each
+    numbers = np.array(shards, np.int32)
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
     parts = operators(job.stages())
     if pooled(parts[0][0]):  # reads ahead of who computes
         options = {"num_cpus": 0.5 * room.cpu_scale, "compute": room.tasks(0.5)}
-        data = data.map_batches(
-            read_block, fn_kwargs={"job": job, "shards": numbers}, **options, **PLAIN
-        )
+        kwargs: dict[str, Any] = {"job": job, "shards": numbers}
+        data = data.map_batches(read_block, fn_kwargs=kwargs, **options, **PLAIN)
     for i, part in enumerate(parts):
-        last = i == len(parts) - 1
+        operator = Operator(job, tuple(s.index for s in part), line, i == len(parts) - 1)
         if pooled(part[0]):
-            data = add_pool(
-                data,
-                ray,
-                part[0],
-                room,
-                {"job": job, "index": part[0].index, "line": line, "last": last},
-            )
+            data = add_pool(data, ray, part[0], room, StageActor, {"operator": operator})
         else:
-            kwargs = {
-                "job": job,
-                "indices": [s.index for s in part],
-                "line": line,
-                "shards": None if i else numbers,
-                "last": last,
-            }
+            kwargs = {"operator": operator, "shards": None if i else numbers}
             data = data.map_batches(
                 light_stages,
                 fn_kwargs=kwargs,
@@ -143,23 +155,49 @@ def run_phase(session: RaySession, job: Job, shards: list[int]) -> Iterator[list
                 **room.together(part),
                 **PLAIN,
             )
+    for batch in batches(data):
+        for stats in batch.column("stats").to_pylist():
+            yield [StageStats(**s) for s in stats]
+
+
+def run_refetch(
+    session: RaySession, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None
+) -> int:
+    """Computes a stage again for rows whose bytes are gone, on the cluster and under the run's
+    limits of hosts; gives their number.  Raises RunError.
+    """
+    ray = session.ensure()
+    set_context(ray)
+    job = Job(chain, stage.index, stage.index + 1)
+    room, line = Room(job, alive_nodes(ray)), RunLine(session.progress)
+    data = ray.data.range(len(shards), override_num_blocks=len(shards))
+    kwargs = {"job": job, "upto": upto, "line": line, "shards": np.array(shards, np.int32)}
+    data = add_pool(data, ray, stage, room, RefetchActor, kwargs)
+    return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
+
+
+def alive_nodes(ray: Any) -> list[dict[str, float]]:
+    """Resources of each node that works."""
+    return [n["Resources"] for n in ray.nodes() if n["Alive"]]
+
+
+def batches(data: Any) -> Iterator[pa.Table]:
+    """What a dataset gives, as it comes.  Raises RunError."""
     try:
-        for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for stats in batch.column("stats").to_pylist():
-                yield json.loads(stats)
-    except PairmillError:
-        raise
-    except (GeneratorExit, KeyboardInterrupt):
+        yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    except (PairmillError, GeneratorExit, KeyboardInterrupt):
         raise
     except Exception as error:
         raise own_error(error) from error
 
 
-def add_pool(data: Any, ray: Any, stage: PlannedStage, room: Room, kwargs: dict[str, Any]) -> Any:
+def add_pool(
+    data: Any, ray: Any, stage: PlannedStage, room: Room, actor: type, kwargs: dict[str, Any]
+) -> Any:
+    """Adds an operator whose workers are actors."""
     options = {**PLAIN, **room.options(stage)}
-    if gpus := options.pop(
-        "num_gpus", 0
-    ):  # with `num_gpus` Ray Data wants a batch size, and would then merge or cut shards
+    # with `num_gpus` Ray Data wants a batch size, and would then merge or cut shards
+    if gpus := options.pop("num_gpus", 0):
         options["ray_remote_args_fn"] = lambda: {"num_gpus": gpus}
         warnings.filterwarnings("ignore", message=".*ray_remote_args_fn")
     low, high = room.workers(stage)
@@ -168,4 +206,4 @@ def add_pool(data: Any, ray: Any, stage: PlannedStage, room: Room, kwargs: dict[
     )
     if stage.stage.overlap > 1:
         options["max_concurrency"] = stage.stage.overlap
-    return data.map_batches(StageActor, fn_constructor_kwargs=kwargs, compute=pool, **options)
+    return data.map_batches(actor, fn_constructor_kwargs=kwargs, compute=pool, **options)

@@ -2,7 +2,7 @@
 runs/<id>/metrics.json keeps.
 """
 
-from typing import Any
+from pairmill.work.messages import StageStats
 
 COUNTED = {
     "rows": "Rows that reached the stage alive and undecided",
@@ -44,9 +44,10 @@ class Meters:
             "pairmill_shards", description="Shards that passed the stage", tag_keys=TAGS
         )
 
-    def count(self, stats: dict[str, Any]) -> None:
-        tags = {"run": self.run_id, "stage": stats["stage"]}
+    def count(self, stats: StageStats) -> None:
+        """Adds what a stage did with one shard."""
+        tags = {"run": self.run_id, "stage": stats.stage}
         self.shards.inc(1, tags)
         for key, counter in self.counters.items():
-            if stats[key] > 0:
-                counter.inc(stats[key], tags)
+            if (value := getattr(stats, key)) > 0:
+                counter.inc(value, tags)

@@ -1,6 +1,4 @@
-"""One look at every shard: in threads of the driver, or in tasks on the cluster where there are
-many.
-"""
+"""One look at every shard, in tasks on the cluster."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pairmill.cluster.session import RaySession, own_error
-from pairmill.work.ahead import THREADS, THREADS_FAR, ahead
+from pairmill.work.ahead import ahead
 
 FEW = 4_000
 """Shards that the driver looks at by itself; with an object store, where each costs requests, a
@@ -24,19 +22,9 @@ T = TypeVar("T")
 
 
 def over_shards(
-    session: RaySession | None,
-    work: Callable[[int], T],
-    shards: Sequence[int],
-    local: bool,
-    few: int = FEW,
+    session: RaySession, work: Callable[[int], T], shards: Sequence[int], threads: int
 ) -> Iterator[T]:
-    """`work` of each shard, in order.  `local`: the workspace is on a disk.  Without a session, in
-    this process alone.
-    """
-    threads = THREADS if local else THREADS_FAR
-    if session is None or len(shards) <= (few if local else few // 10):
-        yield from ahead(work, shards, threads)
-        return
+    """`work` of each shard, in order, in tasks of many shards, each with some threads."""
     parts = [shards[i : i + PER_TASK] for i in range(0, len(shards), PER_TASK)]
     for found in in_tasks(session, partial(look_at, work, threads), parts):
         yield from found

@@ -1,53 +1,51 @@
-"""Global stages: narrow columns of all living rows, partitioned by key, answered, and written back
-by shard.
+"""Stages over all rows on Ray: narrow columns of all living rows, partitioned by key, answered, and
+written back by shard.
 """
 
-import math
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
-from pairmill.cluster.executor import PLAIN, WATCHDOG, loaded_in_process
+from pairmill.cluster.executor import PLAIN, WATCHDOG, batches, loaded_in_process
 from pairmill.cluster.run_actor import RunLine
-from pairmill.cluster.session import RaySession, own_error, set_context
+from pairmill.cluster.session import RaySession, set_context
 from pairmill.fates.survey import ShardPopulation
 from pairmill.work.block import Job
 from pairmill.work.deadline import end_with_parent
-from pairmill.work.partition import (
-    ROWS_PER_PARTITION,
-    PartitionWorker,
-    answered_here,
-    commit,
-    narrow_rows,
-)
+from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 
 
 def run_global(
-    session: RaySession | None,
-    job: Job,
-    rows: dict[int, ShardPopulation],
-    partitions: int | None = None,
+    session: RaySession, job: Job, seen: Mapping[int, ShardPopulation], partitions: int
 ) -> int:
-    """Computes a global stage, the only one of `job`, and commits it; gives the number of rows.
-    Without a session, in this process.
-
-    `rows`: what it looks at, as `Survey.population` tells.
+    """Computes a stage over all rows, the only one of `job`, and commits it; gives the number of
+    rows.  `seen`: what it looks at, of shards where it looks at some.  Raises RunError.
     """
-    total = sum(looked.count for looked in rows.values())
-    seen = {shard: looked for shard, looked in rows.items() if looked.count}
-    if not seen:
-        return 0
-    partitions = partitions or math.ceil(total / ROWS_PER_PARTITION)
-    if session is None or partitions == 1:
-        table = pa.concat_tables(
-            [narrow_rows(job, shard, looked.count, looked.digest) for shard, looked in seen.items()]
+    ray = session.ensure()
+    set_context(ray)
+    # arrays, which tasks share: a million shards as objects would be unpacked by each of them
+    shards, counts = (np.array(v) for v in (list(seen), [p.count for p in seen.values()]))
+    digests = np.frombuffer(b"".join(p.digest for p in seen.values()), "V8")
+
+    def read(batch: pa.Table) -> pa.Table:
+        i = batch.column("id")[0].as_py()
+        return narrow_rows(
+            job, int(shards[i]), ShardPopulation(int(counts[i]), digests[i].tobytes())
         )
-        commit(job, answered_here(job, table))
-        return total
-    return on_ray(session, job, seen, partitions)
+
+    stage = job.chain.stages[job.first].stage
+    keys = list(getattr(stage, "keys", list)())
+    line = RunLine(session.progress)
+    data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(read, **PLAIN)
+    data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
+    data = data.map_batches(answered, fn_kwargs={"job": job, "line": line}, **PLAIN)
+    data = data.repartition(partitions, keys=["__shard"])
+    data = data.map_batches(committed, fn_kwargs={"job": job}, **PLAIN)
+    return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
 
 
-def answered_there(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
+def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
     """In a worker of Ray, which a call that outlives its deadline ends."""
     end_with_parent()
     if not part.num_rows:
@@ -55,33 +53,8 @@ def answered_there(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
     return PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first)).answer(part)
 
 
-def on_ray(session: RaySession, job: Job, seen: dict[int, ShardPopulation], partitions: int) -> int:
-    ray = session.ensure()
-    set_context(ray)
-    # arrays, which tasks share: a million shards as objects would be unpacked by each of them
-    shards, counts = (np.array(v) for v in (list(seen), [looked.count for looked in seen.values()]))
-    digests = np.frombuffer(b"".join(looked.digest for looked in seen.values()), "V8")
-
-    def read(batch: pa.Table) -> pa.Table:
-        i = batch.column("id")[0].as_py()
-        return narrow_rows(job, int(shards[i]), int(counts[i]), digests[i].tobytes())
-
-    stage = job.chain.stages[job.first].stage
-    keys = list(getattr(stage, "keys", list)())
-    line = RunLine(session.progress)
-    try:
-        data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(
-            read, **PLAIN
-        )
-        data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
-        data = data.map_batches(answered_there, fn_kwargs={"job": job, "line": line}, **PLAIN)
-        data = data.repartition(partitions, keys=["__shard"])
-        data = data.map_batches(
-            lambda part: commit(job, part) if part.num_rows else pa.table({"rows": [0]}), **PLAIN
-        )
-        return sum(
-            sum(b.column("rows").to_pylist())
-            for b in data.iter_batches(batch_size=None, batch_format="pyarrow")
-        )
-    except Exception as error:
-        raise own_error(error) from error
+def committed(part: pa.Table, job: Job) -> pa.Table:
+    """In a worker of Ray: whole shards' answers."""
+    if part.num_rows:
+        commit(job, part)
+    return pa.table({"rows": [part.num_rows]})

@@ -4,9 +4,10 @@ from collections import deque
 from typing import Any
 
 from pairmill.cluster.metrics import Meters
-from pairmill.stages.download.shares import HostBoard
-from pairmill.work.claims import SETUP, Claims, Past, Rows
+from pairmill.work.claims import Batch, Claims, Past, Place, Task
+from pairmill.work.host_limits import HostBoard
 from pairmill.work.line import Line
+from pairmill.work.messages import Message, StageStats, WorkerLog
 
 KEPT = 100_000
 """Messages that wait for the driver; the oldest go first where nobody fetches them.  The stored
@@ -20,57 +21,60 @@ class RunActor:
     """
 
     def __init__(self, run_id: str) -> None:
-        self.told: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self.told: deque[Message] = deque(maxlen=KEPT)
         self.board, self.claims, self.meters = HostBoard(), Claims(), Meters(run_id)
 
-    def add(self, told: dict[str, Any]) -> None:
-        self.told.append(told)
-        if "stage" in told:
-            self.meters.count(told)
+    def add(self, message: Message) -> None:
+        """What a worker tells."""
+        self.told.append(message)
+        if isinstance(message, StageStats):
+            self.meters.count(message)
 
-    def fetch(self) -> list[dict[str, Any]]:
+    def fetch(self) -> list[Message]:
+        """What was told since the last call."""
         told = list(self.told)
         self.told.clear()
         return told
 
     def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
+        """A worker's share of each host's connections."""
         return self.board.share(worker, limit, in_flight)
 
-    def begin(self, stage: str, shard: int) -> Past:
-        past = self.claims.begin(stage, shard)
+    def begin(self, place: Place) -> Past:
+        """An attempt at a place starts."""
+        past = self.claims.begin(place)
         if past.attempts > 1:
             self.log(
-                stage,
-                shard,
-                f"a worker ended at this shard; attempt {past.attempts}, deaths by batch: {past.deaths}",
+                place,
+                f"a worker ended here; attempt {past.attempts}, deaths by batch: {past.deaths}",
             )
         return past
 
-    def log(self, stage: str, shard: int, message: str) -> None:
-        where = (
-            {"shard": shard} if shard >= 0 else {"partition_from_row": -1 - shard}
-        )  # of a stage over all rows
-        self.told.append({"log": message, "facts": {"stage": stage.rpartition("-")[0], **where}})
+    def log(self, place: Place, message: str) -> None:
+        """A line for the run's log."""
+        self.told.append(
+            WorkerLog(message, place.stage_name, place.shard, partition=place.first_row)
+        )
 
-    def claim(self, stage: str, shard: int, rows: Rows) -> None:
-        self.claims.claim(stage, shard, rows)
+    def claim(self, place: Place, task: Task) -> None:
+        """A worker begins what may take it down."""
+        self.claims.claim(place, task)
 
-    def hang(self, stage: str, shard: int, rows: Rows) -> None:
-        if rows == SETUP:
-            self.log(stage, shard, "not loaded within its deadline; the run stops")
+    def hang(self, place: Place, task: Task) -> None:
+        """A worker's call has outlived its deadline."""
+        if isinstance(task, Batch):
+            self.log(place, f"no answer within the deadline for {task}; the worker starts anew")
         else:
-            self.log(
-                stage,
-                shard,
-                f"no answer within the deadline for {rows[2]} rows, {rows[0]} to {rows[1]}; the worker starts anew",
-            )
-        self.claims.hang(stage, shard, rows)
+            self.log(place, "not loaded within its deadline; the run stops")
+        self.claims.hang(place, task)
 
-    def spare(self, stage: str, shard: int) -> None:
-        self.claims.spare(stage, shard)
+    def spare(self, place: Place) -> None:
+        """What was claimed is done."""
+        self.claims.spare(place)
 
-    def end(self, stage: str, shard: int) -> None:
-        self.claims.end(stage, shard)
+    def end(self, place: Place) -> None:
+        """The place is done."""
+        self.claims.end(place)
 
 
 def start_run_actor(run_id: str) -> Any:
@@ -100,28 +104,36 @@ class RunLine(Line):
     def __init__(self, actor: Any) -> None:
         self.actor = actor
 
-    def report(self, told: dict[str, Any]) -> None:
-        self.actor.add.remote(told)
+    def report(self, message: Message) -> None:
+        """Sends it, without waiting."""
+        self.actor.add.remote(message)
 
     def ask(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
+        """A worker's share of each host's connections."""
         return self.waited(self.actor.share.remote(worker, limit, in_flight), 10)
 
-    def begin(self, stage: str, shard: int) -> Past:
-        return self.waited(self.actor.begin.remote(stage, shard), 60)
+    def begin(self, place: Place) -> Past:
+        """An attempt at a place starts."""
+        return self.waited(self.actor.begin.remote(place), 60)
 
-    def claim(self, stage: str, shard: int, rows: Rows) -> None:
-        self.waited(self.actor.claim.remote(stage, shard, rows), 60)
+    def claim(self, place: Place, task: Task) -> None:
+        """What follows may take the process down."""
+        self.waited(self.actor.claim.remote(place, task), 60)
 
-    def hang(self, stage: str, shard: int, rows: Rows) -> None:
-        self.waited(self.actor.hang.remote(stage, shard, rows), 60)
+    def hang(self, place: Place, task: Task) -> None:
+        """A call has outlived its deadline."""
+        self.waited(self.actor.hang.remote(place, task), 60)
 
-    def spare(self, stage: str, shard: int) -> None:
-        self.waited(self.actor.spare.remote(stage, shard), 60)
+    def spare(self, place: Place) -> None:
+        """What was claimed is done."""
+        self.waited(self.actor.spare.remote(place), 60)
 
-    def end(self, stage: str, shard: int) -> None:
-        self.actor.end.remote(stage, shard)
+    def end(self, place: Place) -> None:
+        """The place is done."""
+        self.actor.end.remote(place)
 
     def waited(self, answer: Any, seconds: float) -> Any:
+        """The actor's answer; raises Ray's error where none comes in time."""
         import ray
 
         return ray.get(answer, timeout=seconds)

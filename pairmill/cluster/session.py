@@ -16,7 +16,7 @@ from pairmill import errors
 from pairmill.cluster.nodes import check_nodes
 from pairmill.cluster.run_actor import start_run_actor
 from pairmill.errors import RunError, first_line
-from pairmill.work.line import log_told
+from pairmill.work.messages import Message, WorkerLog
 
 OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
 ANY_ERROR = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .+$", re.MULTILINE)
@@ -63,13 +63,27 @@ class RaySession:
             self.progress = start_run_actor(self.run_id)
         return ray
 
+    def news(self) -> list[Message]:
+        """What workers told since the last call; empty where the session does not answer: the
+        summaries of shards tell the rest.
+        """
+        if self.progress is None:
+            return []
+        import ray
+
+        try:
+            return ray.get(self.progress.fetch.remote(), timeout=5)
+        except Exception:  # the session is closing, or its actor starts again
+            return []
+
     def close(self) -> None:
+        """Ends the run's actor, and Ray if it was started here."""
         if self.progress is not None:
             import ray
 
-            with contextlib.suppress(Exception):
-                for told in ray.get(self.progress.fetch.remote(), timeout=5):
-                    log_told(told)
+            for message in self.news():
+                if isinstance(message, WorkerLog):
+                    message.write()
             with contextlib.suppress(Exception):  # the session may be gone already
                 ray.kill(self.progress)
             self.progress = None

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import ConservationError
-from pairmill.fates.trace import FATES, PENDING, Trace
+from pairmill.fates.decide import FATES, PENDING, Trace
 from pairmill.plan.chain import Chain
 from pairmill.schemas.arrow import LEDGER
 
@@ -27,6 +27,11 @@ class Step:
     failed: int = 0
     gate: str | None = None
     reasons: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=dict)
+    """Error class → rows; also among `reasons`."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "failures"}
 
 
 @dataclass
@@ -53,7 +58,7 @@ class Funnel:
             raise ConservationError(f"{flow} rows left the last stage and {self.kept} were kept")
 
     def to_json(self) -> dict[str, Any]:
-        return {"rows": self.rows, "kept": self.kept, "steps": [vars(s) for s in self.steps]}
+        return {"rows": self.rows, "kept": self.kept, "steps": [s.to_json() for s in self.steps]}
 
 
 def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
@@ -90,6 +95,8 @@ def make_funnel(
             if index == stage.index and fate != PENDING:
                 setattr(step, FATES[fate], getattr(step, FATES[fate]) + count)
                 step.reasons[reason] = step.reasons.get(reason, 0) + count
+                if FATES[fate] == "failed":
+                    step.failures[reason] = step.failures.get(reason, 0) + count
         flow = step.kept = flow - step.dropped - step.missing - step.failed
         steps.append(step)
     return Funnel(rows + unreadable, kept, steps)

@@ -10,14 +10,15 @@ from functools import partial
 
 import numpy as np
 
+from pairmill.fates.decide import ALIVE, PENDING, Trace, inputs
 from pairmill.fates.ledger import Funnel, ledger_table, make_funnel
-from pairmill.fates.trace import ALIVE, PENDING, Trace, inputs, lost_payload, trace
+from pairmill.fates.trace import lost_payload, trace
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.workspace.columns import shard_file
 from pairmill.workspace.storage import Storage
 
 Over = Callable[[Callable[[int], "ShardState"], list[int]], Iterator["ShardState"]]
-"""Looks at shards, here or on the cluster (cluster/over_shards.py)."""
+"""Looks at shards: `Engine.over`."""
 
 
 @dataclass(frozen=True)

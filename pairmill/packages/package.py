@@ -1,9 +1,8 @@
 """Packages: exact output shards over the kept rows, the manifest last."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.errors import RunError
-from pairmill.fates.trace import Trace, trace
+from pairmill.fates.decide import Trace
+from pairmill.fates.trace import RememberedFates
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
 from pairmill.plan.chain import Chain
 from pairmill.schemas.hashing import digest, row_chance
@@ -118,12 +118,8 @@ def shard_tasks(kept: Kept, order: np.ndarray, per_shard: int) -> Iterator[Shard
         yield ShardTask(number, kept.shards[at], kept.rows[at], len(samples), first)
 
 
-Look = Callable[[int], Trace]
-"""Shard → its fates."""
-
-
 def read_rows(
-    chain: Chain, shards: np.ndarray, rows: np.ndarray, columns: list[str], look: Look
+    chain: Chain, shards: np.ndarray, rows: np.ndarray, columns: list[str], look: RememberedFates
 ) -> pa.Table:
     """The wanted columns of rows `rows` of pool shards `shards`, in the given order."""
     parts = [
@@ -170,12 +166,10 @@ def package_id(chain: Chain, writer: Writer, kept: Kept, seed: int) -> str:
 
 
 def write_shard(
-    chain: Chain, writer: Writer, task: ShardTask, package: str, look: Look | None = None
+    chain: Chain, writer: Writer, task: ShardTask, package: str, look: RememberedFates
 ) -> dict[str, Any]:
     """Writes one output shard's files, unless a record says that this very package has them; gives
     name, bytes, SHA-256 of each.
-
-    `look` remembers fates between output shards: each takes rows of several shards of the pool.
     """
     storage = Storage(writer.config.path)
     record = f"{RECORDS}/{package}/{task.number:08d}.json"
@@ -183,9 +177,7 @@ def write_shard(
         facts = storage.read_json(record)
         if all(storage.size(f["name"]) == f["bytes"] for f in facts["files"]):
             return facts
-    rows = read_rows(
-        chain, task.shards, task.rows, writer.columns(chain.schema), look or partial(trace, chain)
-    )
+    rows = read_rows(chain, task.shards, task.rows, writer.columns(chain.schema), look)
     for name in writer.payload():
         if rows.column(name).null_count:
             raise RunError(

@@ -1,18 +1,15 @@
 """Writes a package: shards in parallel, then card and closing files, the manifest last."""
 
 import platform
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pairmill.cluster.over_shards import in_tasks, over_shards
-from pairmill.cluster.session import RaySession
 from pairmill.fates.ledger import Funnel
-from pairmill.fates.trace import trace
+from pairmill.fates.trace import RememberedFates
 from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
@@ -20,7 +17,6 @@ from pairmill.packages.package import (
     FORMAT,
     MANIFEST,
     Kept,
-    ShardTask,
     begin,
     finish,
     is_current,
@@ -33,33 +29,23 @@ from pairmill.packages.package import (
 )
 from pairmill.plan.chain import Chain
 from pairmill.version import __version__
-from pairmill.work.ahead import ahead
+from pairmill.work.engine import Engine
 from pairmill.workspace.storage import Storage
-
-INLINE_ROWS = 20_000
-"""Packages of fewer rows are written by the driver: starting tasks would take longer."""
-REMEMBERED = 16
-"""Shards of the pool whose fates are remembered from one output shard to the next."""
-AT_ONCE = 2
-"""Output shards that the driver writes at the same time; each is in memory as a whole."""
 
 
 def publish(
-    session: RaySession | None,
+    engine: Engine,
     chain: Chain,
     writer: Writer,
     ledger: str,
     facts: dict[str, Any],
     seed: int,
     funnel: Funnel,
-    progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Writes the package unless it stands there already; gives its manifest.  Without a session, in
-    this process alone.
-    """
+    """Writes the package unless it stands there already; gives its manifest."""
     storage = Storage(writer.config.path)
     read = partial(kept_rows, chain, ledger, writer.documents(), seed)
-    kept = Kept.joined(over_shards(session, read, chain.shards(), local=Storage(chain.root).local))
+    kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, kept, seed)
     if is_current(storage, package):
         return storage.read_json(MANIFEST)
@@ -67,7 +53,8 @@ def publish(
     tasks = list(
         shard_tasks(kept, package_order(chain, writer, kept, seed), writer.config.samples_per_shard)
     )
-    shards = list(write_all(session, chain, writer, tasks, package, len(kept.rows), progress))
+    write = partial(write_shard, chain, writer, package=package, look=RememberedFates(chain))
+    shards = list(engine.each(write, tasks, len(kept.rows)))
     schema = chain.schema
     manifest = make_manifest(chain, writer, package, shards, facts, funnel)
     card = dataset_card(manifest, schema, writer.quality_columns(schema))
@@ -104,29 +91,6 @@ def written_schema(storage: Storage, files: list[dict[str, Any]], columns: pa.Sc
             for f in found
         ]
     )
-
-
-def write_all(
-    session: RaySession | None,
-    chain: Chain,
-    writer: Writer,
-    tasks: list[ShardTask],
-    package: str,
-    rows: int,
-    progress: Callable[[int, int], None],
-) -> Any:
-    if session is None or rows <= INLINE_ROWS or len(tasks) == 1:
-        look = lru_cache(REMEMBERED)(partial(trace, chain))
-        for i, facts in enumerate(
-            ahead(lambda task: write_shard(chain, writer, task, package, look), tasks, AT_ONCE)
-        ):
-            yield facts
-            progress(i + 1, len(tasks))
-        return
-    write = partial(write_shard, chain, writer, package=package)
-    for i, facts in enumerate(in_tasks(session, write, tasks)):
-        yield facts
-        progress(i + 1, len(tasks))
 
 
 def make_manifest(

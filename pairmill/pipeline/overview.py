@@ -1,20 +1,13 @@
-"""The plan for people and programs: what would run, what is stored, what it needs."""
+"""The plan as plain data: what would run, what is stored, what it needs."""
 
-from functools import partial
 from typing import Any
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-from rich.tree import Tree
-
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
-from pairmill.cluster.over_shards import over_shards
 from pairmill.cluster.room import cpus_needed, cpus_of
-from pairmill.fates.ledger import SOURCE
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan, identified
+from pairmill.work.local import LocalEngine
 from pairmill.workspace.pool import open_pool, pool_id
 from pairmill.workspace.storage import Storage
 
@@ -45,6 +38,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     rows = chain.rows() if pool else None
     return {
         "name": plan.config.name, "workspace": storage.root, "pool": identity, "pool_rows": rows, "stages": stages,
+        "columns": plan.source.mapping(), "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
         "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)} for w in plan.writers],
         "shard_bytes": max(blocks.values(), default=0), "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
         "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
@@ -63,7 +57,7 @@ def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
 
 def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
     """Stage index → rows that wait for it (later stages will get at most what passes it)."""
-    survey = Survey(chain, partial(over_shards, None, local=Storage(chain.root).local))
+    survey = Survey(chain, LocalEngine(Storage(chain.root).local).over)
     digests: dict[int, str] = {}
     while (
         len(chain.shard_rows)
@@ -73,60 +67,3 @@ def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
         digests[first] = survey.population()[0]
         survey.start(identified(chain, digests))
     return survey.chain, dict(survey.stages_waiting())
-
-
-def overview_table(plan: dict[str, Any]) -> Group:
-    rows = "not read yet" if plan["pool_rows"] is None else f"{plan['pool_rows']:,} rows"
-    table = Table(title=f"{plan['name']}: pool {plan['pool']} ({rows})", title_justify="left")
-    for name in (
-        "phase",
-        "stage",
-        "reads",
-        "writes",
-        "keep",
-        "identity",
-        "stored",
-        "waiting",
-        "workers",
-    ):
-        table.add_column(name, overflow="fold")
-    for s in plan["stages"]:
-        need = f"{s['cpus']:g} CPU" + (f", {s['gpus']:g} GPU" if s["gpus"] else "")
-        workers = f"{s['replicas'][0]}–{s['replicas'][1]} × {need}" if s["replicas"] else need
-        waiting = "?" if s["rows_waiting"] is None else f"{s['rows_waiting']:,}"
-        stored = "" if s["rows_stored"] is None else f"{s['rows_stored']:,}"
-        identity = s["identity"] or ("—" if not s["writes"] else "known once its rows are")
-        keep = s["keep"] or ""
-        table.add_row(
-            str(s["phase"]) + (" global" if s["global"] else ""),
-            Text(s["name"]),
-            ", ".join(s["reads"]),
-            ", ".join(s["writes"]),
-            Text(keep),
-            identity,
-            stored,
-            waiting,
-            workers,
-        )
-    tree = Tree("columns")
-    for s in plan["stages"]:
-        branch = tree.add(
-            Text(
-                f"{s['name']} ← {', '.join(source_of(plan, c) for c in s['reads']) or '(gate only)'}"
-            )
-        )
-        if s["keep"]:
-            branch.add(Text(f"keep: {s['keep']}"))
-    flight = f"in flight: shards of up to {plan['shard_bytes'] / 1e6:,.1f} MB, {plan['bytes_in_flight'] / 1e6:,.0f} MB at least in the largest phase (more where stages get more workers)"
-    return Group(
-        table,
-        Text(flight if plan["shard_bytes"] else "in flight: known once the source is read"),
-        tree,
-        *(Text(f"output: {o['type']} → {o['path']}") for o in plan["outputs"]),
-    )
-
-
-def source_of(plan: dict[str, Any], column: str) -> str:
-    """`column (stage that writes it)`."""
-    writer = next((s["name"] for s in plan["stages"] if column in s["writes"]), SOURCE)
-    return f"{column} ({writer})"

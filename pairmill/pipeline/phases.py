@@ -2,13 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from pairmill.cluster.executor import run_phase
-from pairmill.cluster.partitions import run_global
-from pairmill.cluster.session import RaySession
 from pairmill.errors import StageFailed
 from pairmill.fates.survey import ShardPopulation, Survey
 from pairmill.pipeline.failures import commonest
@@ -18,8 +15,7 @@ from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.plan import Plan, identified
 from pairmill.work.attempt import LEAST_FAILURES
 from pairmill.work.block import Job
-from pairmill.work.here import run_phase_here
-from pairmill.work.refill import refetch
+from pairmill.work.engine import Engine
 from pairmill.workspace.lease import Lease
 from pairmill.workspace.storage import Storage
 
@@ -35,8 +31,7 @@ class Phases:
     """The phases of one run."""
 
     plan: Plan
-    session: RaySession | None
-    """None to work in this process."""
+    engine: Engine
     watcher: Watcher
     lease: Lease
     totals: StageTotals
@@ -77,20 +72,14 @@ class Phases:
                 self.watcher.phase(
                     f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values())
                 )
-                self.timed(
-                    part,
-                    partial(
-                        run_global,
-                        self.session,
-                        Job(chain, first, last),
-                        looked,
-                    ),
-                )
+                self.timed(part, partial(self.engine.answer, Job(chain, first, last), looked))
             else:
                 needed = Job(chain, first, last).needed_after(first - 1)
                 for earlier in chain.stages[:first]:
                     if set(earlier.payload()) & needed:
-                        self.timed(part, partial(refetch, chain, earlier, sorted(todo), last))
+                        self.timed(
+                            part, partial(self.engine.refetch, chain, earlier, sorted(todo), last)
+                        )
                 self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
                 self.timed(
                     part,
@@ -103,20 +92,13 @@ class Phases:
         if any(stage.payload() for stage in job.stages()):
             Storage(job.chain.root).check_space(sum(map(job.chain.rows_of, shards)) * PAYLOAD_BYTES)
         counts: dict[str, list[int]] = {s.name: [0, 0] for s in job.stages()}
-        finished = (
-            run_phase_here(job, shards)
-            if self.session is None
-            else run_phase(self.session, job, shards)
-        )
-        for stats in finished:
+        for finished in self.engine.phase(job, shards):
             self.lease.check()
-            for stage in stats:
-                self.totals.add(stage)
-                LOG.info("shard passed", extra={"facts": stage})
-                if self.session is None:  # workers of Ray tell before their shard leaves the phase
-                    self.watcher.told(stage)
-                counts[stage["stage"]][0] += stage["computed"]
-                counts[stage["stage"]][1] += stage["errors"]
+            for stats in finished:
+                self.totals.add(stats)
+                LOG.info("shard passed", extra={"facts": asdict(stats)})
+                counts[stats.stage][0] += stats.computed
+                counts[stats.stage][1] += stats.errors
             for planned in job.stages() if not self.retry else ():
                 computed, failed = counts[planned.name]
                 limit = planned.config.max_failures

@@ -9,20 +9,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pairmill.cluster.over_shards import over_shards
-from pairmill.cluster.session import RaySession
+from pairmill.cluster.engine import RayEngine
 from pairmill.errors import RunError
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.survey import Survey
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
+from pairmill.pipeline.findings import findings
 from pairmill.pipeline.phases import Phases
+from pairmill.pipeline.preflight import preflight
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
-from pairmill.work.refill import refetch
+from pairmill.work.engine import Engine
+from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.lease import Lease, leased
 from pairmill.workspace.pool import Pool, build_pool, open_pool, pool_id
@@ -48,6 +50,8 @@ class Outcome:
     seconds: dict[str, float]
     chain: Chain
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What a person has to know of it."""
 
 
 @dataclass
@@ -65,7 +69,10 @@ class Runner:
 
     def __post_init__(self) -> None:
         places = (self.plan.config.workspace, *(w.config.path for w in self.plan.writers))
-        self.session = RaySession(self.import_paths, places=places)
+        disk = Storage(self.plan.config.workspace).local
+        self.engine: Engine = (
+            LocalEngine(disk) if self.local else RayEngine(self.import_paths, places, disk)
+        )
         self.seconds: dict[str, float] = {}
         self.totals = StageTotals()
 
@@ -73,6 +80,7 @@ class Runner:
         self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None
     ) -> Outcome:
         """Raises RunError; whatever it committed by then stays."""
+        preflight(self.plan, self.local)
         storage = open_workspace(self.plan.config.workspace)
         if not storage.keeps_conditions():
             self.watcher.note(
@@ -86,7 +94,7 @@ class Runner:
             chain = self.plan.chain(pool.id, pool.shard_rows, self.limit)
             run_id = self.plan.run_id(chain)
             folder = f"runs/{run_id}"
-            self.session.run_id = run_id
+            self.engine.run_id = run_id
             with leased(storage, folder) as lease:
                 on_folder(storage, folder)
                 storage.write_bytes(f"{folder}/pipeline.yaml", self.text.encode())
@@ -99,7 +107,7 @@ class Runner:
                     for i, w in enumerate(self.plan.writers)
                 }
         finally:
-            self.session.close()
+            self.engine.close()
             self.watcher.done()
         storage.write_json(
             f"{folder}/metrics.json",
@@ -113,6 +121,7 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
+            tuple(findings(funnel, [str(told) for told in pool.told])),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
@@ -127,6 +136,8 @@ class Runner:
         found = open_pool(storage, identity)
         if found is None:
             self.watcher.note("reading the source")
+            for line in self.plan.source.mapping():
+                self.watcher.note(f"columns: {line}")
             found = build_pool(
                 storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact
             )
@@ -137,11 +148,10 @@ class Runner:
     ) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
         payload = tuple(dict.fromkeys(p for w in self.plan.writers for p in w.payload()))
-        over = partial(over_shards, None if self.local else self.session, local=storage.local)
-        survey = Survey(chain, over, payload, f"{folder}/ledger", self.retry)
+        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", self.retry)
         phases = Phases(
             self.plan,
-            None if self.local else self.session,
+            self.engine,
             self.watcher,
             lease,
             self.totals,
@@ -175,10 +185,8 @@ class Runner:
         """
         if not self.retry:
             return
-        over = partial(
-            over_shards, None if self.local else self.session, local=Storage(chain.root).local
-        )
-        there = set().union(*over(partial(failure_classes, chain), chain.shards()))
+        shards = self.engine.over(partial(failure_classes, chain), chain.shards())
+        there = set().union(*shards)
         for unknown in sorted(set(self.retry) - there):
             self.watcher.note(
                 f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})"
@@ -188,18 +196,11 @@ class Runner:
         """Fetches again payload that kept rows need and that is stored no more."""
         for stage in chain.stages:
             if set(stage.payload()) & set(payload):
-                refetch(chain, stage, sorted(lost))
+                self.engine.refetch(chain, stage, sorted(lost))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
         facts = {"name": self.plan.config.name, "pipeline": self.text}
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
-            None if self.local else self.session,
-            chain,
-            writer,
-            f"{folder}/ledger",
-            facts,
-            self.plan.config.seed,
-            funnel,
-            lambda done, total: None,
+            self.engine, chain, writer, f"{folder}/ledger", facts, self.plan.config.seed, funnel
         )

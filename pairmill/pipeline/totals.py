@@ -1,9 +1,6 @@
 """What the stages of a run did, summed over its shards."""
 
-from typing import Any
-
-NAMES = ("stage", "shard", "worker", "began")
-"""What tells whose figures they are, and when; everything else that a worker tells is summed."""
+from pairmill.work.messages import StageStats
 
 
 class StageTotals:
@@ -16,20 +13,18 @@ class StageTotals:
         self.stages: dict[str, dict[str, float]] = {}
         self.spans: dict[str, dict[str, tuple[float, float]]] = {}
 
-    def add(self, stats: dict[str, Any]) -> None:
-        total = self.stages.setdefault(stats["stage"], {"shards": 0})
+    def add(self, stats: StageStats) -> None:
+        """Counts a stage's work on one shard."""
+        total = self.stages.setdefault(stats.stage, {"shards": 0})
         total["shards"] += 1
-        for key, value in stats.items():
-            if key not in NAMES:
-                total[key] = round(total.get(key, 0) + value, 3)
-        spans = self.spans.setdefault(stats["stage"], {})
-        began, ended = spans.get(stats["worker"], (stats["began"], 0.0))
-        spans[stats["worker"]] = (
-            min(began, stats["began"]),
-            max(ended, stats["began"] + stats["seconds"]),
-        )
+        for key, value in stats.counts().items():
+            total[key] = round(total.get(key, 0) + value, 3)
+        spans = self.spans.setdefault(stats.stage, {})
+        began, ended = spans.get(stats.worker, (stats.began, 0.0))
+        spans[stats.worker] = (min(began, stats.began), max(ended, stats.began + stats.seconds))
 
     def phase_ended(self) -> None:
+        """Counts the workers of a phase."""
         for name, spans in self.spans.items():
             total = self.stages[name]
             total["workers"] = max(total.get("workers", 0), len(spans))

@@ -1,12 +1,14 @@
 """What a run tells while it works."""
 
-from typing import Any
-
 
 class Watcher:
     """What a run tells while it works; the display overrides what it shows."""
 
-    def phase(self, title: str, stages: list[str], rows: int) -> None: ...
-    def told(self, stats: dict[str, Any]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def done(self) -> None: ...
+    def phase(self, title: str, stages: list[str], rows: int) -> None:
+        """A phase starts, in which rows are to be decided."""
+
+    def note(self, text: str) -> None:
+        """A line for people."""
+
+    def done(self) -> None:
+        """The run has ended, well or not."""

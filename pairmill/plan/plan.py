@@ -91,20 +91,26 @@ def make_plan(
     """The plan, or None where problems were reported (all of them)."""
     before = len(seen := [])
 
-    def note(path: tuple[str | int, ...], message: str) -> None:
-        seen.append(message)
-        report(path, message)
-
     config = with_image_check(config)
     source = open_source(config.source)
+    unknown_input = False
+
+    def note(path: tuple[str | int, ...], message: str) -> None:
+        seen.append(message)
+        if not (unknown_input and "nothing before it writes" in message):
+            report(path, message)
+
     try:
         pool_schema = pool_schema_of(source.schema())
     except PairmillError as error:
         note(("source", "path"), str(error))
+        unknown_input = True  # which columns there are is not known: that one is missing, neither
         pool_schema = POOL_COLUMNS
     if config.source.type != "pairs" and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
+    if not seen:
+        note_missing_inputs(source, stages, note)
     every = pa.schema([*pool_schema, *(f for s in stages for f in s.writes)])
     blur = expression(config.report.blur, every, ("report", "blur"), note)
     types = {f.name: f.type for f in every}
@@ -128,6 +134,19 @@ def make_plan(
     if len(seen) > before:
         return None
     return Plan(config, source, pool_schema, tuple(stages), writers, redact=redact, blur=blur)
+
+
+def note_missing_inputs(source: Source, stages: Sequence[PlannedStage], note: Report) -> None:
+    """Address and text are columns of every pool; a stage that reads one needs it in the input."""
+    have = source.schema().names
+    for column in ("url", "text"):
+        readers = [
+            s.name
+            for s in stages
+            if column in s.reads and (column == "url" or s.config.on_missing != "keep")
+        ]
+        if readers and column not in have:
+            note(("source",), f"stage {readers[0]!r} reads {column!r}, but {source.advice(column)}")
 
 
 def is_plain(dtype: pa.DataType) -> bool:

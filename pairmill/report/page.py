@@ -47,7 +47,7 @@ def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
         "scores": distributions(rows), "effects": effects(rows), "captions": captions(chain, rows), "caption_columns": caption_columns(chain),
         "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": stages(chain, outcome), "pipeline": text,
         "versions": versions(),
-        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": warnings(outcome.funnel), "sampled": rows.sampled,
+        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": list(outcome.warnings), "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
     }  # fmt: skip
     storage.write_bytes(
@@ -191,22 +191,3 @@ def timeline(arrived: pl.Series, share: float) -> list[dict[str, Any]]:
         {"from_s": at * span, "per_s": round(int(n) / span / share, 2)}
         for at, n in enumerate(counts)
     ]
-
-
-def warnings(funnel: Funnel) -> list[str]:
-    """What a curator should look at first."""
-    found = []
-    for step in funnel.steps:
-        if step.rows and step.failed > 0.2 * step.rows:
-            found.append(
-                f"{step.stage}: {100 * step.failed / step.rows:.0f}% of the rows that came failed"
-            )
-        if step.rows and step.missing > 0.2 * step.rows:
-            found.append(
-                f"{step.stage}: {100 * step.missing / step.rows:.0f}% of the rows that came lack a value that the step needs"
-            )
-        if step.rows >= 20 and step.gate and step.dropped == 0:
-            found.append(f"{step.stage}: the gate {step.gate} dropped nothing")
-        if step.rows and step.kept == 0:
-            found.append(f"{step.stage}: nothing came through")
-    return found

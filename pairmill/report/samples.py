@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pairmill.fates.trace import FATES, trace
+from pairmill.fates.decide import FATES
+from pairmill.fates.trace import trace
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.plan.chain import Chain
 from pairmill.report.gather import Rows

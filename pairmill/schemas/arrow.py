@@ -14,6 +14,11 @@ SIZE_SUFFIX = "#size"
 whether it is there.
 """
 
+ORDER = "#order"
+"""What a stage that looks at all rows sees as a row's place in the pool; a `#` stands in no name of
+an input's or a stage's column.
+"""
+
 MESSAGE_MAX = 500
 
 POOL_COLUMNS = pa.schema(

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -42,10 +42,16 @@ def measured_schema() -> list[pa.Field]:
 
 
 def image_columns(
-    table: pa.Table, image: str, file: str, check: Check | None = None
+    table: pa.Table,
+    image: str,
+    file: str,
+    places: Sequence[int] | None = None,
+    check: Check | None = None,
 ) -> Iterator[pa.Table | Unreadable]:
     """Replaces the input's image column by `image`, `width`, `height`, `sha256`; rows without a
     readable image come as Unreadable.
+
+    `places`: numbers of the rows in their file, where the table is not the whole of it.
     """
     values = table.column(image)
     if pa.types.is_struct(values.type):
@@ -56,7 +62,7 @@ def image_columns(
         measured = threads.map(lambda data: measure(data, check), values.to_pylist())
         for i, found in enumerate(measured):
             if isinstance(found, str):
-                yield Unreadable(f"{file} row {i}", found)
+                yield Unreadable(f"{file} row {places[i] if places else i}", found, "image")
                 continue
             sound.append(i)
             for name, value in zip(columns, found, strict=True):

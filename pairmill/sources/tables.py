@@ -1,117 +1,199 @@
-"""Tables of pairs: Parquet, CSV, TSV and JSON lines, plain or .gz/.zst, with or without image
-bytes.
-"""
+"""Tables of pairs: Parquet, CSV, TSV and JSON lines, with or without image bytes."""
 
-import io
-import json
+from collections import Counter
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
 
-import fsspec
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
-from pydantic import Field
 
-from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.expressions import frame_of
-from pairmill.schemas.pipeline import SourceConfig
-from pairmill.sources.base import Input, NoInput, Source, Unreadable, column_names
-from pairmill.sources.image_bytes import ImageBytesConfig, image_columns, measured_schema
+from pairmill.errors import RunError
+from pairmill.sources.base import Remark, Source, Unreadable
+from pairmill.sources.image_bytes import image_columns, measured_schema
+from pairmill.sources.json_lines import to_table
+from pairmill.sources.layout import Layout, TableFile, layout_of, listed
+from pairmill.sources.parquet_files import parquet_rows
+from pairmill.sources.rows import Part, Rows, line_place, row_place, without
+from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.text_look import json_rows, separated_rows
+from pairmill.sources.text_stream import format_of
+from pairmill.sources.values import at_path, fitted, is_list, no_fit, one_caption, one_row_each
 
-SAMPLE_ROWS = 1000
-CHUNK_BYTES = 8 * 2**20
+__all__ = ["PairsConfig", "ParquetConfig", "TableSource", "to_table", "with_source"]
 
-
-class PairsConfig(SourceConfig):
-    """Tables of image URLs and texts; the column names of LAION, DataComp, COYO and cc2dataset are
-    known.
-    """
-
-    type: Annotated[Literal["pairs"], SPEED] = "pairs"
-    path: Annotated[str | list[str], PATH]
-    """File, folder, glob or fsspec URL, or a list of them: .parquet, .csv, .tsv, .jsonl, and
-    .gz/.zst of the last three.
-    """
-    columns: dict[str, str] = {}
-    """Our column → the input's, where names are not recognised, such as `{url: picture, text:
-    words}`.
-    """
+IMAGE = "#image"
+"""Our column of the input's images until they are measured; no name of an input has a `#`."""
+MISFITS, MISFIT_SHARE = 1000, 0.01
+"""Values of one column that do not fit its type, and their share of the rows, from which on the
+type is at fault and not the rows.
+"""
 
 
-class ParquetConfig(ImageBytesConfig):
-    """Parquet with image bytes: a binary column, or Hugging Face's struct of `bytes` and `path`."""
+class TypeChanges(RunError):
+    """Too many values of a column do not fit the type that a look at the files gave."""
 
-    type: Annotated[Literal["parquet"], SPEED] = "parquet"
-    path: Annotated[str | list[str], PATH]
-    """File, folder, glob or fsspec URL, or a list of them."""
-    image: str = Field("image", min_length=1)
-    """The input's column that holds the images."""
-    columns: dict[str, str] = {}
-    """Our column → the input's, where names are not recognised."""
+    def __init__(self, column: str, dtype: pa.DataType, first: Unreadable, count: int) -> None:
+        super().__init__(
+            f"column {column!r} is {dtype} by a look at the beginning, middle and end of the files, "
+            f"but {count:,} values are not; the first: {first.location}, {first.reason}. "
+            f"Say `types: {{{column}: text}}` (or float64) in the source"
+        )
 
 
 class TableSource(Source):
-    """Reads tables; types of text formats come from the first 1,000 rows."""
+    """Reads tables; names and types are decided over all files before the first row is read."""
 
-    def __init__(self, config: PairsConfig | ParquetConfig) -> None:
+    config: TableConfig
+
+    def __init__(self, config: TableConfig) -> None:
         super().__init__(config)
         self.image = config.image if isinstance(config, ParquetConfig) else None
+        self.check = config.check if isinstance(config, ParquetConfig) else None
+        self._layout: Layout | None = None
+
+    def reads(self, name: str) -> bool:
+        kind = format_of(name)
+        if isinstance(self.config, ParquetConfig):
+            return kind == "parquet"
+        return self.config.format is not None or kind is not None
+
+    def layout(self) -> Layout:
+        if self._layout is None:
+            self._layout = layout_of(self.config, self.inputs())
+        return self._layout
 
     def schema(self) -> pa.Schema:
-        raw = self._raw_schema()
-        names = self._names(raw)
-        fields = [pa.field(names[f.name], f.type) for f in raw if f.name != self.image]
-        return pa.schema(fields + (measured_schema() if self.image else []))
+        return pa.schema([*self.layout().schema, *(measured_schema() if self.image else [])])
 
-    def _raw_schema(self) -> pa.Schema:
-        faults = []
-        for item in self.inputs():
-            try:
-                schema = raw_schema(item)
-            except (OSError, ValueError, pa.ArrowException) as error:
-                faults.append(f"{item.name}: {error}")
-                continue
-            if self.image and self.image not in schema.names:
-                raise NoInput(
-                    f"{item.name} has no column {self.image!r} (columns: {', '.join(schema.names)}); name it with `image:`"
-                )
-            for ours, theirs in self.config.columns.items():
-                if theirs not in schema.names:
-                    raise NoInput(
-                        f"{item.name} has no column {theirs!r} for {ours!r} (columns: {', '.join(schema.names)})"
-                    )
-            return schema
-        raise NoInput("no input file can be read: " + "; ".join(faults))
+    def mapping(self) -> list[str]:
+        return self.layout().mapping()
 
-    def _names(self, raw: pa.Schema) -> dict[str, str]:
-        return column_names(
-            [n for n in raw.names if n != self.image], self.config.columns, self.image is not None
+    def advice(self, column: str) -> str:
+        """What the files have instead of a column, and the `columns:` line that would give it."""
+        names = list(dict.fromkeys(n for f in self.layout().files for n in f.schema.names))
+        near = next((n for n in names if like(column, n)), None)
+        line = f"columns: {{{column}: {near or '…'}}}"
+        return (
+            f"the input has no column that is known as {column!r} (columns: {listed(names)}); "
+            f"name the one that is: `{line}`"
         )
 
-    def read(self) -> Iterator[pa.Table | Unreadable]:
-        raw = self._raw_schema()
-        names = self._names(raw)
-        for item in self.inputs():
-            try:
-                for part in read_file(item, raw):
-                    if isinstance(part, Unreadable):
-                        yield part
-                        continue
-                    part = with_source(
-                        part.rename_columns([names.get(n, n) for n in part.schema.names]), item.name
-                    )
-                    if self.image:
-                        yield from image_columns(part, self.image, item.name, self.config.check)
-                    else:
-                        yield part
-            except (OSError, ValueError, pa.ArrowException, EOFError) as error:
-                yield Unreadable(
-                    item.name,
-                    f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else error!r}",
-                )
+    def remarks(self) -> list[Remark]:
+        return [*super().remarks(), *self.layout().remarks]
+
+    def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
+        misfits: Counter[str] = Counter()
+        rows = 0
+        yield from self.layout().damaged
+        for file in self.layout().files:
+            for part in parts_of(file, self.config):
+                if not isinstance(part, Rows):
+                    yield part
+                    continue
+                rows += part.table.num_rows
+                ours, bad = self._ours(part, file)
+                for fault in bad:
+                    self._count(misfits, fault, rows)
+                    yield fault
+                yield from self._finished(ours, file)
+
+    def _count(self, misfits: Counter[str], fault: Unreadable, rows: int) -> None:
+        column = fault.column or ""
+        misfits[column] += 1
+        if misfits[column] > max(MISFITS, MISFIT_SHARE * rows):
+            dtype = self.layout().schema.field(column).type
+            raise TypeChanges(column, dtype, fault, misfits[column])
+
+    def _ours(self, part: Rows, file: TableFile) -> tuple[Rows, list[Unreadable]]:
+        """One part of a file in our columns and types, and the rows that do not fit them."""
+        raw = with_partition_columns(part.table, file)
+        columns: dict[str, pa.ChunkedArray] = {}
+        bad: dict[int, Unreadable] = {}
+        for field in self.layout().schema:
+            values = self._column(raw, file, field)
+            if field.name == "text" and is_list(values.type):  # captions: rows
+                columns[field.name] = values
+                continue
+            columns[field.name], places = fitted(values, field.type)
+            for i in places:
+                why = no_fit(values[i].as_py(), field.type)
+                bad.setdefault(i, Unreadable(place_of(file, part.places[i]), why, field.name))
+        if self.image:
+            columns[IMAGE] = at_path(raw, self.image)
+        rows = Rows(pa.table(columns), part.places)
+        return (without(rows, list(bad)) if bad else rows), [bad[i] for i in sorted(bad)]
+
+    def _column(self, raw: pa.Table, file: TableFile, field: pa.Field) -> pa.ChunkedArray:
+        """Values of one of our columns, not yet of its type."""
+        made = file.mapping.made.get(field.name)
+        paths = made or [t for t, o in file.mapping.others.items() if o == field.name]
+        found = [at_path(raw, path) for path in paths]
+        if made and field.name == "text":
+            found = [one_caption(values, self.config.captions) for values in found]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            return pa.chunked_array([pa.nulls(raw.num_rows)])
+        return pc.coalesce(*(fitted(values, field.type)[0] for values in found))
+
+    def _finished(self, rows: Rows, file: TableFile) -> Iterator[pa.Table | Unreadable]:
+        """A row for each caption where that is asked for, the file's name, and the images."""
+        table, places = rows.table, rows.places
+        if not table.num_rows:
+            return
+        if "text" in table.schema.names and is_list(table.schema.field("text").type):
+            table, places = one_row_each(table, "text", places)
+        table = with_source(table, file.item.name)
+        if self.image:
+            name, at = file.item.name, places.tolist()
+            yield from image_columns(table, IMAGE, name, at, self.check)
+        else:
+            yield table
+
+
+def parts_of(file: TableFile, config: TableConfig) -> Iterator[Part]:
+    """The rows of one file; what a look has parsed already is given away, and forgotten."""
+    if file.kind == "parquet":
+        yield from parquet_rows(file.item)
+        return
+    assert file.look is not None
+    assert isinstance(config, PairsConfig)
+    if file.look.parts is not None:
+        parts, file.look.parts = file.look.parts, None
+        yield from parts
+    elif file.look.dialect is not None:
+        yield from separated_rows(file.item, file.look.dialect, config)
+    else:
+        yield from json_rows(file.item, json_schema(file), file.look.nested(), config.encoding)
+
+
+def json_schema(file: TableFile) -> pa.Schema:
+    """The keys of a file of JSON lines; text where no value was seen."""
+    assert file.look is not None
+    guesses = file.look.guesses.items()
+    types = [(name, guess.dtype()) for name, guess in guesses]
+    return pa.schema([(n, pa.string() if pa.types.is_null(t) else t) for n, t in types])
+
+
+def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
+    for name, value in file.item.partitions:
+        if name not in table.schema.names:
+            table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
+    return table
+
+
+def place_of(file: TableFile, place: int) -> str:
+    where = row_place if file.kind == "parquet" else line_place
+    return where(file.item.name, int(place))
+
+
+def like(column: str, name: str) -> bool:
+    """Whether a column's name sounds as if it held what is missing."""
+    words = {
+        "url": ("url", "link", "src", "uri", "href", "image", "img", "picture", "photo"),
+        "text": ("text", "caption", "alt", "title", "descr", "prompt", "words"),
+        "image": ("image", "img", "jpg", "jpeg", "png", "picture", "photo", "bytes"),
+    }.get(column, (column,))
+    return any(word in name.lower() for word in words)
 
 
 def with_source(table: pa.Table, file: str) -> pa.Table:
@@ -119,187 +201,3 @@ def with_source(table: pa.Table, file: str) -> pa.Table:
     if "source" in table.schema.names:
         return table
     return table.append_column("source", pa.array([file] * table.num_rows, pa.string()))
-
-
-def format_of(item: Input) -> str:
-    plain = item.name.lower().removesuffix(".gz").removesuffix(".zst")
-    suffix = plain.rsplit(".", 1)[-1]
-    known = {
-        "parquet": "parquet",
-        "csv": "csv",
-        "tsv": "tsv",
-        "tab": "tsv",
-        "jsonl": "jsonl",
-        "ndjson": "jsonl",
-        "json": "jsonl",
-    }
-    if suffix not in known:
-        raise NoInput(
-            f"{item.name}: unknown format; use .parquet, .csv, .tsv or .jsonl (the last three also as .gz or .zst)"
-        )
-    return known[suffix]
-
-
-def open_text(item: Input) -> pa.NativeFile:
-    name = item.name.lower()
-    compression = "gzip" if name.endswith(".gz") else "zstd" if name.endswith(".zst") else None
-    raw = pa.PythonFile(fsspec.open(item.url, "rb").open(), mode="r")
-    return pa.CompressedInputStream(raw, compression) if compression else raw
-
-
-def raw_schema(item: Input) -> pa.Schema:
-    kind = format_of(item)
-    if kind == "parquet":
-        with fsspec.open(item.url, "rb") as stream:
-            schema = pq.read_schema(stream)
-        return pa.schema([pa.field(f.name, plain_type(f.type)) for f in schema])
-    sample = pl.DataFrame()
-    for part in text_parts(item, kind, None):
-        if isinstance(part, pa.Table):
-            sample = frame_of(part.slice(0, SAMPLE_ROWS))
-            break
-    types = [
-        pa.field(
-            name,
-            guessed(sample[name]) if kind != "jsonl" else plain_type(sample[name].to_arrow().type),
-        )
-        for name in sample.columns
-    ]
-    if not types:
-        raise NoInput(f"{item.name} holds no row that can be read")
-    return pa.schema(types)
-
-
-def plain_type(dtype: pa.DataType) -> pa.DataType:
-    if pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype) or pa.types.is_null(dtype):
-        return pa.string()
-    return pa.large_binary() if pa.types.is_binary(dtype) else dtype
-
-
-def guessed(values: pl.Series) -> pa.DataType:
-    """int64, float64 or string, whichever all sampled texts are."""
-    for dtype, arrow in ((pl.Int64, pa.int64()), (pl.Float64, pa.float64())):
-        if values.len() > values.null_count() == values.cast(dtype, strict=False).null_count():
-            return arrow
-    return pa.string()
-
-
-def read_file(item: Input, schema: pa.Schema) -> Iterator[pa.Table | Unreadable]:
-    kind = format_of(item)
-    if kind == "parquet":
-        with fsspec.open(item.url, "rb") as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(batch_size=4096):
-                yield aligned(pa.Table.from_batches([batch]), schema)
-        return
-    for part in text_parts(item, kind, schema):
-        yield part if isinstance(part, Unreadable) else aligned(part, schema)
-
-
-def aligned(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with exactly the planned columns; a value that does not fit its type becomes null."""
-    columns = []
-    for field in schema:
-        if field.name not in table.schema.names:
-            columns.append(pa.nulls(table.num_rows, field.type))
-            continue
-        values = table.column(field.name)
-        try:
-            columns.append(values.cast(field.type))
-        except pa.ArrowInvalid:
-            loose = pl.from_arrow(values).cast(
-                pl.Series(pa.array([], field.type)).dtype, strict=False
-            )
-            columns.append(loose.to_arrow().cast(field.type))
-    return pa.table(columns, schema=schema)
-
-
-def text_parts(item: Input, kind: str, schema: pa.Schema | None) -> Iterator[pa.Table | Unreadable]:
-    with open_text(item) as stream:
-        yield from (
-            json_lines(item, stream)
-            if kind == "jsonl"
-            else separated(item, stream, "\t" if kind == "tsv" else ",")
-        )
-
-
-def separated(
-    item: Input, stream: pa.NativeFile, delimiter: str
-) -> Iterator[pa.Table | Unreadable]:
-    """CSV or TSV, every value as text; rows with a wrong number of fields come as Unreadable."""
-    bad: list[Unreadable] = []
-
-    def note(row: Any) -> str:
-        bad.append(Unreadable(f"{item.name} row {row.number if row.number is not None else '?'}", f"{row.actual_columns} fields where the header has {row.expected_columns}: {row.text[:80]!r}"))  # fmt: skip
-        return "skip"
-
-    parse = pa.csv.ParseOptions(
-        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=note, quote_char='"'
-    )
-    read = pa.csv.ReadOptions(block_size=CHUNK_BYTES, use_threads=False)
-    header = pa.csv.open_csv(
-        io.BytesIO(first_line(item)), read_options=read, parse_options=parse
-    ).schema.names
-    convert = pa.csv.ConvertOptions(
-        column_types={n: pa.string() for n in header},
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=False,
-        check_utf8=True,
-    )
-    for batch in pa.csv.open_csv(
-        stream, read_options=read, parse_options=parse, convert_options=convert
-    ):
-        yield from bad
-        bad.clear()
-        yield pa.Table.from_batches([batch])
-    yield from bad
-
-
-def first_line(item: Input) -> bytes:
-    with open_text(item) as stream:
-        head = stream.read(2**16)
-    return head.split(b"\n", 1)[0] + b"\n"
-
-
-def json_lines(item: Input, stream: pa.NativeFile) -> Iterator[pa.Table | Unreadable]:
-    """JSON lines; a line that is no JSON object comes as Unreadable."""
-    rest, line_no = b"", 0
-    while True:
-        chunk = stream.read(CHUNK_BYTES)
-        lines = (rest + chunk).split(b"\n")
-        rest = lines.pop() if chunk else b""
-        rows = []
-        for line in lines:
-            line_no += 1
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"a {type(row).__name__}, not an object")
-                rows.append(row)
-            except ValueError as error:
-                yield Unreadable(f"{item.name} line {line_no}", f"no JSON object: {error}")
-        if rows:
-            yield to_table(rows)
-        if not chunk:
-            return
-
-
-def to_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """Objects as a table; nested values as JSON text, columns of mixed types as text."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return pa.table({name: json_column([row.get(name) for row in rows]) for name in names})
-
-
-def json_column(values: list[Any]) -> pa.Array:
-    values = [
-        json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v for v in values
-    ]
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-
-        def as_text(v: Any) -> str | None:
-            return v if v is None or isinstance(v, str) else json.dumps(v)
-
-        return pc.cast(pa.array([as_text(v) for v in values]), pa.string())

@@ -110,7 +110,7 @@ class WebDatasetSource(Source):
         )
         columns["image"] = pa.array([s["image"] for s in batch], pa.large_binary())
         table = with_source(pa.table(columns), item.name)
-        yield from image_columns(table, "image", item.name, self.config.check)
+        yield from image_columns(table, "image", item.name, None, self.config.check)
 
 
 def fitting(value: Any, dtype: pa.DataType) -> tuple[Any, bool]:

@@ -84,7 +84,7 @@ class Stage:
 class GlobalStage(Stage):
     """A stage that looks at the whole dataset: it gets narrow columns of all living rows.
 
-    `rows` holds `reads()`, `uid`, and `order` (int64, the row's place in the pool).  Rows that are
+    `rows` holds `reads()`, `uid`, and `#order` (int64, the row's place in the pool).  Rows that are
     equal in all `keys()` arrive in one call; without keys, all rows do.  The answer for a row must
     not depend on which other keys share its call, so that any number of partitions gives the same
     result.

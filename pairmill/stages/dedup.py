@@ -6,7 +6,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.schemas.arrow import column
+from pairmill.schemas.arrow import ORDER, column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.stages.base import GlobalStage
 
@@ -55,12 +55,12 @@ class DedupStage(GlobalStage):
     def __call__(self, rows: pa.Table) -> pa.Table:
         frame = pl.from_arrow(rows)
         assert isinstance(frame, pl.DataFrame)
-        by, descending = (["order"], [False])
+        by, descending = ([ORDER], [False])
         if self.config.prefer:
-            by, descending = [self.config.prefer, "order"], [True, False]
+            by, descending = [self.config.prefer, ORDER], [True, False]
         answer = frame.with_row_index("__at").sort(by, descending=descending).select(
             "__at",
-            pl.when(pl.col("order") != pl.col("order").first().over(self.config.on))
+            pl.when(pl.col(ORDER) != pl.col(ORDER).first().over(self.config.on))
             .then(pl.col("uid").first().over(self.config.on))
             .alias(self.column("dup_of")),
             pl.len().over(self.config.on).cast(pl.Int64).alias(self.column("cluster_size")),

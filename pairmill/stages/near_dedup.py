@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.schemas.arrow import column
+from pairmill.schemas.arrow import ORDER, column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.stages.base import GlobalStage
 
@@ -71,7 +71,7 @@ class NearDedupStage(GlobalStage):
         frame = pl.DataFrame(
             {
                 "component": component,
-                "order": rows.column("order").to_numpy(),
+                "order": rows.column(ORDER).to_numpy(),
                 "uid": rows.column("uid").to_pylist(),
             }
         )

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
-from pairmill.pipeline.run import Runner
 from pairmill.pipeline.watcher import Watcher
-from pairmill.work.line import log_told
+from pairmill.work.engine import Engine
+from pairmill.work.messages import Message, WorkerLog
 
+COUNTED = ("rows", "kept", "dropped", "missing", "failed", "seconds")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -25,6 +26,10 @@ def printable(text: str) -> str:
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+HEARTBEAT_S = 15
+"""Where no terminal shows the growing table, a line of progress comes at most so often."""
+
+
 class LiveWatcher(Watcher):
     """A table that grows in place, in a terminal or a notebook; plain lines where neither is."""
 
@@ -32,6 +37,7 @@ class LiveWatcher(Watcher):
         self.console = console
         self.rows: dict[str, dict[str, float]] = {}
         self.title, self.total, self.start = "", 0, time.monotonic()
+        self.last_beat = self.start
         self.interactive = console.is_terminal or console.is_jupyter
         self.live: Live | None = None
         self.lock = threading.Lock()
@@ -39,23 +45,15 @@ class LiveWatcher(Watcher):
         self.stop = threading.Event()
         self.thread: threading.Thread | None = None
 
-    def watch(self, runner: Runner) -> None:
-        """Polls the run's progress actor, so that counts appear when a stage finishes a shard, not
-        when a phase does.
+    def watch(self, engine: Engine) -> None:
+        """Asks the engine for news, so that counts appear when a stage finishes a shard, not when a
+        phase does.
         """
 
         def poll() -> None:
             while not self.stop.wait(0.5):
-                actor = runner.session.progress
-                if actor is None:
-                    continue
-                try:
-                    import ray
-
-                    for told in ray.get(actor.fetch.remote(), timeout=5):
-                        self.told(told)
-                except Exception:  # the session is closing; the summaries tell the rest
-                    continue
+                for message in engine.news():
+                    self.told(message)
 
         self.thread = threading.Thread(target=poll, daemon=True)
         self.thread.start()
@@ -63,10 +61,9 @@ class LiveWatcher(Watcher):
     def phase(self, title: str, stages: list[str], rows: int) -> None:
         with self.lock:
             self.title, self.total, self.start = title, rows, time.monotonic()
+            self.last_beat = self.start
             for name in stages:
-                self.rows[name] = dict.fromkeys(
-                    ("rows", "kept", "dropped", "missing", "failed", "seconds"), 0
-                )
+                self.rows[name] = dict.fromkeys(COUNTED, 0)
         if not self.interactive:
             self.console.print(f"{title}: {rows:,} rows to decide", highlight=False)
         elif self.live is None:
@@ -78,18 +75,28 @@ class LiveWatcher(Watcher):
             )
             self.live.start()
 
-    def told(self, told: dict[str, Any]) -> None:
-        if "log" in told:
-            log_told(told)
+    def told(self, message: Message) -> None:
+        """A worker's message: counts for the table, a failure for the log."""
+        if isinstance(message, WorkerLog):
+            message.write()
             return
         with self.lock:
-            row = self.rows.setdefault(
-                told["stage"],
-                dict.fromkeys(("rows", "kept", "dropped", "missing", "failed", "seconds"), 0),
-            )
-            for key in ("rows", "dropped", "missing", "failed", "seconds"):
-                row[key] += told[key]
-            row["kept"] = row["rows"] - row["dropped"] - row["missing"] - row["failed"]
+            row = self.rows.setdefault(message.stage, dict.fromkeys(COUNTED, 0))
+            for key in COUNTED:
+                row[key] += getattr(message, key)
+        if not self.interactive and time.monotonic() - self.last_beat >= HEARTBEAT_S:
+            self.last_beat = time.monotonic()
+            self.console.print(Text(self.heartbeat(message.stage)), soft_wrap=True)
+
+    def heartbeat(self, stage: str) -> str:
+        """Rows done of the phase's, their rate, and the time that the rest takes at that rate."""
+        done, elapsed = int(self.rows[stage]["rows"]), time.monotonic() - self.start
+        text = f"{stage}: {done:,} of {self.total:,} rows"
+        if done and elapsed:
+            rate = done / elapsed
+            left = f", {(self.total - done) / rate:,.0f} s left" if done < self.total else ""
+            text += f", {rate:,.1f} rows/s{left}"
+        return text
 
     def note(self, text: str) -> None:
         if not self.interactive:

@@ -4,25 +4,36 @@ processes down, and a broken stage is told from broken rows.
 
 import threading
 import traceback
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.errors import PairmillError, StageBroken, StageFailed, StageHung, first_line
+from pairmill.errors import (
+    PairmillError,
+    StageBroken,
+    StageFailed,
+    first_line,
+    raised_at,
+)
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ERROR, error_array
 from pairmill.stages.base import Stage
-from pairmill.work.claims import Past, Rows
-from pairmill.work.deadline import Watchdog
+from pairmill.work.claims import Batch, Past, Place
+from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
+from pairmill.work.messages import WorkerLog
 
 LEAST_FAILURES = 20
 """Failures that are too few to judge a stage by."""
 ALL_FAILED = 5
 """Rows that a stage may fail on, all of them, in a small shard before that is the stage's fault."""
-
+PROBED_UP_TO = 0.5
+"""Up to this `max_failures`, rows that all fail tell of a broken stage: that so many fail by chance
+is unlikely where most rows may not.
+"""
 
 ONE_SUSPECT = threading.RLock()
 """Where earlier processes died, threads of one process take turns, so that a death has one suspect.
@@ -34,55 +45,66 @@ class Attempt:
     rows.
 
     `line` knows what earlier attempts at the shard died of; `watchdog` ends calls that outlive the
-    stage's deadline.
+    stage's deadline; `sound`: rows of the shard that are stored already and did not fail.
     """
 
     def __init__(
-        self, planned: PlannedStage, stage: Stage, line: Line | None = None, watchdog: Watchdog | None = None,
-        shard: int = 0, sound: int = 0, past: Past | None = None,
-    ) -> None:  # fmt: skip
-        self.planned, self.stage, self.shard = planned, stage, shard
-        self.line, self.watchdog = line or Line(), watchdog or Watchdog()
-        self.past = past or self.line.begin(planned.column_set, shard)
+        self,
+        planned: PlannedStage,
+        stage: Stage,
+        place: Place,
+        line: Line,
+        watchdog: Watchdog,
+        past: Past,
+        sound: int = 0,
+    ) -> None:
+        self.planned, self.stage, self.place = planned, stage, place
+        self.line, self.watchdog, self.past = line, watchdog, past
         self.raised, self.fine = 0, sound
         self.first: tuple[str, str] | None = None
+        """Class and message of the first failure, with file and line."""
+        self.probed = False
 
     def compute(self, batch: pa.Table, numbers: np.ndarray, halved: bool = False) -> pa.Table:
         """The stage's columns and errors for rows `numbers` of the shard; no row takes the run down
         a third time.
         """
-        rows = (int(numbers[0]), int(numbers[-1]), len(numbers))
-        if self.past.guilty(rows, halved):
-            return self.guilty(batch, numbers, rows)
+        task = Batch.of(numbers)
+        if self.past.guilty(task, halved):
+            return self.guilty(batch, numbers, task)
         if self.past.attempts == 1:
             return self.answer(batch, numbers)
         with ONE_SUSPECT:
-            self.line.claim(self.planned.column_set, self.shard, rows)
+            self.line.claim(self.place, task)
             answer = self.answer(batch, numbers)
-            self.spare()
+            self.line.spare(self.place)
         return answer
 
-    def spare(self) -> None:
-        self.line.spare(self.planned.column_set, self.shard)
+    def call(self, task: Batch) -> Limited:
+        """A call of the stage, with its deadline."""
+        deadline_s = self.planned.config.deadline_s
+        return Limited(self.line, self.planned, self.place, task, deadline_s)
 
-    def guilty(self, batch: pa.Table, numbers: np.ndarray, rows: Rows) -> pa.Table:
+    def guilty(self, batch: pa.Table, numbers: np.ndarray, task: Batch) -> pa.Table:
+        """What becomes of a batch that hung, or took processes down."""
         config = self.planned.config
-        hung = rows in self.past.hung
-        if hung and config.on_deadline == "stop":
-            raise StageHung(self.planned.name, self.shard, rows, config.deadline_s)
+        late = task in self.past.hung
+        if late and config.on_deadline == "stop":
+            raise self.call(task).error()
         if len(numbers) > 1:
             return self.halves(batch, numbers)
-        if hung:
-            told = ("deadline", f"no answer within {config.deadline_s:g} s")
+        if late:
+            reason = ("deadline", f"no answer within {config.deadline_s:g} s")
         else:
-            told = (
+            times = self.past.deaths[task]
+            reason = (
                 "worker_died",
-                f"the worker's process ended {self.past.deaths[rows]} times while it computed this row",
+                f"the worker's process ended {times} times while it computed this row",
             )
-        self.tell(rows[0], told[1])
-        self.raised, self.first = self.raised + 1, self.first or told
+        self.report(task.first, reason[1])
+        self.raised, self.first = self.raised + 1, self.first or reason
         self.judge()
-        return failure(self.planned.writes, told)
+        return failure(self.planned.writes, reason)
 
     def halves(self, batch: pa.Table, numbers: np.ndarray) -> pa.Table:
         """Each half asks anew what earlier attempts died of: rows that raise and rows that hang may
@@ -92,35 +114,65 @@ class Attempt:
         parts = ((batch.slice(0, half), numbers[:half]), (batch.slice(half), numbers[half:]))
         return pa.concat_tables([self.compute(*part, halved=True) for part in parts])
 
-    def tell(self, row: int, message: str, trace: str = "") -> None:
+    def report(self, row: int, message: str, trace: str = "") -> None:
         """A failure for the run's log."""
-        facts: dict[str, Any] = {"stage": self.planned.name, "shard": self.shard, "row": row}
-        self.line.report({"log": message, "facts": facts | ({"traceback": trace} if trace else {})})
-
-    def overdue(self, numbers: np.ndarray) -> None:
-        rows = (int(numbers[0]), int(numbers[-1]), len(numbers))
-        self.line.hang(self.planned.column_set, self.shard, rows)
+        name, shard = self.planned.name, self.place.shard
+        self.line.report(WorkerLog(message, name, shard, row, traceback=trace))
 
     def answer(self, batch: pa.Table, numbers: np.ndarray) -> pa.Table:
+        """The stage's answer, or those of its halves where it raises."""
         try:
-            with self.watchdog.call(
-                self.planned.config.deadline_s, lambda: self.overdue(numbers), self.spare
-            ):
-                answer = self.stage(batch)
+            answer = self.watchdog.run(lambda: self.stage(batch), self.call(Batch.of(numbers)))
             table = checked(self.planned, answer, batch.num_rows)
         except PairmillError:
             raise
         except Exception as error:  # a stage may raise anything on a row
             if batch.num_rows > 1:
+                self.probe(batch, numbers)
                 return self.halves(batch, numbers)
             self.raised += 1
-            told = (type(error).__name__, first_line(error))
-            if self.first is None:
-                self.first = told
-                self.tell(int(numbers[0]), f"{told[0]}: {told[1]}", traceback.format_exc())
-            return failure(self.planned.writes, told)
+            reason = self.fail(int(numbers[0]), error)
+            return failure(self.planned.writes, reason)
         self.fine += batch.num_rows
         return table
+
+    def probe(self, batch: pa.Table, numbers: np.ndarray) -> None:
+        """Raises StageFailed where a stage that raised on its first batch of a shard raises on each
+        of some rows from all over it, too, and no row was fine so far: to look for the failing rows
+        of a broken stage would take twice as many calls as there are rows.
+        """
+        limit, probed = self.planned.config.max_failures, self.probed
+        self.probed = True
+        if probed or self.fine or len(numbers) < ALL_FAILED or self.past.attempts > 1:
+            return
+        if limit > PROBED_UP_TO:
+            return
+        first: BaseException | None = None
+        for at in np.linspace(0, len(numbers) - 1, ALL_FAILED).astype(int):
+            part = slice(int(at), int(at) + 1)
+            one = batch.slice(part.start, 1)
+            try:
+                call = self.call(Batch.of(numbers[part]))
+                checked(self.planned, self.watchdog.run(partial(self.stage, one), call), 1)
+            except PairmillError:
+                raise
+            except Exception as error:  # a stage may raise anything on a row
+                first = first or error
+            else:
+                return
+        assert first is not None
+        self.fail(int(numbers[0]), first)
+        assert self.first is not None
+        raise StageFailed(self.planned.name, ALL_FAILED, ALL_FAILED, *self.first, limit)
+
+    def fail(self, row: int, error: BaseException) -> tuple[str, str]:
+        """(class, message) of a row's failure; the first of a shard goes to the run's log."""
+        reason = (type(error).__name__, first_line(error))
+        if self.first is None:
+            self.first = (reason[0], reason[1] + raised_at(error))
+            trace = "".join(traceback.format_exception(error))
+            self.report(row, ": ".join(self.first), trace)
+        return reason
 
     def judge(self) -> None:
         """Raises StageFailed where the stage raised on every row it saw."""
@@ -129,9 +181,10 @@ class Attempt:
             raise StageFailed(self.planned.name, self.raised, self.raised, *self.first, limit)
 
 
-def failure(writes: pa.Schema, told: tuple[str, str]) -> pa.Table:
+def failure(writes: pa.Schema, reason: tuple[str, str]) -> pa.Table:
+    """The answer for one row that failed."""
     columns = {f.name: pa.nulls(1, f.type) for f in writes}
-    return pa.table({**columns, "error": error_array([told])})
+    return pa.table({**columns, "error": error_array([reason])})
 
 
 def checked(planned: PlannedStage, answer: Any, rows: int) -> pa.Table:

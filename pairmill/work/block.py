@@ -1,18 +1,23 @@
-"""What every operator of a phase knows, and the block that enters a phase."""
+"""What every operator of a phase knows, and the block of rows that passes through it."""
 
-import json
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.fates.trace import PENDING, Trace, positions, taken_columns, trace
+from pairmill.fates.decide import PENDING, Trace, taken_columns
+from pairmill.fates.trace import places, trace
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
 from pairmill.schemas.expressions import frame_of
+from pairmill.work.messages import StageStats
+
+STATS = pa.list_(StageStats.arrow_type())
+OWN = ("__shard", "__row", "__alive", "__fresh", "__stats")
+"""Columns of a block's Arrow form beside those of the rows."""
 
 
 @dataclass(frozen=True)
@@ -26,34 +31,95 @@ class Job:
     retry: tuple[str, ...] = ()
 
     def stages(self) -> tuple[PlannedStage, ...]:
+        """The phase's stages."""
         return self.chain.stages[self.first : self.last]
 
     def needed_after(self, index: int) -> set[str]:
         """Columns that stages of the phase behind `index` read."""
         return {c for s in self.stages() if s.index > index for c in s.touches()}
 
-    def read(self, shard: int) -> pa.Table:
-        """The block that enters the phase: only rows whose fate the stored columns do not tell yet."""
+    def read(self, shard: int) -> "Block":
+        """The block that enters the phase: only rows whose fate the stored columns do not tell
+        yet.
+        """
         found = trace(self.chain, shard, self.last, self.retry)
-        rows = np.flatnonzero((found.fate == PENDING) & (found.at >= self.first))
-        table = pa.table(
-            {
-                "__shard": pa.array(np.full(len(rows), shard, np.int32)),
-                "__row": pa.array(rows.astype(np.int32)),
-            }
-        )
+        numbers = np.flatnonzero((found.fate == PENDING) & (found.at >= self.first))
         needed = self.needed_after(self.first - 1) - {
             n for s in self.stages() for n in s.writes.names
         }
-        for column in (
-            values := block_columns(self.chain, shard, rows, sorted(needed), found, self.first)
-        ).schema.names:
-            table = table.append_column(column, values.column(column))
-        flag = pa.array(np.ones(len(rows), bool))
-        table = table.append_column("__alive", flag).append_column("__fresh", pc.invert(flag))
-        return table.append_column(
-            "__stats", pa.array(["[]"] + [None] * (len(rows) - 1) if len(rows) else [], pa.string())
+        rows = block_columns(self.chain, shard, numbers, sorted(needed), found, self.first)
+        alive = np.ones(len(numbers), bool)
+        return Block(shard, numbers.astype(np.int32), alive, ~alive, rows)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one shard that a phase has yet to decide.
+
+    `numbers`: int32, rows of the shard; `alive`, `fresh`: bool, one a row; `rows`: the columns that
+    later stages need.
+    """
+
+    shard: int
+    numbers: np.ndarray
+    alive: np.ndarray
+    fresh: np.ndarray
+    """Rows whose payload was fetched by this run."""
+    rows: pa.Table
+    stats: tuple[StageStats, ...] = ()
+    """What the stages of the phase did with it so far."""
+
+    def to_arrow(self) -> pa.Table:
+        """As it travels from operator to operator; every row carries shard and counts, which take
+        one value each.
+        """
+        count = len(self.numbers)
+        stats = pa.array([[asdict(s) for s in self.stats]], STATS)
+        own = (
+            pa.array(np.full(count, self.shard, np.int32)),
+            pa.array(self.numbers),
+            pa.array(self.alive),
+            pa.array(self.fresh),
+            stats.take(pa.array(np.zeros(count, np.int64))),
         )
+        columns = dict(zip(OWN, own, strict=True))
+        return pa.table(columns | {n: self.rows.column(n) for n in self.rows.schema.names})
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> "Block | None":
+        """What `to_arrow` made; None of a table without rows, which is of no shard."""
+        if not table.num_rows:
+            return None
+        shard, numbers, alive, fresh, stats = (table.column(name) for name in OWN)
+        return cls(
+            shard[0].as_py(),
+            np.asarray(numbers.combine_chunks()),
+            np.asarray(alive.combine_chunks()),
+            np.asarray(fresh.combine_chunks()),
+            table.drop_columns(list(OWN)),
+            tuple(StageStats(**s) for s in stats[0].as_py()),
+        )
+
+    def narrow_frame(self) -> pl.DataFrame:
+        """The columns for gates and null checks; payload is represented by its size."""
+        columns = {"__row": pa.array(self.numbers)}
+        for f in self.rows.schema:
+            values = self.rows.column(f.name)
+            if is_payload(f.type):
+                columns[f.name + SIZE_SUFFIX] = pc.cast(pc.binary_length(values), pa.int64())
+            else:
+                columns[f.name] = values
+        return frame_of(pa.table(columns))
+
+    def finish(self, job: Job) -> tuple[StageStats, ...]:
+        """The end of a phase for a shard: forgets payload that nobody wants to keep, and gives the
+        counts of all stages.
+        """
+        rows: Collection[int] = set(self.numbers[self.fresh & ~self.alive].tolist())
+        for stage in job.stages():
+            if rows and stage.payload() and stage.config.store == "kept":
+                job.chain.store.evict(stage.column_set, self.shard, rows, stage.writes)
+        return self.stats
 
 
 def block_columns(
@@ -70,57 +136,9 @@ def block_columns(
     for stage in chain.stages[:before]:
         wanted = [n for n in names if n in stage.writes.names]
         if wanted:
-            stored = chain.store.load(
-                stage.column_set,
-                shard,
-                wanted,
-                rows if set(stage.payload()) & set(wanted) else None,
-            )
-            at = positions(stored, len(found.fate))
-            at[~found.ran[stage.index]] = -1
-            taken = taken_columns(stored, at[rows], wanted, stage.writes)
+            near = rows if set(stage.payload()) & set(wanted) else None
+            stored = chain.store.load(stage.column_set, shard, wanted, near)
+            at = np.where(found.ran[stage.index][rows], places(stored, rows), -1)
+            taken = taken_columns(stored, at, wanted, stage.writes)
             columns.update({n: taken.column(n) for n in wanted})
     return pa.table(columns)
-
-
-HIDDEN = ("__shard", "__row", "__alive", "__fresh", "__stats")
-
-
-def narrow_frame(block: pa.Table) -> Any:
-    """The block's columns for gates and null checks; payload is represented by its size."""
-    columns = {}
-    for f in block.schema:
-        values = block.column(f.name)
-        if is_payload(f.type):
-            columns[f.name + SIZE_SUFFIX] = pc.cast(pc.binary_length(values), pa.int64())
-        else:
-            columns[f.name] = values
-    return frame_of(pa.table(columns))
-
-
-def with_stats(block: pa.Table, stats: dict[str, Any]) -> pa.Table:
-    told = [*json.loads(block.column("__stats")[0].as_py()), stats]
-    values = pa.array([json.dumps(told)] + [None] * (block.num_rows - 1), pa.string())
-    return block.set_column(block.schema.get_field_index("__stats"), "__stats", values)
-
-
-def finish(job: Job, block: pa.Table) -> pa.Table:
-    """The end of a phase for a shard: forgets payload nobody wants to keep, leaves a one-row
-    summary.
-    """
-    if block.num_rows == 0:
-        return pa.table({"shard": pa.array([], pa.int32()), "stats": pa.array([], pa.string())})
-    shard = block.column("__shard")[0].as_py()
-    dead = np.asarray(
-        pc.and_(block.column("__fresh"), pc.invert(block.column("__alive"))).combine_chunks()
-    )
-    rows: Collection[int] = set(np.asarray(block.column("__row").combine_chunks())[dead].tolist())
-    for stage in job.stages():
-        if rows and stage.payload() and stage.config.store == "kept":
-            job.chain.store.evict(stage.column_set, shard, rows, stage.writes)
-    return pa.table(
-        {
-            "shard": pa.array([shard], pa.int32()),
-            "stats": pa.array([block.column("__stats")[0].as_py()]),
-        }
-    )

@@ -1,18 +1,25 @@
-"""Calls of stages that never come back: one thread a process looks at those in progress, and ends
-what is overdue.
+"""Calls of stages that never come back: what may be done about one depends on whose process it is.
+
+A worker of Ray is ended, and another starts in its place.  In the user's own process the call runs
+in a thread, so that whoever waits for it can stop waiting: no signal is sent, which a script in the
+background would not get, and a debugger would.
 """
 
-import contextlib
 import faulthandler
 import itertools
-import logging
 import os
-import signal
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol, TypeVar
+
+from pairmill.errors import StageHung
+from pairmill.plan.chain import PlannedStage
+from pairmill.work.claims import Batch, Place, Task
+from pairmill.work.line import Line
 
 LOOK_S = 1.0
 IDLE_LOOKS = 5
@@ -23,57 +30,143 @@ BACKSTOP_S = 60.0
 """Seconds after which native code that holds the interpreter's lock, so that the thread cannot
 look, ends the process.
 """
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Call:
-    """A call in progress: when it is overdue (monotonic), what to tell then, and what to tell if
-    another one is.
+class Limited:
+    """A call that has a deadline: whom to tell if it is late, and of what."""
+
+    line: Line
+    planned: PlannedStage
+    place: Place
+    task: Task
+    deadline_s: float | None
+
+    def tell(self) -> None:
+        """Tells the run that the call hangs."""
+        self.line.hang(self.place, self.task)
+
+    def spare(self) -> None:
+        """Tells the run that the process ends with another call's delay, not this one's."""
+        self.line.spare(self.place)
+
+    def error(self) -> StageHung:
+        """What to say of it: of loading a stage, of a stage that looks at all rows, of a batch."""
+        stage = f"stage {self.planned.name!r}"
+        if not isinstance(self.task, Batch):
+            return StageHung(
+                f"{stage} was not loaded within {self.deadline_s:g} s (setup_deadline_s); what was "
+                "committed stays. Does it load in a process by itself, and is its model's server "
+                "reachable? If it only needs longer, raise setup_deadline_s"
+            )
+        if self.planned.is_global:
+            return StageHung(
+                f"{stage} gave no answer within {self.deadline_s:g} s (deadline_s for each million "
+                f"rows) for {self.task.count:,} rows; what was committed stays.  Raise deadline_s "
+                "if it only needs longer"
+            )
+        return StageHung(
+            f"{stage} gave no answer within {self.deadline_s:g} s (deadline_s) for {self.task} of "
+            f"shard {self.place.shard}; what was committed stays. Raise deadline_s, or run on Ray "
+            "with `on_deadline: fail`, which finds the row and goes on without it"
+        )
+
+
+class Watchdog(Protocol):
+    """Runs calls within a deadline."""
+
+    def run(self, work: Callable[[], T], call: Limited) -> T:
+        """What `work` gives; a call that outlives its deadline never returns, or raises
+        StageHung.
+        """
+
+
+class ThreadWatchdog:
+    """For the user's own process: raises StageHung, and leaves the call behind in its thread.
+
+    Calls that do not overlap run in one and the same thread, so that what a stage's `setup` made (a
+    connection to SQLite, a loop of asyncio) is used by the thread that made it.
     """
 
-    until: float
-    overdue: Callable[[], None]
-    spare: Callable[[], None]
+    def __init__(self) -> None:
+        self.idle: list[Desk] = []
+
+    def run(self, work: Callable[[], T], call: Limited) -> T:
+        """Raises StageHung where `work` outlives its deadline, and whatever it raises itself."""
+        desk = self.idle.pop() if self.idle else Desk()
+        box: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+        desk.put((work, box))
+        try:
+            answer, error = box.get(timeout=call.deadline_s)
+        except queue.Empty:
+            desk.put(None)  # ends the thread, should the call ever come back
+            call.tell()
+            raise call.error() from None
+        except BaseException:
+            desk.put(None)
+            raise
+        self.idle.append(desk)
+        if error is not None:
+            raise error
+        return answer  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Ends the threads that wait for calls."""
+        while self.idle:
+            self.idle.pop().put(None)
 
 
-class Watchdog:
-    """Tells of every call that outlives its deadline, and then calls `end`.  Its thread lives while
-    there are calls.
+class Desk(queue.SimpleQueue):
+    """A thread that works off calls, one after another, until it is given None."""
 
-    `fatal`: the process may be ended from outside the interpreter, as a worker of Ray may, and a
-    user's process not.
+    def __init__(self) -> None:
+        super().__init__()
+        threading.Thread(target=work_off, args=(self,), daemon=True, name="stage").start()
+
+
+def work_off(desk: Desk) -> None:
+    """What the thread of a desk does."""
+    while (asked := desk.get()) is not None:
+        work, box = asked
+        try:
+            box.put((work(), None))
+        except BaseException as error:
+            box.put((None, error))
+        del asked, work, box
+
+
+class ProcessWatchdog:
+    """For a worker of Ray: one thread looks at the calls in progress, and ends the process where
+    one is overdue.  It lives while there are calls.
     """
 
-    def __init__(self, fatal: bool = False) -> None:
-        self.fatal = fatal
-        self.end = end_process if fatal else interrupt_main
-        self.calls: dict[int, Call] = {}
+    def __init__(self) -> None:
+        self.calls: dict[int, tuple[float, Limited]] = {}
+        """When each call in progress is overdue (monotonic)."""
         self.numbers = itertools.count()
         self.thread: threading.Thread | None = None
         self.starting = threading.Lock()
 
-    @contextlib.contextmanager
-    def call(
-        self, deadline_s: float | None, overdue: Callable[[], None], spare: Callable[[], None]
-    ) -> Iterator[None]:
-        if deadline_s is None:
-            yield
-            return
+    def run(self, work: Callable[[], T], call: Limited) -> T:
+        """Ends the process where `work` outlives its deadline."""
+        if call.deadline_s is None:
+            return work()
         number = next(self.numbers)
         with self.starting:
-            self.calls[number] = Call(time.monotonic() + deadline_s, overdue, spare)
-            self.arm(
-                list(self.calls.values())
-            )  # before the call may take the interpreter's lock and keep it
+            self.calls[number] = (time.monotonic() + call.deadline_s, call)
+            # before the call may take the interpreter's lock and keep it
+            arm(list(self.calls.values()))
             if self.thread is None:
                 self.thread = threading.Thread(target=self.look, daemon=True, name="deadlines")
                 self.thread.start()
         try:
-            yield
+            return work()
         finally:
             self.calls.pop(number, None)
 
     def look(self) -> None:
+        """What the thread does."""
         idle = 0
         while True:
             with self.starting:
@@ -81,25 +174,25 @@ class Watchdog:
                 idle = 0 if calls else idle + 1
                 if idle > IDLE_LOOKS:
                     self.thread = None
-                self.arm(calls)
+                arm(calls)
             if idle > IDLE_LOOKS:
                 return
-            if any(now > c.until for c in calls):
+            if any(now > until for until, _ in calls):
                 self.calls.clear()
-                for call in calls:
-                    (call.overdue if now > call.until else call.spare)()
-                self.end()
+                for until, call in calls:
+                    (call.tell if now > until else call.spare)()
+                faulthandler.dump_traceback(file=2)
+                os._exit(70)
             time.sleep(LOOK_S)
 
-    def arm(self, calls: list[Call]) -> None:
-        """Sets the timer outside the interpreter to a while after the last deadline."""
-        if not self.fatal:
-            return
-        if calls:
-            left = max(c.until for c in calls) - time.monotonic()
-            faulthandler.dump_traceback_later(max(1.0, left) + BACKSTOP_S, exit=True, file=2)
-        else:
-            faulthandler.cancel_dump_traceback_later()
+
+def arm(calls: list[tuple[float, Limited]]) -> None:
+    """Sets the timer outside the interpreter to a while after the last deadline."""
+    if calls:
+        left = max(until for until, _ in calls) - time.monotonic()
+        faulthandler.dump_traceback_later(max(1.0, left) + BACKSTOP_S, exit=True, file=2)
+    else:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @lru_cache(1)
@@ -118,19 +211,3 @@ def end_with_parent() -> None:
         os._exit(71)
 
     threading.Thread(target=look, daemon=True, name="parent").start()
-
-
-def end_process() -> None:
-    """For a worker of Ray, which starts another in its place."""
-    faulthandler.dump_traceback(file=2)
-    os._exit(70)
-
-
-def interrupt_main() -> None:
-    """For work in the user's own process: its main thread is interrupted as by Ctrl-C, whatever it
-    waits for.
-    """
-    logging.getLogger("pairmill").error(
-        "a stage outlived its deadline; the main thread is interrupted"
-    )
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

@@ -1,36 +1,36 @@
 """A worker's line to the run that it works for."""
 
-import logging
 from typing import Any
 
-from pairmill.work.claims import Past, Rows
+from pairmill.work.claims import Past, Place, Task
+from pairmill.work.messages import Message, WorkerLog
 
 
 class Line:
-    """A worker's line to the run that it works for.  This one leads nowhere: a worker without Ray
-    has nobody beside it.
+    """A worker's line to the run that it works for.  This one is for work in the driver's own
+    process, which has nobody beside it: failures go to the log.
     """
 
     ask: Any = None
-    """`HostBoard.share` of the run (stages/download/shares.py), where several workers share hosts.
-    """
+    """`HostBoard.share` of the run (work/host_limits.py), where several workers share hosts."""
 
-    def report(self, told: dict[str, Any]) -> None:
-        """Sends counts or a traceback, without waiting."""
+    def report(self, message: Message) -> None:
+        """Sends counts or a line for the log, without waiting."""
+        if isinstance(message, WorkerLog):
+            message.write()
 
-    def begin(self, stage: str, shard: int) -> Past:
+    def begin(self, place: Place) -> Past:
+        """An attempt at a shard or partition starts; gives what earlier ones came to."""
         return Past(attempts=1)
 
-    def claim(self, stage: str, shard: int, rows: Rows) -> None: ...
+    def claim(self, place: Place, task: Task) -> None:
+        """What follows may take the process down."""
 
-    def hang(self, stage: str, shard: int, rows: Rows) -> None: ...
+    def hang(self, place: Place, task: Task) -> None:
+        """A call has outlived its deadline."""
 
-    def spare(self, stage: str, shard: int) -> None: ...
+    def spare(self, place: Place) -> None:
+        """What was claimed is done."""
 
-    def end(self, stage: str, shard: int) -> None: ...
-
-
-def log_told(told: dict[str, Any]) -> None:
-    """A failure that a worker tells of goes to the run's log."""
-    if "log" in told:
-        logging.getLogger("pairmill").error(told["log"], extra={"facts": told["facts"]})
+    def end(self, place: Place) -> None:
+        """The shard or partition is done."""

@@ -4,11 +4,11 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from pairmill.errors import StageBroken, StageHung
+from pairmill.errors import StageBroken
 from pairmill.plan.chain import PlannedStage
 from pairmill.stages.base import Stage
-from pairmill.work.claims import SETUP, Past
-from pairmill.work.deadline import Watchdog
+from pairmill.work.claims import SETUP, Past, Place
+from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
 
 
@@ -22,33 +22,28 @@ class Loaded:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(
-        self, planned: PlannedStage, shard: int, line: Line, watchdog: Watchdog, past: Past
+        self, planned: PlannedStage, place: Place, line: Line, watchdog: Watchdog, past: Past
     ) -> tuple[Stage, float]:
         """The stage, and the seconds that setting it up took now.
 
         Raises StageBroken where loading the stage took earlier processes down, StageHung where it
-        never ended.  `past`: earlier attempts at the shard for which it is wanted.
+        never ended.  `past`: earlier attempts at the place for which it is wanted.
         """
+        call = Limited(line, planned, place, SETUP, planned.config.setup_deadline_s)
         if SETUP in past.hung:
-            raise StageHung(planned.name, shard, SETUP, planned.config.setup_deadline_s)
+            raise call.error()
         if past.guilty(SETUP):
             raise StageBroken(
                 f"stage {planned.name!r} cannot be loaded: the worker's process ended "
                 f"{past.deaths[SETUP]} times while it did; is there enough memory for its model "
                 "(resources.memory), and does it load in a process by itself?"
             )
-        at = (planned.column_set, shard)
         claimed = past.attempts > 1 and self.stage is None
         if claimed:
-            line.claim(*at, SETUP)
-        with watchdog.call(
-            planned.config.setup_deadline_s,
-            lambda: line.hang(*at, SETUP),
-            lambda: line.spare(*at),
-        ):
-            answer = self.set_up(planned.stage, line)
+            line.claim(place, SETUP)
+        answer = watchdog.run(lambda: self.set_up(planned.stage, line), call)
         if claimed:
-            line.spare(*at)
+            line.spare(place)
         return answer
 
     def set_up(self, stage: Stage, line: Line) -> tuple[Stage, float]:

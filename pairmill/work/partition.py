@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from pairmill.errors import RunError, StageBroken, StageHung
+from pairmill.errors import RunError, StageBroken
 from pairmill.fates.survey import ShardPopulation, living, looked_at
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import PlannedStage
+from pairmill.schemas.arrow import ORDER
 from pairmill.work.attempt import checked
 from pairmill.work.block import Job
-from pairmill.work.claims import SETUP
-from pairmill.work.deadline import Watchdog
-from pairmill.work.here import LineHere
+from pairmill.work.claims import SETUP, Batch, Place
+from pairmill.work.deadline import Limited, ThreadWatchdog, Watchdog
 from pairmill.work.line import Line
 from pairmill.work.loaded import Loaded
 
@@ -36,12 +36,8 @@ class PartitionWorker:
 
     job: Job
     line: Line = field(default_factory=Line)
-    watchdog: Watchdog = field(default_factory=Watchdog)
+    watchdog: Watchdog = field(default_factory=ThreadWatchdog)
     loaded: Loaded = field(default_factory=Loaded)
-
-    @property
-    def stage(self) -> PlannedStage:
-        return self.job.chain.stages[self.job.first]
 
     def answer(self, rows: pa.Table) -> pa.Table:
         """The stage's columns for one partition, beside `__shard` and `__row`.
@@ -49,26 +45,22 @@ class PartitionWorker:
         Raises StageHung where an earlier process outlived its deadline, StageBroken where too many
         of them died.
         """
-        planned, rows = self.stage, rows.sort_by("order")
-        number, every = (
-            -1 - int(rows.column("order")[0].as_py()),
-            (0, rows.num_rows - 1, rows.num_rows),
-        )  # no shard has such a number
-        past, at = self.line.begin(planned.column_set, number), (planned.column_set, number)
-        deadline_s = deadline_of(planned, rows.num_rows)
+        planned, rows = self.job.chain.stages[self.job.first], rows.sort_by(ORDER)
+        place = Place(planned.column_set, first_row=int(rows.column(ORDER)[0].as_py()))
+        every = Batch(0, rows.num_rows - 1, rows.num_rows)
+        call = Limited(self.line, planned, place, every, deadline_of(planned, rows.num_rows))
+        past = self.line.begin(place)
         if every in past.hung:
-            raise StageHung(planned.name, None, every, deadline_s)
+            raise call.error()
         if past.attempts > ATTEMPTS and not past.guilty(SETUP):
             raise StageBroken(
-                f"stage {planned.name!r}: the process that looked at {rows.num_rows:,} rows ended {past.attempts - 1} times; "
-                "is there enough memory for them on a node?"
+                f"stage {planned.name!r}: the process that looked at {rows.num_rows:,} rows ended "
+                f"{past.attempts - 1} times; is there enough memory for them on a node?"
             )
-        stage, _ = self.loaded.take(planned, number, self.line, self.watchdog, past)
-        with self.watchdog.call(
-            deadline_s, lambda: self.line.hang(*at, every), lambda: self.line.spare(*at)
-        ):
-            values = checked(planned, stage(rows.drop_columns(["__shard", "__row"])), rows.num_rows)
-        self.line.end(*at)
+        stage, _ = self.loaded.take(planned, place, self.line, self.watchdog, past)
+        seen = rows.drop_columns(["__shard", "__row"])
+        values = checked(planned, self.watchdog.run(lambda: stage(seen), call), rows.num_rows)
+        self.line.end(place)
         return values.append_column("__shard", rows.column("__shard")).append_column(
             "__row", rows.column("__row")
         )
@@ -80,27 +72,27 @@ def deadline_of(planned: PlannedStage, rows: int) -> float | None:
     return None if each is None else each * math.ceil(rows / ROWS_PER_PARTITION)
 
 
-def narrow_rows(job: Job, shard: int, count: int, digest: bytes) -> pa.Table:
+def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
     """What the stage sees of a shard: its inputs, uid, order; and where the rows stand.
 
-    `count`, `digest`: of the rows that the stage's identity names.  Raises RunError where another
-    run has changed them.
+    `population`: the rows that the stage's identity names.  Raises RunError where another run has
+    changed them.
     """
     chain, stage = job.chain, job.chain.stages[job.first]
     wanted = list(dict.fromkeys([*stage.reads, "uid"]))
     found = trace(chain, shard, stage.index, want=[*wanted, *looked_at(stage)])
     rows = living(chain, stage.index, found)
-    if ShardPopulation.at(rows) != ShardPopulation(count, digest):
+    if ShardPopulation.at(rows) != population:
         raise RunError(
             f"another run changed what stage {stage.name!r} looks at in shard {shard}; run the same command again"
         )
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
-    table = table.append_column("order", pa.array(rows.astype(np.int64) + chain.first_row(shard)))
+    table = table.append_column(ORDER, pa.array(rows.astype(np.int64) + chain.first_row(shard)))
     table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
     return table.append_column("__row", pa.array(rows))
 
 
-def commit(job: Job, values: pa.Table) -> pa.Table:
+def commit(job: Job, values: pa.Table) -> None:
     """Writes a partition's answers into the files of the shards it holds, whole shards only."""
     stage = job.chain.stages[job.first]
     shards = np.asarray(values.column("__shard").combine_chunks())
@@ -110,18 +102,3 @@ def commit(job: Job, values: pa.Table) -> pa.Table:
             ["row" if n == "__row" else n for n in part.schema.names if n != "__shard"]
         )
         job.chain.store.commit(stage.column_set, int(shard), part, stage.writes)
-    return pa.table({"rows": [values.num_rows]})
-
-
-def answered_here(job: Job, table: pa.Table) -> pa.Table:
-    worker = PartitionWorker(job, line := LineHere())
-    try:
-        values = worker.answer(table)
-    except KeyboardInterrupt:  # the stage is not closed: it may be at work still
-        line.raise_if_hung(job.stages(), deadline_of(worker.stage, table.num_rows))
-        raise
-    except Exception:
-        worker.loaded.close()
-        raise
-    worker.loaded.close()
-    return values

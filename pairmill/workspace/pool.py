@@ -2,30 +2,45 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.addresses import without_credentials
+from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.config import value_fields
-from pairmill.schemas.hashing import digest, row_uid
-from pairmill.sources.base import Input, NoInput, Source, Unreadable, content_digest
+from pairmill.schemas.hashing import digest
+from pairmill.sources.base import (
+    Input,
+    NoInput,
+    Remark,
+    Source,
+    Unreadable,
+    content_digest,
+)
 from pairmill.workspace.columns import shard_file, with_sizes
+from pairmill.workspace.pool_rows import Positions, prepared
 from pairmill.workspace.storage import SIGN, Storage
+from pairmill.workspace.told import Notes, Told
+from pairmill.workspace.uids import UniqueUids
 
 FINGERPRINTS = "pool/fingerprints.json"
+SHARD_BYTES = 128 * 2**20
+"""Payload of one shard, so that memory follows the bytes of images and not their number."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A written pool: rows of each shard, and how many input rows could not be read."""
+    """A written pool: rows of each shard, how many input rows could not be read, and what else a
+    person must be told of the input.
+    """
 
     id: str
     shard_rows: tuple[int, ...]
     unreadable: int
+    told: tuple[Told, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -48,7 +63,7 @@ def pool_id(storage: Storage, source: Source) -> str:
     if fresh and storage.exists(SIGN):
         storage.write_json(FINGERPRINTS, known)
     options = {k: v for k, v in value_fields(source.config).items() if k != "path"}
-    return digest({"type": source.config.type, "options": options, "files": digests, "format": 1})
+    return digest({"type": source.config.type, "options": options, "files": digests, "format": 2})
 
 
 def fingerprints(storage: Storage) -> dict[str, str]:
@@ -78,7 +93,8 @@ def open_pool(storage: Storage, pool: str) -> Pool | None:
     if not storage.exists(name):
         return None
     facts = storage.read_json(name)
-    return Pool(pool, tuple(facts["shard_rows"]), facts["unreadable"])
+    told = tuple(Told(t["kind"], t["count"], tuple(t["examples"])) for t in facts["told"])
+    return Pool(pool, tuple(facts["shard_rows"]), facts["unreadable"], told)
 
 
 def build_pool(
@@ -89,109 +105,72 @@ def build_pool(
     redact: Callable[[Any], Any] = lambda value: value,
 ) -> Pool:
     """Writes the pool's shards, then pool.json; the same input gives the same files."""
-    unreadable: list[Unreadable] = []
+    notes = Notes(source.remarks())
     shard_rows: list[int] = []
     storage.check_space(sum(i.size_bytes for i in source.inputs()))
-    for table in shards(rows_of(source, schema, unreadable), source.config.rows_per_shard):
+    for table in shards(rows_of(source, schema, notes), source.config.rows_per_shard):
         storage.write_table(f"pool/{pool}/{shard_file(len(shard_rows))}", with_sizes(table, schema))
         shard_rows.append(table.num_rows)
     if not shard_rows:
-        reasons = "; ".join(f"{u.location}: {u.reason}" for u in unreadable[:3])
+        reasons = "; ".join(f"{u.location}: {u.reason}" for u in notes.unreadable[:3])
         raise NoInput(f"the source gives no readable row{': ' + reasons if reasons else ''}")
-    bad = pa.table(
-        {"location": [u.location for u in unreadable], "reason": [u.reason for u in unreadable]},
-        schema=pa.schema([("location", pa.string()), ("reason", pa.string())]),
-    )
-    storage.write_table(f"pool/{pool}/unreadable.parquet", bad)
+    storage.write_table(f"pool/{pool}/unreadable.parquet", notes.table())
+    told = notes.told()
+    count = sum(u.rows for u in notes.unreadable)
     facts: dict[str, Any] = {
         "rows": sum(shard_rows),
-        "unreadable": len(unreadable),
+        "unreadable": count,
+        "told": [asdict(t) for t in told],
         "shard_rows": shard_rows,
         "source": json.loads(source.config.model_dump_json()),
     }
     storage.write_json(f"pool/{pool}/pool.json", redact(facts))
-    return Pool(pool, tuple(shard_rows), len(unreadable))
+    return Pool(pool, tuple(shard_rows), count, told)
 
 
-def rows_of(source: Source, schema: pa.Schema, unreadable: list[Unreadable]) -> Iterator[pa.Table]:
-    position = Positions()
+def rows_of(source: Source, schema: pa.Schema, notes: Notes) -> Iterator[pa.Table]:
+    position, uids = Positions(), UniqueUids()
     for part in source.read():
-        if isinstance(part, Unreadable):
-            unreadable.append(part)
+        if isinstance(part, Unreadable | Remark):
+            notes.add(part)
         elif part.num_rows:
-            yield prepared(part, schema, position)
-
-
-class Positions:
-    """Counts rows within documents; neighbouring rows with one doc_id are one document."""
-
-    def __init__(self) -> None:
-        self.last: str | None = None
-        self.next = 0
-
-    def number(self, doc_ids: list[str]) -> list[int]:
-        found = []
-        for doc in doc_ids:
-            self.next = self.next + 1 if doc == self.last else 0
-            self.last = doc
-            found.append(self.next)
-        return found
-
-
-def prepared(part: pa.Table, schema: pa.Schema, position: Positions) -> pa.Table:
-    """A source's rows with the pool's columns."""
-    n = part.num_rows
-    have: dict[str, Any] = {name: part.column(name) for name in part.schema.names}
-    text = pc.cast(have.get("text", pa.nulls(n)), pa.string())
-    url = pc.cast(have.get("url", pa.nulls(n)), pa.string())
-    have["text"] = text
-    have["url"] = pa.array([without_credentials(u) for u in url.to_pylist()], pa.string())
-    given = pc.cast(have["uid"], pa.string()).to_pylist() if "uid" in have else [None] * n
-    marks = have["sha256"].to_pylist() if "sha256" in have and "image" in have else [None] * n
-    made = (
-        row_uid(u, t, m)
-        for u, t, m in zip(have["url"].to_pylist(), text.to_pylist(), marks, strict=True)
-    )
-    uids = [g or m for g, m in zip(given, made, strict=True)]
-    have["uid"] = pa.array(uids, pa.string())
-    doc_ids = (
-        [
-            d or u
-            for d, u in zip(pc.cast(have["doc_id"], pa.string()).to_pylist(), uids, strict=True)
-        ]
-        if "doc_id" in have
-        else uids
-    )
-    have["doc_id"] = pa.array(doc_ids, pa.string())
-    numbers = position.number(doc_ids) if "doc_id" in part.schema.names else [0] * n
-    have["position"] = pa.array(numbers, pa.int32())
-    have.setdefault("source", pa.nulls(n, pa.string()))
-    return pa.table([as_field(have.get(f.name), f, n) for f in schema], schema=schema)
-
-
-def as_field(values: Any, field: pa.Field, rows: int) -> Any:
-    if values is None:
-        return pa.nulls(rows, field.type)
-    return values.cast(field.type) if values.type != field.type else values
+            yield prepared(part, schema, position, uids, notes)
 
 
 def shards(parts: Iterator[pa.Table], rows_per_shard: int) -> Iterator[pa.Table]:
-    """Cuts a stream of tables after `rows_per_shard` rows, or later where a document goes on."""
+    """Cuts a stream of tables after `rows_per_shard` rows or SHARD_BYTES of payload, or later where
+    a document goes on.
+    """
     waiting: list[pa.Table] = []
     count = 0
     for part in parts:
         waiting.append(part)
         count += part.num_rows
-        while count > rows_per_shard:
+        while True:
             table = pa.concat_tables(waiting)
-            cut = boundary(table, rows_per_shard)
+            least = rows_that_fit(table, rows_per_shard)
+            if count <= least:
+                break
+            cut = boundary(table, least)
             if cut is None:
                 waiting = [table]
                 break
-            yield table.slice(0, cut).combine_chunks()
+            yield table.slice(0, cut)
             waiting, count = [table.slice(cut)], count - cut
     if count:
-        yield pa.concat_tables(waiting).combine_chunks()
+        yield pa.concat_tables(waiting)
+
+
+def rows_that_fit(table: pa.Table, most: int) -> int:
+    """Rows from the beginning, at least one, whose payload is within SHARD_BYTES."""
+    payload = [f.name for f in table.schema if is_payload(f.type)]
+    head = table.slice(0, most).select(payload)
+    if head.nbytes <= SHARD_BYTES:
+        return most
+    sizes = sum(
+        np.asarray(pc.fill_null(pc.binary_length(c), 0)).astype(np.int64) for c in head.columns
+    )
+    return max(1, int(np.searchsorted(np.cumsum(sizes), SHARD_BYTES, "right")))
 
 
 def boundary(table: pa.Table, at_least: int) -> int | None:

@@ -1,0 +1,87 @@
+"""The work of a run on Ray."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from pairmill.cluster.executor import run_phase, run_refetch
+from pairmill.cluster.over_shards import FEW, in_tasks, over_shards
+from pairmill.cluster.partitions import run_global
+from pairmill.cluster.session import RaySession
+from pairmill.fates.survey import ShardPopulation
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.work.block import Job
+from pairmill.work.local import LocalEngine
+from pairmill.work.messages import Message, StageStats
+from pairmill.work.partition import ROWS_PER_PARTITION
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+INLINE_ROWS = 20_000
+"""Output shards of fewer rows together are written by the driver: starting tasks would take
+longer.
+"""
+
+
+class RayEngine:
+    """The work of a run on Ray, which starts when there is enough to do; the driver does the rest
+    by itself.
+
+    `few`: shards that it looks at by itself; with an object store, where each costs requests, a
+    tenth of that.
+    """
+
+    def __init__(
+        self, import_paths: list[str], places: tuple[str, ...], disk: bool, few: int = FEW
+    ) -> None:
+        self.session = RaySession(import_paths, places=places)
+        self.driver = LocalEngine(disk)
+        self.few = few if disk else few // 10
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, in metrics and logs."""
+        return self.session.run_id
+
+    @run_id.setter
+    def run_id(self, run_id: str) -> None:
+        self.session.run_id = run_id
+
+    def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
+        """A streaming execution of Ray Data."""
+        return run_phase(self.session, job, shards)
+
+    def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> None:
+        """In as many partitions as a million rows each ask for; a single one in the driver."""
+        seen = {shard: population for shard, population in rows.items() if population.count}
+        partitions = math.ceil(sum(p.count for p in seen.values()) / ROWS_PER_PARTITION)
+        if partitions > 1:
+            run_global(self.session, job, seen, partitions)
+        else:
+            self.driver.answer(job, seen)
+
+    def over(self, work: Callable[[int], T], shards: Sequence[int]) -> Iterator[T]:
+        """In tasks of many shards each, where there are more than a few."""
+        if len(shards) <= self.few:
+            return self.driver.over(work, shards)
+        return over_shards(self.session, work, shards, self.driver.threads)
+
+    def each(self, work: Callable[[Item], T], items: Sequence[Item], rows: int) -> Iterator[T]:
+        """A task for each item."""
+        if rows <= INLINE_ROWS or len(items) == 1:
+            return self.driver.each(work, items, rows)
+        return in_tasks(self.session, work, items)
+
+    def refetch(
+        self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None
+    ) -> None:
+        """By workers like those of the stage's phase, under the run's limits of hosts."""
+        run_refetch(self.session, chain, stage, shards, upto)
+
+    def news(self) -> list[Message]:
+        """What workers told the run's actor; empty while there is none."""
+        return self.session.news()
+
+    def close(self) -> None:
+        """Ends what was started of Ray."""
+        self.session.close()

@@ -1,0 +1,165 @@
+"""What becomes of rows at one stage: one rule, for values that are stored and for those that were
+just computed.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.expressions import Expression, frame_of
+
+ALIVE, DROPPED, MISSING, FAILED, PENDING = range(5)
+FATES = ("kept", "dropped", "missing", "failed", "pending")
+
+
+@dataclass
+class Trace:
+    """Per row: `fate`, and `at`, the index of the stage that decided it (-1 while alive)."""
+
+    fate: np.ndarray
+    at: np.ndarray
+    reasons: dict[int, tuple[str, str | None]] = field(default_factory=dict)
+    """Row → (reason, message) of those that are not alive."""
+    ran: dict[int, np.ndarray] = field(default_factory=dict)
+    """Stage index → rows whose values of that stage belong to this run."""
+    frame: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """The narrow columns that gates, inputs and `want` name; null where this run has no value."""
+
+    @classmethod
+    def start(cls, frame: pl.DataFrame, alive: np.ndarray) -> "Trace":
+        """Rows before any stage; those that are not alive died elsewhere."""
+        fate = np.where(alive, ALIVE, FAILED).astype(np.int8)
+        return cls(fate, np.full(len(alive), -1, np.int16), frame=frame)
+
+    def stop(self, mask: np.ndarray, fate: int, stage: int) -> None:
+        """The rows of a mask are decided, by a stage."""
+        self.fate[mask] = fate
+        self.at[mask] = stage
+
+    @property
+    def alive(self) -> np.ndarray:
+        """bool, one a row."""
+        return self.fate == ALIVE
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Values of one stage.  `table`: `row`, `error` and columns of the rows that have values (None
+    where no row has); `at`: the place of each row in it, -1 where it has none.
+    """
+
+    table: pa.Table | None
+    at: np.ndarray
+
+
+def decide(
+    stage: PlannedStage,
+    found: Trace,
+    chain: Chain,
+    answers: Callable[[np.ndarray], Answers],
+    columns: Sequence[str],
+) -> pa.Table | None:
+    """Takes the living rows through one stage: inputs, values, gate.
+
+    `answers` gives the values of the rows of a mask, as far as there are any; rows without wait
+    (PENDING).  Returns `columns` of the stage, null where this run has no value, and None of a
+    stage that only has a gate; those that are no payload are in the frame then.
+    """
+    run, missing, column = inputs(stage, found.frame, found.alive, chain)
+    stop_missing(stage, found, missing, column)
+    taken = None
+    if stage.computes:
+        given = answers(run)
+        at = np.where(run, given.at, -1)
+        stop_failed(stage, found, given.table, at)
+        found.stop(run & (at < 0), PENDING, stage.index)
+        at[~found.alive] = -1
+        found.ran[stage.index] = at >= 0
+        taken = taken_columns(given.table, at, columns, stage.writes)
+        narrow = [f.name for f in taken.schema if not is_payload(f.type)]
+        if narrow:
+            fresh = frame_of(taken.select(narrow))
+            found.frame = found.frame.with_columns(fresh.get_columns())
+    if stage.gate:
+        pass_gate(stage, found)
+    return taken
+
+
+def inputs(
+    stage: PlannedStage, frame: pl.DataFrame, alive: np.ndarray, chain: Chain
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """(rows to compute, rows whose inputs are null, the first null column of each of those)."""
+    run = alive.copy()
+    if stage.when:
+        run &= flags(stage.when, frame) == 1
+    missing = np.zeros(len(alive), bool)
+    column = [""] * len(alive)
+    for name in stage.reads:
+        null = frame[chain.narrow(name)].is_null().to_numpy()
+        fresh = run & null & ~missing
+        for row in np.flatnonzero(fresh):
+            column[row] = name
+        missing |= fresh
+    return run & ~missing, missing, column
+
+
+def stop_missing(stage: PlannedStage, found: Trace, missing: np.ndarray, column: list[str]) -> None:
+    """What `on_missing` makes of rows without an input; `column`: which input, by row."""
+    policy = stage.config.on_missing
+    if policy == "keep" or not missing.any():
+        return
+    found.stop(missing, FAILED if policy == "fail" else MISSING, stage.index)
+    for row in np.flatnonzero(missing).tolist():
+        found.reasons[row] = (
+            ("missing_input", f"{column[row]} is null") if policy == "fail" else (column[row], None)
+        )
+
+
+def stop_failed(stage: PlannedStage, found: Trace, table: pa.Table | None, at: np.ndarray) -> None:
+    """Rows whose value is an error have failed."""
+    if table is None:
+        return
+    errors = table.column("error").combine_chunks()
+    if errors.null_count == len(errors):
+        return
+    failed = (at >= 0) & np.asarray(pc.is_valid(errors))[at]
+    found.stop(failed, FAILED, stage.index)
+    for row in np.flatnonzero(failed):
+        error = errors[int(at[row])].as_py()
+        found.reasons[int(row)] = (error["class"], error["message"])
+
+
+def pass_gate(stage: PlannedStage, found: Trace) -> None:
+    """Rows for which the gate is false are dropped, those for which it is null are missing."""
+    assert stage.gate is not None
+    passed, alive = flags(stage.gate, found.frame), found.alive
+    for value, fate in ((0, DROPPED), (-1, MISSING)):
+        stopped = alive & (passed == value)
+        found.stop(stopped, fate, stage.index)
+        for row in np.flatnonzero(stopped):
+            found.reasons[int(row)] = (stage.gate.text, None)
+
+
+def flags(expression: Expression, frame: pl.DataFrame) -> np.ndarray:
+    """int8, one a row: 1 true, 0 false, -1 null."""
+    values = expression.evaluate(frame)
+    if len(values) != frame.height:
+        values = values.extend_constant(values[0], frame.height - 1) if len(values) == 1 else values
+    return values.cast(pl.Int8).fill_null(-1).to_numpy()
+
+
+def taken_columns(
+    stored: pa.Table | None, at: np.ndarray, columns: Sequence[str], writes: pa.Schema
+) -> pa.Table:
+    """Stored columns spread over all rows, null where `at` is -1."""
+    if stored is None:
+        types = {f.name: f.type for f in writes}
+        return pa.table({c: pa.nulls(len(at), types.get(c, pa.int64())) for c in columns})
+    index = pa.array(at, mask=at < 0)
+    return pa.table({c: stored.column(c).take(index) for c in columns})

@@ -1,0 +1,150 @@
+"""The commands that look at what a run left: packages, runs, workspaces, and what stages there
+are.
+"""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from pairmill.console import Json, fail, out, print_json
+from pairmill.errors import PairmillError
+
+app = typer.Typer()
+
+
+@app.command()
+def inspect(
+    path: str,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every file with the manifest.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=0, help="Rows to show.")] = 3,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Small pictures, in a terminal with 256 colours or more.",
+        ),
+    ] = True,
+) -> None:
+    """Look at a package, a shard, a column set, a pool or a run: counts, schema, a few rows and
+    their pictures; a run's figures.
+    """
+    from pairmill.terminal.inspecting import inspect_path
+
+    try:
+        faults = inspect_path(path, rows, verify, out, pictures)
+    except (PairmillError, OSError) as error:
+        fail(str(error), 1)
+    if faults:
+        fail("\n".join(faults), 1)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run's folder in the workspace, or a package; two of them to compare."
+        ),
+    ],
+    workspace: Annotated[
+        str | None,
+        typer.Option(help="Where a package's run is looked for, if the two were parted."),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write a finished run's report again, or a page that compares two runs."""
+    from pairmill.report.page import rebuild
+
+    if len(runs) > 2:
+        fail("one run, or two to compare", 2)
+    try:
+        path = rebuild(runs, workspace)
+    except (PairmillError, OSError) as error:
+        fail(str(error), 1)
+    out.print(Text(path), soft_wrap=True)
+    if show:
+        typer.launch(path)
+
+
+@app.command()
+def stages(
+    name: Annotated[str | None, typer.Argument(help="One stage, with all its keys.")] = None,
+) -> None:
+    """The stages, a line each; one of them with its keys, what it reads and writes."""
+    from pairmill.plan.documentation import stage_page
+    from pairmill.stages.catalogue import UnknownStage
+    from pairmill.terminal.stage_list import stage_list
+
+    try:
+        out.print(Text(stage_page(name)) if name else stage_list(), soft_wrap=bool(name))
+    except UnknownStage as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def schema() -> None:
+    """The pipeline file's JSON Schema, for editors."""
+    from pairmill.plan.documentation import json_schema
+
+    print_json(json_schema())
+
+
+@app.command()
+def workspace(path: str, as_json: Json = False) -> None:
+    """What a workspace stores, how large it is, which runs use it."""
+    from pairmill.terminal.inspecting import workspace_table
+    from pairmill.workspace.contents import contents, existing_workspace
+
+    try:
+        storage = existing_workspace(path)
+        if as_json:
+            print_json([vars(stored) for stored in contents(storage)])
+        else:
+            out.print(workspace_table(storage))
+    except PairmillError as error:
+        fail(str(error), 1)
+
+
+@app.command()
+def runs(path: str, as_json: Json = False) -> None:
+    """The runs of a workspace, the newest first: when, rows in and kept, gates."""
+    from pairmill.terminal.runs import runs_of, runs_table
+    from pairmill.workspace.contents import existing_workspace
+
+    try:
+        found = runs_of(existing_workspace(path))
+    except PairmillError as error:
+        fail(str(error), 1)
+    if as_json:
+        print_json(found)
+    else:
+        out.print(runs_table(found))
+
+
+@app.command()
+def gc(
+    path: str, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False
+) -> None:
+    """Remove pools and column sets that no run refers to (delete a run's folder first to free what
+    only it uses).
+    """
+    from pairmill.workspace.contents import collect, existing_workspace, unused
+
+    try:
+        storage = existing_workspace(path)
+        found = unused(storage)
+        if not dry_run:
+            collect(storage, found)
+    except PairmillError as error:
+        fail(str(error), 1)
+    for stored in found:
+        out.print(
+            f"{'would remove' if dry_run else 'removed'} {stored.folder} ({stored.bytes / 1e6:,.1f} MB)",
+            highlight=False,
+        )
+    out.print(
+        f"{sum(s.bytes for s in found) / 1e6:,.1f} MB in {len(found)} folders", highlight=False
+    )

@@ -1,0 +1,80 @@
+"""What a person has to know of a finished run, and what to do about it: told at the run's end and
+in its report, and turned into exit code 1 by `--strict`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pairmill.fates.ledger import SOURCE, Funnel, Step
+
+LARGE_SHARE = 0.2
+"""Of the rows that came to a step; from there on what is lost says more of the step than of the
+rows.
+"""
+ENOUGH_ROWS = 20
+"""Fewer rows say nothing of a gate that lets all of them pass."""
+MISSING_INPUT = "missing_input"
+"""A failure that no `--retry` mends: it needs another input."""
+
+
+def findings(funnel: Funnel, of_input: Sequence[str] = ()) -> list[str]:
+    """One sentence each, the gravest first.  `of_input`: what reading the source had to say."""
+    kept = [nothing_kept(funnel)] if funnel.kept == 0 else []
+    return [*kept, *of_input, *(text for step in funnel.steps for text in step_findings(step))]
+
+
+def nothing_kept(funnel: Funnel) -> str:
+    stopped = next((step for step in funnel.steps if step.rows and step.kept == 0), None)
+    if stopped is None:
+        return "no row was kept: the source gave none"
+    return (
+        f"no row was kept: nothing came through {stopped.stage!r}, to which {stopped.rows:,} rows "
+        f"came ({commonest(stopped.reasons)})"
+    )
+
+
+def step_findings(step: Step) -> list[str]:
+    """What is worth a word of one step."""
+    found = []
+    if step.stage != SOURCE and step.rows and step.failed > LARGE_SHARE * step.rows:
+        found.append(
+            f"{step.stage}: {share(step.failed, step)} failed ({commonest(step.failures)})"
+        )
+    if step.rows and step.missing > LARGE_SHARE * step.rows:
+        found.append(
+            f"{step.stage}: {share(step.missing, step)} lack a value that the step or its gate "
+            "needs; if such rows should pass, set `on_missing: keep`, or write the gate with "
+            "`IS NULL OR`"
+        )
+    if step.gate and step.rows and step.dropped == step.rows:
+        found.append(
+            f"{step.stage}: the gate {step.gate} dropped every row; a looser one needs nothing "
+            "computed again"
+        )
+    if step.rows >= ENOUGH_ROWS and step.gate and not step.dropped + step.missing:
+        found.append(f"{step.stage}: the gate {step.gate} dropped nothing")
+    return found
+
+
+def retry_hint(funnel: Funnel) -> str | None:
+    """How to try failed rows again, which a rerun by itself does not; None where none failed."""
+    classes: Counter[str] = Counter()
+    for step in funnel.steps:
+        classes.update(step.failures)
+    classes.pop(MISSING_INPUT, None)
+    if not classes:
+        return None
+    names = [name for name, _ in classes.most_common()]
+    return (
+        f"{sum(classes.values()):,} failures are stored, and the same command does not try them "
+        f"again; `--retry {','.join(names)}` does"
+    )
+
+
+def share(rows: int, step: Step) -> str:
+    return f"{100 * rows / step.rows:.0f}% of the rows that came"
+
+
+def commonest(reasons: dict[str, int]) -> str:
+    most = Counter(reasons).most_common(3)
+    return ", ".join(f"{reason} ×{count:,}" for reason, count in most)

@@ -1,0 +1,199 @@
+"""Input files: what a path, folder, glob or list names; what of it is data; Hive partitions."""
+
+import fnmatch
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import unquote
+
+import fsspec
+
+from pairmill.errors import RunError
+
+LIST_SUFFIXES = (".txt", ".list", ".lst")
+SIDE_FILES = (
+    "readme*", "license*", "licence*", "notice*", "changelog*", "citation*", "manifest.json",
+    "croissant.json", "dataset_info.json", "dataset_infos.json", "state.json", "sizes.json",
+    "index.json", "*_stats.json", "*.stats.json", "*.npz", "*.npy", "*.md", "*.yaml", "*.yml",
+    "*.crc", "*.md5", "*.sha256", "*.lock", "*.log", "*.py", "*.sh", "thumbs.db", "desktop.ini",
+)  # fmt: skip
+"""What lies beside the data in published folders and is no data itself."""
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+class NoInput(RunError):
+    """A source's path matches nothing, or nothing in it can be read."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input file: name relative to what was named, bytes, and what tells one version from
+    another.
+    """
+
+    name: str
+    url: str
+    size_bytes: int
+    version: str
+    partitions: tuple[tuple[str, str | None], ...] = ()
+    """Hive partitions of its path, `lang=en/day=1` as (("lang", "en"), ("day", "1"))."""
+
+
+@dataclass
+class Listing:
+    """The files to read, in name order, and those left out with the reason."""
+
+    files: list[Input] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def list_inputs(
+    patterns: Iterable[str], reads: Callable[[str], bool] = lambda name: True
+) -> Listing:
+    """The files behind paths, folders, globs, fsspec URLs and file lists, each once.
+
+    `reads` tells by its name whether a source knows a file's format; it is not asked about files
+    that are named in full.  Raises NoInput where a pattern gives nothing.
+    """
+    listing = Listing()
+    patterns = list(patterns)
+    for pattern in patterns:
+        before = len(listing.files)
+        for item, given in candidates(pattern, reads):
+            reason = None if given else left_out(item.name, reads)
+            if reason is None:
+                listing.files.append(item)
+            else:
+                listing.skipped.append((item.name, reason))
+        if len(listing.files) == before:
+            raise NoInput(nothing_found(pattern, listing.skipped))
+    listing.files = list(with_distinct_names(once_each(listing.files)))
+    listing.skipped = sorted(set(listing.skipped))
+    return listing
+
+
+def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:
+    if not skipped:
+        return f"source path {pattern} matches no file"
+    names = ", ".join(f"{name} ({reason})" for name, reason in skipped[:5])
+    return f"source path {pattern} matches no file that can be read; left out: {names}"
+
+
+def left_out(name: str, reads: Callable[[str], bool]) -> str | None:
+    """Why a file that a folder or glob gave is no data, or None."""
+    if hidden := next((p for p in name.split("/") if p.startswith(("_", "."))), None):
+        return f"hidden: {hidden}"
+    base = name.rsplit("/", 1)[-1].lower()
+    if any(fnmatch.fnmatchcase(base, pattern) for pattern in SIDE_FILES):
+        return "side file"
+    return None if reads(name) else "another format"
+
+
+def candidates(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input, bool]]:
+    """(file, whether it was named in full) behind one pattern; names are relative to its folder."""
+    system, path = fsspec.core.url_to_fs(pattern)
+    path = path.rstrip("/") or path
+    if any(c in path for c in "*?[") and not system.exists(path):
+        root = fixed_folder(path)
+        for name in sorted(system.glob(path)):
+            if system.isdir(name):
+                yield from ((item, False) for item in below(system, name, root))
+            else:
+                yield input_of(system, name, root), False
+    elif system.isdir(path):
+        yield from ((item, False) for item in below(system, path, path))
+    elif system.exists(path):
+        if path.lower().endswith(LIST_SUFFIXES) and not reads(path):
+            yield from listed(system, path, pattern, reads)
+        else:
+            yield input_of(system, path, path.rpartition("/")[0]), True
+
+
+def fixed_folder(path: str) -> str:
+    """The part of a glob before its first wildcard, up to the last slash."""
+    first = min(path.find(c) for c in "*?[" if c in path)
+    return path[:first].rpartition("/")[0]
+
+
+def listed(
+    system: Any, path: str, pattern: str, reads: Callable[[str], bool]
+) -> Iterator[tuple[Input, bool]]:
+    """The files that a text file names, one a line, relative to the list's own folder."""
+    folder = pattern.rpartition("/")[0]
+    lines = system.cat_file(path).decode("utf-8", "replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        name = line.strip()
+        if not name or name.startswith("#"):
+            continue
+        place = name if "://" in name or os.path.isabs(name) else f"{folder}/{name}"
+        if name.lower().endswith(LIST_SUFFIXES):
+            raise NoInput(f"{path} line {number}: a list within a list, {name}")
+        found = list(candidates(place, reads))
+        if not found:
+            raise NoInput(
+                f"{path} is read as a list of input files, but its line {number} names none: "
+                f"{name[:200]!r} (for a text file of data, give its format: `format: csv`)"
+            )
+        yield from found
+
+
+def below(system: Any, folder: str, root: str) -> Iterator[Input]:
+    """Every file below a folder, in name order; a folder that links lead to twice is walked once."""
+    if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
+        walked: set[str] = set()
+        names = []
+        for place, folders, files in os.walk(folder, followlinks=True):
+            real = os.path.realpath(place)
+            if real in walked:
+                folders.clear()
+                continue
+            walked.add(real)
+            names += [f"{place}/{name}" for name in files]
+    else:
+        names = [n for n in system.find(folder) if not n.endswith("/")]
+    for name in sorted(names):
+        if system.exists(name):  # a link that leads nowhere is no file
+            yield input_of(system, name, root)
+
+
+def input_of(system: Any, path: str, root: str) -> Input:
+    info = system.info(path)
+    keys = ("ETag", "etag", "mtime", "LastModified", "updated")
+    version = next((str(info[k]) for k in keys if info.get(k)), "")
+    name = path.removeprefix(root).lstrip("/")
+    pairs = (part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
+    partitions = tuple(
+        (unquote(key), None if value == HIVE_NULL else unquote(value)) for key, value in pairs
+    )
+    size = info.get("size") or 0
+    return Input(name, system.unstrip_protocol(path), size, version, partitions)
+
+
+def once_each(files: list[Input]) -> Iterator[Input]:
+    """Files in the order in which they were named, each only the first time."""
+    seen: set[str] = set()
+    for item in files:
+        place = item.url
+        if place.startswith("file://"):
+            place = os.path.realpath(place.removeprefix("file://"))
+        if place not in seen:
+            seen.add(place)
+            yield item
+
+
+def with_distinct_names(files: Iterable[Input]) -> Iterator[Input]:
+    """Files whose names agree get as many folders of their path as tell them apart."""
+    files = list(files)
+    names = [item.name for item in files]
+    for depth in range(1, 64):
+        counts: dict[str, int] = {}
+        for name in names:
+            counts[name] = counts.get(name, 0) + 1
+        if all(count == 1 for count in counts.values()):
+            break
+        for i, item in enumerate(files):
+            if counts[names[i]] > 1:
+                parts = item.url.split("/")
+                names[i] = "/".join(parts[-(item.name.count("/") + 1 + depth) :])
+    return (replace(item, name=name) for item, name in zip(files, names, strict=True))

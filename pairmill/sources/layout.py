@@ -1,0 +1,272 @@
+"""The layout of a table source: what every file has, how its columns become ours, one type for each
+column over all files; and everything about it that is wrong, in one go.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from pairmill.schemas.arrow import POOL_COLUMNS
+from pairmill.sources.base import Input, NoInput, Remark, Unreadable
+from pairmill.sources.guesses import Guess, merged
+from pairmill.sources.names import FileMapping, column_of, map_columns
+from pairmill.sources.parquet_files import first_line, parquet_schema
+from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.text_look import TextLook, look_at
+from pairmill.sources.text_stream import format_of, packing_of
+from pairmill.sources.values import is_list, path_type
+from pairmill.sources.widening import Seen, TypesDiffer, common_type
+
+LOOK_BYTES = 64 * 2**20
+"""Text files of so many bytes in all are looked at whole."""
+PACKED_RATIO = 6
+MOST_SHOWN = 5
+TYPES = {
+    "text": pa.string(), "int64": pa.int64(), "uint64": pa.uint64(), "float64": pa.float64(),
+    "bool": pa.bool_(),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One input file: its columns in the input's names, and what they become."""
+
+    item: Input
+    kind: str
+    schema: pa.Schema
+    mapping: FileMapping
+    look: TextLook | None = None
+    """Of a text format."""
+    rows: int | None = None
+    """Where the file's footer tells."""
+
+
+@dataclass
+class Layout:
+    files: list[TableFile]
+    schema: pa.Schema
+    """Our columns, without those of images."""
+    image: str | None
+    remarks: list[Remark] = field(default_factory=list)
+    damaged: list[Unreadable] = field(default_factory=list)
+    """Files of which nothing can be read."""
+
+    def mapping(self) -> list[str]:
+        """The mapping of each kind of file, in words."""
+        kinds: dict[str, list[str]] = {}
+        for file in self.files:
+            sentence = file.mapping.sentence()
+            if self.image:
+                sentence = f"image ← {self.image}, {sentence}"
+            kinds.setdefault(sentence, []).append(file.item.name)
+        if len(kinds) == 1:
+            return list(kinds)
+        return [f"{some(names)}: {sentence}" for sentence, names in kinds.items()]
+
+
+def some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 2:,} more" if len(names) > 3 else ""
+    return ", ".join(names[: 2 if more else 3]) + more
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of a file before the columns of all files are compared."""
+
+    item: Input
+    kind: str
+    schema: pa.Schema
+    look: TextLook | None = None
+    rows: int | None = None
+
+
+def layout_of(config: TableConfig, inputs: Sequence[Input]) -> Layout:
+    """Raises NoInput with everything that is wrong."""
+    looked, problems, damaged = looks(config, inputs)
+    if not looked:
+        reasons = [*problems, *(f"{d.location}: {d.reason}" for d in damaged)]
+        raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))
+    image = config.image if isinstance(config, ParquetConfig) else None
+    problems += [
+        f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); "
+        "name it with `image:`"
+        for one in looked
+        if image and column_of(image, one.schema.names) is None
+    ]  # fmt: skip
+    remarks: list[Remark] = []
+    files = mapped(config, looked, image, problems, remarks)
+    schema = types_over(config, files, image, problems)
+    if problems:
+        more = f"; and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
+        raise NoInput("; ".join(problems[:MOST_SHOWN]) + more)
+    return Layout(files, schema, image, remarks, damaged)
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:40]) + (f", … ({len(names):,} in all)" if len(names) > 40 else "")
+
+
+def looks(
+    config: TableConfig, inputs: Sequence[Input]
+) -> tuple[list[Looked], list[str], list[Unreadable]]:
+    """Footers of Parquet, and a look at text files; what of the description does not fit them; and
+    files that are damaged.
+    """
+    kinds = [kind_of(item, config) for item in inputs]
+    size = sum(
+        item.size_bytes * (PACKED_RATIO if packing_of(item.name) else 1)
+        for item, kind in zip(inputs, kinds, strict=True)
+        if kind != "parquet"
+    )
+
+    def one(item: Input, kind: str) -> Looked | str | Unreadable:
+        if kind == "parquet":
+            try:
+                schema, rows = parquet_schema(item)
+            except NoInput as error:
+                return str(error)
+            except (OSError, ValueError, pa.ArrowException) as error:
+                return Unreadable(item.name, f"the file is damaged: {first_line(error)}")
+            return Looked(item, kind, schema, rows=rows)
+        assert isinstance(config, PairsConfig)
+        look = look_at(item, kind, config, whole=size <= LOOK_BYTES)
+        if look.problems:
+            return "; ".join(look.problems)
+        if look.damage:
+            return Unreadable(item.name, look.damage)
+        return Looked(item, kind, look.schema(), look)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(one, inputs, kinds))
+    return (
+        [f for f in found if isinstance(f, Looked)],
+        [f for f in found if isinstance(f, str)],
+        [f for f in found if isinstance(f, Unreadable)],
+    )
+
+
+def kind_of(item: Input, config: TableConfig) -> str:
+    kind = (config.format if isinstance(config, PairsConfig) else None) or format_of(item.name)
+    if kind is None:
+        raise NoInput(
+            f"{item.name}: unknown format; use .parquet, .csv, .tsv or .jsonl "
+            "(the last three also as .gz, .zst, .bz2 or .xz), or say `format:`"
+        )
+    if kind != "parquet" and isinstance(config, ParquetConfig):
+        raise NoInput(f"{item.name}: this source reads images out of Parquet alone")
+    return kind
+
+
+def mapped(
+    config: TableConfig,
+    looked: Sequence[Looked],
+    image: str | None,
+    problems: list[str],
+    remarks: list[Remark],
+) -> list[TableFile]:
+    schemas = [with_partitions(one) for one in looked]
+    every = list(dict.fromkeys(name for schema in schemas for name in schema.names))
+    for ours, wanted in config.columns.items():
+        for path in [wanted] if isinstance(wanted, str) else wanted:
+            lack = [
+                one.item.name
+                for one, schema in zip(looked, schemas, strict=True)
+                if path_type(schema, path) is None
+            ]
+            if len(lack) == len(looked):
+                problems.append(
+                    f"{some(lack)} has no column {path!r} for {ours!r} (columns: {listed(every)})"
+                )
+            elif lack and isinstance(wanted, str):
+                why = f"no column {path!r} for {ours!r}"
+                remarks += [Remark("files without a column", name, why) for name in lack]
+    lists = {f.name for schema in schemas for f in schema if is_list(f.type)}
+    names = [schema.names for schema in schemas]
+    mappings = map_columns(names, config.columns, image, lists)
+    files = [
+        TableFile(one.item, one.kind, schema, mapping, one.look, one.rows)
+        for one, schema, mapping in zip(looked, schemas, mappings, strict=True)
+    ]
+    return [replace(file, mapping=checked(file, config, problems)) for file in files]
+
+
+def with_partitions(one: Looked) -> pa.Schema:
+    """The file's columns and those of its Hive partitions that it has not itself."""
+    own = [pa.field(k, pa.string()) for k, _ in one.item.partitions if k not in one.schema.names]
+    return pa.schema([*one.schema, *own])
+
+
+def checked(file: TableFile, config: TableConfig, problems: list[str]) -> FileMapping:
+    """The mapping without paths that lead nowhere in this file."""
+    made = {}
+    for ours, paths in file.mapping.made.items():
+        there = [(p, t) for p in paths if (t := path_type(file.schema, p)) is not None]
+        for path, dtype in there:
+            text = ours in POOL_COLUMNS.names and ours != "position"
+            if not text:
+                continue
+            if is_list(dtype) and ours == "text" and not pa.types.is_nested(dtype.value_type):
+                if config.captions is None:
+                    problems.append(
+                        f"{file.item.name}: text is taken from {path!r}, a list of captions "
+                        f"({dtype}); say `captions: first`, `captions: join` or `captions: rows`"
+                    )
+            elif pa.types.is_nested(dtype):
+                problems.append(
+                    f"{file.item.name}: {ours} is taken from {path!r}, which is {dtype!s:.200}; "
+                    f"name what in it is meant, such as `columns: {{{ours}: {path}.…}}`, "
+                    "or another column"
+                )
+        if there:
+            made[ours] = tuple(p for p, _ in there)
+    return FileMapping(made, file.mapping.others)
+
+
+def types_over(
+    config: TableConfig, files: Sequence[TableFile], image: str | None, problems: list[str]
+) -> pa.Schema:
+    """One type for each of our columns; metadata of fields as the first file has it."""
+    names = list(dict.fromkeys(n for file in files for n in file.mapping.names()))
+    seen: dict[str, list[Seen]] = {name: [] for name in names}
+    for file in files:
+        for ours, paths in file.mapping.made.items():
+            seen[ours] += [one_seen(file, path) for path in paths]
+        for theirs, ours in file.mapping.others.items():
+            seen[ours].append(one_seen(file, theirs))
+    fields = []
+    for name in names:
+        fixed = POOL_COLUMNS.field(name).type if name in POOL_COLUMNS.names else None
+        if name in config.types:
+            fixed = TYPES[config.types[name]]
+        try:
+            dtype = fixed or common_type(name, seen[name])
+        except TypesDiffer as error:
+            problems.append(str(error))
+            continue
+        fields.append(pa.field(name, pa.string() if pa.types.is_null(dtype) else dtype))
+    problems += [
+        f"types: there is no column {name!r} (columns: {listed(names)})"
+        for name in config.types
+        if name not in names
+    ]
+    return pa.schema(fields)
+
+
+def one_seen(file: TableFile, path: str) -> Seen:
+    dtype = path_type(file.schema, path) or pa.null()
+    own = {key: value for key, value in file.item.partitions}
+    if path in own and (file.look is None or path not in file.look.names()):
+        guess = Guess()
+        value = own[path]
+        guess.add_texts(pa.chunked_array([pa.array([value], pa.string())]))
+        return Seen(file.item.name, dtype, guess)
+    if file.look is None:
+        return Seen(file.item.name, dtype)
+    guess = file.look.guesses.get(path)
+    if guess is None:  # a path into nested values, or a file without rows
+        guess = merged([]) if pa.types.is_null(dtype) or path in file.schema.names else Guess()
+        if path not in file.schema.names:
+            guess.kinds.add("text")
+    return Seen(file.item.name, dtype, guess)

@@ -1,0 +1,157 @@
+"""Which of the input's columns become which of ours: names of known data sets, `columns:`, and
+plain names for all others.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+URL_NAMES = ("url", "image_url", "img_url", "image", "src", "link")
+TEXT_NAMES = ("text", "caption", "alt", "alt_text", "title", "description")
+UID_NAMES = ("uid", "sample_id", "id")
+"""`key` is missing on purpose: img2dataset's keys begin anew in every data set."""
+KNOWN = (("url", URL_NAMES), ("text", TEXT_NAMES), ("uid", UID_NAMES))
+CLAIMS = {
+    "width",
+    "height",
+    "original_width",
+    "original_height",
+    "sha256",
+    "md5",
+    "status",
+    "error_message",
+    "exif",
+    "mime_type",
+    "key",
+}
+"""Facts that the input claims about its images; the pipeline measures its own, so these get another
+name.
+"""
+CLAIM_PREFIX = "declared_"
+INTERNAL = {"row", "error"}
+"""Names that stored column files use themselves."""
+
+Columns = dict[str, str | list[str]]
+"""Our column → the input's, a dotted path into one, or several of which the first value counts."""
+
+
+@dataclass(frozen=True)
+class FileMapping:
+    """How one file's columns become ours."""
+
+    made: dict[str, tuple[str, ...]]
+    """Ours → the input's columns or dotted paths; the first that is not null is the value."""
+    others: dict[str, str]
+    """The input's column → the name under which it is kept as it is."""
+
+    def names(self) -> list[str]:
+        return [*self.made, *self.others.values()]
+
+    def sentence(self) -> str:
+        """`url ← URL, text ← alt, title; as they are: width → declared_width, tags`."""
+        made = ", ".join(f"{ours} ← {', '.join(theirs)}" for ours, theirs in self.made.items())
+        others = [
+            theirs if theirs == ours else f"{theirs} → {ours}"
+            for theirs, ours in self.others.items()
+        ]
+        shown = ", ".join(others[:30]) + (f", … ({len(others)} in all)" if len(others) > 30 else "")
+        return (made or "no column known") + (f"; as they are: {shown}" if others else "")
+
+
+def map_columns(
+    files: Sequence[Sequence[str]],
+    columns: Columns,
+    image: str | None = None,
+    lists: Iterable[str] = (),
+    with_images: bool = False,
+) -> list[FileMapping]:
+    """The mapping of each file, given the names of its columns.
+
+    `columns` comes first, then the names of known data sets, in each file by itself.  A column of
+    another name keeps it over all files.  `image`: a column that is read by itself; `with_images`:
+    the rows get images from elsewhere.  `lists`: the input's columns that are lists; such a one is
+    kept beside the text made of it.
+    """
+    lists, with_images = set(lists), with_images or image is not None
+    made = [_made([n for n in names if n != image], columns, with_images) for names in files]
+    rest = []
+    for names, own in zip(files, made, strict=True):
+        used = {
+            paths[0] for ours, paths in own.items() if len(paths) == 1 and paths[0] not in lists
+        }
+        rest.append([n for n in names if n not in used and n != image])
+    taken = {ours for own in made for ours in own} | ({"image"} if with_images else set())
+    others = _names_of_others(rest, taken)
+    return [
+        FileMapping(own, {name: others[name] for name in names})
+        for own, names in zip(made, rest, strict=True)
+    ]
+
+
+def _made(names: Sequence[str], columns: Columns, with_images: bool) -> dict[str, tuple[str, ...]]:
+    made: dict[str, tuple[str, ...]] = {}
+    for ours, wanted in columns.items():
+        paths = [wanted] if isinstance(wanted, str) else wanted
+        if there := tuple(p for p in paths if column_of(p, names) is not None):
+            made[ours] = there
+    used = {column_of(path, names) for paths in made.values() for path in paths if path in names}
+    lower = {name.lower(): name for name in reversed(names)}
+    for ours, known in KNOWN:
+        if ours in made:
+            continue
+        for candidate in known:
+            theirs = lower.get(candidate)
+            if (
+                theirs is not None
+                and theirs not in used
+                and not (candidate == "image" and with_images)
+            ):
+                made[ours] = (theirs,)
+                used.add(theirs)
+                break
+    return made
+
+
+def column_of(path: str, names: Iterable[str]) -> str | None:
+    """The column that a path leads into: the column of that very name, else the one of the longest
+    beginning that ends at a dot.
+    """
+    names = set(names)
+    steps = path.split(".")
+    for length in range(len(steps), 0, -1):
+        if (name := ".".join(steps[:length])) in names:
+            return name
+    return None
+
+
+def _names_of_others(files: Sequence[Sequence[str]], taken: set[str]) -> dict[str, str]:
+    """The input's column → our name; two that stand in one file never get the same."""
+    beside: dict[str, set[str]] = {}
+    for names in {tuple(names) for names in files}:
+        for name in names:
+            beside.setdefault(name, set()).update(names)
+    order = dict.fromkeys(name for names in files for name in names)
+    found: dict[str, str] = {}
+    for theirs in order:
+        ours = plain_name(theirs)
+        near = {found[name] for name in beside[theirs] if name in found}
+        while ours in taken or ours in near:
+            ours += "_"
+        found[theirs] = ours
+    return found
+
+
+def plain_name(theirs: str) -> str:
+    """A column's name in small letters, digits and underscores; `declared_…` for what the pipeline
+    measures itself.
+    """
+    letters = "".join(c if c.isalnum() else "_" for c in theirs.lower())
+    plain = letters.strip("_") or "column"
+    if plain in INTERNAL:
+        plain += "_"
+    return CLAIM_PREFIX + plain if plain in CLAIMS else plain
+
+
+def column_names(found: list[str], mapping: dict[str, str], image: bool) -> dict[str, str]:
+    """Input column → our column, for a single set of names."""
+    one = map_columns([found], dict(mapping), with_images=image)[0]
+    return {theirs[0]: ours for ours, theirs in one.made.items()} | one.others

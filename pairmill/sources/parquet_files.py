@@ -1,0 +1,202 @@
+"""Parquet: batches by bytes, damage held to the row groups it stands in, bounds on what a small
+file may unpack to.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pairmill.sources.base import Input, Remark, Unreadable
+from pairmill.sources.files import NoInput
+from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
+
+BATCH_BYTES = 32 * 2**20
+BATCH_ROWS = 8192
+DICTIONARY_BYTES = 2**20
+"""Writers end a dictionary near this size; a larger one is unpacked with care."""
+RATIO, RATIO_FROM_BYTES = 1000, 4 * 2**30
+"""A file that says to unpack to so many times its size, and to more than 4 GiB, is not read."""
+
+
+def parquet_schema(item: Input) -> tuple[pa.Schema, int]:
+    """The columns by the file's footer, in types that we store, and its rows.
+
+    Raises NoInput for what is not to be read, OSError, ValueError or ArrowException for damage.
+    """
+    with fsspec.open(item.url, "rb") as stream:
+        meta = pq.read_metadata(stream)
+    schema = meta.schema.to_arrow_schema()
+    if len(schema) > MAX_COLUMNS:
+        raise NoInput(f"{item.name} has {len(schema):,} columns; at most {MAX_COLUMNS:,} are read")
+    names = list(schema.names)
+    if (
+        twice := sorted({n for n in names if names.count(n) > 1})
+        if len(set(names)) < len(names)
+        else []
+    ):
+        raise NoInput(f"{item.name} has two columns of the name {twice[0]!r}")
+    size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+    if size > RATIO_FROM_BYTES and size > RATIO * max(item.size_bytes, 1):
+        raise NoInput(
+            f"{item.name}: {item.size_bytes:,} bytes that unpack to {size:,}; such a file is not read"
+        )
+    return pa.schema([pa.field(f.name, plain_type(f.type)) for f in schema]), meta.num_rows
+
+
+def first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return f"{type(error).__name__}: {text.splitlines()[0][:300]}"
+
+
+def plain_type(dtype: pa.DataType) -> pa.DataType:
+    """The type under which a column is stored: no dictionaries, views, half floats or nulls."""
+    if isinstance(dtype, pa.BaseExtensionType):
+        return plain_type(dtype.storage_type)
+    if pa.types.is_dictionary(dtype):
+        return plain_type(dtype.value_type)
+    if pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype) or pa.types.is_null(dtype):
+        return pa.string()
+    if pa.types.is_binary(dtype) or pa.types.is_binary_view(dtype):
+        return pa.large_binary()
+    return pa.float32() if pa.types.is_float16(dtype) else dtype
+
+
+def parquet_rows(item: Input) -> Iterator[Part]:
+    """Rows of every row group; of a damaged one those before the damage, the others counted as
+    unreadable.  The count is the footer's, so a reader that loses track is noticed.
+    """
+    with fsspec.open(item.url, "rb") as stream:
+        file = pq.ParquetFile(stream, buffer_size=2**20)
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            given = 0
+            try:
+                for table in _batches(file, group, stream):
+                    places = np.arange(first + given, first + given + table.num_rows)
+                    given += table.num_rows
+                    yield from readable(Rows(table, places), item.name)
+                fault = "the row group holds fewer rows than its footer says"
+            except (OSError, ValueError, pa.ArrowException) as error:
+                fault = first_line(error)
+            if given < rows:
+                yield Unreadable(
+                    f"{row_place(item.name, first + given)} to {first + rows - 1}",
+                    f"row group {group} is damaged: {fault}",
+                    rows=rows - given,
+                )
+            first += rows
+
+
+def _batches(file: pq.ParquetFile, group: int, stream: Any) -> Iterator[pa.Table]:
+    meta = file.metadata.row_group(group)
+    rows = max(meta.num_rows, 1)
+    each = max(meta.total_byte_size // rows, 1)
+    packed = []
+    for i in range(meta.num_columns):
+        column = meta.column(i)
+        if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page:
+            size = dictionary_bytes(stream, column)
+            if size > DICTIONARY_BYTES * 2:
+                packed.append(column.path_in_schema)
+    size = max(1, min(BATCH_ROWS, BATCH_BYTES // each))
+    if packed:
+        # values by reference: how large a row is when unpacked is known before it is unpacked
+        stream.seek(0)
+        file = pq.ParquetFile(stream, read_dictionary=packed, buffer_size=2**20)
+    for batch in file.iter_batches(batch_size=size, row_groups=[group], use_threads=True):
+        yield from unpacked(batch) if packed else [pa.Table.from_batches([batch])]
+
+
+def dictionary_bytes(stream: Any, column: Any) -> int:
+    """Size of a column's dictionary when unpacked, read off its page's header.
+
+    The header is Thrift's compact form: kind of the page, then the size unpacked.
+    """
+    here = stream.tell()
+    try:
+        stream.seek(column.dictionary_page_offset)
+        head = stream.read(16)
+        if len(head) < 4 or head[0] != 0x15:
+            return 0
+        at = 1
+        while head[at] & 0x80:
+            at += 1
+        at += 2  # the next field's mark
+        value = shift = 0
+        while at < len(head):
+            value |= (head[at] & 0x7F) << shift
+            if not head[at] & 0x80:
+                break
+            shift, at = shift + 7, at + 1
+        return value >> 1
+    finally:
+        stream.seek(here)
+
+
+def unpacked(batch: pa.RecordBatch) -> Iterator[pa.Table]:
+    """A batch whose dictionaries are large, in pieces that stay small when unpacked."""
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type):
+            lengths = pc.binary_length(column.dictionary.cast(pa.large_binary()))
+            each = pc.fill_null(pc.take(lengths, column.indices), 0)
+            sizes += np.asarray(each).astype(np.int64)
+    piece = np.cumsum(sizes) // BATCH_BYTES
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(piece)) + 1, [batch.num_rows]])
+    for start, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        part = batch.slice(start, end - start)
+        columns = [
+            c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in part.columns
+        ]
+        yield pa.Table.from_arrays(columns, names=part.schema.names)
+
+
+def readable(rows: Rows, file: str) -> Iterator[Part]:
+    """Rows whose texts are UTF-8; what is not is repaired or, deep within a value, costs the row."""
+    table = rows.table
+    try:
+        table.validate(full=True)
+        yield rows
+        return
+    except (pa.ArrowException, UnicodeDecodeError):
+        pass
+    bad: dict[int, Unreadable] = {}
+    for index, name in enumerate(table.schema.names):
+        column = table.column(index).combine_chunks()
+        if is_valid(column):
+            continue
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            raw = column.cast(pa.large_binary()).to_pylist()
+            texts: list[str | None] = []
+            for i, value in enumerate(raw):
+                text = None if value is None else value.decode("utf-8", "replace")
+                if value is not None and text is not None and text.encode() != value:
+                    yield Remark(
+                        "repaired values", row_place(file, int(rows.places[i])),
+                        f"bytes in column {name!r} that are not UTF-8 became U+FFFD",
+                    )  # fmt: skip
+                texts.append(text)
+            table = table.set_column(index, name, pa.array(texts, column.type))
+            continue
+        for i in range(len(column)):
+            if not is_valid(column.take(pa.array([i]))):
+                place = row_place(file, int(rows.places[i]))
+                bad[i] = Unreadable(place, "a text within it is not UTF-8", name)
+    yield from bad.values()
+    keep = np.ones(table.num_rows, bool)
+    keep[list(bad)] = False
+    yield Rows(table.filter(pa.array(keep)), rows.places[keep])
+
+
+def is_valid(column: pa.Array) -> bool:
+    try:
+        column.validate(full=True)
+    except (pa.ArrowException, UnicodeDecodeError):
+        return False
+    return True

@@ -1,0 +1,79 @@
+"""Rows as the readers of text formats give them, before names and types are ours."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pairmill.sources.base import Remark, Unreadable
+
+MAX_COLUMNS = 10_000
+"""Columns of a table; more are a sign of a wrong delimiter, or of hostile input."""
+MAX_REASON = 200
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table of the input's columns, and where each of its rows stands in the file."""
+
+    table: pa.Table
+    places: np.ndarray
+    """Line or row numbers, int64, one for each row of the table."""
+
+
+Part = Rows | Unreadable | Remark
+
+
+def line_place(file: str, line: int) -> str:
+    return f"{file} line {line}"
+
+
+def row_place(file: str, row: int) -> str:
+    return f"{file} row {row}"
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """A value in a message: cut, and without what terminals would obey."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+def without(rows: Rows, bad: Sequence[int]) -> Rows:
+    """The rows but those at the places `bad` within them."""
+    keep = np.ones(len(rows.places), bool)
+    keep[list(bad)] = False
+    return Rows(rows.table.filter(pa.array(keep)), rows.places[keep])
+
+
+def newline_places(data: bytes) -> np.ndarray:
+    return np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+
+
+def lines_of(data: bytes, first: int) -> Iterator[tuple[int, bytes]]:
+    """(number, line without its end) of every line that is not blank."""
+    for number, line in enumerate(data.split(b"\n"), first):
+        line = line.removesuffix(b"\r")
+        if line.strip():
+            yield number, line
+
+
+def filled_lines(data: bytes, first: int) -> np.ndarray:
+    """Numbers of the lines that are not blank; counted over bytes, apart from any parser."""
+    if not data:
+        return np.empty(0, np.int64)
+    ends = newline_places(data)
+    if not data.endswith(b"\n"):
+        ends = np.append(ends, len(data))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    numbers = np.arange(first, first + len(ends), dtype=np.int64)
+    length = ends - starts
+    short = np.flatnonzero(length <= 4)
+    blank = [i for i in short.tolist() if not data[starts[i] : ends[i]].strip()]
+    long_blank = (
+        [i for i in np.flatnonzero(length > 4).tolist() if not data[starts[i] : ends[i]].strip()]
+        if b"\n     " in data or data.startswith(b"     ")
+        else []
+    )
+    return np.delete(numbers, blank + long_blank) if blank or long_blank else numbers

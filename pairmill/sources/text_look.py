@@ -1,0 +1,294 @@
+"""A look at a text file before it is read: names, kinds of values, and what does not fit.
+
+Small files are looked at whole, and what was parsed is kept until it is read; of large ones the
+beginning, the middle and the end.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from pairmill.sources import json_lines
+from pairmill.sources.base import Input, NoInput, Unreadable
+from pairmill.sources.guesses import Guess
+from pairmill.sources.quoted import BadRecord, Dialect, Unfinished, record_at
+from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, shown
+from pairmill.sources.separated import separated
+from pairmill.sources.table_config import PairsConfig
+from pairmill.sources.text_stream import Block, BrokenStream, blocks, packing_of
+
+WINDOW_BYTES = 2**18
+DELIMITERS = (",", "\t", ";", "|")
+LEAST_FAULTS = 3
+"""Rows in a wrong encoding, or with stray quotes, from which on the file's description is at fault
+rather than the rows.
+"""
+
+
+class EmptyFile(Exception):
+    """A file without a line."""
+
+
+@dataclass
+class TextLook:
+    """What a look at one text file found."""
+
+    item: Input
+    kind: str
+    dialect: Dialect | None = None
+    guesses: dict[str, Guess] = field(default_factory=dict)
+    sound: int = 0
+    faults: list[str] = field(default_factory=list)
+    """Places and reasons of rows that were unreadable."""
+    problems: list[str] = field(default_factory=list)
+    """What of the description does not fit the file."""
+    damage: str | None = None
+    """Why nothing of the file can be read at all."""
+    parts: list[Part] | None = None
+    """All rows, where the file was looked at whole."""
+
+    def names(self) -> list[str]:
+        return list(self.dialect.names) if self.dialect else list(self.guesses)
+
+    def schema(self) -> pa.Schema:
+        """The input's columns; null where no value was seen."""
+        if self.dialect:
+            return pa.schema([(name, pa.string()) for name in self.dialect.names])
+        return pa.schema([(name, guess.dtype()) for name, guess in self.guesses.items()])
+
+    def nested(self) -> set[str]:
+        return {name for name, guess in self.guesses.items() if guess.nested()}
+
+
+def look_at(item: Input, kind: str, config: PairsConfig, whole: bool) -> TextLook:
+    """Never raises for what a file holds: its faults stand in the look."""
+    look = TextLook(item, kind)
+    try:
+        if kind == "jsonl":
+            look.guesses, look.sound, look.faults = json_lines.look(windows(item, config, whole))
+            if len(look.guesses) > MAX_COLUMNS:
+                look.problems.append(
+                    f"{item.name} has more than {MAX_COLUMNS:,} different keys; "
+                    "a table of so many columns is not read"
+                )
+        else:
+            look.dialect = dialect_of(item, kind, config)
+            _look_at_separated(look, config, whole)
+    except NoInput as error:
+        look.problems.append(str(error))
+    except EmptyFile:
+        look.damage = "the file is empty"
+    except (OSError, ValueError) as error:
+        look.damage = f"{type(error).__name__}: {error}"
+    if not look.problems and look.damage is None:
+        look.problems += misfits(look, config)
+    return look
+
+
+def windows(item: Input, config: PairsConfig, whole: bool) -> Iterator[Block]:
+    """All blocks, or a window each at the beginning, the middle and the end.
+
+    What is packed, or has letters of two bytes, can only be looked at from its beginning.
+    """
+    stream = blocks(item, config.encoding)
+    if whole:
+        try:
+            yield from stream
+        except BrokenStream:
+            return
+        return
+    wide = config.encoding.startswith("utf-16") or packing_of(item.name)
+    places = [0] if wide else [0, item.size_bytes // 2, item.size_bytes - WINDOW_BYTES]
+    for start in places:
+        first = next(blocks(item, config.encoding, max(start, 0)), None)
+        if first is None:
+            continue
+        data = first.data[: WINDOW_BYTES * (8 if wide else 1)]
+        begin = data.find(b"\n") + 1 if start > 0 else 0
+        end = data.rfind(b"\n") + 1
+        if end > begin:
+            yield Block(1 if start == 0 else -start, data[begin:end])
+
+
+def dialect_of(item: Input, kind: str, config: PairsConfig) -> Dialect:
+    """The file's dialect, and its columns by its header or the config; raises NoInput."""
+    delimiter = config.delimiter or ("\t" if kind == "tsv" else ",")
+    quoting = kind == "csv" if config.quoting is None else config.quoting
+    nulls = tuple(config.null_values)
+    header = not config.names if config.header is None else config.header
+    first = Dialect((), delimiter, quoting, nulls)
+    fields = [] if config.names else header_of(item, config, first)
+    if config.names:
+        names = list(config.names)
+    elif header:
+        names = [name.strip() or f"column_{i}" for i, name in enumerate(fields, 1)]
+    else:
+        names = [f"column_{i}" for i in range(1, len(fields) + 1)]
+    if len(names) > MAX_COLUMNS:
+        raise NoInput(f"{item.name} has {len(names):,} columns; at most {MAX_COLUMNS:,} are read")
+    if twice := next((n for i, n in enumerate(names) if n in names[:i]), None):
+        at = [str(i) for i, n in enumerate(names, 1) if n == twice]
+        raise NoInput(
+            f"{item.name}: the header names {twice!r} more than once (columns {', '.join(at)}); "
+            "give the columns names of their own with `names: [...]` and `header: true`"
+        )
+    return Dialect(tuple(names), delimiter, quoting, nulls)
+
+
+def header_of(item: Input, config: PairsConfig, dialect: Dialect) -> list[str]:
+    """The fields of the file's first record."""
+    first = next(blocks(item, config.encoding), None)
+    if first is None or not first.data.strip():
+        raise EmptyFile
+    fields, _ = first_record(first.data, dialect, item.name)
+    return [f.decode("utf-8", "replace") for f in fields]
+
+
+def first_record(data: bytes, dialect: Dialect, file: str) -> tuple[list[bytes], int]:
+    """(fields, end) of the first record of a file that is not blank."""
+    at = 0
+    while not data[at : (end := data.find(b"\n", at) + 1 or len(data))].strip():
+        at = end
+    if not dialect.quoting:
+        return data[at:end].rstrip(b"\r\n").split(dialect.delimiter.encode()), end
+    try:
+        fields, _, end = record_at(data, at, dialect, final=True)
+    except (BadRecord, Unfinished) as error:
+        raise NoInput(
+            f"{file}: its first line has quotes that do not fit ({error}): {shown(data[at:end])}; "
+            "say `quoting: false` if quotes are letters there"
+        ) from None
+    return fields, end
+
+
+def without_header(
+    stream: Iterator[Block], dialect: Dialect, config: PairsConfig, file: str
+) -> Iterator[Block]:
+    """The blocks behind the header line, where the file has one."""
+    has_header = not config.names if config.header is None else config.header
+    for block in stream:
+        if has_header and block.line == 1:
+            _, end = first_record(block.data, dialect, file)
+            block = Block(1 + block.data.count(b"\n", 0, end), block.data[end:])
+        if block.data:
+            yield block
+
+
+def _look_at_separated(look: TextLook, config: PairsConfig, whole: bool) -> None:
+    assert look.dialect is not None
+    parts = list(separated_rows(look.item, look.dialect, config, whole))
+    for part in parts:
+        if isinstance(part, Rows):
+            look.sound += part.table.num_rows
+            for name in look.dialect.names:
+                look.guesses.setdefault(name, Guess()).add_texts(part.table.column(name))
+        elif isinstance(part, Unreadable):
+            place = part.location.removeprefix(look.item.name).strip()
+            look.faults.append(f"{place}: {part.reason}")
+    look.parts = parts if whole else None
+
+
+def separated_rows(
+    item: Input, dialect: Dialect, config: PairsConfig, whole: bool = True
+) -> Iterator[Part]:
+    """The rows of a CSV or TSV, or those in the windows of a look."""
+    stream = blocks(item, config.encoding) if whole else windows(item, config, False)
+    try:
+        yield from separated(without_header(stream, dialect, config, item.name), dialect, item.name)
+    except BrokenStream as error:
+        yield Unreadable(item.name, str(error))
+
+
+def json_rows(item: Input, schema: pa.Schema, nested: set[str], encoding: str) -> Iterator[Part]:
+    """The rows of a file of JSON lines."""
+    try:
+        yield from json_lines.json_lines(blocks(item, encoding), schema, nested, item.name)
+    except BrokenStream as error:
+        yield Unreadable(item.name, str(error))
+
+
+def misfits(look: TextLook, config: PairsConfig) -> list[str]:
+    """What of delimiter, header, quoting and encoding does not fit, and what would."""
+    name, dialect = look.item.name, look.dialect
+    found: list[str] = []
+    if dialect is not None:
+        beginning = next(blocks(look.item, config.encoding)).data[:WINDOW_BYTES]
+        lines = [line for line in beginning.splitlines() if line.strip()][:50]
+        found += _header_misfits(name, dialect, config, lines)
+        if not found:
+            found += _delimiter_misfits(name, dialect, lines)
+            found += _quote_misfits(look, dialect, lines)
+    wrong = [f for f in look.faults if "the file's encoding" in f]
+    if len(wrong) >= LEAST_FAULTS and len(wrong) >= lines_beyond_ascii(look, config) / 2:
+        found = [
+            f"{name} is not in {config.encoding} ({wrong[0]}); say its `encoding:`, such as latin-1"
+        ]
+    bad = len(look.faults)
+    if not found and bad and (not look.sound or (bad >= 10 and bad >= look.sound)):
+        found.append(f"{name}: {bad:,} of {bad + look.sound:,} rows looked at cannot be read: "
+                     + "; ".join(look.faults[:3]))  # fmt: skip
+    return found
+
+
+def _header_misfits(
+    name: str, dialect: Dialect, config: PairsConfig, lines: list[bytes]
+) -> list[str]:
+    if config.names or config.header is False:
+        return []
+    if not any("://" in n for n in dialect.names):
+        return []
+    shape = [kind_of_text(n) for n in dialect.names]
+    return [
+        f"{name} seems to have no header: its first line is {shown(lines[0])}; "
+        f"say `names: [{', '.join(shape)}]`, or `header: true` if these are names"
+    ] if config.header is None else []  # fmt: skip
+
+
+def kind_of_text(value: str) -> str:
+    """A guess at a column's name by one of its values, for messages."""
+    if "://" in value:
+        return "url"
+    return "number" if value.replace(".", "").replace("-", "").isdigit() else "text"
+
+
+def _delimiter_misfits(name: str, dialect: Dialect, lines: list[bytes]) -> list[str]:
+    if len(dialect.names) > 1 or len(lines) < 2:
+        return []
+    for other in DELIMITERS:
+        counts = {line.count(other.encode()) for line in lines}
+        if other != dialect.delimiter and len(counts) == 1 and counts != {0}:
+            return [
+                f"{name} has no {dialect.delimiter!r} in its first line, but {other!r}: "
+                f"say `delimiter: {other!r}`"
+            ]
+    return []
+
+
+def _quote_misfits(look: TextLook, dialect: Dialect, lines: list[bytes]) -> list[str]:
+    name = look.item.name
+    if not dialect.quoting:
+        d = dialect.delimiter.encode()
+        fields = [f for line in lines for f in line.split(d)]
+        pairs = [f for f in fields if len(f) > 1 and f[:1] == f[-1:] == b'"']
+        if len(pairs) >= 0.5 * max(len(fields), 1):
+            return [f"{name} has its values in quotes, {shown(lines[0])}; say `quoting: true`"]
+        return []
+    stray = [f for f in look.faults if "quote" in f]
+    if len(stray) >= 10 and len(stray) >= 0.01 * (look.sound + len(look.faults)):
+        return [
+            f"{name} has quotes that enclose no values ({stray[0]}); say `quoting: false` "
+            "if a quote is a letter there like any other"
+        ]
+    return []
+
+
+def lines_beyond_ascii(look: TextLook, config: PairsConfig) -> int:
+    """Lines with letters beyond ASCII in what was looked at."""
+    count = 0
+    for block in windows(look.item, config, look.parts is not None):
+        array = np.frombuffer(block.data, np.uint8)
+        lines = np.searchsorted(np.flatnonzero(array == 10), np.flatnonzero(array > 127))
+        count += len(np.unique(lines))
+    return count

@@ -1,0 +1,232 @@
+"""Text files as blocks of whole lines in UTF-8: unpacked, decoded, with bounds on what one line may
+hold.
+"""
+
+import bz2
+import codecs
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+import fsspec
+import pyarrow as pa
+
+from pairmill.sources.files import Input
+
+PACKED = (".gz", ".zst", ".bz2", ".xz")
+FORMATS = {
+    "parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "tsv", "tab": "tsv",
+    "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl",
+}  # fmt: skip
+BLOCK_BYTES = 8 * 2**20
+"""Text that is parsed at once."""
+PIECE_BYTES = 2**16
+"""Packed bytes that are unpacked at once, so that a file that breaks off gives all that stands
+before the break.
+"""
+MAX_LINE_BYTES = 64 * 2**20
+"""A longer row is unreadable; its bytes are passed over without being held."""
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+class BrokenStream(OSError):
+    """A packed file that breaks off or is damaged; what stands before it was given."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines: number of the first, counting from 1, and their bytes."""
+
+    line: int
+    data: bytes
+    too_long: bool = False
+    """The line goes on for more than MAX_LINE_BYTES; `data` is its beginning."""
+
+
+class Unpacker(Protocol):
+    """What the decompressors of the standard library have in common."""
+
+    eof: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class Gzip:
+    """zlib's decompressor in the shape of those of bz2 and lzma, which keep what is not yet due."""
+
+    def __init__(self) -> None:
+        self.inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self.inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self.inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self.inner.decompress(self.inner.unconsumed_tail + data, max_length)
+
+
+UNPACKERS: dict[str, Any] = {
+    ".gz": Gzip,
+    ".bz2": bz2.BZ2Decompressor,
+    ".xz": lzma.LZMADecompressor,
+}
+
+
+def packing_of(name: str) -> str | None:
+    return next((s for s in PACKED if name.lower().endswith(s)), None)
+
+
+def format_of(name: str) -> str | None:
+    """`parquet`, `csv`, `tsv` or `jsonl` by the file's name, or None."""
+    packing = packing_of(name)
+    plain = name.lower().removesuffix(packing or "")
+    found = FORMATS.get(plain.rsplit(".", 1)[-1])
+    return None if found == "parquet" and packing else found
+
+
+def unpacked(item: Input, start: int = 0) -> Iterator[bytes]:
+    """A file's bytes in pieces of at most some MB, unpacked by its suffix.
+
+    `start`: bytes to pass over, of files that are not packed.  Raises BrokenStream.
+    """
+    packing = packing_of(item.name)
+    with fsspec.open(item.url, "rb") as raw:
+        if packing is None:
+            if start:
+                raw.seek(start)
+            while piece := raw.read(2**20):
+                yield piece
+        elif packing == ".zst":
+            yield from _zstd(item, raw)
+        else:
+            yield from _streams(item, raw, UNPACKERS[packing])
+
+
+def _zstd(item: Input, raw: IO[bytes]) -> Iterator[bytes]:
+    source = pa.PythonFile(raw, mode="r")
+    with closing(pa.CompressedInputStream(source, "zstd")) as stream:
+        while True:
+            try:
+                piece = stream.read(PIECE_BYTES)
+            except OSError as error:
+                raise BrokenStream(f"{item.name} is damaged or breaks off: {error}") from None
+            if not piece:
+                return
+            yield piece
+
+
+def _streams(item: Input, raw: IO[bytes], kind: type[Unpacker]) -> Iterator[bytes]:
+    """One packed stream after the other, as `cat a.gz b.gz` gives them."""
+    inner = kind()
+    data, begun, beginning = raw.read(PIECE_BYTES), False, True
+    try:
+        while data or begun:
+            out = inner.decompress(data, BLOCK_BYTES)
+            begun, beginning = True, False
+            if out:
+                yield out
+            if inner.eof:
+                data = inner.unused_data.lstrip(b"\0") or raw.read(PIECE_BYTES)
+                inner, begun = kind(), False
+                continue
+            if len(out) < BLOCK_BYTES:
+                data = raw.read(PIECE_BYTES)
+                if not data:
+                    break
+            else:
+                data = b""  # more of what was given is due
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise BrokenStream(f"{item.name} is damaged: {error}") from None
+    if begun or (beginning and item.size_bytes):
+        raise BrokenStream(f"{item.name} breaks off: its packed stream has no end")
+
+
+def decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Bytes in UTF-8, without a byte order mark.
+
+    What the encoding does not allow comes as bytes that UTF-8 does not allow either, so that the
+    row it stands in is found by one check.
+    """
+    first = next(pieces, b"")
+    while 0 < len(first) < 4 and (more := next(pieces, b"")):
+        first += more
+    mark = next(((bom, name) for bom, name in BOMS if first.startswith(bom)), None)
+    if mark and mark[1] == "utf-16" and not encoding.startswith("utf-16"):
+        encoding = "utf-16"
+    if encoding in ("utf-8", "ascii"):
+        yield first.removeprefix(codecs.BOM_UTF8)
+        yield from pieces
+        return
+    wide = encoding.startswith("utf-16")
+    errors = "surrogatepass" if wide else "surrogateescape"
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    back = "surrogatepass" if wide else "surrogateescape"
+    yield decoder.decode(first).lstrip("\ufeff").encode("utf-8", back)
+    for piece in pieces:
+        yield decoder.decode(piece).encode("utf-8", back)
+    try:
+        yield decoder.decode(b"", True).encode("utf-8", back)
+    except UnicodeDecodeError:
+        yield b"\xff"
+
+
+def blocks(item: Input, encoding: str, start: int = 0, line: int = 1) -> Iterator[Block]:
+    """The file's lines in blocks of some MB; the last line may lack its end.
+
+    Raises BrokenStream after the last whole line that could be unpacked.
+    """
+    held: list[bytes] = []
+    size, fault = 0, None
+    pieces = decoded(unpacked(item, start), encoding)
+    while True:
+        try:
+            piece = next(pieces, None)
+        except BrokenStream as error:
+            fault, piece = error, None
+        if piece is None:
+            break
+        held.append(piece)
+        size += len(piece)
+        if size < BLOCK_BYTES:
+            continue
+        if b"\n" not in piece and size < MAX_LINE_BYTES:
+            continue
+        data = b"".join(held)
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield Block(line, data[:end])
+            line += data.count(b"\n", 0, end)
+            held = [data[end:]]
+        elif size >= MAX_LINE_BYTES:
+            yield Block(line, data[:200], too_long=True)
+            held = [_after_line(pieces)]
+            line += 1
+        size = sum(map(len, held))
+    data = b"".join(held)
+    if fault is not None:
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield Block(line, data[:end])
+        raise fault
+    if data:
+        yield Block(line, data)
+
+
+def _after_line(pieces: Iterator[bytes]) -> bytes:
+    """Passes over the rest of a line; gives what stands behind its end."""
+    for piece in pieces:
+        if (end := piece.find(b"\n")) >= 0:
+            return piece[end + 1 :]
+    return b""

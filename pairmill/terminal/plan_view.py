@@ -1,0 +1,88 @@
+"""The plan for people: phase by phase, wrapped on words at the terminal's width."""
+
+from typing import Any
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.text import Text
+
+from pairmill.fates.ledger import SOURCE
+
+MEMBERS = 8
+"""Columns of a stage that are named; of the others the number (`--columns` names all)."""
+
+
+def plan_view(plan: dict[str, Any], columns: bool = False) -> Group:
+    """`columns`: every column by name, with the stage that writes it."""
+    rows = "not read yet" if plan["pool_rows"] is None else f"{plan['pool_rows']:,} rows"
+    parts: list[Any] = [Text(f"{plan['name']}: pool {plan['pool']} ({rows})", style="bold")]
+    parts += [Text(f"columns: {line}") for line in plan["columns"]]
+    parts += [Text(line) for line in plan["input"]]
+    phase = None
+    for stage in plan["stages"]:
+        if stage["phase"] != phase:
+            phase = stage["phase"]
+            parts.append(Text(f"\nphase {phase}{', over all rows' if stage['global'] else ''}"))
+        parts += stage_lines(plan, stage, columns)
+    parts.append(Text(""))
+    parts += [Text(f"output: {o['type']} → {o['path']}") for o in plan["outputs"]]
+    parts.append(Text(memory(plan)))
+    return Group(*parts)
+
+
+def stage_lines(plan: dict[str, Any], stage: dict[str, Any], columns: bool) -> list[Any]:
+    """A stage: its name and what is to do; below it, what it reads, writes and keeps."""
+    head = Text(f"  {stage['name']}", style="bold")
+    head.append("  " + ", ".join(filter(None, (work(stage), workers(stage)))), style="not bold")
+    found: list[Any] = [head]
+    reads = [f"{c} ({writer_of(plan, c)})" if columns else c for c in stage["reads"]]
+    for label, names in (("reads", reads), ("writes", stage["writes"])):
+        if names:
+            shown = names if columns else names[:MEMBERS]
+            more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+            found.append(indented(f"{label} {', '.join(shown)}{more}"))
+    for label in ("when", "keep"):
+        if stage[label]:
+            found.append(indented(f"{label}: {stage[label]}"))
+    identity = stage["identity"] or ("known once its rows are" if stage["writes"] else None)
+    if identity:
+        found.append(indented(f"identity {identity}"))
+    return found
+
+
+def indented(text: str) -> Padding:
+    return Padding(Text(text), (0, 0, 0, 6))
+
+
+def work(stage: dict[str, Any]) -> str:
+    """Rows that wait for the stage and rows that are stored."""
+    waiting, stored = stage["rows_waiting"], stage["rows_stored"]
+    if waiting is None:
+        return "waits for the source to be read"
+    parts = [f"{waiting:,} rows to do"]
+    if stored is not None:
+        parts.append(f"{stored:,} stored")
+    return ", ".join(parts)
+
+
+def workers(stage: dict[str, Any]) -> str:
+    """What one worker needs, and how many there may be."""
+    need = f"{stage['cpus']:g} CPU" + (f" + {stage['gpus']:g} GPU" if stage["gpus"] else "")
+    if not stage["replicas"]:
+        return need
+    least, most = stage["replicas"]
+    return f"{least if least == most else f'{least} to {most}'} × {need}"
+
+
+def writer_of(plan: dict[str, Any], column: str) -> str:
+    return next((s["name"] for s in plan["stages"] if column in s["writes"]), SOURCE)
+
+
+def memory(plan: dict[str, Any]) -> str:
+    if not plan["shard_bytes"]:
+        return "in flight: known once the source is read"
+    return (
+        f"in flight: shards of up to {plan['shard_bytes'] / 1e6:,.1f} MB, "
+        f"{plan['bytes_in_flight'] / 1e6:,.0f} MB at least in the largest phase "
+        "(more where stages get more workers)"
+    )

@@ -1,0 +1,58 @@
+"""The runs of a workspace: when, how many rows, which gates."""
+
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pairmill.terminal.display import printable
+from pairmill.workspace.storage import Storage
+
+
+def runs_of(storage: Storage) -> list[dict[str, Any]]:
+    """Runs, the newest first: id, when it began (UTC, ISO 8601), rows in and kept (null where it
+    has not finished), gates by stage.
+    """
+    found = []
+    for run in storage.folders("runs"):
+        plan, metrics = f"runs/{run}/plan.json", f"runs/{run}/metrics.json"
+        if not storage.exists(plan):
+            continue
+        gates = {s["name"]: s["keep"] for s in storage.read_json(plan)["stages"] if s.get("keep")}
+        funnel = storage.read_json(metrics)["funnel"] if storage.exists(metrics) else {}
+        modified = storage.fs.get_file_info(storage.path(f"runs/{run}/pipeline.yaml")).mtime
+        began = modified.astimezone(timezone.utc).isoformat(timespec="seconds") if modified else ""
+        found.append(
+            {
+                "run": run,
+                "began": began,
+                "rows": funnel.get("rows"),
+                "kept": funnel.get("kept"),
+                "gates": gates,
+            }
+        )
+    return sorted(found, key=lambda r: (r["began"], r["run"]), reverse=True)
+
+
+def runs_table(runs: list[dict[str, Any]]) -> Table:
+    table = Table(title_justify="left")
+    for name, justify in (
+        ("run", "left"),
+        ("began", "left"),
+        ("rows", "right"),
+        ("kept", "right"),
+        ("gates", "left"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name == "run")  # type: ignore[arg-type]
+    for run in runs:
+        began = run["began"] and datetime.fromisoformat(run["began"]).astimezone()
+        kept = "not finished" if run["kept"] is None else f"{run['kept']:,}"
+        table.add_row(
+            Text(printable(run["run"])),
+            began.strftime("%Y-%m-%d %H:%M") if began else "",
+            "" if run["rows"] is None else f"{run['rows']:,}",
+            kept,
+            Text(printable("\n".join(f"{s}: {gate}" for s, gate in run["gates"].items()))),
+        )
+    return table

@@ -1,0 +1,51 @@
+"""Where the work of a run is done."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from pairmill.fates.survey import ShardPopulation
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.work.block import Job
+from pairmill.work.messages import Message, StageStats
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+
+class Engine(Protocol):
+    """Where the work of a run is done: in this process (work/local.py), or on Ray
+    (cluster/engine.py).  All methods raise RunError.
+    """
+
+    run_id: str
+
+    def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
+        """Takes shards through the map stages of a job, and commits what they compute; the counts
+        of each shard, as it is done.
+        """
+
+    def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> None:
+        """Computes a stage over all rows, the only one of a job, and commits it.  `rows`: what it
+        looks at, by shard.
+        """
+
+    def over(self, work: Callable[[int], T], shards: Sequence[int]) -> Iterator[T]:
+        """`work` of each shard, in order."""
+
+    def each(self, work: Callable[[Item], T], items: Sequence[Item], rows: int) -> Iterator[T]:
+        """`work` of each item, in order; an item is as large as an output shard.  `rows`: of all
+        items together.
+        """
+
+    def refetch(
+        self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None
+    ) -> None:
+        """Computes a stage again for rows whose bytes are gone and that are alive or wait for a
+        stage before index `upto`.
+        """
+
+    def news(self) -> list[Message]:
+        """What workers told since the last call."""
+
+    def close(self) -> None:
+        """Gives back what the work took."""

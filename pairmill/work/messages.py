@@ -1,0 +1,73 @@
+"""What workers tell of their work: counts of a stage for one shard, and lines for the run's log."""
+
+import logging
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import pyarrow as pa
+
+ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+
+
+@dataclass
+class StageStats:
+    """What a stage did with one shard, in rows and seconds."""
+
+    stage: str
+    shard: int
+    worker: str
+    """Host and process that ran it."""
+    began: float
+    """Seconds since the epoch, by the worker's clock."""
+    rows: int = 0
+    computed: int = 0
+    cached: int = 0
+    failed: int = 0
+    errors: int = 0
+    """Failures among the rows computed now."""
+    dropped: int = 0
+    missing: int = 0
+    seconds: float = 0.0
+    """From block to block; `busy_s` of them inside the stage itself, `setup_s` for loading it."""
+    busy_s: float = 0.0
+    setup_s: float = 0.0
+    bytes: int = 0
+    """Bytes committed, before compression."""
+    tokens: int = 0
+    """Tokens generated."""
+
+    @classmethod
+    def arrow_type(cls) -> pa.DataType:
+        """As a value in a block."""
+        return pa.struct([(f.name, ARROW_TYPES[f.type]) for f in fields(cls)])  # type: ignore[index]
+
+    @property
+    def kept(self) -> int:
+        """Rows that passed."""
+        return self.rows - self.dropped - self.missing - self.failed
+
+    def counts(self) -> dict[str, float]:
+        """What is summed over shards: everything but whose figures they are, and when."""
+        mine = ("stage", "shard", "worker", "began")
+        return {name: value for name, value in asdict(self).items() if name not in mine}
+
+
+@dataclass(frozen=True)
+class WorkerLog:
+    """A failure that a worker tells of."""
+
+    message: str
+    stage: str
+    shard: int | None = None
+    row: int | None = None
+    partition: int | None = None
+    """Of a stage over all rows: the place in the pool of the partition's first row."""
+    traceback: str = ""
+
+    def write(self) -> None:
+        """Writes it to the run's log."""
+        facts: dict[str, Any] = {k: v for k, v in asdict(self).items() if v not in (None, "")}
+        logging.getLogger("pairmill").error(facts.pop("message"), extra={"facts": facts})
+
+
+Message = StageStats | WorkerLog

@@ -1,0 +1,91 @@
+"""A source's rows with the pool's columns: uid, document, position, address without secrets."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pairmill.addresses import without_credentials
+from pairmill.schemas.hashing import row_uid
+from pairmill.sources.base import Remark
+from pairmill.workspace.told import Notes
+from pairmill.workspace.uids import UniqueUids
+
+
+class Positions:
+    """Counts rows within documents; neighbouring rows with one doc_id are one document."""
+
+    def __init__(self) -> None:
+        self.last: str | None = None
+        self.next = 0
+
+    def number(self, doc_ids: list[str]) -> list[int]:
+        found = []
+        for doc in doc_ids:
+            self.next = self.next + 1 if doc == self.last else 0
+            self.last = doc
+            found.append(self.next)
+        return found
+
+
+def prepared(
+    part: pa.Table, schema: pa.Schema, position: Positions, unique: UniqueUids, notes: Notes
+) -> pa.Table:
+    """A source's rows with the pool's columns."""
+    n = part.num_rows
+    have: dict[str, Any] = {name: part.column(name) for name in part.schema.names}
+    have["text"] = pc.cast(have.get("text", pa.nulls(n)), pa.string())
+    have["url"] = clean_urls(pc.cast(have.get("url", pa.nulls(n)), pa.string()))
+    given = pc.cast(have["uid"], pa.string()) if "uid" in have else pa.nulls(n, pa.string())
+    given = whole(pc.if_else(pc.equal(given, ""), None, given))
+    made = row_uids(have, np.asarray(pc.is_null(given)))
+    uids, repeated = unique.unique(pc.coalesce(given, made))
+    for i in repeated:
+        where = f"{have['source'][i].as_py()}" if "source" in have else "the input"
+        if given[i].as_py() is None:
+            notes.add(Remark("equal rows", where, "url, text and image are those of a row before"))
+        else:
+            what = f"{given[i].as_py()!r} is the uid of a row before; this one got another"
+            notes.add(Remark("repeated uids", where, what))
+    have["uid"] = uids
+    if "doc_id" in have:
+        docs = pc.coalesce(pc.cast(have["doc_id"], pa.string()), uids)
+        numbers = pa.array(position.number(docs.to_pylist()), pa.int32())
+    else:
+        docs, numbers = uids, pa.array(np.zeros(n, np.int32))
+    have["doc_id"], have["position"] = docs, numbers
+    have.setdefault("source", pa.nulls(n, pa.string()))
+    return pa.table([as_field(have.get(f.name), f, n) for f in schema], schema=schema)
+
+
+def whole(values: Any) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def clean_urls(urls: Any) -> pa.Array:
+    """Addresses without credentials."""
+    urls = whole(urls)
+    if not pc.any(pc.match_substring(urls, "@")).as_py():
+        return urls
+    return pa.array([without_credentials(u) for u in urls.to_pylist()], pa.string())
+
+
+def row_uids(have: dict[str, Any], wanted: np.ndarray) -> pa.Array:
+    """Uids by what a row holds, null where none is wanted."""
+    if not wanted.any():
+        return pa.nulls(len(wanted), pa.string())
+    urls, texts = (have[name].to_pylist() for name in ("url", "text"))
+    images = "sha256" in have and "image" in have
+    marks = have["sha256"].to_pylist() if images else [None] * len(urls)
+    made = (
+        row_uid(*parts) if want else None
+        for want, *parts in zip(wanted.tolist(), urls, texts, marks, strict=True)
+    )
+    return pa.array(made, pa.string())
+
+
+def as_field(values: Any, field: pa.Field, rows: int) -> Any:
+    if values is None:
+        return pa.nulls(rows, field.type)
+    return values.cast(field.type) if values.type != field.type else values

@@ -1,0 +1,63 @@
+"""What a person must be told of the input: unreadable rows, repairs, repeated uids, files left out."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pairmill.sources.base import Remark, Unreadable
+
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Told:
+    """What reading skipped, repaired or could not read: how often, and the first places."""
+
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = "; …" if self.count > len(self.examples) else ""
+        return f"{self.kind}: {self.count:,} ({'; '.join(self.examples)}{more})"
+
+
+class Notes:
+    """Unreadable rows and remarks of a source while it is read."""
+
+    def __init__(self, remarks: Iterable[Remark] = ()) -> None:
+        self.unreadable: list[Unreadable] = []
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+        for remark in remarks:
+            self.add(remark)
+
+    def add(self, part: Unreadable | Remark) -> None:
+        if isinstance(part, Unreadable):
+            self.unreadable.append(part)
+            column = f", column {part.column!r}" if part.column else ""
+            self._tell("unreadable rows", part.rows, f"{part.location}{column}: {part.reason}")
+        else:
+            self._tell(part.kind, part.count, f"{part.location}: {part.what}")
+
+    def _tell(self, kind: str, count: int, example: str) -> None:
+        self.counts[kind] += count
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES:
+            examples.append(example)
+
+    def told(self) -> tuple[Told, ...]:
+        return tuple(Told(k, n, tuple(self.examples[k])) for k, n in sorted(self.counts.items()))
+
+    def table(self) -> pa.Table:
+        """unreadable.parquet: where, in which column, why, and for how many rows."""
+        return pa.table(
+            {
+                "location": pa.array([u.location for u in self.unreadable], pa.string()),
+                "column": pa.array([u.column for u in self.unreadable], pa.string()),
+                "reason": pa.array([u.reason for u in self.unreadable], pa.string()),
+                "rows": pa.array([u.rows for u in self.unreadable], pa.int64()),
+            }
+        )

@@ -1,0 +1,55 @@
+"""What a run says at its end of what a person has to know."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pairmill.cli import app
+from pairmill.fates.ledger import Funnel, Step
+from pairmill.pipeline.findings import findings, retry_hint
+
+FEW = "name: told\nworkspace: w\nsource: {type: pairs, path: in.csv}\nstages:\n"
+
+
+def pipeline_file(folder: Path, gate: str) -> str:
+    rows = "".join(f"http://a.test/{i},caption {i}\n" for i in range(30))
+    (folder / "in.csv").write_text("url,text\n" + rows)
+    (folder / "p.yaml").write_text(FEW + f'  - {{stage: sample, keep: "{gate}"}}\n')
+    return str(folder / "p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("gate", "warning", "strict_code"),
+    [
+        ("text IS NULL", "no row was kept: nothing came through 'sample'", 1),
+        ("text IS NOT NULL", "the gate text IS NOT NULL dropped nothing", 1),
+        ("text LIKE '%1%'", "", 0),
+    ],
+)
+def test_run_ends_with_its_warnings_and_strict_makes_them_a_failure(
+    tmp_path: Path, gate: str, warning: str, strict_code: int
+) -> None:
+    file = pipeline_file(tmp_path, gate)
+    plain = CliRunner().invoke(app, ["run", file, "--local"])
+    assert plain.exit_code == 0
+    assert warning in plain.output
+    assert ("warning:" in plain.output) == bool(warning)
+    strict = CliRunner().invoke(app, ["run", file, "--local", "--strict"])
+    assert strict.exit_code == strict_code
+
+
+def test_version_is_told() -> None:
+    from pairmill import __version__
+
+    assert CliRunner().invoke(app, ["--version"]).output.strip() == __version__
+
+
+def test_failures_name_the_retry_that_tries_them_again() -> None:
+    failed = Step("download", 100, 65, dropped=5, failed=30, gate="width > 5")
+    failed.reasons = {"dns": 20, "timeout": 10, "width > 5": 5}
+    failed.failures = {"timeout": 10, "dns": 20}
+    funnel = Funnel(100, 65, [Step("source", 100, 100), failed])
+    assert "--retry dns,timeout" in (retry_hint(funnel) or "")
+    assert findings(funnel) == ["download: 30% of the rows that came failed (dns ×20, timeout ×10)"]
+    assert retry_hint(Funnel(1, 1, [Step("source", 1, 1)])) is None

@@ -1,0 +1,80 @@
+"""What the commands show in a terminal of 80 columns, and what they give to programs."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from pairmill.api import Pipeline
+from pairmill.cli import app
+from pairmill.terminal.display import LiveWatcher
+from pairmill.terminal.plan_view import plan_view
+from pairmill.terminal.runs import runs_of
+from pairmill.terminal.stage_list import stage_list
+from pairmill.work.messages import StageStats
+from pairmill.workspace.storage import Storage
+
+STAGES = """
+  - {stage: text_rules, keep: "text_words > 1 AND text_chars > 5 AND text_repetition < 0.7"}
+  - {stage: dedup, on: [text]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    rows = "".join(f"http://a.test/{i},caption number {i}\n" for i in range(5))
+    (tmp_path / "in.csv").write_text("url,text\n" + rows)
+    head = "name: shown\nworkspace: w\nsource: {type: pairs, path: in.csv}\nstages:"
+    (tmp_path / "p.yaml").write_text(head + STAGES)
+    return tmp_path / "p.yaml"
+
+
+def shown(what: object, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(what)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_plan_fits_80_columns_and_cuts_no_identity(file: Path) -> None:
+    Pipeline.from_yaml(file).run(local=True, progress=False)
+    plan = Pipeline.from_yaml(file).plan()
+    text = shown(plan_view(plan))
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(stage["identity"] in text for stage in plan["stages"])
+    assert "text_rules  0 rows to do, 5 stored" in text
+    assert "phase 2, over all rows" in text
+    assert "and 1 more" in text
+    assert "more" not in shown(plan_view(plan, columns=True)).split("in flight")[0]
+
+
+def test_stages_are_listed_a_line_each_and_one_with_its_keys() -> None:
+    text = shown(stage_list())
+    assert max(map(len, text.splitlines())) <= 80
+    assert "language" in text
+    one = CliRunner().invoke(app, ["stages", "dedup"])
+    assert "`on`" in one.output
+
+
+def test_runs_of_a_workspace_tell_rows_kept_and_gates(file: Path) -> None:
+    result = Pipeline.from_yaml(file).run(local=True, progress=False)
+    (run,) = runs_of(Storage(str(file.parent / "w")))
+    assert (run["run"], run["rows"], run["kept"]) == (result.run_id, 5, 5)
+    assert run["gates"]["text_rules"].startswith("text_words > 1")
+    listed = CliRunner().invoke(app, ["runs", str(file.parent / "w"), "--json"])
+    assert json.loads(listed.output) == [run]
+    table = CliRunner().invoke(app, ["runs", str(file.parent / "w")], env={"COLUMNS": "60"})
+    assert result.run_id in table.output
+    stored = CliRunner().invoke(app, ["workspace", str(file.parent / "w"), "--json"])
+    assert {s["folder"].split("/")[0] for s in json.loads(stored.output)} == {"pool", "columns"}
+
+
+def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:
+    watcher = LiveWatcher(Console(file=io.StringIO()))
+    watcher.phase("phase 1", ["clip"], 100)
+    watcher.told(StageStats("clip", 0, "here", began=0.0, rows=40))
+    beat = watcher.heartbeat("clip")
+    assert beat.startswith("clip: 40 of 100 rows, ")
+    assert beat.endswith(" s left")
