@@ -19,6 +19,7 @@ from pairmill.pipeline.failures import check_failures, failure_classes
 from pairmill.pipeline.findings import findings
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
+from pairmill.pipeline.settings import StoredSettings, to_try_again
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
@@ -74,6 +75,8 @@ class Runner:
             LocalEngine(disk) if self.local else RayEngine(self.import_paths, places, disk)
         )
         self.seconds: dict[str, float] = {}
+        self.again: tuple[str, ...] = ()
+        """Entries of `retry` that follow from changed settings."""
         self.totals = StageTotals()
 
     def run(
@@ -99,6 +102,12 @@ class Runner:
                 on_folder(storage, folder)
                 storage.write_bytes(f"{folder}/pipeline.yaml", self.text.encode())
                 self.look_for_retried(chain)
+                settings = StoredSettings(storage, self.plan.redact)
+                changes = settings.changes(chain)
+                for change in changes:
+                    again = ", ".join(change.classes)
+                    self.watcher.note(f"{change}; stored failures are tried again ({again})")
+                self.again = to_try_again(changes)
                 chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
                 packages = {
                     w.config.path: self.timed(
@@ -106,6 +115,9 @@ class Runner:
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
+                left = settings.end(
+                    chain, again=(*self.retry, *self.again), whole=self.limit is None
+                )
         finally:
             self.engine.close()
             self.watcher.done()
@@ -121,7 +133,7 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
-            tuple(findings(funnel, [str(told) for told in pool.told])),
+            (*findings(funnel, [str(told) for told in pool.told]), *left),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
@@ -148,7 +160,9 @@ class Runner:
     ) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
         payload = tuple(dict.fromkeys(p for w in self.plan.writers for p in w.payload()))
-        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", self.retry)
+        survey = Survey(
+            chain, self.engine.over, payload, f"{folder}/ledger", (*self.retry, *self.again)
+        )
         phases = Phases(
             self.plan,
             self.engine,
@@ -156,7 +170,7 @@ class Runner:
             lease,
             self.totals,
             self.timed,
-            bool(self.retry),
+            bool(self.retry or self.again),
         )
         for attempt in range(TRIES):
             if attempt and any(s.is_global for s in chain.stages):
@@ -187,7 +201,7 @@ class Runner:
             return
         shards = self.engine.over(partial(failure_classes, chain), chain.shards())
         there = set().union(*shards)
-        for unknown in sorted(set(self.retry) - there):
+        for unknown in sorted(r for r in self.retry if r.rpartition(":")[2] not in there):
             self.watcher.note(
                 f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})"
             )
