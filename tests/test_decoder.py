@@ -39,6 +39,19 @@ def test_decoder_that_crashes_or_hangs_loses_one_row() -> None:
         decoder.stop()
 
 
+def test_decoder_imports_nothing_from_the_folder_that_it_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("struct", "json", "pairmill", "cv2"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    decoder = Decoder(DownloadConfig())
+    try:
+        assert decoder(PICTURE, None).stored is not None
+    finally:
+        decoder.stop()
+
+
 def test_decoder_has_bounded_memory() -> None:
     big = jpeg(Image.new("RGB", (12_000, 12_000)), quality=30)
     decoder = Decoder(

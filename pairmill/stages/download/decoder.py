@@ -1,11 +1,7 @@
 """Decoding in a process of its own: what crashes, hangs or eats memory there costs one row, not the
 worker.
 
-    python -m pairmill.stages.download.decoder
-
-is the child: options in its first message, then one body a message.
-
-A message is two little-endian uint32 lengths, a JSON header and raw bytes.
+The child gets its options in the first message, then one body a message.  A message is two little-endian uint32 lengths, a JSON header and raw bytes.
 """
 
 import contextlib
@@ -31,6 +27,11 @@ from pairmill.stages.download.imaging import Stored
 LENGTHS = struct.Struct("<II")
 START_S = 60.0
 MOST_FAILED_STARTS = 5
+CHILD = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "from pairmill.stages.download.decoder import main; main()"
+)
+"""The child's program; no module of the folder that it happens to run in is one of its own."""
 PIPE_BYTES = 2**20
 """Room for a whole image in one write."""
 
@@ -87,7 +88,7 @@ class Decoder:
         """
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         child = self.child = subprocess.Popen(
-            [sys.executable, "-m", "pairmill.stages.download.decoder"],
+            [sys.executable, "-c", CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -276,7 +277,3 @@ def answer(target: BinaryIO, header: dict[str, Any], data: bytes) -> None:
     target.write(LENGTHS.pack(len(text), len(data)) + text)
     target.write(data)
     target.flush()
-
-
-if __name__ == "__main__":
-    main()
