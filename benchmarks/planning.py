@@ -112,7 +112,7 @@ def package_plan(samples: int) -> None:
     import numpy as np
 
     from pairmill.outputs.catalogue import OUTPUTS, open_writer
-    from pairmill.packages.package import Kept, package_order, shard_tasks
+    from pairmill.packages.order import Kept, package_order, shard_tasks
     from pairmill.plan.chain import Chain
 
     config = {"type": "webdataset", "path": "out", "samples_per_shard": 10_000, "shuffle": True}

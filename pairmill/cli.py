@@ -1,5 +1,6 @@
 """The commands, nothing else."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,40 @@ def main(
     ] = False,
 ) -> None:
     pass
+
+
+@app.command()
+def init(
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="The input: a table, a folder, tars; asked for if absent."),
+    ] = None,
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("pipeline.yaml"),
+) -> None:
+    """Look at an input and write a first pipeline file for it, which runs as it is."""
+    from pairmill.plan.first_pipeline import first_pipeline
+    from pairmill.plan.proposal import propose
+
+    if file.exists():
+        fail(f"{file} is there already; name another file: pairmill init NAME.yaml", 2)
+    given = source or typer.prompt("input (file, folder, glob)")
+    try:
+        proposal = propose(given)
+    except PairmillError as error:
+        fail(str(error), 1)
+    if "://" not in given and not os.path.isabs(given):
+        proposal.keys["path"] = os.path.relpath(given, file.absolute().parent)
+    file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")
+    for line in proposal.mapping:
+        out.print(Text(f"columns: {line}"), soft_wrap=True)
+    out.print(Text(f"{file} written; next: pairmill run {file} --limit 100"), soft_wrap=True)
+
+
+def pipeline_name(path: str) -> str:
+    """A name for a pipeline out of its input's: small letters, digits, hyphens."""
+    base = path.rstrip("/*").rsplit("/", 1)[-1].partition(".")[0].lower()
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in base).strip("-")
+    return plain if plain[:1].isalpha() else f"pairs-{plain}".strip("-")
 
 
 @app.command()

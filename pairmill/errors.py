@@ -116,17 +116,22 @@ def first_line(error: BaseException) -> str:
 
 
 def raised_at(error: BaseException) -> str:
-    """` (file:line)` where an author's code raised: the innermost line that is neither pairmill's
-    nor of an installed package, or else the innermost of all; empty where nothing is known.
+    """` (file:line)` where it was raised: an author's line, or else the innermost of all; empty
+    where nothing is known.
     """
-    lines = [
-        (frame.f_code.co_filename, number)
-        for frame, number in traceback.walk_tb(error.__traceback__)
-    ]
+    frames = list(traceback.walk_tb(error.__traceback__))
+    inner = f" ({frames[-1][0].f_code.co_filename}:{frames[-1][1]})" if frames else ""
+    return author_line(error) or inner
+
+
+def author_line(error: BaseException) -> str:
+    """` (file:line)` of the innermost line that is neither pairmill's nor of Python or an installed
+    package; empty where there is none.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [(frame.f_code.co_filename, number) for frame, number in frames]
     own = [line for line in lines if not is_library(line[0])]
-    for file, number in reversed(own or lines):
-        return f" ({file}:{number})"
-    return ""
+    return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
 
 
 def is_library(file: str) -> bool:

@@ -12,7 +12,7 @@ from pairmill.plan.documentation import stage_pages
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
-GROUND = {"addresses", "errors", "images", "schemas", "torch_device", "version"}
+GROUND = {"addresses", "errors", "extensions", "images", "schemas", "torch_device", "version"}
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {
     "sources": set(),
@@ -20,6 +20,7 @@ ARROWS = {
     "outputs": set(),
     "stages": {"captioners"},
     "filters": {"stages"},
+    "stage": {"stages"},
     "workspace": {"sources"},
     "plan": {"outputs", "sources", "stages", "workspace"},
     "fates": {"plan", "workspace"},
@@ -35,7 +36,7 @@ ARROWS = {
     "demo": {"api", "terminal", "workspace"},
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"console", "plan", "report", "stages", "terminal", "workspace"},
-    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "terminal"},
+    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
     "__init__": {"api", "stages"},
 }  # fmt: skip
 """Room → rooms that it imports from, beside the ground.  An arrow that nobody needs any more goes;
@@ -70,7 +71,7 @@ def test_rooms_import_what_the_table_allows_and_only_the_cluster_knows_ray() -> 
         room: set() for room in drawn if room in GROUND
     }
     above = {room: targets - GROUND for room, targets in drawn.items() if room not in GROUND}
-    assert above == {room: ARROWS[room] for room in above}
+    assert above == {room: targets for room, targets in ARROWS.items() if room in above}
 
 
 def imported(file: Path) -> set[str]:

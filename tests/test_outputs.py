@@ -155,7 +155,7 @@ def test_shuffle_is_by_seed_and_uid(packages: Path) -> None:
 def test_parquet_is_an_image_dataset_for_hugging_face(packages: Path, tmp_path: Path) -> None:
     import datasets
 
-    files = [str(p) for p in sorted((packages / "pq").glob("0*.parquet"))]
+    files = [str(p) for p in sorted((packages / "pq/data").glob("0*.parquet"))]
     loaded = datasets.load_dataset(
         "parquet", data_files=files, split="train", cache_dir=str(tmp_path / "hf")
     )
@@ -176,7 +176,10 @@ def test_parquet_is_an_image_dataset_for_hugging_face(packages: Path, tmp_path: 
 
 def test_interleaved_lists_are_parallel_with_exactly_one_non_null(packages: Path) -> None:
     rows = pl.concat(
-        [pl.from_arrow(pq.read_table(p)) for p in sorted((packages / "docs").glob("0*.parquet"))]
+        [
+            pl.from_arrow(pq.read_table(p))
+            for p in sorted((packages / "docs/data").glob("0*.parquet"))
+        ]
     )
     assert rows.height == expected(packages).height
     for row in rows.to_dicts():

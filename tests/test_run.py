@@ -149,6 +149,30 @@ def test_when_lets_other_rows_pass_with_nulls(write: Write, numbers: Path) -> No
     assert package["picky_twice"].null_count() == 53
 
 
+def test_rows_that_pass_a_stage_by_pass_its_gate_by(write: Write, numbers: Path) -> None:
+    source = numbers / "numbers.parquet"
+    pl.read_parquet(source).with_columns(
+        pl.when(pl.col("number") < 5).then(None).otherwise(pl.col("text")).alias("text")
+    ).write_parquet(source)
+    kept = {}
+    for more in (
+        "when: position_in < 7",
+        "on_missing: keep",
+        "on_missing: keep, when: position_in < 7",
+    ):
+        stage = f"  - {{stage: text_rules, keep: text_words > 2, {more}}}\n"
+        result = run(write(text("", stage)))
+        kept[more] = (result.funnel.kept, result.funnel.steps[1].dropped)
+    assert kept == {
+        "when: position_in < 7": (53, 2),
+        "on_missing: keep": (5, 55),
+        "on_missing: keep, when: position_in < 7": (58, 2),
+    }
+    gate_alone = "  - {stage: filter, when: position_in < 7, keep: position_in < 3}\n"
+    result = run(write(text("", gate_alone)))
+    assert (result.funnel.kept, result.funnel.steps[1].dropped) == (56, 4)
+
+
 def test_retry_takes_just_the_named_classes(write: Write, numbers: Path) -> None:
     log = numbers / "log"
     flaky = text(f"    bad: [0]\n    max_failures: 1.0\n    log: {log}\n")

@@ -87,7 +87,7 @@ def decide(
             fresh = frame_of(taken.select(narrow))
             found.frame = found.frame.with_columns(fresh.get_columns())
     if stage.gate:
-        pass_gate(stage, found)
+        pass_gate(stage, found, run)
     return taken
 
 
@@ -100,7 +100,7 @@ def inputs(
         run &= flags(stage.when, frame) == 1
     missing = np.zeros(len(alive), bool)
     column = [""] * len(alive)
-    for name in stage.reads:
+    for name in () if stage.stage.takes_nulls else stage.reads:
         null = frame[chain.narrow(name)].is_null().to_numpy()
         fresh = run & null & ~missing
         for row in np.flatnonzero(fresh):
@@ -135,10 +135,14 @@ def stop_failed(stage: PlannedStage, found: Trace, table: pa.Table | None, at: n
         found.reasons[int(row)] = (error["class"], error["message"])
 
 
-def pass_gate(stage: PlannedStage, found: Trace) -> None:
-    """Rows for which the gate is false are dropped, those for which it is null are missing."""
+def pass_gate(stage: PlannedStage, found: Trace, run: np.ndarray) -> None:
+    """Rows for which the gate is false are dropped, those for which it is null are missing.
+
+    Rows that pass the stage by (`when` is not true, or inputs are null and `on_missing: keep`)
+    pass its gate by, too: it is asked of `run`, the others.
+    """
     assert stage.gate is not None
-    passed, alive = flags(stage.gate, found.frame), found.alive
+    passed, alive = flags(stage.gate, found.frame), found.alive & run
     for value, fate in ((0, DROPPED), (-1, MISSING)):
         stopped = alive & (passed == value)
         found.stop(stopped, fate, stage.index)
@@ -148,10 +152,7 @@ def pass_gate(stage: PlannedStage, found: Trace) -> None:
 
 def flags(expression: Expression, frame: pl.DataFrame) -> np.ndarray:
     """int8, one a row: 1 true, 0 false, -1 null."""
-    values = expression.evaluate(frame)
-    if len(values) != frame.height:
-        values = values.extend_constant(values[0], frame.height - 1) if len(values) == 1 else values
-    return values.cast(pl.Int8).fill_null(-1).to_numpy()
+    return expression.evaluate(frame).cast(pl.Int8).fill_null(-1).to_numpy()
 
 
 def taken_columns(

@@ -111,12 +111,12 @@ class RememberedFates:
     shard takes rows of several shards of the pool.
     """
 
-    def __init__(self, chain: Chain) -> None:
-        self.chain = chain
-        self.remembered = lru_cache(REMEMBERED)(partial(trace, chain))
+    def __init__(self, chain: Chain, want: Collection[str] = ()) -> None:
+        self.chain, self.want = chain, want
+        self.remembered = lru_cache(REMEMBERED)(partial(trace, chain, want=want))
 
     def __reduce__(self) -> Any:
-        return type(self), (self.chain,)
+        return type(self), (self.chain, self.want)
 
     def __call__(self, shard: int) -> Trace:
         return self.remembered(shard)

@@ -60,13 +60,24 @@ class ClipStage(Stage):
     def writes(self) -> pa.Schema:
         fields = [
             column(
-                self.column("score"), pa.float32(), "cosine of image and text embedding", "", -1, 1
+                self.column("score"),
+                pa.float32(),
+                "cosine of image and text embedding",
+                "",
+                -1,
+                1,
+                role="score",
             )
         ]
         for side in self.config.embeddings:
             kind = pa.list_(pa.float16(), self.dimension())
             fields.append(
-                column(self.column(f"{side}_embedding"), kind, f"unit-length {side} embedding")
+                column(
+                    self.column(f"{side}_embedding"),
+                    kind,
+                    f"unit-length {side} embedding",
+                    role="embedding",
+                )
             )
         return pa.schema(fields)
 

@@ -13,7 +13,9 @@ class FilterConfig(StageConfig):
 
     stage: Annotated[Literal["filter"], SPEED] = "filter"
     keep: Annotated[str | None, SPEED] = None
-    """Polars SQL expression over columns; rows for which it is not true go no further."""
+    """SQL expression over columns (docs/expressions.md); rows for which it is not true go no
+    further.
+    """
 
 
 class FilterStage(Stage):

@@ -40,7 +40,7 @@ class ImageHashStage(Stage):
     def writes(self) -> pa.Schema:
         return pa.schema(
             [
-                column(self.column(), pa.uint64(), "64-bit pHash"),
+                column(self.column(), pa.uint64(), "64-bit pHash", "hash"),
                 column(
                     self.column("thumbnail"),
                     pa.list_(pa.uint8(), THUMBNAIL),

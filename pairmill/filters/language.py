@@ -48,6 +48,7 @@ class LanguageStage(Stage):
                     self.column(),
                     pa.string(),
                     "most likely language, ISO 639 code as lid.176 names it",
+                    role="language",
                 ),
                 column(
                     self.column("score"),

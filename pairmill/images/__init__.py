@@ -10,8 +10,10 @@ from pairmill.images.reading import (
     is_shown_as_stored,
     open_as_others_do,
     open_image,
+    openable,
     orientation,
     shown_size,
+    upright,
 )
 
 __all__ = [
@@ -26,7 +28,9 @@ __all__ = [
     "is_shown_as_stored",
     "open_as_others_do",
     "open_image",
+    "openable",
     "orientation",
     "raster_format",
     "shown_size",
+    "upright",
 ]

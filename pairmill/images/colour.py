@@ -126,6 +126,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if transform is not None:
         rgb = ImageCms.applyTransform(image, transform)
         assert rgb is not None  # only where it works in place
+        rgb.info.pop("icc_profile", None)  # sRGB, with the time at which it was made
         return rgb
     return image if image.mode == "RGB" else image.convert("RGB")
 

@@ -18,6 +18,8 @@ MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded (Pillow's own limit for a decompression bomb)."""
 ORIENTATION, WIDTH, HEIGHT = 0x0112, 256, 257
 """Tags of EXIF and TIFF."""
+TURNING = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+"""Facts of an image that hold its orientation."""
 ON_ITS_SIDE = (5, 6, 7, 8)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -90,6 +92,19 @@ def open_as_others_do(data: bytes) -> Image.Image:
     return opened(data, raster_format(data))
 
 
+def openable(data: bytes) -> bytes:
+    """The bytes as any program opens them: without what stands beside the picture in a PNG where
+    Pillow would refuse it for that (a text of megabytes, a broken one).
+    """
+    if not data.startswith(png.SIGNATURE):
+        return data
+    try:
+        open_as_others_do(data)
+        return data
+    except DecodeError:
+        return png.essential(data)
+
+
 def reason(data: bytes, kind: str) -> str:
     """What the format's own reader says, which `Image.open` does not pass on."""
     factory, _ = Image.OPEN.get(kind, (None, None))
@@ -153,14 +168,23 @@ def load(image: Image.Image) -> None:
         raise DecodeError(first_line(error)) from None
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """A decoded image as it is shown, with nothing left in it that would turn it again."""
+    turn = 1 if image.format == "TIFF" else orientation(image)
+    if turn == 1:
+        return image
+    turned = image.transpose(UPRIGHT[turn])
+    for key in TURNING:
+        turned.info.pop(key, None)
+    return turned
+
+
 def flat_rgb(image: Image.Image) -> Image.Image:
     """First frame, upright, on white where it is transparent, 8-bit sRGB; raises DecodeError."""
-    turn = 1 if image.format == "TIFF" else orientation(image)
     load(image)
     try:
         with quiet():
-            flat = flattened(image)
-            return flat.transpose(UPRIGHT[turn]) if turn != 1 else flat
+            return flattened(upright(image))
     except (DecodeError, MemoryError):
         raise
     except Exception as error:  # Pillow's conversions raise many kinds

@@ -2,26 +2,20 @@
 
 import hashlib
 import io
-import json
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from decimal import Decimal
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, ClassVar
 
-import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, is_volatile, leaf_columns
-from pairmill.schemas.expressions import (
-    BadExpression,
-    Expression,
-    compile_expression,
-    frame_of,
-    unknown_column,
-)
+from pairmill.outputs.values import holds_bytes, is_embedding, leaving_field, refusal
+from pairmill.schemas.arrow import SIZE_SUFFIX, is_bytes, is_volatile
+from pairmill.schemas.expressions import unknown_column
 from pairmill.schemas.pipeline import OutputConfig
+
+Problem = tuple[tuple[str, ...], str]
+"""Key path below the output, and what is wrong there."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +50,30 @@ class HashingStream(io.RawIOBase):
         return self.count
 
 
+@dataclass(frozen=True)
+class ShardRows:
+    """The rows of one output shard, in the order of the package.
+
+    `schema`: all columns.  `table`: those without bytes, whole.  `payload`: gives those with bytes,
+    the same rows in the same order, some at a time.
+    """
+
+    schema: pa.Schema
+    table: pa.Table
+    payload: Callable[[], Iterable[pa.Table]]
+    told: Counter[str] = field(default_factory=Counter)
+    """What was done to rows on the way out, and to how many: for people; it stands in the manifest."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the shard's record should hold for `closing_files` and `loading`."""
+
+    def batches(self) -> Iterator[tuple[int, pa.Table, pa.Table]]:
+        """(number of the first row, columns without bytes, columns with bytes) of some rows."""
+        first = 0
+        for payload in self.payload():
+            yield first, self.table.slice(first, payload.num_rows), payload
+            first += payload.num_rows
+
+
 class Writer:
     """Turns ordered rows into the files of one output shard; the same rows give the same bytes."""
 
@@ -65,151 +83,110 @@ class Writer:
 
     def __init__(self, config: Any) -> None:
         self.config = config
-        self.choice = CaptionChoice(config.caption)
 
-    def problems(self, schema: pa.Schema) -> Iterator[tuple[tuple[str, ...], str]]:
-        """(key path, message) of everything that does not fit the planned columns."""
+    def problems(self, schema: pa.Schema) -> Iterator[Problem]:
+        """Everything that does not fit the planned columns."""
         for name in self.config.columns or ():
             if name not in schema.names:
+                message = unknown_column(f"the {self.config.type} output", name, schema.names)
+                yield ("columns",), message
+        for name in self.quality_columns(schema):
+            if name in schema.names and (reason := self.refused(schema.field(name))):
                 yield (
                     ("columns",),
-                    unknown_column(f"the {self.config.type} output", name, schema.names),
+                    f"the {self.config.type} output cannot hold the column {name!r} "
+                    f"({schema.field(name).type}): {reason}; choose `columns:` without it",
                 )
-        for name in self.payload():
-            if name not in schema.names:
-                yield (
-                    ("image",),
-                    unknown_column(f"the {self.config.type} output", name, schema.names),
-                )
-        yield from self.choice.problems(schema)
-        for name in sorted(set(self.reserved) & set(self.quality_columns(schema))):
-            if name != "caption" or "caption" not in self.choice.names():
-                yield (
-                    ("caption",),
-                    f"the column {name!r} would be hidden by the {self.config.type} output's own {name!r}; give the stage a `name:`, "
-                    "list it in `caption:`, or choose `columns:` without it",
-                )
+
+    def refused(self, column: pa.Field) -> str | None:
+        """Why this output cannot hold a column, or None."""
+        return refusal(column.type)
 
     def payload(self) -> list[str]:
         """Binary columns that every sample needs."""
-        return [self.config.image]
+        return []
+
+    def stored_payload(self, schema: pa.Schema) -> list[str]:
+        """Binary columns whose bytes must lie in the workspace."""
+        names = [n for n in self.columns(schema) if n in schema.names]
+        return [n for n in names if is_bytes(schema.field(n).type)]
 
     def quality_columns(self, schema: pa.Schema) -> list[str]:
-        """Columns that travel with a sample: what the user names, or all but payload, embeddings
-        and what differs from run to run.
+        """Columns that travel with a sample: what the user names, or all but embeddings and what
+        differs from run to run.
         """
         if self.config.columns is not None:
             return list(self.config.columns)
-        return [
-            f.name
-            for f in schema
-            if not (
-                is_payload(f.type)
-                or is_volatile(f)
-                or is_embedding(f.type)
-                or f.name.endswith(SIZE_SUFFIX)
-            )
-        ]
+        return [f.name for f in schema if not self.is_left_out(f) and f.name not in self.payload()]
+
+    def is_left_out(self, column: pa.Field) -> bool:
+        """Whether a column does not leave unless it is named."""
+        return is_volatile(column) or is_embedding(column.type) or column.name.endswith(SIZE_SUFFIX)
+
+    def left_out(self, schema: pa.Schema) -> list[str]:
+        """Columns that the package does not have, for people."""
+        have = set(self.columns(schema))
+        return [f.name for f in schema if f.name not in have and SIZE_SUFFIX not in f.name]
 
     def columns(self, schema: pa.Schema) -> list[str]:
         """All columns that `files` wants."""
-        return list(
-            dict.fromkeys(
-                [*self.quality_columns(schema), *self.payload(), *self.text_columns(schema)]
-            )
-        )
+        wanted = [*self.quality_columns(schema), *self.payload(), *self.text_columns(schema)]
+        return list(dict.fromkeys(wanted))
 
     def text_columns(self, schema: pa.Schema) -> list[str]:
-        return list(self.choice.compiled(schema).columns)
+        """Columns that are read for the format's own fields."""
+        return []
 
-    def files(self, rows: pa.Table, shard: int, first_key: int) -> list[OutputFile]:
-        """The files of output shard number `shard`, whose rows stand in the order of the package."""
+    def leaving(self, schema: pa.Schema) -> pa.Schema:
+        """The quality columns in the types in which they leave."""
+        return pa.schema([leaving_field(schema.field(n)) for n in self.quality_columns(schema)])
+
+    def looked_at(self) -> str | None:
+        """Column that `settle` wants to see, or None."""
+        return None
+
+    def settle(self, first: Sequence[bytes]) -> None:
+        """Takes a look at the beginnings of some values before shards are written."""
+
+    def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
+        """The files of output shard number `shard`; each is written before the next is asked for."""
         raise NotImplementedError
 
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:
         """Files that need to know all shards."""
         return []
 
+    def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> "Loading":
+        """How the package's files are read, for card and Croissant."""
+        raise NotImplementedError
+
     def documents(self) -> bool:
         """Whether a sample is a document of several rows."""
         return False
 
 
-def is_embedding(dtype: pa.DataType) -> bool:
-    return pa.types.is_fixed_size_list(dtype)
+@dataclass(frozen=True)
+class Loading:
+    """How consumers read a package.
 
+    `pattern`: glob of the data files.  `features`: columns as `datasets` sees them, in Arrow types.
+    `images`: those of them that are pictures, or lists of pictures.  `advice`: Markdown lines.
+    `options`: how `datasets` has to read the files.
 
-class CaptionChoice:
-    """`caption:` of an output: one SQL expression, or a list of columns of which the first with a
-    text counts.
+    For Croissant, where it needs others: `columns_in`, glob of the files with the columns;
+    `described`, these columns; `pictures`, globs of pictures that are files, named by a sample's
+    `key`.
     """
 
-    def __init__(self, caption: str | list[str]) -> None:
-        self.caption = caption
-        self.expression: Expression | None = None
-
-    def names(self) -> list[str]:
-        """The columns of a preference list, or the expression."""
-        return self.caption if isinstance(self.caption, list) else [self.caption]
-
-    def problems(self, schema: pa.Schema) -> Iterator[tuple[tuple[str, ...], str]]:
-        try:
-            self.compiled(schema)
-        except BadExpression as error:
-            yield ("caption",), str(error)
-
-    def compiled(self, schema: pa.Schema) -> Expression:
-        plain = pa.schema([f for f in schema if not is_payload(f.type)])
-        if isinstance(self.caption, list):
-            for name in self.caption:
-                if name not in plain.names:
-                    raise BadExpression(unknown_column("caption", name, plain.names))
-            text = (
-                f"COALESCE({', '.join(f'NULLIF({name}, {chr(39) * 2})' for name in self.caption)})"
-            )
-        else:
-            text = self.caption
-        expression, dtype = compile_expression(text, plain)
-        if dtype != pl.String:
-            raise BadExpression(f"caption {text!r} gives {dtype}, not a text")
-        self.expression = expression
-        return expression
-
-    def of(self, rows: pa.Table) -> list[str | None]:
-        expression = self.expression or self.compiled(rows.schema)
-        values = expression.evaluate(frame_of(rows.select(list(expression.columns))))
-        return values.to_list()
+    pattern: str | None
+    features: pa.Schema
+    images: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    columns_in: str | None = None
+    described: pa.Schema | None = None
+    pictures: tuple[str, ...] = ()
 
 
-def parquet_file(name: str, table: pa.Table, **options: Any) -> OutputFile:
-    """Images as they are, everything else with zstd."""
-    leaves = [leaf for field in table.schema for leaf in leaf_columns(field)]
-    compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves}
-    dictionary = [path for path, kind in leaves if not is_payload(kind)]
-    return OutputFile(
-        name,
-        lambda out: pq.write_table(
-            table, out, compression=compression, use_dictionary=dictionary, **options
-        ),
-    )
-
-
-def json_value(value: Any) -> Any:
-    """A column's value as JSON knows it, lists and structs included: dates as ISO 8601, no NaN or
-    infinity.
-    """
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        value = float(value)
-    if isinstance(value, float):
-        return float(f"{value:.7g}") if math.isfinite(value) else None
-    if isinstance(value, list):
-        return [json_value(v) for v in value]
-    if isinstance(value, dict):
-        return {k: json_value(v) for k, v in value.items()}
-    return value
-
-
-def json_bytes(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+def without_bytes(names: Sequence[str], schema: pa.Schema) -> list[str]:
+    return [n for n in names if not holds_bytes(schema.field(n).type)]

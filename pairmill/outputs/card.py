@@ -1,85 +1,136 @@
-"""A package's README.md: what it holds, where it came from, what was left out."""
+"""A package's README.md: what it holds, how it is read, where it came from, what was left out."""
 
+import io
+import re
 from typing import Any
 
 import pyarrow as pa
+from ruamel.yaml import YAML
 
-from pairmill.schemas.arrow import doc_of
+from pairmill.outputs.base import Loading
+from pairmill.outputs.features import card_features
+from pairmill.schemas.arrow import doc_of, unit_of
+
+SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+         (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 
 
-def dataset_card(manifest: dict[str, Any], schema: pa.Schema, columns: list[str]) -> str:
-    """Markdown with Hugging Face's YAML head; every figure is the manifest's."""
-    lines = [
-        "---",
-        f"pretty_name: {manifest['name']}",
-        "tags: [image-text, pairmill]",
-        f"size_categories: [{size_category(manifest['samples'])}]",
-        "---",
-        "",
-    ]
-    lines += [f"# {manifest['name']}", ""]
-    lines += [
-        f"{manifest['samples']:,} samples in {manifest['shards']} shards ({manifest['format']}), curated by pairmill {manifest['pairmill']}.",
-        "",
-    ]
-    lines += [
+def dataset_card(
+    manifest: dict[str, Any], schema: pa.Schema, loading: Loading, left_out: list[str]
+) -> str:
+    """Markdown with Hugging Face's YAML head; every figure is the manifest's.  `schema`: the
+    quality columns.
+    """
+    parts = [
+        f"---\n{head(manifest, loading)}---",
+        f"# {manifest['name']}",
+        f"{manifest['samples']:,} samples in {manifest['shards']} shards ({manifest['format']}), "
+        f"curated by pairmill {manifest['pairmill']}.",
+        reading(loading),
         "## Where the rows went",
-        "",
+        funnel(manifest["funnel"]["steps"]),
+        "`missing`: a value that the step or its gate needs is null. Every row's fate stands in the "
+        "run's ledger.",
+        told(manifest["told"]),
+        "## Columns",
+        columns(schema),
+        f"Not in this package: {', '.join(left_out)}." if left_out else "",
+        "## Models",
+        "\n".join(f"- {k}: {v}" for k, v in manifest["models"].items()) or "None.",
+        "## Pipeline",
+        fenced(manifest["pipeline"], "yaml"),
+        f"## Citation\n\n{fenced(manifest['citation'], '')}" if manifest["citation"] else "",
+        "Rights in the pictures and texts stay with their owners; `opt_out` and the URLs tell where "
+        "they came from.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def head(manifest: dict[str, Any], loading: Loading) -> str:
+    """The YAML by which `load_dataset` knows which files are the data, and of which types."""
+    facts: dict[str, Any] = {
+        "pretty_name": manifest["name"],
+        "tags": ["image-text", "pairmill"],
+        "size_categories": [size_category(manifest["samples"])],
+    }
+    if manifest["license"]:
+        facts |= license_facts(manifest["license"])
+    if loading.pattern:
+        train = {"split": "train", "path": loading.pattern}
+        facts["configs"] = [{"config_name": "default", "data_files": [train], **loading.options}]
+        facts["dataset_info"] = {
+            "config_name": "default",
+            "features": card_features(loading.features, loading.images),
+        }
+    out = io.StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.dump(facts, out)
+    return out.getvalue()
+
+
+def license_facts(license: str) -> dict[str, str]:
+    """Hugging Face knows lower-case identifiers; anything else is `other`, with a name or link."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license.lower()):
+        return {"license": license.lower()}
+    kind = "license_link" if "://" in license else "license_name"
+    return {"license": "other", kind: license}
+
+
+def reading(loading: Loading) -> str:
+    if not loading.pattern and not loading.advice:
+        return ""
+    lines = ["- `datasets.load_dataset(FOLDER, split='train')`"] if loading.pattern else []
+    return "\n".join(["## How it is read", "", *lines, *(f"- {one}" for one in loading.advice)])
+
+
+def funnel(steps: list[dict[str, Any]]) -> str:
+    lines = [
         "| step | rows | kept | dropped | missing | failed | gate |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
-    for step in manifest["funnel"]["steps"]:
-        gate = f"`{step['gate']}`".replace("|", "\\|") if step["gate"] else ""
-        lines.append(
-            f"| {step['stage']} | {step['rows']:,} | {step['kept']:,} | {step['dropped']:,} | {step['missing']:,} | {step['failed']:,} | {gate} |"
+    for step in steps:
+        gate = f"`{cell(step['gate'])}`" if step["gate"] else ""
+        counts = " | ".join(
+            f"{step[k]:,}" for k in ("rows", "kept", "dropped", "missing", "failed")
         )
-    lines += [
-        "",
-        "`missing`: a value that the step or its gate needs is null. Every row's fate stands in the run's ledger.",
-        "",
-    ]
-    lines += [
-        "## Columns",
-        "",
-        "| column | type | unit | range | meaning |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for name in columns:
-        field = schema.field(name)
-        facts = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
-        bounds = (
-            f"{facts.get('min', '')} … {facts.get('max', '')}"
-            if "min" in facts or "max" in facts
-            else ""
-        )
-        lines.append(
-            f"| {name} | {field.type} | {facts.get('unit', '')} | {bounds} | {doc_of(field)} |"
-        )
-    lines += ["", "## Models", ""]
-    models = [f"- {name}: {value}" for name, value in manifest["models"].items()]
-    lines += models or ["None."]
-    lines += [
-        "",
-        "## Pipeline",
-        "",
-        "```yaml",
-        manifest["pipeline"].rstrip(),
-        "```",
-        "",
-        "Rights in the pictures and texts stay with their owners; `opt_out` and the URLs tell where they came from.",
-        "",
-    ]
+        lines.append(f"| {step['stage']} | {counts} | {gate} |")
     return "\n".join(lines)
 
 
+def told(facts: dict[str, int]) -> str:
+    """What was done to samples on the way out."""
+    if not facts:
+        return ""
+    return "\n".join(["## What was altered", "", *(f"- {n:,} {what}" for what, n in facts.items())])
+
+
+def columns(schema: pa.Schema) -> str:
+    lines = ["| column | type | unit | range | meaning |", "| --- | --- | --- | --- | --- |"]
+    for field in schema:
+        facts = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
+        bounds = (
+            f"{facts.get('min', '')} … {facts.get('max', '')}"
+            if {"min", "max"} & set(facts)
+            else ""
+        )
+        meaning = cell(doc_of(field))
+        lines.append(
+            f"| {cell(field.name)} | {field.type} | {unit_of(field)} | {bounds} | {meaning} |"
+        )
+    return "\n".join(lines)
+
+
+def cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def fenced(text: str, language: str) -> str:
+    """A code block whose fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
 def size_category(samples: int) -> str:
-    for limit, name in (
-        (1_000, "n<1K"),
-        (10_000, "1K<n<10K"),
-        (100_000, "10K<n<100K"),
-        (1_000_000, "100K<n<1M"),
-        (10_000_000, "1M<n<10M"),
-    ):
-        if samples < limit:
-            return name
-    return "n>10M"
+    return next((name for limit, name in SIZES if samples < limit), "n>1B")

@@ -1,48 +1,72 @@
 """Interleaved Parquet: one document per row, images and texts in parallel lists as in OBELICS."""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import Field
 
-from pairmill.outputs.base import OutputFile, Writer, json_bytes, json_value, parquet_file
+from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows
+from pairmill.outputs.features import with_features
+from pairmill.outputs.imaged import ImageOutputConfig, ImageWriter
+from pairmill.outputs.parquet import DATA
+from pairmill.outputs.parquet_files import streamed_parquet
+from pairmill.outputs.values import (
+    holds_bytes,
+    json_bytes,
+    json_column,
+    leaving,
+    leaving_type,
+    tell_not_finite,
+)
 from pairmill.schemas.config import SPEED
-from pairmill.schemas.pipeline import OutputConfig
 
-SCHEMA = pa.schema(
+GROUP_DOCUMENTS = 64
+GROUP_BYTES = 32 * 2**20
+"""A row group ends with the document that fills it."""
+OWN = pa.schema(
     [
-        pa.field("doc_id", pa.string()),
-        pa.field("images", pa.list_(pa.large_binary())),
-        pa.field("texts", pa.list_(pa.string())),
-        pa.field("image_urls", pa.list_(pa.string())),
-        pa.field("metadata", pa.string()),
-        pa.field("general_metadata", pa.string()),
+        ("doc_id", pa.string()),
+        ("images", pa.list_(pa.binary())),
+        ("texts", pa.list_(pa.string())),
+        ("image_urls", pa.list_(pa.string())),
+        ("metadata", pa.string()),
+        ("general_metadata", pa.string()),
     ]
 )
+Document = dict[str, Any]
 
 
-class InterleavedOutputConfig(OutputConfig):
-    """`00000.parquet` of documents; exactly one of `images[i]` and `texts[i]` is not null."""
+class InterleavedOutputConfig(ImageOutputConfig):
+    """`data/00000.parquet` of documents; exactly one of `images[i]` and `texts[i]` is not null."""
 
     type: Annotated[Literal["interleaved"], SPEED] = "interleaved"
-    image: str = "image"
-    """Column with the encoded images."""
-    caption: str | list[str] = Field(["text"], min_length=1)
-    """The text of each item: a preference list of columns, or an SQL expression that gives a text.
-    """
     text_first: bool = False
     """Put an item's text before its image."""
 
 
-class InterleavedWriter(Writer):
+class InterleavedWriter(ImageWriter):
     """Items of a document stand in order of `position`; a pair is a document of one image and one
     text.
 
     `metadata` is a JSON list, parallel to the items, with the quality columns of each image (null
-    for texts); `general_metadata` a JSON object about the document.
+    for texts); `general_metadata` a JSON object about the document.  Other columns with bytes are
+    lists of their own, parallel to the items.
     """
 
     Config = InterleavedOutputConfig
+
+    def problems(self, schema: pa.Schema) -> Iterator[Problem]:
+        yield from super().problems(schema)
+        for name in sorted(set(OWN.names) & set(self.byte_columns(schema))):
+            yield (
+                ("columns",),
+                f"the column {name!r} would be hidden by the interleaved output's own {name!r}; "
+                "choose `columns:` without it",
+            )
+
+    def byte_columns(self, schema: pa.Schema) -> list[str]:
+        names = [n for n in self.quality_columns(schema) if n in schema.names]
+        return [n for n in names if n not in self.payload() and holds_bytes(schema.field(n).type)]
 
     def text_columns(self, schema: pa.Schema) -> list[str]:
         return ["doc_id", "position", "url", *super().text_columns(schema)]
@@ -50,54 +74,86 @@ class InterleavedWriter(Writer):
     def documents(self) -> bool:
         return True
 
-    def files(self, rows: pa.Table, shard: int, first_key: int) -> list[OutputFile]:
-        captions = self.choice.of(rows)
-        images = rows.column(self.config.image)
-        facts = rows.drop_columns([self.config.image]).to_pylist()
-        documents: list[dict[str, Any]] = []
-        for i, (fact, caption) in enumerate(zip(facts, captions, strict=True)):
-            if (
-                not documents
-                or documents[-1]["doc_id"] != fact["doc_id"]
-                or fact["position"] <= facts[i - 1]["position"]
-            ):
-                documents.append(
-                    {
-                        "doc_id": fact["doc_id"],
-                        "images": [],
-                        "texts": [],
-                        "image_urls": [],
-                        "metadata": [],
-                    }
-                )
-            self.extend(documents[-1], images[i].as_py(), caption, fact)
-        table = pa.table([[finished(d)[f.name] for d in documents] for f in SCHEMA], schema=SCHEMA)
-        return [parquet_file(f"{shard:05d}.parquet", table, row_group_size=64)]
+    def table_schema(self, schema: pa.Schema) -> pa.Schema:
+        extra = {n: pa.list_(leaving_type(schema.field(n).type)) for n in self.byte_columns(schema)}
+        return with_features(pa.schema([*OWN, *extra.items()]), ["images"])
+
+    def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
+        schema = self.table_schema(rows.schema)
+        yield streamed_parquet(
+            f"{DATA}/{shard:05d}.parquet", schema, lambda: self.groups(rows, schema)
+        )
+
+    def groups(self, rows: ShardRows, schema: pa.Schema) -> Iterator[pa.Table]:
+        """Tables of whole documents, of a row group's size."""
+        waiting: list[Document] = []
+        size = 0
+        for document in self.made(rows, schema.names[len(OWN) :]):
+            waiting.append(document)
+            size += sum(len(i) for i in document["images"] if i is not None)
+            if len(waiting) >= GROUP_DOCUMENTS or size >= GROUP_BYTES:
+                yield as_table(waiting, schema)
+                waiting, size = [], 0
+        if waiting:
+            yield as_table(waiting, schema)
+
+    def made(self, rows: ShardRows, extra: list[str]) -> Iterator[Document]:
+        captions = self.choice.of(rows.table)
+        document: Document | None = None
+        last = -1
+        for batch in self.batches(rows):
+            table, payload = leaving(batch.table), leaving(batch.payload)
+            tell_not_finite(table, rows.told)
+            facts = {n: json_column(table.column(n)) for n in table.schema.names}
+            bytes_of = {n: payload.column(n) for n in extra}
+            for i, picture in enumerate(batch.pictures):
+                fact = {n: column[i] for n, column in facts.items()}
+                name, place = fact.pop("doc_id"), fact["position"]
+                if document is None or document["doc_id"] != name or place <= last:
+                    if document is not None:
+                        yield document
+                    document = {"doc_id": name, **{n: [] for n in (*OWN.names[1:-1], *extra)}}
+                last = place
+                others = {n: column[i].as_py() for n, column in bytes_of.items()}
+                caption = captions[batch.first + i]
+                self.extend(document, picture.data, caption, fact, others)
+        if document is not None:
+            yield document
 
     def extend(
         self,
-        document: dict[str, Any],
-        image: bytes | None,
+        document: Document,
+        image: bytes,
         caption: str | None,
         fact: dict[str, Any],
+        others: dict[str, Any],
     ) -> None:
-        quality = {k: json_value(v) for k, v in fact.items() if k not in ("doc_id",)}
-        items: list[tuple[bytes | None, str | None, str | None, Any]] = []
-        if image is not None:
-            items.append((image, None, fact.get("url"), {"src": fact.get("url"), **quality}))
+        """Adds an image, and its text if there is one."""
+        url = fact.get("url")
+        nothing = dict.fromkeys(others)
+        items = [(image, None, url, {"src": url, **fact}, others)]
         if caption:
-            items.insert(0 if self.config.text_first else len(items), (None, caption, None, None))
-        for data, text, url, meta in items:
-            for name, value in (
-                ("images", data),
-                ("texts", text),
-                ("image_urls", url),
-                ("metadata", meta),
-            ):
+            text = (None, caption, None, None, nothing)
+            items.insert(0 if self.config.text_first else 1, text)  # type: ignore[arg-type]
+        for data, words, address, meta, rest in items:
+            document["images"].append(data)
+            document["texts"].append(words)
+            document["image_urls"].append(address)
+            document["metadata"].append(meta)
+            for name, value in rest.items():
                 document[name].append(value)
 
+    def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> Loading:
+        return Loading(f"{DATA}/*.parquet", self.table_schema(schema), ("images",))
 
-def finished(document: dict[str, Any]) -> dict[str, Any]:
+
+def as_table(documents: list[Document], schema: pa.Schema) -> pa.Table:
+    done = [finished(d) for d in documents]
+    columns = [pa.array([d[f.name] for d in done], f.type) for f in schema]
+    return pa.table(columns, schema=schema)
+
+
+def finished(document: Document) -> Document:
     general = {
         "items": len(document["texts"]),
         "images": sum(i is not None for i in document["images"]),

@@ -1,66 +1,80 @@
 """Flat Parquet of pairs, with the image as Hugging Face `datasets` reads it."""
 
-import json
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from pydantic import Field
 
-from pairmill.outputs.base import OutputFile, Writer, parquet_file
-from pairmill.outputs.webdataset import suffix
+from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows
+from pairmill.outputs.features import with_features
+from pairmill.outputs.imaged import ImageOutputConfig, ImageWriter
+from pairmill.outputs.parquet_files import streamed_parquet
+from pairmill.outputs.pictures import Picture
+from pairmill.outputs.values import leaving, leaving_field
 from pairmill.schemas.config import SPEED
-from pairmill.schemas.pipeline import OutputConfig
 
-ROW_GROUP = 256
+DATA = "data"
+"""Folder of a package's Parquet files, which holds nothing else, so that it can be read as it is."""
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""A picture as `datasets` stores it."""
 
 
-class ParquetOutputConfig(OutputConfig):
-    """`00000.parquet`: `image` (struct of bytes and path), `caption`, and the quality columns."""
-
-    type: Annotated[Literal["parquet"], SPEED] = "parquet"
-    image: str = "image"
-    """Column with the encoded images."""
-    caption: str | list[str] = Field(["text"], min_length=1)
-    """The `caption` column: a preference list such as `[fused, synthetic, text]`, or an SQL
-    expression that gives a text.
+class ParquetOutputConfig(ImageOutputConfig):
+    """`data/00000.parquet`: `image` (struct of bytes and path), `caption`, and the quality columns
+    in their types.
     """
 
+    type: Annotated[Literal["parquet"], SPEED] = "parquet"
 
-class ParquetWriter(Writer):
-    """Row groups of 256 samples; the schema's metadata tells `datasets` that `image` is an Image."""
+
+class ParquetWriter(ImageWriter):
+    """Row groups of at most 256 samples and about 32 MB; the schema's metadata tells `datasets`
+    that `image` is an Image.
+    """
 
     Config = ParquetOutputConfig
     reserved = ("caption",)
 
-    def files(self, rows: pa.Table, shard: int, first_key: int) -> list[OutputFile]:
-        images = pc.cast(rows.column(self.config.image), pa.binary()).combine_chunks()
-        paths = [f"{first_key + i:09d}.{suffix(data.as_py())}" for i, data in enumerate(images)]
-        image = pa.StructArray.from_arrays([images, pa.array(paths)], ["bytes", "path"])
-        columns = {"image": image, "caption": pa.array(self.choice.of(rows), pa.string())}
-        for name in rows.schema.names:
-            if name not in columns and name != self.config.image:
-                columns[name] = rows.column(name)
-        table = pa.table(columns)
-        features = {n: hf_feature(table.schema.field(n).type) for n in table.schema.names}
-        if all(features.values()):
-            features["image"] = {"_type": "Image"}
-            table = table.replace_schema_metadata(
-                {"huggingface": json.dumps({"info": {"features": features}})}
+    def problems(self, schema: pa.Schema) -> Iterator[Problem]:
+        yield from super().problems(schema)
+        if self.config.image != "image" and "image" in self.quality_columns(schema):
+            yield (
+                ("image",),
+                f"the column 'image' would be hidden by {self.config.image!r}, which the parquet "
+                "output calls `image`; choose `columns:` without it",
             )
-        return [parquet_file(f"{shard:05d}.parquet", table, row_group_size=ROW_GROUP)]
+
+    def table_schema(self, schema: pa.Schema) -> pa.Schema:
+        own = [pa.field("image", IMAGE), pa.field("caption", pa.string())]
+        taken = ("image", "caption", self.config.image)
+        others = [n for n in self.columns(schema) if n not in taken]
+        fields = [leaving_field(schema.field(n)).remove_metadata() for n in others]
+        return with_features(pa.schema([*own, *fields]), ["image"])
+
+    def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
+        captions = self.choice.of(rows.table)
+        schema = self.table_schema(rows.schema)
+
+        def batches() -> Iterator[pa.Table]:
+            for batch in self.batches(rows):
+                have = {**columns_of(leaving(batch.table)), **columns_of(leaving(batch.payload))}
+                last = batch.first + batch.table.num_rows
+                have["image"] = image_array(batch.pictures, first_key + batch.first)
+                have["caption"] = pa.array(captions[batch.first : last], pa.string())
+                yield pa.table([have[n] for n in schema.names], schema=schema)
+
+        yield streamed_parquet(f"{DATA}/{shard:05d}.parquet", schema, batches)
+
+    def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> Loading:
+        return Loading(f"{DATA}/*.parquet", self.table_schema(schema), ("image",))
 
 
-def hf_feature(dtype: pa.DataType) -> dict[str, str] | None:
-    """The `datasets` feature of a flat type; None for what it would rather infer."""
-    if pa.types.is_struct(dtype):
-        return {"_type": "Image"}
-    names = {
-        pa.float32(): "float32",
-        pa.float64(): "float64",
-        pa.bool_(): "bool",
-        pa.string(): "string",
-    }
-    if dtype in names:
-        return {"dtype": names[dtype], "_type": "Value"}
-    return {"dtype": str(dtype), "_type": "Value"} if pa.types.is_integer(dtype) else None
+def columns_of(table: pa.Table) -> dict[str, Any]:
+    return {n: table.column(n) for n in table.schema.names}
+
+
+def image_array(pictures: Sequence[Picture], first_key: int) -> pa.Array:
+    """The pictures as `datasets` stores them; a name that tells number and format for each."""
+    data = pa.array([p.data for p in pictures], pa.binary())
+    paths = pa.array([f"{first_key + i:09d}.{p.suffix}" for i, p in enumerate(pictures)])
+    return pa.StructArray.from_arrays([data, paths], fields=list(IMAGE))

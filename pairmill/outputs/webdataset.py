@@ -1,166 +1,211 @@
 """WebDataset tars by the conventions of img2dataset and DataComp."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, BinaryIO, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.outputs.base import (
-    OutputFile,
-    Writer,
-    bytes_file,
+from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows, bytes_file, without_bytes
+from pairmill.outputs.energon import nv_meta
+from pairmill.outputs.imaged import Batch, ImageOutputConfig, ImageWriter
+from pairmill.outputs.members import Member, clashes, is_flat, member_base, members
+from pairmill.outputs.parquet_files import parquet_file
+from pairmill.outputs.pictures import PICTURE_SUFFIXES
+from pairmill.outputs.tar import NAME_MAX, TAR_END, tar_member
+from pairmill.outputs.values import (
+    holds_bytes,
     json_bytes,
-    json_value,
-    parquet_file,
+    json_column,
+    json_type,
+    leaving,
+    leaving_field,
+    tell_not_finite,
 )
 from pairmill.schemas.config import SPEED
-from pairmill.schemas.pipeline import OutputConfig
 
 STATUS = "success"
+OWN: dict[str, pa.DataType] = {
+    "uid": pa.string(), "key": pa.string(), "url": pa.string(), "caption": pa.string(), "status": pa.string(),
+    "error_message": pa.string(), "width": pa.int32(), "height": pa.int32(), "original_width": pa.int32(),
+    "original_height": pa.int32(), "exif": pa.string(), "sha256": pa.string(),
+}  # fmt: skip
+"""img2dataset's fields, with which every sample's `.json` begins."""
+WRITTEN = ("key", "caption", "status", "error_message")
+"""Fields whose values are the output's own."""
+ADVICE = (
+    "open_clip: `--train-data 'FOLDER/{00000..NNNNN}.tar' --dataset-type webdataset`, with `webdataset<0.3`.",
+    "Megatron-Energon: `.nv-meta` is here; `energon prepare` need not ask.",
+)
+SIDECAR = ["url", "caption", "key", "status", "error_message", "width", "height", "original_width",
+           "original_height", "exif", "sha256"]  # fmt: skip
 
 
-class WebDatasetOutputConfig(OutputConfig):
+class WebDatasetOutputConfig(ImageOutputConfig):
     """`00000.tar` with `<key>.jpg`, `<key>.txt`, `<key>.json`, beside it `00000.parquet` and
     `00000_stats.json`.
+
+    Other columns with bytes are members of their own, such as `<key>.mask.png`.  open_clip reads
+    these tars with webdataset 0.2, Megatron-Energon with the `.nv-meta` beside them.
     """
 
     type: Annotated[Literal["webdataset"], SPEED] = "webdataset"
-    image: str = "image"
-    """Column with the encoded images."""
-    caption: str | list[str] = Field(["text"], min_length=1)
-    """The `.txt`: a preference list such as `[fused, synthetic, text]`, or an SQL expression that
-    gives a text.
-    """
     shard_digits: int = Field(5, ge=4, le=12)
     """Digits of shard names; DataComp's resharder wants 8."""
 
 
-class WebDatasetWriter(Writer):
+class WebDatasetWriter(ImageWriter):
     """Keys are shard number and place (`000010042`), unique in the package; members of a sample
     stand together.
     """
 
     Config = WebDatasetOutputConfig
-    reserved = ("caption", "key", "status", "error_message")
+    reserved = ("caption", "key", "status", "error_message", "members")
 
-    def files(self, rows: pa.Table, shard: int, first_key: int) -> list[OutputFile]:
-        digits = self.config.shard_digits
-        name = f"{shard:0{digits}d}"
-        width = len(str(self.config.samples_per_shard - 1))
-        captions = self.choice.of(rows)
-        images = rows.column(self.config.image)
-        facts = rows.drop_columns([self.config.image]).to_pylist()
-        metas = [
-            self.meta(f, c, f"{name}{i:0{width}d}")
-            for i, (f, c) in enumerate(zip(facts, captions, strict=True))
-        ]
+    def problems(self, schema: pa.Schema) -> Iterator[Problem]:
+        yield from super().problems(schema)
+        byte_columns = self.byte_columns(schema)
+        for one, other in clashes(byte_columns):
+            yield ("columns",), f"members of {one!r} and {other!r} would have the same names"
+        for name in byte_columns:
+            if len(name) > NAME_MAX // 2:
+                yield ("columns",), f"the name {name!r} is too long for members of a tar"
+
+    @property
+    def key_length(self) -> int:
+        """Digits of a key, unless shards are more than `shard_digits` can tell."""
+        return int(self.config.shard_digits) + len(str(self.config.samples_per_shard - 1))
+
+    def byte_columns(self, schema: pa.Schema) -> list[str]:
+        """Columns that become members."""
+        names = [n for n in self.quality_columns(schema) if n in schema.names]
+        return [n for n in names if n not in self.payload() and holds_bytes(schema.field(n).type)]
+
+    def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
+        name = f"{shard:0{self.config.shard_digits}d}"
+        width = self.key_length - self.config.shard_digits
+        keys = [f"{name}{i:0{width}d}" for i in range(rows.table.num_rows)]
+        captions = self.choice.of(rows.table)
+        sidecars: list[pa.Table] = []
+        kinds: Counter[str] = Counter()
 
         def write_tar(stream: BinaryIO) -> None:
-            for i, (meta, caption) in enumerate(zip(metas, captions, strict=True)):
-                data = images[i].as_py()
-                stream.write(tar_member(f"{meta['key']}.{suffix(data)}", data))
-                if caption is not None:
-                    stream.write(
-                        tar_member(f"{meta['key']}.txt", caption.encode("utf-8", "surrogatepass"))
-                    )
-                stream.write(tar_member(f"{meta['key']}.json", json_bytes(meta)))
-            stream.write(bytes(TAR_END))
+            for batch in self.batches(rows):
+                here = slice(batch.first, batch.first + batch.table.num_rows)
+                table = with_own_fields(leaving(batch.table), keys[here], captions[here])
+                tell_not_finite(table, rows.told)
+                self.write_samples(stream, batch, table, kinds)
+                sidecars.append(table)
+            stream.write(TAR_END)
 
-        stats = {
-            "count": len(metas),
-            "successes": len(metas),
-            "failed_to_download": 0,
-            "failed_to_resize": 0,
-            "status_dict": {STATUS: len(metas)},
-        }
-        sidecar = parquet_file(f"{name}.parquet", self.sidecar(rows, metas, captions))
-        return [
-            OutputFile(f"{name}.tar", write_tar),
-            sidecar,
-            bytes_file(f"{name}_stats.json", json_bytes(stats)),
-        ]
+        yield OutputFile(f"{name}.tar", write_tar)
+        rows.facts["kinds"] = dict(sorted(kinds.items()))
+        names = sidecars[0].schema.names
+        wanted = [*SIDECAR, *(n for n in names if n not in SIDECAR)]
+        yield parquet_file(f"{name}.parquet", pa.concat_tables(sidecars).select(wanted))
+        yield bytes_file(f"{name}_stats.json", json_bytes(stats(len(keys))))
 
-    def meta(self, facts: dict[str, Any], caption: str | None, key: str) -> dict[str, Any]:
-        """The sample's `.json`: img2dataset's fields first, then every quality column."""
-        plain = {name: json_value(value) for name, value in facts.items()}
-        width, height = (plain.get("width"), plain.get("height"))
-        first = {
-            "uid": plain.get("uid"), "key": key, "url": plain.get("url"), "caption": caption, "status": STATUS, "error_message": None,
-            "width": width, "height": height,
-            "original_width": plain.get("original_width", width), "original_height": plain.get("original_height", height),
-            "exif": plain.get("exif"), "sha256": plain.get("sha256"),
-        }  # fmt: skip
-        return {**first, **{k: v for k, v in plain.items() if k not in first}}
-
-    def sidecar(
-        self, rows: pa.Table, metas: list[dict[str, Any]], captions: list[str | None]
-    ) -> pa.Table:
-        """All rows of the shard with their typed columns; rows that were not kept stand in the
-        run's ledger.
-        """
-        n = rows.num_rows
-        dims = {
-            name: pa.array([m[name] for m in metas], pa.int32())
-            for name in ("width", "height", "original_width", "original_height")
-        }
-        columns: dict[str, Any] = {
-            "url": pa.array([m["url"] for m in metas], pa.string()), "caption": pa.array(captions, pa.string()),
-            "key": pa.array([m["key"] for m in metas], pa.string()), "status": pa.array([STATUS] * n, pa.string()),
-            "error_message": pa.nulls(n, pa.string()), **dims,
-            "exif": pa.array([m["exif"] for m in metas], pa.string()), "sha256": pa.array([m["sha256"] for m in metas], pa.string()),
-        }  # fmt: skip
-        for name in rows.schema.names:
-            if name not in columns and name != self.config.image:
-                columns[name] = rows.column(name)
-        return pa.table(columns)
+    def write_samples(
+        self, stream: BinaryIO, batch: Batch, table: pa.Table, kinds: Counter[str]
+    ) -> None:
+        order = [*OWN, *(n for n in table.schema.names if n not in OWN)]
+        facts = [json_column(table.column(n)) for n in order]
+        values = {n: batch.payload.column(n) for n in batch.payload.schema.names}
+        for i, picture in enumerate(batch.pictures):
+            meta = {n: column[i] for n, column in zip(order, facts, strict=True)}
+            inside: list[Member] = []
+            for column, cells in values.items():
+                form, found = members(cells[i].as_py(), cells.type, member_base(column))
+                inside += found
+                if not is_flat(cells.type):
+                    meta.setdefault("members", {})[column] = form
+            text = (meta["caption"] or "").encode()
+            for kind, data in (
+                (picture.suffix, picture.data), ("txt", text), ("json", json_bytes(meta)), *inside
+            ):  # fmt: skip
+                stream.write(tar_member(f"{meta['key']}.{kind}", data))
+                kinds[kind] += 1
 
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:
-        """`sizes.json` as open_clip reads it."""
-        sizes = {
-            f["name"]: s["samples"]
+        """`sizes.json` as open_clip reads it, `.nv-meta` as Energon does."""
+        tars = [
+            (f["name"], s["samples"])
             for s in shards
             for f in s["files"]
             if f["name"].endswith(".tar")
+        ]
+        return [bytes_file("sizes.json", json_bytes(dict(tars))), *nv_meta(tars, self.suffixes())]
+
+    def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> Loading:
+        kinds = sorted({kind for shard in shards for kind in shard["facts"]["kinds"]})
+        types = {"txt": pa.string(), "json": self.json_schema(schema)}
+        features = pa.schema(
+            [
+                *((kind, types.get(kind, pa.binary())) for kind in kinds),
+                ("__key__", pa.string()),
+                ("__url__", pa.string()),
+            ]
+        )
+        images = tuple(k for k in kinds if k.rpartition(".")[2] in PICTURE_SUFFIXES)
+        plain = [k for k in images if "." not in k]
+        return Loading(
+            "*.tar",
+            features,
+            images,
+            ADVICE,
+            columns_in="*.parquet",
+            described=pa.schema(list(self.narrow_types(schema).items())),
+            pictures=tuple(f"{'?' * self.key_length}.{k}" for k in plain),
+        )
+
+    def narrow_types(self, schema: pa.Schema) -> dict[str, pa.DataType]:
+        """Types of the columns without bytes, img2dataset's fields first."""
+        names = without_bytes(self.columns(schema), schema)
+        there = {n: leaving_field(schema.field(n)).type for n in names}
+        return {n: own_type(n, there) for n in OWN} | {
+            n: t for n, t in there.items() if n not in OWN
         }
-        return [bytes_file("sizes.json", json_bytes(sizes))]
+
+    def json_schema(self, schema: pa.Schema) -> pa.DataType:
+        """Type of a sample's `.json`."""
+        fields = {n: json_type(dtype) for n, dtype in self.narrow_types(schema).items()}
+        nested = {
+            n: json_type(leaving_field(schema.field(n)).type)
+            for n in self.byte_columns(schema)
+            if not is_flat(schema.field(n).type)
+        }
+        if nested:
+            fields["members"] = pa.struct(list(nested.items()))
+        return pa.struct(list(fields.items()))
 
 
-def suffix(data: bytes) -> str:
-    """The file suffix that the bytes deserve."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return "png"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    if data[:4] == b"GIF8":
-        return "gif"
-    return "jpg"
+def own_type(name: str, there: dict[str, pa.DataType]) -> pa.DataType:
+    """Type of one of img2dataset's fields, given the types of the columns that there are."""
+    if name in WRITTEN:
+        return OWN[name]
+    return there.get(name, there.get(name.removeprefix("original_"), OWN[name]))
 
 
-def tar_member(name: str, data: bytes) -> bytes:
-    """A USTAR member (POSIX.1-1988) without time or owner, so that bytes repeat; ten times as fast
-    as `tarfile`.
-    """
-    header = TAR_HEADER.copy()
-    header[: len(name)] = name.encode("ascii")
-    header[124:136] = b"%011o\0" % len(data)
-    header[148:156] = b"%06o\0 " % (sum(header) + 8 * 32)
-    return b"".join((header, data, bytes(-len(data) % 512)))
+def with_own_fields(table: pa.Table, keys: list[str], captions: list[str | None]) -> pa.Table:
+    """img2dataset's fields first, then every other column."""
+    n = table.num_rows
+    have = {name: table.column(name) for name in table.schema.names}
+    own: dict[str, Any] = {
+        "key": keys, "caption": captions, "status": [STATUS] * n, "error_message": [None] * n,
+    }  # fmt: skip
+    for name, dtype in OWN.items():
+        if name in own:
+            own[name] = pa.array(own[name], dtype)
+        else:
+            plain = have.get(name.removeprefix("original_"), pa.nulls(n, dtype))
+            own[name] = have.get(name, plain)
+    return pa.table({**{n: own[n] for n in OWN}, **{n: c for n, c in have.items() if n not in own}})
 
 
-def tar_header() -> bytearray:
-    """What all members share: mode 0444, owner and time 0, a plain file; name, size and checksum
-    still zero.
-    """
-    header = bytearray(512)
-    header[100:108] = b"0000444\0"
-    header[108:116] = header[116:124] = b"0000000\0"
-    header[136:148] = b"%011o\0" % 0
-    header[156:157] = b"0"
-    header[257:265] = b"ustar\x0000"
-    header[329:337] = header[337:345] = b"0000000\0"
-    return header
-
-
-TAR_HEADER = tar_header()
-TAR_END = 1024
-"""Zero bytes at a tar's end."""
+def stats(samples: int) -> dict[str, Any]:
+    """img2dataset's `_stats.json` of a shard in which all is well."""
+    return {
+        "count": samples, "successes": samples, "failed_to_download": 0, "failed_to_resize": 0,
+        "status_dict": {STATUS: samples},
+    }  # fmt: skip

@@ -1,36 +1,46 @@
 """Writes a package: shards in parallel, then card and closing files, the manifest last."""
 
 import platform
+from collections import Counter
 from functools import partial
 from importlib.metadata import version
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import RememberedFates
 from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
-from pairmill.packages.package import (
+from pairmill.packages.gather import Place, first_bytes
+from pairmill.packages.order import (
     FORMAT,
-    MANIFEST,
     Kept,
-    begin,
-    finish,
-    is_current,
     kept_rows,
     package_id,
     package_order,
     shard_tasks,
+)
+from pairmill.packages.package import (
+    MANIFEST,
+    Facts,
+    Seen,
+    begin,
+    damaged,
+    finish,
+    parts_for,
+    parts_of,
+    states_of,
     write_file,
     write_shard,
 )
 from pairmill.plan.chain import Chain
+from pairmill.schemas.hashing import digest
 from pairmill.version import __version__
 from pairmill.work.engine import Engine
 from pairmill.workspace.storage import Storage
+
+TOLD = ("license", "citation")
+"""Keys of the pipeline file that stand in manifest, card and Croissant, and change no shard."""
 
 
 def publish(
@@ -47,57 +57,70 @@ def publish(
     read = partial(kept_rows, chain, ledger, writer.documents(), seed)
     kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, kept, seed)
-    if is_current(storage, package):
-        return storage.read_json(MANIFEST)
-    begin(storage, package)
-    tasks = list(
-        shard_tasks(kept, package_order(chain, writer, kept, seed), writer.config.samples_per_shard)
-    )
-    write = partial(write_shard, chain, writer, package=package, look=RememberedFates(chain))
+    memory = Memory(Storage(chain.root), f"{ledger.rpartition('/')[0]}/packages", storage.root)
+    told = {key: facts.get(key) for key in TOLD}
+    sound: list[Facts] = []
+    if storage.exists(MANIFEST):
+        manifest = storage.read_json(MANIFEST)
+        if manifest.get("package") == package:
+            wrong = damaged(storage, manifest["files"], memory.recalled())
+            if not wrong and all(manifest.get(key) == told[key] for key in TOLD):
+                memory.keep(storage, manifest)
+                return manifest
+            sound = [p for p in parts_of(manifest) if not wrong & {f["name"] for f in p["files"]}]
+    begin(storage, package, sound)
+    payload = writer.stored_payload(chain.schema)
+    look = RememberedFates(chain, payload)
+    if column := writer.looked_at():
+        writer.settle(first_bytes(Place(chain, kept.shards, kept.rows, look), column))
+    order = package_order(chain, writer, kept, seed)
+    tasks = list(shard_tasks(kept, order, writer.config.samples_per_shard))
+    write = partial(write_shard, chain, writer, package=package, look=look)
     shards = list(engine.each(write, tasks, len(kept.rows)))
-    schema = chain.schema
-    manifest = make_manifest(chain, writer, package, shards, facts, funnel)
-    card = dataset_card(manifest, schema, writer.quality_columns(schema))
-    closing = [
-        write_file(storage, f)
-        for f in [*writer.closing_files(shards), bytes_file("README.md", card.encode())]
-    ]
-    written = [f for s in shards for f in s["files"]] + closing
-    closing.append(
-        write_file(
-            storage,
-            bytes_file(
-                "croissant.json",
-                croissant(manifest, written, written_schema(storage, written, schema)),
-            ),
-        )
-    )
-    manifest["files"] = sorted(
-        [f for s in shards for f in s["files"]] + closing, key=lambda f: f["name"]
-    )
+    manifest = make_manifest(chain, writer, package, shards, {**facts, **told}, funnel)
+    closing = close(storage, chain, writer, shards, manifest)
+    files = [*(f for s in shards for f in s["files"]), *closing]
+    manifest["files"] = sorted(files, key=lambda f: f["name"])
     finish(storage, package, manifest)
+    memory.keep(storage, manifest)
     return manifest
 
 
-def written_schema(storage: Storage, files: list[dict[str, Any]], columns: pa.Schema) -> pa.Schema:
-    """Columns of the package's Parquet files, with the meaning that the pipeline's columns of the
-    same name have.
+def close(
+    storage: Storage, chain: Chain, writer: Writer, shards: list[Facts], manifest: dict[str, Any]
+) -> list[Facts]:
+    """Writes the files that need to know all shards, then card and Croissant."""
+    schema, loading = chain.schema, writer.loading(shards, chain.schema)
+    card = dataset_card(manifest, writer.leaving(schema), loading, writer.left_out(schema))
+    last = [*writer.closing_files(shards), bytes_file("README.md", card.encode("utf-8", "replace"))]
+    written = [write_file(storage, f) for f in last]
+    every = [*(f for s in shards for f in s["files"]), *written]
+    described = bytes_file("croissant.json", croissant(manifest, every, loading, schema))
+    return [*written, write_file(storage, described)]
+
+
+class Memory:
+    """What the workspace remembers of a package's files: their state when they were written or
+    last compared with their hashes, so that a rerun reads none that is untouched.
     """
-    first = next((f["name"] for f in files if f["name"].endswith(".parquet")), None)
-    found = pq.read_schema(storage.path(first), filesystem=storage.fs) if first else pa.schema([])
-    return pa.schema(
-        [
-            f.with_metadata(columns.field(f.name).metadata) if f.name in columns.names else f
-            for f in found
-        ]
-    )
+
+    def __init__(self, workspace: Storage, folder: str, package: str) -> None:
+        self.workspace, self.name = workspace, f"{folder}/{digest(package)[:16]}.json"
+
+    def recalled(self) -> Seen:
+        return self.workspace.read_json(self.name) if self.workspace.exists(self.name) else {}
+
+    def keep(self, storage: Storage, manifest: dict[str, Any]) -> None:
+        states = states_of(storage, manifest["files"])
+        if states != self.recalled():
+            self.workspace.write_json(self.name, states)
 
 
 def make_manifest(
     chain: Chain,
     writer: Writer,
     package: str,
-    shards: list[dict[str, Any]],
+    shards: list[Facts],
     facts: dict[str, Any],
     funnel: Funnel,
 ) -> dict[str, Any]:
@@ -115,7 +138,8 @@ def make_manifest(
         "format": writer.config.type, "samples": sum(s["samples"] for s in shards), "shards": len(shards),
         "funnel": funnel.to_json(), "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
         "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"],
-        "versions": versions(), "files": [],
+        "versions": versions(), **{key: facts[key] for key in TOLD},
+        "told": dict(sum((Counter(s["told"]) for s in shards), Counter())), "parts": parts_for(shards), "files": [],
     }  # fmt: skip
 
 

@@ -159,10 +159,11 @@ class Runner:
         self, storage: Storage, chain: Chain, folder: str, pool: Pool, lease: Lease
     ) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
-        payload = tuple(dict.fromkeys(p for w in self.plan.writers for p in w.payload()))
-        survey = Survey(
-            chain, self.engine.over, payload, f"{folder}/ledger", (*self.retry, *self.again)
+        payload = tuple(
+            dict.fromkeys(p for w in self.plan.writers for p in w.stored_payload(chain.schema))
         )
+        retry = (*self.retry, *self.again)
+        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", retry)
         phases = Phases(
             self.plan,
             self.engine,
@@ -213,7 +214,13 @@ class Runner:
                 self.engine.refetch(chain, stage, sorted(lost))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
-        facts = {"name": self.plan.config.name, "pipeline": self.text}
+        config = self.plan.config
+        facts = {
+            "name": config.name,
+            "pipeline": self.text,
+            "license": config.license,
+            "citation": config.citation,
+        }
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
             self.engine, chain, writer, f"{folder}/ledger", facts, self.plan.config.seed, funnel

@@ -22,6 +22,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "caption": {"model": "org/model", "prompt": "Merge: {text}"},
     "dedup": {"on": ["sha256"]},
     "clip": {"model": "org/model"},
+    "derive": {"expression": "clip_score * 2"},
+    "select": {"by": "clip_score", "fraction": 0.3},
 }
 """Values of keys without a default, so that reads and writes of a stage can be told."""
 

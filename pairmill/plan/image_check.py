@@ -1,21 +1,22 @@
 """Whether a source decodes its images: yes, unless a stage does so for every row later."""
 
+from collections.abc import Sequence
+
 from pairmill.schemas.config import StageConfig
-from pairmill.schemas.pipeline import PipelineConfig
+from pairmill.sources.base import Source
 from pairmill.sources.image_bytes import ImageBytesConfig
 from pairmill.stages.catalogue import UnknownStage, stage_class
 
 
-def with_image_check(config: PipelineConfig) -> PipelineConfig:
-    """The pipeline with the source's `check` filled in where it was left to the planner.
+def settle_image_check(source: Source, stages: Sequence[StageConfig]) -> None:
+    """Fills in the `check` of a source of image bytes where it was left to the planner.
 
     It depends on the stages of the pipeline file alone, so it is the same in every run of it.
     """
-    source = config.source
-    if not isinstance(source, ImageBytesConfig) or source.check is not None:
-        return config
-    check = "header" if any(decodes(stage) for stage in config.stages) else "pixels"
-    return config.model_copy(update={"source": source.model_copy(update={"check": check})})
+    config = source.config
+    if isinstance(config, ImageBytesConfig) and config.check is None:
+        check = "header" if any(decodes(stage) for stage in stages) else "pixels"
+        source.config = config.model_copy(update={"check": check})
 
 
 def decodes(stage: StageConfig) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pairmill.errors import PipelineFileError
+from pairmill.extensions import BadExtension
 from pairmill.outputs.catalogue import OUTPUTS
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
 from pairmill.schemas.config import FILE, MODEL, PATH, StageConfig, marks_of
@@ -151,7 +152,12 @@ def one_of(
             + f"({names})",
         )
         return None
-    found = validate(kinds[item[tag]], item, path, document)
+    try:
+        kind = kinds[item[tag]]
+    except BadExtension as error:
+        document.problem((*path, tag), str(error))
+        return None
+    found = validate(kind, item, path, document)
     return found and resolved(found, folder)
 
 

@@ -13,17 +13,16 @@ from pairmill.errors import PairmillError
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.plan.image_check import with_image_check
-from pairmill.plan.references import BadReference, resolve_references
-from pairmill.schemas.arrow import POOL_COLUMNS, is_payload
-from pairmill.schemas.config import StageConfig, value_fields
+from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.image_check import settle_image_check
+from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
+from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import BadExpression, Expression, compile_gate, unknown_column
 from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
-from pairmill.stages.base import GlobalStage, Stage
-from pairmill.stages.catalogue import UnknownStage, stage_class
+from pairmill.stages.base import GlobalStage
 
 Report = Callable[[tuple[str | int, ...], str], None]
 """Notes a problem at a path of the pipeline file."""
@@ -91,7 +90,6 @@ def make_plan(
     """The plan, or None where problems were reported (all of them)."""
     before = len(seen := [])
 
-    config = with_image_check(config)
     source = open_source(config.source)
     unknown_input = False
 
@@ -106,6 +104,8 @@ def make_plan(
         note(("source", "path"), str(error))
         unknown_input = True  # which columns there are is not known: that one is missing, neither
         pool_schema = POOL_COLUMNS
+    if "image" in pool_schema.names:
+        settle_image_check(source, config.stages)
     if config.source.type != "pairs" and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
@@ -164,7 +164,7 @@ def pool_schema_of(source: pa.Schema) -> pa.Schema:
     beside it.
     """
     rest = [
-        f if not is_payload(f.type) else pa.field(f.name, pa.large_binary(), metadata=f.metadata)
+        f if not is_bytes(f.type) else pa.field(f.name, pa.large_binary(), metadata=f.metadata)
         for f in source
         if f.name not in POOL_COLUMNS.names
     ]
@@ -181,12 +181,11 @@ def planned_stages(
     for i, stage_config in enumerate(config.stages):
         path = ("stages", i)
         try:
-            stage, facts = made(stage_config, config.seed)
-            writes = stage.writes()
-            reads = list(dict.fromkeys(stage.reads()))
-        except (UnknownStage, BadReference, PairmillError, OSError, ValueError) as error:
+            found = declared(stage_config, config.seed, schema)
+        except BadStage as error:
             note(path, str(error))
             continue
+        stage, facts, reads, writes = found.stage, found.facts, found.reads, found.writes
         if stage.name in names:
             note(
                 path,
@@ -222,17 +221,6 @@ def planned_stages(
             )
         )
     return planned
-
-
-def made(config: StageConfig, seed: int) -> tuple[Stage, dict[str, Any]]:
-    """The stage, with the pipeline's seed where it has none of its own, and what stands for its
-    models and files.
-    """
-    kind = stage_class(config.stage)
-    if "seed" in type(config).model_fields and getattr(config, "seed", None) is None:
-        config = config.model_copy(update={"seed": seed})
-    pinned, facts = resolve_references(config)
-    return kind(pinned), facts
 
 
 def expression(

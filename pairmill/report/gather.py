@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import Chain
-from pairmill.schemas.arrow import doc_of
+from pairmill.schemas.arrow import doc_of, of_role
 from pairmill.schemas.hashing import row_chance
 
 GROUPS = ("language", "source", "domain", "resolution", "text length", "format")
@@ -38,8 +38,8 @@ class Score:
 @dataclass(frozen=True)
 class Rows:
     """`frame`: shard, row, uid, kept, at (index of the deciding stage, the number of stages while
-    alive), fate, reason (error class), scores, groups, `fetched_at`, and columns that end in
-    `dup_of`.
+    alive), fate, reason (error class), scores, groups, `language`, and columns of the roles
+    duplicate, fetched_at.
     """
 
     frame: pl.DataFrame
@@ -50,6 +50,8 @@ class Rows:
     """What the pipeline groups rows by besides."""
     sampled: dict[str, int] | None = None
     """Where only some shards were read: `rows` of `of_rows`, `shards` of `of_shards`."""
+    duplicates: tuple[str, ...] = ()
+    """Columns that name the row that another one repeats."""
 
     def groups(self) -> list[str]:
         return [
@@ -105,12 +107,10 @@ def gather(
     schema = chain.schema
     writers = {f.name: s.name for s in chain.stages for f in s.writes}
     scores = scores_of(schema, {**dict.fromkeys(chain.pool_schema.names), **writers})
+    marked = [*of_role(schema, "duplicate"), *of_role(schema, "fetched_at")]
+    language = language_column(schema)
     texts = [
-        n
-        for n in schema.names
-        if n in ("url", "text", "source", "image_format")
-        or is_language(n)
-        or n.endswith(("dup_of", "fetched_at"))
+        n for n in schema.names if n in ("url", "text", "source", "image_format", language, *marked)
     ]
     parts, shards = [], drawn(chain, seed, most_shards)
     for shard in shards:
@@ -135,11 +135,13 @@ def gather(
             "at",
             "reason",
             *(s.name for s in scores),
-            *(n for n in texts if n.endswith(("dup_of", "fetched_at"))),
+            *marked,
         ]
         frame = frame.with_columns(pl.col(n).cast(pl.String).alias(group_name(n)) for n in named)
         wanted = dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)
-        parts.append(with_groups(frame).select(*wanted, *(pl.col(group_name(n)) for n in named)))
+        parts.append(
+            with_groups(frame, language).select(*wanted, *(pl.col(group_name(n)) for n in named))
+        )
     every = pl.concat(parts)
     sampled = None
     if len(shards) < len(chain.shards()):
@@ -156,22 +158,25 @@ def gather(
         [s.gate.text if s.gate else None for s in chain.stages],
         tuple(named),
         sampled,
+        tuple(of_role(schema, "duplicate")),
     )
 
 
-def is_language(name: str) -> bool:
-    return name == "lang" or name.endswith("_lang")
+def language_column(schema: pa.Schema) -> str | None:
+    """The first column that says it is a language, or one that is called so."""
+    marked = of_role(schema, "language")
+    named = [name for name in ("lang", "language") if name in schema.names]
+    return next(iter([*marked, *named]), None)
 
 
-def with_groups(frame: pl.DataFrame) -> pl.DataFrame:
+def with_groups(frame: pl.DataFrame, language: str | None) -> pl.DataFrame:
     """Adds what rows are grouped by; a group whose column is not there is null."""
     have = set(frame.columns)
-    language = next((pl.col(n) for n in frame.columns if is_language(n)), None)
     width = next((n for n in ("original_width", "width") if n in have), None)
     height = next((n for n in ("original_height", "height") if n in have), None)
     made: dict[str, pl.Expr] = {}
     if language is not None:
-        made["language"] = language
+        made["language"] = pl.col(language)
     if "source" in have:
         made["source"] = pl.col("source")
     if "url" in have:

@@ -26,6 +26,7 @@ from pairmill.report.gather import Rows, gather
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
+from pairmill.schemas.arrow import about, of_role
 from pairmill.version import __version__
 from pairmill.work.block import block_columns
 from pairmill.workspace.storage import Storage
@@ -119,9 +120,8 @@ def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
     if not columns or kept.height == 0:
         return []
     kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
-    finish = {
-        c: f"{c}_finish_reason" for c in columns if f"{c}_finish_reason" in chain.schema.names
-    }
+    ends = {c: about(chain.schema, c, "finish_reason") for c in columns}
+    finish = {column: end for column, end in ends.items() if end}
     parts = []
     for (shard,), group in kept.group_by("shard", maintain_order=True):
         numbers = np.array(group["row"].to_list())
@@ -141,24 +141,25 @@ def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
         have = [r for r in table if r[column]]
         if have:
             alts = [r["text"] or "" for r in have] if column != "text" else None
-            ends = [r[finish[column]] for r in have] if column in finish else None
-            found.append({"column": column, **measures([r[column] for r in have], alts, ends)})
+            reasons = [r[finish[column]] for r in have] if column in finish else None
+            texts = [r[column] for r in have]
+            found.append({"column": column, **measures(texts, alts, reasons)})
     return found
 
 
 def caption_columns(chain: Chain) -> list[str]:
-    """The alt text, and the first column of every caption stage."""
+    """The alt text, and every column that is a caption."""
     own = ["text"] if "text" in chain.pool_schema.names else []
-    return own + [s.writes.names[0] for s in chain.stages if s.config.stage == "caption"]
+    return own + of_role(chain.schema, "caption")
 
 
 def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None:
-    """Outcome by class, and the domains with most failures; of the first download stage."""
-    stage = next((s for s in chain.stages if s.config.stage == "download"), None)
+    """Outcome by class, and the domains with most failures; of the first stage that fetches."""
+    stage = next((s for s in chain.stages if of_role(s.writes, "fetched_at")), None)
     if stage is None:
         return None
+    (when, *_), (took, *_) = (of_role(stage.writes, role) for role in ("fetched_at", "seconds"))
     step = funnel.steps[stage.index + 1]
-    took, when = stage.stage.column("download_s"), stage.stage.column("fetched_at")
     asked = rows.frame.filter(pl.col("at") >= stage.index)
     failed = (pl.col("at") == stage.index) & pl.col("reason").is_not_null()
     hosts = asked.group_by("domain").agg(

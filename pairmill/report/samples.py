@@ -50,7 +50,7 @@ def pick(rows: Rows, count: int, seed: int) -> dict[Place, list[str]]:
         add(group.head(max(1, count // 2 // max(1, len(groups)))), "random")
     for reason in frame["reason"].drop_nulls().unique().sort():
         add(shuffled.filter(pl.col("reason") == reason).head(CLASS), f"failed: {reason}")
-    for column in (c for c in frame.columns if c.endswith("dup_of")):
+    for column in rows.duplicates:
         firsts = (
             shuffled.filter(pl.col(column).is_not_null())[column]
             .unique(maintain_order=True)
@@ -130,7 +130,7 @@ def described(
             for n in names
             if isinstance(v := facts[n], int | float) and not isinstance(v, bool)
         }
-        image = next((facts[n] for n in payload if facts[n]), None)
+        image = next(filter(None, (first_bytes(facts[n]) for n in payload)), None)
         found.append(
             {
                 "shard": shard,
@@ -151,6 +151,14 @@ def described(
         )
     give_back()
     return found
+
+
+def first_bytes(value: Any) -> bytes | None:
+    """The first bytes in a value of payload, at any depth; None where there are none."""
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return next((found for part in parts if (found := first_bytes(part))), None)
+    return value if isinstance(value, bytes) and value else None
 
 
 def thumbnail(data: bytes | None) -> str | None:

@@ -1,8 +1,11 @@
 """Arrow types of rows, errors and the ledger."""
 
 from collections.abc import Iterable
+from typing import Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 ERROR = pa.struct([("class", pa.string()), ("message", pa.string())])
 """Why a stage failed on a row: a short class (`timeout`, `http_4xx`, `DecodeError`) and one line
@@ -13,6 +16,9 @@ SIZE_SUFFIX = "#size"
 """A binary column `c` is stored with `c#size` (int64 bytes), so that nobody reads payload to learn
 whether it is there.
 """
+
+HASH_OF = b"hash_of"
+"""Key of the metadata of a column of hashes: which payload column's very bytes were hashed."""
 
 ORDER = "#order"
 """What a stage that looks at all rows sees as a row's place in the pool; a `#` stands in no name of
@@ -63,20 +69,67 @@ LEDGER = pa.schema(
 )
 
 
+Role = Literal[
+    "caption",
+    "finish_reason",
+    "language",
+    "score",
+    "embedding",
+    "duplicate",
+    "fetched_at",
+    "seconds",
+]
+"""What a column is, for reports, outputs and documents: a text about the image; why its writing
+ended; a language code; a judgement of the row; a vector; the uid of the row that this one repeats;
+when the image was fetched; how long that took.
+"""
+
+
 def column(
-    name: str, dtype: pa.DataType, doc: str, unit: str = "", low: float | None = None, high: float | None = None, volatile: bool = False
-) -> pa.Field:  # fmt: skip
-    """A documented column: unit and bounds travel in the field's metadata.
+    name: str,
+    dtype: pa.DataType,
+    doc: str,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    volatile: bool = False,
+    role: Role | None = None,
+    of: str = "",
+) -> pa.Field:
+    """A documented column: unit, bounds and role travel in the field's metadata.
 
     A volatile one (a duration, a date of fetching) differs from run to run, so packages leave it
-    out unless asked.
+    out unless asked.  `of`: the column that this one says something about.
     """
     facts = {"doc": doc, "unit": unit, "volatile": "true" if volatile else ""}
+    facts |= {"role": role or "", "of": of}
     if low is not None:
         facts["min"] = f"{low:g}"
     if high is not None:
         facts["max"] = f"{high:g}"
     return pa.field(name, dtype, metadata={k: v for k, v in facts.items() if v})
+
+
+def role_of(field: pa.Field) -> str:
+    """What a column is; empty where it does not say."""
+    return (field.metadata or {}).get(b"role", b"").decode()
+
+
+def of_role(schema: Iterable[pa.Field], role: Role) -> list[str]:
+    """Names of the columns that say they are this."""
+    return [field.name for field in schema if role_of(field) == role]
+
+
+def about(schema: Iterable[pa.Field], column: str, role: Role) -> str | None:
+    """The column of a role that says something about `column`; None where there is none."""
+    marks = ((f, (f.metadata or {}).get(b"of", b"").decode()) for f in schema)
+    return next((f.name for f, of in marks if of == column and role_of(f) == role), None)
+
+
+def without_roles(field: pa.Field) -> pa.Field:
+    """A field as packages hold it: what a column is for pairmill's own use stays out."""
+    kept = {k: v for k, v in (field.metadata or {}).items() if k not in (b"role", b"of")}
+    return field.with_metadata(kept)
 
 
 def doc_of(field: pa.Field) -> str:
@@ -87,17 +140,62 @@ def unit_of(field: pa.Field) -> str:
     return (field.metadata or {}).get(b"unit", b"").decode()
 
 
+def hash_of(field: pa.Field) -> str | None:
+    """The column of whose bytes this one is the SHA-256, hex; None for all others."""
+    name = (field.metadata or {}).get(HASH_OF)
+    return name.decode() if name else None
+
+
 def is_volatile(field: pa.Field) -> bool:
     return b"volatile" in (field.metadata or {})
 
 
 def is_payload(dtype: pa.DataType) -> bool:
-    """Whether a column holds bytes (images, audio) rather than something to compare."""
+    """Whether a column holds bytes (images, audio) rather than something to compare, at any depth."""
+    if pa.types.is_struct(dtype):
+        return any(is_payload(dtype.field(i).type) for i in range(dtype.num_fields))
+    if is_list(dtype):
+        return is_payload(dtype.value_type)
+    return is_bytes(dtype)
+
+
+def is_bytes(dtype: pa.DataType) -> bool:
+    """Whether a value is bytes itself."""
     return (
         pa.types.is_binary(dtype)
         or pa.types.is_large_binary(dtype)
         or pa.types.is_fixed_size_binary(dtype)
     )
+
+
+def is_list(dtype: pa.DataType) -> bool:
+    """Whether a value is a list, of any kind."""
+    return (
+        pa.types.is_list(dtype)
+        or pa.types.is_large_list(dtype)
+        or pa.types.is_fixed_size_list(dtype)
+    )
+
+
+def payload_sizes(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """int64: the bytes of payload in each value, at any depth; null where there is no value."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if is_bytes(values.type):
+        return pc.cast(pc.binary_length(values), pa.int64())
+    total = pa.array(np.zeros(len(values), np.int64))
+    if pa.types.is_struct(values.type):
+        for i in range(values.type.num_fields):
+            if is_payload(values.type.field(i).type):
+                part = payload_sizes(pc.struct_field(values, [i]))
+                total = pc.add(total, pc.fill_null(part, 0))
+    elif is_payload(values.type):
+        lengths = pc.fill_null(pc.list_value_length(values), 0)
+        parts = pc.fill_null(payload_sizes(pc.list_flatten(values)), 0)
+        ends = np.cumsum(np.asarray(lengths, np.int64))
+        sums = np.concatenate([[0], np.cumsum(np.asarray(parts, np.int64))])
+        total = pa.array(sums[ends] - sums[ends - np.asarray(lengths, np.int64)])
+    return pc.if_else(pc.is_valid(values), total, pa.scalar(None, pa.int64()))
 
 
 def error_array(errors: Iterable[tuple[str, str] | None]) -> pa.Array:
@@ -115,6 +213,6 @@ def leaf_columns(field: pa.Field, path: str = "") -> list[tuple[str, pa.DataType
         return [
             leaf for i in range(kind.num_fields) for leaf in leaf_columns(kind.field(i), f"{path}.")
         ]
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+    if is_list(kind):
         return leaf_columns(kind.value_field.with_name("element"), f"{path}.list.")
     return [(path, kind)]

@@ -93,11 +93,16 @@ class StageConfig(Strict):
     name: Annotated[str | None, SPEED] = Field(None, pattern=r"^[a-z][a-z0-9_]{0,39}$")
     """Name of this stage, and prefix of its columns; needed where two stages have one type."""
     keep: Annotated[str | None, SPEED] = None
-    """Polars SQL expression over columns; rows for which it is not true go no further."""
+    """SQL expression over columns (docs/expressions.md); rows for which it is not true go no
+    further.
+    """
     when: Annotated[str | None, SPEED] = None
-    """Polars SQL expression: the stage computes only these rows, the others pass by with nulls."""
+    """Expression: the stage computes only these rows; the others pass it and its `keep` by, with
+    nulls in its columns.
+    """
     on_missing: Annotated[Literal["drop", "keep", "fail"], SPEED] = "drop"
-    """What becomes of a row whose inputs are null: it is dropped as `missing`, passes by, or fails.
+    """What becomes of a row whose inputs are null: it is dropped as `missing`, passes the stage and
+    its `keep` by, or fails.
     """
     max_failures: Annotated[float, SPEED] = Field(0.05, ge=0, le=1)
     """Share of rows that may fail before the run stops (looked at from the 20th failure on)."""

@@ -38,7 +38,9 @@ class OutputConfig(Strict):
     shuffle: bool = True
     """Shuffle by the pipeline's seed; `false` keeps the source's order."""
     columns: list[str] | None = None
-    """Columns that travel with the samples; all but payload and embeddings if absent."""
+    """Columns that travel with the samples; if absent, all but embeddings and what differs from run
+    to run (a table leaves columns with bytes aside, too).
+    """
     overwrite: bool = False
     """Allow to replace what another pipeline wrote to `path`."""
 
@@ -67,6 +69,12 @@ class PipelineConfig(Strict):
     """What is computed, and which rows go on."""
     outputs: list[SerializeAsAny[OutputConfig]] = []
     """The packages to write."""
+    license: str | None = Field(None, min_length=1, max_length=200)
+    """License of the packages, as an identifier such as `cc-by-4.0` or an address; for card and
+    Croissant.
+    """
+    citation: str | None = Field(None, min_length=1, max_length=10_000)
+    """How the packages should be cited, such as a BibTeX entry; for card and Croissant."""
     report: ReportConfig = ReportConfig()
     """What the report shows."""
 

@@ -1,21 +1,46 @@
 """The sources, by the `type` key of a pipeline's `source`."""
 
+from pairmill.extensions import Configs, Extensible
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
-from pairmill.sources.tables import PairsConfig, ParquetConfig, TableSource
+from pairmill.sources.folder import FolderConfig, FolderSource
+from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
+from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig
+from pairmill.sources.tables import TableSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 
-SOURCES: dict[str, type[SourceConfig]] = {
+_CONFIGS: dict[str, type[SourceConfig]] = {
     "pairs": PairsConfig,
     "webdataset": WebDatasetConfig,
     "parquet": ParquetConfig,
+    "arrow": ArrowConfig,
+    "folder": FolderConfig,
+    "package": PackageConfig,
 }
-READERS: dict[str, type[Source]] = {
+_BUILT_IN: dict[str, type[Source]] = {
     "pairs": TableSource,
     "parquet": TableSource,
     "webdataset": WebDatasetSource,
+    "arrow": TableSource,
+    "folder": FolderSource,
+    "package": PackageSource,
 }
+READERS = Extensible("pairmill.sources", Source, _BUILT_IN)
+SOURCES = Configs(READERS, _CONFIGS)
+LIKE_PACKAGES = ("webdataset", "parquet")
+"""Types under which the folder of a package is read as the package that it is."""
 
 
 def open_source(config: SourceConfig) -> Source:
+    if config.type in LIKE_PACKAGES and (package := as_package(config)):
+        return PackageSource(package)
     return READERS[config.type](config)
+
+
+def as_package(config: SourceConfig) -> PackageConfig | None:
+    """The config of a package, if `path` is the folder of one and nothing else is asked for."""
+    path = getattr(config, "path", None)
+    asked = config.model_fields_set - {"type", "path", "rows_per_shard", "check"}
+    if asked or not isinstance(path, str) or read_manifest(path) is None:
+        return None
+    return PackageConfig(path=path, rows_per_shard=config.rows_per_shard)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.images import check_pixels, open_image, shown_size
-from pairmill.schemas.arrow import column
+from pairmill.schemas.arrow import HASH_OF, column
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Unreadable
 
@@ -37,21 +37,26 @@ def measured_schema() -> list[pa.Field]:
         column("image", pa.large_binary(), "encoded image, as it stood in the input"),
         column("width", pa.int32(), "width of `image`", "px", 1),
         column("height", pa.int32(), "height of `image`", "px", 1),
-        column("sha256", pa.string(), "SHA-256 of the bytes of `image`, hex"),
+        with_hash_mark(column("sha256", pa.string(), "SHA-256 of the bytes of `image`, hex")),
     ]
+
+
+def with_hash_mark(field: pa.Field) -> pa.Field:
+    """The field, told to be the hash of `image`, against which packages compare the bytes."""
+    return field.with_metadata({**field.metadata, HASH_OF: b"image"})
 
 
 def image_columns(
     table: pa.Table,
     image: str,
     file: str,
-    places: Sequence[int] | None = None,
+    places: Sequence[int | str] | None = None,
     check: Check | None = None,
 ) -> Iterator[pa.Table | Unreadable]:
     """Replaces the input's image column by `image`, `width`, `height`, `sha256`; rows without a
     readable image come as Unreadable.
 
-    `places`: numbers of the rows in their file, where the table is not the whole of it.
+    `places`: numbers of the rows in their file, where the table is not the whole of it, or words.
     """
     values = table.column(image)
     if pa.types.is_struct(values.type):
@@ -62,7 +67,9 @@ def image_columns(
         measured = threads.map(lambda data: measure(data, check), values.to_pylist())
         for i, found in enumerate(measured):
             if isinstance(found, str):
-                yield Unreadable(f"{file} row {places[i] if places else i}", found, "image")
+                place = places[i] if places else i
+                where = place if isinstance(place, str) else f"{file} row {place}"
+                yield Unreadable(where, found, "image")
                 continue
             sound.append(i)
             for name, value in zip(columns, found, strict=True):

@@ -16,6 +16,7 @@ from pairmill.sources.guesses import EXACT, Guess
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, filled_lines, line_place, lines_of, shown
 from pairmill.sources.text_stream import Block
 
+BLANK = b" \t\r"
 MAX_DEPTH = 200
 """Levels of a JSON value; Arrow's reader ends the process at some ten thousand."""
 
@@ -45,7 +46,7 @@ def json_lines(
 
 def fast(block: Block, schema: pa.Schema) -> Rows | None:
     """The rows by Arrow's parser, or None where anything about them is not plainly sound."""
-    places = filled_lines(block.data, block.line)
+    places = filled_lines(block.data, block.line, BLANK)
     table = parsed(block.data, schema)
     if table is None or table.num_rows != len(places) or not len(places):
         return None
@@ -100,7 +101,7 @@ def careful(block: Block, schema: pa.Schema, nested: set[str], file: str) -> Ite
     places: list[int] = []
     unknown: dict[str, list[int]] = {}
     known = set(names)
-    for number, line in lines_of(block.data, block.line):
+    for number, line in lines_of(block.data, block.line, BLANK):
         try:
             row = parsed_line(line)
             values = []
@@ -201,7 +202,7 @@ def look(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, list[str]]:
             for name in table.schema.names:
                 guesses.setdefault(name, Guess()).add_parsed(table.column(name))
             continue
-        for number, line in lines_of(block.data, block.line):
+        for number, line in lines_of(block.data, block.line, BLANK):
             try:
                 row = parsed_line(line)
                 json.dumps(row)

@@ -11,9 +11,13 @@ import pyarrow as pa
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
 from pairmill.sources.guesses import Guess, merged
+from pairmill.sources.image_column import found_image
+from pairmill.sources.json_documents import refuse_documents
+from pairmill.sources.json_tables import is_document, may_be_document
 from pairmill.sources.names import FileMapping, column_of, map_columns
-from pairmill.sources.parquet_files import first_line, parquet_schema
-from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.parquet_files import first_line
+from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.table_formats import FORMATS
 from pairmill.sources.text_look import TextLook, look_at
 from pairmill.sources.text_stream import format_of, packing_of
 from pairmill.sources.values import is_list, path_type
@@ -23,6 +27,8 @@ LOOK_BYTES = 64 * 2**20
 """Text files of so many bytes in all are looked at whole."""
 PACKED_RATIO = 6
 MOST_SHOWN = 5
+IMAGE_FILE = "image_file"
+"""Column with the names of image files, where the input's column of images holds names."""
 TYPES = {
     "text": pa.string(), "int64": pa.int64(), "uint64": pa.uint64(), "float64": pa.float64(),
     "bool": pa.bool_(),
@@ -88,7 +94,7 @@ def layout_of(config: TableConfig, inputs: Sequence[Input]) -> Layout:
     if not looked:
         reasons = [*problems, *(f"{d.location}: {d.reason}" for d in damaged)]
         raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))
-    image = config.image if isinstance(config, ParquetConfig) else None
+    image = config.image or found_image(config, [one.schema for one in looked])
     problems += [
         f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); "
         "name it with `image:`"
@@ -101,7 +107,15 @@ def layout_of(config: TableConfig, inputs: Sequence[Input]) -> Layout:
     if problems:
         more = f"; and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
         raise NoInput("; ".join(problems[:MOST_SHOWN]) + more)
+    if IMAGE_FILE not in schema.names and names_files(image, looked):
+        schema = schema.append(pa.field(IMAGE_FILE, pa.string()))
     return Layout(files, schema, image, remarks, damaged)
+
+
+def names_files(image: str | None, looked: Sequence[Looked]) -> bool:
+    """Whether the column of images holds names of files."""
+    types = [path_type(one.schema, image) for one in looked] if image else []
+    return any(t is not None and pa.types.is_string(t) for t in types)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -118,13 +132,19 @@ def looks(
     size = sum(
         item.size_bytes * (PACKED_RATIO if packing_of(item.name) else 1)
         for item, kind in zip(inputs, kinds, strict=True)
-        if kind != "parquet"
+        if kind not in FORMATS
     )
 
     def one(item: Input, kind: str) -> Looked | str | Unreadable:
-        if kind == "parquet":
+        looked = columns_of(item, kind)
+        if isinstance(looked, Looked) and not config.columns:
+            refuse_documents(item.name, looked.schema.names)
+        return looked
+
+    def columns_of(item: Input, kind: str) -> Looked | str | Unreadable:
+        if kind in FORMATS:
             try:
-                schema, rows = parquet_schema(item)
+                schema, rows = FORMATS[kind].schema(item, config)
             except NoInput as error:
                 return str(error)
             except (OSError, ValueError, pa.ArrowException) as error:
@@ -148,14 +168,18 @@ def looks(
 
 
 def kind_of(item: Input, config: TableConfig) -> str:
-    kind = (config.format if isinstance(config, PairsConfig) else None) or format_of(item.name)
+    asked = config.format if isinstance(config, PairsConfig) else None
+    kind = asked or format_of(item.name)
+    if kind == "jsonl" and not asked and may_be_document(item.name) and is_document(item):
+        kind = "json"
     if kind is None:
         raise NoInput(
             f"{item.name}: unknown format; use .parquet, .csv, .tsv or .jsonl "
             "(the last three also as .gz, .zst, .bz2 or .xz), or say `format:`"
         )
-    if kind != "parquet" and isinstance(config, ParquetConfig):
-        raise NoInput(f"{item.name}: this source reads images out of Parquet alone")
+    wanted = {ParquetConfig: "parquet", ArrowConfig: "arrow"}.get(type(config), kind)
+    if kind != wanted:
+        raise NoInput(f"{item.name}: this source reads {wanted} alone; `type: pairs` reads others")
     return kind
 
 

@@ -5,6 +5,8 @@ plain names for all others.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pairmill.schemas.arrow import LEDGER
+
 URL_NAMES = ("url", "image_url", "img_url", "image", "src", "link")
 TEXT_NAMES = ("text", "caption", "alt", "alt_text", "title", "description")
 UID_NAMES = ("uid", "sample_id", "id")
@@ -27,8 +29,8 @@ CLAIMS = {
 name.
 """
 CLAIM_PREFIX = "declared_"
-INTERNAL = {"row", "error"}
-"""Names that stored column files use themselves."""
+INTERNAL = {"row", "error", *LEDGER.names} - {"uid"}
+"""Names that stored column files and the ledger use themselves."""
 
 Columns = dict[str, str | list[str]]
 """Our column → the input's, a dotted path into one, or several of which the first value counts."""

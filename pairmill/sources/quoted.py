@@ -10,6 +10,8 @@ SWALLOWED_LINES = 20
 """Lines within one quoted value that look like records, from which on its quote is a stray one even
 where no addresses stand in them.
 """
+BLANK = b" \r"
+"""Letters of a line that is no record; a tab may be a delimiter."""
 QUOTE = ord('"')
 LINE_ENDS = (10, 13)
 
@@ -56,10 +58,9 @@ def sound_until(data: bytes, first: int, dialect: Dialect) -> tuple[int, np.ndar
         return 0, ends, False
     begins = np.concatenate([[0], ends[:-1] + 1])
     lines = first + np.searchsorted(newlines, begins)
-    blank = [
-        i for i in np.flatnonzero(ends - begins <= 2).tolist()
-        if not data[begins[i] : ends[i]].strip()
-    ]  # fmt: skip
+    heads = np.frombuffer(data, np.uint8)[begins]
+    doubtful = np.flatnonzero((begins == ends) | np.isin(heads, list(BLANK)))
+    blank = [i for i in doubtful.tolist() if not data[begins[i] : ends[i]].strip(BLANK)]
     return end, np.delete(lines, blank) if blank else lines, bool(within.any())
 
 

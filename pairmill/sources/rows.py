@@ -51,16 +51,15 @@ def newline_places(data: bytes) -> np.ndarray:
     return np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
 
 
-def lines_of(data: bytes, first: int) -> Iterator[tuple[int, bytes]]:
-    """(number, line without its end) of every line that is not blank."""
+def lines_of(data: bytes, first: int, blank: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, line without its end) of every line with more than the letters in `blank`."""
     for number, line in enumerate(data.split(b"\n"), first):
-        line = line.removesuffix(b"\r")
-        if line.strip():
-            yield number, line
+        if line.strip(blank):
+            yield number, line.removesuffix(b"\r")
 
 
-def filled_lines(data: bytes, first: int) -> np.ndarray:
-    """Numbers of the lines that are not blank; counted over bytes, apart from any parser."""
+def filled_lines(data: bytes, first: int, blank: bytes) -> np.ndarray:
+    """Numbers of the lines that hold more than `blank`; counted over bytes, apart from any parser."""
     if not data:
         return np.empty(0, np.int64)
     ends = newline_places(data)
@@ -68,12 +67,7 @@ def filled_lines(data: bytes, first: int) -> np.ndarray:
         ends = np.append(ends, len(data))
     starts = np.concatenate([[0], ends[:-1] + 1])
     numbers = np.arange(first, first + len(ends), dtype=np.int64)
-    length = ends - starts
-    short = np.flatnonzero(length <= 4)
-    blank = [i for i in short.tolist() if not data[starts[i] : ends[i]].strip()]
-    long_blank = (
-        [i for i in np.flatnonzero(length > 4).tolist() if not data[starts[i] : ends[i]].strip()]
-        if b"\n     " in data or data.startswith(b"     ")
-        else []
-    )
-    return np.delete(numbers, blank + long_blank) if blank or long_blank else numbers
+    heads = np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)]
+    doubtful = np.flatnonzero((starts == ends) | np.isin(heads, list(blank)))
+    empty = [i for i in doubtful.tolist() if not data[starts[i] : ends[i]].strip(blank)]
+    return np.delete(numbers, empty) if empty else numbers

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from pairmill.sources.base import Unreadable
-from pairmill.sources.quoted import BadRecord, Dialect, Unfinished, record_at, sound_until
+from pairmill.sources.quoted import BLANK, BadRecord, Dialect, Unfinished, record_at, sound_until
 from pairmill.sources.rows import Part, Rows, filled_lines, line_place, lines_of, shown
 from pairmill.sources.text_stream import Block
 
@@ -43,7 +43,7 @@ def _block(
 ) -> Generator[Part, None, int]:
     """Reads what is whole of a block; gives the number of bytes that were read."""
     if not dialect.quoting:
-        rows = fast(data, filled_lines(data, first), dialect, quotes=False)
+        rows = fast(data, filled_lines(data, first, BLANK), dialect, quotes=False)
         yield from [rows] if rows else careful_lines(data, first, dialect, file)
         return len(data)
     end, places, multiline = sound_until(data, first, dialect)
@@ -147,7 +147,7 @@ class Gathered:
 def careful_lines(data: bytes, first: int, dialect: Dialect, file: str) -> Iterator[Part]:
     """Files without quoting, line by line."""
     gathered, delimiter = Gathered(dialect, file), dialect.delimiter.encode()
-    for number, line in lines_of(data, first):
+    for number, line in lines_of(data, first, BLANK):
         fields = line.split(delimiter)
         if fault := gathered.add(fields, [False] * len(fields), number, line):
             yield fault
@@ -166,7 +166,7 @@ def careful_records(
     while at < len(data):
         end = data.find(b"\n", at)
         end = len(data) if end < 0 else end + 1
-        if not data[at:end].strip():
+        if not data[at:end].strip(BLANK + b"\n"):
             at, line = end, line + 1
             continue
         try:

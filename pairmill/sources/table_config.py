@@ -2,20 +2,27 @@
 
 import codecs
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.image_bytes import ImageBytesConfig
 from pairmill.sources.names import INTERNAL, Columns
 
+Preset = Literal["cc3m", "cc12m", "sbu", "redcaps", "coco", "llava", "sharegpt4v"]
+PRESETS: dict[str, dict[str, Any]] = {
+    "cc3m": {"format": "tsv", "names": ["text", "url"]},
+    "cc12m": {"format": "tsv", "names": ["url", "text"]},
+    "redcaps": {"format": "json", "rows": "$.annotations"},
+    **{name: {"format": "json"} for name in ("sbu", "coco", "llava", "sharegpt4v")},
+}
+"""Keys that a preset stands for; those that the pipeline file has come before them."""
 Captions = Literal["first", "join", "rows"]
 TypeName = Literal["text", "int64", "uint64", "float64", "bool"]
 
 
-class TableConfig(SourceConfig):
+class TableConfig(ImageBytesConfig):
     """Keys of every source that reads tables."""
 
     path: Annotated[str | list[str], PATH]
@@ -30,6 +37,14 @@ class TableConfig(SourceConfig):
     captions: Captions | None = None
     """What becomes of a column of several captions: the `first` one, all of them as lines of one
     text (`join`), or one row for each (`rows`).
+    """
+    image: str | None = Field(None, min_length=1)
+    """The input's column that holds the images: their bytes, Hugging Face's struct of `bytes` and
+    `path`, or names of image files.
+    """
+    images: Annotated[str | None, PATH] = None
+    """Folder of the image files that the column names; the folder of the table if absent.  Names
+    that lead out of it are refused.
     """
     types: dict[str, TypeName] = {}
     """Types of our columns where the files do not agree, or where looking at a text file's values
@@ -54,8 +69,16 @@ class PairsConfig(TableConfig):
     """
 
     type: Annotated[Literal["pairs"], SPEED] = "pairs"
-    format: Literal["parquet", "csv", "tsv", "jsonl"] | None = None
-    """Format of all files, where their names do not tell it."""
+    preset: Preset | None = None
+    """The shape of a published set: `cc3m` and `cc12m`, whose files do not name their columns; the
+    others are recognised without it.
+    """
+    format: Literal["parquet", "csv", "tsv", "jsonl", "json", "arrow"] | None = None
+    """Format of all files, where their names do not tell it; `jsonl` are lines of JSON, `json` one
+    document: an array, COCO, LLaVA, RedCaps, SBU, or an object with a list of rows.
+    """
+    rows: str | None = Field(None, pattern=r"^\$")
+    """Where in a JSON document the list of rows stands, such as `$.annotations`."""
     header: bool | None = None
     """Whether the first line of CSV and TSV names the columns; by default it does unless `names`
     are given.
@@ -79,6 +102,12 @@ class PairsConfig(TableConfig):
     `["", "NA"]`.
     """
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_preset(cls, data: Any) -> Any:
+        preset = data.get("preset") if isinstance(data, dict) else None
+        return {**PRESETS[preset], **data} if preset in PRESETS else data
+
     @field_validator("encoding")
     @classmethod
     def _known(cls, value: str) -> str:
@@ -88,9 +117,13 @@ class PairsConfig(TableConfig):
             raise ValueError("no encoding that Python knows; try utf-8, latin-1, utf-16") from None
 
 
-class ParquetConfig(TableConfig, ImageBytesConfig):
+class ParquetConfig(TableConfig):
     """Parquet with image bytes: a binary column, or Hugging Face's struct of `bytes` and `path`."""
 
     type: Annotated[Literal["parquet"], SPEED] = "parquet"
-    image: str = Field("image", min_length=1)
-    """The input's column that holds the images."""
+
+
+class ArrowConfig(TableConfig):
+    """Arrow files, and folders that Hugging Face's `save_to_disk` wrote."""
+
+    type: Annotated[Literal["arrow"], SPEED] = "arrow"

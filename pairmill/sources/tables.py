@@ -7,13 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.errors import RunError
+from pairmill.sources.arrow_files import saved_by_datasets
 from pairmill.sources.base import Remark, Source, Unreadable
+from pairmill.sources.files import Input, Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
-from pairmill.sources.layout import Layout, TableFile, layout_of, listed
-from pairmill.sources.parquet_files import parquet_rows
+from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
+from pairmill.sources.local_images import ImageFiles, with_images
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.table_formats import FORMATS
 from pairmill.sources.text_look import json_rows, separated_rows
 from pairmill.sources.text_stream import format_of
 from pairmill.sources.values import at_path, fitted, is_list, no_fit, one_caption, one_row_each
@@ -46,20 +49,42 @@ class TableSource(Source):
 
     def __init__(self, config: TableConfig) -> None:
         super().__init__(config)
-        self.image = config.image if isinstance(config, ParquetConfig) else None
-        self.check = config.check if isinstance(config, ParquetConfig) else None
         self._layout: Layout | None = None
+        self._files: ImageFiles | None = None
 
     def reads(self, name: str) -> bool:
         kind = format_of(name)
-        if isinstance(self.config, ParquetConfig):
-            return kind == "parquet"
-        return self.config.format is not None or kind is not None
+        if isinstance(self.config, PairsConfig):
+            return self.config.format is not None or kind is not None
+        return kind == self.config.type
+
+    def listing(self) -> Listing:
+        if self._listing is None:
+            found = super().listing()
+            found.files, left = saved_by_datasets(found.files)
+            found.skipped += left
+        return super().listing()
+
+    def inputs(self) -> list[Input]:
+        """The tables, and the image files in the folder that is named for them."""
+        further = self.files().inputs() if self.config.images is not None else ()
+        return [*self.listing().files, *further]
+
+    def files(self) -> ImageFiles:
+        """The folder of images that columns name: the one that is named, or the tables' own."""
+        if self._files is None:
+            own = self.listing().files[0].url.rpartition("/")[0]
+            self._files = ImageFiles(self.config.images or own)
+        return self._files
 
     def layout(self) -> Layout:
         if self._layout is None:
-            self._layout = layout_of(self.config, self.inputs())
+            self._layout = layout_of(self.config, self.listing().files)
         return self._layout
+
+    @property
+    def image(self) -> str | None:
+        return self.layout().image
 
     def schema(self) -> pa.Schema:
         return pa.schema([*self.layout().schema, *(measured_schema() if self.image else [])])
@@ -109,7 +134,10 @@ class TableSource(Source):
         columns: dict[str, pa.ChunkedArray] = {}
         bad: dict[int, Unreadable] = {}
         for field in self.layout().schema:
-            values = self._column(raw, file, field)
+            named = field.name == IMAGE_FILE and IMAGE_FILE not in file.mapping.names()
+            values = (
+                at_path(raw, self.image) if named and self.image else self._column(raw, file, field)
+            )
             if field.name == "text" and is_list(values.type):  # captions: rows
                 columns[field.name] = values
                 continue
@@ -143,17 +171,21 @@ class TableSource(Source):
         if "text" in table.schema.names and is_list(table.schema.field("text").type):
             table, places = one_row_each(table, "text", places)
         table = with_source(table, file.item.name)
-        if self.image:
-            name, at = file.item.name, places.tolist()
-            yield from image_columns(table, IMAGE, name, at, self.check)
-        else:
+        if not self.image:
             yield table
+            return
+        where = [place_of(file, place) for place in places]
+        for part in with_images(table, IMAGE, where, self.files()):
+            if isinstance(part, Unreadable):
+                yield part
+            else:
+                yield from image_columns(part[0], IMAGE, file.item.name, part[1], self.config.check)
 
 
 def parts_of(file: TableFile, config: TableConfig) -> Iterator[Part]:
     """The rows of one file; what a look has parsed already is given away, and forgotten."""
-    if file.kind == "parquet":
-        yield from parquet_rows(file.item)
+    if file.kind in FORMATS:
+        yield from FORMATS[file.kind].rows(file.item, config)
         return
     assert file.look is not None
     assert isinstance(config, PairsConfig)
@@ -182,7 +214,7 @@ def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
 
 
 def place_of(file: TableFile, place: int) -> str:
-    where = row_place if file.kind == "parquet" else line_place
+    where = row_place if file.kind in FORMATS else line_place
     return where(file.item.name, int(place))
 
 

@@ -149,7 +149,7 @@ def header_of(item: Input, config: PairsConfig, dialect: Dialect) -> list[str]:
 def first_record(data: bytes, dialect: Dialect, file: str) -> tuple[list[bytes], int]:
     """(fields, end) of the first record of a file that is not blank."""
     at = 0
-    while not data[at : (end := data.find(b"\n", at) + 1 or len(data))].strip():
+    while not data[at : (end := data.find(b"\n", at) + 1 or len(data))].strip(b" \r\n"):
         at = end
     if not dialect.quoting:
         return data[at:end].rstrip(b"\r\n").split(dialect.delimiter.encode()), end

@@ -20,6 +20,7 @@ PACKED = (".gz", ".zst", ".bz2", ".xz")
 FORMATS = {
     "parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "tsv", "tab": "tsv",
     "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl",
+    "arrow": "arrow", "feather": "arrow", "ipc": "arrow",
 }  # fmt: skip
 BLOCK_BYTES = 8 * 2**20
 """Text that is parsed at once."""
@@ -89,11 +90,11 @@ def packing_of(name: str) -> str | None:
 
 
 def format_of(name: str) -> str | None:
-    """`parquet`, `csv`, `tsv` or `jsonl` by the file's name, or None."""
+    """`parquet`, `csv`, `tsv`, `jsonl` or `arrow` by the file's name, or None."""
     packing = packing_of(name)
     plain = name.lower().removesuffix(packing or "")
     found = FORMATS.get(plain.rsplit(".", 1)[-1])
-    return None if found == "parquet" and packing else found
+    return None if found in ("parquet", "arrow") and packing else found
 
 
 def unpacked(item: Input, start: int = 0) -> Iterator[bytes]:

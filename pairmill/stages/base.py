@@ -35,6 +35,8 @@ class Stage:
     flush_s: ClassVar[float | None] = None
     """Costly rows: commit what there is at the first batch boundary after so many seconds."""
 
+    takes_nulls: ClassVar[bool] = False
+    """True where rows are computed though a column they are read from is null there."""
     overlap: ClassVar[int] = 1
     """Shards that one worker takes at the same time, `__call__` in as many threads: for stages that
     mostly wait.
@@ -62,8 +64,13 @@ class Stage:
         prefix = self.config.name or self.prefix
         return "_".join(part for part in (prefix, suffix) if part)
 
+    def bind(self, schema: pa.Schema) -> None:
+        """Learns which columns stand before it, ahead of `reads` and `writes`, in the planner alone;
+        raises ValueError where they do not do.
+        """
+
     def reads(self) -> list[str]:
-        """Columns without which a row cannot be computed."""
+        """Columns without which a row cannot be computed (unless the stage `takes_nulls`)."""
         raise NotImplementedError
 
     def writes(self) -> pa.Schema:

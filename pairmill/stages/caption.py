@@ -71,7 +71,7 @@ class CaptionStage(Stage):
     def writes(self) -> pa.Schema:
         return pa.schema(
             [
-                column(self.column(), pa.string(), "text the model wrote"),
+                column(self.column(), pa.string(), "text the model wrote", role="caption"),
                 column(self.column("model"), pa.string(), "model that wrote it"),
                 column(
                     self.column("prompt_id"), pa.string(), "stands for the prompt's exact wording"
@@ -80,6 +80,8 @@ class CaptionStage(Stage):
                     self.column("finish_reason"),
                     pa.string(),
                     "stop, or length where the token limit cut it off",
+                    role="finish_reason",
+                    of=self.column(),
                 ),
                 column(self.column("tokens"), pa.int32(), "tokens generated", "tokens", 0),
             ]

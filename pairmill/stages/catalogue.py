@@ -1,9 +1,9 @@
 """Where stages are found: the built-in ones, entry points of other packages, and `module:Class`."""
 
 import difflib
-import importlib
 from importlib.metadata import entry_points
 
+from pairmill.extensions import BadExtension, imported
 from pairmill.stages.base import Stage
 
 BUILT_IN = {
@@ -13,10 +13,12 @@ BUILT_IN = {
     "resolution": "pairmill.filters.resolution:ResolutionStage",
     "clip": "pairmill.filters.clip:ClipStage",
     "filter": "pairmill.filters.gate:FilterStage",
+    "derive": "pairmill.filters.derive:DeriveStage",
     "sample": "pairmill.filters.sample:SampleStage",
     "image_hash": "pairmill.filters.image_hash:ImageHashStage",
     "dedup": "pairmill.stages.dedup:DedupStage",
     "near_dedup": "pairmill.stages.near_dedup:NearDedupStage",
+    "select": "pairmill.stages.select.stage:SelectStage",
     "caption": "pairmill.stages.caption:CaptionStage",
 }
 
@@ -43,27 +45,10 @@ def stage_class(stage_type: str) -> type[Stage]:
         near = difflib.get_close_matches(stage_type, known_stages(), 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownStage(
-            f"unknown stage {stage_type!r}; {hint}"
-            f"(stages: {', '.join(known_stages())}; or my_module:MyStage)"
+            f"unknown stage {stage_type!r}; {hint}(stages: {', '.join(known_stages())}; "
+            "or my_module:MyStage)"
         )
-    module, _, attribute = target.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name and module.startswith(error.name):
-            raise UnknownStage(
-                f"stage {stage_type!r}: no module named {error.name!r} beside the pipeline file "
-                "or installed"
-            ) from None
-        raise UnknownStage(f"stage {stage_type!r} cannot be imported: {error}") from None
-    except AttributeError:
-        raise UnknownStage(
-            f"stage {stage_type!r}: module {module!r} has no {attribute!r}"
-        ) from None
-    except (ImportError, SyntaxError, NameError) as error:
-        raise UnknownStage(
-            f"stage {stage_type!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from None
-    if not (isinstance(found, type) and issubclass(found, Stage)):
-        raise UnknownStage(f"stage {stage_type!r}: {attribute!r} is no subclass of pairmill.Stage")
-    return found
+        return imported(target, Stage, f"stage {stage_type!r}")
+    except BadExtension as error:
+        raise UnknownStage(str(error)) from None

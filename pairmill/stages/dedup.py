@@ -41,6 +41,7 @@ class DedupStage(GlobalStage):
                     self.column("dup_of"),
                     pa.string(),
                     "uid of the row this one repeats; null for the first of its kind",
+                    role="duplicate",
                 ),
                 column(
                     self.column("cluster_size"),

@@ -47,6 +47,7 @@ class NearDedupStage(GlobalStage):
                     self.column("dup_of"),
                     pa.string(),
                     "uid of the row this one looks like; null for the first of its kind",
+                    role="duplicate",
                 ),
                 column(
                     self.column("cluster_size"),

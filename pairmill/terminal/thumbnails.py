@@ -108,4 +108,4 @@ def pictures_of_parquet(storage: Storage, name: str, count: int) -> Iterator[tup
 
 
 def holds_pictures(dtype: pa.DataType) -> bool:
-    return is_payload(dtype.value_type if pa.types.is_list(dtype) else dtype)
+    return is_payload(dtype)

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pairmill.fates.decide import PENDING, Trace, taken_columns
 from pairmill.fates.trace import places, trace
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, payload_sizes
 from pairmill.schemas.expressions import frame_of
 from pairmill.work.messages import StageStats
 
@@ -106,7 +105,7 @@ class Block:
         for f in self.rows.schema:
             values = self.rows.column(f.name)
             if is_payload(f.type):
-                columns[f.name + SIZE_SUFFIX] = pc.cast(pc.binary_length(values), pa.int64())
+                columns[f.name + SIZE_SUFFIX] = payload_sizes(values)
             else:
                 columns[f.name] = values
         return frame_of(pa.table(columns))

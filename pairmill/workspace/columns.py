@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pairmill.schemas.arrow import ERROR, SIZE_SUFFIX, is_payload
+from pairmill.schemas.arrow import ERROR, SIZE_SUFFIX, is_payload, payload_sizes
 from pairmill.workspace.storage import Storage
 
 
@@ -26,7 +26,7 @@ def with_sizes(table: pa.Table, writes: pa.Schema) -> pa.Table:
     """Adds `c#size` for each payload column `c`."""
     for field in writes:
         if is_payload(field.type):
-            sizes = pc.cast(pc.binary_length(table.column(field.name)), pa.int64())
+            sizes = payload_sizes(table.column(field.name))
             table = table.append_column(field.name + SIZE_SUFFIX, sizes)
     return table
 

@@ -65,12 +65,14 @@ class DownloadStage(Stage):
                 "s",
                 0,
                 volatile=True,
+                role="seconds",
             ),
             column(
                 c("fetched_at"),
                 pa.timestamp("s", "UTC"),
                 "when the last answer came",
                 volatile=True,
+                role="fetched_at",
             ),
         ]
         if self.config.extract_exif:

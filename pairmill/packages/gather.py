@@ -1,0 +1,203 @@
+"""The rows of an output shard, from the pool's shards: narrow columns whole, bytes some rows at a
+time.
+"""
+
+import tempfile
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pairmill.errors import RunError
+from pairmill.fates.decide import Trace
+from pairmill.outputs.base import ShardRows
+from pairmill.outputs.values import holds_bytes
+from pairmill.plan.chain import Chain
+from pairmill.schemas.arrow import SIZE_SUFFIX
+from pairmill.work.block import block_columns
+from pairmill.workspace.encoding import GROUP_BYTES
+from pairmill.workspace.storage import Storage
+
+Look = Callable[[int], Trace]
+"""Shard → its fates, with the sizes of its payload in the frame."""
+BATCH_ROWS = 256
+BATCH_BYTES = 32 * 2**20
+"""Rows, and bytes of payload, that a writer is given at once."""
+NARROW_ROWS = 65_536
+"""Rows at once where there are no bytes."""
+NESTED_BYTES = 2**17
+"""A guess for bytes inside lists and structs, whose sizes nothing tells."""
+LOOKED_AT = 1000
+"""Rows whose payload a writer sees before it settles how to write."""
+BEGINNING = 64
+"""Bytes of each that it sees."""
+SPOOL_BYTES = 64 * 2**20
+"""Bytes of an output shard that stay in memory; more of them wait on the disk."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rows of an output shard lie: pool shard and row of each, in the package's order."""
+
+    chain: Chain
+    shards: np.ndarray
+    rows: np.ndarray
+    look: Look
+
+    def at(self, shard: int) -> np.ndarray:
+        """Numbers, in the output shard, of the rows that a pool shard holds, as they lie there."""
+        numbers = np.flatnonzero(self.shards == shard)
+        return numbers[np.argsort(self.rows[numbers], kind="stable")]
+
+    def sources(self) -> list[int]:
+        return [int(s) for s in np.unique(self.shards)]
+
+    def in_pool_order(self) -> bool:
+        steps, within = np.diff(self.shards), np.diff(self.rows)
+        return bool(np.all((steps > 0) | ((steps == 0) & (within > 0))))
+
+
+def gathered(
+    place: Place,
+    columns: Sequence[str],
+    needed: Collection[str],
+    folder: str | None,
+    files: ExitStack,
+) -> ShardRows:
+    """The wanted columns of the rows of an output shard.
+
+    Bytes are read from one pool shard at a time.  Where the order is not the pool's, they wait in
+    memory or, beyond SPOOL_BYTES, in a file without a name in `folder`.  `needed`: columns that no
+    row may lack.  `files`: closes that file.
+    """
+    schema = pa.schema([place.chain.schema.field(c) for c in columns])
+    wide = [f.name for f in schema if holds_bytes(f.type)]
+    table = narrow_columns(place, [c for c in columns if c not in wide])
+    if not wide:
+        return ShardRows(schema, table, partial(slices, table))
+    read = partial(in_pool_order, place, wide, needed)
+    if place.in_pool_order():
+        return ShardRows(schema, table, lambda: (part for _, part in read()))
+    stream = files.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder))
+    bytes_schema = pa.schema([schema.field(c) for c in wide])
+    return ShardRows(schema, table, spooled(read(), bytes_schema, len(place.rows), stream))
+
+
+def first_bytes(place: Place, column: str) -> list[bytes]:
+    """The beginnings of a column's values in the first rows of the pool."""
+    numbers = np.lexsort((place.rows, place.shards))[:LOOKED_AT]
+    first = Place(place.chain, place.shards[numbers], place.rows[numbers], place.look)
+    found = []
+    for _, table in in_pool_order(first, [column], []):
+        found += [v.as_py()[:BEGINNING] for v in table.column(column) if v.is_valid]
+    return found
+
+
+def slices(table: pa.Table) -> Iterator[pa.Table]:
+    """As many rows as the table has, without a column."""
+    for first in range(0, table.num_rows, NARROW_ROWS):
+        yield table.slice(first, NARROW_ROWS).select([])
+
+
+def narrow_columns(place: Place, columns: list[str]) -> pa.Table:
+    if not columns:
+        return pa.table({"row": pa.array(place.rows)}).select([])
+    parts = [shard_rows(place, s, place.at(s), columns) for s in place.sources()]
+    numbers = np.concatenate([place.at(s) for s in place.sources()])
+    return pa.concat_tables(parts).take(pa.array(np.argsort(numbers))).combine_chunks()
+
+
+def shard_rows(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]) -> pa.Table:
+    """Columns of some rows of one pool shard."""
+    chain, found = place.chain, place.look(shard)
+    names, rows = list(columns), place.rows[numbers]
+    taken = block_columns(chain, shard, rows, names, found, len(chain.stages))
+    schema = pa.schema([chain.schema.field(c) for c in columns])
+    return pa.table([taken.column(c) for c in columns], schema=schema)
+
+
+def in_pool_order(
+    place: Place, columns: Sequence[str], needed: Collection[str]
+) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    """(numbers in the output shard, columns with bytes) of some rows after the other, as they lie
+    in the pool.  Raises RunError where a needed column is null.
+    """
+    read_bytes = max(BATCH_BYTES, 2 * GROUP_BYTES[Storage(place.chain.root).local])
+    for shard in place.sources():
+        numbers = place.at(shard)
+        sizes = row_bytes(place, shard, numbers, columns)
+        for some in parts(sizes, rows=len(sizes), limit=read_bytes):
+            table = shard_rows(place, shard, numbers[some], columns)
+            for name in needed:
+                if missing := table.column(name).null_count:
+                    raise RunError(
+                        f"{missing} kept rows have no {name!r}; add `keep: {name}_format IS NOT NULL` "
+                        "or the like before the output"
+                    )
+            for part in parts(sizes[some]):
+                yield (
+                    numbers[some][part],
+                    table.slice(part.start, part.stop - part.start).combine_chunks(),
+                )
+
+
+def row_bytes(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+    """int64: bytes of each row, as far as the workspace has them at hand."""
+    frame, total = place.look(shard).frame, np.zeros(len(numbers), np.int64)
+    for name in columns:
+        if name + SIZE_SUFFIX in frame.columns:
+            sizes = frame[name + SIZE_SUFFIX].fill_null(0).to_numpy()
+            total += np.abs(sizes[place.rows[numbers]])
+        else:
+            total += NESTED_BYTES
+    return total
+
+
+def parts(sizes: np.ndarray, rows: int = BATCH_ROWS, limit: int = BATCH_BYTES) -> Iterator[slice]:
+    """Neighbouring rows, at most `rows` and, unless one row has more, `limit` bytes at once."""
+    first, held = 0, 0
+    for i, size in enumerate(sizes):
+        if i > first and (i - first >= rows or held + size > limit):
+            yield slice(first, i)
+            first, held = i, 0
+        held += int(size)
+    if first < len(sizes):
+        yield slice(first, len(sizes))
+
+
+def spooled(
+    source: Iterable[tuple[np.ndarray, pa.Table]], schema: pa.Schema, rows: int, stream: Any
+) -> Callable[[], Iterator[pa.Table]]:
+    """Takes the rows as they come, and gives them in the order of their numbers.
+
+    Each row is a record batch of its own in an Arrow file, so that any can be read alone.
+    """
+    place, sizes = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    count = 0
+    try:
+        with pa.ipc.new_file(pa.PythonFile(stream, "w"), schema) as writer:
+            for numbers, table in source:
+                for i, number in enumerate(numbers):
+                    (row,) = table.slice(i, 1).to_batches()
+                    writer.write_batch(row)
+                    place[number], sizes[number] = count, row.nbytes
+                    count += 1
+    except BaseException:
+        stream.close()
+        raise
+
+    def ordered() -> Iterator[pa.Table]:
+        stream.seek(0)
+        reader = pa.ipc.open_file(pa.PythonFile(stream, "r"))
+        for part in parts(sizes):
+            yield pa.Table.from_batches(
+                [reader.get_batch(int(b)) for b in place[part]], schema
+            ).combine_chunks()
+
+    weakref.finalize(ordered, stream.close)  # nobody can ask for rows any more
+    return ordered

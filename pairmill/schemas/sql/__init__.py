@@ -1,0 +1,1 @@
+"""Gates as SQL: parsing, types of values, arithmetic, functions; compiled to Polars expressions."""

@@ -1,0 +1,136 @@
+"""Columns out of JSON objects: the narrowest type that holds a key's values in all of them."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from pairmill.sources.guesses import EXACT, Guess
+
+MAX_KEYS = 1000
+"""Keys that become columns, the most frequent ones; all others stay in `metadata`."""
+
+
+class Seen:
+    """What a key's values were so far."""
+
+    def __init__(self) -> None:
+        self.guess, self.count, self.has_bytes = Guess(), 0, False
+
+    def see(self, value: Any) -> None:
+        self.count += 1
+        if isinstance(value, bytes):
+            self.has_bytes = True
+        else:
+            self.guess.add(value)
+
+    def dtype(self) -> pa.DataType:
+        """Bytes, the narrowest type of JSON values that holds all of them, or text."""
+        guessed = self.guess.dtype()
+        if self.has_bytes:
+            return pa.large_binary() if pa.types.is_null(guessed) else pa.string()
+        return pa.string() if pa.types.is_null(guessed) else guessed
+
+
+class JsonShape:
+    """The keys of the objects that were looked at, and how wide their values are."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, Seen] = {}
+
+    def see(self, fields: Mapping[str, Any]) -> None:
+        for key, value in fields.items():
+            if key not in self.keys:
+                self.keys[key] = Seen()
+            self.keys[key].see(value)
+
+    def schema(self) -> pa.Schema:
+        """A field for each of the MAX_KEYS most frequent keys, in the order they were found."""
+        common = set(sorted(self.keys, key=lambda k: -self.keys[k].count)[:MAX_KEYS])
+        return pa.schema([(k, w.dtype()) for k, w in self.keys.items() if k in common])
+
+
+def fits(value: Any, dtype: pa.DataType) -> bool:
+    """Whether a column of that type holds the value unchanged, or as its JSON text."""
+    kind = type(value)
+    if value is None or pa.types.is_string(dtype):
+        return kind is not bytes
+    if pa.types.is_list(dtype):
+        return kind is list and all(fits(item, dtype.value_type) for item in value)
+    if pa.types.is_boolean(dtype):
+        return kind is bool
+    if pa.types.is_integer(dtype):
+        low, high = (0, 2**64) if dtype == pa.uint64() else (-(2**63), 2**63)
+        return kind is int and low <= value < high
+    if pa.types.is_floating(dtype):
+        return kind is float or (kind is int and abs(value) <= EXACT)
+    return kind is bytes
+
+
+def as_stored(value: Any, dtype: pa.DataType) -> Any:
+    """A value that fits, as the column holds it."""
+    if value is None or type(value) is str:
+        return value
+    if pa.types.is_list(dtype):
+        return [as_stored(item, dtype.value_type) for item in value]
+    if pa.types.is_string(dtype):
+        return as_json(value)
+    return float(value) if pa.types.is_floating(dtype) else value
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def parsed(data: bytes | str) -> Any:
+    """What a JSON text says, every text in it sound; raises ValueError where it cannot be read."""
+    try:
+        value = json.loads(data)
+        return sound(value) if may_hold_surrogates(data) else value
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def may_hold_surrogates(data: bytes | str) -> bool:
+    if isinstance(data, str):
+        return "\\u" in data or any("\ud800" <= c <= "\udfff" for c in data)
+    return b"\\u" in data or b"\xed" in data
+
+
+def sound(value: Any) -> Any:
+    """The value with U+FFFD for halves of surrogate pairs, which UTF-8 does not know, and doubles
+    for decimals.
+    """
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if isinstance(value, dict):
+        return {sound(k): sound(v) for k, v in value.items()}
+    return [sound(v) for v in value] if isinstance(value, list) else value
+
+
+def columns_of(objects: list[dict[str, Any]], schema: pa.Schema) -> tuple[pa.Table, pa.Array, int]:
+    """The columns of `schema`; for each row what they do not hold, as JSON text or null; how many
+    values that are.
+    """
+    left: list[dict[str, Any]] = [
+        {k: v for k, v in one.items() if k not in schema.names and v is not None} for one in objects
+    ]
+    columns = {}
+    for field in schema:
+        values = []
+        for one, rest in zip(objects, left, strict=True):
+            value = one.get(field.name)
+            if not fits(value, field.type):
+                rest[field.name], value = value, None
+            values.append(as_stored(value, field.type))
+        columns[field.name] = pa.array(values, field.type)
+    texts = [as_json(rest) if rest else None for rest in left]
+    return pa.table(columns), pa.array(texts, pa.string()), sum(map(len, left))

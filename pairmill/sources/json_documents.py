@@ -1,0 +1,238 @@
+"""JSON documents as rows: arrays, COCO, parallel lists such as SBU's, one list within an object."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import ijson
+
+from pairmill.sources.base import Input, NoInput, Remark, Unreadable
+from pairmill.sources.json_columns import as_json, sound
+
+Record = dict[str, Any] | Unreadable | Remark
+SMALL_BYTES = 2**26
+"""Documents of unknown shape up to this size are looked through as a whole."""
+LISTS = {"image_urls": "image_url", "urls": "url", "captions": "caption", "texts": "text"}
+"""Names of parallel lists, and of the column that each is."""
+OF_AN_IMAGE = ("coco_url", "flickr_url", "url")
+MMC4, OBELICS = {"text_list", "image_info"}, {"images", "texts"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a JSON document is, in a word for people, and its rows."""
+
+    kind: str
+    rows: Callable[[], Iterator[Record]]
+
+
+def document_of(item: Input, path: str | None) -> Document:
+    """The shape of a document; `path`: the list that holds its rows, such as `$.annotations`.
+
+    Raises NoInput where it has none that is known.
+    """
+    if path is not None:
+        prefix = prefix_of(path)
+        if first_of(item, prefix) is None:
+            raise NoInput(f"{item.name} has no list at {path}{shown_keys(item)}")
+        return Document(f"rows of {path}", lambda: listed(item, prefix, path))
+    if first_byte(item) == b"[":
+        first = first_of(item, "item")
+        refuse_documents(item.name, first)
+        return Document("an array", lambda: listed(item, "item", "$"))
+    annotation, image = first_of(item, "annotations.item"), first_of(item, "images.item")
+    if isinstance(annotation, dict) and isinstance(image, dict):
+        if "caption" in annotation:
+            return Document("COCO, a row for each caption", lambda: coco_captions(item))
+        return Document("COCO, a row for each image", lambda: coco_images(item))
+    if isinstance(annotation, dict):
+        return Document(
+            "rows of $.annotations", lambda: listed(item, "annotations.item", "$.annotations")
+        )
+    return searched(item)
+
+
+def searched(item: Input) -> Document:
+    """A document whose lists have to be looked for."""
+    lists = [key for key in LISTS if first_of(item, f"{key}.item") is not None]
+    if item.size_bytes > SMALL_BYTES and not lists:
+        raise NoInput(f"{item.name} is one JSON object; name the list of its rows: `rows: $.KEY`")
+    if len(lists) >= 2 or item.size_bytes > SMALL_BYTES:
+        return Document("parallel lists", lambda: parallel(item))
+    with opened(item) as stream:
+        whole = json.load(stream)
+    refuse_documents(item.name, whole)
+    found = [k for k, v in whole.items() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if len(found) == 1:
+        return Document(
+            f"rows of $.{found[0]}", lambda: listed(item, f"{found[0]}.item", f"$.{found[0]}")
+        )
+    if found:
+        raise NoInput(
+            f"{item.name} has several lists of rows; name one: "
+            + " or ".join(f"`rows: $.{k}`" for k in found)
+        )
+    if {len(v) if isinstance(v, list) else -1 for v in whole.values()} - {-1}:
+        return Document("parallel lists", lambda: parallel(item))
+    return Document("a row", lambda: iter([sound(whole)]))
+
+
+def refuse_documents(name: str, names: Any) -> None:
+    """Raises NoInput where the names of a row's values are those of a page of several images and
+    texts, which are not read yet.
+    """
+    if isinstance(names, Iterable) and (which := documents_named(names)):
+        raise NoInput(
+            f"{name} holds {which}: pages of many images and sentences, which pairmill does not "
+            "read yet; make a table of it with one image and its text a row"
+        )
+
+
+def documents_named(names: Iterable[Any]) -> str | None:
+    found = {name for name in names if isinstance(name, str)}
+    if found >= MMC4:
+        return "MMC4 documents"
+    if found >= OBELICS and {"metadata", "general_metadata"} & found:
+        return "OBELICS documents"
+    return None
+
+
+def listed(item: Input, prefix: str, path: str) -> Iterator[Record]:
+    """The objects of a list, one after the other."""
+    for number, value in enumerate(values_at(item, prefix)):
+        if isinstance(value, Unreadable | dict):
+            yield value
+        else:
+            place = f"{item.name} {path}[{number}]"
+            yield Unreadable(place, f"no object but a {type(value).__name__}")
+
+
+def values_at(item: Input, prefix: str) -> Iterator[Any]:
+    """The values of a list; where the JSON breaks off, Unreadable for the rest."""
+    count = 0
+    with opened(item) as stream:
+        try:
+            for value in ijson.items(stream, prefix):
+                count += 1
+                yield sound(value)
+        except (ijson.JSONError, ValueError, RecursionError, OverflowError) as error:
+            yield Unreadable(f"{item.name} after value {count}", f"broken JSON: {shown(error)}")
+
+
+def coco_captions(item: Input) -> Iterator[Record]:
+    """A row for each annotation, with the facts of its image; images without one are rows too."""
+    images = images_by_id(item)
+    used: set[Any] = set()
+    for number, found in enumerate(values_at(item, "annotations.item")):
+        if not isinstance(found, dict):
+            yield found if isinstance(found, Unreadable) else not_an_object(item, number)
+            continue
+        key = found.get("image_id")
+        if key not in images:
+            place = f"{item.name} $.annotations[{number}]"
+            yield Unreadable(place, f"there is no image with the id {key!r}")
+            continue
+        used.add(key)
+        yield {**image_facts(images[key]), **found}
+    rest = [image for key, image in images.items() if key not in used]
+    if rest:
+        yield Remark("images without a caption", item.name, "each is a row without text", len(rest))
+    yield from ({"image_id": image.get("id"), **image_facts(image)} for image in rest)
+
+
+def coco_images(item: Input) -> Iterator[Record]:
+    """A row for each image, with all of its annotations."""
+    images = images_by_id(item)
+    names = {}
+    for one in values_at(item, "categories.item"):
+        if isinstance(one, dict):
+            names[one.get("id")] = one.get("name")
+    of_image: dict[Any, list[str]] = defaultdict(list)
+    categories: dict[Any, list[str]] = defaultdict(list)
+    for number, found in enumerate(values_at(item, "annotations.item")):
+        if not isinstance(found, dict):
+            yield found if isinstance(found, Unreadable) else not_an_object(item, number)
+        elif found.get("image_id") not in images:
+            place = f"{item.name} $.annotations[{number}]"
+            yield Unreadable(place, f"there is no image with the id {found.get('image_id')!r}")
+        else:
+            of_image[found["image_id"]].append(as_json(found))
+            if (name := names.get(found.get("category_id"))) is not None:
+                categories[found["image_id"]].append(str(name))
+    for key, image in images.items():
+        row: dict[str, Any] = {"image_id": key, **image_facts(image)}
+        yield row | {"categories": categories[key], "annotations": f"[{','.join(of_image[key])}]"}
+
+
+def images_by_id(item: Input) -> dict[Any, dict[str, Any]]:
+    found = (v for v in values_at(item, "images.item") if isinstance(v, dict))
+    return {image.get("id"): image for image in found}
+
+
+def image_facts(image: Mapping[str, Any]) -> dict[str, Any]:
+    """An image's facts but its id, with one address as `url`."""
+    url = next((image[name] for name in OF_AN_IMAGE if image.get(name)), None)
+    return {k: v for k, v in image.items() if k != "id"} | ({"url": url} if url else {})
+
+
+def not_an_object(item: Input, number: int) -> Unreadable:
+    return Unreadable(f"{item.name} $.annotations[{number}]", "no object")
+
+
+def parallel(item: Input) -> Iterator[Record]:
+    """Lists of one length as columns."""
+    columns: dict[str, list[Any]] = {}
+    with opened(item) as stream:
+        for key, value in ijson.kvitems(stream, ""):
+            if isinstance(value, list):
+                name = LISTS.get(key, key.removesuffix("s") if key.endswith("_ids") else key)
+                columns[name] = sound(value)
+    lengths = {len(values) for values in columns.values()}
+    for i in range(min(lengths, default=0)):
+        yield {name: values[i] for name, values in columns.items()}
+    if len(lengths) > 1:
+        sizes = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
+        yield Unreadable(
+            f"{item.name} from value {min(lengths)} on",
+            f"the lists differ in length: {sizes}",
+            rows=max(lengths) - min(lengths),
+        )
+
+
+def prefix_of(path: str) -> str:
+    """ijson's prefix of the values of a list: `$.a.b` → `a.b.item`."""
+    plain = path.removeprefix("$").strip(".").removesuffix("[*]").strip(".")
+    return f"{plain}.item" if plain else "item"
+
+
+def first_of(item: Input, prefix: str) -> Any:
+    """The first value of a list, or None where there is no such list, or nothing in it."""
+    with opened(item) as stream:
+        try:
+            return next(iter(ijson.items(stream, prefix)), None)
+        except (ijson.JSONError, ValueError) as error:
+            raise NoInput(f"{item.name} is no JSON document: {shown(error)}") from None
+
+
+def shown(error: Exception) -> str:
+    lines = str(error).strip().removeprefix("b'").split("\n")[0].split("\\n")
+    return lines[0][:200] or type(error).__name__
+
+
+def first_byte(item: Input) -> bytes:
+    with opened(item) as stream:
+        return stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+
+
+def shown_keys(item: Input) -> str:
+    if item.size_bytes > SMALL_BYTES or first_byte(item) != b"{":
+        return ""
+    with opened(item) as stream:
+        return " (it has " + ", ".join(key for key, _ in ijson.kvitems(stream, "")) + ")"
+
+
+def opened(item: Input) -> Any:
+    return fsspec.open(item.url, "rb", compression="infer").open()

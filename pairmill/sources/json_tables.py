@@ -1,0 +1,92 @@
+"""JSON documents as tables."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pairmill.sources.base import Input, NoInput, Remark, Unreadable
+from pairmill.sources.json_columns import JsonShape, columns_of
+from pairmill.sources.json_documents import document_of, first_byte, opened
+from pairmill.sources.rows import Part, Rows
+from pairmill.sources.table_config import PairsConfig, TableConfig
+from pairmill.sources.text_stream import packing_of
+
+BATCH_ROWS = 1024
+ANSWERERS = {"gpt", "assistant", "model", "chatgpt", "bard"}
+
+
+def may_be_document(name: str) -> bool:
+    packing = packing_of(name) or ""
+    return name.lower().removesuffix(packing).endswith(".json")
+
+
+def is_document(item: Input) -> bool:
+    """Whether a `.json` is one document, and no lines of JSON."""
+    first = first_byte(item)
+    if first != b"{":
+        return first == b"["
+    with opened(item) as stream:
+        head = stream.read(2**20).strip()
+    line, _, rest = head.partition(b"\n")
+    return not (line.rstrip().endswith(b"}") and rest.lstrip().startswith(b"{"))
+
+
+def json_document_schema(item: Input, config: TableConfig) -> tuple[pa.Schema, int | None]:
+    return schema_of(item, config.rows if isinstance(config, PairsConfig) else None)
+
+
+@lru_cache(256)
+def schema_of(item: Input, rows: str | None) -> tuple[pa.Schema, int]:
+    """The columns of a document's rows by a look at all of them, and how many rows there are."""
+    shape, count = JsonShape(), 0
+    for record in document_of(item, rows).rows():
+        if isinstance(record, dict):
+            shape.see(with_answer(record))
+            count += 1
+    if not count:
+        raise NoInput(f"{item.name} holds no row")
+    return shape.schema(), count
+
+
+def json_document_rows(item: Input, config: TableConfig) -> Iterator[Part]:
+    rows = config.rows if isinstance(config, PairsConfig) else None
+    schema, _ = schema_of(item, rows)
+    batch: list[dict[str, Any]] = []
+    first = 0
+    for record in document_of(item, rows).rows():
+        if isinstance(record, Unreadable | Remark):
+            yield record
+            continue
+        batch.append(with_answer(record))
+        if len(batch) == BATCH_ROWS:
+            yield from table(item, batch, schema, first)
+            first += len(batch)
+            batch = []
+    if batch:
+        yield from table(item, batch, schema, first)
+
+
+def table(
+    item: Input, batch: list[dict[str, Any]], schema: pa.Schema, first: int
+) -> Iterator[Part]:
+    made, _, count = columns_of(batch, schema)
+    if count:
+        what = "values of keys that few rows have, beyond a thousand keys"
+        yield Remark("values left out", item.name, what, count)
+    yield Rows(made, np.arange(first, first + len(batch)))
+
+
+def with_answer(record: dict[str, Any]) -> dict[str, Any]:
+    """A row of conversations, as LLaVA and ShareGPT4V have them, with the first answer as text."""
+    turns = record.get("conversations") or record.get("messages")
+    if not isinstance(turns, list) or {"text", "caption"} & set(record):
+        return record
+    for turn in turns:
+        who = turn.get("from") or turn.get("role") if isinstance(turn, dict) else None
+        if who in ANSWERERS:
+            said = turn.get("value") or turn.get("content")
+            return record | {"text": said} if isinstance(said, str) else record
+    return record

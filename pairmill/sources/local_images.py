@@ -1,0 +1,118 @@
+"""Images in files that a table names: paths within one folder, `file://`, Hugging Face's paths."""
+
+import json
+import os
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+import fsspec
+import pyarrow as pa
+
+from pairmill.sources.base import Input, Unreadable
+from pairmill.sources.files import below
+from pairmill.sources.members import IMAGES
+from pairmill.sources.tar import MAX_MEMBER_BYTES
+
+BATCH_BYTES = 2**25
+
+
+class ImageFiles:
+    """The files of one folder, by the names that a table has for them.
+
+    A name that leads out of the folder is refused: a table of strangers must not choose which of
+    this machine's files become part of a data set.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder.rstrip("/") or "/"
+        self.system, self.root = fsspec.core.url_to_fs(self.folder)
+        self.local = "file" in self.system.protocol
+
+    def inputs(self) -> Iterator[Input]:
+        """Every image file, as part of what is read."""
+        for item in below(self.system, self.root, self.root):
+            if item.name.lower().rpartition(".")[2] in IMAGES:
+                yield item
+
+    def read(self, name: str) -> bytes:
+        """Raises ValueError where there is no such file in the folder."""
+        place = self.place(name)
+        try:
+            size = self.system.size(place) or 0
+            if size > MAX_MEMBER_BYTES:
+                raise ValueError(f"{name} has {size:,} bytes, too many for an image")
+            return self.system.cat_file(place)
+        except OSError:
+            raise ValueError(f"there is no file {name[:200]} in {self.folder}") from None
+
+    def place(self, name: str) -> str:
+        path = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
+        if "://" in path:
+            raise ValueError(f"{name[:200]} is no file of {self.folder} but an address")
+        place = path if path.startswith("/") else posixpath.join(self.root, path)
+        if not self.local:
+            place = posixpath.normpath(place)
+        root = os.path.realpath(self.root) if self.local else posixpath.normpath(self.root)
+        real = os.path.realpath(place) if self.local else place
+        if real != root and not real.startswith(root.rstrip("/") + "/"):
+            raise ValueError(
+                f"{name[:200]} lies outside {self.folder}; name the folder of the images: "
+                f"`images: {posixpath.dirname(path) or '/'}`"
+            )
+        return place
+
+
+def names_of(values: pa.ChunkedArray) -> list[Any]:
+    """What a column says of each image: bytes, the name of a file, None, or a reason why not."""
+    found: list[Any] = []
+    for value in values.to_pylist():
+        if isinstance(value, dict):
+            value = value.get("bytes") or value.get("path")
+        if isinstance(value, str) and value.startswith("["):
+            value = listed(value)
+        if isinstance(value, list):
+            many = f"{len(value)} images; pairmill does not read rows of several images yet"
+            value = value[0] if len(value) == 1 else ValueError(many) if value else None
+        found.append(value)
+    return found
+
+
+def listed(text: str) -> Any:
+    """A list of names that stands as JSON text, or the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def with_images(
+    table: pa.Table, column: str, places: list[str], files: ImageFiles
+) -> Iterator[tuple[pa.Table, list[str]] | Unreadable]:
+    """Tables whose column holds bytes or null, in pieces of some MB, and the places of their rows."""
+    rows: list[int] = []
+    images: list[bytes | None] = []
+    size = 0
+
+    def piece() -> tuple[pa.Table, list[str]]:
+        part = table.drop_columns([column]).take(pa.array(rows, pa.int64()))
+        part = part.append_column(column, pa.array(images, pa.large_binary()))
+        return part, [places[i] for i in rows]
+
+    for i, value in enumerate(names_of(table.column(column))):
+        try:
+            if isinstance(value, Exception):
+                raise value
+            data = files.read(value) if isinstance(value, str) else value
+        except ValueError as error:
+            yield Unreadable(places[i], str(error), "image")
+            continue
+        rows.append(i)
+        images.append(data)
+        size += len(data or b"")
+        if size > BATCH_BYTES:
+            yield piece()
+            rows, images, size = [], [], 0
+    if rows:
+        yield piece()

@@ -1,0 +1,197 @@
+"""Packages that pairmill wrote, read back as they lie: the same values, in columns of the same
+types.
+"""
+
+import json
+import posixpath
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairmill.schemas.config import PATH, SPEED
+from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
+from pairmill.sources.documents_back import DocumentsBack, documents_schema
+from pairmill.sources.image_bytes import ImageBytesConfig, image_columns, measured_schema
+from pairmill.sources.package_tar import PackageTar
+
+MANIFEST = "manifest.json"
+WRITTEN = ("key", "status", "error_message")
+"""Columns that a package's writer adds and that say nothing of the sample."""
+FORMATS = ("webdataset", "parquet", "interleaved")
+
+
+class PackageConfig(ImageBytesConfig):
+    """The folder of a package that pairmill wrote: `webdataset`, `parquet` or `interleaved`."""
+
+    type: Annotated[Literal["package"], SPEED] = "package"
+    path: Annotated[str | list[str], PATH]
+    """Folder or fsspec URL of the package, or a list of them."""
+
+
+class PackageSource(Source):
+    """Every column of the package's samples; `caption` is one where it differs from `text`."""
+
+    Config = PackageConfig
+
+    def __init__(self, config: PackageConfig) -> None:
+        super().__init__(config)
+        paths = [config.path] if isinstance(config.path, str) else config.path
+        self.packages = [Package(path) for path in paths]
+        self._schema: pa.Schema | None = None
+        self.same_caption = True
+
+    def inputs(self) -> list[Input]:
+        return [item for package in self.packages for item in package.files]
+
+    def schema(self) -> pa.Schema:
+        if self._schema is None:
+            found = [schema for package in self.packages for schema in package.schemas()]
+            try:
+                whole = pa.unify_schemas(found, promote_options="permissive")
+            except pa.ArrowException as error:
+                raise NoInput(f"packages whose columns do not agree: {error}") from None
+            self.same_caption = "text" not in whole.names or all(
+                reader.caption_is_text() for p in self.packages for reader in p.readers()
+            )
+            names = {f.name for f in measured_schema()} | set(WRITTEN)
+            names |= {"caption"} if self.same_caption else set()
+            fields = [f.with_metadata(None) for f in whole if f.name not in names]
+            if "text" not in whole.names:
+                fields.append(pa.field("text", pa.string()))
+            self._schema = pa.schema([*fields, *measured_schema()])
+        return self._schema
+
+    def mapping(self) -> list[str]:
+        kinds = ", ".join(dict.fromkeys(p.format for p in self.packages))
+        return [f"columns of the {kinds} package as they are"]
+
+    def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
+        schema = self.schema()
+        for package in self.packages:
+            rows = 0
+            for reader in package.readers():
+                for part in reader.read(schema):
+                    if isinstance(part, pa.Table):
+                        rows += part.num_rows
+                        yield from self.prepared(part, schema, reader.item.name)
+                    else:
+                        yield part
+                    rows += isinstance(part, Unreadable)
+            if package.samples is not None and rows != package.samples:
+                said = f"its manifest says {package.samples:,} samples; {rows:,} were found"
+                yield Remark("packages that are not whole", package.path, said)
+
+    def prepared(
+        self, part: pa.Table, schema: pa.Schema, file: str
+    ) -> Iterator[pa.Table | Unreadable]:
+        if "text" not in part.schema.names and "caption" in part.schema.names:
+            part = part.append_column("text", part.column("caption"))
+        measured = {f.name for f in measured_schema()}
+        wanted = [f for f in schema if f.name not in measured]
+        columns = {
+            f.name: part.column(f.name).cast(f.type)
+            if f.name in part.schema.names
+            else pa.nulls(part.num_rows, f.type)
+            for f in wanted
+        }
+        columns["image"] = part.column("image")
+        yield from image_columns(pa.table(columns), "image", file, None, self.config.check)
+
+
+class Package:
+    """A package's folder: its format, how many samples it holds, its data files."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.system, self.root = fsspec.core.url_to_fs(path)
+        manifest = read_manifest(path)
+        if manifest is None:
+            raise NoInput(f"{path} is no package of pairmill: it has no {MANIFEST} of one")
+        self.format = str(manifest.get("format"))
+        if self.format not in FORMATS:
+            raise NoInput(
+                f"{path} is a {self.format!r} package, which cannot be read back "
+                f"({', '.join(FORMATS)} can)"
+            )
+        samples = manifest.get("samples")
+        self.samples = (
+            samples if isinstance(samples, int) and self.format != "interleaved" else None
+        )
+        listed = manifest.get("files")
+        names = (
+            [f.get("name") for f in listed if isinstance(f, dict)]
+            if isinstance(listed, list)
+            else []
+        )
+        inside = sorted(n for n in names if isinstance(n, str) and stays_inside(n))
+        suffix = ".tar" if self.format == "webdataset" else ".parquet"
+        self.names = [n for n in inside if n.endswith(suffix)]
+        self.sidecars = {posixpath.basename(n): n for n in inside if n.endswith(".parquet")}
+        self.files = [self.input_of(name) for name in self.names]
+        if not self.files:
+            raise NoInput(f"{path}: its {MANIFEST} names no {suffix} file")
+
+    def input_of(self, name: str) -> Input:
+        place = f"{self.root.rstrip('/')}/{name}"
+        try:
+            info = self.system.info(place)
+        except FileNotFoundError:
+            raise NoInput(f"{self.path}: {name} is missing, which its {MANIFEST} names") from None
+        keys = ("ETag", "etag", "mtime", "LastModified", "updated")
+        version = next((str(info[k]) for k in keys if info.get(k)), "")
+        return Input(name, self.system.unstrip_protocol(place), info.get("size") or 0, version)
+
+    def schemas(self) -> list[pa.Schema]:
+        if self.format == "interleaved":
+            return [documents_schema(DocumentsBack(item) for item in self.files)]
+        return [reader.schema() for reader in self.readers()]
+
+    def readers(self) -> Iterator[Any]:
+        for item in self.files:
+            if self.format == "webdataset":
+                beside = posixpath.basename(item.name)[: -len("tar")] + "parquet"
+                yield PackageTar(item, self.input_of(self.sidecars.get(beside, beside)))
+            else:
+                yield PairsBack(item) if self.format == "parquet" else DocumentsBack(item)
+
+
+class PairsBack:
+    """A file of a `parquet` package."""
+
+    def __init__(self, item: Input) -> None:
+        self.item = item
+
+    def schema(self) -> pa.Schema:
+        with fsspec.open(self.item.url, "rb") as stream:
+            return pq.read_schema(stream).remove_metadata()
+
+    def caption_is_text(self) -> bool:
+        with fsspec.open(self.item.url, "rb") as stream:
+            return repeats_text(pq.read_table(stream, columns=["caption", "text"]))
+
+    def read(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        with fsspec.open(self.item.url, "rb") as stream:
+            for batch in pq.ParquetFile(stream).iter_batches(batch_size=256):
+                yield pa.Table.from_batches([batch])
+
+
+def repeats_text(table: pa.Table) -> bool:
+    return table.column("caption").equals(table.column("text"))
+
+
+def read_manifest(path: str) -> dict[str, Any] | None:
+    """The manifest of a package in a folder, or None where it is none of pairmill's."""
+    try:
+        system, root = fsspec.core.url_to_fs(path)
+        manifest = json.loads(system.cat_file(f"{root.rstrip('/')}/{MANIFEST}"))
+    except (OSError, ValueError, ImportError):
+        return None
+    return manifest if isinstance(manifest, dict) and "pairmill" in manifest else None
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a name out of a manifest is a path below the package's folder."""
+    return bool(name) and not name.startswith(("/", "\\")) and ".." not in name.split("/")

@@ -1,0 +1,51 @@
+"""Samples: files that belong together because their names do, in a tar or in a folder."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pairmill.sources.base import Remark, Unreadable
+
+
+@dataclass(eq=False)
+class Sample:
+    """A key and its members by suffix, in small letters; their bytes are read where they are wanted."""
+
+    key: str
+    source: str
+    """The input file that it comes from, for people."""
+    members: dict[str, Any] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Suffix → why this member is not read."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else is known of it, by name."""
+    repeats: bool = False
+    """Whether another sample with this key stands before it."""
+
+    def lacks(self, suffix: str) -> bool:
+        return suffix not in self.members and suffix not in self.refused
+
+    @property
+    def count(self) -> int:
+        return len(self.members) + len(self.refused)
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(len(m) for m in self.members.values() if isinstance(m, bytes))
+
+
+class Samples(Protocol):
+    """Samples in the order of the input, and what of it is no part of one."""
+
+    name: str
+    passed: Counter[str]
+    """Why files are no part of a sample, and how many."""
+
+    def __iter__(self) -> Iterator[Sample | Unreadable | Remark]: ...
+
+    def read(self, member: Any) -> bytes:
+        """A member's bytes; only while the samples are gone through.
+
+        Raises OSError or EOFError where it is not there or cut.
+        """

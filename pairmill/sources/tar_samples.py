@@ -1,0 +1,153 @@
+"""Samples of a tar: members whose names agree up to the first dot, whatever their order."""
+
+import lzma
+import re
+import tarfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+
+import fsspec
+import pyarrow as pa
+
+from pairmill.sources.base import Input, Unreadable
+from pairmill.sources.samples import Sample
+from pairmill.sources.tar import Damage, Member, Passed, TarReader, as_text, printable, uncompressed
+
+WINDOW_BYTES = 2**26
+"""Bytes of members that wait for the rest of their sample, where a tar is read as it comes."""
+WINDOW_MEMBERS = 1_000_000
+"""Members that wait for the rest of their sample; those of a local tar wait as names and places."""
+EXPANSION = 100
+"""How many times its size a compressed tar may hold, above SMALL."""
+SMALL = 2**28
+NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]*)", re.DOTALL)
+META = re.compile(r"__[^/]*__($|[/.])")
+OTHER_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
+
+
+class TarSamples:
+    """The samples of one tar in the order of their first members.
+
+    A local tar that is not compressed is joined as a whole, by its headers; any other within a
+    window.  `most`: after how many samples it stops, for a look.
+    """
+
+    def __init__(self, item: Input, most: int | None = None) -> None:
+        self.item, self.name, self.most = item, item.name, most
+        self.found = self.given = self.begun = 0
+        self.passed: Counter[str] = Counter()
+        self.open: dict[str, list[Sample]] = {}
+        self.last: Sample | None = None
+        self.waiting_members = self.waiting_bytes = 0
+
+    def __iter__(self) -> Iterator[Sample | Unreadable]:
+        with (
+            fsspec.open(self.item.url, "rb") as raw,
+            fsspec.open(self.item.url, "rb") as self.again,
+        ):
+            stream = uncompressed(raw)
+            local = stream is raw and self.item.url.startswith("file://")
+            limit = self.item.size_bytes * (1 if stream is raw else EXPANSION) + SMALL
+            reader = TarReader(stream, self.item.size_bytes if local else None, limit)
+            try:
+                yield from self.joined(reader)
+            except (OSError, EOFError, tarfile.TarError, *DECOMPRESSION_ERRORS) as error:
+                yield self.damage(reader.at, str(error))
+            while self.open:
+                yield self.oldest()
+        if self.found != self.given + self.passed.total() and self.most is None:
+            yield Unreadable(
+                self.item.name, f"{self.found} members were found and {self.given} given"
+            )
+
+    def read(self, member: Member | bytes) -> bytes:
+        """A member's bytes; only while the samples are gone through."""
+        if isinstance(member, bytes):
+            return member
+        self.again.seek(member.offset)
+        data = self.again.read(member.size_bytes)
+        if len(data) < member.size_bytes:
+            raise EOFError(f"{printable(member.name)} is cut")
+        return data
+
+    def joined(self, reader: TarReader) -> Iterator[Sample | Unreadable]:
+        for entry in reader:
+            if isinstance(entry, Damage):
+                yield self.damage(entry.offset, entry.reason)
+            elif isinstance(entry, Passed):
+                if entry.kind != "folder":
+                    self.passed[f"{entry.kind}s"] += 1
+                    self.found += 1
+            else:
+                self.found += 1
+                self.take(entry, reader)
+                while self.waiting_members > WINDOW_MEMBERS or self.waiting_bytes > WINDOW_BYTES:
+                    yield self.oldest()
+            if self.most is not None and self.begun > self.most:
+                return
+
+    def take(self, member: Member, reader: TarReader) -> None:
+        """Puts a member to its sample."""
+        if reason := not_of_a_sample(member.name):
+            self.passed[reason] += 1
+            return
+        key, suffix = NAME.fullmatch(as_text(member.name).removeprefix("./")).groups()  # type: ignore[union-attr]
+        sample = self.sample_of(key, suffix.lower())
+        self.waiting_members += 1
+        if member.refused:
+            sample.refused[suffix.lower()] = member.refused
+        elif reader.size_bytes is not None:
+            sample.members[suffix.lower()] = member
+        else:
+            data = reader.read(member.size_bytes)
+            if len(data) < member.size_bytes:
+                sample.refused[suffix.lower()] = "it is cut"
+                return
+            sample.members[suffix.lower()] = data
+            self.waiting_bytes += len(data)
+
+    def sample_of(self, key: str, suffix: str) -> Sample:
+        """The sample of the member before, if it is of this key, or the first that has no such
+        member, or a new one.
+        """
+        samples = self.open.setdefault(key, [])
+        near = [self.last] if self.last is not None and self.last in samples else []
+        for sample in (*near, *samples):
+            if sample.lacks(suffix):
+                self.last = sample
+                return sample
+        self.last = Sample(key, self.name, repeats=bool(samples))
+        self.begun += 1
+        samples.append(self.last)
+        return self.last
+
+    def oldest(self) -> Sample:
+        """Takes the sample out that was begun first."""
+        key, samples = next(iter(self.open.items()))
+        sample = samples.pop(0)
+        if not samples:
+            del self.open[key]
+        self.waiting_members -= sample.count
+        self.waiting_bytes -= sample.held_bytes
+        self.given += sample.count
+        return sample
+
+    def damage(self, offset: int, reason: str) -> Unreadable:
+        after = f", after sample {self.last.key}" if self.last else ""
+        return Unreadable(f"{self.item.name} byte {offset}{after}", f"broken tar: {reason}")
+
+
+DECOMPRESSION_ERRORS = (zlib.error, lzma.LZMAError, pa.ArrowException)
+
+
+def not_of_a_sample(name: str) -> str | None:
+    """Why a member belongs to no sample, in words that name its kind; None where it does."""
+    base = name.rpartition("/")[2]
+    if base.startswith("._") or base in OTHER_SYSTEMS or "__MACOSX/" in name:
+        return "files that macOS or Windows adds"
+    if META.match(name):
+        return "files named __x__, which WebDataset keeps for itself"
+    if not NAME.fullmatch(name):
+        return "files without a key or without a suffix"
+    return None

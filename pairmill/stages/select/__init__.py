@@ -1,0 +1,1 @@
+"""Selection over the whole set: top shares, budgets, quotas, a random control."""

@@ -1,0 +1,81 @@
+"""`pairmill init`: a first pipeline file for an input, which validates and runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pairmill.api import Pipeline
+from pairmill.cli import app
+from tests.conftest import jpeg, pairmill
+
+ADDRESSES = [f"http://pictures.test/{i}.jpg" for i in range(4)]
+WORDS = [f"A red ball beside {i} trees" for i in range(4)]
+
+
+def picture(i: int) -> bytes:
+    return jpeg(Image.new("RGB", (300, 260), (40 * i, 200, 90)))
+
+
+def with_semicolons(folder: Path) -> None:
+    lines = [f"{url};{text}\n" for url, text in zip(ADDRESSES, WORDS, strict=True)]
+    (folder / "in.csv").write_text("picture;words\n" + "".join(lines))
+
+
+def without_header(folder: Path) -> None:
+    lines = [f"{text}\t{url}\n" for url, text in zip(ADDRESSES, WORDS, strict=True)]
+    (folder / "in.tsv").write_text("".join(lines))
+
+
+def with_images(folder: Path) -> None:
+    images = [picture(i) for i in range(4)]
+    pq.write_table(pa.table({"image": images, "caption": WORDS}), folder / "in.parquet")
+
+
+def folder_of_images(folder: Path) -> None:
+    (folder / "in").mkdir()
+    for i, text in enumerate(WORDS):
+        (folder / "in" / f"{i}.jpg").write_bytes(picture(i))
+        (folder / "in" / f"{i}.txt").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "source"),
+    [
+        (with_semicolons, "in.csv", {"delimiter": ";", "columns": {"url": "picture", "text": "words"}}),
+        (without_header, "in.tsv", {"header": False}),
+        (with_images, "in.parquet", {"type": "parquet"}),
+        (folder_of_images, "in", {"type": "folder"}),
+    ],
+)  # fmt: skip
+def test_first_pipeline_for_an_input_validates_and_runs_where_images_are_at_hand(
+    tmp_path: Path,
+    make: Callable[[Path], None],
+    name: str,
+    source: dict[str, object],
+) -> None:
+    make(tmp_path)
+    file = tmp_path / "first.yaml"
+    made = CliRunner().invoke(app, ["init", str(file), "--from", str(tmp_path / name)])
+    assert made.exit_code == 0, made.output
+    checked = CliRunner().invoke(app, ["validate", str(file)])
+    assert checked.exit_code == 0, checked.output
+    pipeline = Pipeline.from_yaml(file)
+    assert {k: getattr(pipeline.config.source, k) for k in source} == source
+    if source.get("type"):
+        assert pipeline.run(local=True, progress=False).funnel.kept == 4
+
+
+def test_input_without_addresses_is_told_and_no_file_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("name,size\nball,3\ncube,4\n")
+    made = pairmill("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)
+    assert made.returncode == 1
+    assert "no column holds addresses" in made.stderr
+    assert not (tmp_path / "first.yaml").exists()
+    (tmp_path / "first.yaml").write_text("mine")
+    assert pairmill("init", "first.yaml", "--from", "in.csv", cwd=tmp_path).returncode == 2
+    assert (tmp_path / "first.yaml").read_text() == "mine"
