@@ -68,7 +68,7 @@ class TfRecordSource(Source):
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
         for item in self.inputs():
-            yield from SampleRows(TfRecordSamples(item), self.shape(), ())
+            yield from SampleRows(TfRecordSamples(item), self.shape(), (), self.config.check)
 
 
 class TfRecordSamples:
