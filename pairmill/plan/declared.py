@@ -18,7 +18,9 @@ RESERVED = ("row", "error")
 
 
 class BadStage(PairmillError):
-    """A stage that cannot be made, or says of its columns what cannot be; the message says where."""
+    """A stage that cannot be made, or says of its columns what cannot be; the message says
+    where.
+    """
 
 
 @dataclass(frozen=True)

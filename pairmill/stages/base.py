@@ -66,13 +66,17 @@ class Stage:
         return seed
 
     def bind(self, schema: pa.Schema) -> None:
-        """Learns which columns stand before it, ahead of `reads` and `writes`, in the planner alone;
-        raises ValueError where they do not do.
+        """Learns which columns stand before it, ahead of `reads` and `writes`, in the planner
+        alone; raises ValueError where they do not do.
         """
 
     def reads(self) -> list[str]:
-        """Columns without which a row cannot be computed (unless the stage `takes_nulls`)."""
+        """Columns without which a row cannot be computed (but for those that it `may_lack`)."""
         raise NotImplementedError
+
+    def may_lack(self) -> list[str]:
+        """Those of `reads` that may be null in a row that is computed."""
+        return self.reads() if self.takes_nulls else []
 
     def writes(self) -> pa.Schema:
         """One field per new column, with the field metadata of `pairmill.schemas.arrow.column`."""
