@@ -13,7 +13,7 @@ from pairmill.errors import RunError
 from pairmill.outputs.base import Problem, ShardRows, Writer
 from pairmill.outputs.caption import CaptionChoice
 from pairmill.outputs.pictures import Format, Picture, packed, usual_format
-from pairmill.schemas.arrow import hash_of, is_payload
+from pairmill.schemas.arrow import hash_of, is_bytes
 from pairmill.schemas.expressions import unknown_column
 from pairmill.schemas.pipeline import OutputConfig
 
@@ -60,7 +60,7 @@ class ImageWriter(Writer):
         if image not in schema.names:
             message = unknown_column(f"the {self.config.type} output", image, schema.names)
             yield ("image",), message
-        elif not is_payload(schema.field(image).type):
+        elif not is_bytes(schema.field(image).type):
             yield (
                 ("image",),
                 f"{image!r} is {schema.field(image).type}, not encoded images; name a column of bytes",

@@ -19,7 +19,7 @@ from pairmill.outputs.values import (
     leaving,
     tell_not_finite,
 )
-from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.arrow import is_bytes
 from pairmill.schemas.config import SPEED
 
 INDEX = "index.json"
@@ -55,7 +55,7 @@ class MdsWriter(ImageWriter):
             yield ("type",), str(error)
 
     def refused(self, column: pa.Field) -> str | None:
-        if holds_bytes(column.type) and not is_payload(column.type):
+        if holds_bytes(column.type) and not is_bytes(column.type):
             return "MDS has bytes, but no lists or structs of them"
         return super().refused(column)
 
@@ -63,7 +63,7 @@ class MdsWriter(ImageWriter):
         captions = self.choice.of(rows.table)
         taken = {*OWN, self.config.image}
         names = [f.name for f in rows.schema if f.name not in taken]
-        encodings = {n: "bytes" if is_payload(rows.schema.field(n).type) else "json" for n in names}
+        encodings = {n: "bytes" if is_bytes(rows.schema.field(n).type) else "json" for n in names}
         with tempfile.TemporaryDirectory(prefix="pairmill-mds-") as folder:
             place = f"{folder}/{shard:05d}"
             with mds_writer()(out=place, columns={**OWN, **encodings}) as out:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pairmill.outputs.pictures import suffix
 from pairmill.outputs.values import holds_bytes, is_list, json_converter
-from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.arrow import is_bytes
 
 Member = tuple[str, bytes]
 """Name behind the sample's key and dot, and content."""
@@ -33,7 +33,7 @@ def clashes(columns: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def is_flat(dtype: pa.DataType) -> bool:
     """Whether a column's members alone tell its value: bytes, no list or struct of them."""
-    return is_payload(dtype)
+    return is_bytes(dtype)
 
 
 def members(value: Any, dtype: pa.DataType, base: str) -> tuple[Any, list[Member]]:
@@ -44,7 +44,7 @@ def members(value: Any, dtype: pa.DataType, base: str) -> tuple[Any, list[Member
     """
     if value is None:
         return None, []
-    if is_payload(dtype):
+    if is_bytes(dtype):
         name = f"{base}.{suffix(value)}"
         return name, [(name, value)]
     if not holds_bytes(dtype):

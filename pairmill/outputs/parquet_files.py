@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairmill.outputs.base import OutputFile
-from pairmill.schemas.arrow import is_payload, leaf_columns
+from pairmill.schemas.arrow import is_bytes, leaf_columns
 
 
 def parquet_file(name: str, table: pa.Table) -> OutputFile:
@@ -19,8 +19,8 @@ def streamed_parquet(name: str, schema: pa.Schema, batches: Any) -> OutputFile:
     everything else with zstd, and every page has a checksum.
     """
     leaves = [leaf for field in schema for leaf in leaf_columns(field)]
-    compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves}
-    dictionary = [path for path, kind in leaves if not is_payload(kind)]
+    compression = {path: "none" if is_bytes(kind) else "zstd" for path, kind in leaves}
+    dictionary = [path for path, kind in leaves if not is_bytes(kind)]
 
     def write(stream: Any) -> None:
         with pq.ParquetWriter(

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.schemas.arrow import is_payload, unit_of
+from pairmill.schemas.arrow import is_bytes, unit_of
 
 Convert = Callable[[Any], Any]
 HASH = "hash"
@@ -52,7 +52,7 @@ def inner_types(dtype: pa.DataType) -> Iterator[pa.DataType]:
 
 def holds_bytes(dtype: pa.DataType) -> bool:
     """Whether a column holds bytes (images, masks, audio), be it inside lists or structs."""
-    return any(is_payload(t) or t == pa.binary_view() for t in inner_types(dtype))
+    return any(is_bytes(t) or t == pa.binary_view() for t in inner_types(dtype))
 
 
 def refusal(dtype: pa.DataType) -> str | None:
@@ -80,7 +80,7 @@ def leaving_type(dtype: pa.DataType) -> pa.DataType:
         return pa.list_(leaving_type(dtype.value_type))
     if pa.types.is_struct(dtype):
         return pa.struct([(f.name, leaving_type(f.type)) for f in dtype])
-    if is_payload(dtype) or dtype == pa.binary_view():
+    if is_bytes(dtype) or dtype == pa.binary_view():
         return pa.binary()
     return pa.string() if dtype in (pa.large_string(), pa.string_view()) else dtype
 
@@ -128,7 +128,7 @@ def json_type(dtype: pa.DataType) -> pa.DataType:
         return pa.list_(json_type(dtype.value_type))
     if pa.types.is_struct(dtype):
         return pa.struct([(f.name, json_type(f.type)) for f in dtype])
-    if pa.types.is_temporal(dtype) or pa.types.is_decimal(dtype) or is_payload(dtype):
+    if pa.types.is_temporal(dtype) or pa.types.is_decimal(dtype) or is_bytes(dtype):
         return pa.string()
     return dtype
 

@@ -14,6 +14,9 @@ from pairmill.sources.members import IMAGES
 from pairmill.sources.sample_look import Look, Shape
 from pairmill.sources.sample_rows import SampleRows
 
+LOOK_SAMPLES = 20_000
+"""Images whose texts and JSON are looked at before rows are read."""
+
 
 class FolderConfig(SourceConfig):
     """Image files in folders, also img2dataset's `files` and Hugging Face's `imagefolder` layout.
@@ -53,7 +56,9 @@ class FolderSource(Source):
             if not self.samples().samples:
                 raise NoInput(f"there is no image in {self.config.path} ({', '.join(IMAGES)})")
             look = Look(())
-            look.at(self.samples())
+            samples = self.samples()
+            for sample in samples.samples[:: 1 + len(samples.samples) // LOOK_SAMPLES]:
+                look.sample(sample, samples)
             self._shape = look.shape(self.config.path, self.config.columns)
         return self._shape
 

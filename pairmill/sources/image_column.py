@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.arrow import is_bytes
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
 
 USUAL = "image"
@@ -29,7 +29,7 @@ def found_image(config: TableConfig, schemas: Sequence[pa.Schema]) -> str | None
     fields = [f for schema in schemas for f in schema]
     declared = [n for schema in schemas if (n := declared_image(schema))]
     structs = [f.name for f in fields if is_hugging_face(f.type)]
-    binary = [f.name for f in fields if is_payload(f.type)]
+    binary = [f.name for f in fields if is_bytes(f.type)]
     for found in (declared, structs, binary):
         if len(set(found)) == 1:
             return found[0]

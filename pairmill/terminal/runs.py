@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.terminal.display import printable
+from pairmill.safe_output import printable
 from pairmill.workspace.storage import Storage
 
 
@@ -36,6 +36,7 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
 
 
 def runs_table(runs: list[dict[str, Any]]) -> Table:
+    """Runs of a workspace as a table."""
     table = Table(title_justify="left")
     for name, justify in (
         ("run", "left"),
