@@ -47,7 +47,10 @@ def submit(
     pip_install: Annotated[
         list[str] | None,
         typer.Option(
-            help="Package that each node installs for this job, such as timm==1.0.9; may be repeated."
+            help=(
+                "Package that each node installs for this job, such as timm==1.0.9; may be "
+                "repeated."
+            )
         ),
     ] = None,
     wait: Annotated[
@@ -87,7 +90,8 @@ def watch(jobs: Any, job: str) -> None:
     except KeyboardInterrupt:
         err.print(
             Text(
-                f"the job goes on; `pairmill logs {job} -f` follows it again, `pairmill stop {job}` ends it"
+                f"the job goes on; `pairmill logs {job} -f` follows it again, "
+                f"`pairmill stop {job}` ends it"
             )
         )
         raise typer.Exit(0) from None

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pairmill.redaction import redact, shown
+
 
 class PairmillError(Exception):
-    """Base of all errors that pairmill raises on purpose."""
+    """Base of all errors that pairmill raises on purpose; no secret gets into its message."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(a) if isinstance(a, str) else a for a in args))
 
 
 @dataclass(frozen=True, order=True)
@@ -47,7 +52,8 @@ class MissingPackage(PairmillError):
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed: pip install 'pairmill[{extra}]'"
+            f"{purpose} needs the package {package!r}, which is not installed: pip "
+            f"install 'pairmill[{extra}]'"
         )
 
 
@@ -65,7 +71,8 @@ class StageFailed(RunError):
     ) -> None:
         self.args_for_pickle = (stage, failed, rows, error_class, message, limit)
         super().__init__(
-            f"stage {stage!r} failed on {failed} of {rows} rows (allowed share: {limit:g}); the first failure was {error_class}: {message}"
+            f"stage {stage!r} failed on {failed} of {rows} rows (allowed share: "
+            f"{limit:g}); the first failure was {error_class}: {message}"
         )
 
     def __reduce__(self) -> Any:
@@ -96,12 +103,31 @@ class CorruptWorkspace(RunError):
     """A stored file cannot be read, or does not fit what the workspace says of it."""
 
 
+class StrangeName(RunError):
+    """A name in a file would lead out of the folder that the file describes."""
+
+    def __init__(self, name: object, where: str, why: str) -> None:
+        self.args_for_pickle = (name, where, why)
+        super().__init__(
+            f"{where} names {shown(name, 80)}, which is no file below its folder ({why}); "
+            "nothing was touched. Was the file damaged, or made to do harm? Delete it, or mend the name"
+        )
+
+    def __reduce__(self) -> Any:
+        return type(self), self.args_for_pickle
+
+
+class StrangeFile(RunError):
+    """A file that is read back has not the shape that pairmill writes."""
+
+
 class ConservationError(RunError):
     """rows in != kept + dropped + missing + failed: a defect of pairmill, never of the data."""
 
 
 def first_line(error: BaseException) -> str:
-    text = str(error).strip()
+    """For a message: without secrets, then cut."""
+    text = redact(str(error)).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 

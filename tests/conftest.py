@@ -31,6 +31,13 @@ def jpeg(image: Image.Image, quality: int = 85) -> bytes:
     return out.getvalue()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that open a page are marked: the inner loop (`make test-fast`) goes without."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+
+
 @pytest.fixture(scope="session")
 def pictures() -> list[tuple[bytes, str]]:
     """40 drawn scenes as (JPEG, English caption)."""
@@ -119,5 +126,4 @@ def pairmill(*args: str, cwd: Path | None = None, **env: str) -> subprocess.Comp
         text=True,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **env},
-        timeout=240,
     )

@@ -23,7 +23,9 @@ class PickyConfig(StageConfig):
 
 
 class PickyStage(Stage):
-    """Doubles `position` and adds the batch's size; raises on chosen rows; flushes at every batch."""
+    """Doubles `position` and adds the batch's size; raises on chosen rows; flushes at every
+    batch.
+    """
 
     Config = PickyConfig
     prefix = "picky"
@@ -159,3 +161,44 @@ class DeadlyGlobalStage(GlobalStage):
         if set(values) & set(self.config.hang):
             time.sleep(10_000)
         return pa.table({self.column("rows"): [len(values)] * len(values)})
+
+
+class TilesConfig(StageConfig):
+    log: str | None = None
+    """File that gets a line for each batch."""
+
+
+class TilesStage(Stage):
+    """As many tiles, each of three bytes, as the number leaves at division by three."""
+
+    Config, prefix = TilesConfig, "tiles"
+
+    def reads(self) -> list[str]:
+        return ["position_in"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([column(self.column(), pa.list_(pa.binary()), "tiles")])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        tiles = [[b"abc"] * (n % 3) for n in rows["position_in"].to_pylist()]
+        return pa.table([pa.array(tiles, pa.list_(pa.binary()))], schema=self.writes())
+
+
+class TileCountConfig(StageConfig):
+    version_of: int = 1
+    """Another value, another identity."""
+
+
+class TileCountStage(Stage):
+    """The number of tiles."""
+
+    Config, prefix = TileCountConfig, "counted"
+
+    def reads(self) -> list[str]:
+        return ["tiles"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([column(self.column(), pa.int64(), "tiles")])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        return pa.table([[len(t) for t in rows["tiles"].to_pylist()]], schema=self.writes())

@@ -49,7 +49,7 @@ def fates(folder: Path) -> dict[int, str]:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("workers", ["tasks", "actors"])
 def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
@@ -66,7 +66,7 @@ def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, write: Write) -> None:
     file = write(FILE + "    hang: [45]\n    deadline_s: 4\n    on_deadline: stop\n")

@@ -25,6 +25,7 @@ from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from pairmill.errors import RunError, StageFailed
 from pairmill.fates.survey import Survey
+from pairmill.packages.package import verify
 from pairmill.work.block import Job
 from pairmill.work.local import LocalEngine
 
@@ -99,6 +100,22 @@ def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(
     assert ray.is_initialized()
 
 
+def test_payload_that_is_gone_is_fetched_again_by_workers(ray_session: None, world: Path) -> None:
+    """A stricter run forgot the images of rows that it dropped; Ray's workers fetch them."""
+    world.write_text(
+        world.read_text().replace("    retries: 1\n", "    retries: 1\n    store: kept\n")
+    )
+    strict = {"stages.text_rules.keep": "text_words > 8"}
+    before = Pipeline.from_yaml(world, strict).run(progress=False, local=True)
+    lost = before.table(["image"])["image#size"].lt(0).sum()
+    assert lost > 20
+    after = Pipeline.from_yaml(world).run(progress=False)
+    sizes = after.table(["image"]).filter(fate="kept")["image#size"]
+    assert after.funnel.kept > before.funnel.kept
+    assert (sizes > 0).all()
+    assert verify(str(world.parent / "out")) == []
+
+
 def test_global_stage_gives_the_same_for_any_number_of_partitions(
     ray_session: None, world: Path
 ) -> None:
@@ -163,7 +180,7 @@ def test_killed_worker_loses_nothing(
     pipeline = Pipeline.from_yaml(world)
     killer = subprocess.Popen([sys.executable, "-c", KILLER, str(log)])
     result = pipeline.run(progress=False)
-    assert killer.wait(30) == 0
+    assert killer.wait() == 0
     assert result.funnel.kept > 100
     processes, batches = computed(log)
     assert len(processes) >= 2
@@ -172,7 +189,8 @@ def test_killed_worker_loses_nothing(
 
 KILLER = """
 import json, os, signal, sys, time
-for _ in range(600):
+parent = os.getppid()
+while os.getppid() == parent:
     lines = open(sys.argv[1]).read().splitlines() if os.path.exists(sys.argv[1]) else []
     if len(lines) > 6:
         os.kill(json.loads(lines[-1])["pid"], signal.SIGKILL)
@@ -216,10 +234,10 @@ def command(file: Path, pause_s: float) -> subprocess.Popen[bytes]:
 def end_session(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for the driver alone; Ray's own processes notice and end."""
     process.send_signal(signal.SIGKILL)
-    process.wait(30)
+    process.wait()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_run(
     world: Path,
 ) -> None:
@@ -240,7 +258,7 @@ def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_ru
         end_session(process)
         stored |= committed(world.parent)
     process = command(world, pause_s=0.05)
-    assert process.wait(240) == 0, (world.parent / "stderr").read_text()[-2000:]
+    assert process.wait() == 0, (world.parent / "stderr").read_text()[-2000:]
     ours = files(world.parent)
     assert {n for n in ours if ours[n] != undisturbed.get(n)} == set()
     assert ours.keys() == undisturbed.keys()
@@ -269,12 +287,12 @@ def test_interrupt_stops_cleanly_and_says_how_to_go_on(world: Path) -> None:
     process = command(world, pause_s=0.2)
     wait_for_work(process, world.parent, 3.0)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 1
+    assert process.wait() == 1
     told = (world.parent / "stderr").read_text()
     assert "the same command goes on from there" in told
     assert "Traceback" not in told
     again = command(world, pause_s=0)
-    assert again.wait(120) == 0
+    assert again.wait() == 0
 
 
 def wait_for_work(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> None:
@@ -285,7 +303,7 @@ def wait_for_work(process: subprocess.Popen[bytes], folder: Path, seconds: float
             folder / "log"
         ).exists() * len((folder / "log").read_text() if (folder / "log").exists() else "")
 
-    before, start = state(), time.monotonic()
-    while state() == before and time.monotonic() - start < 20 and process.poll() is None:
+    before = state()
+    while state() == before and process.poll() is None:
         time.sleep(0.05)
     time.sleep(seconds)

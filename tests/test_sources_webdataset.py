@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -290,14 +289,3 @@ def test_names_that_the_pool_uses_hold_text_whatever_the_json_says(tmp_path: Pat
         "5", '["u"]', '{"a": 1}', "0.5"
     ]  # fmt: skip
     assert (row["image_"], row["metadata_"], row["image"]) == ("x", 1, picture(0))
-
-
-def test_links_are_told(tmp_path: Path) -> None:
-    file = write_tar(tmp_path / "a.tar", sample("0", 0, "t"))
-    with tarfile.open(file, "a") as tar:
-        link = tarfile.TarInfo("1.jpg")
-        link.type, link.linkname = tarfile.LNKTYPE, "0.jpg"
-        tar.addfile(link)
-    rows, _, remarks = given_by(source(file))
-    assert rows.height == 1
-    assert [(r.what, r.count) for r in remarks] == [("links are no part of a sample", 1)]

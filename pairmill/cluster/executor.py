@@ -17,6 +17,7 @@ import pyarrow as pa
 from pairmill.cluster.room import Room, cpus_of, pooled
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
+from pairmill.cluster.worker_start import safe_errors
 from pairmill.errors import PairmillError
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import OWN, STATS, Block, Job
@@ -46,6 +47,7 @@ class Operator:
     line: RunLine
     last: bool
 
+    @safe_errors()
     def pass_on(self, block: Block | None, loaded: Sequence[Loaded]) -> pa.Table:
         """A block after these stages, as Arrow; the phase's last leaves a summary."""
         end_with_parent()
@@ -81,11 +83,13 @@ class RefetchActor:
         self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, Loaded())
         self.shards = shards
 
+    @safe_errors()
     def __call__(self, table: pa.Table) -> pa.Table:
         end_with_parent()
         return pa.table({"rows": [self.work(int(self.shards[table.column("id")[0].as_py()]))]})
 
 
+@safe_errors()
 def light_stages(table: pa.Table, operator: Operator, shards: np.ndarray | None) -> pa.Table:
     """A task; with `shards` it reads its shard first."""
     job = operator.job
@@ -95,6 +99,7 @@ def light_stages(table: pa.Table, operator: Operator, shards: np.ndarray | None)
     return operator.pass_on(job.read(int(shards[table.column("id")[0].as_py()])), loaded)
 
 
+@safe_errors()
 def read_block(table: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
     """A task that reads a shard for workers that compute."""
     return job.read(int(shards[table.column("id")[0].as_py()])).to_arrow()
@@ -108,7 +113,9 @@ def loaded_in_process(job: Job, index: int) -> Loaded:
 
 
 def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
-    """Each stage with workers of its own by itself, and runs of light ones that ask for the same."""
+    """Each stage with workers of its own by itself, and runs of light ones that ask for the
+    same.
+    """
     found: list[list[PlannedStage]] = []
     for stage in stages:
         if found and not pooled(stage) and alike(found[-1][-1], stage):
@@ -129,7 +136,9 @@ def alike(one: PlannedStage, other: PlannedStage) -> bool:
 def run_phase(
     session: RaySession, job: Job, shards: Sequence[int]
 ) -> Iterator[Sequence[StageStats]]:
-    """Runs a phase over some shards; yields each finished shard's stage counts.  Raises RunError."""
+    """Runs a phase over some shards; yields each finished shard's stage counts.  Raises
+    RunError.
+    """
     ray = session.ensure()
     set_context(ray)
     room = Room(job, alive_nodes(ray))

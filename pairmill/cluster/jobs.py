@@ -98,7 +98,8 @@ def client(address: str | None) -> Any:
         return JobSubmissionClient(where)
     except Exception as error:  # Ray raises several kinds, some bare
         raise RunError(
-            f"no Ray cluster answers at {where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            f"no Ray cluster answers at {where}: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from None
 
 
@@ -144,8 +145,10 @@ def patiently(work: Callable[..., str], **arguments: Any) -> str:
                 raise
             if time.monotonic() > until:
                 raise RunError(
-                    f"the cluster answers, but for {AGENT_WAIT_S} s none of its nodes could take a job; see dashboard_agent.log on the head node"
-                    " (often the port of --dashboard-agent-listen-port, 52365 by default, is taken there by another Ray)"
+                    f"the cluster answers, but for {AGENT_WAIT_S} s none of its nodes could "
+                    "take a job; see dashboard_agent.log on the head node"
+                    " (often the port of --dashboard-agent-listen-port, 52365 by default, is "
+                    "taken there by another Ray)"
                 ) from None
             time.sleep(2)
 
@@ -245,7 +248,8 @@ def follow(jobs: Any, job: str, tell: Callable[[str], None]) -> str:
             broken += 1
             if broken > RECONNECTS:
                 raise RunError(
-                    f"the cluster does not answer any more: {str(error).splitlines()[0] if str(error) else error!r}"
+                    "the cluster does not answer any more: "
+                    f"{str(error).splitlines()[0] if str(error) else error!r}"
                 ) from None
         try:
             status = described(jobs, job)["status"]
@@ -264,9 +268,13 @@ def described(jobs: Any, job: str) -> dict[str, Any]:
         raise RunError(f"no job {job}: {str(error).splitlines()[0]}") from None
     facts = info.metadata or {}
     return {
-        "job": job, "status": str(info.status.value), **{key: facts.get(key, "") for key in ("name", "run", "workspace")},
-        "started": info.start_time, "ended": info.end_time, "message": info.message or "",
-    }  # fmt: skip
+        "job": job,
+        "status": str(info.status.value),
+        **{key: facts.get(key, "") for key in ("name", "run", "workspace")},
+        "started": info.start_time,
+        "ended": info.end_time,
+        "message": info.message or "",
+    }
 
 
 def listed(jobs: Any) -> list[dict[str, Any]]:

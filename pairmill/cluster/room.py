@@ -70,7 +70,8 @@ class Room:
             )
             most = ", ".join(f"{max(n.get(k, 0) for n in nodes):g} {k}" for k in ("CPU", "GPU"))
             raise RunError(
-                f"stage {stage.name!r}: no node holds one of its workers ({words}); the largest have {most} and {self.largest / 1e9:.1f} GB; "
+                f"stage {stage.name!r}: no node holds one of its workers ({words}); the "
+                f"largest have {most} and {self.largest / 1e9:.1f} GB; "
                 "lower `resources`, or add a node"
             )
 

@@ -60,7 +60,10 @@ def detailed_caption(scene: Scene) -> str:
         return text
     second = scene.groups[1]
     where = "Below" if scene.relation == "above" else "To the right"
-    return f"{text} {where} {'is' if second.count == 1 else 'are'} {english_group(second, detailed=True)}."
+    return (
+        f"{text} {where} {'is' if second.count == 1 else 'are'} "
+        f"{english_group(second, detailed=True)}."
+    )
 
 
 def phrases(scene: Scene, language: str) -> tuple[str, str]:

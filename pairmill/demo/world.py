@@ -17,12 +17,35 @@ PAGE_ROWS = 3
 # What a server does, and the error class that an honest downloader must report (None: the image
 # arrives).
 FAULTS: dict[str, str | None] = {
-    "none": None, "redirect": None, "busy_once": None, "error_once": None, "wrong_type": None, "robots_other": None,
-    "not_found": "http_4xx", "gone": "http_4xx", "forbidden": "http_4xx", "busy": "http_429", "error": "http_5xx",
-    "loop": "policy", "private": "policy", "robots": "policy", "tdm": "policy", "slow": "timeout", "stalled": "timeout",
-    "truncated": "connect", "closed": "connect", "tls": "tls", "dns": "dns", "html": "not_image", "svg": "not_image",
-    "empty": "not_image", "giant": "too_large", "endless": "too_large", "bomb": "too_large", "cut_file": "decode",
-}  # fmt: skip
+    "none": None,
+    "redirect": None,
+    "busy_once": None,
+    "error_once": None,
+    "wrong_type": None,
+    "robots_other": None,
+    "not_found": "http_4xx",
+    "gone": "http_4xx",
+    "forbidden": "http_4xx",
+    "busy": "http_429",
+    "error": "http_5xx",
+    "loop": "policy",
+    "private": "policy",
+    "robots": "policy",
+    "tdm": "policy",
+    "slow": "timeout",
+    "stalled": "timeout",
+    "truncated": "connect",
+    "closed": "connect",
+    "tls": "tls",
+    "dns": "dns",
+    "html": "not_image",
+    "svg": "not_image",
+    "empty": "not_image",
+    "giant": "too_large",
+    "endless": "too_large",
+    "bomb": "too_large",
+    "cut_file": "decode",
+}
 SOUND = ("redirect", "busy_once", "error_once", "wrong_type", "robots_other")
 BROKEN = tuple(f for f, error in FAULTS.items() if error)
 ROBOTS = (

@@ -69,7 +69,9 @@ def stored_answers(
     rows: np.ndarray,
     retry: Collection[str] = (),
 ) -> Answers:
-    """What is stored of rows `rows` of a shard; failures of the classes `retry` count as nothing."""
+    """What is stored of rows `rows` of a shard; failures of the classes `retry` count as
+    nothing.
+    """
     stored = chain.store.load(stage.column_set, shard, columns)
     at = places(stored, rows)
     if stored is not None and retry:

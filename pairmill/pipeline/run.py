@@ -17,12 +17,14 @@ from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
 from pairmill.pipeline.findings import findings
+from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.redaction import redact, redact_data
 from pairmill.work.engine import Engine
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
@@ -52,6 +54,18 @@ class Outcome:
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     """What a person has to know of it."""
+
+
+def examine(storage: Storage, chain: Chain) -> None:
+    """Looks at what stages will load, before any work; raises what would fail then.
+
+    Not at stages of which values are stored: these were loaded before.
+    """
+    for stage in chain.stages:
+        if stage.identity and storage.exists(f"columns/{stage.column_set}/stage.json"):
+            continue
+        for line in stage.stage.examine():
+            LOG.info("stage %s: %s", stage.name, line)
 
 
 @dataclass
@@ -84,7 +98,8 @@ class Runner:
         storage = open_workspace(self.plan.config.workspace)
         if not storage.keeps_conditions():
             self.watcher.note(
-                f"{storage.root}: this store ignores conditions of writes, so no other run may work in this workspace meanwhile"
+                f"{storage.root}: this store ignores conditions of writes, so no other "
+                "run may work in this workspace meanwhile"
             )
         for writer in self.plan.writers:
             if reason := check_owner(writer, self.plan.config.name):
@@ -97,8 +112,10 @@ class Runner:
             self.engine.run_id = run_id
             with leased(storage, folder) as lease:
                 on_folder(storage, folder)
-                storage.write_bytes(f"{folder}/pipeline.yaml", self.text.encode())
+                storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
+                clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
+                examine(storage, chain)
                 chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
                 packages = {
                     w.config.path: self.timed(
@@ -111,7 +128,12 @@ class Runner:
             self.watcher.done()
         storage.write_json(
             f"{folder}/metrics.json",
-            {"seconds": self.seconds, "stages": self.totals.stages, "funnel": funnel.to_json()},
+            {
+                "seconds": self.seconds,
+                "stages": self.totals.stages,
+                "loaded": self.totals.notes,
+                "funnel": funnel.to_json(),
+            },
         )
         return Outcome(
             run_id,
@@ -121,7 +143,7 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
-            tuple(findings(funnel, [str(told) for told in pool.told])),
+            tuple(findings(funnel, [*(str(told) for told in pool.told), *self.totals.loaded()])),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
@@ -139,7 +161,11 @@ class Runner:
             for line in self.plan.source.mapping():
                 self.watcher.note(f"columns: {line}")
             found = build_pool(
-                storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact
+                storage,
+                self.plan.source,
+                identity,
+                self.plan.pool_schema,
+                redact=lambda facts: redact_data(self.plan.redact(facts)),
             )
         return found
 
@@ -178,7 +204,8 @@ class Runner:
                 return survey.chain, funnel
             survey.renew(pending)
         raise RunError(
-            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards stay undecided; another run may be removing what this one writes"
+            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards "
+            "stay undecided; another run may be removing what this one writes"
         )
 
     def look_for_retried(self, chain: Chain) -> None:
@@ -191,7 +218,8 @@ class Runner:
         there = set().union(*shards)
         for unknown in sorted(set(self.retry) - there):
             self.watcher.note(
-                f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})"
+                f"--retry {unknown}: no stored failure is of that class (there are: "
+                f"{', '.join(sorted(there)) or 'none'})"
             )
 
     def refill(self, chain: Chain, lost: dict[int, int], payload: tuple[str, ...]) -> None:
@@ -204,7 +232,7 @@ class Runner:
         config = self.plan.config
         facts = {
             "name": config.name,
-            "pipeline": self.text,
+            "pipeline": redact(self.text),
             "license": config.license,
             "citation": config.citation,
         }

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace
+from pairmill.redaction import REDACTOR, Redactor
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
 from pairmill.schemas.expressions import Expression
 from pairmill.stages.base import GlobalStage, Stage
@@ -82,6 +83,8 @@ class Chain:
     """
     stages: tuple[PlannedStage, ...]
     limit: int | None = None
+    secrets: Redactor = field(default=REDACTOR, compare=False, repr=False)
+    """What the driver knows never to write; a worker that gets the chain knows it too."""
 
     @property
     def store(self) -> ColumnStore:
@@ -131,7 +134,8 @@ class Chain:
         except FileNotFoundError:
             storage.check_there()
             raise CorruptWorkspace(
-                f"{storage.path(name)} is gone; delete {storage.path(f'pool/{self.pool}')} and run again"
+                f"{storage.path(name)} is gone; delete "
+                f"{storage.path(f'pool/{self.pool}')} and run again"
             ) from None
         table = (
             table.slice(0, self.rows_of(shard))
@@ -153,7 +157,9 @@ class Chain:
         return next((s for s in self.stages if name in s.writes.names), None)
 
     def narrow(self, name: str) -> str:
-        """What stands for a column where only its presence matters: payload is never read for that."""
+        """What stands for a column where only its presence matters: payload is never read for
+        that.
+        """
         return name + SIZE_SUFFIX if is_payload(self.dtype(name)) else name
 
     def with_identity(self, index: int, identity: str) -> "Chain":

@@ -30,7 +30,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 def stage_pages() -> str:
     """docs/stages.md: every stage, then the keys all of them take."""
-    head = "# Stages\n\nGenerated from the config models and schemas by `python -m pairmill.plan.documentation`.\n"
+    head = (
+        "# Stages\n\nGenerated from the config models and schemas by `python -m "
+        "pairmill.plan.documentation`.\n"
+    )
     common = f"## Keys of every stage\n\n{keys_table(StageConfig, skip={'stage'})}\n"
     return "\n".join([head, common, *(stage_page(name) for name in known_stages())])
 
@@ -42,10 +45,8 @@ def stage_page(name: str) -> str:
     stage = sample(kind, name)
     if stage is not None:
         reads = ", ".join(f"`{c}`" for c in stage.reads()) or "nothing"
-        lines += [
-            f"Reads {reads}{' (of all living rows: a global stage)' if isinstance(stage, GlobalStage) else ''}.",
-            "",
-        ]
+        whole = " (of all living rows: a global stage)" if isinstance(stage, GlobalStage) else ""
+        lines += [f"Reads {reads}{whole}.", ""]
         if len(stage.writes()):
             lines += ["| writes | type | unit | meaning |", "| --- | --- | --- | --- |"]
             for f in stage.writes():

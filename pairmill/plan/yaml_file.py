@@ -11,15 +11,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarstring import ScalarString
 
-from pairmill.errors import PipelineFileError, Problem
+from pairmill.errors import PipelineFileError, Problem, first_line
+from pairmill.redaction import REDACTOR, SHORTEST, is_secret, redact
 
 VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-SECRET_NAME = re.compile(
-    r"(?:^|_)(?:\w*KEY|TOKEN|SECRET|PASS|PASSWORD|PASSWD|CREDENTIALS?|AUTH)(?:$|_)", re.IGNORECASE
-)
 
 Path_ = tuple[str | int, ...]
 
@@ -29,6 +27,14 @@ class Secrets:
     """Values that came from secret environment variables; `redact` puts their names in their place."""
 
     values: dict[str, str] = field(default_factory=dict)
+    marked: frozenset[str] = frozenset()
+    """Names of variables that the file marks as secret."""
+
+    def add(self, name: str, value: str) -> None:
+        """Notes a variable's value if it is a secret."""
+        if (name in self.marked or is_secret(name, value)) and len(value) >= SHORTEST:
+            self.values[value] = f"${{{name}}}"
+            REDACTOR.add(value, f"${{{name}}}")
 
     def redact(self, text: str) -> str:
         for value, name in sorted(self.values.items(), key=lambda item: -len(item[0])):
@@ -63,7 +69,7 @@ class Document:
             (self.places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.places),
             (0, 0),
         )
-        found = Problem(*place, self.secrets.redact(message), self.file)
+        found = Problem(*place, redact(message), self.file)
         if found not in self.problems:
             self.problems.append(found)
 
@@ -90,6 +96,9 @@ def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Docume
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = " ".join(str(error.problem or error.context or "no YAML").split())
         raise PipelineFileError([Problem(line, column, what, file)]) from None
+    except (YAMLError, ValueError, RecursionError) as error:  # ruamel has errors without a place
+        what = " ".join(first_line(error).split())
+        raise PipelineFileError([Problem(1, 1, f"is no YAML: {what}", file)]) from None
     if not isinstance(root, Mapping):
         found = "is empty" if root is None else f"holds a {type(root).__name__}"
         raise PipelineFileError(
@@ -102,12 +111,19 @@ def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Docume
                 )
             ]
         )
-    document = Document(file, text, None, {}, Secrets(), [])
+    document = Document(file, text, None, {}, Secrets(marked=marked_names(root)), [])
+    REDACTOR.from_environment(os.environ, document.secrets.marked)
     document.data = plain(root, (), document)
     document.places[()] = (1, 1)
     for target, value in overrides.items():
         override(document, target, value)
     return document
+
+
+def marked_names(root: Mapping[str, Any]) -> frozenset[str]:
+    """Variables that `secrets:` names; its shape is checked with that of all other keys."""
+    names = root.get("secrets")
+    return frozenset(map(str, names)) if isinstance(names, list) else frozenset()
 
 
 def yaml_parser() -> YAML:
@@ -159,8 +175,7 @@ def fill(scalar: str, path: Path_, document: Document) -> Any:
                 f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}",
             )
             return ""
-        if SECRET_NAME.search(name) and len(value) >= 4:
-            document.secrets.values[value] = f"${{{name}}}"
+        document.secrets.add(name, value)
         return value
 
     text = VARIABLE.sub(value_of, str(scalar))

@@ -39,9 +39,12 @@ def effect(rows: Rows, group: str) -> dict[str, Any] | None:
     if others:
         values.append({"value": f"{counts.height - MOST_VALUES} others", "rows": list(others)})
     return {
-        "group": group, "steps": [rows.stages[i] for i in steps], "values": values,
-        "totals": list(counts.select(names).sum().row(0)), "changes": changes(counts, steps, rows.stages),
-    }  # fmt: skip
+        "group": group,
+        "steps": [rows.stages[i] for i in steps],
+        "values": values,
+        "totals": list(counts.select(names).sum().row(0)),
+        "changes": changes(counts, steps, rows.stages),
+    }
 
 
 def changes(counts: pl.DataFrame, steps: list[int], stages: list[str]) -> list[dict[str, Any]]:

@@ -87,7 +87,9 @@ def pick(rows: Rows, count: int, seed: int) -> dict[Place, list[str]]:
 def samples(
     chain: Chain, rows: Rows, count: int, seed: int, blur: Expression | None
 ) -> list[dict[str, Any]]:
-    """The picked rows with all their texts and scores, thumbnails, fate and reason, in pool order."""
+    """The picked rows with all their texts and scores, thumbnails, fate and reason, in pool
+    order.
+    """
     tags = pick(rows, count, seed)
     by_shard: dict[int, list[int]] = {}
     for shard, row in sorted(tags):

@@ -49,12 +49,24 @@ def distribution(rows: Rows, score: Score) -> dict[str, Any] | None:
     side: Literal["left", "right"] = "left" if sign in (">=", "<") else "right"
     at = np.array(stops, values.dtype) if not whole else np.array(stops)
     return {
-        "name": score.name, "stage": score.stage, "meaning": score.meaning, "unit": score.unit, "whole": whole, "rows": part.height,
-        "low": float(low), "high": float(high), "gates": gates, "stops": stops,  # type: ignore[arg-type]
-        "kept": np.histogram(values[kept], edges)[0].tolist(), "stopped": np.histogram(values[~kept], edges)[0].tolist(),
+        "name": score.name,
+        "stage": score.stage,
+        "meaning": score.meaning,
+        "unit": score.unit,
+        "whole": whole,
+        "rows": part.height,
+        "low": float(low),
+        "high": float(high),
+        "gates": gates,
+        "stops": stops,  # type: ignore[arg-type]
+        "kept": np.histogram(values[kept], edges)[0].tolist(),
+        "stopped": np.histogram(values[~kept], edges)[0].tolist(),
         "quantiles": {q: float(np.quantile(values, q / 100)) for q in (5, 25, 50, 75, 95)},
-        "sign": sign, "reach": above(values, at, side), "reach_kept": above(values[kept], at, side), "rows_kept": int(kept.sum()),
-    }  # fmt: skip
+        "sign": sign,
+        "reach": above(values, at, side),
+        "reach_kept": above(values[kept], at, side),
+        "rows_kept": int(kept.sum()),
+    }
 
 
 def above(values: np.ndarray, stops: np.ndarray, side: Literal["left", "right"]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from pairmill.addresses import without_credentials
+from pairmill.redaction import redact
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.files import Input, Listing, NoInput, list_inputs
 from pairmill.sources.names import column_names
@@ -25,6 +26,10 @@ class Unreadable:
     column: str | None = None
     rows: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("location", "reason"):
+            object.__setattr__(self, name, redact(getattr(self, name)))
+
 
 @dataclass(frozen=True)
 class Remark:
@@ -38,6 +43,10 @@ class Remark:
     location: str
     what: str
     count: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("location", "what"):
+            object.__setattr__(self, name, redact(getattr(self, name)))
 
 
 class Source:

@@ -11,6 +11,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pairmill.names import inner_name
 from pairmill.schemas.config import PATH, SPEED
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
@@ -140,7 +141,7 @@ class Package:
             if isinstance(listed, list)
             else []
         )
-        inside = sorted(n for n in names if isinstance(n, str) and stays_inside(n))
+        inside = sorted(inner_name(n, f"{path}: {MANIFEST}") for n in names)
         suffix = ".tar" if self.format == "webdataset" else ".parquet"
         self.names = [n for n in inside if n.endswith(suffix)]
         self.sidecars = {posixpath.basename(n): n for n in inside if n.endswith(".parquet")}
@@ -219,8 +220,3 @@ def read_manifest(path: str) -> dict[str, Any] | None:
     except (OSError, ValueError, ImportError):
         return None
     return manifest if isinstance(manifest, dict) and "pairmill" in manifest else None
-
-
-def stays_inside(name: str) -> bool:
-    """Whether a name out of a manifest is a path below the package's folder."""
-    return bool(name) and not name.startswith(("/", "\\")) and ".." not in name.split("/")

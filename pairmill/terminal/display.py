@@ -1,6 +1,5 @@
 """What a person sees of a run: a live table while it works, the funnel at the end."""
 
-import re
 import threading
 import time
 from typing import Any
@@ -16,16 +15,6 @@ from pairmill.work.engine import Engine
 from pairmill.work.messages import Message, WorkerLog
 
 COUNTED = ("rows", "kept", "dropped", "missing", "failed", "seconds")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def printable(text: str) -> str:
-    """Text from the web for a terminal: control characters, which could clear the screen or fake
-    what it shows, as �.
-    """
-    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 HEARTBEAT_S = 15
 """Where no terminal shows the growing table, a line of progress comes at most so often."""
 
@@ -141,7 +130,10 @@ class LiveWatcher(Watcher):
 def funnel_table(funnel: Funnel) -> Table:
     """Rows in, gate by gate, to the rows kept; the most frequent reasons beside each step."""
     table = Table(
-        title=f"{funnel.rows:,} rows in, {funnel.kept:,} kept ({funnel.kept / max(1, funnel.rows):.1%})",
+        title=(
+            f"{funnel.rows:,} rows in, {funnel.kept:,} kept "
+            f"({funnel.kept / max(1, funnel.rows):.1%})"
+        ),
         title_justify="left",
     )
     table.add_column("step")

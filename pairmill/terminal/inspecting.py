@@ -9,13 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.errors import RunError
-from pairmill.fates.ledger import Funnel, Step
-from pairmill.packages.package import MANIFEST, verify
-from pairmill.terminal.display import funnel_table, printable
+from pairmill.errors import RunError, StrangeFile, first_line
+from pairmill.fates.ledger import read_funnel
+from pairmill.packages.manifest import MANIFEST, read_manifest
+from pairmill.packages.package import verify
+from pairmill.safe_output import printable
+from pairmill.terminal.display import funnel_table
 from pairmill.terminal.thumbnails import can_show, show_pictures
 from pairmill.workspace.contents import contents
 from pairmill.workspace.storage import SIGN, Storage
+from pairmill.workspace.verify import verify_workspace
 
 
 def inspect_path(
@@ -23,7 +26,19 @@ def inspect_path(
 ) -> list[str]:
     """Prints what is there; gives the faults that `check` finds.  `pictures`: small ones, where the
     terminal can.
+
+    Files may come from strangers: raises RunError where one is not as pairmill writes it.
     """
+    try:
+        return inspect_place(path, rows, check, out, pictures)
+    except (LookupError, TypeError, ValueError, AttributeError, tarfile.TarError) as error:
+        raise StrangeFile(
+            f"{path} cannot be shown: a file in it is damaged, or not as pairmill writes it "
+            f"({type(error).__name__}: {first_line(error)})"
+        ) from None
+
+
+def inspect_place(path: str, rows: int, check: bool, out: Console, pictures: bool) -> list[str]:
     folder, _, name = path.rstrip("/").rpartition("/")
     pictures = pictures and can_show(out)
     if path.endswith((".parquet", ".tar")):
@@ -33,6 +48,8 @@ def inspect_path(
         return []
     storage = Storage(path)
     if storage.exists(SIGN):
+        if check and (faults := verified(storage, out)):
+            return faults
         out.print(workspace_table(storage))
     elif storage.exists("metrics.json") or storage.exists("plan.json"):
         show_run(storage, out)
@@ -47,18 +64,34 @@ def inspect_path(
     return []
 
 
+def verified(storage: Storage, out: Console) -> list[str]:
+    """Checks a workspace whole; gives the faults."""
+    checked = verify_workspace(storage)
+    if not checked.faults:
+        out.print(
+            Text(
+                f"{checked.files:,} files, {checked.bytes / 1e6:,.1f} MB: every byte is as written"
+            )
+        )
+    return checked.faults
+
+
 def show_package(
     storage: Storage, rows: int, check: bool, out: Console, pictures: bool
 ) -> list[str]:
     if storage.exists(MANIFEST):
-        manifest = storage.read_json(MANIFEST)
+        manifest = read_manifest(
+            storage, ("name", "format", "samples", "shards", "funnel", "files")
+        )
         total = sum(f["bytes"] for f in manifest["files"])
         out.print(
             Text(
-                f"{manifest['format']} package of {manifest['name']}: {manifest['samples']:,} samples, {manifest['shards']} shards, {total / 1e6:,.1f} MB"
+                f"{manifest['format']} package of {manifest['name']}: "
+                f"{manifest['samples']:,} samples, {manifest['shards']} shards, "
+                f"{total / 1e6:,.1f} MB"
             )
         )
-        out.print(funnel_table(funnel_of(manifest["funnel"])))
+        out.print(funnel_table(read_funnel(manifest["funnel"], storage.path(MANIFEST))))
         first = next(
             (
                 f["name"]
@@ -93,7 +126,7 @@ def show_run(storage: Storage, out: Console) -> None:
         out.print("the run has not finished", highlight=False)
         return
     metrics = storage.read_json("metrics.json")
-    out.print(funnel_table(funnel_of(metrics["funnel"])))
+    out.print(funnel_table(read_funnel(metrics["funnel"], storage.path("metrics.json"))))
     out.print(Text("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in metrics["seconds"].items())))
     if not storage.exists("report/data.json"):
         return
@@ -165,7 +198,8 @@ def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> N
     total = sum(storage.row_count(f) for f in files)
     out.print(
         Text(
-            f"{len(files)} shards, {total:,} rows, {sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
+            f"{len(files)} shards, {total:,} rows, "
+            f"{sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
         )
     )
     if files:
@@ -224,10 +258,6 @@ def shown_value(value: pa.Scalar) -> str:
         plain = [f"{len(v):,} bytes" if isinstance(v, bytes) else v for v in plain]
     text = "" if plain is None else printable(str(plain))
     return text if len(text) <= 120 else text[:117] + "…"
-
-
-def funnel_of(data: dict[str, Any]) -> Funnel:
-    return Funnel(data["rows"], data["kept"], [Step(**s) for s in data["steps"]])
 
 
 def workspace_table(storage: Storage) -> Table:

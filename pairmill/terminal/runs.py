@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.terminal.display import printable
+from pairmill.safe_output import printable
 from pairmill.workspace.storage import Storage
 
 

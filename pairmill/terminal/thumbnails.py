@@ -13,8 +13,8 @@ from rich.text import Text
 from rich_pixels import Pixels
 
 from pairmill.images import DecodeError, decode_rgb
+from pairmill.safe_output import printable
 from pairmill.schemas.arrow import is_payload
-from pairmill.terminal.display import printable
 from pairmill.workspace.storage import Storage
 
 SIDE_PX = 32

@@ -193,13 +193,15 @@ def checked(planned: PlannedStage, answer: Any, rows: int) -> pa.Table:
     if not isinstance(answer, pa.Table) or answer.num_rows != rows:
         found = f"{answer.num_rows} rows" if isinstance(answer, pa.Table) else type(answer).__name__
         raise StageBroken(
-            f"stage {name!r} answered {rows} rows with {found}; it must give one row for each, in order"
+            f"stage {name!r} answered {rows} rows with {found}; it must give one row "
+            "for each, in order"
         )
     columns: dict[str, pa.Array] = {}
     for declared in planned.writes:
         if declared.name not in answer.schema.names:
             raise StageBroken(
-                f"stage {name!r} declares the column {declared.name!r} and does not give it (gives: {', '.join(answer.schema.names)})"
+                f"stage {name!r} declares the column {declared.name!r} and does not "
+                f"give it (gives: {', '.join(answer.schema.names)})"
             )
         values = answer.column(declared.name).combine_chunks()
         if pa.types.is_floating(values.type):
@@ -210,7 +212,8 @@ def checked(planned: PlannedStage, answer: Any, rows: int) -> pa.Table:
             )
         except pa.ArrowInvalid as error:
             raise StageBroken(
-                f"stage {name!r}: column {declared.name!r} is {values.type}, declared {declared.type}: {first_line(error)}"
+                f"stage {name!r}: column {declared.name!r} is {values.type}, declared "
+                f"{declared.type}: {first_line(error)}"
             ) from None
     errors = (
         answer.column("error").combine_chunks()

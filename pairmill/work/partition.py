@@ -84,7 +84,8 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
     rows = living(chain, stage.index, found)
     if ShardPopulation.at(rows) != population:
         raise RunError(
-            f"another run changed what stage {stage.name!r} looks at in shard {shard}; run the same command again"
+            f"another run changed what stage {stage.name!r} looks at in shard {shard}; "
+            "run the same command again"
         )
     table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
     table = table.append_column(ORDER, pa.array(rows.astype(np.int64) + chain.first_row(shard)))

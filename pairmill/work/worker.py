@@ -5,6 +5,7 @@ batches, commits.
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -126,14 +127,16 @@ class StageWorker:
         committed: list[pa.Table] = []
         flushed = time.monotonic()
         size = planned.config.batch_size
-        for first in range(0, len(todo), size):
-            chunk = todo[first : first + size]
+        chunks = [todo[first : first + size] for first in range(0, len(todo), size)]
+        batches = self.batches(block, chunks)
+        batch = next(batches, None)
+        for chunk in chunks:
+            current, batch = batch, next(batches, None)
+            if batch is not None and past.attempts == 1:  # else a death has one suspect
+                stage.prepare(batch)
             numbers = block.numbers[chunk]
-            batch = pa.table({"__n": pa.array(chunk)})
-            if planned.reads:
-                batch = block.rows.select([*planned.reads]).take(pa.array(chunk)).combine_chunks()
             began = time.monotonic()
-            answer = attempt.compute(batch, numbers)
+            answer = attempt.compute(current, numbers)
             stats.busy_s += time.monotonic() - began
             stats.errors += answer.num_rows - answer.column("error").null_count
             if attempt.raised >= LEAST_FAILURES and not self.job.retry:
@@ -148,7 +151,16 @@ class StageWorker:
         if waiting:
             committed.append(self.commit(block.shard, waiting, stats))
         self.line.end(place)
+        stats.note = stage.note
         return committed
+
+    def batches(self, block: Block, chunks: list[np.ndarray]) -> Iterator[pa.Table]:
+        """The rows of each chunk, as the stage reads them."""
+        reads = self.planned.reads
+        rows = block.rows.select([*reads])
+        for chunk in chunks:
+            batch = rows.take(pa.array(chunk)) if reads else pa.table({"__n": pa.array(chunk)})
+            yield batch.combine_chunks()
 
     def commit(self, shard: int, pieces: list[pa.Table], stats: StageStats) -> pa.Table:
         """Stores answers; gives what is stored of these rows now."""
