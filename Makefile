@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/pairmill demo demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # For the inner loop: no Ray, no browser.
 test-fast: $(VENV)/.installed-dev
