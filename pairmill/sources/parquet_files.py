@@ -15,7 +15,7 @@ from pairmill.sources.base import Input, Remark, Unreadable
 from pairmill.sources.files import NoInput
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 16 * 2**20
 BATCH_ROWS = 8192
 BUFFER_BYTES = 4 * 2**20
 DICTIONARY_BYTES = 2**16
@@ -133,7 +133,7 @@ def _batches(file: pq.ParquetFile, group: int, stream: Any) -> Iterator[pa.Table
         metadata=file.metadata,
         read_dictionary=by_reference,
         buffer_size=BUFFER_BYTES,
-        pre_buffer=meta.total_byte_size <= 2 * BATCH_BYTES,  # else all of the group is held at once
+        pre_buffer=meta.total_byte_size <= 4 * BATCH_BYTES,  # else all of the group is held at once
     )
     batches = file.iter_batches(batch_size=size, row_groups=[group])
     tables = (table for batch in batches for table in unpacked(batch))
