@@ -69,14 +69,16 @@ def plain_type(dtype: pa.DataType) -> pa.DataType:
     return pa.float32() if pa.types.is_float16(dtype) else dtype
 
 
-def parquet_rows(item: Input) -> Iterator[Part]:
+def parquet_rows(item: Input, unpacked_bytes: int = RATIO_FROM_BYTES) -> Iterator[Part]:
     """Rows of every row group; of a damaged one those before the damage, the others counted as
     unreadable.  The count is the footer's, so a reader that loses track is noticed.
+
+    `unpacked_bytes`: what every file may unpack to, however small it is.
     """
     with fsspec.open(item.url, "rb") as stream:
         file = pq.ParquetFile(stream)
         first = size = 0
-        limit = max(RATIO * item.size_bytes, RATIO_FROM_BYTES)
+        limit = max(RATIO * item.size_bytes, unpacked_bytes)
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             given = 0
