@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test consumers check docs bench clean
+.PHONY: demo test test-fast consumers check docs bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "pairmill needs Python 3.10 or newer; set PYTHON=python3.11")'
@@ -24,6 +24,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# For the inner loop: no Ray, no browser.
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not ray and not browser"
+
 consumers: $(VENV)/.installed-dev
 	$(BIN)/python tests/consumers/environments.py
 
@@ -34,6 +38,8 @@ check: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pairmill.plan.documentation > docs/stages.md
+	$(BIN)/python -m pairmill.plan.source_pages > docs/sources.md
+	$(BIN)/python -m pairmill.plan.expression_page > docs/expressions.md
 	$(BIN)/python -m pairmill.cluster.dashboard > docs/grafana.json
 
 bench: $(VENV)/.installed-dev

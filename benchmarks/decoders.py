@@ -101,10 +101,15 @@ def vips(data: bytes) -> np.ndarray:
 
 
 WAYS: dict[str, Way] = {
-    "img2dataset: full, INTER_AREA": full_area, "OpenCV reduced, INTER_AREA": reduced_area, "Pillow draft, box": pillow(Image.Resampling.BOX),
-    "Pillow draft, Hamming": pillow(Image.Resampling.HAMMING), "Pillow draft, bicubic": pillow(Image.Resampling.BICUBIC),
-    "simplejpeg, INTER_AREA": simplejpeg_area, "pyvips thumbnail": vips, "pairmill: draft, exact bilinear": ours,
-}  # fmt: skip
+    "img2dataset: full, INTER_AREA": full_area,
+    "OpenCV reduced, INTER_AREA": reduced_area,
+    "Pillow draft, box": pillow(Image.Resampling.BOX),
+    "Pillow draft, Hamming": pillow(Image.Resampling.HAMMING),
+    "Pillow draft, bicubic": pillow(Image.Resampling.BICUBIC),
+    "simplejpeg, INTER_AREA": simplejpeg_area,
+    "pyvips thumbnail": vips,
+    "pairmill: draft, exact bilinear": ours,
+}
 
 
 def main() -> None:
@@ -114,7 +119,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     bodies = [picture(i) for i in range(args.pictures)]
     print(
-        f"{machine()}; {len(bodies)} JPEGs, {sum(map(len, bodies)) / len(bodies) / 1000:.0f} KB on average"
+        f"{machine()}; {len(bodies)} JPEGs, "
+        f"{sum(map(len, bodies)) / len(bodies) / 1000:.0f} KB on average"
     )
     reference = [full_area(b) for b in bodies]
     for name, way in WAYS.items():
@@ -131,7 +137,8 @@ def main() -> None:
             for a, b in zip(found, reference, strict=True)
         ]
         print(
-            f"{name:32} {taken:5.2f} ms   PSNR median {min(99.0, np.median(psnr)):.1f} dB, least {min(99.0, min(psnr)):.1f} dB"
+            f"{name:32} {taken:5.2f} ms   PSNR median {min(99.0, np.median(psnr)):.1f} "
+            f"dB, least {min(99.0, min(psnr)):.1f} dB"
         )
 
 

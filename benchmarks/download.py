@@ -46,9 +46,12 @@ PEER = """
 import sys
 from img2dataset import download
 if __name__ == "__main__":
-    download(url_list=sys.argv[1], output_folder=sys.argv[2], input_format="parquet", url_col="url", caption_col="text",
-             output_format="webdataset", image_size=256, resize_mode="keep_ratio", encode_quality=95, processes_count=2,
-             thread_count=64, number_sample_per_shard=1000, enable_wandb=False, disallowed_header_directives=[])
+    download(url_list=sys.argv[1], output_folder=sys.argv[2], input_format="parquet",
+             url_col="url", caption_col="text",
+             output_format="webdataset", image_size=256, resize_mode="keep_ratio",
+             encode_quality=95, processes_count=2,
+             thread_count=64, number_sample_per_shard=1000, enable_wandb=False,
+             disallowed_header_directives=[])
 """
 
 
@@ -141,7 +144,8 @@ def main() -> None:
         sample = sorted(theirs.keys() & ours.keys())[:: max(1, args.rows // 1000)]
         values = np.array([psnr_db(theirs[u], ours[u]) for u in sample])
         print(
-            f"PSNR over {len(sample)}: median {np.median(values):.1f} dB, least {values.min():.1f} dB (stated tolerance: 40 and 29)"
+            f"PSNR over {len(sample)}: median {np.median(values):.1f} dB, least "
+            f"{values.min():.1f} dB (stated tolerance: 40 and 29)"
         )
 
 
@@ -149,12 +153,14 @@ def table(title: str, costs: dict[str, Cost], rows: int) -> None:
     print(f"\n{title}\n{'':14} images/s  images/CPU-s  CPU s   wall s  peak MB")
     for who, c in costs.items():
         print(
-            f"{who:14} {rows / c.wall_s:8.0f}  {rows / c.cpu_s:12.0f}  {c.cpu_s:5.1f}  {c.wall_s:6.1f}  {c.peak_mb:7.0f}"
+            f"{who:14} {rows / c.wall_s:8.0f}  {rows / c.cpu_s:12.0f}  {c.cpu_s:5.1f}  "
+            f"{c.wall_s:6.1f}  {c.peak_mb:7.0f}"
         )
     for who in WHO[1:]:
         a, b = costs[who], costs["img2dataset"]
         print(
-            f"{who} / img2dataset: images/s {b.wall_s / a.wall_s:.2f}, images/CPU-s {b.cpu_s / a.cpu_s:.2f} (goal: 2.0), memory {a.peak_mb / b.peak_mb:.1f}"
+            f"{who} / img2dataset: images/s {b.wall_s / a.wall_s:.2f}, images/CPU-s "
+            f"{b.cpu_s / a.cpu_s:.2f} (goal: 2.0), memory {a.peak_mb / b.peak_mb:.1f}"
         )
 
 

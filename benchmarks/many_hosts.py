@@ -121,7 +121,8 @@ def main() -> None:
                 classes = facts.group_by("class").len().sort("len", descending=True).rows()
                 images = facts["class"].null_count()
                 print(
-                    f"{title:17} {images} images in {wall:.0f} s: {images / wall:.0f} images/s   {classes}"
+                    f"{title:17} {images} images in {wall:.0f} s: {images / wall:.0f} "
+                    f"images/s   {classes}"
                 )
     finally:
         server.kill()

@@ -47,8 +47,10 @@ from pairmill.filters.text_rules import TextRulesConfig, TextRulesStage
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.stage import DownloadStage
 file, port, clip, batch = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-rules, language, score = TextRulesStage(TextRulesConfig()), LanguageStage(LanguageConfig()), ClipStage(ClipConfig(model=clip))
-fetch = DownloadStage(DownloadConfig(resolve={"pictures.test": f"127.0.0.1:{port}"}, host_connections=64))
+rules, language = TextRulesStage(TextRulesConfig()), LanguageStage(LanguageConfig())
+score = ClipStage(ClipConfig(model=clip))
+config = DownloadConfig(resolve={"pictures.test": f"127.0.0.1:{port}"}, host_connections=64)
+fetch = DownloadStage(config)
 for stage in (rules, language, fetch, score):
     stage.setup()
 rows = list(csv.DictReader(open(file)))
@@ -115,10 +117,12 @@ def main() -> None:
     net = {who: many.less(few) for who, (few, many) in found.items()}
     for who, (few, many) in found.items():
         print(
-            f"{who:9} {FEW} rows: {few.cpu_s:.1f} CPU s, {few.wall_s:.1f} s; {args.rows} rows: {many.cpu_s:.1f} CPU s, {many.wall_s:.1f} s"
+            f"{who:9} {FEW} rows: {few.cpu_s:.1f} CPU s, {few.wall_s:.1f} s; "
+            f"{args.rows} rows: {many.cpu_s:.1f} CPU s, {many.wall_s:.1f} s"
         )
     print(
-        f"CPU beside start-up, pairmill / loop: {net['pairmill'].cpu_s / net['loop'].cpu_s:.3f} (goal: at most 1.25)"
+        "CPU beside start-up, pairmill / loop: "
+        f"{net['pairmill'].cpu_s / net['loop'].cpu_s:.3f} (goal: at most 1.25)"
     )
     print(
         f"wall beside start-up, pairmill / loop: {net['pairmill'].wall_s / net['loop'].wall_s:.3f}"

@@ -131,7 +131,8 @@ def package_plan(samples: int) -> None:
         kept.rows
     )
     print(
-        f"\npackage of {len(kept.rows):,} samples planned as {tasks:,} shards in {time.monotonic() - start:.2f} s; "
+        f"\npackage of {len(kept.rows):,} samples planned as {tasks:,} shards in "
+        f"{time.monotonic() - start:.2f} s; "
         f"{held:.0f} bytes a sample are held, {1024 * taken / len(kept.rows):.0f} more at the peak"
     )
 
@@ -160,7 +161,8 @@ def main() -> None:
         ("shards of a phase on Ray", options.executed, "executed"),
     ):
         print(
-            f"\n| {title} | driver: CPU ms per shard | wall ms per shard | KB per shard | peak MB |\n| ---: | ---: | ---: | ---: | ---: |"
+            f"\n| {title} | driver: CPU ms per shard | wall ms per shard | KB per "
+            "shard | peak MB |\n| ---: | ---: | ---: | ---: | ---: |"
         )
         base = FEW[kind]
         few = figures(base, kind) if counts else {}

@@ -33,16 +33,24 @@ outputs: []
 def write_rows(folder: Path, rows: int) -> None:
     rng = np.random.default_rng(0)
     words = np.array(
-        "a the red old house boat on in near lake photo of dog cat car street night IMG view by".split()
+        (
+            "a the red old house boat on in near lake photo of dog cat car street night IMG view by"
+        ).split()
     )
     picks, lengths = rng.integers(0, len(words), (rows, 14)), rng.integers(1, 15, rows)
     texts = [" ".join(words[p[:n]]) for p, n in zip(picks, lengths, strict=True)]
     frame = pl.DataFrame(
         {
-            "url": [f"https://h{h}.site{h % 900}.test/{i}.jpg" for i, h in enumerate(rng.integers(0, 20_000, rows))], "text": texts,
-            "score": rng.normal(0.28, 0.05, rows).astype(np.float32), "side": rng.integers(60, 1400, rows), "lang_tag": rng.choice(["en", "de", "ar"], rows),
+            "url": [
+                f"https://h{h}.site{h % 900}.test/{i}.jpg"
+                for i, h in enumerate(rng.integers(0, 20_000, rows))
+            ],
+            "text": texts,
+            "score": rng.normal(0.28, 0.05, rows).astype(np.float32),
+            "side": rng.integers(60, 1400, rows),
+            "lang_tag": rng.choice(["en", "de", "ar"], rows),
         }
-    )  # fmt: skip
+    )
     frame.write_parquet(folder / "rows.parquet")
     (folder / "p.yaml").write_text(PIPELINE.format())
 
@@ -86,7 +94,9 @@ def main() -> None:
         page = next(folder.glob("workspace/runs/*/report/index.html"))
         print(f"{machine()}; {args.rows:,} rows")
         print(
-            f"report: {told['seconds']:.1f} s (goal 60), peak memory of the process {told['most'] / 1024:.0f} MB (goal 2000), page {page.stat().st_size / 1e6:.1f} MB"
+            f"report: {told['seconds']:.1f} s (goal 60), peak memory of the process "
+            f"{told['most'] / 1024:.0f} MB (goal 2000), page "
+            f"{page.stat().st_size / 1e6:.1f} MB"
         )
 
 

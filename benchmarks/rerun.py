@@ -63,13 +63,15 @@ def main() -> None:
         print(f"first run: {first:.1f} s, computed {computed(folder)}")
         tighter = run(file, env, "stages.clip.keep=clip_score >= 0.35")
         print(
-            f"tighter gate: {tighter:.1f} s ({tighter / first:.1%} of the first run; goal: under 5%), computed {computed(folder)}"
+            f"tighter gate: {tighter:.1f} s ({tighter / first:.1%} of the first run; "
+            f"goal: under 5%), computed {computed(folder)}"
         )
         prompt = run(
             file, env, "stages.detailed.prompt=Describe the picture in one short sentence."
         )
         print(
-            f"other prompt: {prompt:.1f} s ({prompt / first:.1%} of the first run), computed {computed(folder)}"
+            f"other prompt: {prompt:.1f} s ({prompt / first:.1%} of the first run), "
+            f"computed {computed(folder)}"
         )
 
 

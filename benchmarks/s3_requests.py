@@ -74,9 +74,13 @@ def main() -> None:
         store = ColumnStore(
             open_workspace(f"s3://bucket/work?endpoint_override=127.0.0.1:{port}&scheme=http")
         )
-        rows = pa.table({
-            "row": pa.array(range(ROWS), pa.int32()), "score": pa.array([0.1] * ROWS, pa.float32()), "error": pa.nulls(ROWS, ERROR),
-        })  # fmt: skip
+        rows = pa.table(
+            {
+                "row": pa.array(range(ROWS), pa.int32()),
+                "score": pa.array([0.1] * ROWS, pa.float32()),
+                "error": pa.nulls(ROWS, ERROR),
+            }
+        )
         images = rows.append_column(
             "image", pa.array([os.urandom(20_000) for _ in range(ROWS)], pa.large_binary())
         )

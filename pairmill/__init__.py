@@ -3,7 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pairmill.models.door import watch
 from pairmill.version import __version__
+
+watch()
 
 if TYPE_CHECKING:
     from pairmill.api import Pipeline, RunResult

@@ -11,18 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from rich.console import Console
 from rich.text import Text
 
-from pairmill.errors import PipelineFileError, Problem, first_line
+from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
 from pairmill.fates.ledger import Funnel
-from pairmill.pipeline.overview import overview
-from pairmill.pipeline.run import Outcome, Runner
+from pairmill.fates.run_table import Run
+from pairmill.pipeline.overview import overview, stored_run
+from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.run_log import RunLog
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.load import load_pipeline
 from pairmill.plan.plan import Plan, make_plan
+from pairmill.plan.yaml_file import Document
 from pairmill.report.page import write_report
+from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
 from pairmill.terminal.display import LiveWatcher, funnel_table
@@ -42,13 +46,21 @@ class RunResult:
     packages: dict[str, dict[str, Any]]
     report: str
     seconds: dict[str, float]
+    run: Run
+    """The rows of the run, as tables."""
     warnings: tuple[str, ...] = ()
+
+    def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
+        `.to_arrow()` a pyarrow.Table.
+        """
+        return self.run.table(columns)
 
     def __rich__(self) -> Any:
         return funnel_table(self.funnel)
 
     def _repr_html_(self) -> str:
-        console = Console(record=True, file=io.StringIO(), width=110)
+        console = SafeConsole(record=True, file=io.StringIO(), width=110)
         console.print(funnel_table(self.funnel))
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
@@ -61,6 +73,8 @@ class Pipeline:
     checked: Plan
     text: str
     import_paths: list[str] = field(default_factory=list)
+    document: Document | None = None
+    """The file, for the places of faults that are found later."""
 
     @classmethod
     def from_yaml(
@@ -78,13 +92,20 @@ class Pipeline:
         plan = make_plan(loaded.config, loaded.document.problem, loaded.secrets.redact_data)
         if plan is None or loaded.document.problems:
             raise PipelineFileError(loaded.document.problems)
-        return cls(loaded.config, plan, loaded.text, [str(Path(path).absolute().parent)])
+        return cls(loaded.config, plan, loaded.text, document=loaded.document)
 
     @classmethod
     def build(
-        cls, *, name: str, source: SourceConfig, stages: Sequence[StageConfig] = (), outputs: Sequence[OutputConfig] = (),
-        workspace: str = "workspace", seed: int = 0, report: ReportConfig | None = None,
-    ) -> "Pipeline":  # fmt: skip
+        cls,
+        *,
+        name: str,
+        source: SourceConfig,
+        stages: Sequence[StageConfig] = (),
+        outputs: Sequence[OutputConfig] = (),
+        workspace: str = "workspace",
+        seed: int = 0,
+        report: ReportConfig | None = None,
+    ) -> "Pipeline":
         """A pipeline from config objects; raises PipelineFileError with all its faults."""
         config = PipelineConfig(
             name=name,
@@ -108,11 +129,40 @@ class Pipeline:
             config, plan, json.dumps(config.model_dump(mode="json"), indent=2) + "\n", [os.getcwd()]
         )
 
+    def examine(self) -> list[str]:
+        """Looks at what stages will load (models, processors, packages); says what it found.
+
+        Raises PipelineFileError with what would fail at load.  It takes seconds; nothing is run.
+        """
+        lines: list[str] = []
+        problems: list[Problem] = []
+        for stage in self.checked.stages:
+            try:
+                lines += [f"stage {stage.name}: {line}" for line in stage.stage.examine()]
+            except PairmillError as error:
+                at = (0, 0)
+                if self.document is not None:
+                    places = self.document.places
+                    path: tuple[str | int, ...] = ("stages", stage.index, "model")
+                    at = next((places[p] for p in (path, path[:2]) if p in places), at)
+                file = self.document.file if self.document is not None else ""
+                problems.append(Problem(*at, str(error), file))
+        if problems:
+            raise PipelineFileError(problems)
+        return lines
+
     def plan(self, limit: int | None = None) -> dict[str, Any]:
         """The plan as plain data: stages, phases, identities, stored and missing rows, resources.
         Starts nothing.
         """
         return overview(self.checked, limit)
+
+    def stored(self, limit: int | None = None) -> Run:
+        """The rows as the workspace has them now, before, between and after runs; starts nothing.
+
+        Raises RunError where no run has read the source yet.
+        """
+        return stored_run(self.checked, limit)
 
     def run(
         self,
@@ -128,7 +178,7 @@ class Pipeline:
 
         `local` runs everything in this process, without Ray: for a debugger and for small tests.
         """
-        console = console or Console(stderr=True)
+        console = console or SafeConsole(stderr=True)
         watcher = LiveWatcher(console) if progress else Watcher()
         runner = Runner(
             self.checked, self.text, watcher, [*self.import_paths], limit, tuple(retry), local
@@ -149,7 +199,7 @@ class Pipeline:
             log.close()
         return result_of(outcome, report)
 
-    def _report(self, outcome: Outcome, console: Console) -> str:
+    def _report(self, outcome: RunOutcome, console: Console) -> str:
         """The page's path, or an empty string: the packages stand, and a fault of the report takes
         nothing from them.
         """
@@ -159,13 +209,15 @@ class Pipeline:
             logging.getLogger("pairmill").exception("the report could not be written")
             console.print(
                 Text(
-                    f"the packages stand; the report could not be written: {type(error).__name__}: {first_line(error)} (log.jsonl has more)"
+                    "the packages stand; the report could not be written: "
+                    f"{type(error).__name__}: {first_line(error)} (log.jsonl has more)"
                 )
             )
             return ""
 
 
-def result_of(outcome: Outcome, report: str) -> RunResult:
+def result_of(outcome: RunOutcome, report: str) -> RunResult:
+    """What a run gives to whoever started it."""
     return RunResult(
         outcome.run_id,
         outcome.folder,
@@ -173,6 +225,7 @@ def result_of(outcome: Outcome, report: str) -> RunResult:
         outcome.packages,
         report,
         outcome.seconds,
+        Run(outcome.chain),
         outcome.warnings,
     )
 

@@ -8,8 +8,21 @@ import typer
 from rich.text import Text
 
 from pairmill import cluster_cli, inspect_cli
-from pairmill.console import File, Json, Limit, Set, err, fail, out, pipeline, print_json
-from pairmill.errors import PairmillError
+from pairmill.console import (
+    File,
+    Json,
+    Limit,
+    Set,
+    err,
+    fail,
+    fail_of_file,
+    out,
+    pipeline,
+    print_json,
+    stopping_by_signals,
+)
+from pairmill.errors import PairmillError, PipelineFileError
+from pairmill.safe_output import printable
 from pairmill.version import __version__
 
 app = typer.Typer(
@@ -22,6 +35,7 @@ app.add_typer(cluster_cli.app)
 
 
 def show_version(wanted: bool) -> None:
+    """Prints the version and ends."""
     if wanted:
         out.print(__version__, highlight=False)
         raise typer.Exit
@@ -34,6 +48,7 @@ def main(
         typer.Option("--version", callback=show_version, is_eager=True, help="Which pairmill."),
     ] = False,
 ) -> None:
+    """The command line."""
     pass
 
 
@@ -75,8 +90,14 @@ def pipeline_name(path: str) -> str:
 def validate(file: File, set_: Set = None) -> None:
     """Check a pipeline file; exit code 2 and every fault if it is wrong."""
     found = pipeline(file, set_)
+    try:
+        for line in found.examine():
+            out.print(Text(line), soft_wrap=True)
+    except PipelineFileError as error:
+        fail_of_file(error, file)
     out.print(
-        f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} outputs, no faults",
+        f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} "
+        "outputs, no faults",
         highlight=False,
     )
 
@@ -128,35 +149,40 @@ def run(
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
     from pairmill.pipeline.findings import package_notes, retry_hint
-    from pairmill.terminal.display import funnel_table, printable
+    from pairmill.terminal.display import funnel_table
 
     found = pipeline(file, set_, base)
     try:
-        result = found.run(
-            limit=limit,
-            retry=[c.strip() for c in retry.split(",") if c.strip()],
-            console=err,
-            local=local,
-        )
-    except KeyboardInterrupt:
+        with stopping_by_signals():
+            result = found.run(
+                limit=limit,
+                retry=[c.strip() for c in retry.split(",") if c.strip()],
+                console=err,
+                local=local,
+            )
+    except KeyboardInterrupt as error:
         fail(
-            f"stopped; what was committed stays in {found.config.workspace}, and the same command goes on from there",
+            f"stopped{f' by {error}' if str(error) else ''}; what was committed stays in "
+            f"{found.config.workspace}, and the same command goes on from there",
             1,
         )
     except PairmillError as error:
         fail(
-            f"{error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there",
+            f"{error}\nwhat was committed stays in {found.config.workspace}; the same "
+            "command goes on from there",
             1,
         )
     except OSError as error:  # a disk or an object store that does not answer
         fail(
-            f"{type(error).__name__}: {error}\nwhat was committed stays in {found.config.workspace}; the same command goes on from there",
+            f"{type(error).__name__}: {error}\nwhat was committed stays in "
+            f"{found.config.workspace}; the same command goes on from there",
             1,
         )
     # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
     except Exception as error:
         fail(
-            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of the newest run in {found.config.workspace}/runs",
+            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of "
+            f"the newest run in {found.config.workspace}/runs",
             1,
         )
     out.print(funnel_table(result.funnel))
@@ -189,7 +215,8 @@ def demo(
     from pairmill.demo.show import run_demo
 
     try:
-        run_demo(folder, rows, out, err)
+        with stopping_by_signals():
+            run_demo(folder, rows, out, err)
     except KeyboardInterrupt:
         fail("stopped; the same command goes on from there", 1)
     except PairmillError as error:

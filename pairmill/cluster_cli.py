@@ -20,6 +20,7 @@ Job = Annotated[str, typer.Argument(help="The job's id, as `submit` and `list` s
 
 
 def jobs_at(address: str | None) -> Any:
+    """Ray's job client; prints why and ends where no cluster answers."""
     from pairmill.cluster.jobs import client
 
     try:
@@ -47,7 +48,10 @@ def submit(
     pip_install: Annotated[
         list[str] | None,
         typer.Option(
-            help="Package that each node installs for this job, such as timm==1.0.9; may be repeated."
+            help=(
+                "Package that each node installs for this job, such as timm==1.0.9; may be "
+                "repeated."
+            )
         ),
     ] = None,
     wait: Annotated[
@@ -59,7 +63,7 @@ def submit(
 
     found = pipeline(file, set_)
     jobs = jobs_at(address)
-    request = cluster.Request(
+    request = cluster.JobRequest(
         file,
         tuple(set_ or ()),
         limit,
@@ -78,6 +82,7 @@ def submit(
 
 
 def watch(jobs: Any, job: str) -> None:
+    """Follows a job until it ends; a failed one ends the command with an error."""
     from pairmill.cluster import jobs as cluster
 
     try:
@@ -87,7 +92,8 @@ def watch(jobs: Any, job: str) -> None:
     except KeyboardInterrupt:
         err.print(
             Text(
-                f"the job goes on; `pairmill logs {job} -f` follows it again, `pairmill stop {job}` ends it"
+                f"the job goes on; `pairmill logs {job} -f` follows it again, "
+                f"`pairmill stop {job}` ends it"
             )
         )
         raise typer.Exit(0) from None
@@ -160,6 +166,7 @@ def stop(job: Job, address: Address = None) -> None:
 
 
 def table(jobs: list[dict[str, Any]]) -> Table:
+    """Jobs as a table."""
     found = Table("job", "status", "run", "started", "ended", "workspace")
     for job in jobs:
         times = [

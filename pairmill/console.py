@@ -2,22 +2,28 @@
 message.
 """
 
+import contextlib
 import json
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from pairmill.errors import PairmillError, PipelineFileError
+from pairmill.redaction import redact_data
+from pairmill.safe_output import SafeConsole, printable, show_exception
 
-out = Console()
-err = Console(
+out = SafeConsole()
+err = SafeConsole(
     file=os.fdopen(os.dup(2), "w")
 )  # stays ours while a run sends libraries' stderr to its log
+sys.excepthook = show_exception
 
 File = Annotated[Path, typer.Argument(help="The pipeline file.", dir_okay=False)]
 Set = Annotated[
@@ -32,10 +38,13 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Prints a value as JSON, for programs."""
+    text = json.dumps(redact_data(value), indent=2, ensure_ascii=False)
+    sys.stdout.write(printable(text) + "\n")
 
 
 def overrides(pairs: list[str] | None) -> dict[str, str]:
+    """`--set KEY=VALUE` options as key → value."""
     bad = [p for p in pairs or () if "=" not in p]
     if bad:
         fail(f'--set {bad[0]}: write KEY=VALUE, such as stages.clip.keep="clip_score >= 0.3"', 2)
@@ -43,18 +52,49 @@ def overrides(pairs: list[str] | None) -> dict[str, str]:
 
 
 def fail(message: str, code: int) -> None:
+    """Prints a message for people and ends with an exit code."""
     err.print(Text(message), style="red", soft_wrap=True)
     raise typer.Exit(code)
 
 
 def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> Any:
+    """The checked pipeline of a file; prints its faults and ends where there are any."""
     from pairmill.api import Pipeline, silence_libraries
 
     silence_libraries()
     try:
         return Pipeline.from_yaml(path, overrides(sets), base)
     except PipelineFileError as error:
-        fault = "fault" if len(error.problems) == 1 else "faults"
-        fail(f"{error}\n{len(error.problems)} {fault} in {path}", 2)
+        fail_of_file(error, path)
     except PairmillError as error:
         fail(str(error), 1)
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, or a signal that means the same; `str` says which."""
+
+
+@contextlib.contextmanager
+def stopping_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does; one that is ignored (nohup) stays ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(signal.Signals(number).name)
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def fail_of_file(error: PipelineFileError, path: Path) -> None:
+    fault = "fault" if len(error.problems) == 1 else "faults"
+    fail(f"{error}\n{len(error.problems)} {fault} in {path}", 2)

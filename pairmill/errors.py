@@ -1,5 +1,6 @@
 """The error tree: every message says where, what was found and what to do."""
 
+import re
 import sysconfig
 import traceback
 from collections.abc import Sequence
@@ -7,9 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pairmill.redaction import redact, shown
+
 
 class PairmillError(Exception):
-    """Base of all errors that pairmill raises on purpose."""
+    """Base of all errors that pairmill raises on purpose; no secret gets into its message."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(redact(a) if isinstance(a, str) else a for a in args))
 
 
 @dataclass(frozen=True, order=True)
@@ -47,7 +53,8 @@ class MissingPackage(PairmillError):
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
         super().__init__(
-            f"{purpose} needs the package {package!r}, which is not installed: pip install 'pairmill[{extra}]'"
+            f"{purpose} needs the package {package!r}, which is not installed: pip "
+            f"install 'pairmill[{extra}]'"
         )
 
 
@@ -65,7 +72,8 @@ class StageFailed(RunError):
     ) -> None:
         self.args_for_pickle = (stage, failed, rows, error_class, message, limit)
         super().__init__(
-            f"stage {stage!r} failed on {failed} of {rows} rows (allowed share: {limit:g}); the first failure was {error_class}: {message}"
+            f"stage {stage!r} failed on {failed} of {rows} rows (allowed share: "
+            f"{limit:g}); the first failure was {error_class}: {message}"
         )
 
     def __reduce__(self) -> Any:
@@ -96,12 +104,39 @@ class CorruptWorkspace(RunError):
     """A stored file cannot be read, or does not fit what the workspace says of it."""
 
 
+class StrangeName(RunError):
+    """A name in a file would lead out of the folder that the file describes."""
+
+    def __init__(self, name: object, where: str, why: str) -> None:
+        self.args_for_pickle = (name, where, why)
+        super().__init__(
+            f"{where} names {shown(name, 80)}, which is no file below its folder ({why}); "
+            "nothing was touched. Was the file damaged, or made to do harm? Delete it, or mend the name"
+        )
+
+    def __reduce__(self) -> Any:
+        return type(self), self.args_for_pickle
+
+
+class StrangeFile(RunError):
+    """A file that is read back has not the shape that pairmill writes."""
+
+
 class ConservationError(RunError):
     """rows in != kept + dropped + missing + failed: a defect of pairmill, never of the data."""
 
 
+ADDRESS_IN_MEMORY = re.compile(r"<([\w.]+)[^<>]*? at 0x[0-9a-fA-F]+>")
+
+
+def without_addresses(text: str) -> str:
+    """A message without addresses in memory, which differ from run to run."""
+    return ADDRESS_IN_MEMORY.sub(r"<\1>", text)
+
+
 def first_line(error: BaseException) -> str:
-    text = str(error).strip()
+    """The first line of an error's message, at most 200 characters: without secrets, then cut."""
+    text = redact(without_addresses(str(error))).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 

@@ -1,5 +1,5 @@
-"""Classes of other packages and of modules beside a pipeline file: found by name, imported when they
-are first asked for.
+"""Classes of other packages and of modules beside a pipeline file: found by name, imported when
+they are first asked for.
 """
 
 import importlib

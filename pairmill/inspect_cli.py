@@ -17,7 +17,10 @@ app = typer.Typer()
 def inspect(
     path: str,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare every file with the manifest.")
+        bool,
+        typer.Option(
+            "--verify", help="Compare every file with the manifest, or check a workspace whole."
+        ),
     ] = False,
     rows: Annotated[int, typer.Option(min=0, help="Rows to show.")] = 3,
     pictures: Annotated[
@@ -131,20 +134,23 @@ def gc(
     """Remove pools and column sets that no run refers to (delete a run's folder first to free what
     only it uses).
     """
-    from pairmill.workspace.contents import collect, existing_workspace, unused
+    from pairmill.workspace.contents import collect, existing_workspace, left_alone, unused
 
     try:
         storage = existing_workspace(path)
-        found = unused(storage)
+        found, strangers = unused(storage), left_alone(storage)
         if not dry_run:
             collect(storage, found)
     except PairmillError as error:
         fail(str(error), 1)
     for stored in found:
         out.print(
-            f"{'would remove' if dry_run else 'removed'} {stored.folder} ({stored.bytes / 1e6:,.1f} MB)",
+            f"{'would remove' if dry_run else 'removed'} {stored.folder} "
+            f"({stored.bytes / 1e6:,.1f} MB)",
             highlight=False,
         )
+    for folder in strangers:
+        out.print(f"left {folder}: it holds files that are no pool or column set", highlight=False)
     out.print(
         f"{sum(s.bytes for s in found) / 1e6:,.1f} MB in {len(found)} folders", highlight=False
     )

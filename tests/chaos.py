@@ -198,7 +198,7 @@ class Chaos:
 
     def driver(self, place: Path, process: subprocess.Popen[bytes]) -> bool:
         process.kill()
-        process.wait(30)
+        process.wait()
         return True
 
     def pause(self, place: Path, process: subprocess.Popen[bytes]) -> bool:
@@ -268,11 +268,14 @@ def table(trials: dict[int, Trial]) -> str:
     bad = {seed: t.faults for seed, t in trials.items() if t.faults}
     lines = [
         f"| schedules | {len(trials)} |",
-        f"| of them struck by at least one event | {sum(bool(t.struck) for t in trials.values())} |",
+        "| of them struck by at least one event | "
+        f"{sum(bool(t.struck) for t in trials.values())} |",
         f"| events that struck | {sum(kinds.values())}: "
         + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items()))
         + " |",
-        f"| starts per run, mean and most | {sum(t.starts for t in trials.values()) / len(trials):.2f}, {max(t.starts for t in trials.values())} |",
+        "| starts per run, mean and most | "
+        f"{sum(t.starts for t in trials.values()) / len(trials):.2f}, "
+        f"{max(t.starts for t in trials.values())} |",
         f"| runs that stopped with a message | {sum(bool(t.messages) for t in trials.values())} |",
         f"| packages unlike an undisturbed run's | {len(bad)} |",
     ]

@@ -1,4 +1,6 @@
-"""Ray clusters of several nodes on one machine, each in processes of its own, that tests may kill."""
+"""Ray clusters of several nodes on one machine, each in processes of its own, that tests may
+kill.
+"""
 
 import json
 import os
@@ -30,16 +32,26 @@ class Cluster:
         (folder / "token").write_text("a" * 64)
         self.dashboard, self.gcs, self.metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
         self.env = {
-            "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token"), "PYTHONPATH": str(ROOT),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "RAY_metrics_report_interval_ms": "500", "RAY_health_check_period_ms": "1000", "RAY_health_check_timeout_ms": "4000",
-        }  # fmt: skip
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "RAY_metrics_report_interval_ms": "500",
+            "RAY_health_check_period_ms": "1000",
+            "RAY_health_check_timeout_ms": "4000",
+        }
         self.temp = f"/tmp/pm-{os.getpid()}-{self.gcs.rpartition(':')[2]}"
         self.nodes: list[subprocess.Popen[bytes]] = []
         self.head = self.start(
-            "--head", f"--port={port_of(self.gcs)}", f"--dashboard-port={port_of(self.dashboard)}", f"--num-cpus={head_cpus}",
-            "--include-dashboard=true", f"--metrics-export-port={port_of(self.metrics)}", f"--temp-dir={self.temp}",
+            "--head",
+            f"--port={port_of(self.gcs)}",
+            f"--dashboard-port={port_of(self.dashboard)}",
+            f"--num-cpus={head_cpus}",
+            "--include-dashboard=true",
+            f"--metrics-export-port={port_of(self.metrics)}",
+            f"--temp-dir={self.temp}",
             "--object-store-memory=300000000",
-        )  # fmt: skip
+        )
 
     def start(self, *options: str, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         command = [
@@ -79,7 +91,7 @@ class Cluster:
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         if node.poll() is None:
             os.killpg(node.pid, signal.SIGKILL)
-        node.wait(30)
+        node.wait()
         if node in self.nodes:
             self.nodes.remove(node)
 
@@ -124,8 +136,8 @@ def descendants(pid: int) -> list[int]:
     return [d for child in found for d in (child, *descendants(child))]
 
 
-def wait_for(done: Callable[[], bool], seconds: float = 60, pause: float = 0.2) -> bool:
-    """Whether a condition came true in time."""
+def wait_for(done: Callable[[], bool], seconds: float = 600, pause: float = 0.2) -> bool:
+    """Whether a condition came true, on a machine that may be busy with other things."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if done():

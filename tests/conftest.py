@@ -16,6 +16,7 @@ from pairmill.demo.scenes import random_scene, rng_for
 from pairmill.demo.server import running
 from pairmill.demo.show import MODELS
 from pairmill.demo.texts import short_caption
+from tests.ray_world import ray_session, world  # noqa: F401  (fixtures)
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -29,6 +30,18 @@ def jpeg(image: Image.Image, quality: int = 85) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality)
     return out.getvalue()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that open a page or start a cluster are marked: the inner loop (`make test-fast`) goes
+    without.
+    """
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if "browser" in used:
+            item.add_marker(pytest.mark.browser)
+        if used & {"ray_cluster", "ray_session"}:
+            item.add_marker(pytest.mark.ray)
 
 
 @pytest.fixture(scope="session")
@@ -119,5 +132,4 @@ def pairmill(*args: str, cwd: Path | None = None, **env: str) -> subprocess.Comp
         text=True,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **env},
-        timeout=240,
     )

@@ -8,7 +8,10 @@ import polars as pl
 
 from pairmill.api import Pipeline
 
-HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=\'document.title="owned"\'>\x1b]0;owned\x07'
+HOSTILE = (
+    '</script><script>document.title="owned"</script><img src=x '
+    "onerror='document.title=\"owned\"'>\x1b]0;owned\x07"
+)
 
 
 CHROMIUM = (
@@ -55,12 +58,20 @@ def finished_run(folder: Path, pictures: list[tuple[bytes, str]]) -> Path:
     rows = 240
     pl.DataFrame(
         {
-            "image": [pictures[i % 40][0] for i in range(rows)], "text": [f"{texts[i % 5]} {i}" if i % 5 != 1 else "two" for i in range(rows)],
-            "url": [f"http://h{i % 3}.example.test/{i}.jpg" if i % 5 != 4 else f"http://evil.test/{HOSTILE}{i}" for i in range(rows)],
-            "level": [float((i * 37) % 100) for i in range(rows)], "odd": [float("nan"), float("inf"), 1.0, 2.0] * (rows // 4), "scene": [f"s{i}" for i in range(rows)],
+            "image": [pictures[i % 40][0] for i in range(rows)],
+            "text": [f"{texts[i % 5]} {i}" if i % 5 != 1 else "two" for i in range(rows)],
+            "url": [
+                f"http://h{i % 3}.example.test/{i}.jpg"
+                if i % 5 != 4
+                else f"http://evil.test/{HOSTILE}{i}"
+                for i in range(rows)
+            ],
+            "level": [float((i * 37) % 100) for i in range(rows)],
+            "odd": [float("nan"), float("inf"), 1.0, 2.0] * (rows // 4),
+            "scene": [f"s{i}" for i in range(rows)],
             "kind": [("ball", "ball", "tree", None)[i % 4] for i in range(rows)],
         }
-    ).write_parquet(folder / "pairs.parquet")  # fmt: skip
+    ).write_parquet(folder / "pairs.parquet")
     (folder / "p.yaml").write_text(FILE)
     Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
     return folder

@@ -23,7 +23,9 @@ class PickyConfig(StageConfig):
 
 
 class PickyStage(Stage):
-    """Doubles `position` and adds the batch's size; raises on chosen rows; flushes at every batch."""
+    """Doubles `position` and adds the batch's size; raises on chosen rows; flushes at every
+    batch.
+    """
 
     Config = PickyConfig
     prefix = "picky"
@@ -41,16 +43,16 @@ class PickyStage(Stage):
         )
 
     def setup(self) -> None:
-        self.note(setup=True)
+        self.jot(setup=True)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         values = rows.column("position").to_pylist()
         for v in values:
             if v in self.config.bad or self.config.bad == [-1]:
-                self.note(tried=len(values))
+                self.jot(tried=len(values))
                 raise ZeroDivisionError(f"row {v} is bad")
         time.sleep(self.config.pause_s * len(values))
-        self.note(positions=values, uids=rows.column("uid").to_pylist())
+        self.jot(positions=values, uids=rows.column("uid").to_pylist())
         twice = [float("nan") if self.config.mode == "nan" and v % 2 else 2.0 * v for v in values]
         if self.config.mode == "short":
             values, twice = values[:-1], twice[:-1]
@@ -62,7 +64,7 @@ class PickyStage(Stage):
             names=names,
         )
 
-    def note(self, **told: object) -> None:
+    def jot(self, **told: object) -> None:
         if self.config.log:
             with open(self.config.log, "a") as stream:
                 stream.write(json.dumps({"pid": os.getpid(), **told}) + "\n")
@@ -159,3 +161,44 @@ class DeadlyGlobalStage(GlobalStage):
         if set(values) & set(self.config.hang):
             time.sleep(10_000)
         return pa.table({self.column("rows"): [len(values)] * len(values)})
+
+
+class TilesConfig(StageConfig):
+    log: str | None = None
+    """File that gets a line for each batch."""
+
+
+class TilesStage(Stage):
+    """As many tiles, each of three bytes, as the number leaves at division by three."""
+
+    Config, prefix = TilesConfig, "tiles"
+
+    def reads(self) -> list[str]:
+        return ["position_in"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([column(self.column(), pa.list_(pa.binary()), "tiles")])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        tiles = [[b"abc"] * (n % 3) for n in rows["position_in"].to_pylist()]
+        return pa.table([pa.array(tiles, pa.list_(pa.binary()))], schema=self.writes())
+
+
+class TileCountConfig(StageConfig):
+    version_of: int = 1
+    """Another value, another identity."""
+
+
+class TileCountStage(Stage):
+    """The number of tiles."""
+
+    Config, prefix = TileCountConfig, "counted"
+
+    def reads(self) -> list[str]:
+        return ["tiles"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([column(self.column(), pa.int64(), "tiles")])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        return pa.table([[len(t) for t in rows["tiles"].to_pylist()]], schema=self.writes())

@@ -14,15 +14,22 @@ from PIL import Image
 from pairmill.api import Pipeline
 from tests.conftest import jpeg
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
 SHARDS, ROWS, IMAGE = 12, 10, 10_000_000
 STORE = 700_000_000
 FILE = """
 name: slow
 source: {type: parquet, path: pairs.parquet, rows_per_shard: 10}
 stages:
-  - {stage: "tests.stages_for_tests:SlowReaderStage", name: quick, log: LOG, resources: {replicas: 1}}
-  - {stage: "tests.stages_for_tests:SlowReaderStage", name: slow, log: LOG, pause_s: 0.5, resources: {replicas: 1}}
+  - stage: tests.stages_for_tests:SlowReaderStage
+    name: quick
+    log: LOG
+    resources: {replicas: 1}
+  - stage: tests.stages_for_tests:SlowReaderStage
+    name: slow
+    log: LOG
+    pause_s: 0.5
+    resources: {replicas: 1}
 """
 
 

@@ -1,4 +1,6 @@
-"""Captions: the model's own chat template, greedy and sampled, text-only prompts, failures by row."""
+"""Captions: the model's own chat template, greedy and sampled, text-only prompts, failures by
+row.
+"""
 
 import pyarrow as pa
 import pytest

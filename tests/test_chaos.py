@@ -15,7 +15,7 @@ import pytest
 from tests.chaos import Chaos
 from tests.clusters import Cluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.cluster.jobs import Request
+from pairmill.cluster.jobs import JobRequest
 from tests.chaos import FILE as SLOW
 from tests.clusters import Cluster, descendants, wait_for
 from tests.conftest import pairmill
 
-pytestmark = [pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(900)]
 STAGE = """
 import pyarrow as pa
 from pairmill import Stage, StageConfig, column
@@ -33,7 +33,9 @@ class LoudStage(Stage):
     prefix = "loud"
     def reads(self): return ["text"]
     def writes(self): return pa.schema([column(self.column(), pa.string(), "the text, louder")])
-    def __call__(self, rows): return pa.table({self.column(): [t.upper() + self.config.mark for t in rows["text"].to_pylist()]})
+    def __call__(self, rows):
+        texts = rows["text"].to_pylist()
+        return pa.table({self.column(): [t.upper() + self.config.mark for t in texts]})
 """
 FILE = """
 name: job
@@ -103,10 +105,10 @@ def test_packages_that_a_job_names_are_installed_for_it_alone(tmp_path: Path) ->
     """What Ray is asked for; whether it does so takes minutes where it copies a large virtual
     environment first.
     """
-    request = Request(tmp_path / "p.yaml", pip_install=("timm==1.0.9", "shouting"))
+    request = JobRequest(tmp_path / "p.yaml", pip_install=("timm==1.0.9", "shouting"))
     asked = request.runtime_env(tmp_path)
     assert asked["pip"] == {"packages": ["timm==1.0.9", "shouting"], "pip_check": False}
-    assert "pip" not in Request(tmp_path / "p.yaml").runtime_env(tmp_path)
+    assert "pip" not in JobRequest(tmp_path / "p.yaml").runtime_env(tmp_path)
 
 
 def scraped(url: str) -> dict[tuple[str, str], float]:
@@ -193,7 +195,7 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
         killed_pids = {int(p) for p in descendants(node.pid)}
         assert run.poll() is None
         ray_cluster.kill(node)
-        told = run.communicate(timeout=200)[0].decode()
+        told = run.communicate()[0].decode()
     finally:
         ray_cluster.kill(node)
     assert run.returncode == 0, told
@@ -212,12 +214,14 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(
     node = joined(ray_cluster, gpus=1)
     try:
         run = subprocess.Popen(
-            [sys.executable, "-m", "pairmill.cli", "run", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", "pairmill.cli", "run", str(file)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             env={**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.2"},
-        )  # fmt: skip
+        )
         assert wait_for(lambda: log.exists() and bool(workers_of(log)))
         there = set(descendants(node.pid))
-        assert run.wait(200) == 0
+        assert run.wait() == 0
     finally:
         run.kill()
         run.wait()

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pairmill.api import Pipeline
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.quality import attributes_right, auc, measures, scored_rows
 from pairmill.demo.scenes import held_out
@@ -21,7 +22,7 @@ from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from tests.conftest import pairmill
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 
 FLOORS = {
     "download: outcome as the fault demands": 0.99,
@@ -58,13 +59,15 @@ def test_demo_prints_funnel_quality_and_paths_and_nothing_else(
 
 
 def test_every_stage_is_as_good_as_promised(
-    demo: tuple[Path, subprocess.CompletedProcess[str]],
+    demo: tuple[Path, subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = demo[0]
-    run = next(folder.glob("workspace/runs/*"))
-    found = {
-        m.name: m.value for m in measures(scored_rows(str(run), folder / "world/truth.parquet"))
-    }
+    monkeypatch.setenv("DEMO_SERVER", "127.0.0.1:1")
+    rows = Pipeline.from_yaml(folder / "pipeline.yaml").stored().table()
+    assert rows.height == 500
+    assert not rows["fate"].is_in(["pending"]).any()
+    truth = scored_rows(rows, folder / "world/truth.parquet")
+    found = {m.name: m.value for m in measures(truth)}
     assert {k: found[k] for k, floor in FLOORS.items() if found[k] < floor} == {}
 
 
@@ -106,7 +109,7 @@ def kill_and_finish(
     """
     kills = int(os.environ.get("DEMO_KILLS", "6"))
     for _ in range(kills):
-        before, start = work(), time.monotonic()
+        before = work()
         process = subprocess.Popen(
             command,
             env=env,
@@ -114,13 +117,13 @@ def kill_and_finish(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while work() == before and process.poll() is None and time.monotonic() - start < 120:
+        while work() == before and process.poll() is None:
             time.sleep(0.1)
         assert work() != before or process.poll() is not None
         time.sleep(rng.uniform(0, 5))
         process.kill()
-        process.wait(30)
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+        process.wait()
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -22,6 +22,7 @@ from pairmill.filters.text_rules import TextRulesConfig, TextRulesStage
 from pairmill.images import decode_rgb
 from pairmill.stages.dedup import DedupConfig, DedupStage
 from pairmill.stages.near_dedup import NearDedupConfig, NearDedupStage
+from pairmill.stages.near_pairs import Looks, components
 from tests.conftest import CLIP, jpeg
 
 Pictures = list[tuple[bytes, str]]
@@ -199,23 +200,44 @@ def test_near_dedup_finds_recompressed_resized_and_cropped_photos_and_tells_colo
     assert said == expected
 
 
-def test_near_dedup_pairs_are_those_of_brute_force() -> None:
-    rng = np.random.default_rng(1)
-    base = rng.integers(0, 2**63, 60, dtype=np.uint64)
-    hashes = np.concatenate(
-        [
-            base,
-            *(
-                base
-                ^ (np.uint64(1) << rng.integers(0, 64, 60, dtype=np.uint64))
-                ^ (np.uint64(1) << rng.integers(0, 64, 60, dtype=np.uint64))
-                for _ in range(3)
-            ),
-        ]
-    )
-    left, right = NearDedupStage(NearDedupConfig(radius=4)).pairs(
-        hashes, np.zeros((len(hashes), 3), np.uint8)
-    )
+def alike(rng: np.random.Generator, looks: int, copies: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes and thumbnails: copies that differ in a few bits and a little in colour."""
+    hashes = np.repeat(rng.integers(0, 2**63, looks, dtype=np.uint64), copies)
+    for _ in range(2):
+        hashes ^= np.uint64(1) << rng.integers(0, 64, len(hashes), dtype=np.uint64)
+    pixels = np.repeat(rng.integers(0, 255, (looks, 12)), copies, axis=0)
+    shifted = pixels + rng.integers(-6, 7, (len(hashes), 1))
+    return hashes, np.clip(shifted, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("looks", "copies", "radius"), [(60, 4, 4), (3, 120, 7), (200, 1, 15)])
+def test_near_dedup_clusters_are_those_of_brute_force(looks: int, copies: int, radius: int) -> None:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    hashes, pixels = alike(np.random.default_rng(looks), looks, copies)
     distance = np.bitwise_count(hashes[:, None] ^ hashes[None])
-    expected = {(i, j) for i, j in zip(*np.nonzero(distance <= 4), strict=True) if i < j}
-    assert set(zip(left.tolist(), right.tolist(), strict=True)) == expected
+    difference = np.abs(pixels[:, None].astype(int) - pixels[None]).mean(2)
+    near = coo_matrix((distance <= radius) & (difference <= 5.0))
+    count, expected = connected_components(near, directed=False)
+    found = components(hashes, pixels, radius, 5.0)
+    assert len(set(zip(expected.tolist(), found.tolist(), strict=True))) == count
+    assert len(np.unique(found)) == count
+
+
+def test_a_look_that_comes_often_costs_its_number_and_not_the_square_of_it() -> None:
+    rng = np.random.default_rng(4)
+    compared = {}
+    for copies in (1000, 4000):
+        hashes, pixels = alike(rng, 1, copies)
+        looks = Looks(hashes, pixels, 7, 12.0)
+        assert len(np.unique(looks.components())) == 1
+        compared[copies] = looks.compared
+    assert compared[4000] < 8 * compared[1000]
+
+
+def test_row_without_a_preference_is_neither_first_nor_lost() -> None:
+    found = DedupStage(DedupConfig(on=["a"], prefer="q"))(
+        global_rows(a=[1, 1, 1, 2, 3, 3], q=[float("nan"), None, -5.0, None, None, float("nan")])
+    )
+    assert found["dup_of"].to_pylist() == ["u2", "u2", None, None, None, "u4"]

@@ -22,7 +22,7 @@ from pairmill.workspace.object_store import profile
 from pairmill.workspace.storage import WHOLE_BYTES, Storage
 from tests.clusters import free_port
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 FILE = """
 name: job
 source: {type: parquet, path: pairs.parquet, rows_per_shard: 10}
@@ -206,9 +206,13 @@ def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(pla
     open_workspace(workspace)
 
     def rows(numbers: list[int], who: int) -> pa.Table:
-        return pa.table({
-            "row": pa.array(numbers, pa.int32()), "score": pa.array([who] * len(numbers), pa.int64()), "error": pa.nulls(len(numbers), ERROR),
-        })  # fmt: skip
+        return pa.table(
+            {
+                "row": pa.array(numbers, pa.int32()),
+                "score": pa.array([who] * len(numbers), pa.int64()),
+                "error": pa.nulls(len(numbers), ERROR),
+            }
+        )
 
     def run(who: int) -> list[int]:
         store = ColumnStore(Storage(workspace))

@@ -86,7 +86,10 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
 ) -> None:
     (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
     file = tmp_path / "p.yaml"
-    stages = "stages:\n  - {stage: text_rules}\n  - {stage: download, resources: {memory: MEMORY, replicas: 2}}\n"
+    stages = (
+        "stages:\n  - {stage: text_rules}\n  - {stage: download, resources: {memory: "
+        "MEMORY, replicas: 2}}\n"
+    )
     file.write_text(
         "name: room\nsource: {type: pairs, path: pairs.csv}\n"
         + stages.replace("memory: MEMORY, ", "")
@@ -109,7 +112,10 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
     )
     with pytest.raises(
         RunError,
-        match=r"stage 'download': no node holds one of its workers .*4\.0 GB.*; the largest have 4 CPU, 0 GPU and 2\.0 GB",
+        match=(
+            r"stage 'download': no node holds one of its workers .*4\.0 GB.*; the largest "
+            r"have 4 CPU, 0 GPU and 2\.0 GB"
+        ),
     ):
         Room(job(), [small, small])
     assert Room(job(), [small, large]).options(job().stages()[1])["memory"] == 4 * 10**9

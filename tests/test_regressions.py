@@ -173,6 +173,7 @@ def test_faults_of_keys_and_of_the_plan_are_shown_together(write: Write, pairs: 
 def test_merge_keys_are_read(write: Write, pairs: Path) -> None:
     text = FILE.replace("MORE", "").replace(
         "outputs:",
-        "  - &rules {stage: text_rules, on_missing: keep}\n  - <<: *rules\n    name: again\noutputs:",
+        "  - &rules {stage: text_rules, on_missing: keep}\n  - <<: *rules\n    name: "
+        "again\noutputs:",
     )
     assert json.dumps(Pipeline.from_yaml(write(text)).plan()["stages"][2]["name"]) == '"again"'

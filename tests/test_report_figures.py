@@ -1,4 +1,6 @@
-"""Figures of the report that need no run: caption measures, thresholds of gates, stops of sliders."""
+"""Figures of the report that need no run: caption measures, thresholds of gates, stops of
+sliders.
+"""
 
 import json
 

@@ -63,7 +63,10 @@ def test_limit_takes_the_first_rows(write: Write, numbers: Path) -> None:
 
 
 def test_global_stage_is_redone_when_the_rows_before_it_change(write: Write, numbers: Path) -> None:
-    head = "  - stage: filter\n    keep: position_in >= 0\n  - stage: dedup\n    on: [sha256]\n    keep: dup_of IS NULL\n"
+    head = (
+        "  - stage: filter\n    keep: position_in >= 0\n  - stage: dedup\n    on: "
+        "[sha256]\n    keep: dup_of IS NULL\n"
+    )
     file = write(text("", head))
     assert run(file).funnel.kept == 1
     assert ledger(run(file)).filter(pl.col("fate") == "kept")["uid"].to_list() == ["u00"]
@@ -133,11 +136,13 @@ outputs: [{{type: webdataset, path: out}}]
 
 def test_clip_gate_rerun_loads_no_model(write: Write, pairs: Path, tmp_path: Path) -> None:
     file = write(
-        f"name: c\nsource: {{type: parquet, path: pairs.parquet}}\nstages:\n  - stage: clip\n    model: {CLIP}\n    keep: clip_score >= 0.3\n"
+        f"name: c\nsource: {{type: parquet, path: pairs.parquet}}\nstages:\n  - stage: "
+        f"clip\n    model: {CLIP}\n    keep: clip_score >= 0.3\n"
     )
     first = run(file)
     code = (
-        "import sys; from pairmill import Pipeline; r = Pipeline.from_yaml(sys.argv[1], {'stages.clip.keep': 'clip_score >= 0.2'})"
+        "import sys; from pairmill import Pipeline; r = Pipeline.from_yaml(sys.argv[1], "
+        "{'stages.clip.keep': 'clip_score >= 0.2'})"
         ".run(local=True, progress=False); print(r.funnel.kept, 'torch' in sys.modules)"
     )
     import subprocess
@@ -148,3 +153,21 @@ def test_clip_gate_rerun_loads_no_model(write: Write, pairs: Path, tmp_path: Pat
     ).stdout.split()
     assert int(kept) >= first.funnel.kept
     assert torch_loaded == "False"
+
+
+def test_rows_fates_and_columns_of_a_run_are_one_table(write: Write, numbers: Path) -> None:
+    head = "  - {stage: filter, keep: position_in < 45}\n  - {stage: language}\n"
+    file = write(text("    max_failures: 1\n    when: position_in < 30\n", head))
+    result = run(file)
+    rows = result.table(["picky_twice", "text", "image"])
+    assert rows.columns[-3:] == ["picky_twice", "text", "image#size"]
+    assert dict(rows["fate"].value_counts().iter_rows()) == {"kept": 45, "dropped": 15}
+    dropped = rows.filter(pl.col("fate") == "dropped")
+    assert dropped["row"].to_list() == list(range(5, 20))
+    assert set(dropped["stage"]) == {"filter"}
+    assert set(dropped["reason"]) == {"position_in < 45"}
+    assert rows["picky_twice"].is_not_null().to_list() == [True] * 30 + [False] * 30
+    now = Pipeline.from_yaml(file).stored()
+    assert now.table(["picky_twice", "text", "image"]).equals(rows)
+    assert {"lang", "picky_batch", "number"} & {*now.table().columns} == {"lang", "picky_batch"}
+    assert now.table().to_arrow().num_rows == 60

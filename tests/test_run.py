@@ -219,9 +219,12 @@ def test_python_api_builds_the_same_pipeline_from_objects(numbers: Path) -> None
     from pairmill.sources.tables import ParquetConfig
 
     pipeline = Pipeline.build(
-        name="objects", workspace=str(numbers / "ws"), source=ParquetConfig(path=str(numbers / "numbers.parquet")),
-        stages=[TextRulesConfig(keep="text_words >= 2")], outputs=[WebDatasetOutputConfig(path=str(numbers / "objects"))],
-    )  # fmt: skip
+        name="objects",
+        workspace=str(numbers / "ws"),
+        source=ParquetConfig(path=str(numbers / "numbers.parquet")),
+        stages=[TextRulesConfig(keep="text_words >= 2")],
+        outputs=[WebDatasetOutputConfig(path=str(numbers / "objects"))],
+    )
     result = pipeline.run(local=True, progress=False)
     assert result.funnel.kept == 60
     assert result.packages[str(numbers / "objects")]["samples"] == 60

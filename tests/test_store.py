@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pairmill.errors import CorruptWorkspace, DiskFull, RunError, StorageAway
+from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
 from pairmill.plan.chain import Chain
 from pairmill.plan.references import BadReference, folder_digest, model_identity
 from pairmill.schemas.arrow import POOL_COLUMNS, error_array
 from pairmill.workspace.columns import ColumnStore, groups_at
 from pairmill.workspace.contents import open_workspace
-from pairmill.workspace.lease import TTL_S, leased
 from pairmill.workspace.storage import Storage
 from tests.conftest import CLIP
 
@@ -157,7 +156,10 @@ def test_model_folder_is_known_by_its_content(tmp_path: Path) -> None:
 def test_hub_model_is_known_by_the_revision_it_resolves_to(tmp_path: Path) -> None:
     refs = tmp_path / "hub/models--org--model/refs"
     refs.mkdir(parents=True)
-    code = "from pairmill.plan.references import model_identity; print(model_identity('org/model', None)['revision'])"
+    code = (
+        "from pairmill.plan.references import model_identity; "
+        "print(model_identity('org/model', None)['revision'])"
+    )
     env = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     for commit in ("a" * 40, "b" * 40):
         (refs / "main").write_text(commit)
@@ -172,43 +174,6 @@ def test_hub_model_is_known_by_the_revision_it_resolves_to(tmp_path: Path) -> No
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
     )
     assert "neither a folder nor in the local cache" in missing.stderr
-
-
-def test_run_has_one_driver_and_a_dead_one_does_not_hold_its_lease(tmp_path: Path) -> None:
-    storage = Storage(str(tmp_path))
-    name = "runs/r/lease.json"
-    with leased(storage, "runs/r"):
-        with pytest.raises(RunError, match="in progress: process"), leased(storage, "runs/r"):
-            pass
-        lease = storage.read_json(name)
-    assert not storage.exists(name)
-    storage.write_json(name, {**lease, "pid": 2**22 + 1})  # a process that is gone
-    with leased(storage, "runs/r"):
-        pass
-    storage.write_json(name, {**lease, "host": "elsewhere"})
-    with pytest.raises(RunError, match="on elsewhere"), leased(storage, "runs/r"):
-        pass
-    storage.write_json(name, {**lease, "host": "elsewhere", "at": lease["at"] - TTL_S - 1})
-    with leased(storage, "runs/r"):
-        assert storage.read_json(name)["host"] != "elsewhere"
-
-
-def test_driver_that_slept_too_long_notices_and_leaves_the_lease_to_its_successor(
-    tmp_path: Path,
-) -> None:
-    storage = Storage(str(tmp_path))
-    with leased(storage, "runs/r") as sleeper:
-        sleeper.check()
-        lapsed = storage.read_json("runs/r/lease.json")
-        storage.write_json("runs/r/lease.json", {**lapsed, "at": lapsed["at"] - TTL_S - 1})
-        with leased(storage, "runs/r") as successor:
-            sleeper.renew()
-            with pytest.raises(RunError, match="another driver took over"):
-                sleeper.check()
-            successor.renew()
-            successor.check()
-            sleeper.end()
-            assert storage.read_json("runs/r/lease.json")["owner"] == successor.mine["owner"]
 
 
 def test_storage_that_does_not_answer_is_told_from_a_broken_file(

@@ -35,7 +35,8 @@ PATCH_HEADS = [17, 11]  # kind, colour, each with "nothing here"
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<user>' if message['role'] == 'user' else '<assistant>' }}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for item in message['content'] %}{% if item['type'] == 'image' %}<image>{% else %}{{ item['text'] }}{% endif %}"
+    "{% for item in message['content'] %}{% if item['type'] == 'image' %}<image>{% else %}{{ "
+    "item['text'] }}{% endif %}"
     "{% endfor %}{% endif %}{% if message['role'] == 'assistant' %}<eos>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
@@ -85,10 +86,15 @@ def train_tokenizer(
         else {}
     )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>",
-        model_max_length=256 if for_chat else 77, padding_side="left" if for_chat else "right",
-        clean_up_tokenization_spaces=False, **extra,
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        model_max_length=256 if for_chat else 77,
+        padding_side="left" if for_chat else "right",
+        clean_up_tokenization_spaces=False,
+        **extra,
+    )
 
 
 def image_processor() -> CLIPImageProcessor:
@@ -97,9 +103,16 @@ def image_processor() -> CLIPImageProcessor:
 
 def build_clip(tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
     text = {
-        "vocab_size": len(tokenizer), "hidden_size": 160, "intermediate_size": 480, "num_hidden_layers": 3,
-        "num_attention_heads": 5, "max_position_embeddings": 77, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
-    }  # fmt: skip
+        "vocab_size": len(tokenizer),
+        "hidden_size": 160,
+        "intermediate_size": 480,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 5,
+        "max_position_embeddings": 77,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
     config = CLIPConfig(
         text_config=text, vision_config={**VISION, "num_hidden_layers": 5}, projection_dim=128
     )
@@ -111,15 +124,29 @@ def build_clip(tokenizer: PreTrainedTokenizerFast) -> CLIPModel:
 def build_captioner(tokenizer: PreTrainedTokenizerFast, tower: torch.nn.Module):
     """A LLaVA whose picture tower starts as the first layers of `tower`."""
     language = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=192, intermediate_size=448, num_hidden_layers=4, num_attention_heads=6,
-        num_key_value_heads=6, max_position_embeddings=320, tie_word_embeddings=True, pad_token_id=0, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=192,
+        intermediate_size=448,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        num_key_value_heads=6,
+        max_position_embeddings=320,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     image_id = tokenizer.convert_tokens_to_ids("<image>")
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**VISION, num_hidden_layers=CAPTIONER_TOWER_LAYERS), text_config=language,
-        image_token_index=image_id, image_token_id=image_id, vision_feature_layer=-1, vision_feature_select_strategy="default",
-        tie_word_embeddings=True, pad_token_id=0,
-    )  # fmt: skip
+        vision_config=CLIPVisionConfig(**VISION, num_hidden_layers=CAPTIONER_TOWER_LAYERS),
+        text_config=language,
+        image_token_index=image_id,
+        image_token_id=image_id,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=True,
+        pad_token_id=0,
+    )
     model = LlavaForConditionalGeneration._from_config(config, attn_implementation="eager")
     wanted = set(model.model.vision_tower.state_dict())
     state = {k: v for k, v in tower.state_dict().items() if k in wanted}
@@ -134,9 +161,13 @@ def build_captioner(tokenizer: PreTrainedTokenizerFast, tower: torch.nn.Module):
         max_new_tokens=64, do_sample=False, pad_token_id=0, bos_token_id=1, eos_token_id=2
     )
     processor = LlavaProcessor(
-        image_processor=image_processor(), tokenizer=tokenizer, patch_size=PATCH_PX, vision_feature_select_strategy="default",
-        chat_template=CHAT_TEMPLATE, num_additional_image_tokens=1,
-    )  # fmt: skip
+        image_processor=image_processor(),
+        tokenizer=tokenizer,
+        patch_size=PATCH_PX,
+        vision_feature_select_strategy="default",
+        chat_template=CHAT_TEMPLATE,
+        num_additional_image_tokens=1,
+    )
     return model, processor
 
 

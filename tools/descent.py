@@ -25,7 +25,8 @@ class Clock:
             self.last = time.time()
             mean = sum(self.losses[-50:]) / len(self.losses[-50:])
             print(
-                f"{self.title} {step + 1}/{self.steps} loss {mean:.3f} {time.time() - self.start:.0f} s",
+                f"{self.title} {step + 1}/{self.steps} loss {mean:.3f} "
+                f"{time.time() - self.start:.0f} s",
                 flush=True,
             )
 

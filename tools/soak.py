@@ -43,7 +43,8 @@ def main() -> None:
                 trials[seed] = trial = chaos.trial(seed, "-again")
             events = ", ".join(map(str, trial.struck)) or "nothing struck"
             print(
-                f"{seed}: {events}: {trial.starts} starts, {trial.seconds:.1f} s {trial.messages or ''} {trial.faults or ''}",
+                f"{seed}: {events}: {trial.starts} starts, {trial.seconds:.1f} s "
+                f"{trial.messages or ''} {trial.faults or ''}",
                 flush=True,
             )
     print(table(trials))

@@ -1,6 +1,8 @@
 """Prompts with `{column}` references."""
 
+import json
 import string
+from collections.abc import Callable, Mapping
 
 from pairmill.schemas.hashing import digest
 
@@ -28,11 +30,29 @@ def referenced(prompt: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def fill(prompt: str, values: dict[str, object]) -> str:
+def fill(
+    prompt: str,
+    values: Mapping[str, object],
+    separator: str = ", ",
+    neutral: Callable[[str], str] = lambda text: text,
+) -> str:
     """The prompt with the row's values in place; they are never read as references themselves."""
-    return prompt.format(**{k: "" if v is None else v for k, v in values.items()})
+    return prompt.format(**{k: neutral(as_text(v, separator)) for k, v in values.items()})
 
 
-def prompt_id(prompt: str) -> str:
-    """16 hex digits that stand for a prompt's exact wording."""
-    return digest(prompt, "prompt")
+def as_text(value: object, separator: str) -> str:
+    """A value as people write it: lists joined, null as nothing, structs as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return separator.join(as_text(v, separator) for v in value if v is not None)
+    if isinstance(value, Mapping):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, bytes):
+        raise BadPrompt("a column of bytes cannot stand in a prompt; name it as `image`")
+    return str(value)
+
+
+def prompt_id(prompt: str, system: str | None = None) -> str:
+    """16 hex digits that stand for a prompt's exact wording, its system turn included."""
+    return digest(prompt if system is None else [system, prompt], "prompt")

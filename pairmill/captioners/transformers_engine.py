@@ -1,12 +1,28 @@
-"""Captions by any image-text-to-text model of `transformers`, through its own chat template."""
+"""Answers by any image-text-to-text or text model of `transformers`, through its own chat template."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from pairmill.captioners.engine import Answer, Request
-from pairmill.errors import StageBroken, first_line
+from pairmill.captioners.chat import Chat
+from pairmill.captioners.engine import Answer, Request, Sampling
+from pairmill.captioners.reasoning import CLOSE, OPEN, split_reasoning
+from pairmill.models.load import Spec, load
 from pairmill.schemas.hashing import row_chance
-from pairmill.torch_device import Device, Precision, limit_threads, pick_device, pick_dtype
+from pairmill.torch_device import Room, in_halves
+
+SEES = ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
+READS = (*SEES, "AutoModelForCausalLM")
+PROBE_TOKENS = 64
+"""Tokens of the prompt with which precisions are compared at load."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Requests, and the inputs made of them."""
+
+    requests: Sequence[Request]
+    inputs: Any
 
 
 class TransformersCaptioner:
@@ -15,77 +31,102 @@ class TransformersCaptioner:
     """
 
     def __init__(
-        self, *, stage: str, model: str, revision: str | None, device: Device, dtype: Precision, cpus: float,
-        max_new_tokens: int, temperature: float, top_p: float, seed: int,
-    ) -> None:  # fmt: skip
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        limit_threads(cpus)
-        self.device = pick_device(device, stage)
-        self.dtype = pick_dtype(dtype)
-        self.max_new_tokens, self.temperature, self.top_p, self.seed = (
-            max_new_tokens,
-            temperature,
-            top_p,
-            seed,
+        self, stage: str, spec: Spec, sampling: Sampling, images: int = 1, system: bool = False
+    ) -> None:
+        self.sampling = sampling
+        self.loaded = load(stage, spec, SEES if images else READS, "AutoProcessor", probe)
+        # An encoder counts places from the left; a decoder goes on at the right.
+        side = "right" if self.loaded.model.config.is_encoder_decoder else "left"
+        self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)
+        self.chat.try_out(images, system)
+        self.tokenizer = self.chat.tokenizer
+        self.generation, self.stop_ids = plain_generation(
+            self.loaded.model, self.tokenizer, sampling.max_new_tokens
         )
-        try:
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                model, revision=revision, dtype=self.dtype
-            )
-            self.processor: Any = AutoProcessor.from_pretrained(model, revision=revision)
-        except (OSError, ValueError, KeyError) as error:
-            raise StageBroken(
-                f"stage {stage!r}: model {model!r} does not load: {first_line(error)}"
-            ) from error
-        self.model = loaded.to(self.device).eval()
-        tokenizer = self.processor.tokenizer
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        stop = self.model.generation_config.eos_token_id
-        self.stop_ids = set(stop if isinstance(stop, list) else [stop])
+        self.room = Room()
+        marks = {self.tokenizer.convert_tokens_to_ids(m): m for m in (*OPEN, *CLOSE)}
+        self.marks = {i: m for i, m in marks.items() if i is not None and i in self.special_ids()}
 
-    def generate(self, requests: Sequence[Request]) -> list[Answer]:
+    @property
+    def note(self) -> str:
+        return self.room.told(", ".join(filter(None, (self.loaded.note, self.chat.warning))))
+
+    def special_ids(self) -> set[int]:
+        return set(self.tokenizer.added_tokens_decoder)
+
+    def neutral(self, text: str) -> str:
+        return self.chat.neutral(text)
+
+    def begin(self, requests: Sequence[Request]) -> Begun:
+        return Begun(requests, self.chat.encode(requests))
+
+    def answer(self, begun: Begun) -> list[Answer]:
+        def work(part: list[Request]) -> list[Answer]:
+            whole = len(part) == len(begun.requests)
+            return self.generate(begun if whole else self.begin(part))
+
+        return in_halves(work, list(begun.requests), self.room)
+
+    def generate(self, begun: Begun) -> list[Answer]:
         import torch
         from transformers import LogitsProcessorList
 
-        texts = [self.chat(r) for r in requests]
-        images = [[r.image] for r in requests if r.image is not None]
-        inputs = self.processor(
-            text=texts, **({"images": images} if images else {}), padding=True, return_tensors="pt"
-        ).to(self.device)
-        if "pixel_values" in inputs:
-            inputs["pixel_values"] = inputs["pixel_values"].to(self.dtype)
+        device, dtype = self.loaded.device, self.loaded.dtype
+        inputs = {
+            name: value.to(device, dtype if dtype and value.is_floating_point() else value.dtype)
+            if hasattr(value, "to")
+            else value
+            for name, value in begun.inputs.items()
+            if name != "labels"
+        }
         extra = {}
-        if self.temperature > 0:
-            extra["logits_processor"] = LogitsProcessorList(
-                [self.row_sampler([r.key for r in requests])]
-            )
-        with torch.inference_mode():
-            out = self.model.generate(
+        if self.sampling.temperature > 0:
+            sampler = self.row_sampler([r.key for r in begun.requests])
+            extra["logits_processor"] = LogitsProcessorList([sampler])
+        with torch.inference_mode(), self.loaded.lock:
+            out = self.loaded.model.generate(
                 **inputs,
-                max_new_tokens=self.max_new_tokens,
-                do_sample=False,
-                pad_token_id=self.processor.tokenizer.pad_token_id,
+                generation_config=self.generation,
                 **extra,
             )
-        return [self.answer(ids) for ids in out[:, inputs["input_ids"].shape[1] :].tolist()]
+        prompts = inputs["input_ids"]
+        begin = self.first_new(out, prompts)
+        return [
+            self.told(ids, self.chat.thinks(prompt))
+            for ids, prompt in zip(out[:, begin:].tolist(), prompts.tolist(), strict=True)
+        ]
 
-    def chat(self, request: Request) -> str:
-        content = [{"type": "image"}] if request.image is not None else []
-        message = {"role": "user", "content": [*content, {"type": "text", "text": request.prompt}]}
-        return self.processor.apply_chat_template(
-            [message], add_generation_prompt=True, tokenize=False
-        )
+    def first_new(self, out: Any, prompts: Any) -> int:
+        """Where the answer begins: models give the prompt back, encoder–decoders a start token,
+        some neither.
+        """
+        length = prompts.shape[1]
+        if self.loaded.model.config.is_encoder_decoder:
+            start = self.generation.decoder_start_token_id
+            return int(start is not None and bool((out[:, 0] == start).all()))
+        same = out.shape[1] >= length and bool((out[:, :length] == prompts).all())
+        return length if same else 0
 
-    def answer(self, ids: list[int]) -> Answer:
+    def told(self, ids: list[int], thinking: bool) -> Answer:
         end = next((i for i, token in enumerate(ids) if token in self.stop_ids), None)
         kept = ids if end is None else ids[:end]
-        text = self.processor.tokenizer.decode(kept, skip_special_tokens=True).strip()
-        return Answer(text, "length" if end is None else "stop", len(kept))
+        reasoning, text = split_reasoning(self.decoded(kept), thinking)
+        return Answer(text, "length" if end is None else "stop", len(kept), reasoning)
 
-    def row_sampler(self, keys: list[str]) -> Any:
+    def decoded(self, ids: list[int]) -> str:
+        """Text without special tokens, but with the marks of a thought."""
+        parts: list[str] = []
+        first = 0
+        for at, token in enumerate(ids):
+            if token in self.marks:
+                parts += [self.plain(ids[first:at]), self.marks[token]]
+                first = at + 1
+        return "".join([*parts, self.plain(ids[first:])])
+
+    def plain(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)) if ids else ""
+
+    def row_sampler(self, keys: list[str]) -> Callable[[Any, Any], Any]:
         """Samples by the Gumbel-max trick, so that a row's text does not depend on the rows beside
         it.
 
@@ -95,21 +136,60 @@ class TransformersCaptioner:
         import torch
         from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
+        s = self.sampling
         streams = [
-            torch.Generator(self.device).manual_seed(row_chance(k, self.seed, "caption") >> 1)
+            torch.Generator(self.loaded.device).manual_seed(row_chance(k, s.seed, "caption") >> 1)
             for k in keys
         ]
-        warm, top = (
-            TemperatureLogitsWarper(self.temperature),
-            TopPLogitsWarper(self.top_p) if self.top_p < 1 else None,
-        )
+        warm = TemperatureLogitsWarper(s.temperature)
+        top = TopPLogitsWarper(s.top_p) if s.top_p < 1 else None
 
         def draw(input_ids: Any, scores: Any) -> Any:
             scores = warm(input_ids, scores.float())
             scores = top(input_ids, scores) if top else scores
             noise = torch.stack(
-                [torch.rand(scores.shape[1], generator=g, device=self.device) for g in streams]
+                [torch.rand(scores.shape[1], generator=g, device=g.device) for g in streams]
             )
             return scores.log_softmax(-1) - torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7)))
 
         return draw
+
+
+def plain_generation(model: Any, tokenizer: Any, max_new_tokens: int) -> tuple[Any, set[int]]:
+    """(generation config, tokens that end an answer).
+
+    Of the checkpoint's own generation config only token ids are taken: its beams, penalties, stop
+    strings and number of sequences would decide values that the pipeline says nothing of.
+    """
+    from transformers import GenerationConfig
+
+    given = getattr(model, "generation_config", None)
+    ids = {
+        name: value
+        for name, value in (given.to_dict() if given is not None else {}).items()
+        if name.endswith("_token_id") and value is not None
+    }
+    model.generation_config = GenerationConfig(**ids)
+    plain = GenerationConfig(**ids, max_new_tokens=max_new_tokens, do_sample=False)
+    if plain.eos_token_id is None:
+        plain.eos_token_id = tokenizer.eos_token_id
+    plain.pad_token_id = tokenizer.pad_token_id
+    stop = plain.eos_token_id
+    return plain, set(stop if isinstance(stop, list) else [stop])
+
+
+def probe(model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
+    """A forward pass over a text, the greater part of a caption's work."""
+    import torch
+
+    tokenizer = getattr(processor, "tokenizer", processor)
+    ids = torch.full((4, PROBE_TOKENS), tokenizer.encode("a")[-1], device=device)
+    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = ids[:, :8]
+
+    def work() -> None:
+        with torch.inference_mode():
+            model(**inputs)
+
+    return work

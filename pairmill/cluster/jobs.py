@@ -33,7 +33,7 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """What is submitted: the pipeline file, the options of `run`, names of environment variables, a
     folder of code, packages.
     """
@@ -98,11 +98,12 @@ def client(address: str | None) -> Any:
         return JobSubmissionClient(where)
     except Exception as error:  # Ray raises several kinds, some bare
         raise RunError(
-            f"no Ray cluster answers at {where}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            f"no Ray cluster answers at {where}: "
+            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from None
 
 
-def submit(jobs: Any, request: Request, plan: Plan) -> str:
+def submit(jobs: Any, request: JobRequest, plan: Plan) -> str:
     """Packs and submits; gives the job's id."""
     with packed(request, plan.config) as folder:
         return patiently(
@@ -144,14 +145,16 @@ def patiently(work: Callable[..., str], **arguments: Any) -> str:
                 raise
             if time.monotonic() > until:
                 raise RunError(
-                    f"the cluster answers, but for {AGENT_WAIT_S} s none of its nodes could take a job; see dashboard_agent.log on the head node"
-                    " (often the port of --dashboard-agent-listen-port, 52365 by default, is taken there by another Ray)"
+                    f"the cluster answers, but for {AGENT_WAIT_S} s none of its nodes could "
+                    "take a job; see dashboard_agent.log on the head node"
+                    " (often the port of --dashboard-agent-listen-port, 52365 by default, is "
+                    "taken there by another Ray)"
                 ) from None
             time.sleep(2)
 
 
 @contextmanager
-def packed(request: Request, config: PipelineConfig) -> Iterator[Path]:
+def packed(request: JobRequest, config: PipelineConfig) -> Iterator[Path]:
     """A folder with the pipeline file and the code and files that it names; data stay where they
     are.
     """
@@ -245,7 +248,8 @@ def follow(jobs: Any, job: str, tell: Callable[[str], None]) -> str:
             broken += 1
             if broken > RECONNECTS:
                 raise RunError(
-                    f"the cluster does not answer any more: {str(error).splitlines()[0] if str(error) else error!r}"
+                    "the cluster does not answer any more: "
+                    f"{str(error).splitlines()[0] if str(error) else error!r}"
                 ) from None
         try:
             status = described(jobs, job)["status"]
@@ -264,9 +268,13 @@ def described(jobs: Any, job: str) -> dict[str, Any]:
         raise RunError(f"no job {job}: {str(error).splitlines()[0]}") from None
     facts = info.metadata or {}
     return {
-        "job": job, "status": str(info.status.value), **{key: facts.get(key, "") for key in ("name", "run", "workspace")},
-        "started": info.start_time, "ended": info.end_time, "message": info.message or "",
-    }  # fmt: skip
+        "job": job,
+        "status": str(info.status.value),
+        **{key: facts.get(key, "") for key in ("name", "run", "workspace")},
+        "started": info.start_time,
+        "ended": info.end_time,
+        "message": info.message or "",
+    }
 
 
 def listed(jobs: Any) -> list[dict[str, Any]]:

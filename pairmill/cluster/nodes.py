@@ -3,12 +3,11 @@ with the same pairmill.
 """
 
 import contextlib
-import uuid
 from typing import Any
 
 from pairmill.errors import PairmillError, RunError, first_line
 from pairmill.version import __version__
-from pairmill.workspace.disk import TEMPORARY
+from pairmill.workspace.disk import temporary_name
 from pairmill.workspace.storage import Storage
 
 WAIT_S = 120
@@ -25,8 +24,11 @@ def look(places: tuple[str, ...], sign: str, version: str) -> str:
         try:
             storage = Storage(place)
             if not storage.exists(sign):
-                return f"it does not see what the driver wrote to {place}; use a shared file system or an object store that all nodes mount alike"
-            storage.write_bytes(mine := f"{sign}-{uuid.uuid4().hex[:12]}", b"")
+                return (
+                    f"it does not see what the driver wrote to {place}; use a shared file "
+                    "system or an object store that all nodes mount alike"
+                )
+            storage.write_bytes(mine := temporary_name(), b"")
             storage.delete_file(mine)
         except (OSError, PairmillError) as error:
             return f"it cannot write to {place}: {first_line(error)}"
@@ -46,7 +48,7 @@ def check_nodes(ray: Any, places: tuple[str, ...]) -> None:
     ]
     if {n["NodeID"] for n in nodes} <= {ray.get_runtime_context().get_node_id()}:
         return
-    sign = f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
+    sign = temporary_name()
     for place in places:
         Storage(place).write_bytes(sign, b"")
     try:
@@ -74,6 +76,7 @@ def check_nodes(ray: Any, places: tuple[str, ...]) -> None:
 
 
 def told(ray: Any, answer: Any) -> str:
+    """A node's fault, from what its look gave."""
     try:
         return str(ray.get(answer, timeout=0))
     except ray.exceptions.GetTimeoutError:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pairmill.cluster.session import RaySession, own_error
+from pairmill.cluster.worker_start import safe_errors
 from pairmill.work.ahead import ahead
 
 FEW = 4_000
@@ -31,6 +32,7 @@ def over_shards(
 
 
 def look_at(work: Callable[[int], T], threads: int, shards: Sequence[int]) -> list[T]:
+    """`work` of some shards, in threads of a task."""
     return list(ahead(work, shards, threads))
 
 
@@ -38,7 +40,7 @@ def in_tasks(session: RaySession, work: Callable[[Item], T], items: Sequence[Ite
     """`work` of each item, in order, each in a task of its own.  Raises RunError."""
     ray = session.ensure()
     shared = ray.put(work)
-    task = ray.remote(lambda shared, item: shared(item)).options(
+    task = ray.remote(safe_errors()(lambda shared, item: shared(item))).options(
         num_cpus=1, scheduling_strategy="SPREAD", max_retries=RETRIES
     )
     waiting: deque[Any] = deque()

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pairmill.cluster.executor import PLAIN, WATCHDOG, batches, loaded_in_process
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, set_context
+from pairmill.cluster.worker_start import safe_errors
 from pairmill.fates.survey import ShardPopulation
 from pairmill.work.block import Job
 from pairmill.work.deadline import end_with_parent
@@ -28,6 +29,7 @@ def run_global(
     shards, counts = (np.array(v) for v in (list(seen), [p.count for p in seen.values()]))
     digests = np.frombuffer(b"".join(p.digest for p in seen.values()), "V8")
 
+    @safe_errors()
     def read(batch: pa.Table) -> pa.Table:
         i = batch.column("id")[0].as_py()
         return narrow_rows(
@@ -45,6 +47,7 @@ def run_global(
     return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
 
 
+@safe_errors()
 def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
     """In a worker of Ray, which a call that outlives its deadline ends."""
     end_with_parent()
@@ -53,6 +56,7 @@ def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
     return PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first)).answer(part)
 
 
+@safe_errors()
 def committed(part: pa.Table, job: Job) -> pa.Table:
     """In a worker of Ray: whole shards' answers."""
     if part.num_rows:

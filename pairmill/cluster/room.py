@@ -12,6 +12,7 @@ from pairmill.work.block import Job
 
 
 def cpus_of(stage: PlannedStage) -> float:
+    """Cores of one worker of a stage."""
     return float(stage.config.resources.cpus or stage.stage.cpus)
 
 
@@ -36,6 +37,7 @@ class Room:
             self.check(stage, nodes)
 
     def options(self, stage: PlannedStage) -> dict[str, Any]:
+        """What one worker of a stage asks of the cluster."""
         resources = stage.config.resources
         derived = min(worker_bytes(stage, self.block) * self.memory_scale, self.largest / 2)
         gpus = {"num_gpus": resources.gpus} if resources.gpus else {}
@@ -70,7 +72,8 @@ class Room:
             )
             most = ", ".join(f"{max(n.get(k, 0) for n in nodes):g} {k}" for k in ("CPU", "GPU"))
             raise RunError(
-                f"stage {stage.name!r}: no node holds one of its workers ({words}); the largest have {most} and {self.largest / 1e9:.1f} GB; "
+                f"stage {stage.name!r}: no node holds one of its workers ({words}); the "
+                f"largest have {most} and {self.largest / 1e9:.1f} GB; "
                 "lower `resources`, or add a node"
             )
 

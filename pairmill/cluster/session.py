@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import re
+import secrets
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +17,10 @@ from typing import Any
 from pairmill import errors
 from pairmill.cluster.nodes import check_nodes
 from pairmill.cluster.run_actor import start_run_actor
+from pairmill.cluster.worker_start import HOOK, STRANGE_FOLDER
 from pairmill.errors import RunError, first_line
+from pairmill.plan.named_modules import VARIABLE, for_workers
+from pairmill.redaction import REDACTOR
 from pairmill.work.messages import Message, WorkerLog
 
 OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
@@ -36,10 +41,11 @@ class RaySession:
     """Folders that every node must reach."""
 
     def ensure(self) -> Any:
+        """Ray, started unless it runs, with the run's actor."""
+        quiet_ray()
         import ray
 
         if not ray.is_initialized():
-            quiet_ray()
             options: dict[str, Any] = {
                 "log_to_driver": False,
                 "logging_level": logging.ERROR,
@@ -48,14 +54,18 @@ class RaySession:
             python_path = os.pathsep.join(
                 [*self.paths, *filter(None, [os.environ.get("PYTHONPATH")])]
             )
-            options["runtime_env"] = {"env_vars": {"PYTHONPATH": python_path}}
+            options["runtime_env"] = {
+                "env_vars": {"PYTHONPATH": python_path, **told_to_workers()},
+                "worker_process_setup_hook": HOOK,
+            }
             if not os.environ.get("RAY_ADDRESS"):
                 options |= {
+                    "address": "local",
                     "num_cpus": max(2, os.cpu_count() or 1),
                     "include_dashboard": False,
                     "object_store_memory": store_bytes(),
                 }
-            with interrupt_later():
+            with interrupt_later(), on_this_machine_alone():
                 ray.init(**options)
                 self.started = True
         if self.progress is None:
@@ -91,38 +101,92 @@ class RaySession:
                 ray.shutdown()
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @contextlib.contextmanager
 def interrupt_later() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, the second one does not: Ray's start can end the
-    process without a word.
+    """A signal to end waits for the end of the block, the second one does not: Ray's start can end
+    the process without a word.  What Ray does with signals is undone.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    usual, pressed = signal.getsignal(signal.SIGINT), list[int]()
+    usual = {number: signal.getsignal(number) for number in ENDING}
+    mine = [n for n, handler in usual.items() if callable(handler)]
+    pressed: list[int] = []
 
     def note(number: int, frame: Any) -> None:
         if pressed:
             raise KeyboardInterrupt
         pressed.append(number)
 
-    signal.signal(signal.SIGINT, note)
+    for number in mine:
+        signal.signal(number, note)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
+        for number in mine:
+            signal.signal(number, usual[number])
     if pressed:
-        raise KeyboardInterrupt
+        usual[signal.Signals(pressed[0])](pressed[0], None)  # type: ignore[operator, misc]
+
+
+def told_to_workers() -> dict[str, str]:
+    here = os.path.abspath(os.curdir)
+    strange = here if here not in sys.path and "" not in sys.path else ""
+    return {VARIABLE: for_workers(), STRANGE_FOLDER: strange}
+
+
+TOKEN = secrets.token_hex(32)
+"""Of the Ray that this process starts; Ray reads it once in a process."""
+
+
+@contextlib.contextmanager
+def on_this_machine_alone() -> Iterator[None]:
+    """Ray that is started during the block listens on 127.0.0.1 and answers only who has the token.
+
+    The variable, named for other systems, is how Ray is told to use the loopback address.
+    """
+    if os.environ.get("RAY_ADDRESS"):
+        yield
+        return
+    from ray._private import ray_constants
+
+    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    if "RAY_AUTH_MODE" not in os.environ:
+        wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+        REDACTOR.add(TOKEN, "${RAY_AUTH_TOKEN}")
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    with contextlib.suppress(ImportError):  # where this process has read the variables already
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
+    many, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = many
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def quiet_ray() -> None:
+    """Ray and its libraries print less."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def store_bytes() -> int:
-    """Object store of a local session: a fifth of the memory, at most 4 GB and what /dev/shm has."""
+    """Object store of a local session: a fifth of the memory, at most 4 GB and what /dev/shm
+    has.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
     room = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory
@@ -130,6 +194,7 @@ def store_bytes() -> int:
 
 
 def set_context(ray: Any) -> None:
+    """Ray Data keeps blocks as they are, and prints nothing."""
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = None  # a block stays a block: the shard
     context.enable_progress_bars = False

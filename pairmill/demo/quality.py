@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from pairmill.demo.words import COLOURS, KINDS, NUMBERS, PLURALS
-from pairmill.workspace.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -22,54 +21,9 @@ class Measure:
     goal: float | None = None
 
 
-def scored_rows(run_folder: str, truth: Path) -> pl.DataFrame:
-    """All rows of a run with every stored narrow column, their fate, and the truth."""
-    folder = Path(run_folder)
-    workspace = folder.parent.parent
-    plan = Storage(run_folder).read_json("plan.json")
-    pool = pl.concat(
-        [
-            read(f, ["url", "text", "uid"], shard)
-            for shard, f in files(workspace / "pool" / plan["pool"])
-        ]
-    )
-    for stage in plan["stages"]:
-        if stage["column_set"]:
-            names = [
-                n
-                for n, kind in stage["writes"].items()
-                if "binary" not in kind and "list" not in kind
-            ]
-            parts = [
-                read(f, ["row", *names, "error"], shard)
-                for shard, f in files(workspace / "columns" / stage["column_set"])
-            ]
-            if parts:
-                table = (
-                    pl.concat(parts)
-                    .with_columns(
-                        pl.col("error").struct.field("class").alias(f"{stage['name']}_error")
-                    )
-                    .drop("error", "at")
-                )
-                pool = pool.join(
-                    table, left_on=["shard", "at"], right_on=["shard", "row"], how="left"
-                )
-    ledger = pl.concat([pl.read_parquet(f) for _, f in files(folder / "ledger")]).select(
-        "shard", "row", "fate", "stage", "reason"
-    )
-    pool = pool.join(ledger, left_on=["shard", "at"], right_on=["shard", "row"])
-    return pool.join(pl.read_parquet(truth), on="url", suffix="_true")
-
-
-def files(folder: Path) -> list[tuple[int, Path]]:
-    return [(int(f.stem.split("-")[1]), f) for f in sorted(folder.glob("shard-*.parquet"))]
-
-
-def read(file: Path, columns: list[str], shard: int) -> pl.DataFrame:
-    frame = pl.read_parquet(file, columns=columns)
-    at = pl.int_range(frame.height, dtype=pl.Int32).alias("at")
-    return frame.with_columns(at, pl.lit(shard, pl.Int32).alias("shard"))
+def scored_rows(rows: pl.DataFrame, truth: Path) -> pl.DataFrame:
+    """The rows of a run (`RunResult.table()`) with the truth."""
+    return rows.join(pl.read_parquet(truth), on="url", suffix="_true")
 
 
 def measures(rows: pl.DataFrame, gate: float = 0.3) -> list[Measure]:
@@ -84,16 +38,24 @@ def measures(rows: pl.DataFrame, gate: float = 0.3) -> list[Measure]:
 
 
 def download_measures(rows: pl.DataFrame) -> Iterable[Measure]:
-    right = rows["download_error"].eq_missing(rows["expected_error"])
+    """Whether each download ended as its fault demands."""
+    right = outcome(rows).eq_missing(rows["expected_error"])
     yield Measure("download: outcome as the fault demands", mean(right), rows.height, 1.0)
     for fault in sorted(rows["fault"].unique()):
         part = rows.filter(pl.col("fault") == fault)
-        share = mean(part["download_error"].eq_missing(part["expected_error"]))
+        share = mean(outcome(part).eq_missing(part["expected_error"]))
         if share < 1:
             yield Measure(f"download: {fault}", share, part.height, 1.0)
 
 
+def outcome(rows: pl.DataFrame) -> pl.Series:
+    """The class of the failure of each row's download, null where the image arrived."""
+    failed = (pl.col("stage") == "download") & (pl.col("fate") == "failed")
+    return rows.select(pl.when(failed).then("reason")).to_series()
+
+
 def language_measures(rows: pl.DataFrame) -> Iterable[Measure]:
+    """Accuracy over whole sentences."""
     seen = rows.filter(
         pl.col("lang").is_not_null() & pl.col("text_kind").is_in(["matched", "mismatched"])
     )
@@ -110,7 +72,7 @@ def duplicate_measures(rows: pl.DataFrame) -> Iterable[Measure]:
         ("exact", "dup_of", "cluster_size", ["confusable", "near"]),
         ("near", "near_dup_of", "near_cluster_size", ["confusable"]),
     ):
-        seen = rows.filter(pl.col(size).is_not_null()).sort("shard", "at")
+        seen = rows.filter(pl.col(size).is_not_null()).sort("shard", "row")
         own = (
             pl.when(pl.col("copy").is_in(others))
             .then(pl.col("uid"))
@@ -131,6 +93,7 @@ def duplicate_measures(rows: pl.DataFrame) -> Iterable[Measure]:
 
 
 def clip_measures(rows: pl.DataFrame, gate: float) -> Iterable[Measure]:
+    """How well the score tells matched from mismatched pairs."""
     seen = rows.filter(
         pl.col("clip_score").is_not_null() & pl.col("text_kind").is_in(["matched", "mismatched"])
     )
@@ -154,6 +117,7 @@ def clip_measures(rows: pl.DataFrame, gate: float) -> Iterable[Measure]:
 
 
 def caption_measures(rows: pl.DataFrame) -> Iterable[Measure]:
+    """What captions say right."""
     if "synthetic" not in rows.columns:
         return
     for title, part in (("all scenes", rows), ("held-out scenes", rows.filter(pl.col("held_out")))):
@@ -184,6 +148,7 @@ def caption_measures(rows: pl.DataFrame) -> Iterable[Measure]:
 
 
 def has_name(rows: pl.DataFrame) -> pl.Series:
+    """Whether the fused caption keeps the name of the raw text."""
     return pl.Series(
         [name in text for name, text in rows.select("name", "fused").iter_rows()], dtype=pl.Boolean
     )
@@ -201,12 +166,14 @@ def says_raw(rows: pl.DataFrame) -> pl.Series:
 
 WORDS = {**{k: k for k in KINDS}, **{PLURALS[k]: k for k in KINDS}}
 GROUP = re.compile(
-    rf"\b(?:(a|an|{'|'.join(NUMBERS.values())}) )?(?:(?:small|large|striped|dotted) )*({'|'.join(COLOURS)}) ({'|'.join(sorted(WORDS, key=len, reverse=True))})\b"
+    rf"\b(?:(a|an|{'|'.join(NUMBERS.values())}) )?(?:(?:small|large|striped|dotted) "
+    rf")*({'|'.join(COLOURS)}) ({'|'.join(sorted(WORDS, key=len, reverse=True))})\b"
 )
 COUNT = {"a": 1, "an": 1, **{word: n for n, word in NUMBERS.items()}}
 
 
 def kinds_in(text: str) -> set[str]:
+    """Kinds of things that a text names."""
     return {WORDS[w] for w in re.findall(r"[a-z]+", text.lower()) if w in WORDS}
 
 
@@ -237,4 +204,5 @@ def auc(yes: np.ndarray, no: np.ndarray) -> float:
 
 
 def mean(flags: pl.Series) -> float:
+    """Share of true values; null counts as false."""
     return float(flags.cast(pl.Float64).fill_null(0.0).to_numpy().mean()) if len(flags) else 0.0

@@ -35,19 +35,21 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
         os.environ["DEMO_SERVER"] = resolve["*.demo.test"]
         os.environ.setdefault("DEMO_MODELS", str(MODELS))
         result = Pipeline.from_yaml(file).run(console=err)
-    found = measures(scored_rows(result.folder, truth))
+    found = measures(scored_rows(result.table(), truth))
     out.print(funnel_table(result.funnel))
     out.print(quality_table(found))
     for path, manifest in result.packages.items():
         out.print(
             Text(
-                f"package:  {path}  ({manifest['samples']:,} samples in {manifest['shards']} shards)"
+                f"package:  {path}  ({manifest['samples']:,} samples in "
+                f"{manifest['shards']} shards)"
             ),
             soft_wrap=True,
         )
     out.print(Text(f"pipeline: {file.absolute()}\nreport:   {result.report}"), soft_wrap=True)
     out.print(
-        f"done in {monotonic() - start:.0f} s; look closer with `pairmill inspect {folder / 'shards'} --verify`",
+        f"done in {monotonic() - start:.0f} s; look closer with `pairmill inspect "
+        f"{folder / 'shards'} --verify`",
         highlight=False,
         soft_wrap=True,
     )
@@ -55,6 +57,7 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
 
 
 def quality_table(found: list[Measure]) -> Table:
+    """The measures as a table."""
     table = Table(title="Measured against the truth of the generated web", title_justify="left")
     for name, justify in (
         ("measure", "left"),

@@ -19,12 +19,22 @@ PAIRS = pa.schema(
 )
 TRUTH = pa.schema(
     [
-        ("url", pa.string()), ("fault", pa.string()), ("expected_error", pa.string()), ("copy", pa.string()), ("picture", pa.int64()),
-        ("text_kind", pa.string()), ("matched", pa.bool_()), ("language", pa.string()), ("name", pa.string()),
-        ("kinds", pa.list_(pa.string())), ("colours", pa.list_(pa.string())), ("counts", pa.list_(pa.int32())),
-        ("place", pa.string()), ("held_out", pa.bool_()),
+        ("url", pa.string()),
+        ("fault", pa.string()),
+        ("expected_error", pa.string()),
+        ("copy", pa.string()),
+        ("picture", pa.int64()),
+        ("text_kind", pa.string()),
+        ("matched", pa.bool_()),
+        ("language", pa.string()),
+        ("name", pa.string()),
+        ("kinds", pa.list_(pa.string())),
+        ("colours", pa.list_(pa.string())),
+        ("counts", pa.list_(pa.int32())),
+        ("place", pa.string()),
+        ("held_out", pa.bool_()),
     ]
-)  # fmt: skip
+)
 
 
 def write_world(world: World, folder: Path) -> tuple[Path, Path]:
@@ -42,6 +52,7 @@ def write_world(world: World, folder: Path) -> tuple[Path, Path]:
 
 
 def chunks(world: World) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """(what a pipeline sees, the truth) of CHUNK rows at a time."""
     from pairmill.demo.scenes import held_out
 
     for first in range(0, world.rows, CHUNK):
@@ -52,12 +63,21 @@ def chunks(world: World) -> Iterator[tuple[pa.Table, pa.Table]]:
         ]
         true = [
             {
-                "url": r.url, "fault": r.fault, "expected_error": r.expected_error, "copy": r.copy, "picture": r.picture,
-                "text_kind": r.text_kind, "matched": r.matched, "language": r.language, "name": r.name,
-                "kinds": [g.kind for g in r.scene.groups], "colours": [g.colour for g in r.scene.groups],
-                "counts": [g.count for g in r.scene.groups], "place": r.scene.place,
+                "url": r.url,
+                "fault": r.fault,
+                "expected_error": r.expected_error,
+                "copy": r.copy,
+                "picture": r.picture,
+                "text_kind": r.text_kind,
+                "matched": r.matched,
+                "language": r.language,
+                "name": r.name,
+                "kinds": [g.kind for g in r.scene.groups],
+                "colours": [g.colour for g in r.scene.groups],
+                "counts": [g.count for g in r.scene.groups],
+                "place": r.scene.place,
                 "held_out": all(held_out(g.kind, g.colour) for g in r.scene.groups),
             }
             for r in rows
-        ]  # fmt: skip
+        ]
         yield pa.Table.from_pylist(seen, PAIRS), pa.Table.from_pylist(true, TRUTH)

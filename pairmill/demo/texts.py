@@ -38,6 +38,7 @@ NAMED = (
 
 
 def english_group(group: Group, detailed: bool = False) -> str:
+    """Things of one kind, in English."""
     noun = group.kind if group.count == 1 else PLURALS[group.kind]
     texture = f"{group.texture} " if detailed and group.texture != "plain" else ""
     words = f"{group.size} {texture}{group.colour} {noun}" if detailed else f"{group.colour} {noun}"
@@ -60,7 +61,10 @@ def detailed_caption(scene: Scene) -> str:
         return text
     second = scene.groups[1]
     where = "Below" if scene.relation == "above" else "To the right"
-    return f"{text} {where} {'is' if second.count == 1 else 'are'} {english_group(second, detailed=True)}."
+    return (
+        f"{text} {where} {'is' if second.count == 1 else 'are'} "
+        f"{english_group(second, detailed=True)}."
+    )
 
 
 def phrases(scene: Scene, language: str) -> tuple[str, str]:

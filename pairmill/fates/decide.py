@@ -100,8 +100,12 @@ def inputs(
         run &= flags(stage.when, frame) == 1
     missing = np.zeros(len(alive), bool)
     column = [""] * len(alive)
-    for name in () if stage.stage.takes_nulls else stage.reads:
-        null = frame[chain.narrow(name)].is_null().to_numpy()
+    optional = stage.stage.may_lack()
+    for name in [n for n in stage.reads if n not in optional]:
+        values = frame[chain.narrow(name)]
+        if values.dtype.is_float():  # NaN is no value, as in gates
+            values = values.fill_nan(None)
+        null = values.is_null().to_numpy()
         fresh = run & null & ~missing
         for row in np.flatnonzero(fresh):
             column[row] = name

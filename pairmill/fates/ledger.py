@@ -1,15 +1,17 @@
 """The ledger: every row's fate, and the funnel that the fates add up to."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pairmill.errors import ConservationError
+from pairmill.errors import ConservationError, StrangeFile
 from pairmill.fates.decide import FATES, PENDING, Trace
 from pairmill.plan.chain import Chain
+from pairmill.redaction import redact
 from pairmill.schemas.arrow import LEDGER
 
 SOURCE = "source"
@@ -31,6 +33,7 @@ class Step:
     """Error class → rows; also among `reasons`."""
 
     def to_json(self) -> dict[str, Any]:
+        """As the manifest and metrics.json hold it."""
         return {k: v for k, v in vars(self).items() if k != "failures"}
 
 
@@ -51,19 +54,52 @@ class Funnel:
                 or step.rows != step.kept + step.dropped + step.missing + step.failed
             ):
                 raise ConservationError(
-                    f"{step.stage}: {flow} rows came, {step.rows} were counted, {step.kept + step.dropped + step.missing + step.failed} left"
+                    f"{step.stage}: {flow} rows came, {step.rows} were counted, "
+                    f"{step.kept + step.dropped + step.missing + step.failed} left"
                 )
             flow = step.kept
         if flow != self.kept:
             raise ConservationError(f"{flow} rows left the last stage and {self.kept} were kept")
 
     def to_json(self) -> dict[str, Any]:
+        """As the manifest and metrics.json hold it."""
         return {"rows": self.rows, "kept": self.kept, "steps": [s.to_json() for s in self.steps]}
 
 
+def funnel_faults(data: Any) -> list[str]:
+    """What is wrong with a funnel that is read back, in words."""
+    if not isinstance(data, dict) or not isinstance(data.get("steps"), list):
+        return ["its funnel has no steps"]
+    numbers = ("rows", "kept")
+    if any(not isinstance(data.get(key), int) for key in numbers):
+        return [f"its funnel has no {' or no '.join(numbers)}"]
+    known = {f.name for f in fields(Step)}
+    for step in data["steps"]:
+        sound = isinstance(step, dict) and set(step) <= known and isinstance(step.get("stage"), str)
+        counts = ("rows", "kept", "dropped", "missing", "failed")
+        reasons = step.get("reasons", {}) if sound else None
+        if not sound or any(not isinstance(step.get(c, 0), int) for c in counts):
+            return [f"its funnel has the step {step!r:.80}"]
+        if not isinstance(reasons, dict) or any(not isinstance(n, int) for n in reasons.values()):
+            return [f"its funnel has the reasons {reasons!r:.80}"]
+    return []
+
+
+def read_funnel(data: Any, place: str) -> Funnel:
+    """A funnel that is read back from a file at `place`; raises StrangeFile."""
+    if faults := funnel_faults(data):
+        raise StrangeFile(f"{place} is not as pairmill writes it: {faults[0]}; was it damaged?")
+    steps = [Step(**{"rows": 0, **step}) for step in data["steps"]]
+    return Funnel(data["rows"], data["kept"], steps)
+
+
 def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
+    """One line a row of a shard, in LEDGER's columns."""
     n = len(found.fate)
-    reasons = [found.reasons.get(i, (None, None)) for i in range(n)]
+    clean = lru_cache(10_000)(
+        lambda text: text and redact(text)
+    )  # gates hold what the file fills in
+    reasons = [tuple(map(clean, found.reasons.get(i, (None, None)))) for i in range(n)]
     return pa.table(
         [
             pa.array(np.full(n, shard, np.int32)),
@@ -81,6 +117,7 @@ def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
 def make_funnel(
     chain: Chain, rows: int, kept: int, counts: Counter[tuple[int, int, str]], unreadable: int
 ) -> Funnel:
+    """The steps that counted fates add up to."""
     first = Step(
         SOURCE,
         rows + unreadable,
@@ -90,10 +127,11 @@ def make_funnel(
     )
     steps, flow = [first], rows
     for stage in chain.stages:
-        step = Step(stage.name, flow, gate=stage.gate.text if stage.gate else None)
+        step = Step(stage.name, flow, gate=redact(stage.gate.text) if stage.gate else None)
         for (index, fate, reason), count in sorted(counts.items()):
             if index == stage.index and fate != PENDING:
                 setattr(step, FATES[fate], getattr(step, FATES[fate]) + count)
+                reason = redact(reason)
                 step.reasons[reason] = step.reasons.get(reason, 0) + count
                 if FATES[fate] == "failed":
                     step.failures[reason] = step.failures.get(reason, 0) + count

@@ -1,22 +1,30 @@
 """CLIP similarity of image and text."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.errors import StageBroken, first_line
+from pairmill.errors import StageBroken
 from pairmill.images import DecodeError, decode_rgb
+from pairmill.models.load import Spec
+from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip, open_clip_length
+from pairmill.models.two_towers import TransformersTowers, TwoTowers, embedding_length
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
-from pairmill.torch_device import Device, Precision, limit_threads, pick_device, pick_dtype
+from pairmill.torch_device import Device, Precision, Room, in_halves
+
+AT_ONCE = 16
+"""Images that a thread decodes and prepares in one go."""
+AHEAD = 4
+"""Batches that wait at most; a batch that is never computed must not hold memory for ever."""
 
 
 class ClipConfig(StageConfig):
-    """Cosine similarity of image and text by a CLIP-like model of `transformers`.
+    """Cosine similarity of image and text by a CLIP-like model of `transformers` or open_clip.
 
     LAION-5B keeps English pairs with ViT-B/32 >= 0.28, others with >= 0.26; DataComp's clip filters
     are thresholds on L/14 or B/32 (top 30%: L/14 >= 0.243, B/32 >= 0.281).
@@ -24,11 +32,13 @@ class ClipConfig(StageConfig):
 
     stage: Annotated[Literal["clip"], SPEED] = "clip"
     model: Annotated[str, MODEL] = "openai/clip-vit-base-patch32"
-    """Hub id or folder of a model with `get_image_features` and `get_text_features` (CLIP, SigLIP,
-    AltCLIP, …).
+    """Hub id or folder of a two-tower model: CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP, MetaCLIP
+    2, ALIGN, …; a checkpoint of open_clip needs the extra `open_clip`.
     """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
+    trust_remote_code: bool = False
+    """Lets the checkpoint run code of its own: read it before."""
     image: str = "image"
     """Column with encoded images."""
     text: str = "text"
@@ -37,12 +47,30 @@ class ClipConfig(StageConfig):
     """Embeddings to store, unit length, as float16."""
     embedding_dim: int | None = Field(None, ge=1, le=16_384)
     """Length of stored embeddings; read from the model's config if absent."""
+    image_processor: Literal["auto", "pil", "torchvision"] = "auto"
+    """Which of a family's image processors: torchvision's is the faster, and what transformers
+    takes (`auto`); they differ by a level of brightness here and there.
+    """
     device: Annotated[Device, SPEED] = "auto"
     """`cuda` without a GPU is an error, never a CPU run."""
-    dtype: Precision = "float32"
-    """Precision of the forward pass; on a GPU, bfloat16 or float16 is several times as fast."""
+    dtype: Precision = "auto"
+    """Precision of the forward pass.  `auto`: the checkpoint's on a GPU; on a CPU what a
+    measurement at load finds faster.  In bfloat16 a score changes in its third digit.
+    """
     batch_size: Annotated[int, SPEED] = Field(64, ge=1, le=65_536)
-    """Rows given to the model at once."""
+    """Rows given to the model at once; halved where they do not fit its memory."""
+
+    def spec(self, cpus: float) -> Spec:
+        """What is loaded, and where."""
+        return Spec(
+            model=self.model,
+            revision=self.revision,
+            trust_remote_code=self.trust_remote_code,
+            device=self.device,
+            dtype=self.dtype,
+            image_processor=None if self.image_processor == "auto" else self.image_processor,
+            cpus=self.resources.cpus or cpus,
+        )
 
 
 class ClipStage(Stage):
@@ -50,7 +78,10 @@ class ClipStage(Stage):
 
     Config = ClipConfig
     prefix = "clip"
+    version = 2
+    decodes = True
     actor = True
+    towers: TwoTowers
 
     def reads(self) -> list[str]:
         return [self.config.image, self.config.text]
@@ -81,12 +112,9 @@ class ClipStage(Stage):
 
     def dimension(self) -> int:
         if self.config.embedding_dim is None:
-            from transformers import AutoConfig
-
-            config = AutoConfig.from_pretrained(self.config.model, revision=self.config.revision)
-            dim = getattr(config, "projection_dim", None) or getattr(
-                getattr(config, "vision_config", config), "hidden_size", None
-            )
+            spec = self.config.spec(self.cpus)
+            open_clip = is_open_clip(spec)
+            dim = open_clip_length(spec) if open_clip else embedding_length(self.name, spec)
             if not dim:
                 raise StageBroken(
                     f"stage {self.name!r}: the config of {self.config.model!r} tells no embedding length; set `embedding_dim`"
@@ -94,42 +122,53 @@ class ClipStage(Stage):
             self.config = self.config.model_copy(update={"embedding_dim": int(dim)})
         return self.config.embedding_dim
 
-    def setup(self) -> None:
-        from transformers import AutoModel, AutoProcessor
+    def examine(self) -> list[str]:
+        from pairmill.models.check import check_clip
 
-        limit_threads(self.config.resources.cpus or self.cpus)
-        self.device = pick_device(self.config.device, self.name)
-        self.dtype = pick_dtype(self.config.dtype)
-        try:
-            model: Any = AutoModel.from_pretrained(
-                self.config.model, revision=self.config.revision, dtype=self.dtype
-            )
-            self.processor: Any = AutoProcessor.from_pretrained(
-                self.config.model, revision=self.config.revision
-            )
-        except (OSError, ValueError, KeyError) as error:
-            raise StageBroken(
-                f"stage {self.name!r}: model {self.config.model!r} does not load: {first_line(error)}"
-            ) from error
-        self.model = model.to(self.device).eval()
-        limit = getattr(
-            getattr(model.config, "text_config", model.config), "max_position_embeddings", 77
-        )
-        self.max_tokens = min(limit, self.processor.tokenizer.model_max_length)
-        # SigLIP was trained on, and attends to, texts padded to full length.
-        self.padding: Any = (
-            "max_length" if "siglip" in getattr(model.config, "model_type", "") else True
-        )
-        self.threads = ThreadPoolExecutor(max(1, int(self.config.resources.cpus or self.cpus)))
+        return check_clip(self.name, self.config.spec(self.cpus))
+
+    def setup(self) -> None:
+        spec = self.config.spec(self.cpus)
+        self.towers = open_towers(self.name, spec)
+        self.note = self.towers.note
+        self.threads = ThreadPoolExecutor(max(1, int(spec.cpus)), "clip")
+        self.room = Room()
+        self.waiting: dict[int, tuple[pa.Table, list[Future[Any]]]] = {}
+
+    def close(self) -> None:
+        self.threads.shutdown(cancel_futures=True)
+
+    def prepare(self, rows: pa.Table) -> None:
+        """Begins to decode rows that will come next, while the model computes those before them."""
+        if len(self.waiting) < AHEAD:
+            self.waiting[id(rows)] = (rows, self.begun(rows))
+
+    def begun(self, rows: pa.Table) -> list[Future[Any]]:
+        images = rows.column(self.config.image)
+        return [
+            self.threads.submit(self.decoded, images.slice(first, AT_ONCE))
+            for first in range(0, rows.num_rows, AT_ONCE)
+        ]
+
+    def decoded(self, images: pa.ChunkedArray) -> tuple[list[Any], dict[str, Any] | None]:
+        """Errors, None where an image is sound; and the image tower's inputs of the sound ones."""
+        sound: list[Any] = []
+        errors: list[tuple[str, str] | None] = []
+        for scalar in images:
+            try:
+                sound.append(decode_rgb(scalar.as_py()))
+                errors.append(None)
+            except DecodeError as error:
+                errors.append(("decode", str(error)))
+        return errors, self.towers.pixels(sound) if sound else None
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        images, errors = [], []
-        for decoded in self.threads.map(decode, rows.column(self.config.image)):
-            errors.append(decoded if isinstance(decoded, tuple) else None)
-            images.append(None if isinstance(decoded, tuple) else decoded)
+        _, begun = self.waiting.pop(id(rows), (rows, None))
+        parts = [future.result() for future in begun or self.begun(rows)]
+        errors = [e for part, _ in parts for e in part]
         sound = [i for i, e in enumerate(errors) if e is None]
         texts = rows.column(self.config.text).take(pa.array(sound, pa.int64())).to_pylist()
-        image, text = self.embed([images[i] for i in sound], texts)
+        image, text = self.embed([p for _, p in parts if p], texts)
         scores = np.full(rows.num_rows, np.nan, np.float32)
         scores[sound] = (image * text).sum(1)
         columns: list[pa.Array] = [pa.array(scores)]
@@ -139,43 +178,34 @@ class ClipStage(Stage):
             )
         return pa.table(columns, schema=self.writes()).append_column("error", error_array(errors))
 
-    def embed(self, images: list[Any], texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def embed(
+        self, pixels: list[dict[str, Any]], texts: list[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Unit-length float32 embeddings, (n, d) each."""
         import torch
 
-        if not images:
+        if not texts:
             return np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32)
-        pixels = self.processor.image_processor(images=images, return_tensors="pt")["pixel_values"]
-        words = self.processor.tokenizer(
-            texts,
-            padding=self.padding,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_tensors="pt",
-        )
-        with torch.inference_mode():
-            image = features(
-                self.model.get_image_features(pixel_values=pixels.to(self.device, self.dtype))
-            )
-            text = features(self.model.get_text_features(**words.to(self.device)))
+        images = {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]}
+        words = self.towers.words(texts)
+
+        def work(rows: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+            at = slice(rows[0], rows[-1] + 1)
+            parts = ({name: v[at] for name, v in side.items()} for side in (images, words))
+            return list(zip(*self.towers.embed(*parts), strict=True))
+
+        pairs = in_halves(work, list(range(len(texts))), self.room)
+        self.note = self.room.told(self.towers.note)
+        image, text = (np.stack(side) for side in zip(*pairs, strict=True))
         return unit(image), unit(text)
 
 
-def decode(scalar: pa.Scalar) -> Any:
-    """An RGB image, or (error class, message)."""
-    try:
-        return decode_rgb(scalar.as_py())
-    except DecodeError as error:
-        return ("decode", str(error))
+def open_towers(stage: str, spec: Spec) -> TwoTowers:
+    """The model, by the library that its checkpoint is made for."""
+    return OpenClipTowers(stage, spec) if is_open_clip(spec) else TransformersTowers(stage, spec)
 
 
-def features(answer: Any) -> Any:
-    """transformers 5 wraps the projected features in an output object; 4 gave the tensor."""
-    return answer if hasattr(answer, "shape") else answer.pooler_output
-
-
-def unit(embeddings: Any) -> np.ndarray:
-    vectors = embeddings.float().cpu().numpy()
+def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 

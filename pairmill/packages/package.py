@@ -10,12 +10,12 @@ from typing import Any
 
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
 from pairmill.packages.gather import Look, Place, gathered
+from pairmill.packages.manifest import MANIFEST, checked_file, read_manifest, replaced
 from pairmill.packages.order import ShardTask
 from pairmill.plan.chain import Chain
 from pairmill.work.ahead import ahead, give_back
 from pairmill.workspace.storage import Storage
 
-MANIFEST = "manifest.json"
 RECORDS = ".pairmill"
 HASHED_AT_ONCE = 4
 """Files that are read at the same time to compare them with their hash."""
@@ -35,7 +35,8 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
     record = record_name(package, task.number)
     if storage.exists(record):
         facts = storage.read_json(record)
-        if not damaged(storage, facts["files"], facts.pop("seen", {})):
+        files = [checked_file(storage, file, record) for file in facts["files"]]
+        if not damaged(storage, files, facts.pop("seen", {})):
             return facts
     place = Place(chain, task.shards, task.rows, look)
     folder = storage.path("") if storage.local else None
@@ -121,7 +122,7 @@ def check_owner(writer: Writer, pipeline: str) -> str | None:
     if writer.config.overwrite:
         return None
     if storage.exists(MANIFEST):
-        owner = storage.read_json(MANIFEST).get("name")
+        owner = read_manifest(storage)["name"]
         if owner != pipeline:
             return f"{storage.root} holds a package of the pipeline {owner!r}; choose another path, or set `overwrite: true`"
         return None
@@ -140,10 +141,10 @@ def begin(storage: Storage, package: str, sound: Iterable[Facts]) -> None:
     """
     old = set()
     if storage.exists(MANIFEST):
-        old = {f["name"] for f in storage.read_json(MANIFEST)["files"]}
+        old = {f["name"] for f in read_manifest(storage)["files"]}
     for name in storage.folders(RECORDS):
         mark = f"{RECORDS}/{name}/begun.json"
-        old |= set(storage.read_json(mark)["replaces"]) if storage.exists(mark) else set()
+        old |= replaced(storage, mark) if storage.exists(mark) else set()
     storage.write_json(f"{RECORDS}/{package}/begun.json", {"replaces": sorted(old)})
     for facts in sound:
         storage.write_json(record_name(package, facts["shard"]), facts)
@@ -158,9 +159,10 @@ def finish(storage: Storage, package: str, manifest: dict[str, Any]) -> None:
     then drops the records.
     """
     keep = {f["name"] for f in manifest["files"]}
-    for name in storage.read_json(f"{RECORDS}/{package}/begun.json")["replaces"]:
+    for name in replaced(storage, f"{RECORDS}/{package}/begun.json"):
         if name not in keep:
             storage.delete_file(name)
+    storage.clear_temporary()
     storage.write_json(MANIFEST, manifest)
     storage.delete_folder(RECORDS)
 
@@ -183,7 +185,7 @@ def verify(path: str) -> list[str]:
     storage = Storage(path)
     if not storage.exists(MANIFEST):
         return [f"{MANIFEST} is missing: the package is incomplete, or none"]
-    return list(faults(storage, storage.read_json(MANIFEST)["files"]))
+    return list(faults(storage, read_manifest(storage)["files"]))
 
 
 def faults(storage: Storage, files: list[Facts]) -> Iterator[str]:

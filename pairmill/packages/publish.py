@@ -12,6 +12,7 @@ from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
 from pairmill.packages.gather import Place, first_bytes
+from pairmill.packages.manifest import MANIFEST, read_manifest
 from pairmill.packages.order import (
     FORMAT,
     Kept,
@@ -21,7 +22,6 @@ from pairmill.packages.order import (
     shard_tasks,
 )
 from pairmill.packages.package import (
-    MANIFEST,
     Facts,
     Seen,
     begin,
@@ -61,10 +61,11 @@ def publish(
     told = {key: facts.get(key) for key in TOLD}
     sound: list[Facts] = []
     if storage.exists(MANIFEST):
-        manifest = storage.read_json(MANIFEST)
+        manifest = read_manifest(storage)
         if manifest.get("package") == package:
             wrong = damaged(storage, manifest["files"], memory.recalled())
             if not wrong and all(manifest.get(key) == told[key] for key in TOLD):
+                storage.clear_temporary()
                 memory.keep(storage, manifest)
                 return manifest
             sound = [p for p in parts_of(manifest) if not wrong & {f["name"] for f in p["files"]}]

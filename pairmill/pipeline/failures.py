@@ -17,7 +17,10 @@ def check_failures(stages: Sequence[PlannedStage], funnel: Funnel) -> None:
         failed = step.failed - step.reasons.get("missing_input", 0)
         if failed >= LEAST_FAILURES and failed > stage.config.max_failures * step.rows:
             commonest = max(step.reasons, key=lambda r: step.reasons[r])
-            hint = f"{step.reasons[commonest]:,} times; after mending the cause: --retry {commonest}, or raise max_failures"
+            hint = (
+                f"{step.reasons[commonest]:,} times; after mending the cause: --retry "
+                f"{commonest}, or raise max_failures"
+            )
             raise StageFailed(
                 stage.name, failed, step.rows, commonest, hint, stage.config.max_failures
             )

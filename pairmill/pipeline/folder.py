@@ -4,30 +4,44 @@ from collections.abc import Callable
 from typing import Any
 
 from pairmill.plan.chain import Chain
+from pairmill.redaction import redact_data
+from pairmill.workspace.contents import read_plan
+from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import Storage
 
 
+def clear_temporary(storage: Storage, chain: Chain, folder: str) -> None:
+    """Removes what killed writers left in the folders that a run goes on in."""
+    sets = [f"columns/{s.column_set}" for s in chain.stages if s.computes and s.identity]
+    for place in ("", "runs", "columns", "pool"):
+        storage.clear_temporary(place, recursive=False)
+    for place in (folder, f"pool/{chain.pool}", *sets):
+        storage.clear_temporary(place)
+
+
 def describe(storage: Storage, chain: Chain, folder: str, redact: Callable[[Any], Any]) -> None:
-    """plan.json of the run, and stage.json of each column set: for people, and for gc."""
-    before = (
-        storage.read_json(f"{folder}/plan.json")["stages"]
-        if storage.exists(f"{folder}/plan.json")
-        else []
-    )
+    """plan.json of the run, and stage.json of each column set: for people, and for gc.
+
+    Names by which gc knows what is in use stay as they are, whatever the secrets are called.
+    """
+
+    def shown(facts: dict[str, Any]) -> dict[str, Any]:
+        return redact_data(redact(facts))
+
+    before = read_plan(storage, folder)["stages"] if storage.exists(f"{folder}/plan.json") else []
     known = {
-        s["name"]: s["column_set"] for s in before
+        s["name"]: s.get("column_set") for s in before
     }  # not told yet in this pass, but in use: gc must know
     stages = [
         {
             "name": s.name,
             "column_set": s.column_set if s.computes and s.identity else known.get(s.name),
-            "keep": s.gate and s.gate.text,
-            **s.definition,
+            **shown({"keep": s.gate and s.gate.text, **s.definition}),
         }
         for s in chain.stages
     ]
     plan = {"pool": chain.pool, "rows": chain.rows(), "limit": chain.limit, "stages": stages}
-    storage.write_json(f"{folder}/plan.json", redact(plan))
+    storage.write_json(f"{folder}/plan.json", sealed(plan))
     for stage in chain.stages:
         if (
             stage.computes
@@ -36,5 +50,5 @@ def describe(storage: Storage, chain: Chain, folder: str, redact: Callable[[Any]
         ):
             storage.write_json(
                 f"columns/{stage.column_set}/stage.json",
-                redact({**stage.definition, "pool": chain.pool}),
+                {**shown(stage.definition), "pool": chain.pool},
             )

@@ -4,6 +4,8 @@ from typing import Any
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.cluster.room import cpus_needed, cpus_of
+from pairmill.errors import RunError
+from pairmill.fates.run_table import Run
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan, identified
@@ -27,22 +29,44 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     }
     for stage in chain.stages:
         resources = stage.config.resources
-        stages.append({
-            "name": stage.name, "type": stage.config.stage, "reads": list(stage.reads), "writes": stage.writes.names,
-            "keep": stage.gate.text if stage.gate else None, "when": stage.when.text if stage.when else None,
-            "phase": next(i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b), "global": stage.is_global,
-            "identity": stage.identity, "rows_stored": stored_rows(storage, stage), "rows_waiting": waiting.get(stage.index, 0) if pool else None,
-            "cpus": cpus_of(stage), "gpus": resources.gpus, "replicas": resources.bounds(),
-            "memory_bytes": worker_bytes(stage, blocks[stage.index]),
-        })  # fmt: skip
+        stages.append(
+            {
+                "name": stage.name,
+                "type": stage.config.stage,
+                "reads": list(stage.reads),
+                "writes": stage.writes.names,
+                "keep": stage.gate.text if stage.gate else None,
+                "when": stage.when.text if stage.when else None,
+                "phase": next(
+                    i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b
+                ),
+                "global": stage.is_global,
+                "identity": stage.identity,
+                "rows_stored": stored_rows(storage, stage),
+                "rows_waiting": waiting.get(stage.index, 0) if pool else None,
+                "cpus": cpus_of(stage),
+                "gpus": resources.gpus,
+                "replicas": resources.bounds(),
+                "memory_bytes": worker_bytes(stage, blocks[stage.index]),
+            }
+        )
     rows = chain.rows() if pool else None
     return {
-        "name": plan.config.name, "workspace": storage.root, "pool": identity, "pool_rows": rows, "stages": stages,
-        "columns": plan.source.mapping(), "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
-        "outputs": [{"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)} for w in plan.writers],
-        "shard_bytes": max(blocks.values(), default=0), "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
+        "name": plan.config.name,
+        "workspace": storage.root,
+        "pool": identity,
+        "pool_rows": rows,
+        "stages": stages,
+        "columns": plan.source.mapping(),
+        "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
+        "outputs": [
+            {"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)}
+            for w in plan.writers
+        ],
+        "shard_bytes": max(blocks.values(), default=0),
+        "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
         "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
-    }  # fmt: skip
+    }
 
 
 def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
@@ -67,3 +91,14 @@ def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
         digests[first] = survey.population()[0]
         survey.start(identified(chain, digests))
     return survey.chain, dict(survey.stages_waiting())
+
+
+def stored_run(plan: Plan, limit: int | None) -> Run:
+    """The rows as the workspace has them now.  Raises RunError where the source was not read
+    yet.
+    """
+    storage = Storage(plan.config.workspace)
+    pool = open_pool(storage, pool_id(storage, plan.source))
+    if pool is None:
+        raise RunError(f"{storage.root} does not hold this pipeline's source; run it first")
+    return Run(undecided(plan, plan.chain(pool.id, pool.shard_rows, limit))[0])

@@ -17,12 +17,15 @@ from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
 from pairmill.pipeline.findings import findings
+from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
+from pairmill.pipeline.settings import StoredSettings, to_try_again
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.redaction import redact, redact_data
 from pairmill.work.engine import Engine
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
@@ -38,7 +41,7 @@ where another run took payload away meanwhile, or failures repeat.
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """A finished run: its folder in the workspace, the funnel, the packages' manifests by path,
     seconds by part.
     """
@@ -52,6 +55,18 @@ class Outcome:
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     """What a person has to know of it."""
+
+
+def examine(storage: Storage, chain: Chain) -> None:
+    """Looks at what stages will load, before any work; raises what would fail then.
+
+    Not at stages of which values are stored: these were loaded before.
+    """
+    for stage in chain.stages:
+        if stage.identity and storage.exists(f"columns/{stage.column_set}/stage.json"):
+            continue
+        for line in stage.stage.examine():
+            LOG.info("stage %s: %s", stage.name, line)
 
 
 @dataclass
@@ -74,17 +89,20 @@ class Runner:
             LocalEngine(disk) if self.local else RayEngine(self.import_paths, places, disk)
         )
         self.seconds: dict[str, float] = {}
+        self.again: tuple[str, ...] = ()
+        """Entries of `retry` that follow from changed settings."""
         self.totals = StageTotals()
 
     def run(
         self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None
-    ) -> Outcome:
+    ) -> RunOutcome:
         """Raises RunError; whatever it committed by then stays."""
         preflight(self.plan, self.local)
         storage = open_workspace(self.plan.config.workspace)
         if not storage.keeps_conditions():
             self.watcher.note(
-                f"{storage.root}: this store ignores conditions of writes, so no other run may work in this workspace meanwhile"
+                f"{storage.root}: this store ignores conditions of writes, so no other "
+                "run may work in this workspace meanwhile"
             )
         for writer in self.plan.writers:
             if reason := check_owner(writer, self.plan.config.name):
@@ -97,8 +115,16 @@ class Runner:
             self.engine.run_id = run_id
             with leased(storage, folder) as lease:
                 on_folder(storage, folder)
-                storage.write_bytes(f"{folder}/pipeline.yaml", self.text.encode())
+                storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
+                clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
+                examine(storage, chain)
+                settings = StoredSettings(storage, self.plan.redact)
+                changes = settings.changes(chain)
+                for change in changes:
+                    again = ", ".join(change.classes)
+                    self.watcher.note(f"{change}; stored failures are tried again ({again})")
+                self.again = to_try_again(changes)
                 chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
                 packages = {
                     w.config.path: self.timed(
@@ -106,14 +132,22 @@ class Runner:
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
+                left = settings.end(
+                    chain, again=(*self.retry, *self.again), whole=self.limit is None
+                )
         finally:
             self.engine.close()
             self.watcher.done()
         storage.write_json(
             f"{folder}/metrics.json",
-            {"seconds": self.seconds, "stages": self.totals.stages, "funnel": funnel.to_json()},
+            {
+                "seconds": self.seconds,
+                "stages": self.totals.stages,
+                "loaded": self.totals.notes,
+                "funnel": funnel.to_json(),
+            },
         )
-        return Outcome(
+        return RunOutcome(
             run_id,
             f"{storage.root}/{folder}",
             funnel,
@@ -121,10 +155,14 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
-            tuple(findings(funnel, [str(told) for told in pool.told])),
+            (
+                *findings(funnel, [*(str(told) for told in pool.told), *self.totals.loaded()]),
+                *left,
+            ),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
+        """Does a part of the run and adds its seconds."""
         start = time.monotonic()
         try:
             return work()
@@ -132,6 +170,7 @@ class Runner:
             self.seconds[part] = round(self.seconds.get(part, 0) + time.monotonic() - start, 3)
 
     def pool(self, storage: Storage) -> Pool:
+        """The rows of the source, read unless they are there."""
         identity = pool_id(storage, self.plan.source)
         found = open_pool(storage, identity)
         if found is None:
@@ -139,7 +178,11 @@ class Runner:
             for line in self.plan.source.mapping():
                 self.watcher.note(f"columns: {line}")
             found = build_pool(
-                storage, self.plan.source, identity, self.plan.pool_schema, redact=self.plan.redact
+                storage,
+                self.plan.source,
+                identity,
+                self.plan.pool_schema,
+                redact=lambda facts: redact_data(self.plan.redact(facts)),
             )
         return found
 
@@ -150,7 +193,8 @@ class Runner:
         payload = tuple(
             dict.fromkeys(p for w in self.plan.writers for p in w.stored_payload(chain.schema))
         )
-        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", self.retry)
+        retry = (*self.retry, *self.again)
+        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", retry)
         phases = Phases(
             self.plan,
             self.engine,
@@ -158,7 +202,7 @@ class Runner:
             lease,
             self.totals,
             self.timed,
-            bool(self.retry),
+            bool(self.retry or self.again),
         )
         for attempt in range(TRIES):
             if attempt and any(s.is_global for s in chain.stages):
@@ -178,7 +222,8 @@ class Runner:
                 return survey.chain, funnel
             survey.renew(pending)
         raise RunError(
-            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards stay undecided; another run may be removing what this one writes"
+            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards "
+            "stay undecided; another run may be removing what this one writes"
         )
 
     def look_for_retried(self, chain: Chain) -> None:
@@ -189,9 +234,10 @@ class Runner:
             return
         shards = self.engine.over(partial(failure_classes, chain), chain.shards())
         there = set().union(*shards)
-        for unknown in sorted(set(self.retry) - there):
+        for unknown in sorted(r for r in self.retry if r.rpartition(":")[2] not in there):
             self.watcher.note(
-                f"--retry {unknown}: no stored failure is of that class (there are: {', '.join(sorted(there)) or 'none'})"
+                f"--retry {unknown}: no stored failure is of that class (there are: "
+                f"{', '.join(sorted(there)) or 'none'})"
             )
 
     def refill(self, chain: Chain, lost: dict[int, int], payload: tuple[str, ...]) -> None:
@@ -201,10 +247,11 @@ class Runner:
                 self.engine.refetch(chain, stage, sorted(lost))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
+        """Writes one output."""
         config = self.plan.config
         facts = {
             "name": config.name,
-            "pipeline": self.text,
+            "pipeline": redact(self.text),
             "license": config.license,
             "citation": config.citation,
         }

@@ -11,12 +11,15 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pairmill.errors import PairmillError
+from pairmill.redaction import redact, redact_data
+from pairmill.safe_output import redact_file, redact_streams
 from pairmill.workspace.storage import Storage
 
 LOG_FILE, NOISE_FILE = "log.jsonl", "output.log"
 
 
 def flush() -> None:
+    """Writes out what was printed so far."""
     sys.stdout.flush()
     sys.stderr.flush()
 
@@ -31,6 +34,7 @@ class JsonLines(logging.Formatter):
         self.run_id = run_id
 
     def format(self, record: logging.LogRecord) -> str:
+        """A record as one line."""
         at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {
             "time": at,
@@ -42,7 +46,7 @@ class JsonLines(logging.Formatter):
         line["message"] = record.getMessage()
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(redact_data(line), ensure_ascii=False, default=lambda v: redact(str(v)))
 
 
 class RunLog:
@@ -60,11 +64,14 @@ class RunLog:
         self.handler: logging.Handler | None = None
         self.before: list[tuple[logging.Logger, bool, list[logging.Handler], int]] = []
         self.terminal: tuple[int, int] | None = None
+        self.streams = sys.stdout, sys.stderr
         self.target: tuple[Storage, str] | None = None
         self.folder = ""
 
     def open(self, storage: Storage, folder: str) -> None:
-        """On an object store the files are written on this machine's disk and uploaded at the end."""
+        """On an object store the files are written on this machine's disk and uploaded at the
+        end.
+        """
         self.target = (storage, folder)
         self.folder = (
             storage.path(folder) if storage.local else tempfile.mkdtemp(prefix="pairmill-log-")
@@ -79,6 +86,8 @@ class RunLog:
             with open(f"{self.folder}/{NOISE_FILE}", "ab") as stream:
                 os.dup2(stream.fileno(), 1)
                 os.dup2(stream.fileno(), 2)
+            self.streams = sys.stdout, sys.stderr
+            redact_streams()
         for name in self.NAMES:
             logger = logging.getLogger(name)
             self.before.append((logger, logger.propagate, list(logger.handlers), logger.level))
@@ -87,14 +96,18 @@ class RunLog:
         logging.getLogger("pairmill").setLevel(logging.INFO)
 
     def close(self) -> None:
+        """Gives loggers and terminal back, and uploads the files to an object store."""
         for logger, propagate, handlers, level in self.before:
             logger.propagate, logger.handlers = propagate, handlers
             logger.setLevel(level)
         if self.terminal is not None:
             flush()
+            sys.stdout, sys.stderr = self.streams
             for number, saved in enumerate(self.terminal, 1):
                 os.dup2(saved, number)
                 os.close(saved)
+            with contextlib.suppress(OSError):
+                redact_file(f"{self.folder}/{NOISE_FILE}")
         if self.handler is not None:
             logging.captureWarnings(False)
             self.handler.close()

@@ -6,12 +6,13 @@ from pairmill.work.messages import StageStats
 class StageTotals:
     """Stage → shards, rows, seconds and so on; `workers`: processes that ran it, at once or in
     turn; `held_s`: how long they were at it, each from the start of its first shard of a phase to
-    the end of its last, loading and waiting too.
+    the end of its last, loading and waiting too.  `notes`: how workers loaded it, each way once.
     """
 
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, float]] = {}
         self.spans: dict[str, dict[str, tuple[float, float]]] = {}
+        self.notes: dict[str, list[str]] = {}
 
     def add(self, stats: StageStats) -> None:
         """Counts a stage's work on one shard."""
@@ -19,6 +20,9 @@ class StageTotals:
         total["shards"] += 1
         for key, value in stats.counts().items():
             total[key] = round(total.get(key, 0) + value, 3)
+        notes = self.notes.setdefault(stats.stage, [])
+        if stats.note and stats.note not in notes:
+            notes.append(stats.note)
         spans = self.spans.setdefault(stats.stage, {})
         began, ended = spans.get(stats.worker, (stats.began, 0.0))
         spans[stats.worker] = (min(began, stats.began), max(ended, stats.began + stats.seconds))
@@ -32,3 +36,11 @@ class StageTotals:
                 total.get("held_s", 0) + sum(ended - began for began, ended in spans.values()), 3
             )
         self.spans = {}
+
+    def loaded(self) -> list[str]:
+        """What a person should know of how stages were loaded: whatever is not one plain way."""
+        return [
+            f"stage {name!r} ran on {'; '.join(notes)}"
+            for name, notes in self.notes.items()
+            if len(notes) > 1 or any("," in note for note in notes)
+        ]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace
+from pairmill.redaction import REDACTOR, Redactor
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
 from pairmill.schemas.expressions import Expression
 from pairmill.stages.base import GlobalStage, Stage
@@ -35,18 +36,22 @@ class PlannedStage:
 
     @property
     def config(self) -> Any:
+        """The stage's config."""
         return self.stage.config
 
     @property
     def is_global(self) -> bool:
+        """Whether it looks at all rows."""
         return isinstance(self.stage, GlobalStage)
 
     @property
     def computes(self) -> bool:
+        """Whether it writes columns, and is not only a gate."""
         return len(self.writes) > 0
 
     @property
     def column_set(self) -> str:
+        """Name of the folder of its stored columns."""
         assert self.identity is not None, f"{self.name} has no identity yet"
         return f"{self.name}-{self.identity}"
 
@@ -62,6 +67,7 @@ class PlannedStage:
         return named - set(self.writes.names)
 
     def payload(self) -> list[str]:
+        """Its columns that hold bytes."""
         return [f.name for f in self.writes if is_payload(f.type)]
 
     def columns_in(self, unit: str) -> list[str]:
@@ -82,9 +88,12 @@ class Chain:
     """
     stages: tuple[PlannedStage, ...]
     limit: int | None = None
+    secrets: Redactor = field(default=REDACTOR, compare=False, repr=False)
+    """What the driver knows never to write; a worker that gets the chain knows it too."""
 
     @property
     def store(self) -> ColumnStore:
+        """The stored columns of the workspace."""
         return ColumnStore(Storage(self.root))
 
     def shards(self) -> list[int]:
@@ -131,7 +140,8 @@ class Chain:
         except FileNotFoundError:
             storage.check_there()
             raise CorruptWorkspace(
-                f"{storage.path(name)} is gone; delete {storage.path(f'pool/{self.pool}')} and run again"
+                f"{storage.path(name)} is gone; delete "
+                f"{storage.path(f'pool/{self.pool}')} and run again"
             ) from None
         table = (
             table.slice(0, self.rows_of(shard))
@@ -141,6 +151,7 @@ class Chain:
         return table.combine_chunks()
 
     def dtype(self, name: str) -> pa.DataType:
+        """Type of a column."""
         return self.schema.field(name).type
 
     @cached_property
@@ -153,7 +164,9 @@ class Chain:
         return next((s for s in self.stages if name in s.writes.names), None)
 
     def narrow(self, name: str) -> str:
-        """What stands for a column where only its presence matters: payload is never read for that."""
+        """What stands for a column where only its presence matters: payload is never read for
+        that.
+        """
         return name + SIZE_SUFFIX if is_payload(self.dtype(name)) else name
 
     def with_identity(self, index: int, identity: str) -> "Chain":

@@ -18,7 +18,9 @@ RESERVED = ("row", "error")
 
 
 class BadStage(PairmillError):
-    """A stage that cannot be made, or says of its columns what cannot be; the message says where."""
+    """A stage that cannot be made, or says of its columns what cannot be; the message says
+    where.
+    """
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def declared(config: StageConfig, seed: int, schema: pa.Schema) -> Declared:
     try:
         kind = stage_class(config.stage)
         if "seed" in type(config).model_fields and getattr(config, "seed", None) is None:
-            config = config.model_copy(update={"seed": seed})
+            config = config.model_copy(update={"seed": kind.own_seed(config, seed)})
         pinned, facts = resolve_references(config)
     except (UnknownStage, BadReference, PairmillError, OSError, ValueError) as error:
         raise BadStage(str(error)) from None

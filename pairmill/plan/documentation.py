@@ -30,22 +30,24 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 def stage_pages() -> str:
     """docs/stages.md: every stage, then the keys all of them take."""
-    head = "# Stages\n\nGenerated from the config models and schemas by `python -m pairmill.plan.documentation`.\n"
+    head = (
+        "# Stages\n\nGenerated from the config models and schemas by `python -m "
+        "pairmill.plan.documentation`.\n"
+    )
     common = f"## Keys of every stage\n\n{keys_table(StageConfig, skip={'stage'})}\n"
     return "\n".join([head, common, *(stage_page(name) for name in known_stages())])
 
 
 def stage_page(name: str) -> str:
+    """One stage: what it is, reads, writes and takes."""
     kind = stage_class(name)
     config = kind.Config
     lines = [f"## {name}", "", inspect.getdoc(config) or "", "", inspect.getdoc(kind) or "", ""]
     stage = sample(kind, name)
     if stage is not None:
         reads = ", ".join(f"`{c}`" for c in stage.reads()) or "nothing"
-        lines += [
-            f"Reads {reads}{' (of all living rows: a global stage)' if isinstance(stage, GlobalStage) else ''}.",
-            "",
-        ]
+        whole = " (of all living rows: a global stage)" if isinstance(stage, GlobalStage) else ""
+        lines += [f"Reads {reads}{whole}.", ""]
         if len(stage.writes()):
             lines += ["| writes | type | unit | meaning |", "| --- | --- | --- | --- |"]
             for f in stage.writes():
@@ -70,6 +72,7 @@ def changed(config: type[BaseModel], field: str) -> bool:
 
 
 def sample(kind: type[Stage], name: str) -> Stage | None:
+    """A stage with example values for keys that have no default; None where there are none."""
     try:
         return kind(kind.Config.model_validate({"stage": name, **EXAMPLES.get(name, {})}))
     except ValueError:
@@ -77,6 +80,7 @@ def sample(kind: type[Stage], name: str) -> Stage | None:
 
 
 def keys_table(config: type[BaseModel], skip: set[str]) -> str:
+    """The keys of a config as a table."""
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     schema = config.model_json_schema()["properties"]
     for name, info in config.model_fields.items():
@@ -91,6 +95,7 @@ def keys_table(config: type[BaseModel], skip: set[str]) -> str:
 
 
 def type_text(schema: dict[str, Any]) -> str:
+    """A type in the words of YAML."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(type_text(s) for s in schema["anyOf"]))
     if "enum" in schema:
@@ -111,6 +116,7 @@ def type_text(schema: dict[str, Any]) -> str:
 
 
 def default_text(info: FieldInfo) -> str:
+    """A default in the words of YAML."""
     if info.default is PydanticUndefined:
         return "needed"
     if isinstance(info.default, BaseModel):

@@ -64,5 +64,9 @@ def yaml_value(value: Any) -> str:
     """A value in YAML's flow style, which JSON is."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {yaml_value(v)}" for k, v in value.items()) + "}"
-    plain = isinstance(value, str) and value.replace("_", "").replace("/", "").replace(".", "").replace("-", "").isalnum() and not value[0].isdigit()  # fmt: skip
+    plain = (
+        isinstance(value, str)
+        and value.replace("_", "").replace("/", "").replace(".", "").replace("-", "").isalnum()
+        and not value[0].isdigit()
+    )
     return str(value) if plain else json.dumps(value, ensure_ascii=False)

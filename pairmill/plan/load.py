@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pairmill.errors import PipelineFileError
 from pairmill.extensions import BadExtension
 from pairmill.outputs.catalogue import OUTPUTS
+from pairmill.plan.named_modules import name_module
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
+from pairmill.redaction import GONE, redact, secret_pair, shown
 from pairmill.schemas.config import FILE, MODEL, PATH, StageConfig, marks_of
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.catalogue import SOURCES
@@ -43,8 +44,6 @@ def load_pipeline(
     """
     document = read_document(path, overrides)
     folder = Path(path).absolute().parent
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))  # `stage: my_module:MyStage` may stand beside the file
     config = build(document, folder, Path(base).absolute() if base else folder)
     if config is None:
         raise PipelineFileError(document.problems)
@@ -58,9 +57,10 @@ def load_pipeline(
 
 def text_as_run(document: Document, overrides: Mapping[str, str]) -> str:
     lines = [
-        f"# --set {key}={document.secrets.redact(value)}\n" for key, value in overrides.items()
+        f"# --set {key}={GONE if secret_pair(key, value) else value}\n"
+        for key, value in overrides.items()
     ]
-    return "".join(lines) + document.text
+    return redact("".join(lines) + document.text)
 
 
 def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None:
@@ -118,6 +118,7 @@ def stage_config(item: Any, index: int, document: Document, folder: Path) -> Sta
             f"a stage begins with `stage: NAME` (stages: {', '.join(known_stages())}; or my_module:MyStage)",
         )
         return None
+    name_module(item["stage"], folder)
     try:
         kind = stage_class(item["stage"])
     except UnknownStage as error:
@@ -185,7 +186,7 @@ def explain(kind: type[BaseModel], fault: Any) -> str:
         field = kind.model_fields.get(str(fault["loc"][0]))
         return f"the key {place!r} is missing: {field.description if field else 'it is needed'}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
-    return f"{place}: {message.removeprefix('value error, ')}; found {fault['input']!r:.80}"
+    return f"{place}: {message.removeprefix('value error, ')}; found {shown(fault['input'], 80)}"
 
 
 def keys_at(kind: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import PairmillError
+from pairmill.names import lies_in, same_place
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.image_check import settle_image_check
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import BadExpression, Expression, compile_gate, unknown_column
@@ -23,6 +25,8 @@ from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
 from pairmill.stages.base import GlobalStage
 
+OF_IMAGES = ("parquet", "webdataset", "folder")
+"""Sources that bring images along."""
 Report = Callable[[tuple[str | int, ...], str], None]
 """Notes a problem at a path of the pipeline file."""
 
@@ -44,7 +48,9 @@ class Plan:
     """Pictures that the report hides until clicked."""
 
     def phases(self) -> list[tuple[int, int]]:
-        """(first, last) stage indices: maximal runs of map stages, and each global stage by itself."""
+        """(first, last) stage indices: maximal runs of map stages, and each global stage by
+        itself.
+        """
         phases: list[tuple[int, int]] = []
         for stage in self.stages:
             if phases and not stage.is_global and not self.stages[phases[-1][0]].is_global:
@@ -74,13 +80,14 @@ class Plan:
             for s in chain.stages
         ]
         outputs = [w.config.model_dump(mode="json") for w in self.writers]
-        parts = {
+        parts: dict[str, Any] = {
             "pool": chain.pool,
             "stages": [s.definition for s in chain.stages],
             "gates": gates,
             "outputs": outputs,
         }
-        return f"{self.config.name}-{digest({**parts, 'limit': chain.limit, 'seed': self.config.seed})[:10]}"
+        parts |= {"limit": chain.limit, "seed": self.config.seed}
+        return f"{self.config.name}-{digest(parts)[:10]}"
 
 
 def make_plan(
@@ -103,7 +110,9 @@ def make_plan(
         note(("source", "path"), str(error))
         unknown_input = True  # which columns there are is not known: that one is missing, neither
         pool_schema = POOL_COLUMNS
-    if config.source.type != "pairs" and "image" not in pool_schema.names and not seen:
+    if "image" in pool_schema.names:
+        settle_image_check(source, config.stages)
+    if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
@@ -118,15 +127,21 @@ def make_plan(
             plain = ", ".join(name for name, kind in types.items() if is_plain(kind))
             note(
                 ("report", "groups", i),
-                f"rows cannot be grouped by {group!r}, which is {types[group]} (they can by {plain})",
+                f"rows cannot be grouped by {group!r}, which is {types[group]} (they "
+                f"can by {plain})",
             )
     writers = []
     for i, output in enumerate(config.outputs):
         writer = open_writer(output)
         for key, message in writer.problems(every):
             note(("outputs", i, *key), message)
-        if any(o.path == output.path for o in config.outputs[:i]):
-            note(("outputs", i, "path"), f"two outputs write to {output.path}")
+        if any(same_place(o.path, output.path) for o in config.outputs[:i]):
+            note(("outputs", i, "path"), f"two outputs write to {output.path}, links followed")
+        if lies_in(output.path, config.workspace):
+            note(
+                ("outputs", i, "path"),
+                f"{output.path} lies in the workspace {config.workspace}, where `gc` removes what no run refers to; choose a folder outside",
+            )
         writers.append(writer)
     if len(seen) > before:
         return None
@@ -171,6 +186,7 @@ def pool_schema_of(source: pa.Schema) -> pa.Schema:
 def planned_stages(
     config: PipelineConfig, pool_schema: pa.Schema, note: Report, redact: Callable[[Any], Any]
 ) -> list[PlannedStage]:
+    """The stages in order; notes all their problems."""
     schema = pool_schema
     writers = {name: "the source" for name in pool_schema.names}
     names: dict[str, int] = {}
@@ -186,7 +202,9 @@ def planned_stages(
         if stage.name in names:
             note(
                 path,
-                f"two stages are named {stage.name!r} (the other is number {names[stage.name] + 1}); give one of them `name:`, which also prefixes its columns",
+                f"two stages are named {stage.name!r} (the other is number "
+                f"{names[stage.name] + 1}); give one of them `name:`, which also "
+                "prefixes its columns",
             )
             continue
         names[stage.name] = i
@@ -196,22 +214,27 @@ def planned_stages(
             elif isinstance(stage, GlobalStage) and is_payload(schema.field(column).type):
                 note(
                     path,
-                    f"stage {stage.name!r} looks at all rows and cannot read the payload {column!r}; use a hash of it, such as sha256",
+                    f"stage {stage.name!r} looks at all rows and cannot read the "
+                    f"payload {column!r}; use a hash of it, such as sha256",
                 )
         for column in writes:
             if column.name in writers:
                 note(
                     path,
-                    f"stage {stage.name!r} writes the column {column.name!r}, which {writers[column.name]} writes too; give the stage a `name:`",
+                    f"stage {stage.name!r} writes the column {column.name!r}, which "
+                    f"{writers[column.name]} writes too; give the stage a `name:`",
                 )
             writers[column.name] = f"stage {stage.name!r}"
         when = expression(stage_config.when, schema, (*path, "when"), note)
         schema = pa.schema([*schema, *(f for f in writes if f.name not in schema.names)])
         gate = expression(stage_config.keep, schema, (*path, "keep"), note)
         definition = {
-            "stage": stage_config.stage, "version": stage.version, "params": redact({**value_fields(stage.config), **facts}),
-            "writes": {f.name: str(f.type) for f in writes}, "reads": reads,
-        }  # fmt: skip
+            "stage": stage_config.stage,
+            "version": stage.version,
+            "params": redact({**value_fields(stage.config), **facts}),
+            "writes": {f.name: str(f.type) for f in writes},
+            "reads": reads,
+        }
         planned.append(
             PlannedStage(
                 len(planned), stage.name, stage, tuple(reads), writes, gate, when, definition, None
@@ -223,6 +246,9 @@ def planned_stages(
 def expression(
     text: str | None, schema: pa.Schema, path: tuple[str | int, ...], note: Report
 ) -> Expression | None:
+    """A checked expression over the columns that are no payload; None where there is none or it
+    is wrong.
+    """
     if text is None:
         return None
     comparable = pa.schema([f for f in schema if not is_payload(f.type)])

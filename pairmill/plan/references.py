@@ -2,6 +2,7 @@
 content.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -9,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pairmill.models.files import DESCRIBED, hub_reason
 from pairmill.schemas.config import FILE, MODEL, marks_of
 
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
@@ -29,10 +31,10 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
         if value is None:
             continue
         if MODEL in marks:
-            revision = getattr(config, "revision", None)
-            facts[field] = model_identity(value, revision)
-            if "revision" in facts[field] and "revision" in type(config).model_fields:
-                config = config.model_copy(update={"revision": facts[field]["revision"]})
+            pin = "revision" if field == "model" else f"{field}_revision"
+            facts[field] = model_identity(value, getattr(config, pin, None))
+            if "revision" in facts[field] and pin in type(config).model_fields:
+                config = config.model_copy(update={pin: facts[field]["revision"]})
         elif FILE in marks:
             facts[field] = {"content": file_digest(value)}
     return config, facts
@@ -43,7 +45,7 @@ def model_identity(model: str, revision: str | None) -> dict[str, str]:
     if model.startswith(("/", ".", "~")) or os.path.isdir(model):
         if not os.path.isdir(model):
             raise BadReference(f"the model folder {model!r} does not exist")
-        if not os.path.exists(f"{model}/config.json"):
+        if not any(os.path.exists(f"{model}/{name}") for name in DESCRIBED):
             raise BadReference(f"the model folder {model!r} has no config.json")
         return {"content": folder_digest(model)}
     return {"model": model, "revision": hub_revision(model, revision)}
@@ -51,37 +53,36 @@ def model_identity(model: str, revision: str | None) -> dict[str, str]:
 
 @functools.cache
 def hub_revision(model: str, revision: str | None) -> str:
-    """The commit that `revision` (default: main) of a hub model stands for, asked of the hub or of
-    the local cache.
+    """The commit that `revision` (default: main) of a hub model stands for.
+
+    The local cache is asked first, so that a model that is there needs no hub, and stays what it
+    was; name a commit to move on.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
 
     if revision and COMMIT.match(revision):
         return revision
-    cached = (
-        Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}" / "refs" / (revision or "main")
-    )
-    if not HF_HUB_OFFLINE:
-        try:
-            return str(HfApi().model_info(model, revision=revision, timeout=10).sha)
-        except (
-            Exception
-        ) as error:  # no network, no such model, no right to it: the cache may still know
-            if not cached.exists():
-                reason = (
-                    str(error).strip().splitlines()[0][:160]
-                    if str(error).strip()
-                    else type(error).__name__
-                )
-                raise BadReference(
-                    f"model {model!r} is no folder, is not in the local cache, and the hub does not give it: {reason}"
-                ) from None
+    folder = Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}"
+    cached = folder / "refs" / (revision or "main")
     if cached.exists():
-        return cached.read_text().strip()
-    raise BadReference(
-        f"model {model!r} is neither a folder nor in the local cache ({HF_HUB_CACHE}), and HF_HUB_OFFLINE is set"
-    )
+        commit = cached.read_text().strip()
+        if (folder / "snapshots" / commit).exists() or HF_HUB_OFFLINE:
+            return commit
+    if HF_HUB_OFFLINE:
+        raise BadReference(
+            f"model {model!r} is neither a folder nor in the local cache ({HF_HUB_CACHE}), and HF_HUB_OFFLINE is set"
+        )
+    try:
+        commit = str(HfApi().model_info(model, revision=revision, timeout=10).sha)
+    except Exception as error:  # no network, no such model, no right to it
+        raise BadReference(
+            f"model {model!r} is no folder, is not in the local cache, and the hub does not give it: {hub_reason(error)}"
+        ) from None
+    with contextlib.suppress(OSError):  # the cache's own note of what a branch stood for
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        cached.write_text(commit)
+    return commit
 
 
 def folder_digest(folder: str) -> str:

@@ -7,11 +7,13 @@ import re
 from collections import Counter
 
 REFUSAL = re.compile(
-    r"\b(i'?m sorry|i am sorry|i (?:cannot|can't|am unable to|am not able to)|as an ai|unable to (?:see|view|assist|describe))\b",
+    r"\b(i'?m sorry|i am sorry|i (?:cannot|can't|am unable to|am not able to)|as an "
+    r"ai|unable to (?:see|view|assist|describe))\b",
     re.I,
 )
 HEDGE = re.compile(
-    r"\b(?:may|might|maybe|perhaps|possibly|probably|appears? to|seems? to|seem(?:s|ingly)?|likely|suggest(?:s|ing)?|could be)\b",
+    r"\b(?:may|might|maybe|perhaps|possibly|probably|appears? to|seems? "
+    r"to|seem(?:s|ingly)?|likely|suggest(?:s|ing)?|could be)\b",
     re.I,
 )
 LEAK = re.compile(r"<\|?[a-z_]+\|?>|\[/?INST\]|###|\bASSISTANT:|\bUSER:", re.I)
@@ -37,13 +39,20 @@ def measures(
     openings = Counter(tuple(ws[:4]) for ws in lower if len(ws) >= 4)
     n = len(texts)
     found: dict[str, float | int] = {
-        "captions": n, "words_median": lengths[n // 2], "words_p95": lengths[min(n - 1, n * 95 // 100)],
-        "type_token_ratio": moving_ratio([w for ws in lower for w in ws]), "distinct_2": len(set(pairs)) / len(pairs) if pairs else 1.0,
-        "template_rate": sum(c for _, c in openings.most_common(10)) / n, "duplicate_rate": 1 - len({t.strip().lower() for t in texts}) / n,
-        "repetition_rate": sum(map(repeats, lower)) / n, "refusal_rate": sum(bool(REFUSAL.search(t)) for t in texts) / n,
-        "hedges_per_100_words": 100 * sum(len(HEDGE.findall(t)) for t in texts) / max(1, sum(lengths)),
+        "captions": n,
+        "words_median": lengths[n // 2],
+        "words_p95": lengths[min(n - 1, n * 95 // 100)],
+        "type_token_ratio": moving_ratio([w for ws in lower for w in ws]),
+        "distinct_2": len(set(pairs)) / len(pairs) if pairs else 1.0,
+        "template_rate": sum(c for _, c in openings.most_common(10)) / n,
+        "duplicate_rate": 1 - len({t.strip().lower() for t in texts}) / n,
+        "repetition_rate": sum(map(repeats, lower)) / n,
+        "refusal_rate": sum(bool(REFUSAL.search(t)) for t in texts) / n,
+        "hedges_per_100_words": 100
+        * sum(len(HEDGE.findall(t)) for t in texts)
+        / max(1, sum(lengths)),
         "leak_rate": sum(bool(LEAK.search(t)) for t in texts) / n,
-    }  # fmt: skip
+    }
     if finish:
         found["truncated_rate"] = sum(f == "length" for f in finish) / n
     if alts:

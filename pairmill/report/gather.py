@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from pairmill.fates.trace import trace
+from pairmill.fates.run_table import Run
 from pairmill.plan.chain import Chain
 from pairmill.schemas.arrow import doc_of, of_role
 from pairmill.schemas.hashing import row_chance
@@ -36,7 +36,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Rows:
+class ReportRows:
     """`frame`: shard, row, uid, kept, at (index of the deciding stage, the number of stages while
     alive), fate, reason (error class), scores, groups, `language`, and columns of the roles
     duplicate, fetched_at.
@@ -54,6 +54,7 @@ class Rows:
     """Columns that name the row that another one repeats."""
 
     def groups(self) -> list[str]:
+        """The groups that have values."""
         return [
             g
             for g in (*GROUPS, *map(group_name, self.named))
@@ -100,7 +101,7 @@ def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
 
 def gather(
     chain: Chain, named: Sequence[str] = (), seed: int = 0, most_shards: int = MOST_SHARDS
-) -> Rows:
+) -> ReportRows:
     """Reads fates and narrow columns of the drawn shards; rows are grouped by the columns `named`,
     too.
     """
@@ -113,19 +114,15 @@ def gather(
         n for n in schema.names if n in ("url", "text", "source", "image_format", language, *marked)
     ]
     parts, shards = [], drawn(chain, seed, most_shards)
-    for shard in shards:
-        found = trace(
-            chain, shard, want=[*dict.fromkeys(["uid", *texts, *(s.name for s in scores), *named])]
+    read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named])]
+    places = {stage.name: stage.index for stage in chain.stages}
+    for part in Run(chain).parts(read, shards):
+        at = pl.col("stage").replace_strict(places, default=len(places), return_dtype=pl.Int32)
+        frame = part.with_columns(
+            at.fill_null(len(places)).alias("at"),
+            pl.col("fate").eq("kept").alias("kept"),
+            pl.when(pl.col("message").is_not_null()).then("reason").alias("reason"),
         )
-        classes = pl.Series("reason", [None] * len(found.fate), pl.String)
-        failed = [row for row, (_, message) in found.reasons.items() if message is not None]
-        if failed:
-            classes = classes.scatter(failed, [found.reasons[row][0] for row in failed])
-        frame = found.frame.with_columns(
-            pl.lit(shard, pl.Int32).alias("shard"), pl.int_range(pl.len(), dtype=pl.Int32).alias("row"),
-            pl.Series("fate", found.fate), pl.Series("kept", found.alive), classes,
-            pl.Series("at", found.at).replace(-1, len(chain.stages)),
-        )  # fmt: skip
         keep = [
             "shard",
             "row",
@@ -151,7 +148,7 @@ def gather(
             "shards": len(shards),
             "of_shards": len(chain.shards()),
         }
-    return Rows(
+    return ReportRows(
         every,
         scores,
         [s.name for s in chain.stages],

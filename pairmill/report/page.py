@@ -16,13 +16,15 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import trace
+from pairmill.names import one_name
 from pairmill.packages.publish import versions
-from pairmill.pipeline.run import Outcome
+from pairmill.pipeline.run import RunOutcome
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
 from pairmill.report.effects import effects
-from pairmill.report.gather import Rows, gather
+from pairmill.report.gather import ReportRows, gather
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
@@ -36,21 +38,41 @@ CAPTION_ROWS = 5_000
 """Kept rows whose captions are measured."""
 
 
-def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
-    """Writes report/data.json and report/index.html into the run's folder; gives the page's path."""
+def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
+    """Writes report/data.json and report/index.html into the run's folder; gives the page's
+    path.
+    """
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
     rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)], plan.config.seed)
-    text = plan.redact(storage.read_bytes(f"{folder}/pipeline.yaml").decode())
-    data = {
-        "name": plan.config.name, "run": outcome.run_id, "pairmill": __version__, "funnel": outcome.funnel.to_json(),
-        "packages": [{"path": plan.redact(p), **{k: m[k] for k in ("format", "samples", "shards", "package")}} for p, m in outcome.packages.items()],
-        "scores": distributions(rows), "effects": effects(rows), "captions": captions(chain, rows), "caption_columns": caption_columns(chain),
-        "downloads": downloads(chain, rows, outcome.funnel), "seconds": outcome.seconds, "stages": stages(chain, outcome), "pipeline": text,
+    text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
+    told = {
+        "name": plan.config.name,
+        "run": outcome.run_id,
+        "pairmill": __version__,
+        "funnel": outcome.funnel.to_json(),
+        "packages": [
+            {
+                "path": plan.redact(p),
+                **{k: m[k] for k in ("format", "samples", "shards", "package")},
+            }
+            for p, m in outcome.packages.items()
+        ],
+        "scores": distributions(rows),
+        "effects": effects(rows),
+        "captions": captions(chain, rows),
+        "caption_columns": caption_columns(chain),
+        "downloads": downloads(chain, rows, outcome.funnel),
+        "seconds": outcome.seconds,
+        "stages": stages(chain, outcome),
+        "pipeline": text,
         "versions": versions(),
-        "identities": {s.name: s.identity for s in chain.stages if s.computes}, "warnings": list(outcome.warnings), "sampled": rows.sampled,
+        "identities": {s.name: s.identity for s in chain.stages if s.computes},
+        "warnings": list(outcome.warnings),
+        "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
-    }  # fmt: skip
+    }
+    data = {**redact_data(told), "name": told["name"], "run": outcome.run_id}
     storage.write_bytes(
         f"{folder}/{DATA}",
         (json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace"),
@@ -59,7 +81,7 @@ def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
     return storage.path(f"{folder}/{PAGE}")
 
 
-def stages(chain: Chain, outcome: Outcome) -> dict[str, dict[str, float]]:
+def stages(chain: Chain, outcome: RunOutcome) -> dict[str, dict[str, float]]:
     """What each stage did in this run, and the GPUs that each of its workers held."""
     gpus = {s.name: s.config.resources.gpus for s in chain.stages}
     return {name: {**total, "gpus": gpus[name]} for name, total in outcome.stages.items()}
@@ -73,9 +95,12 @@ def rebuild(paths: list[str], workspace: str | None = None) -> str:
     Raises RunError.
     """
     folders = [run_folder(path, workspace) for path in paths]
-    runs = [folder.data() for folder in folders]
+    runs = [redact_data(folder.data()) for folder in folders]
     return folders[0].write(
-        PAGE if len(runs) == 1 else f"report/against-{runs[1]['run']}.html", page(runs)
+        PAGE
+        if len(runs) == 1
+        else f"report/against-{one_name(runs[1]['run'], f'{paths[1]}: {DATA}')}.html",
+        page(runs),
     )
 
 
@@ -88,9 +113,13 @@ def page(runs: list[dict[str, Any]]) -> bytes:
     )
     script, style = ((HERE / name).read_text("utf-8") for name in ("page.js", "page.css"))
     text = environment.get_template("page.html").render(
-        title=" against ".join(r["name"] for r in runs), script=script, style=style, script_hash=content_hash(script),
-        style_hash=content_hash(style), data=json_for_html(runs),
-    )  # fmt: skip
+        title=" against ".join(r["name"] for r in runs),
+        script=script,
+        style=style,
+        script_hash=content_hash(script),
+        style_hash=content_hash(style),
+        data=json_for_html(runs),
+    )
     return text.encode("utf-8", "replace")
 
 
@@ -113,7 +142,7 @@ def content_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
+def captions(chain: Chain, rows: ReportRows) -> list[dict[str, Any]]:
     """The measures of every caption column over the same kept rows, the first of them by chance."""
     columns = caption_columns(chain)
     kept = rows.frame.filter("kept").select("shard", "row")
@@ -153,7 +182,7 @@ def caption_columns(chain: Chain) -> list[str]:
     return own + of_role(chain.schema, "caption")
 
 
-def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None:
+def downloads(chain: Chain, rows: ReportRows, funnel: Funnel) -> dict[str, Any] | None:
     """Outcome by class, and the domains with most failures; of the first stage that fetches."""
     stage = next((s for s in chain.stages if of_role(s.writes, "fetched_at")), None)
     if stage is None:
@@ -173,10 +202,15 @@ def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None
         reason: n for reason, n in Counter(step.reasons).most_common() if reason != step.gate
     }
     return {
-        "classes": classes, "arrived": step.kept + step.dropped, "hosts": worst.to_dicts(), "host_count": hosts.height,
+        "classes": classes,
+        "arrived": step.kept + step.dropped,
+        "hosts": worst.to_dicts(),
+        "host_count": hosts.height,
         "timeline": timeline(asked[when].drop_nulls(), share=rows.frame.height / chain.rows()),
-        "seconds": {str(q): float(slow.quantile(q / 100) or 0) for q in (50, 90, 99)} if len(slow) else {},
-    }  # fmt: skip
+        "seconds": {str(q): float(slow.quantile(q / 100) or 0) for q in (50, 90, 99)}
+        if len(slow)
+        else {},
+    }
 
 
 def timeline(arrived: pl.Series, share: float) -> list[dict[str, Any]]:

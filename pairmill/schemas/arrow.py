@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairmill.redaction import redact
+
 ERROR = pa.struct([("class", pa.string()), ("message", pa.string())])
 """Why a stage failed on a row: a short class (`timeout`, `http_4xx`, `DecodeError`) and one line
 for people.
@@ -199,9 +201,12 @@ def payload_sizes(values: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def error_array(errors: Iterable[tuple[str, str] | None]) -> pa.Array:
-    """(class, message) pairs, None where a row is fine, as an ERROR column."""
+    """(class, message) pairs, None where a row is fine, as an ERROR column; secrets are left out."""
     return pa.array(
-        [None if e is None else {"class": e[0], "message": e[1][:MESSAGE_MAX]} for e in errors],
+        [
+            None if e is None else {"class": redact(e[0]), "message": redact(e[1])[:MESSAGE_MAX]}
+            for e in errors
+        ],
         type=ERROR,
     )
 

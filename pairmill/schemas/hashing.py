@@ -35,11 +35,14 @@ def digest(value: object, at: str = "identity") -> str:
 
 def row_uid(*parts: str | bytes | None) -> str:
     """128 bits as 32 hex digits, from the content of a row; None and '' differ."""
-    h = hashlib.blake2b(digest_size=16)
+    pieces = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        h.update(b"\x00" if data is None else b"\x01" + len(data).to_bytes(8, "little") + data)
-    return h.hexdigest()
+        if data is None:
+            pieces.append(b"\x00")
+        else:
+            pieces += (b"\x01", len(data).to_bytes(8, "little"), data)
+    return hashlib.blake2b(b"".join(pieces), digest_size=16).hexdigest()
 
 
 def row_chance(uid: str, seed: int, salt: str) -> int:

@@ -16,7 +16,7 @@ class ReportConfig(Strict):
     about 8 KB each.
     """
     blur: str | None = None
-    """Polars SQL expression; pictures of rows for which it is true are blurred until clicked, such
+    """SQL expression (docs/expressions.md); pictures of rows for which it is true are blurred until clicked, such
     as `nsfw_score > 0.5`.
     """
     groups: list[str] = []
@@ -61,6 +61,10 @@ class PipelineConfig(Strict):
     """Name of the pipeline; runs and packages carry it."""
     workspace: str = "workspace"
     """Folder or URL of the workspace, relative to the pipeline file."""
+    secrets: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = []
+    """Environment variables whose values are written nowhere, besides those that look like secrets
+    by name or content.
+    """
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of every choice by chance (sampling, shuffling)."""
     source: SerializeAsAny[SourceConfig]

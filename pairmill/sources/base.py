@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from pairmill.addresses import without_credentials
+from pairmill.redaction import redact
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.files import Input, Listing, NoInput, list_inputs
 from pairmill.sources.names import column_names
@@ -25,6 +26,10 @@ class Unreadable:
     column: str | None = None
     rows: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("location", "reason"):
+            object.__setattr__(self, name, redact(getattr(self, name)))
+
 
 @dataclass(frozen=True)
 class Remark:
@@ -39,6 +44,10 @@ class Remark:
     what: str
     count: int = 1
 
+    def __post_init__(self) -> None:
+        for name in ("location", "what"):
+            object.__setattr__(self, name, redact(getattr(self, name)))
+
 
 class Source:
     """Reads input files into Arrow tables whose columns are those of `schema`.
@@ -51,6 +60,10 @@ class Source:
     def __init__(self, config: Any) -> None:
         self.config = config
         self._listing: Listing | None = None
+
+    def take_config(self, config: SourceConfig) -> None:
+        """Takes another config, in which the planner has settled what the pipeline file left open."""
+        self.config = config
 
     def reads(self, name: str) -> bool:
         """Whether a file that a folder or a glob gives is of a format that this source reads."""

@@ -129,7 +129,8 @@ def listed(
         place = name if "://" in name or os.path.isabs(name) else f"{folder}/{name}"
         if name.lower().endswith(LIST_SUFFIXES):
             raise NoInput(f"{path} line {number}: a list within a list, {name}")
-        found = list(candidates(place, reads))
+        address = "://" in place and not any(c in place for c in "*?[")
+        found = [] if address and not reads(place) else list(candidates(place, reads))
         if not found:
             raise NoInput(
                 f"{path} is read as a list of input files, but its line {number} names none: "

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 EXACT = 2**53
 """Integers beyond it are not all doubles."""
-WHOLE = r"^-?(0|[1-9][0-9]{0,18})$"
+WHOLE = r"^(0|-?[1-9][0-9]{0,19})$"
 DECIMAL = r"^-?(0|[1-9][0-9]*)?(\.[0-9]+|\.)?([eE][+-]?[0-9]{1,3})?$|^(nan|NaN|-?inf|-?Infinity)$"
 DIGITS = 17
 """A double holds as many; a number with more is kept as text."""

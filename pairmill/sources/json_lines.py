@@ -3,6 +3,7 @@ the block in which a fault stands.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,10 +14,20 @@ import pyarrow.json
 
 from pairmill.sources.base import Remark, Unreadable
 from pairmill.sources.guesses import EXACT, Guess
-from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, filled_lines, line_place, lines_of, shown
+from pairmill.sources.rows import (
+    MAX_COLUMNS,
+    Part,
+    Rows,
+    filled_lines,
+    line_place,
+    lines_of,
+    newline_places,
+    shown,
+)
 from pairmill.sources.text_stream import Block
 
 BLANK = b" \t\r"
+NULL_BEHIND = re.compile(rb"\}\s*null")
 MAX_DEPTH = 200
 """Levels of a JSON value; Arrow's reader ends the process at some ten thousand."""
 
@@ -59,7 +70,9 @@ def fast(block: Block, schema: pa.Schema) -> Rows | None:
 
 def parsed(data: bytes, schema: pa.Schema | None) -> pa.Table | None:
     """The block by Arrow's parser; with no schema it finds the types."""
-    if brackets_in_a_line(data) > MAX_DEPTH:
+    if not only_objects(data) or may_have_too_many_keys(data):
+        return None
+    if most_in_a_line(data, b"[{") > MAX_DEPTH:
         return None
     options = pa.json.ParseOptions(
         explicit_schema=schema,
@@ -78,20 +91,34 @@ def parsed(data: bytes, schema: pa.Schema | None) -> pa.Table | None:
     return table
 
 
-def brackets_in_a_line(data: bytes) -> int:
-    """The most opening brackets in one line: no value in it is nested deeper."""
-    opened = data.count(b"[") + data.count(b"{")
-    if opened - data.count(b"\n") <= MAX_DEPTH:
-        return opened - data.count(b"\n")
+def only_objects(data: bytes) -> bool:
+    """Whether every line begins with an object and no null follows one: Arrow's parser ends the
+    process at a null that stands by itself.
+    """
+    starts = np.append(0, newline_places(data) + 1)
+    heads = np.frombuffer(data, np.uint8)[starts[starts < len(data)]]
+    return bool(np.isin(heads, list(b"{\n")).all()) and not NULL_BEHIND.search(data)
+
+
+def most_in_a_line(data: bytes, letters: bytes) -> int:
+    """The most of some letters in one line: no value in it has more opening brackets, no object
+    more colons.
+    """
     array = np.frombuffer(data, np.uint8)
-    places = np.flatnonzero((array == ord("[")) | (array == ord("{")))
-    lines = np.searchsorted(np.flatnonzero(array == 10), places)
+    places = np.flatnonzero(np.isin(array, list(letters)))
+    lines = np.searchsorted(newline_places(data), places)
     return int(np.bincount(lines).max(initial=0))
 
 
+def may_have_too_many_keys(data: bytes) -> bool:
+    """Looks closely only where a line is long enough for so many."""
+    longest = np.diff(newline_places(data), prepend=-1, append=len(data)).max()
+    return bool(longest > 4 * MAX_COLUMNS) and most_in_a_line(data, b":") > MAX_COLUMNS
+
+
 def doubles_are_exact(column: pa.ChunkedArray) -> bool:
-    """Whether no integer beyond 2^53 can stand behind a double."""
-    largest = pc.max(pc.abs(pc.if_else(pc.is_finite(column), column, None))).as_py()
+    """Whether no integer beyond 2^53 can stand behind a double, nor one that became infinite."""
+    largest = pc.max(pc.abs(column)).as_py()
     return largest is None or largest < EXACT
 
 
@@ -186,7 +213,8 @@ def text_of(value: Any, name: str, line: bytes) -> str:
 def look(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, list[str]]:
     """(what each key holds, lines that are objects, the first reasons of those that are none)."""
     guesses: dict[str, Guess] = {}
-    sound, faults = 0, []
+    faults: list[str] = []
+    sound = 0
     for block in blocks:
         if block.too_long:
             continue

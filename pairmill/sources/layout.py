@@ -3,29 +3,21 @@ column over all files; and everything about it that is wrong, in one go.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
-from pairmill.sources.guesses import Guess, merged
+from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
-from pairmill.sources.json_documents import refuse_documents
-from pairmill.sources.json_tables import is_document, may_be_document
-from pairmill.sources.names import FileMapping, column_of, map_columns
-from pairmill.sources.parquet_files import first_line
-from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig, TableConfig
-from pairmill.sources.table_formats import FORMATS
-from pairmill.sources.text_look import TextLook, look_at
-from pairmill.sources.text_stream import format_of, packing_of
+from pairmill.sources.looks import LOOK_BYTES, Looked, looks
+from pairmill.sources.names import FileMapping, map_columns
+from pairmill.sources.table_config import TableConfig
+from pairmill.sources.text_look import TextLook
 from pairmill.sources.values import is_list, path_type
 from pairmill.sources.widening import Seen, TypesDiffer, common_type
 
-LOOK_BYTES = 64 * 2**20
-"""Text files of so many bytes in all are looked at whole."""
-PACKED_RATIO = 6
 MOST_SHOWN = 5
 IMAGE_FILE = "image_file"
 """Column with the names of image files, where the input's column of images holds names."""
@@ -47,6 +39,8 @@ class TableFile:
     """Of a text format."""
     rows: int | None = None
     """Where the file's footer tells."""
+    own: frozenset[str] = frozenset()
+    """Columns that stand in the file itself."""
 
 
 @dataclass
@@ -77,20 +71,9 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[: 2 if more else 3]) + more
 
 
-@dataclass(frozen=True)
-class Looked:
-    """What is known of a file before the columns of all files are compared."""
-
-    item: Input
-    kind: str
-    schema: pa.Schema
-    look: TextLook | None = None
-    rows: int | None = None
-
-
-def layout_of(config: TableConfig, inputs: Sequence[Input]) -> Layout:
+def layout_of(config: TableConfig, inputs: Sequence[Input], look_bytes: int = LOOK_BYTES) -> Layout:
     """Raises NoInput with everything that is wrong."""
-    looked, problems, damaged = looks(config, inputs)
+    looked, problems, damaged = looks(config, inputs, look_bytes)
     if not looked:
         reasons = [*problems, *(f"{d.location}: {d.reason}" for d in damaged)]
         raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))
@@ -99,7 +82,7 @@ def layout_of(config: TableConfig, inputs: Sequence[Input]) -> Layout:
         f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); "
         "name it with `image:`"
         for one in looked
-        if image and column_of(image, one.schema.names) is None
+        if image and path_type(one.schema, image) is None
     ]  # fmt: skip
     remarks: list[Remark] = []
     files = mapped(config, looked, image, problems, remarks)
@@ -120,67 +103,6 @@ def names_files(image: str | None, looked: Sequence[Looked]) -> bool:
 
 def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:40]) + (f", … ({len(names):,} in all)" if len(names) > 40 else "")
-
-
-def looks(
-    config: TableConfig, inputs: Sequence[Input]
-) -> tuple[list[Looked], list[str], list[Unreadable]]:
-    """Footers of Parquet, and a look at text files; what of the description does not fit them; and
-    files that are damaged.
-    """
-    kinds = [kind_of(item, config) for item in inputs]
-    size = sum(
-        item.size_bytes * (PACKED_RATIO if packing_of(item.name) else 1)
-        for item, kind in zip(inputs, kinds, strict=True)
-        if kind not in FORMATS
-    )
-
-    def one(item: Input, kind: str) -> Looked | str | Unreadable:
-        looked = columns_of(item, kind)
-        if isinstance(looked, Looked) and not config.columns:
-            refuse_documents(item.name, looked.schema.names)
-        return looked
-
-    def columns_of(item: Input, kind: str) -> Looked | str | Unreadable:
-        if kind in FORMATS:
-            try:
-                schema, rows = FORMATS[kind].schema(item, config)
-            except NoInput as error:
-                return str(error)
-            except (OSError, ValueError, pa.ArrowException) as error:
-                return Unreadable(item.name, f"the file is damaged: {first_line(error)}")
-            return Looked(item, kind, schema, rows=rows)
-        assert isinstance(config, PairsConfig)
-        look = look_at(item, kind, config, whole=size <= LOOK_BYTES)
-        if look.problems:
-            return "; ".join(look.problems)
-        if look.damage:
-            return Unreadable(item.name, look.damage)
-        return Looked(item, kind, look.schema(), look)
-
-    with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(one, inputs, kinds))
-    return (
-        [f for f in found if isinstance(f, Looked)],
-        [f for f in found if isinstance(f, str)],
-        [f for f in found if isinstance(f, Unreadable)],
-    )
-
-
-def kind_of(item: Input, config: TableConfig) -> str:
-    asked = config.format if isinstance(config, PairsConfig) else None
-    kind = asked or format_of(item.name)
-    if kind == "jsonl" and not asked and may_be_document(item.name) and is_document(item):
-        kind = "json"
-    if kind is None:
-        raise NoInput(
-            f"{item.name}: unknown format; use .parquet, .csv, .tsv or .jsonl "
-            "(the last three also as .gz, .zst, .bz2 or .xz), or say `format:`"
-        )
-    wanted = {ParquetConfig: "parquet", ArrowConfig: "arrow"}.get(type(config), kind)
-    if kind != wanted:
-        raise NoInput(f"{item.name}: this source reads {wanted} alone; `type: pairs` reads others")
-    return kind
 
 
 def mapped(
@@ -210,7 +132,9 @@ def mapped(
     names = [schema.names for schema in schemas]
     mappings = map_columns(names, config.columns, image, lists)
     files = [
-        TableFile(one.item, one.kind, schema, mapping, one.look, one.rows)
+        TableFile(
+            one.item, one.kind, schema, mapping, one.look, one.rows, frozenset(one.schema.names)
+        )
         for one, schema, mapping in zip(looked, schemas, mappings, strict=True)
     ]
     return [replace(file, mapping=checked(file, config, problems)) for file in files]
@@ -218,6 +142,8 @@ def mapped(
 
 def with_partitions(one: Looked) -> pa.Schema:
     """The file's columns and those of its Hive partitions that it has not itself."""
+    if not one.item.partitions:
+        return one.schema
     own = [pa.field(k, pa.string()) for k, _ in one.item.partitions if k not in one.schema.names]
     return pa.schema([*one.schema, *own])
 
@@ -280,17 +206,16 @@ def types_over(
 
 def one_seen(file: TableFile, path: str) -> Seen:
     dtype = path_type(file.schema, path) or pa.null()
-    own = {key: value for key, value in file.item.partitions}
-    if path in own and (file.look is None or path not in file.look.names()):
+    own = dict(file.item.partitions)
+    if path in own and path not in (file.look.names() if file.look else file.own):
         guess = Guess()
         value = own[path]
         guess.add_texts(pa.chunked_array([pa.array([value], pa.string())]))
         return Seen(file.item.name, dtype, guess)
     if file.look is None:
         return Seen(file.item.name, dtype)
-    guess = file.look.guesses.get(path)
-    if guess is None:  # a path into nested values, or a file without rows
-        guess = merged([]) if pa.types.is_null(dtype) or path in file.schema.names else Guess()
-        if path not in file.schema.names:
-            guess.kinds.add("text")
+    found = file.look.guesses.get(path)
+    guess = Guess() if found is None else found
+    if found is None and file.schema.get_field_index(path) < 0:  # a path into JSON text
+        guess.kinds.add("text")
     return Seen(file.item.name, dtype, guess)

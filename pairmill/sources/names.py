@@ -2,8 +2,9 @@
 plain names for all others.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pairmill.schemas.arrow import LEDGER
 
@@ -44,6 +45,11 @@ class FileMapping:
     """Ours → the input's columns or dotted paths; the first that is not null is the value."""
     others: dict[str, str]
     """The input's column → the name under which it is kept as it is."""
+
+    @cached_property
+    def kept(self) -> dict[str, str]:
+        """`others` the other way round."""
+        return {ours: theirs for theirs, ours in self.others.items()}
 
     def names(self) -> list[str]:
         return [*self.made, *self.others.values()]
@@ -91,11 +97,12 @@ def map_columns(
 
 def _made(names: Sequence[str], columns: Columns, with_images: bool) -> dict[str, tuple[str, ...]]:
     made: dict[str, tuple[str, ...]] = {}
+    every = set(names)
     for ours, wanted in columns.items():
         paths = [wanted] if isinstance(wanted, str) else wanted
-        if there := tuple(p for p in paths if column_of(p, names) is not None):
+        if there := tuple(p for p in paths if column_of(p, every.__contains__) is not None):
             made[ours] = there
-    used = {column_of(path, names) for paths in made.values() for path in paths if path in names}
+    used = {path for paths in made.values() for path in paths if path in every}
     lower = {name.lower(): name for name in reversed(names)}
     for ours, known in KNOWN:
         if ours in made:
@@ -113,32 +120,35 @@ def _made(names: Sequence[str], columns: Columns, with_images: bool) -> dict[str
     return made
 
 
-def column_of(path: str, names: Iterable[str]) -> str | None:
+def column_of(path: str, there: Callable[[str], bool]) -> str | None:
     """The column that a path leads into: the column of that very name, else the one of the longest
     beginning that ends at a dot.
     """
-    names = set(names)
     steps = path.split(".")
     for length in range(len(steps), 0, -1):
-        if (name := ".".join(steps[:length])) in names:
+        if there(name := ".".join(steps[:length])):
             return name
     return None
 
 
 def _names_of_others(files: Sequence[Sequence[str]], taken: set[str]) -> dict[str, str]:
     """The input's column → our name; two that stand in one file never get the same."""
-    beside: dict[str, set[str]] = {}
-    for names in {tuple(names) for names in files}:
-        for name in names:
-            beside.setdefault(name, set()).update(names)
-    order = dict.fromkeys(name for names in files for name in names)
+    kinds = [set(names) for names in {tuple(names) for names in files}]
+    alike: dict[str, list[str]] = {}
+    for theirs in dict.fromkeys(name for names in files for name in names):
+        alike.setdefault(plain_name(theirs), []).append(theirs)
     found: dict[str, str] = {}
-    for theirs in order:
-        ours = plain_name(theirs)
-        near = {found[name] for name in beside[theirs] if name in found}
-        while ours in taken or ours in near:
-            ours += "_"
-        found[theirs] = ours
+    for plain, group in alike.items():
+        for i, theirs in enumerate(group):
+            beside = [
+                found[other]
+                for other in group[:i]
+                if any(other in names and theirs in names for names in kinds)
+            ]
+            ours = plain
+            while ours in taken or ours in beside:
+                ours += "_"
+            found[theirs] = ours
     return found
 
 

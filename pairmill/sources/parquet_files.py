@@ -17,10 +17,13 @@ from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 
 BATCH_BYTES = 32 * 2**20
 BATCH_ROWS = 8192
-DICTIONARY_BYTES = 2**20
-"""Writers end a dictionary near this size; a larger one is unpacked with care."""
-RATIO, RATIO_FROM_BYTES = 1000, 4 * 2**30
-"""A file that says to unpack to so many times its size, and to more than 4 GiB, is not read."""
+BUFFER_BYTES = 4 * 2**20
+DICTIONARY_BYTES = 2**16
+"""From this size on a dictionary is unpacked with care."""
+MOST_BYTES = 512 * 2**20
+"""What one batch may unpack to at most."""
+RATIO, RATIO_FROM_BYTES = 1000, 2**30
+"""A file that unpacks to so many times its size, and to more than 1 GiB, is not read further."""
 
 
 def parquet_schema(item: Input) -> tuple[pa.Schema, int]:
@@ -54,12 +57,12 @@ def first_line(error: BaseException) -> str:
 
 
 def plain_type(dtype: pa.DataType) -> pa.DataType:
-    """The type under which a column is stored: no dictionaries, views, half floats or nulls."""
+    """The type under which a column is stored: no dictionaries, views or half floats."""
     if isinstance(dtype, pa.BaseExtensionType):
         return plain_type(dtype.storage_type)
     if pa.types.is_dictionary(dtype):
         return plain_type(dtype.value_type)
-    if pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype) or pa.types.is_null(dtype):
+    if pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype):
         return pa.string()
     if pa.types.is_binary(dtype) or pa.types.is_binary_view(dtype):
         return pa.large_binary()
@@ -71,8 +74,9 @@ def parquet_rows(item: Input) -> Iterator[Part]:
     unreadable.  The count is the footer's, so a reader that loses track is noticed.
     """
     with fsspec.open(item.url, "rb") as stream:
-        file = pq.ParquetFile(stream, buffer_size=2**20)
-        first = 0
+        file = pq.ParquetFile(stream)
+        first = size = 0
+        limit = max(RATIO * item.size_bytes, RATIO_FROM_BYTES)
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             given = 0
@@ -80,6 +84,15 @@ def parquet_rows(item: Input) -> Iterator[Part]:
                 for table in _batches(file, group, stream):
                     places = np.arange(first + given, first + given + table.num_rows)
                     given += table.num_rows
+                    size += table.nbytes
+                    if size > limit:
+                        yield Unreadable(
+                            f"{row_place(item.name, int(places[0]))} and all behind it",
+                            f"{item.size_bytes:,} bytes unpack to more than {limit:,}; "
+                            "such a file is not read further",
+                            rows=file.metadata.num_rows - int(places[0]),
+                        )
+                        return
                     yield from readable(Rows(table, places), item.name)
                 fault = "the row group holds fewer rows than its footer says"
             except (OSError, ValueError, pa.ArrowException) as error:
@@ -94,23 +107,51 @@ def parquet_rows(item: Input) -> Iterator[Part]:
 
 
 def _batches(file: pq.ParquetFile, group: int, stream: Any) -> Iterator[pa.Table]:
+    """Tables of some MB.
+
+    A dictionary lets a small file stand for very much: its columns are read by reference where all
+    values are in it, and few rows at once where that cannot be told.
+    """
     meta = file.metadata.row_group(group)
     rows = max(meta.num_rows, 1)
-    each = max(meta.total_byte_size // rows, 1)
-    packed = []
+    size = max(1, min(BATCH_ROWS, BATCH_BYTES // max(meta.total_byte_size // rows, 1)))
+    by_reference = []
     for i in range(meta.num_columns):
         column = meta.column(i)
-        if column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page:
-            size = dictionary_bytes(stream, column)
-            if size > DICTIONARY_BYTES * 2:
-                packed.append(column.path_in_schema)
-    size = max(1, min(BATCH_ROWS, BATCH_BYTES // each))
-    if packed:
-        # values by reference: how large a row is when unpacked is known before it is unpacked
-        stream.seek(0)
-        file = pq.ParquetFile(stream, read_dictionary=packed, buffer_size=2**20)
-    for batch in file.iter_batches(batch_size=size, row_groups=[group], use_threads=True):
-        yield from unpacked(batch) if packed else [pa.Table.from_batches([batch])]
+        if column.physical_type != "BYTE_ARRAY" or not column.has_dictionary_page:
+            continue
+        dictionary = dictionary_bytes(stream, column)
+        if dictionary < DICTIONARY_BYTES:
+            continue
+        others = column.total_uncompressed_size - dictionary
+        if others < 8 * rows and "." not in column.path_in_schema:
+            by_reference.append(column.path_in_schema)
+        else:
+            size = max(1, min(size, MOST_BYTES // dictionary))
+    file = pq.ParquetFile(
+        stream,
+        metadata=file.metadata,
+        read_dictionary=by_reference,
+        buffer_size=BUFFER_BYTES,
+        pre_buffer=meta.total_byte_size <= 2 * BATCH_BYTES,  # else all of the group is held at once
+    )
+    batches = file.iter_batches(batch_size=size, row_groups=[group])
+    tables = (table for batch in batches for table in unpacked(batch))
+    yield from gathered(tables)
+
+
+def gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Small tables put together, up to BATCH_ROWS rows or BATCH_BYTES."""
+    held: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        if held and (rows >= BATCH_ROWS or size + table.nbytes > BATCH_BYTES):
+            yield pa.concat_tables(held)
+            held, rows, size = [], 0, 0
+        held.append(table)
+        rows, size = rows + table.num_rows, size + table.nbytes
+    if held:
+        yield pa.concat_tables(held)
 
 
 def dictionary_bytes(stream: Any, column: Any) -> int:
@@ -140,7 +181,10 @@ def dictionary_bytes(stream: Any, column: Any) -> int:
 
 
 def unpacked(batch: pa.RecordBatch) -> Iterator[pa.Table]:
-    """A batch whose dictionaries are large, in pieces that stay small when unpacked."""
+    """A batch, in pieces that stay small when its dictionaries are unpacked."""
+    if not any(pa.types.is_dictionary(t) for t in batch.schema.types):
+        yield pa.Table.from_batches([batch])
+        return
     sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if pa.types.is_dictionary(column.type):

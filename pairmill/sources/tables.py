@@ -14,6 +14,7 @@ from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
 from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
 from pairmill.sources.local_images import ImageFiles, with_images
+from pairmill.sources.looks import LOOK_BYTES
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
@@ -47,8 +48,10 @@ class TableSource(Source):
 
     config: TableConfig
 
-    def __init__(self, config: TableConfig) -> None:
+    def __init__(self, config: TableConfig, look_bytes: int = LOOK_BYTES) -> None:
+        """`look_bytes`: up to which size text files are looked at whole before they are read."""
         super().__init__(config)
+        self.look_bytes = look_bytes
         self._layout: Layout | None = None
         self._files: ImageFiles | None = None
 
@@ -79,7 +82,7 @@ class TableSource(Source):
 
     def layout(self) -> Layout:
         if self._layout is None:
-            self._layout = layout_of(self.config, self.listing().files)
+            self._layout = layout_of(self.config, self.listing().files, self.look_bytes)
         return self._layout
 
     @property
@@ -110,7 +113,7 @@ class TableSource(Source):
         rows = 0
         yield from self.layout().damaged
         for file in self.layout().files:
-            for part in parts_of(file, self.config):
+            for part in parts_of(file, self.config, self.layout().schema):
                 if not isinstance(part, Rows):
                     yield part
                     continue
@@ -153,7 +156,8 @@ class TableSource(Source):
     def _column(self, raw: pa.Table, file: TableFile, field: pa.Field) -> pa.ChunkedArray:
         """Values of one of our columns, not yet of its type."""
         made = file.mapping.made.get(field.name)
-        paths = made or [t for t, o in file.mapping.others.items() if o == field.name]
+        kept = file.mapping.kept.get(field.name)
+        paths = made or ([] if kept is None else [kept])
         found = [at_path(raw, path) for path in paths]
         if made and field.name == "text":
             found = [one_caption(values, self.config.captions) for values in found]
@@ -179,10 +183,10 @@ class TableSource(Source):
             if isinstance(part, Unreadable):
                 yield part
             else:
-                yield from image_columns(part[0], IMAGE, file.item.name, part[1])
+                yield from image_columns(part[0], IMAGE, file.item.name, part[1], self.config.check)
 
 
-def parts_of(file: TableFile, config: TableConfig) -> Iterator[Part]:
+def parts_of(file: TableFile, config: TableConfig, schema: pa.Schema) -> Iterator[Part]:
     """The rows of one file; what a look has parsed already is given away, and forgotten."""
     if file.kind in FORMATS:
         yield from FORMATS[file.kind].rows(file.item, config)
@@ -195,15 +199,25 @@ def parts_of(file: TableFile, config: TableConfig) -> Iterator[Part]:
     elif file.look.dialect is not None:
         yield from separated_rows(file.item, file.look.dialect, config)
     else:
-        yield from json_rows(file.item, json_schema(file), file.look.nested(), config.encoding)
+        yield from json_rows(
+            file.item, json_schema(file, schema), file.look.nested(), config.encoding
+        )
 
 
-def json_schema(file: TableFile) -> pa.Schema:
-    """The keys of a file of JSON lines; text where no value was seen."""
+def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:
+    """The keys of a file of JSON lines; text where no value was seen, and where the column is text
+    over all files, so that its numbers stay as they are spelled.
+    """
     assert file.look is not None
-    guesses = file.look.guesses.items()
-    types = [(name, guess.dtype()) for name, guess in guesses]
-    return pa.schema([(n, pa.string() if pa.types.is_null(t) else t) for n, t in types])
+    of = {path: ours for ours, paths in file.mapping.made.items() for path in paths}
+    of |= {theirs: ours for theirs, ours in file.mapping.others.items()}
+    fields = []
+    for name, guess in file.look.guesses.items():
+        dtype = guess.dtype()
+        ours = schema.field(of[name]).type if name in of else dtype
+        plain = not pa.types.is_nested(dtype) and pa.types.is_string(ours)
+        fields.append((name, pa.string() if plain or pa.types.is_null(dtype) else dtype))
+    return pa.schema(fields)
 
 
 def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:

@@ -30,7 +30,7 @@ def is_list(dtype: pa.DataType) -> bool:
 
 def path_type(schema: pa.Schema, path: str) -> pa.DataType | None:
     """The type at a dotted path; text where it leads into JSON text; None where it leads nowhere."""
-    name = column_of(path, schema.names)
+    name = column_of(path, lambda name: schema.get_field_index(name) >= 0)
     if name is None:
         return None
     dtype = schema.field(name).type
@@ -46,7 +46,8 @@ def path_type(schema: pa.Schema, path: str) -> pa.DataType | None:
 
 def at_path(table: pa.Table, path: str) -> pa.ChunkedArray:
     """The values at a dotted path of a table's column."""
-    name = column_of(path, table.schema.names)
+    schema = table.schema
+    name = column_of(path, lambda name: schema.get_field_index(name) >= 0)
     if name is None:
         return pa.chunked_array([pa.nulls(table.num_rows)])
     values = table.column(name)

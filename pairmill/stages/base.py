@@ -24,6 +24,10 @@ class Stage:
     Config: ClassVar[type[StageConfig]] = StageConfig
     version: ClassVar[int] = 1
     prefix: ClassVar[str] = ""
+    decodes: ClassVar[bool] = False
+    """True where every image of the column `config.image` is decoded, so that a damaged one fails
+    as `decode`: then a source need not look at its pixels first.
+    """
     cpus: ClassVar[float] = 1.0
     """Cores of one worker, unless the pipeline says otherwise."""
     actor: ClassVar[bool] = False
@@ -60,21 +64,43 @@ class Stage:
         prefix = self.config.name or self.prefix
         return "_".join(part for part in (prefix, suffix) if part)
 
+    @classmethod
+    def own_seed(cls, config: Any, seed: int) -> int:
+        """The seed of a stage that names none, made of the pipeline's."""
+        return seed
+
     def bind(self, schema: pa.Schema) -> None:
-        """Learns which columns stand before it, ahead of `reads` and `writes`, in the planner alone;
-        raises ValueError where they do not do.
+        """Learns which columns stand before it, ahead of `reads` and `writes`, in the planner
+        alone; raises ValueError where they do not do.
         """
 
     def reads(self) -> list[str]:
-        """Columns without which a row cannot be computed (unless the stage `takes_nulls`)."""
+        """Columns without which a row cannot be computed (but for those that it `may_lack`)."""
         raise NotImplementedError
+
+    def may_lack(self) -> list[str]:
+        """Those of `reads` that may be null in a row that is computed."""
+        return self.reads() if self.takes_nulls else []
 
     def writes(self) -> pa.Schema:
         """One field per new column, with the field metadata of `pairmill.schemas.arrow.column`."""
         raise NotImplementedError
 
+    note: str = ""
+    """How a worker loaded the stage (device, precision), for the report; set by `setup`."""
+
+    def examine(self) -> list[str]:
+        """Looks, before any work, at what `setup` will load; says what was found, one line each.
+
+        Raises PairmillError for what would fail then.
+        """
+        return []
+
     def setup(self) -> None:
         """Loads what `__call__` needs."""
+
+    def prepare(self, rows: pa.Table) -> None:
+        """Told of the rows of the next call while those of this one wait: to read ahead."""
 
     def close(self) -> None:
         """Gives back what `setup` took, where the process lives on."""

@@ -27,11 +27,11 @@ def check_stage(
 ) -> pa.Table:
     """Runs a stage on rows as the runtime does, and checks its contract; gives the answer.
 
-    `rows`: what the stage reads (with `uid` and `#order` for a stage over all rows); `options`: keys
-    of its config.  Checked are the config (every key documented, frozen), the declared columns, that
-    the stage travels to a worker as its config, that it answers each row with the declared types in
-    order, and that a row's answer does not depend on the rows beside it: numbers may differ by
-    `tolerance`, as models' do.  Raises ContractError.
+    `rows`: what the stage reads (with `uid` and `#order` for a stage over all rows); `options`:
+    keys of its config.  Checked are the config (every key documented, frozen), the declared
+    columns, that the stage travels to a worker as its config, that it answers each row with the
+    declared types in order, and that a row's answer does not depend on the rows beside it: numbers
+    may differ by `tolerance`, as models' do.  Raises ContractError.
     """
     check_config(kind)
     config = kind.Config.model_validate(

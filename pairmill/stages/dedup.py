@@ -18,7 +18,9 @@ class DedupConfig(StageConfig):
     on: list[str] = Field(min_length=1, max_length=16)
     """Columns that make a duplicate when all are equal, such as `[sha256]` or `[url, text]`."""
     prefer: str | None = None
-    """Numeric column whose largest value wins; the earlier row wins among equals."""
+    """Numeric column whose largest value wins; the earlier row wins among equals, and a row without
+    a value (null, NaN) only where none has one.
+    """
 
 
 class DedupStage(GlobalStage):
@@ -33,6 +35,9 @@ class DedupStage(GlobalStage):
 
     def reads(self) -> list[str]:
         return [*self.config.on, *([self.config.prefer] if self.config.prefer else [])]
+
+    def may_lack(self) -> list[str]:
+        return [c for c in self.reads() if c not in self.config.on]
 
     def writes(self) -> pa.Schema:
         return pa.schema(
@@ -59,7 +64,9 @@ class DedupStage(GlobalStage):
         by, descending = ([ORDER], [False])
         if self.config.prefer:
             by, descending = [self.config.prefer, ORDER], [True, False]
-        answer = frame.with_row_index("__at").sort(by, descending=descending).select(
+            if frame.schema[self.config.prefer].is_float():
+                frame = frame.with_columns(pl.col(self.config.prefer).fill_nan(None))
+        answer = frame.with_row_index("__at").sort(by, descending=descending, nulls_last=True).select(
             "__at",
             pl.when(pl.col(ORDER) != pl.col(ORDER).first().over(self.config.on))
             .then(pl.col("uid").first().over(self.config.on))

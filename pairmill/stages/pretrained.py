@@ -27,7 +27,8 @@ class ModelConfig(StageConfig):
 
 def pretrained(stage: Stage, model: str = "AutoModel", processor: str = "AutoProcessor") -> Any:
     """(model, processor) of the checkpoint that a stage's `model:` names, by the auto classes of
-    `transformers` of these names; the model on its device, in its precision, ready to answer and not to learn.
+    `transformers` of these names; the model on its device, in its precision, ready to answer and
+    not to learn.
 
     Torch computes with as many threads as the worker has cores.  Raises StageBroken.
     """

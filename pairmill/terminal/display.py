@@ -1,6 +1,5 @@
 """What a person sees of a run: a live table while it works, the funnel at the end."""
 
-import re
 import threading
 import time
 from typing import Any
@@ -16,16 +15,6 @@ from pairmill.work.engine import Engine
 from pairmill.work.messages import Message, WorkerLog
 
 COUNTED = ("rows", "kept", "dropped", "missing", "failed", "seconds")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def printable(text: str) -> str:
-    """Text from the web for a terminal: control characters, which could clear the screen or fake
-    what it shows, as �.
-    """
-    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 HEARTBEAT_S = 15
 """Where no terminal shows the growing table, a line of progress comes at most so often."""
 
@@ -59,6 +48,7 @@ class LiveWatcher(Watcher):
         self.thread.start()
 
     def phase(self, title: str, stages: list[str], rows: int) -> None:
+        """A phase starts."""
         with self.lock:
             self.title, self.total, self.start = title, rows, time.monotonic()
             self.last_beat = self.start
@@ -99,18 +89,21 @@ class LiveWatcher(Watcher):
         return text
 
     def note(self, text: str) -> None:
+        """A line for people."""
         if not self.interactive:
             self.console.print(text, highlight=False)
         else:
             self.title = text
 
     def done(self) -> None:
+        """Ends the live table."""
         self.stop.set()
         if self.live is not None:
             self.live.stop()
             self.live = None
 
     def render(self) -> Group:
+        """The live table."""
         with self.lock:
             elapsed = time.monotonic() - self.start
             table = Table(box=None, pad_edge=False)
@@ -141,7 +134,10 @@ class LiveWatcher(Watcher):
 def funnel_table(funnel: Funnel) -> Table:
     """Rows in, gate by gate, to the rows kept; the most frequent reasons beside each step."""
     table = Table(
-        title=f"{funnel.rows:,} rows in, {funnel.kept:,} kept ({funnel.kept / max(1, funnel.rows):.1%})",
+        title=(
+            f"{funnel.rows:,} rows in, {funnel.kept:,} kept "
+            f"({funnel.kept / max(1, funnel.rows):.1%})"
+        ),
         title_justify="left",
     )
     table.add_column("step")

@@ -9,13 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.errors import RunError
-from pairmill.fates.ledger import Funnel, Step
-from pairmill.packages.package import MANIFEST, verify
-from pairmill.terminal.display import funnel_table, printable
+from pairmill.errors import RunError, StrangeFile, first_line
+from pairmill.fates.ledger import read_funnel
+from pairmill.packages.manifest import MANIFEST, read_manifest
+from pairmill.packages.package import verify
+from pairmill.safe_output import printable
+from pairmill.terminal.display import funnel_table
 from pairmill.terminal.thumbnails import can_show, show_pictures
 from pairmill.workspace.contents import contents
 from pairmill.workspace.storage import SIGN, Storage
+from pairmill.workspace.verify import verify_workspace
 
 
 def inspect_path(
@@ -23,7 +26,19 @@ def inspect_path(
 ) -> list[str]:
     """Prints what is there; gives the faults that `check` finds.  `pictures`: small ones, where the
     terminal can.
+
+    Files may come from strangers: raises RunError where one is not as pairmill writes it.
     """
+    try:
+        return inspect_place(path, rows, check, out, pictures)
+    except (LookupError, TypeError, ValueError, AttributeError, tarfile.TarError) as error:
+        raise StrangeFile(
+            f"{path} cannot be shown: a file in it is damaged, or not as pairmill writes it "
+            f"({type(error).__name__}: {first_line(error)})"
+        ) from None
+
+
+def inspect_place(path: str, rows: int, check: bool, out: Console, pictures: bool) -> list[str]:
     folder, _, name = path.rstrip("/").rpartition("/")
     pictures = pictures and can_show(out)
     if path.endswith((".parquet", ".tar")):
@@ -33,6 +48,8 @@ def inspect_path(
         return []
     storage = Storage(path)
     if storage.exists(SIGN):
+        if check and (faults := verified(storage, out)):
+            return faults
         out.print(workspace_table(storage))
     elif storage.exists("metrics.json") or storage.exists("plan.json"):
         show_run(storage, out)
@@ -47,18 +64,35 @@ def inspect_path(
     return []
 
 
+def verified(storage: Storage, out: Console) -> list[str]:
+    """Checks a workspace whole; gives the faults."""
+    checked = verify_workspace(storage)
+    if not checked.faults:
+        out.print(
+            Text(
+                f"{checked.files:,} files, {checked.bytes / 1e6:,.1f} MB: every byte is as written"
+            )
+        )
+    return checked.faults
+
+
 def show_package(
     storage: Storage, rows: int, check: bool, out: Console, pictures: bool
 ) -> list[str]:
+    """A package's manifest and some samples."""
     if storage.exists(MANIFEST):
-        manifest = storage.read_json(MANIFEST)
+        manifest = read_manifest(
+            storage, ("name", "format", "samples", "shards", "funnel", "files")
+        )
         total = sum(f["bytes"] for f in manifest["files"])
         out.print(
             Text(
-                f"{manifest['format']} package of {manifest['name']}: {manifest['samples']:,} samples, {manifest['shards']} shards, {total / 1e6:,.1f} MB"
+                f"{manifest['format']} package of {manifest['name']}: "
+                f"{manifest['samples']:,} samples, {manifest['shards']} shards, "
+                f"{total / 1e6:,.1f} MB"
             )
         )
-        out.print(funnel_table(funnel_of(manifest["funnel"])))
+        out.print(funnel_table(read_funnel(manifest["funnel"], storage.path(MANIFEST))))
         first = next(
             (
                 f["name"]
@@ -93,7 +127,7 @@ def show_run(storage: Storage, out: Console) -> None:
         out.print("the run has not finished", highlight=False)
         return
     metrics = storage.read_json("metrics.json")
-    out.print(funnel_table(funnel_of(metrics["funnel"])))
+    out.print(funnel_table(read_funnel(metrics["funnel"], storage.path("metrics.json"))))
     out.print(Text("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in metrics["seconds"].items())))
     if not storage.exists("report/data.json"):
         return
@@ -133,10 +167,12 @@ def score_table(scores: list[dict[str, Any]]) -> Table:
 
 
 def brief(value: float) -> str:
+    """A number in few digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def caption_table(columns: list[dict[str, Any]]) -> Table:
+    """The report's measures of each caption column."""
     table = Table(title="captions of kept rows", title_justify="left")
     table.add_column("column", overflow="fold")
     measures = {
@@ -157,6 +193,7 @@ def caption_table(columns: list[dict[str, Any]]) -> Table:
 
 
 def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> None:
+    """The columns of a table: types and meanings."""
     files = [
         name
         for name, _ in storage.files()
@@ -165,7 +202,8 @@ def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> N
     total = sum(storage.row_count(f) for f in files)
     out.print(
         Text(
-            f"{len(files)} shards, {total:,} rows, {sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
+            f"{len(files)} shards, {total:,} rows, "
+            f"{sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
         )
     )
     if files:
@@ -175,6 +213,7 @@ def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> N
 
 
 def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
+    """A file of rows: columns and some rows."""
     if name.endswith(".tar"):
         with (
             storage.fs.open_input_file(storage.path(name)) as stream,
@@ -217,6 +256,7 @@ def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
 
 
 def shown_value(value: pa.Scalar) -> str:
+    """A value as a terminal shows it."""
     plain: Any = value.as_py()
     if isinstance(plain, bytes):
         return f"{len(plain):,} bytes"
@@ -226,11 +266,8 @@ def shown_value(value: pa.Scalar) -> str:
     return text if len(text) <= 120 else text[:117] + "…"
 
 
-def funnel_of(data: dict[str, Any]) -> Funnel:
-    return Funnel(data["rows"], data["kept"], [Step(**s) for s in data["steps"]])
-
-
 def workspace_table(storage: Storage) -> Table:
+    """What a workspace holds, by folder."""
     found = contents(storage)
     total = sum(s.bytes for s in found)
     table = Table(

@@ -21,7 +21,7 @@ from pairmill.errors import (
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ERROR, error_array
 from pairmill.stages.base import Stage
-from pairmill.work.claims import Batch, Past, Place
+from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
 from pairmill.work.messages import WorkerLog
@@ -52,7 +52,7 @@ class Attempt:
         self,
         planned: PlannedStage,
         stage: Stage,
-        place: Place,
+        place: WorkPlace,
         line: Line,
         watchdog: Watchdog,
         past: Past,
@@ -69,7 +69,7 @@ class Attempt:
         """The stage's columns and errors for rows `numbers` of the shard; no row takes the run down
         a third time.
         """
-        task = Batch.of(numbers)
+        task = RowRange.of(numbers)
         if self.past.guilty(task, halved):
             return self.guilty(batch, numbers, task)
         if self.past.attempts == 1:
@@ -80,12 +80,12 @@ class Attempt:
             self.line.spare(self.place)
         return answer
 
-    def call(self, task: Batch) -> Limited:
+    def call(self, task: RowRange) -> Limited:
         """A call of the stage, with its deadline."""
         deadline_s = self.planned.config.deadline_s
         return Limited(self.line, self.planned, self.place, task, deadline_s)
 
-    def guilty(self, batch: pa.Table, numbers: np.ndarray, task: Batch) -> pa.Table:
+    def guilty(self, batch: pa.Table, numbers: np.ndarray, task: RowRange) -> pa.Table:
         """What becomes of a batch that hung, or took processes down."""
         config = self.planned.config
         late = task in self.past.hung
@@ -122,7 +122,7 @@ class Attempt:
     def answer(self, batch: pa.Table, numbers: np.ndarray) -> pa.Table:
         """The stage's answer, or those of its halves where it raises."""
         try:
-            answer = self.watchdog.run(lambda: self.stage(batch), self.call(Batch.of(numbers)))
+            answer = self.watchdog.run(lambda: self.stage(batch), self.call(RowRange.of(numbers)))
             table = checked(self.planned, answer, batch.num_rows)
         except PairmillError:
             raise
@@ -152,7 +152,7 @@ class Attempt:
             part = slice(int(at), int(at) + 1)
             one = batch.slice(part.start, 1)
             try:
-                call = self.call(Batch.of(numbers[part]))
+                call = self.call(RowRange.of(numbers[part]))
                 checked(self.planned, self.watchdog.run(partial(self.stage, one), call), 1)
             except PairmillError:
                 raise
@@ -193,13 +193,15 @@ def checked(planned: PlannedStage, answer: Any, rows: int) -> pa.Table:
     if not isinstance(answer, pa.Table) or answer.num_rows != rows:
         found = f"{answer.num_rows} rows" if isinstance(answer, pa.Table) else type(answer).__name__
         raise StageBroken(
-            f"stage {name!r} answered {rows} rows with {found}; it must give one row for each, in order"
+            f"stage {name!r} answered {rows} rows with {found}; it must give one row "
+            "for each, in order"
         )
     columns: dict[str, pa.Array] = {}
     for declared in planned.writes:
         if declared.name not in answer.schema.names:
             raise StageBroken(
-                f"stage {name!r} declares the column {declared.name!r} and does not give it (gives: {', '.join(answer.schema.names)})"
+                f"stage {name!r} declares the column {declared.name!r} and does not "
+                f"give it (gives: {', '.join(answer.schema.names)})"
             )
         values = answer.column(declared.name).combine_chunks()
         if pa.types.is_floating(values.type):
@@ -210,7 +212,8 @@ def checked(planned: PlannedStage, answer: Any, rows: int) -> pa.Table:
             )
         except pa.ArrowInvalid as error:
             raise StageBroken(
-                f"stage {name!r}: column {declared.name!r} is {values.type}, declared {declared.type}: {first_line(error)}"
+                f"stage {name!r}: column {declared.name!r} is {values.type}, declared "
+                f"{declared.type}: {first_line(error)}"
             ) from None
     errors = (
         answer.column("error").combine_chunks()

@@ -35,6 +35,8 @@ class StageStats:
     """Bytes committed, before compression."""
     tokens: int = 0
     """Tokens generated."""
+    note: str = ""
+    """How the worker loaded the stage: device, precision, whose code."""
 
     @classmethod
     def arrow_type(cls) -> pa.DataType:
@@ -48,7 +50,7 @@ class StageStats:
 
     def counts(self) -> dict[str, float]:
         """What is summed over shards: everything but whose figures they are, and when."""
-        mine = ("stage", "shard", "worker", "began")
+        mine = ("stage", "shard", "worker", "began", "note")
         return {name: value for name, value in asdict(self).items() if name not in mine}
 
 

@@ -5,6 +5,7 @@ batches, commits.
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,11 +18,11 @@ from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
 from pairmill.work.ahead import give_back
 from pairmill.work.attempt import LEAST_FAILURES, Attempt
-from pairmill.work.block import Block, Job
-from pairmill.work.claims import Place
+from pairmill.work.block import Job, RowBlock
+from pairmill.work.claims import WorkPlace
 from pairmill.work.deadline import ThreadWatchdog, Watchdog
 from pairmill.work.line import Line
-from pairmill.work.loaded import Loaded
+from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import StageStats
 from pairmill.workspace.columns import stored_schema
 
@@ -36,14 +37,14 @@ class StageWorker:
     index: int
     line: Line = field(default_factory=Line)
     watchdog: Watchdog = field(default_factory=ThreadWatchdog)
-    loaded: Loaded = field(default_factory=Loaded)
+    loaded: LoadedStage = field(default_factory=LoadedStage)
 
     @property
     def planned(self) -> PlannedStage:
         """The stage as planned."""
         return self.job.chain.stages[self.index]
 
-    def __call__(self, block: Block) -> Block:
+    def __call__(self, block: RowBlock) -> RowBlock:
         """The block after the stage; its rows stay, with what became of them."""
         planned, start = self.planned, time.monotonic()
         stats = StageStats(
@@ -74,7 +75,7 @@ class StageWorker:
 
     def fill(
         self,
-        block: Block,
+        block: RowBlock,
         run: np.ndarray,
         columns: set[str],
         stats: StageStats,
@@ -111,14 +112,14 @@ class StageWorker:
         return Answers(table, np.where(run, where[block.numbers], -1))
 
     def compute(
-        self, block: Block, todo: np.ndarray, sound: int, stats: StageStats
+        self, block: RowBlock, todo: np.ndarray, sound: int, stats: StageStats
     ) -> list[pa.Table]:
         """Computes `todo` in order, in batches cut from its beginning, so that an interruption
         moves no boundary.
         """
         if not len(todo):
             return []
-        planned, place = self.planned, Place(self.planned.column_set, block.shard)
+        planned, place = self.planned, WorkPlace(self.planned.column_set, block.shard)
         past = self.line.begin(place)
         stage, stats.setup_s = self.loaded.take(planned, place, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, place, self.line, self.watchdog, past, sound)
@@ -126,14 +127,16 @@ class StageWorker:
         committed: list[pa.Table] = []
         flushed = time.monotonic()
         size = planned.config.batch_size
-        for first in range(0, len(todo), size):
-            chunk = todo[first : first + size]
+        chunks = [todo[first : first + size] for first in range(0, len(todo), size)]
+        batches = self.batches(block, chunks)
+        batch = next(batches, None)
+        for chunk in chunks:
+            current, batch = batch, next(batches, None)
+            if batch is not None and past.attempts == 1:  # else a death has one suspect
+                stage.prepare(batch)
             numbers = block.numbers[chunk]
-            batch = pa.table({"__n": pa.array(chunk)})
-            if planned.reads:
-                batch = block.rows.select([*planned.reads]).take(pa.array(chunk)).combine_chunks()
             began = time.monotonic()
-            answer = attempt.compute(batch, numbers)
+            answer = attempt.compute(current, numbers)
             stats.busy_s += time.monotonic() - began
             stats.errors += answer.num_rows - answer.column("error").null_count
             if attempt.raised >= LEAST_FAILURES and not self.job.retry:
@@ -148,7 +151,16 @@ class StageWorker:
         if waiting:
             committed.append(self.commit(block.shard, waiting, stats))
         self.line.end(place)
+        stats.note = stage.note
         return committed
+
+    def batches(self, block: RowBlock, chunks: list[np.ndarray]) -> Iterator[pa.Table]:
+        """The rows of each chunk, as the stage reads them."""
+        reads = self.planned.reads
+        rows = block.rows.select([*reads])
+        for chunk in chunks:
+            batch = rows.take(pa.array(chunk)) if reads else pa.table({"__n": pa.array(chunk)})
+            yield batch.combine_chunks()
 
     def commit(self, shard: int, pieces: list[pa.Table], stats: StageStats) -> pa.Table:
         """Stores answers; gives what is stored of these rows now."""
@@ -161,8 +173,8 @@ class StageWorker:
         )
 
     def after(
-        self, block: Block, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray
-    ) -> Block:
+        self, block: RowBlock, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray
+    ) -> RowBlock:
         """The block with the stage's columns, without those that nobody needs any more, and without
         the payload of rows that died.
         """

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pairmill.schemas.arrow import ERROR, SIZE_SUFFIX, is_payload, payload_sizes
+from pairmill.schemas.arrow import ERROR, SIZE_SUFFIX, error_array, is_payload, payload_sizes
 from pairmill.workspace.storage import Storage
 
 
@@ -29,6 +29,15 @@ def with_sizes(table: pa.Table, writes: pa.Schema) -> pa.Table:
             sizes = payload_sizes(table.column(field.name))
             table = table.append_column(field.name + SIZE_SUFFIX, sizes)
     return table
+
+
+def without_secrets(new: pa.Table) -> pa.Table:
+    """The rows with failures that tell no secret."""
+    errors = new.column("error")
+    if errors.null_count == new.num_rows:
+        return new
+    clean = error_array([e and (e["class"] or "", e["message"] or "") for e in errors.to_pylist()])
+    return new.set_column(new.schema.get_field_index("error"), "error", clean)
 
 
 class ColumnStore:
@@ -66,7 +75,9 @@ class ColumnStore:
         what is stored is a failure or has lost its payload: then the new one takes its place.
         """
         new = (
-            with_sizes(new, writes).select(stored_schema(writes).names).cast(stored_schema(writes))
+            with_sizes(without_secrets(new), writes)
+            .select(stored_schema(writes).names)
+            .cast(stored_schema(writes))
         )
         name = f"columns/{column_set}/{shard_file(shard)}"
         if self.storage.local:  # before a folder is made in its place

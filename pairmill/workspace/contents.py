@@ -1,12 +1,17 @@
 """A workspace's format, what is stored in it, who uses it, and what nobody uses any more."""
 
+import os
+import re
 from dataclasses import dataclass
+from typing import Any
 
-from pairmill.errors import RunError
+from pairmill.errors import RunError, StrangeFile
 from pairmill.version import __version__
 from pairmill.workspace.storage import SIGN, Storage
 
 FORMAT = 1
+OURS = re.compile(r"^(?:[\w-]+\.parquet|(?:pool|stage|table|shards?|lease)\.json|\.lock)$")
+"""Names of files of a pool or column set."""
 
 
 class NewerWorkspace(RunError):
@@ -51,16 +56,37 @@ def existing_workspace(root: str) -> Storage:
     return storage
 
 
+def read_plan(storage: Storage, folder: str) -> dict[str, Any]:
+    """plan.json of a run's folder.  Raises StrangeFile: gc must not guess what is in use."""
+    found = storage.read_json(f"{folder}/plan.json")
+    stages = found.get("stages") if isinstance(found, dict) else None
+    if (
+        not isinstance(stages, list)
+        or not isinstance(found.get("pool"), str)
+        or not all(
+            isinstance(s, dict)
+            and isinstance(s.get("name"), str)
+            and isinstance(s.get("column_set"), str | None)
+            and isinstance(s.get("keep"), str | None)
+            for s in stages
+        )
+    ):
+        raise StrangeFile(
+            f"{storage.path(f'{folder}/plan.json')} is not as pairmill writes it; delete it and "
+            "run its pipeline again, or delete the run's folder"
+        )
+    return found
+
+
 def references(storage: Storage) -> dict[str, tuple[str, ...]]:
     """Folder of a pool or column set → the runs whose plan names it."""
     found: dict[str, list[str]] = {}
     for run in storage.folders("runs"):
         if storage.exists(f"runs/{run}/plan.json"):
-            plan = storage.read_json(f"runs/{run}/plan.json")
-            for folder in [
-                f"pool/{plan['pool']}",
-                *(f"columns/{s['column_set']}" for s in plan["stages"] if s.get("column_set")),
-            ]:
+            plan = read_plan(storage, f"runs/{run}")
+            sets = [s["column_set"] for s in plan["stages"] if s.get("column_set")]
+            folders = [f"pool/{plan['pool']}", *(f"columns/{name}" for name in sets)]
+            for folder in folders:
                 found.setdefault(folder, []).append(run)
     return {folder: tuple(runs) for folder, runs in found.items()}
 
@@ -84,8 +110,23 @@ def contents(storage: Storage) -> list[StoredSet]:
 
 
 def unused(storage: Storage) -> list[StoredSet]:
-    """What no run refers to."""
-    return [s for s in contents(storage) if not s.runs]
+    """What no run refers to, and pairmill wrote as a pool or column set."""
+    return [s for s in contents(storage) if not s.runs and not foreign(storage, s.folder)]
+
+
+def left_alone(storage: Storage) -> list[str]:
+    """Folders that no run refers to, and that are no pool or column set."""
+    return [s.folder for s in contents(storage) if not s.runs and foreign(storage, s.folder)]
+
+
+def foreign(storage: Storage, folder: str) -> bool:
+    """Whether a folder is no pool or column set, whatever place it has: a package, a link, folders
+    of somebody else.  Nobody may lose data because it lay in the wrong place.
+    """
+    if storage.local and os.path.islink(storage.path(folder)):
+        return True
+    names = [name.rpartition("/")[2] for name, _ in storage.files(folder)]
+    return bool(storage.folders(folder)) or any(not OURS.match(name) for name in names)
 
 
 def collect(storage: Storage, sets: list[StoredSet]) -> None:

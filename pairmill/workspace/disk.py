@@ -4,10 +4,15 @@ folder, refused where the disk is nearly full.
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
+import socket
+import time
 import uuid
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 from typing import BinaryIO
 
 from pairmill.errors import DiskFull
@@ -18,6 +23,67 @@ TEMPORARY = ".tmp-"
 """First letters of the names of files that are not whole yet."""
 
 
+FAR_S = 900.0
+"""Seconds after which an unfinished file of another machine, which nobody has written to meanwhile,
+is taken for one that its writer left.
+"""
+
+
+def temporary_name() -> str:
+    """Tells who writes, so that whoever finds the file knows whether the writer lives."""
+    pid = os.getpid()
+    return f"{TEMPORARY}{machine()}-{pid}-{born(pid) or 0}-{uuid.uuid4().hex[:12]}"
+
+
+def abandoned(name: str, age_s: float) -> bool:
+    """Whether a temporary file's writer is gone.  `age_s`: since it was last written to."""
+    match name.removeprefix(TEMPORARY).split("-"):
+        case [where, pid, since, _] if pid.isdecimal() and since.isdecimal():
+            if where == machine():
+                return born(int(pid)) != (since if since != "0" else None)
+            return age_s > FAR_S
+    return True  # nothing that runs today writes under such a name
+
+
+def clear_temporary(folder: str, recursive: bool = True) -> int:
+    """Removes temporary files that their writers left, gives how many; links are not followed."""
+    count = 0
+    for place, below, names in os.walk(folder):
+        for name in names:
+            if not name.startswith(TEMPORARY):
+                continue
+            path = f"{place}/{name}"
+            with contextlib.suppress(OSError):  # another one may clear at the same time
+                if abandoned(name, time.time() - os.lstat(path).st_mtime):
+                    os.unlink(path)
+                    count += 1
+        if not recursive:
+            below.clear()
+    return count
+
+
+@lru_cache(1)
+def machine() -> str:
+    """This machine as far as process numbers mean the same: host, boot and namespace."""
+    facts = [socket.gethostname()]
+    for read in (
+        lambda: Path("/proc/sys/kernel/random/boot_id").read_text(),
+        lambda: os.readlink("/proc/self/ns/pid"),
+    ):
+        with contextlib.suppress(OSError):
+            facts.append(read())
+    return hashlib.sha256("|".join(facts).encode()).hexdigest()[:12]
+
+
+def born(pid: int) -> str | None:
+    """When a process of this machine started, in the kernel's own count, so that a number used
+    again is told apart; None where there is none.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    return None
+
+
 @contextlib.contextmanager
 def writing(target: str) -> Iterator[BinaryIO]:
     """A stream whose content appears at the path `target` when the block ends well, and not
@@ -25,9 +91,9 @@ def writing(target: str) -> Iterator[BinaryIO]:
     """
     folder = os.path.dirname(target)
     os.makedirs(folder, exist_ok=True)
-    temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex[:12]}"
+    temporary = f"{folder}/{temporary_name()}"
     try:
-        with open(temporary, "wb") as stream:
+        with open(temporary, "w+b") as stream:
             yield stream
         os.replace(temporary, target)
     except OSError as error:

@@ -1,6 +1,13 @@
-"""How a workspace's values become bytes: JSON for people, Parquet for rows."""
+"""How a workspace's values become bytes: JSON for people, Parquet for rows.
 
+Bytes at rest are checked as they are read: Parquet's own checksum of every page, and one of the
+file's footer, which stands between the last page and the footer, where other readers see nothing.
+"""
+
+import io
 import json
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +23,20 @@ and on an object store, where each group costs every reader of narrow columns a 
 """
 
 
+SEAL = "crc32"
+"""Key of a sealed JSON file: the CRC-32 of all else in it, in hexadecimal."""
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """A map that a reader compares with its checksum: for files that decide what is computed."""
+    return {**value, SEAL: checksum(value)}
+
+
+def checksum(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
+
+
 def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -29,14 +50,75 @@ def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any
     leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
     plain = [path for path, kind in leaves.items() if not is_payload(kind)]
     compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
-    pq.write_table(
-        table,
-        stream,
+    guarded = FooterGuard(stream)
+    group = options.pop("row_group_size", None)
+    writer = pq.ParquetWriter(
+        guarded,
+        table.schema,
         compression=compression,
         use_dictionary=plain,
         write_statistics=plain,
+        write_page_checksum=True,
         **options,
     )
+    writer.write_table(table, group)
+    guarded.footer_begins()
+    writer.close()
+    guarded.finish()
+
+
+GUARD = struct.Struct("<4sI")
+"""Stands before a footer: `PMfc` and the CRC-32 of the footer's bytes."""
+GUARD_MARK = b"PMfc"
+TAIL_BYTES = 2**16
+"""What is read of a file's end at first; most footers are shorter."""
+
+
+class FooterGuard(io.RawIOBase):
+    """Passes a Parquet file on, with the guard before its footer."""
+
+    def __init__(self, target: Any) -> None:
+        self.target, self.count = target, 0
+        self.tail: bytearray | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self.count += len(view)
+        if self.tail is None:
+            self.target.write(view)
+        else:
+            self.tail += view
+        return len(view)
+
+    def tell(self) -> int:
+        return self.count
+
+    def footer_begins(self) -> None:
+        """What comes now is no row any more."""
+        self.tail = bytearray()
+
+    def finish(self) -> None:
+        tail = bytes(self.tail or b"")
+        self.target.write(GUARD.pack(GUARD_MARK, zlib.crc32(tail)) + tail)
+
+
+def read_footer(place: str, source: Any) -> pq.FileMetaData:
+    """A Parquet file's footer, compared with its checksum if it has one.
+
+    Raises CorruptWorkspace, and pyarrow's and the file system's own errors.
+    """
+    size = source.size()
+    tail = source.read_at(min(size, TAIL_BYTES), max(0, size - TAIL_BYTES))
+    length = (int.from_bytes(tail[-8:-4], "little") if len(tail) >= 8 else 0) + 8
+    if len(tail) < min(size, length + GUARD.size):
+        tail = source.read_at(min(size, length + GUARD.size), max(0, size - length - GUARD.size))
+    guard = tail[-length - GUARD.size : -length] if len(tail) >= length + GUARD.size else b""
+    if guard.startswith(GUARD_MARK) and GUARD.unpack(guard)[1] != zlib.crc32(tail[-length:]):
+        raise corrupt(place, ValueError("its footer is not what was written: bits have changed"))
+    return pq.read_metadata(pa.BufferReader(tail))
 
 
 Groups = Callable[[pq.FileMetaData], Sequence[int]]
@@ -56,7 +138,10 @@ def read_parquet(
     errors.
     """
     try:
-        file = pq.ParquetFile(source, pre_buffer=ahead)
+        footer = read_footer(place, source)
+        file = pq.ParquetFile(
+            source, metadata=footer, pre_buffer=ahead, page_checksum_verification=True
+        )
         chosen = groups(file.metadata) if groups else range(file.num_row_groups)
         table = file.read_row_groups(chosen, columns, use_threads=False)
         return table if columns is None else table.select(columns)
@@ -67,11 +152,16 @@ def read_parquet(
 
 
 def parsed_json(place: str, data: bytes) -> Any:
-    """The value of a JSON file at `place`.  Raises CorruptWorkspace."""
+    """The value of a JSON file at `place`, without its seal.  Raises CorruptWorkspace."""
     try:
-        return json.loads(data)
-    except ValueError as error:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise CorruptWorkspace(f"{place} is no JSON ({error}); delete it and run again") from None
+    if isinstance(found, dict) and SEAL in found:
+        seal = found.pop(SEAL)
+        if seal != checksum(found):
+            raise corrupt(place, ValueError("its checksum is another one: bits have changed"))
+    return found
 
 
 def corrupt(place: str, error: Exception) -> CorruptWorkspace:

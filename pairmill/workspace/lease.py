@@ -1,5 +1,8 @@
 """One driver a run: a lease in the run's folder, renewed while the run works, that a dead run does
 not hold for long.
+
+Machines' clocks may differ by minutes, so none of them is asked: a lease's age is told by the clock
+of the disk or store that keeps it.
 """
 
 import contextlib
@@ -9,16 +12,17 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from pairmill.errors import PairmillError, RunError
+from pairmill.errors import PairmillError, RunError, StrangeFile
 from pairmill.workspace import disk
+from pairmill.workspace.disk import born, machine
 from pairmill.workspace.storage import Storage
 
 TTL_S = 60.0
 """Seconds after which a lease that nobody renews is over."""
 RENEW_S = 15.0
+KEYS = {"owner": str, "host": str, "pid": int, "at": int | float}
 
 
 class Lease:
@@ -31,6 +35,7 @@ class Lease:
         self.mine = {
             "owner": uuid.uuid4().hex,
             "host": socket.gethostname(),
+            "machine": machine(),
             "pid": os.getpid(),
             "born": born(os.getpid()),
         }
@@ -40,53 +45,94 @@ class Lease:
         """Raises RunError where the lease was lost."""
         if self.lost.is_set():
             raise RunError(
-                f"another driver took over while this one was silent for more than {TTL_S:.0f} s; the run goes on there"
+                f"another driver took over while this one was silent for more than {TTL_S:.0f} s; "
+                "the run goes on there"
             )
 
-    def take(self) -> dict[str, Any] | None:
-        """Takes it; or gives who holds it."""
-        other: dict[str, Any] | None = None
+    def take(self) -> str:
+        """Takes it, and gives an empty text; or tells who holds it, and what to do."""
+        told = ""
 
-        def change(found: dict[str, Any] | None) -> dict[str, Any] | None:
-            nonlocal other
-            other = (
-                found if found and found["owner"] != self.mine["owner"] and holds(found) else None
-            )
-            return {**self.mine, "at": time.time()} if other is None else None
+        def change(found: Any) -> dict[str, Any] | None:
+            nonlocal told
+            told = ""
+            if found is not None and self.checked(found)["owner"] != self.mine["owner"]:
+                age_s = age_of(self.storage, self.name)
+                told = self.held(found, age_s) if holds(found, age_s) else ""
+            return None if told else {**self.mine, "at": time.time()}
 
         self.storage.update_json(self.name, change)
-        return other
+        return told
+
+    def checked(self, found: Any) -> dict[str, Any]:
+        """Raises StrangeFile where this is no lease."""
+        if not isinstance(found, dict) or any(
+            not isinstance(found.get(key), kind) for key, kind in KEYS.items()
+        ):
+            raise StrangeFile(
+                f"{self.storage.path(self.name)} is no lease that pairmill wrote; "
+                "delete it if no run is at work in its folder"
+            )
+        return found
+
+    def held(self, other: dict[str, Any], age_s: float) -> str:
+        """Who holds it, and what to do."""
+        who = f"process {other['pid']} on {other['host']}"
+        if age_s < -TTL_S:
+            return (
+                f"{who} holds its lease, which is dated {-age_s:,.0f} s in the future by the clock "
+                "of the disk or store (was that clock set back, or the folder copied?); if that "
+                f"process is gone, delete {self.storage.path(self.name)} and run again"
+            )
+        apart_s = other["at"] + age_s - time.time()
+        clocks = (
+            f" (the clock there is {abs(apart_s):,.0f} s {'ahead of' if apart_s > 0 else 'behind'} the one here)"
+            if abs(apart_s) > TTL_S
+            else ""
+        )
+        return (
+            f"{who} renewed its lease {max(0.0, age_s):.0f} s ago{clocks}; wait for it or stop it "
+            f"(the lease of a dead run ends after {TTL_S:.0f} s: run again then)"
+        )
 
     def renew(self) -> None:
         def change(found: dict[str, Any] | None) -> dict[str, Any] | None:
-            return (
-                {**self.mine, "at": time.time()}
-                if found and found["owner"] == self.mine["owner"]
-                else None
-            )
+            if found and found.get("owner") == self.mine["owner"]:
+                return {**self.mine, "at": time.time()}
+            return None
 
         if self.storage.update_json(self.name, change) is None:
             self.lost.set()
 
     def keep(self) -> None:
         while not self.over.wait(RENEW_S) and not self.lost.is_set():
-            with contextlib.suppress(
-                OSError, PairmillError
-            ):  # the storage is away or full for a while
+            # the storage may be away or full for a while
+            with contextlib.suppress(OSError, PairmillError):
                 self.renew()
 
     def end(self) -> None:
-        shut = (
-            disk.exclusive(self.storage.path(self.name.rpartition("/")[0]))
-            if self.storage.local
-            else contextlib.nullcontext()
-        )
+        folder = self.storage.path(self.name.rpartition("/")[0])
+        shut = disk.exclusive(folder) if self.storage.local else contextlib.nullcontext()
         with contextlib.suppress(OSError, PairmillError), shut:
             if (
                 self.storage.exists(self.name)
-                and self.storage.read_json(self.name)["owner"] == self.mine["owner"]
+                and self.storage.read_json(self.name).get("owner") == self.mine["owner"]
             ):
                 self.storage.delete_file(self.name)
+
+
+def age_of(storage: Storage, name: str) -> float:
+    """Seconds since a file was written, by the clock of the disk or store that keeps it; negative
+    where that clock was set back.
+    """
+    probe = f"{name.rpartition('/')[0]}/{disk.temporary_name()}"
+    written = storage.fs.get_file_info(storage.path(name))
+    try:
+        storage.write_bytes(probe, b"now")
+        now = storage.fs.get_file_info(storage.path(probe))
+        return (now.mtime_ns - written.mtime_ns) / 1e9
+    finally:
+        storage.delete_file(probe)
 
 
 @contextlib.contextmanager
@@ -97,11 +143,8 @@ def leased(storage: Storage, folder: str, what: str = "this run") -> Iterator[Le
     without renewal.
     """
     lease = Lease(storage, f"{folder}/lease.json")
-    if other := lease.take():
-        raise RunError(
-            f"{what} is in progress: process {other['pid']} on {other['host']} renewed its lease {time.time() - other['at']:.0f} s ago; "
-            f"wait for it or stop it (the lease of a dead run ends after {TTL_S:.0f} s)"
-        )
+    if told := lease.take():
+        raise RunError(f"{what} is in progress: {told}")
     keeper = threading.Thread(target=lease.keep, name="lease", daemon=True)
     keeper.start()
     try:
@@ -112,17 +155,8 @@ def leased(storage: Storage, folder: str, what: str = "this run") -> Iterator[Le
         lease.end()
 
 
-def holds(lease: dict[str, Any]) -> bool:
-    """Whether who took a lease holds it still."""
-    if time.time() - lease["at"] > TTL_S:
-        return False
-    return not (lease["host"] == socket.gethostname() and born(lease["pid"]) != lease["born"])
-
-
-def born(pid: int) -> str | None:
-    """When a process of this machine started, in the kernel's own count, so that a number used
-    again is told apart.
-    """
-    with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    return None
+def holds(lease: dict[str, Any], age_s: float) -> bool:
+    """Whether who took a lease holds it still; `age_s`: since it was renewed, by the store's clock."""
+    if lease.get("machine") == machine():
+        return age_s <= TTL_S and born(lease["pid"]) == lease.get("born")
+    return age_s <= TTL_S

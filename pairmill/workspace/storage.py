@@ -9,7 +9,6 @@ import contextlib
 import random
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from pairmill.errors import StorageAway, first_line
+from pairmill.names import inner_name, inside
 from pairmill.workspace import disk
 from pairmill.workspace.disk import TEMPORARY
 from pairmill.workspace.encoding import (
@@ -27,6 +27,7 @@ from pairmill.workspace.encoding import (
     corrupt,
     json_bytes,
     parsed_json,
+    read_footer,
     read_parquet,
     write_parquet,
 )
@@ -77,7 +78,14 @@ class Storage:
         return type(self), (self.root,)
 
     def path(self, name: str) -> str:
-        return f"{self.base}/{name}" if name else self.base
+        """Raises StrangeName where the name would lead out of the folder."""
+        return f"{self.base}/{inside(name, self.root)}" if name else self.base
+
+    def listed(self, name: object, where: str) -> str:
+        """A name that stands in the file `where` of this folder; raises StrangeName where it, or a
+        link on the way, leads out.
+        """
+        return inner_name(name, self.path(where), self.base if self.local else None)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         with self.writing(name) as stream:
@@ -137,7 +145,7 @@ class Storage:
         """
         if self.local:
             return True
-        name = f"{TEMPORARY}{uuid.uuid4().hex[:12]}"
+        name = disk.temporary_name()
         try:
             return self.objects.keeps_conditions(self.path(name))
         finally:
@@ -228,11 +236,19 @@ class Storage:
                 ) from None
             raise corrupt(self.path(name), error) from None
 
+    def footer(self, name: str) -> pq.FileMetaData:
+        """Of a Parquet file; raises CorruptWorkspace."""
+        try:
+            with self.fs.open_input_file(self.path(name)) as stream:
+                return read_footer(self.path(name), stream)
+        except pa.ArrowInvalid as error:
+            raise corrupt(self.path(name), error) from None
+
     def schema_of(self, name: str) -> pa.Schema:
-        return pq.read_schema(self.path(name), filesystem=self.fs)
+        return self.footer(name).schema.to_arrow_schema()
 
     def row_count(self, name: str) -> int:
-        return pq.read_metadata(self.path(name), filesystem=self.fs).num_rows
+        return self.footer(name).num_rows
 
     def exists(self, name: str) -> bool:
         return self.fs.get_file_info(self.path(name)).type != fs.FileType.NotFound
@@ -258,6 +274,10 @@ class Storage:
         return sorted(
             i.base_name for i in self.fs.get_file_info(selector) if i.type == fs.FileType.Directory
         )
+
+    def clear_temporary(self, name: str = "", recursive: bool = True) -> int:
+        """Removes what writers that are gone left unfinished under a folder; gives how many files."""
+        return disk.clear_temporary(self.path(name), recursive) if self.local else 0
 
     def delete_file(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

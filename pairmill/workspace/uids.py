@@ -29,7 +29,7 @@ class UniqueUids:
         for run in self.runs:
             at = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
             repeated |= run[at] == hashes
-        self._keep(np.unique(ordered))
+        self._keep(ordered[np.append(True, ordered[1:] != ordered[:-1])])
         places = np.flatnonzero(repeated).tolist()
         if not places:
             return uids, []
@@ -43,4 +43,4 @@ class UniqueUids:
         self.runs.append(hashes)
         while len(self.runs) > 1 and len(self.runs[-2]) <= 2 * len(self.runs[-1]):
             last = self.runs.pop()
-            self.runs[-1] = np.union1d(self.runs[-1], last)
+            self.runs[-1] = np.sort(np.concatenate([self.runs[-1], last]), kind="stable")

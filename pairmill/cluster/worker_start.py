@@ -1,0 +1,56 @@
+"""What a worker process that Ray starts for a run does before anything else."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
+
+from pairmill.errors import PairmillError, RunError, first_line
+from pairmill.plan.named_modules import as_told
+from pairmill.safe_output import redact_streams
+
+HOOK = "pairmill.cluster.worker_start.begin"
+STRANGE_FOLDER = "PAIRMILL_STRANGE_FOLDER"
+"""The folder in which the driver was started, which is not on the driver's `sys.path`; Ray puts it
+at the front of its workers'.
+"""
+
+
+class WithoutFolder(MetaPathFinder):
+    """Takes a folder off `sys.path` before each import; Ray adds it when the first task comes."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> None:
+        if self.folder in sys.path:
+            sys.path[:] = [p for p in sys.path if p != self.folder]
+
+
+@contextlib.contextmanager
+def safe_errors() -> Iterator[None]:
+    """What work in a worker raises goes to Ray, which writes it to its own files: without secrets,
+    and without the errors behind it.  A defect's traceback stands, filtered, in the worker's log.
+    """
+    try:
+        yield
+    except PairmillError as error:
+        raise error from None
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "ray":
+            raise
+        traceback.print_exc()
+        raise RunError(f"{type(error).__name__}: {first_line(error)}") from None
+
+
+def begin() -> None:
+    """Finds the modules that the pipeline file names and no others beside it; prints no secret."""
+    redact_streams()
+    as_told()
+    if strange := os.environ.get(STRANGE_FOLDER):
+        sys.meta_path.insert(0, WithoutFolder(strange))

@@ -1,0 +1,111 @@
+"""What can be said of a stage's model before anything is computed."""
+
+from typing import Any
+
+from pairmill.errors import StageBroken
+from pairmill.models.files import WEIGHTS, checkpoint_folder, has_weights, is_folder, read_json
+from pairmill.models.load import (
+    Spec,
+    auto_class,
+    checkpoint_dtype,
+    load_processor,
+    needs,
+    quantisation,
+    whole,
+)
+
+QUANTISERS = {
+    "awq": "gptqmodel",
+    "gptq": "gptqmodel",
+    "bitsandbytes": "bitsandbytes",
+    "compressed-tensors": "compressed_tensors",
+    "fp8": "accelerate",
+    "torchao": "torchao",
+}
+"""Packages with which transformers loads quantised weights."""
+
+
+def check_clip(stage: str, spec: Spec) -> list[str]:
+    """Raises StageBroken for what would fail at load; says what will load the model, and where."""
+    from pairmill.models.open_clip_towers import is_open_clip, open_clip_package
+    from pairmill.models.two_towers import check_towers
+
+    if is_open_clip(spec):
+        open_clip_package(stage)
+        return [f"{spec.model}: open_clip; {place(spec, {})}"]
+    folder = described(stage, spec)
+    check_towers(stage, spec)
+    auto = auto_class(stage, folder, spec, ["AutoModel"])
+    processor = load_processor(stage, folder, spec, "AutoProcessor")
+    check_sees(stage, spec, processor)
+    return check_weights(stage, spec, folder, auto, processor)
+
+
+def described(stage: str, spec: Spec) -> str:
+    """The folder with the files that describe the model; raises StageBroken naming the stage."""
+    try:
+        folder = checkpoint_folder(
+            spec.model, spec.revision, weights=False, code=spec.trust_remote_code
+        )
+        config = read_json(folder, "config.json")
+    except StageBroken as error:
+        raise StageBroken(f"stage {stage!r}: {error}") from None
+    if not config:
+        raise StageBroken(f"stage {stage!r}: model {spec.model!r} has no config.json")
+    quantised = quantisation(config)
+    if quantised in QUANTISERS:
+        needs(stage, QUANTISERS[quantised], f"a checkpoint quantised by {quantised}")
+    return folder
+
+
+def check_sees(stage: str, spec: Spec, processor: Any) -> None:
+    if not hasattr(processor, "image_processor") and not spec.trust_remote_code:
+        raise StageBroken(
+            f"stage {stage!r}: model {spec.model!r} has no processor for images: neither "
+            "preprocessor_config.json nor processor_config.json gives one"
+        )
+
+
+def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any) -> list[str]:
+    """Looks whether the weights are whole, by their names and shapes alone."""
+    config = read_json(folder, "config.json")
+    if has_weights(folder):
+        if quantisation(config) is None:
+            options = {"device_map": "meta", "dtype": "auto"}
+            kind = type(whole(stage, auto, folder, spec, options)).__name__
+        else:
+            kind = auto.__name__
+    elif is_folder(spec.model):
+        names = " or ".join(name for name, _ in WEIGHTS)
+        raise StageBroken(
+            f"stage {stage!r}: the folder {spec.model!r} has no whole weights ({names}); is its "
+            "download complete?"
+        )
+    else:
+        kind = f"{auto.__name__}, its weights yet to be fetched"
+    return [
+        f"{spec.model}: {kind} with {type(processor).__name__}; {place(spec, config)}",
+        *(
+            ["runs code of the checkpoint's own (trust_remote_code)"]
+            if spec.trust_remote_code
+            else []
+        ),
+    ]
+
+
+def place(spec: Spec, config: dict[str, Any]) -> str:
+    """Device and precision in words, as far as this machine can tell."""
+    import torch
+
+    here = torch.cuda.is_available()
+    device: str = spec.device if spec.device != "auto" else ("cuda" if here else "cpu")
+    words = device
+    if spec.device == "cuda" and not here:
+        words += " (this machine has none: a worker's must)"
+    if quantisation(config):
+        return f"{words}, quantised ({quantisation(config)})"
+    if spec.dtype != "auto":
+        return f"{words}, {spec.dtype}"
+    if device == "cuda":
+        return f"{words}, {checkpoint_dtype(config)}"
+    return f"{words}, float32 or bfloat16: what is the faster there"

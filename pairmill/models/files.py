@@ -1,0 +1,168 @@
+"""The files of a checkpoint on this node: a folder as it is; a hub model from the local cache, or
+fetched into it once.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pairmill.errors import StageBroken, first_line
+
+DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.jsonl")
+"""Files that say what a model is: small, and all that a check needs."""
+UNUSED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
+WEIGHTS = (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "*.bin"))
+"""(file or begin of an index's name, what to fetch), in order of preference."""
+ADAPTER = ("adapter_config.json",)
+DESCRIBED = ("config.json", "open_clip_config.json", *ADAPTER)
+OTHER_WEIGHTS = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+    *("adapter_model.safetensors", "adapter_model.bin"),
+)
+
+
+def is_folder(model: str) -> bool:
+    """Whether `model` means a folder on this node, not a hub id."""
+    return model.startswith(("/", ".", "~")) or os.path.isdir(model)
+
+
+def checkpoint_folder(
+    model: str,
+    revision: str | None = None,
+    weights: bool = True,
+    code: bool = False,
+    adapter: bool = False,
+) -> str:
+    """The local folder that holds the checkpoint's files; fetched once per node, under a lock.
+
+    A cached model is never asked for again.  `code`: with its Python files, where it is trusted;
+    `adapter`: it is one, with weights of its own name.  Raises StageBroken with the hub's reason.
+    """
+    if is_folder(model):
+        return os.path.expanduser(model)
+    found = cached_folder(model, revision, weights, adapter)
+    if found is not None:
+        return found
+    from filelock import FileLock
+    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        raise StageBroken(
+            f"model {model!r} is not whole in the local cache ({HF_HUB_CACHE}), and HF_HUB_OFFLINE "
+            "is set"
+        )
+    locks = Path(HF_HUB_CACHE) / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"pairmill--{model.replace('/', '--')}.lock"):
+        return cached_folder(model, revision, weights, adapter) or fetched(
+            model, revision, weights, code
+        )
+
+
+def cached_folder(
+    model: str, revision: str | None, weights: bool, adapter: bool = False
+) -> str | None:
+    """The model's folder in the local cache, if what is needed of it is there; asks nobody."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in ADAPTER if adapter else DESCRIBED:
+        file = try_to_load_from_cache(model, name, revision=revision)
+        if isinstance(file, str):
+            folder = os.path.dirname(file)
+            return folder if not weights or has_weights(folder) else None
+    return None
+
+
+def has_weights(folder: str) -> bool:
+    """Whether weights are there, all parts of them."""
+    if any(os.path.exists(f"{folder}/{name}") for name in OTHER_WEIGHTS):
+        return True
+    for name, _ in WEIGHTS:
+        if os.path.exists(f"{folder}/{name}"):
+            return True
+        index = f"{folder}/{name}.index.json"
+        if os.path.exists(index):
+            parts = set(json.loads(Path(index).read_text())["weight_map"].values())
+            return all(os.path.exists(f"{folder}/{part}") for part in parts)
+    return False
+
+
+def fetched(model: str, revision: str | None, weights: bool, code: bool) -> str:
+    from huggingface_hub import snapshot_download
+
+    try:
+        wanted = [*DESCRIPTIONS, *(["*.py"] if code else [])]
+        if weights:
+            wanted += weight_patterns(model, revision)
+        return snapshot_download(
+            model, revision=revision, allow_patterns=wanted, ignore_patterns=list(UNUSED)
+        )
+    except Exception as error:  # gated, gone, no network, no disk: the hub's library raises many
+        raise StageBroken(f"model {model!r} cannot be fetched: {hub_reason(error)}") from None
+
+
+def weight_patterns(model: str, revision: str | None) -> list[str]:
+    """Weights in one format only: safetensors where there are any."""
+    from huggingface_hub import HfApi
+
+    names = HfApi().list_repo_files(model, revision=revision)
+    if any(n.endswith(".safetensors") and "/" not in n for n in names):
+        return ["*.safetensors"]
+    return ["*.bin"]
+
+
+def hub_reason(error: BaseException) -> str:
+    """Why the hub gave nothing, in its own words, and what can be done."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    chain = list(causes(error))
+    for one in chain:
+        if isinstance(one, GatedRepoError):
+            said = getattr(one, "server_message", None) or last_line(one)
+            return (
+                f"it is gated: {said}; ask for access on its page and log in with a token of that "
+                "account (`hf auth login`, or HF_TOKEN)"
+            )
+        if isinstance(one, RepositoryNotFoundError):
+            return (
+                "the hub has no such model, or it is private and no token was given (HF_TOKEN): "
+                + first_line(one)
+            )
+    return f"{type(chain[-1]).__name__}: {first_line(chain[-1])}"
+
+
+def last_line(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def read_json(folder: str, name: str) -> dict[str, Any]:
+    """A description file of a checkpoint, empty where there is none; raises StageBroken."""
+    file = Path(folder) / name
+    if not file.exists():
+        return {}
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise StageBroken(f"{file} cannot be read: {first_line(error)}") from None
+    if not isinstance(found, dict):
+        raise StageBroken(f"{file} holds a {type(found).__name__}, not an object")
+    return found
+
+
+def mentions(model: str, revision: str | None, words: tuple[str, ...]) -> bool:
+    """Whether the checkpoint's chat template or tokenizer knows one of some words."""
+    folder = Path(checkpoint_folder(model, revision, weights=False))
+    names = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
+    files = [folder / n for n in (*names, "tokenizer.json", "added_tokens.json")]
+    texts = (f.read_bytes() for f in files if f.exists())
+    marks = [w.encode() for w in words]
+    return any(mark in text for text in texts for mark in marks)

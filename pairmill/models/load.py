@@ -1,0 +1,295 @@
+"""Loading a checkpoint: whole or not at all, in a precision that is told."""
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pairmill.errors import StageBroken, first_line
+from pairmill.models.files import checkpoint_folder, read_json
+from pairmill.torch_device import (
+    FASTER,
+    Device,
+    Precision,
+    limit_threads,
+    pick_device,
+    pick_dtype,
+    remembered,
+    seconds_of,
+)
+
+SHOWN = 5
+"""Names of weights in a message."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is loaded, and where: stages with equal specs share one model in a process."""
+
+    model: str
+    revision: str | None = None
+    adapter: str | None = None
+    """Folder or hub id of a LoRA adapter (`peft`)."""
+    adapter_revision: str | None = None
+    trust_remote_code: bool = False
+    device: Device = "auto"
+    dtype: Precision = "auto"
+    device_map: str | None = None
+    """`auto` places the tensors over all GPUs of the worker."""
+    image_processor: str | None = None
+    """`torchvision` or `pil`; None: what transformers takes."""
+    cpus: float = 1.0
+
+
+@dataclass
+class LoadedModel:
+    """A model on its device, its processor (or tokenizer), and how it was loaded."""
+
+    model: Any
+    processor: Any
+    device: str
+    dtype: Any
+    note: str
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the model computes: threads and stages may share it."""
+
+
+Probe = Callable[[Any, Any, str, Any], Callable[[], Any]]
+"""(model, processor, device, dtype) → a small piece of the work, for measuring."""
+_LOADED: "weakref.WeakValueDictionary[Any, LoadedModel]" = weakref.WeakValueDictionary()
+_LOCK = threading.Lock()
+
+
+def load(
+    stage: str, spec: Spec, classes: Sequence[str], processor: str, probe: Probe
+) -> LoadedModel:
+    """The checkpoint, by the first of transformers' auto classes that knows its type.
+
+    Loaded once in a process for all stages that name it alike.  Raises StageBroken.
+    """
+    folder = checkpoint_folder(spec.model, spec.revision, code=spec.trust_remote_code)
+    auto = auto_class(stage, folder, spec, classes)
+    key = (spec, auto.__name__, processor)
+    with _LOCK:
+        found = _LOADED.get(key)
+        if found is None:
+            found = _LOADED[key] = loaded(stage, spec, folder, auto, processor, probe)
+        return found
+
+
+def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Probe) -> LoadedModel:
+    limit_threads(spec.cpus)
+    device = pick_device(spec.device, stage)
+    config = read_json(folder, "config.json")
+    processor = load_processor(stage, folder, spec, kind)
+    options: dict[str, Any] = {}
+    if spec.device_map:
+        needs(stage, "accelerate", "`device_map`")
+        options["device_map"] = spec.device_map
+    quantised = quantisation(config)
+
+    def weights(dtype: Any) -> Any:
+        model = whole(stage, auto, folder, spec, {**options, "dtype": dtype})
+        if spec.adapter:
+            model = adapted(stage, model, spec)
+        if not (spec.device_map or quantised):
+            model = model.to(device)
+        return model.eval()
+
+    if quantised:
+        model = weights("auto")
+    elif spec.dtype != "auto":
+        model = weights(pick_dtype(spec.dtype))
+    elif device == "cuda":
+        model = weights(pick_dtype(checkpoint_dtype(config)))
+    else:
+        model = measured(spec, weights, processor, probe)
+    dtype = getattr(model, "dtype", None)
+    device = str(getattr(model, "device", device)).split(":")[0]
+    precision = f"quantised ({quantised})" if quantised else str(dtype).removeprefix("torch.")
+    custom = ", code of the checkpoint's own" if spec.trust_remote_code else ""
+    return LoadedModel(model, processor, device, dtype, f"{device} {precision}{custom}")
+
+
+def quantisation(config: Mapping[str, Any]) -> str | None:
+    """How the checkpoint's weights are quantised (`fp8`, `awq`, …)."""
+    return (config.get("quantization_config") or {}).get("quant_method")
+
+
+def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: Probe) -> Any:
+    """On a CPU: the model in float32, or in bfloat16 where that is clearly faster here."""
+    import torch
+
+    found: dict[str, Any] = {}
+
+    def measure() -> str:
+        model = weights(torch.float32)
+        full = seconds_of(probe(model, processor, "cpu", torch.float32))
+        model = model.to(torch.bfloat16)
+        half = seconds_of(probe(model, processor, "cpu", torch.bfloat16))
+        if half * FASTER < full:
+            found["model"] = model
+            return "bfloat16"
+        return "float32"
+
+    what = {"model": spec.model, "revision": spec.revision, "threads": torch.get_num_threads()}
+    dtype = remembered(what, measure)
+    return found.get("model") or weights(pick_dtype(dtype))
+
+
+def checkpoint_dtype(config: Mapping[str, Any]) -> str:
+    """The precision in which the weights were saved."""
+    places = (config, *(config.get(k) or {} for k in ("text_config", "vision_config")))
+    for place in places:
+        named = place.get("dtype") or place.get("torch_dtype")
+        if named in ("float32", "bfloat16", "float16"):
+            return str(named)
+    return "float32"
+
+
+def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> Any:
+    """The first of transformers' auto classes that knows the checkpoint's type."""
+    import transformers
+
+    config = load_config(stage, folder, spec)
+    for name in classes:
+        auto = getattr(transformers, name, None)
+        if auto is None:
+            continue
+        custom = spec.trust_remote_code and name in (getattr(config, "auto_map", None) or {})
+        if custom or type(config) in auto._model_mapping:
+            return auto
+    text_only = transformers.AutoModelForCausalLM._model_mapping
+    if "AutoModelForImageTextToText" in classes and type(config) in text_only:
+        raise StageBroken(
+            f"stage {stage!r}: model {spec.model!r} is a text model ({config.model_type}) and sees "
+            "no images; set `image: null`, or name a model that does"
+        )
+    raise StageBroken(
+        f"stage {stage!r}: model {spec.model!r} is of type {config.model_type!r} "
+        f"({', '.join(config.architectures or ['no architecture named'])}), which none of "
+        f"{', '.join(classes)} loads"
+    )
+
+
+def load_config(stage: str, folder: str, spec: Spec) -> Any:
+    from transformers import AutoConfig
+
+    return guarded(
+        stage,
+        spec,
+        lambda: AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
+        ),
+    )
+
+
+def load_processor(stage: str, folder: str, spec: Spec, kind: str) -> Any:
+    """`AutoProcessor` or `AutoTokenizer`, from local files alone."""
+    import transformers
+
+    options: dict[str, Any] = {}
+    if spec.image_processor and kind == "AutoProcessor":
+        options["backend"] = spec.image_processor
+    return guarded(
+        stage,
+        spec,
+        lambda: getattr(transformers, kind).from_pretrained(
+            folder, local_files_only=True, trust_remote_code=spec.trust_remote_code, **options
+        ),
+    )
+
+
+def guarded(stage: str, spec: Spec, work: Callable[[], Any]) -> Any:
+    """What `work` gives; what it raises is told as StageBroken, with what to install or to allow."""
+    try:
+        return work()
+    except StageBroken:
+        raise
+    except Exception as error:  # a library's own classes, and custom code: anything
+        reason = first_line(error)
+        if isinstance(error, ImportError):
+            packages = [line.strip() for line in str(error).splitlines() if line.strip()]
+            reason = f"{packages[0] if packages else reason}; pip install 'pairmill[models]'"
+        if "trust_remote_code" in str(error) or "custom code" in str(error):
+            reason = (
+                "the checkpoint brings code of its own; read it, and set `trust_remote_code: true` "
+                "if it may run here"
+            )
+        raise StageBroken(
+            f"stage {stage!r}: model {spec.model!r} does not load: {reason}"
+        ) from error
+
+
+def whole(stage: str, auto: Any, folder: str, spec: Spec, options: dict[str, Any]) -> Any:
+    """The model with all its weights; raises StageBroken where some are missing or do not fit."""
+
+    def work() -> Any:
+        return auto.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=spec.trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **options,
+        )
+
+    with without_load_report():
+        model, facts = guarded(stage, spec, work)
+    missing = sorted(facts.get("missing_keys") or ())
+    mismatched = sorted(str(m[0] if isinstance(m, tuple) else m) for m in facts["mismatched_keys"])
+    if missing or mismatched:
+        parts = [listed("has no weights for", missing), listed("has a wrong shape of", mismatched)]
+        raise StageBroken(
+            f"stage {stage!r}: model {spec.model!r} "
+            + " and ".join(p for p in parts if p)
+            + f" of {type(model).__name__}; transformers would fill them with chance. Is this the "
+            "checkpoint of another class, or is its download incomplete?"
+        )
+    return model
+
+
+class without_load_report:
+    """Keeps transformers from printing tables of weights: the error says what is missing."""
+
+    def __enter__(self) -> None:
+        import logging
+
+        self.logger = logging.getLogger("transformers")
+        self.level = self.logger.level
+        self.logger.setLevel(logging.CRITICAL)
+
+    def __exit__(self, *_: object) -> None:
+        self.logger.setLevel(self.level)
+
+
+def listed(verb: str, names: Sequence[str]) -> str:
+    more = f", … ({len(names)})" if len(names) > SHOWN else ""
+    return f"{verb} {', '.join(names[:SHOWN])}{more}" if names else ""
+
+
+def adapted(stage: str, model: Any, spec: Spec) -> Any:
+    """The model with a LoRA adapter merged into its weights."""
+    needs(stage, "peft", "`adapter`")
+    from peft import PeftModel
+
+    assert spec.adapter is not None
+    folder = checkpoint_folder(spec.adapter, spec.adapter_revision, adapter=True)
+    try:
+        return PeftModel.from_pretrained(model, folder).merge_and_unload()
+    except Exception as error:  # peft raises many kinds
+        raise StageBroken(
+            f"stage {stage!r}: the adapter {spec.adapter!r} does not fit: {first_line(error)}"
+        ) from error
+
+
+def needs(stage: str, package: str, what: str) -> None:
+    """Raises StageBroken where a package of the extra `models` is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise StageBroken(
+            f"stage {stage!r}: {what} needs the package {package!r}, which is not installed: "
+            "pip install 'pairmill[models]'"
+        )

@@ -1,0 +1,154 @@
+"""Two-tower models: one vector for an image, one for a text, in the same space."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from pairmill.errors import StageBroken
+from pairmill.models.fast_pixels import fast_pixels
+from pairmill.models.files import checkpoint_folder, read_json
+from pairmill.models.load import LoadedModel, Spec, load, load_config
+
+Inputs = Mapping[str, Any]
+"""A tower's inputs by name: tensors whose first axis is the rows'."""
+LONG = 10**6
+"""Tokenizers without a limit give an absurd number."""
+
+
+class TwoTowers(Protocol):
+    """What `clip` needs of a model.  `pixels` is called in threads, the rest in one."""
+
+    note: str
+
+    def pixels(self, images: Sequence[Image.Image]) -> dict[str, Any]:
+        """The image tower's inputs, tensors whose first axis is the images'."""
+
+    def words(self, texts: Sequence[str]) -> dict[str, Any]:
+        """The text tower's inputs, cut at its length."""
+
+    def embed(self, pixels: Inputs, words: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """float32 (n, d) of images and of texts."""
+
+
+class TransformersTowers:
+    """CLIP, SigLIP, ALIGN and their kin, called as their own examples call them: by the family's
+    processor, with the padding and the text length that it was trained with.
+    """
+
+    def __init__(self, stage: str, spec: Spec) -> None:
+        check_towers(stage, spec)
+        self.loaded: LoadedModel = load(stage, spec, ["AutoModel"], "AutoProcessor", self.probe)
+        self.note = self.loaded.note
+        self.options = text_options(self.loaded.processor, self.loaded.model.config)
+        self.fast = fast_pixels(self.loaded.processor.image_processor)
+
+    def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
+        import torch
+
+        grey = [Image.new("RGB", (64, 48), (90, 120, 150))] * 4
+        pixels = processor(images=grey, return_tensors="pt")
+        options = text_options(processor, model.config)
+        words = processor(text=["a grey picture"] * 4, return_tensors="pt", **options)
+        images, texts = placed(pixels, device, dtype), placed(words, device, dtype)
+
+        def work() -> None:
+            with torch.inference_mode():
+                model.get_image_features(**images)
+                model.get_text_features(**texts)
+
+        return work
+
+    def pixels(self, images: Sequence[Image.Image]) -> dict[str, Any]:
+        if self.fast is not None:
+            return {"pixel_values": self.fast(images)}
+        return dict(self.loaded.processor(images=list(images), return_tensors="pt"))
+
+    def words(self, texts: Sequence[str]) -> dict[str, Any]:
+        return dict(self.loaded.processor(text=list(texts), return_tensors="pt", **self.options))
+
+    def embed(self, pixels: Inputs, words: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        import torch
+
+        where = (self.loaded.device, self.loaded.dtype)
+        with torch.inference_mode(), self.loaded.lock:
+            image = self.loaded.model.get_image_features(**placed(pixels, *where))
+            text = self.loaded.model.get_text_features(**placed(words, *where))
+            return vectors(image), vectors(text)
+
+
+def placed(inputs: Inputs, device: str, dtype: Any) -> dict[str, Any]:
+    """Inputs on the model's device, pixels in its precision."""
+    return {
+        name: value.to(device, dtype if dtype and value.is_floating_point() else value.dtype)
+        for name, value in inputs.items()
+    }
+
+
+def vectors(answer: Any) -> np.ndarray:
+    """transformers 5 wraps the projected features in an output object; 4 gave the tensor."""
+    features = answer if hasattr(answer, "shape") else answer.pooler_output
+    return features.float().cpu().numpy()
+
+
+def check_towers(stage: str, spec: Spec) -> None:
+    """Raises StageBroken where the checkpoint is no two-tower model; reads its description alone."""
+    folder = checkpoint_folder(
+        spec.model, spec.revision, weights=False, code=spec.trust_remote_code
+    )
+    named = read_json(folder, "config.json").get("architectures") or []
+    for name in named:
+        if any(word in name for word in ("TextRetrieval", "ITM", "ImageTextMatching")):
+            raise StageBroken(
+                f"stage {stage!r}: {spec.model!r} is {name}, an image–text matching head that looks "
+                "at both at once; `clip` needs a two-tower model (CLIP, SigLIP, ALIGN, …)"
+            )
+    from transformers import AutoModel
+
+    config = load_config(stage, folder, spec)
+    if type(config) not in AutoModel._model_mapping:
+        return  # custom code, or a type that `load` will name
+    known: Any = AutoModel._model_mapping[type(config)]
+    kind = known[0] if isinstance(known, (list, tuple)) else known
+    if not (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
+        raise StageBroken(
+            f"stage {stage!r}: {spec.model!r} is loaded as {kind.__name__}, which has not both an "
+            "image and a text tower; `clip` needs a two-tower model (CLIP, SigLIP, ALIGN, …)"
+        )
+
+
+def text_options(processor: Any, config: Any) -> dict[str, Any]:
+    """How texts are padded and cut: as the family's processor says, else as its model was trained."""
+    kwargs = getattr(processor, "valid_processor_kwargs", None)
+    defaults = {
+        **(getattr(kwargs, "_defaults", None) or {}).get("text_kwargs", {}),
+        **(getattr(processor, "text_kwargs", None) or {}),
+    }
+    options: dict[str, Any] = {"truncation": True}
+    if "padding" not in defaults:
+        # SigLIP was trained on, and attends to, texts padded to full length.
+        options["padding"] = "max_length" if "siglip" in config.model_type else True
+    if "max_length" not in defaults:
+        options["max_length"] = text_limit(processor.tokenizer, config)
+    return options
+
+
+def text_limit(tokenizer: Any, config: Any) -> int:
+    """Tokens that the text tower takes."""
+    text = getattr(config, "text_config", config)
+    positions = getattr(text, "max_position_embeddings", None) or 77
+    if "altclip" in config.model_type or "roberta" in getattr(text, "model_type", ""):
+        positions -= (text.pad_token_id or 0) + 1  # RoBERTa counts places from behind the padding's
+    limit = tokenizer.model_max_length
+    return min(positions, limit) if limit < LONG else positions
+
+
+def embedding_length(stage: str, spec: Spec) -> int | None:
+    """Length of the model's embeddings as its config tells it; None where it does not."""
+    folder = checkpoint_folder(
+        spec.model, spec.revision, weights=False, code=spec.trust_remote_code
+    )
+    config = load_config(stage, folder, spec)
+    vision = getattr(config, "vision_config", config)
+    return getattr(config, "projection_dim", None) or getattr(vision, "hidden_size", None)

@@ -1,0 +1,69 @@
+"""A package's manifest as it is read back: a package may come from a stranger."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pairmill.errors import StrangeFile
+from pairmill.redaction import shown
+from pairmill.workspace.storage import Storage
+
+MANIFEST = "manifest.json"
+KINDS: dict[str, Any] = {
+    "name": str, "package": str, "format": str, "pipeline": str, "samples": int, "shards": int,
+    "funnel": dict, "identities": dict, "models": dict, "versions": dict, "files": list, "parts": list,
+}  # fmt: skip
+"""What a manifest's keys hold, where they are there."""
+
+
+def read_manifest(storage: Storage, needed: Sequence[str] = ("name", "files")) -> dict[str, Any]:
+    """The manifest of a package that has one.
+
+    Raises StrangeFile where a needed key is missing or a known one holds something else, and
+    StrangeName where it lists a file that is not below the package's folder.
+    """
+    found = storage.read_json(MANIFEST)
+    if not isinstance(found, dict):
+        raise strange(storage, f"it holds {shown(found, 60)}, and no map")
+    for key, kind in KINDS.items():
+        if key in found and not (isinstance(found[key], kind) and found[key] is not True):
+            raise strange(storage, f"its {key!r} is {shown(found[key], 60)}")
+    if missing := [key for key in needed if key not in found]:
+        raise strange(storage, f"it has no {missing[0]!r}")
+    for file in found.get("files", ()):
+        checked_file(storage, file, MANIFEST)
+    names = {file["name"] for file in found.get("files", ())}
+    for part in found.get("parts", ()):
+        files = part.get("files") if isinstance(part, dict) else None
+        if not isinstance(files, list) or not all(isinstance(n, str) and n in names for n in files):
+            raise strange(storage, f"one of its 'parts' is {shown(part, 60)}")
+    return found
+
+
+def checked_file(storage: Storage, file: Any, where: str) -> dict[str, Any]:
+    """What a manifest or record says of one file; raises StrangeFile and StrangeName."""
+    kinds = {"bytes": int, "sha256": str}
+    if not isinstance(file, dict):
+        raise strange(storage, f"it lists the file {shown(file, 60)}", where)
+    storage.listed(file.get("name"), where)
+    for key, kind in kinds.items():
+        if not isinstance(file.get(key), kind):
+            raise strange(
+                storage, f"the file {file['name']!r} has {key} {shown(file.get(key), 60)}", where
+            )
+    return file
+
+
+def strange(storage: Storage, what: str, where: str = MANIFEST) -> StrangeFile:
+    return StrangeFile(
+        f"{storage.path(where)} is not as pairmill writes it: {what}; "
+        "was it damaged, or is this a package of another tool?"
+    )
+
+
+def replaced(storage: Storage, mark: str) -> set[str]:
+    """Files of the package that one in the making takes the place of; raises StrangeName."""
+    found = storage.read_json(mark)
+    names = found.get("replaces") if isinstance(found, dict) else None
+    if not isinstance(names, list):
+        raise strange(storage, "it has no list 'replaces'", mark)
+    return {storage.listed(name, mark) for name in names}

@@ -1,0 +1,94 @@
+"""A look at every file of a table source: its columns, and what of the description does not fit it."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pairmill.sources.base import Input, NoInput, Unreadable
+from pairmill.sources.json_documents import refuse_documents
+from pairmill.sources.json_tables import is_document, may_be_document
+from pairmill.sources.parquet_files import first_line
+from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.table_formats import FORMATS
+from pairmill.sources.text_look import TextLook, look_at
+from pairmill.sources.text_stream import format_of, packing_of
+
+LOOK_BYTES = 64 * 2**20
+"""Text files of so many bytes in all are looked at whole."""
+PACKED_RATIO = 6
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of a file before the columns of all files are compared."""
+
+    item: Input
+    kind: str
+    schema: pa.Schema
+    look: TextLook | None = None
+    rows: int | None = None
+
+
+def looks(
+    config: TableConfig, inputs: Sequence[Input], look_bytes: int
+) -> tuple[list[Looked], list[str], list[Unreadable]]:
+    """Footers of Parquet, and a look at text files; what of the description does not fit them; and
+    files that are damaged.
+    """
+    kinds = [kind_of(item, config) for item in inputs]
+    size = sum(
+        item.size_bytes * (PACKED_RATIO if packing_of(item.name) else 1)
+        for item, kind in zip(inputs, kinds, strict=True)
+        if kind not in FORMATS
+    )
+
+    def one(item: Input, kind: str) -> Looked | str | Unreadable:
+        looked = columns_of(item, kind)
+        if isinstance(looked, Looked) and not config.columns:
+            refuse_documents(item.name, looked.schema.names)
+        return looked
+
+    def columns_of(item: Input, kind: str) -> Looked | str | Unreadable:
+        if kind in FORMATS:
+            try:
+                schema, rows = FORMATS[kind].schema(item, config)
+            except NoInput as error:
+                return str(error)
+            except (OSError, ValueError, pa.ArrowException) as error:
+                return Unreadable(item.name, f"the file is damaged: {first_line(error)}")
+            return Looked(item, kind, schema, rows=rows)
+        assert isinstance(config, PairsConfig)
+        look = look_at(item, kind, config, whole=size <= look_bytes)
+        if look.problems:
+            return "; ".join(look.problems)
+        if look.damage:
+            return Unreadable(item.name, look.damage)
+        return Looked(item, kind, look.schema(), look)
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(one, inputs, kinds))
+    return (
+        [f for f in found if isinstance(f, Looked)],
+        [f for f in found if isinstance(f, str)],
+        [f for f in found if isinstance(f, Unreadable)],
+    )
+
+
+def kind_of(item: Input, config: TableConfig) -> str:
+    if config.type in FORMATS and not isinstance(config, ParquetConfig | ArrowConfig):
+        return config.type
+    asked = config.format if isinstance(config, PairsConfig) else None
+    kind = asked or format_of(item.name)
+    if kind == "jsonl" and not asked and may_be_document(item.name) and is_document(item):
+        kind = "json"
+    if kind is None:
+        raise NoInput(
+            f"{item.name}: unknown format; use .parquet, .csv, .tsv or .jsonl "
+            "(the last three also as .gz, .zst, .bz2 or .xz), or say `format:`"
+        )
+    wanted = {ParquetConfig: "parquet", ArrowConfig: "arrow"}.get(type(config), kind)
+    if kind != wanted:
+        raise NoInput(f"{item.name}: this source reads {wanted} alone; `type: pairs` reads others")
+    return kind

@@ -1,0 +1,205 @@
+"""Bytes at rest: what changed on the disk is told; what killed writers leave is cleared, and nothing
+that a living one holds.
+"""
+
+import glob
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pairmill.api import Pipeline
+from pairmill.errors import CorruptWorkspace
+from pairmill.schemas.arrow import error_array
+from pairmill.workspace import disk
+from pairmill.workspace.columns import ColumnStore
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.storage import Storage
+from pairmill.workspace.verify import verify_workspace
+from tests.conftest import pairmill
+
+WRITES = pa.schema(
+    [("v", pa.int64()), ("t", pa.string()), ("image", pa.large_binary()), ("e", pa.list_(pa.float32(), 4))]
+)  # fmt: skip
+COLUMNS = ["v", "t", "image", "e", "image#size"]
+FILE = """
+name: small
+source: {type: parquet, path: pairs.parquet, rows_per_shard: 16}
+stages: [{stage: text_rules}]
+outputs: [{type: parquet, path: out, samples_per_shard: 20}]
+"""
+
+
+def rows(count: int) -> pa.Table:
+    made = np.random.default_rng(0)
+    errors = error_array([None] * (count - 1) + [("timeout", "no answer")])
+    return pa.table(
+        {
+            "row": pa.array(range(count), pa.int32()),
+            "v": pa.array(range(count)),
+            "t": [f"text {i % 7}" for i in range(count)],
+            "image": pa.array([made.bytes(50) for _ in range(count)], pa.large_binary()),
+            "e": pa.array([[1.0, 2.0, 3.0, i] for i in range(count)], WRITES.field("e").type),
+            "error": errors,
+        }
+    )
+
+
+def test_no_flipped_bit_of_a_column_file_changes_a_value_without_a_word(tmp_path: Path) -> None:
+    store = ColumnStore(open_workspace(str(tmp_path)))
+    store.commit("s", 0, rows(30), WRITES)
+    file = tmp_path / "columns/s/shard-000000.parquet"
+    sound, good = file.read_bytes(), store.load("s", 0, COLUMNS)
+    assert good is not None
+    told = 0
+    bits = random.Random(7).sample(range(8 * len(sound)), 700)
+    for bit in bits:
+        damaged = bytearray(sound)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        try:
+            assert store.load("s", 0, COLUMNS) == good
+        except CorruptWorkspace as error:
+            told += "delete it and run again" in str(error)
+    assert told > 0.9 * len(bits)
+    file.write_bytes(sound)
+    assert pq.read_table(file).select(["row", *COLUMNS]) == good.select(["row", *COLUMNS])
+    assert pl.read_parquet(file).height == 30
+
+
+def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -> None:
+    Pipeline.from_yaml(write(FILE)).run(local=True, progress=False)
+    workspace = pairs.parent / "workspace"
+    sound = pairmill("inspect", "--verify", str(workspace))
+    assert sound.returncode == 0
+    assert "every byte is as written" in sound.stdout
+    damaged = {}
+    for pattern in ("pool/*/shard-*1.parquet", "columns/*/shard-*0.parquet", "runs/*/ledger/*0.parquet",
+                    "runs/*/plan.json", "pool/*/pool.json"):  # fmt: skip
+        file = next(workspace.glob(pattern))
+        damaged[file] = file.read_bytes()
+        data = bytearray(damaged[file])
+        at = data.index(b'"') if file.suffix == ".json" else len(data) // 2
+        data[at] ^= 4
+        file.write_bytes(data)
+    gone = next(workspace.glob("pool/*/shard-*0.parquet"))
+    gone.rename(pairs.parent / "away")
+    found = pairmill("inspect", "--verify", str(workspace), COLUMNS="1000")
+    assert found.returncode == 1
+    for file in damaged:
+        assert f"{file} " in found.stderr, file
+    (pairs.parent / "away").rename(gone)
+    for file, data in damaged.items():
+        file.write_bytes(data)
+    pool = next(workspace.glob("pool/*/pool.json"))
+    facts = {k: v for k, v in json.loads(pool.read_text()).items() if k != "crc32"}
+    pool.write_text(json.dumps(facts).replace("16,", "17,", 1))
+    shard = next(workspace.glob("pool/*/shard-*1.parquet"))
+    table = pq.read_table(shard)
+    image = table.column("image").to_pylist()
+    image[3] = bytes([image[3][0] ^ 1]) + image[3][1:]  # written anew: no checksum knows
+    at = table.schema.get_field_index("image")
+    pq.write_table(
+        table.set_column(at, table.schema.field(at), pa.array(image, pa.large_binary())), shard
+    )
+    faults = verify_workspace(Storage(str(workspace))).faults
+    assert any("1 values of 'image' are not what was stored" in f for f in faults)
+    assert any("has 16 rows" in f and "says 17" in f for f in faults)
+
+
+def test_changed_figure_of_a_pool_is_told_by_its_checksum(
+    write: Callable[[str], Path], pairs: Path
+) -> None:
+    file = write(FILE)
+    Pipeline.from_yaml(file).run(local=True, progress=False)
+    pool = next(pairs.parent.glob("workspace/pool/*/pool.json"))
+    pool.write_text(pool.read_text().replace('"unreadable": 0', '"unreadable": 8'))
+    with pytest.raises(CorruptWorkspace, match=r"pool\.json cannot be read .*bits have changed"):
+        Pipeline.from_yaml(file).run(local=True, progress=False)
+
+
+WRITER = """
+import sys, time
+from pairmill.workspace.storage import Storage
+with Storage(sys.argv[1]).writing("columns/s/shard-000000.parquet") as stream:
+    stream.write(b"half")
+    stream.flush()
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+def writer(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "writing\n"
+    return process
+
+
+def test_what_a_killed_writer_leaves_is_cleared_and_what_a_living_one_holds_is_not(
+    tmp_path: Path,
+) -> None:
+    storage = Storage(str(tmp_path))
+    dead, alive = writer(tmp_path), writer(tmp_path)
+    try:
+        dead.send_signal(signal.SIGKILL)
+        dead.communicate()
+        assert len(list(tmp_path.rglob(".tmp-*"))) == 2
+        assert storage.clear_temporary() == 1
+        left = [p.name for p in tmp_path.rglob(".tmp-*")]
+        assert f"-{alive.pid}-" in left[0]
+    finally:
+        alive.kill()
+        alive.communicate()
+
+
+@pytest.mark.parametrize(
+    ("name", "age_s", "cleared"),
+    [
+        (".tmp-0123456789ab-77-88-abcdef012345", 10, False),  # of another machine, just written
+        (".tmp-0123456789ab-77-88-abcdef012345", 1000, True),
+        (".tmp-0123456789ab", 1, True),  # as earlier versions named them
+        (".tmp-x-y-z-w", 1, True),
+        ("tmp-data.parquet", 10_000, False),
+    ],
+)
+def test_temporary_file_is_known_by_its_writer(
+    tmp_path: Path, name: str, age_s: float, cleared: bool
+) -> None:
+    file = tmp_path / "a/b" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x")
+    when = time.time() - age_s
+    os.utime(file, (when, when))
+    disk.clear_temporary(str(tmp_path))
+    assert file.exists() != cleared
+
+
+def test_whoever_goes_on_clears_package_pool_columns_and_run_folder(
+    write: Callable[[str], Path], pairs: Path
+) -> None:
+    file, home = write(FILE), pairs.parent
+    folder = Path(Pipeline.from_yaml(file).run(local=True, progress=False).folder)
+    sets = [p.parent for p in home.glob("workspace/*/*/*.json") if "runs" not in str(p)]
+    places = [home / "out", home / "workspace", folder, folder / "report", folder / "ledger", *sets]
+    before = {str(p) for p in home.rglob("*")}
+    for place in places:
+        (place / f".tmp-{disk.machine()}-{2**22 + 1}-5-abcdef012345").write_bytes(b"half")
+        for pattern in ("*.parquet", "*.tar", "*.json", "*"):  # as consumers look for files
+            assert not [p for p in glob.glob(f"{place}/{pattern}") if ".tmp-" in p]
+    Pipeline.from_yaml(file).run(local=True, progress=False)
+    assert {str(p) for p in home.rglob("*")} == before
+    assert json.loads((home / "out/manifest.json").read_text())["samples"] == 40

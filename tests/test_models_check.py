@@ -1,0 +1,129 @@
+"""What is said of a model before anything is computed: whole, of the right kind, trusted, and asked
+as it can be asked.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from pairmill.errors import PairmillError
+from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.stages.caption import CaptionConfig, CaptionStage
+from tests.conftest import pairmill
+from tests.tiny import built
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+def caption(model: str, **options: object) -> CaptionStage:
+    return CaptionStage(CaptionConfig(model=model, dtype="float32", **options))
+
+
+def changed(source: str, target: Path) -> Path:
+    shutil.copytree(source, target)
+    return target
+
+
+def with_a_hole(source: str, target: Path) -> str:
+    place = changed(source, target) / "model.safetensors"
+    weights = load_file(place)
+    names = sorted(n for n in weights if "layers.1" in n)
+    del weights[names[0]]
+    weights[names[1]] = weights[names[1]].flatten()[:3].clone()
+    save_file(weights, place, metadata={"format": "pt"})
+    return str(target)
+
+
+@pytest.mark.parametrize("kind", ["qwen", "clip"])
+def test_checkpoint_with_a_hole_is_refused_at_validate_and_at_load(
+    kind: str, folder: Path, tmp_path: Path
+) -> None:
+    model = with_a_hole(built(kind, folder), tmp_path / "hole")
+    stage = caption(model) if kind == "qwen" else ClipStage(ClipConfig(model=model))
+    for look in (stage.examine, stage.setup):
+        with pytest.raises(PairmillError, match="no weights for .* and has a wrong shape of"):
+            look()
+
+
+def test_whole_model_is_told_with_class_device_precision_and_way_of_asking(folder: Path) -> None:
+    lines = caption(built("qwen", folder)).examine()
+    assert "Qwen2_5_VLForConditionalGeneration with Qwen2_5_VLProcessor" in lines[0]
+    assert "float32" in lines[0]
+    assert lines[1] == "asked by chat template"
+    assert "without a chat template" in caption(built("paligemma", folder)).examine()[1]
+    assert "CLIPModel with CLIPProcessor" in ClipStage(ClipConfig(model=built("clip", folder))).examine()[0]  # fmt: skip
+
+
+def test_folder_without_processor_or_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    place = changed(built("qwen", folder), tmp_path / "bare")
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        (place / name).unlink(missing_ok=True)
+    with pytest.raises(PairmillError, match="rocessor"):
+        caption(str(place)).examine()
+    place = changed(built("clip", folder), tmp_path / "hollow")
+    (place / "model.safetensors").unlink()
+    with pytest.raises(PairmillError, match="no whole weights"):
+        ClipStage(ClipConfig(model=str(place))).examine()
+
+
+def test_model_of_another_kind_is_refused_with_a_word(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(PairmillError, match="text model .* sees no images; set `image: null`"):
+        caption(built("text", folder)).examine()
+    with pytest.raises(PairmillError, match="clip` needs a two-tower model"):
+        ClipStage(ClipConfig(model=built("qwen", folder))).examine()
+    place = changed(built("clip", folder), tmp_path / "itm")
+    config = json.loads((place / "config.json").read_text())
+    config["architectures"] = ["BlipForImageTextRetrieval"]
+    (place / "config.json").write_text(json.dumps(config))
+    with pytest.raises(PairmillError, match="matching head"):
+        ClipStage(ClipConfig(model=str(place))).setup()
+
+
+def test_system_turn_that_a_model_cannot_take_is_told(folder: Path) -> None:
+    with pytest.raises(PairmillError, match="no chat template, and so no system turn"):
+        caption(built("paligemma", folder), system="Be brief.").examine()
+    assert caption(built("qwen", folder), system="Be brief.").examine()
+
+
+def test_code_of_a_checkpoint_needs_to_be_trusted_and_is_named(tmp_path: Path) -> None:
+    place = tmp_path / "own"
+    place.mkdir()
+    (place / "config.json").write_text(
+        json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}})
+    )
+    (place / "own.py").write_text(
+        "from transformers import PretrainedConfig\n"
+        "class OwnConfig(PretrainedConfig):\n    model_type = 'own'\n"
+    )
+    with pytest.raises(PairmillError, match="trust_remote_code: true"):
+        caption(str(place)).examine()
+    with pytest.raises(PairmillError, match="of type 'own'"):  # its config was run
+        caption(str(place), trust_remote_code=True).examine()
+    one, other = (caption(str(place), trust_remote_code=t).config for t in (True, False))
+    assert one.model_dump()["trust_remote_code"] != other.model_dump()["trust_remote_code"]
+
+
+def test_validate_and_run_tell_a_hole_before_work(
+    folder: Path, tmp_path: Path, pairs: Path
+) -> None:
+    model = with_a_hole(built("qwen", folder), tmp_path / "hole")
+    (tmp_path / "p.yaml").write_text(
+        f"name: h\nsource: {{type: parquet, path: {pairs.name}}}\nstages:\n"
+        f"  - {{stage: text_rules}}\n  - {{stage: caption, model: {model}}}\noutputs: []\n"
+    )
+    told = pairmill("validate", "p.yaml", cwd=tmp_path)
+    assert told.returncode == 2
+    assert "p.yaml:5:" in told.stderr
+    assert "no weights for" in told.stderr
+    ran = pairmill("run", "p.yaml", "--local", cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "no weights for" in ran.stderr
+    assert not list((tmp_path / "workspace").glob("columns/*/shard*"))

@@ -1,0 +1,25 @@
+"""Every family of docs/models.md, tiny: loads, equals direct calls, batch = one by one, hostile
+texts do no harm.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import families  # noqa: E402
+from tiny_talkers import TALKERS  # noqa: E402
+from tiny_towers import TOWERS  # noqa: E402
+
+PAGE = (BENCHMARKS.parent / "docs/models.md").read_text()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("family", [*TOWERS, *TALKERS])
+def test_family_is_right_and_the_page_says_so(family: str) -> None:
+    row = next(families.rows_of([family]))
+    assert row.right(), row
+    assert families.table([row]).splitlines()[-1] in PAGE, "run benchmarks/families.py --write"

@@ -1,0 +1,99 @@
+"""Where a model's files come from: the cache first, the hub once per node, its reasons passed on."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CLIP
+
+LOOK = """
+import sys
+from pairmill.errors import PairmillError
+from pairmill.plan.references import BadReference, model_identity
+from pairmill.models.files import checkpoint_folder
+try:
+    revision = model_identity(sys.argv[1], None)["revision"]
+    print("folder", checkpoint_folder(sys.argv[1], revision))
+except (PairmillError, BadReference) as error:
+    print("error", error)
+"""
+
+
+class RunningHub:
+    """A hub in a process of its own, and what it sent."""
+
+    def __init__(self, folder: Path, gated: str = "") -> None:
+        command = [sys.executable, "tests/fake_hub.py", str(folder)]
+        self.process = subprocess.Popen(
+            [*command, *(["--gated", gated] if gated else [])], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip()
+
+    def stop(self) -> list[str]:
+        self.process.terminate()
+        assert self.process.stdout is not None
+        sent = [] if self.process.stdout.closed else self.process.stdout.read().split("\n")
+        self.process.stdout.close()
+        self.process.wait()
+        return [line.removeprefix("sent ") for line in sent if line]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Callable[..., RunningHub]]:
+    shutil.copytree(CLIP, tmp_path / "hub/org/clip")
+    (tmp_path / "hub/org/clip/flax_model.msgpack").write_bytes(b"x")
+    running: list[RunningHub] = []
+
+    def start(gated: str = "") -> RunningHub:
+        running.append(RunningHub(tmp_path / "hub", gated))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+def look(model: str, home: Path, address: str, count: int = 1) -> list[str]:
+    """What so many processes at once find of a model."""
+    env = {**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOOK, model], env=env, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(count)
+    ]
+    return [p.communicate()[0].strip() for p in processes]
+
+
+def test_weights_are_fetched_once_per_node_and_then_without_the_hub(hub, tmp_path: Path) -> None:
+    running = hub()
+    told = look("org/clip", tmp_path / "home", running.address, count=2)
+    assert len(set(told)) == 1
+    assert told[0].startswith("folder"), told
+    sent = running.stop()
+    assert sent.count("model.safetensors") == 1
+    assert "flax_model.msgpack" not in sent
+    assert look("org/clip", tmp_path / "home", running.address) == [told[0]]  # the hub is gone
+
+
+def test_hub_that_is_away_and_model_that_is_not_there_are_told(hub, tmp_path: Path) -> None:
+    running = hub()
+    assert "no such model" in look("org/other", tmp_path / "home", running.address)[0]
+    running.stop()
+    away = look("org/clip", tmp_path / "home", running.address)[0]
+    assert away.startswith("error")
+    assert "not in the local cache" in away
+
+
+def test_reason_of_a_gated_model_is_passed_on(hub, tmp_path: Path) -> None:
+    running = hub(gated="org/clip")
+    told = look("org/clip", tmp_path / "home", running.address)[0]
+    assert "gated" in told
+    assert "Access to it is restricted." in told
+    assert "HF_TOKEN" in told

@@ -1,0 +1,90 @@
+"""The pool: unique uids, shards bounded by bytes, and what a person is told of the input."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairmill.plan.plan import pool_schema_of
+from pairmill.sources.tables import PairsConfig, TableSource
+from pairmill.workspace.pool import Pool, build_pool, open_pool, shards
+from pairmill.workspace.storage import Storage
+from pairmill.workspace.uids import UniqueUids
+
+
+def built(path: Path, folder: Path) -> tuple[Pool, pl.DataFrame]:
+    source = TableSource(PairsConfig(path=str(path)))
+    storage = Storage(str(folder))
+    pool = build_pool(storage, source, "p", pool_schema_of(source.schema()))
+    assert open_pool(storage, "p") == pool
+    return pool, pl.read_parquet(folder / "pool/p/shard-*.parquet")
+
+
+def test_repeated_uids_are_told_and_made_unique_the_same_way_each_time(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.csv").write_text("uid,url,text\nk1,a,x\nk2,b,x\nk1,c,x\n")
+    (tmp_path / "in/b.csv").write_text("uid,url,text\nk1,d,x\n,e,y\n,e,y\n")
+    pool, rows = built(tmp_path / "in", tmp_path / "w1")
+    again = built(tmp_path / "in", tmp_path / "w2")[1]
+    assert rows["uid"].n_unique() == rows.height == 6
+    assert rows["uid"][0] == "k1"
+    assert rows["uid"].to_list() == again["uid"].to_list()
+    told = {t.kind: t.count for t in pool.told}
+    assert told == {"repeated uids": 2, "equal rows": 1}
+
+
+def test_uids_stay_unique_over_many_batches() -> None:
+    unique = UniqueUids()
+    rng = np.random.default_rng(1)
+    seen: set[str] = set()
+    repeated = 0
+    for _ in range(40):
+        uids, places = unique.unique(pa.array([f"u{n}" for n in rng.integers(0, 3000, 200)]))
+        seen |= set(uids.to_pylist())
+        repeated += len(places)
+    assert len(seen) == 8000
+    assert 8000 - repeated == len({u for u in seen if u.startswith("u")})
+
+
+def test_keys_that_begin_anew_in_every_set_are_no_uids(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / f"in/{name}.csv").write_text(f"key,url\n000000000,{name}1\n000000001,{name}2\n")
+    pool, rows = built(tmp_path / "in", tmp_path / "w")
+    assert rows["uid"].n_unique() == 4
+    assert rows["declared_key"].to_list() == ["000000000", "000000001"] * 2
+    assert pool.told == ()
+
+
+def test_unreadable_rows_repairs_and_skipped_files_are_told(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/README.md").write_text("hello")
+    (tmp_path / "in/a.csv").write_bytes(b"url,text\na,x\nb,y,z\nc,caf\xe9\n")
+    bad = pa.array([b"fine", b"caf\xe9"], pa.binary())
+    texts = pa.Array.from_buffers(pa.string(), 2, bad.buffers())
+    pq.write_table(pa.table({"url": ["d", "e"], "text": texts}), tmp_path / "in/b.parquet")
+    pool, rows = built(tmp_path / "in", tmp_path / "w")
+    assert rows["text"].to_list() == ["x", "fine", "caf\ufffd"]
+    assert pool.unreadable == 2
+    assert {t.kind: t.count for t in pool.told} == {
+        "repaired values": 1, "skipped files": 1, "unreadable rows": 2
+    }  # fmt: skip
+    stored = pl.read_parquet(tmp_path / "w/pool/p/unreadable.parquet")
+    assert stored.select("location", "column", "rows").rows() == [
+        ("a.csv line 3", None, 1), ("a.csv line 4", "text", 1)
+    ]  # fmt: skip
+    said = " ".join(map(str, pool.told))
+    assert "b.parquet row 1: bytes in column 'text' that are not UTF-8 became U+FFFD" in said
+    assert "README.md: side file" in said
+
+
+def test_shards_are_bounded_by_bytes_as_well_as_by_rows() -> None:
+    image = pa.array([bytes(30 * 2**20)] * 12, pa.large_binary())
+    parts = [
+        pa.table({"image": image.slice(i, 3), "position": pa.array([0, 0, 0], pa.int32())})
+        for i in range(0, 12, 3)
+    ]
+    assert [t.num_rows for t in shards(iter(parts), 1024)] == [4, 4, 4]
+    assert [t.num_rows for t in shards(iter(parts), 2)] == [2] * 6

@@ -1,0 +1,279 @@
+"""No secret is left behind: twenty of them are planted, and everything that a run leaves is searched."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import polars as pl
+import pytest
+
+from pairmill.addresses import without_credentials
+from pairmill.api import Pipeline
+from pairmill.redaction import Redactor, is_secret, redact, shown
+
+NAMED = {
+    "PGPASSWORD": "pg-Xk29-first",
+    "DATABASE_URL": "postgresql://app:db-Xk29-second@db.example.test/pairs",
+    "HFTOKEN": "hf-Xk29-third",
+    "MYSQL_PWD": "my-Xk29-fourth",
+    "OPENAI_APIKEY": "ai-Xk29-fifth",
+    "AWS_SECRET_ACCESS_KEY": "aws/Xk29+sixth=",
+    "GITHUB_PAT": "pat-Xk29-seventh",
+    "HTTPS_PROXY_LOGIN": "http://me:proxy-Xk29-eighth@proxy.test:3128",
+    "MARKED": "Xk29 \"ninth\" & 'quoted'",
+    "COOKIE_JAR": "session-Xk29-tenth",
+}
+SHAPED = {
+    "401 Unauthorized for https://api.test/v1?key={}": "shape-Xk29-11",
+    "Authorization: Bearer {}": "shape.Xk29.12-x",
+    "http://user:{}@[bad/path": "shape-Xk29-13",
+    "{{'api_key': '{}', 'n': 1}}": "shape-Xk29-14",
+    "denied to {} today": "AKIAXK29ABCDEFGH1234",
+    "token {} has expired": "hf_Xk29abcdefghijklmnopqrstuv16",
+    "-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----": "shapeXk2917LongLine",
+    "s3%3A%2F%2FAK%3A{}%40bucket": "shape-Xk29-18",
+    "password = '{}'": "shape-Xk29-19",
+    "https://hooks.test/x?sig={}&v=1": "shape-Xk29-20",
+}
+STAGE = '''
+import logging, os, sys
+import pyarrow as pa
+from pairmill import Stage, StageConfig
+
+def listening(place):
+    """Addresses that processes with a folder on their command line listen at, in hexadecimal."""
+    own = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if place.encode() in open(f"/proc/{pid}/cmdline", "rb").read():
+                own |= {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        except OSError:
+            continue
+    lines = [line.split() for name in ("tcp", "tcp6") for line in open(f"/proc/net/{name}")]
+    return [f[1].partition(":")[0] for f in lines if f[3] == "0A" and f"socket:[{f[9]}]" in own]
+
+class Config(StageConfig):
+    password: str
+    place: str
+
+class Teller(Stage):
+    Config = Config
+
+    def reads(self):
+        return ["text"]
+
+    def writes(self):
+        return pa.schema([("told", pa.string())])
+
+    def __call__(self, rows):
+        text = rows.column("text")[0].as_py()
+        with open(self.config.place + "/sockets", "a") as stream:
+            stream.write("".join(f"{address}\\n" for address in listening(self.config.place)))
+        if text.startswith("fine"):
+            return pa.table({"told": ["fine"] * rows.num_rows})
+        for tell in (print, lambda t: print(t, file=sys.stderr), logging.getLogger("x").warning):
+            tell(f"{text} {self.config.password}")
+        raise ValueError(("x" * 150) + f" {text}  {self.config.password!r} {os.environ['PGPASSWORD']}")
+'''
+FILE = """
+name: secrets
+secrets: [MARKED]
+source: {type: parquet, path: pairs.parquet}
+stages:
+  - {stage: "beside:Teller", password: "${MARKED}", place: "${PLACE}", max_failures: 1, batch_size: 1}
+  - {stage: filter, name: gate, keep: "told IS NULL OR told != '${PGPASSWORD}'"}
+outputs:
+  - {type: parquet, path: out, image: image, overwrite: true}
+"""
+
+
+def planted() -> list[str]:
+    return [
+        *NAMED.values(),
+        "db-Xk29-second",
+        "proxy-Xk29-eighth",
+        *SHAPED.values(),
+        quote(NAMED["MARKED"]),
+        json.dumps(NAMED["MARKED"])[1:-1],
+        base64.b64encode(NAMED["MARKED"].encode()).decode().rstrip("="),
+        "Xk29",  # half a secret is a secret, too
+    ]
+
+
+@pytest.fixture
+def place(pictures: list[tuple[bytes, str]]) -> Iterator[Path]:
+    """A folder with a short name: Ray's sockets lie below it."""
+    folder = Path(tempfile.mkdtemp(prefix="pm-"))
+    messages = [*NAMED.values(), *(shape.format(value) for shape, value in SHAPED.items())]
+    texts = [*messages, *(f"fine {i}" for i in range(20))]
+    pl.DataFrame({"image": [pictures[0][0]] * len(texts), "text": texts}).write_parquet(
+        folder / "pairs.parquet"
+    )
+    (folder / "p.yaml").write_text(FILE)
+    (folder / "beside.py").write_text(STAGE)
+    for name in (
+        "pandas",
+        "psutil",
+        "colorama",
+        "numba",
+        "email",
+    ):  # what libraries would like to import
+        (folder / f"{name}.py").write_text(
+            f"open({str(folder / 'executed')!r}, 'a').write('{name}')"
+        )
+    (folder / "home").mkdir()
+    (folder / "home/start.py").write_text("from pairmill.cli import app\napp()\n")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def left_behind(folder: Path, told: str) -> list[str]:
+    """Files that hold a planted secret, the input apart."""
+    wanted = [s.encode() for s in planted()]
+    own = {"pairs.parquet", "beside.py", "executed", "sockets"}
+    found = []
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink() and file.name not in own:
+            data = file.read_bytes()
+            rows = (
+                pl.read_parquet(file).drop("text", strict=False)
+                if file.suffix == ".parquet"
+                else None
+            )
+            data += str(rows.to_dicts()).encode() if rows is not None else b""
+            if rows is not None:
+                data = str(rows.to_dicts()).encode()
+            elif "samples" in file.read_text(errors="replace") and file.parent.name == "report":
+                data = data.replace(b"Xk29", b"")  # the rows' own texts may hold a part of one
+            found += [f"{file}: {s.decode()}" for s in wanted if s in data]
+    return found + [f"told: {s}" for s in planted() if s in told]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param(["--local"], id="local"), pytest.param([], id="ray", marks=pytest.mark.ray)],
+)
+def test_twenty_planted_secrets_are_left_nowhere_and_nothing_unnamed_is_imported(
+    place: Path, options: list[str]
+) -> None:
+    env = {**NAMED, "PLACE": str(place), "RAY_TMPDIR": str(place), "HOME": str(place / "home")}
+    for verb in (["validate"], ["plan", "--json"], ["run", *options]):
+        done = subprocess.run(
+            [sys.executable, str(place / "home/start.py"), *verb, str(place / "p.yaml")],
+            cwd=place,
+            env={**os.environ, "COLUMNS": "200", **env},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        assert left_behind(place, done.stdout + done.stderr) == []
+    ledger = pl.read_parquet(place / "workspace/runs/*/ledger/*.parquet")
+    assert (ledger["fate"] == "failed").sum() == len(NAMED) + len(SHAPED)
+    assert ledger["message"].str.contains("***", literal=True).any()
+    assert not (place / "executed").exists()
+    heard = set((place / "sockets").read_text().split())
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert heard <= loopback
+    assert bool(heard) == (not options)
+
+
+@pytest.mark.parametrize("shape", SHAPED)
+def test_shape_of_a_secret_is_enough(shape: str) -> None:
+    value = SHAPED[shape]
+    for text in (shape.format(value), repr(shape.format(value)), f"a {shape.format(value)} b"):
+        assert value not in redact(text)
+        assert value not in shown({"x": text}, 400)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unknown key 'sead'; did you mean 'seed'? (keys: name, source)",
+        "stages.clip.keep: clip_score >= 0.3 AND lang = 'en'",
+        "token: ${HF_TOKEN}, https://${USER}:${PASSWORD}@host/x, key=${KEY}",
+        "/data/2024:10/file@x.parquet, mailto a@b.test, 10:30",
+        "https://host.test/a?width=200&height=300",
+        "max_new_tokens: 64",
+        "primary key = id",
+        "data:image/jpeg;base64,key=AAAAAAAAAAAAAAAAAAAAAAA",
+    ],
+)
+def test_ordinary_text_stays(text: str) -> None:
+    assert Redactor()(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        *((n, "x7-value-of-it", True) for n in (
+            "PGPASSWORD", "HFTOKEN", "HF_TOKEN", "MYSQL_PWD", "DB_PASS", "OPENAI_APIKEY", "DATABASE_URL", "REDIS_URL",
+            "mongodb_uri", "SENTRY_DSN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "GITHUB_PAT", "JWT", "Authorization",
+            "SSH_PASSPHRASE", "SLACK_WEBHOOK", "AZURE_STORAGE_CONNECTION_STRING", "SAS", "MY_CREDS", "ACCOUNTKEY", "APP_SECRETS",
+        )),
+        ("ANYTHING", "hf_abcdefghijklmnopqrst", True),
+        ("ANYTHING", "AKIAABCDEFGHIJKLMNOP", True),
+        *((n, "x7-value-of-it", False) for n in (
+            "HOME", "PWD", "MODEL", "TOKENIZER", "MAX_TOKENS", "AUTHOR", "KEYBOARD", "COMPASS", "PATH", "RAY_AUTH_TOKEN_PATH",
+        )),
+        ("DEDUP_KEY", "image_hash", False),
+        ("RAY_AUTH_MODE", "token", False),
+        ("TOKENIZERS_PARALLELISM", "false", False),
+    ],
+)  # fmt: skip
+def test_variables_are_known_by_name_or_content(name: str, value: str, secret: bool) -> None:
+    assert is_secret(name, value) == secret
+
+
+@pytest.mark.parametrize(
+    ("url", "clean"),
+    [
+        ("http://user:pw@[bad/x", "http://[bad/x"),
+        ("http://user:p@ss@host/x", "http://host/x"),
+        ("HTTPS://token@[::1/a@b", "HTTPS://[::1/a@b"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("http://[bad/a@b", "http://[bad/a@b"),
+    ],
+)
+def test_broken_address_keeps_no_password(url: str, clean: str) -> None:
+    assert without_credentials(url) == clean
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["a=", "://", "key=", "x-", "%3A%2F%2F", "eyJ", "bearer ", "-----BEGIN PRIVATE KEY-----", "http://a:", "'token", "a.-_", "password: ", "\n"],
+)  # fmt: skip
+def test_filter_is_linear_in_a_hostile_text(unit: str) -> None:
+    """Eight times the text may cost twenty times the time; quadratic work would cost 64 times."""
+
+    def cost_s(size: int) -> float:
+        text = unit * (size // len(unit))
+        began = time.process_time()
+        redact(text)
+        return time.process_time() - began
+
+    assert cost_s(400_000) < 20 * max(cost_s(50_000), 0.005)
+
+
+def test_secret_of_a_setting_is_hidden_and_the_identity_keeps_its_name(
+    tmp_path: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pairs.parent / "p.yaml").write_text(
+        "name: p\nsecrets: [WHO]\nsource: {type: parquet, path: pairs.parquet}\n"
+        "stages: [{stage: text_rules, keep: \"text != '${WHO}'\"}]\noutputs: [{type: parquet, path: out}]\n"
+    )
+    ids = []
+    for value in ("somebody-1", "somebody-2"):
+        monkeypatch.setenv("WHO", value)
+        plan = Pipeline.from_yaml(pairs.parent / "p.yaml").plan()
+        ids.append([s["identity"] for s in plan["stages"]])
+        assert redact(f"it was {value}!") == "it was ${WHO}!"
+    assert ids[0] == ids[1]

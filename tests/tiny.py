@@ -1,0 +1,28 @@
+"""Tiny models of benchmarks/, for tests."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+
+import more_talkers
+import tiny_talkers
+import tiny_towers
+
+BUILDERS: dict[str, Callable[[Path], None]] = {
+    "clip": tiny_towers.clip,
+    "qwen": tiny_talkers.qwen2_5_vl,
+    "reasoning": tiny_talkers.reasoning,
+    "llava": tiny_talkers.llava,
+    "paligemma": more_talkers.paligemma,
+    "text": tiny_talkers.text_llm,
+}
+
+
+def built(kind: str, folder: Path) -> str:
+    """The path of a tiny model, made in `folder` once."""
+    place = folder / kind
+    if not place.exists():
+        BUILDERS[kind](place)
+    return str(place)
