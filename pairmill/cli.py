@@ -35,6 +35,7 @@ app.add_typer(cluster_cli.app)
 
 
 def show_version(wanted: bool) -> None:
+    """Prints the version and ends."""
     if wanted:
         out.print(__version__, highlight=False)
         raise typer.Exit
@@ -47,6 +48,7 @@ def main(
         typer.Option("--version", callback=show_version, is_eager=True, help="Which pairmill."),
     ] = False,
 ) -> None:
+    """The command line."""
     pass
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pairmill.plan.documentation import stage_pages
+from pairmill.plan.source_pages import source_page
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
@@ -97,6 +98,10 @@ def test_arrows_lead_only_downwards() -> None:
 
 def test_documentation_of_stages_is_current() -> None:
     assert (ROOT / "docs/stages.md").read_text() == stage_pages(), "run `make docs`"
+
+
+def test_documentation_of_sources_is_current_and_its_examples_are_sound() -> None:
+    assert (ROOT / "docs/sources.md").read_text() == source_page(), "run `make docs`"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def findings(funnel: Funnel, of_input: Sequence[str] = ()) -> list[str]:
 
 
 def nothing_kept(funnel: Funnel) -> str:
+    """Where the rows went if none was kept."""
     stopped = next((step for step in funnel.steps if step.rows and step.kept == 0), None)
     if stopped is None:
         return "no row was kept: the source gave none"
@@ -72,9 +73,11 @@ def retry_hint(funnel: Funnel) -> str | None:
 
 
 def share(rows: int, step: Step) -> str:
+    """A share of the rows that came to a step, in words."""
     return f"{100 * rows / step.rows:.0f}% of the rows that came"
 
 
 def commonest(reasons: dict[str, int]) -> str:
+    """The three commonest reasons, with their counts."""
     most = Counter(reasons).most_common(3)
     return ", ".join(f"{reason} ×{count:,}" for reason, count in most)

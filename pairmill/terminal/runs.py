@@ -41,6 +41,7 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
 
 
 def runs_table(runs: list[dict[str, Any]]) -> Table:
+    """Runs of a workspace as a table."""
     table = Table(title_justify="left")
     for name, justify in (
         ("run", "left"),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.schemas.arrow import is_payload
-from pairmill.schemas.config import value_fields
+from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.hashing import digest
 from pairmill.sources.base import (
     Input,
@@ -63,7 +63,10 @@ def pool_id(storage: Storage, source: Source) -> str:
         digests.append([item.name, known[key]])
     if fresh and storage.exists(SIGN):
         storage.write_json(FINGERPRINTS, sealed(known))
-    options = {k: v for k, v in value_fields(source.config).items() if k != "path"}
+    kind = type(source.config)
+    options = {
+        k: v for k, v in value_fields(source.config).items() if PATH not in marks_of(kind, k)
+    }
     return digest({"type": source.config.type, "options": options, "files": digests, "format": 2})
 
 
