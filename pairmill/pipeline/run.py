@@ -20,6 +20,7 @@ from pairmill.pipeline.findings import findings
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
+from pairmill.pipeline.settings import StoredSettings, to_try_again
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
@@ -88,6 +89,8 @@ class Runner:
             LocalEngine(disk) if self.local else RayEngine(self.import_paths, places, disk)
         )
         self.seconds: dict[str, float] = {}
+        self.again: tuple[str, ...] = ()
+        """Entries of `retry` that follow from changed settings."""
         self.totals = StageTotals()
 
     def run(
@@ -116,6 +119,12 @@ class Runner:
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
                 examine(storage, chain)
+                settings = StoredSettings(storage, self.plan.redact)
+                changes = settings.changes(chain)
+                for change in changes:
+                    again = ", ".join(change.classes)
+                    self.watcher.note(f"{change}; stored failures are tried again ({again})")
+                self.again = to_try_again(changes)
                 chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
                 packages = {
                     w.config.path: self.timed(
@@ -123,6 +132,9 @@ class Runner:
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
+                left = settings.end(
+                    chain, again=(*self.retry, *self.again), whole=self.limit is None
+                )
         finally:
             self.engine.close()
             self.watcher.done()
@@ -143,7 +155,10 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
-            tuple(findings(funnel, [*(str(told) for told in pool.told), *self.totals.loaded()])),
+            (
+                *findings(funnel, [*(str(told) for told in pool.told), *self.totals.loaded()]),
+                *left,
+            ),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
@@ -178,7 +193,8 @@ class Runner:
         payload = tuple(
             dict.fromkeys(p for w in self.plan.writers for p in w.stored_payload(chain.schema))
         )
-        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", self.retry)
+        retry = (*self.retry, *self.again)
+        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", retry)
         phases = Phases(
             self.plan,
             self.engine,
@@ -186,7 +202,7 @@ class Runner:
             lease,
             self.totals,
             self.timed,
-            bool(self.retry),
+            bool(self.retry or self.again),
         )
         for attempt in range(TRIES):
             if attempt and any(s.is_global for s in chain.stages):
@@ -218,7 +234,7 @@ class Runner:
             return
         shards = self.engine.over(partial(failure_classes, chain), chain.shards())
         there = set().union(*shards)
-        for unknown in sorted(set(self.retry) - there):
+        for unknown in sorted(r for r in self.retry if r.rpartition(":")[2] not in there):
             self.watcher.note(
                 f"--retry {unknown}: no stored failure is of that class (there are: "
                 f"{', '.join(sorted(there)) or 'none'})"

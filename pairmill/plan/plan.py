@@ -15,6 +15,7 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.image_check import settle_image_check
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import BadExpression, Expression, compile_gate, unknown_column
@@ -109,6 +110,8 @@ def make_plan(
         note(("source", "path"), str(error))
         unknown_input = True  # which columns there are is not known: that one is missing, neither
         pool_schema = POOL_COLUMNS
+    if "image" in pool_schema.names:
+        settle_image_check(source, config.stages)
     if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)

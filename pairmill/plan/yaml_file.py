@@ -19,7 +19,7 @@ from pairmill.errors import PipelineFileError, Problem
 from pairmill.plan.yaml_limits import MOST_VALUES, check_text, told
 from pairmill.redaction import REDACTOR, SHORTEST, is_secret, redact
 
-VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}$]|\$(?!\{))*))?\}")
 
 Path_ = tuple[str | int, ...]
 

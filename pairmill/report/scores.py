@@ -56,8 +56,8 @@ def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
         "unit": score.unit,
         "whole": whole,
         "rows": part.height,
-        "low": float(low),  # type: ignore[arg-type]  # type: ignore[arg-type]
-        "high": float(high),  # type: ignore[arg-type]  # type: ignore[arg-type]
+        "low": float(low),  # type: ignore[arg-type]
+        "high": float(high),  # type: ignore[arg-type]
         "gates": gates,
         "stops": stops,
         "kept": np.histogram(values[kept], edges)[0].tolist(),

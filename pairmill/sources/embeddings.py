@@ -44,6 +44,10 @@ class WithEmbeddings(Source):
         self.files = arrays_at([paths] if isinstance(paths, str) else list(paths))
         self.sizes = self.dimensions()
 
+    def take_config(self, config: SourceConfig) -> None:
+        self.config = config
+        self.inner.take_config(config)
+
     def dimensions(self) -> dict[str, int]:
         """Array → values of each row; raises NoInput where files do not agree."""
         sizes: dict[str, int] = {}
