@@ -117,7 +117,8 @@ def make_plan(
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
         note_missing_inputs(source, stages, note)
-    every = pa.schema([*pool_schema, *(f for s in stages for f in s.writes)])
+    fields = [*pool_schema, *(f for s in stages for f in s.writes)]
+    every = pa.schema(list({f.name: f for f in fields}.values()))  # two of a name are a fault
     blur = expression(config.report.blur, every, ("report", "blur"), note)
     types = {f.name: f.type for f in every}
     for i, group in enumerate(config.report.groups):
