@@ -15,9 +15,16 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.writers import advice
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
-from pairmill.schemas.config import value_fields
-from pairmill.schemas.expressions import BadExpression, Expression, compile_gate, unknown_column
+from pairmill.schemas.config import StageConfig, value_fields
+from pairmill.schemas.expressions import (
+    BadExpression,
+    Expression,
+    UnknownColumn,
+    compile_gate,
+    unknown_column,
+)
 from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
@@ -113,7 +120,9 @@ def make_plan(
     if not seen:
         note_missing_inputs(source, stages, note)
     every = pa.schema([*pool_schema, *(f for s in stages for f in s.writes)])
-    blur = expression(config.report.blur, every, ("report", "blur"), note)
+    blur = expression(
+        config.report.blur, every, ("report", "blur"), note, [s.stage for s in config.stages]
+    )
     types = {f.name: f.type for f in every}
     for i, group in enumerate(config.report.groups):
         if group not in types:
@@ -186,11 +195,11 @@ def planned_stages(
     names: dict[str, int] = {}
     planned: list[PlannedStage] = []
     for i, stage_config in enumerate(config.stages):
-        path = ("stages", i)
+        path, before = ("stages", i), [s.stage for s in config.stages[:i]]
         try:
             found = declared(stage_config, config.seed, schema)
         except BadStage as error:
-            note(path, str(error))
+            note((*path, *([error.field] if error.field else [])), str(error))
             continue
         stage, facts, reads, writes = found.stage, found.facts, found.reads, found.writes
         if stage.name in names:
@@ -204,7 +213,9 @@ def planned_stages(
         names[stage.name] = i
         for column in reads:
             if column not in schema.names:
-                note(path, unknown_column(f"stage {stage.name}", column, schema.names))
+                remedy = advice(column, before)
+                at = (*path, *key_about(stage_config, column))
+                note(at, unknown_column(f"stage {stage.name}", column, schema.names) + remedy)
             elif isinstance(stage, GlobalStage) and is_payload(schema.field(column).type):
                 note(
                     path,
@@ -219,9 +230,11 @@ def planned_stages(
                     f"{writers[column.name]} writes too; give the stage a `name:`",
                 )
             writers[column.name] = f"stage {stage.name!r}"
-        when = expression(stage_config.when, schema, (*path, "when"), note)
+        when = expression(stage_config.when, schema, (*path, "when"), note, before)
         schema = pa.schema([*schema, *(f for f in writes if f.name not in schema.names)])
-        gate = expression(stage_config.keep, schema, (*path, "keep"), note)
+        gate = expression(
+            stage_config.keep, schema, (*path, "keep"), note, [*before, stage_config.stage]
+        )
         definition = {
             "stage": stage_config.stage,
             "version": stage.version,
@@ -237,16 +250,33 @@ def planned_stages(
     return planned
 
 
+def key_about(config: StageConfig, column: str) -> tuple[str | int, ...]:
+    """The key of a stage that names a column, if one does."""
+    for key in sorted(config.model_fields_set - set(StageConfig.model_fields)):
+        value = getattr(config, key)
+        if value == column:
+            return (key,)
+        if isinstance(value, list) and column in value:
+            return (key, value.index(column))
+    return ()
+
+
 def expression(
-    text: str | None, schema: pa.Schema, path: tuple[str | int, ...], note: Report
+    text: str | None,
+    schema: pa.Schema,
+    path: tuple[str | int, ...],
+    note: Report,
+    before: list[str],
 ) -> Expression | None:
+    """`before`: types of the stages before it, for advice."""
     if text is None:
         return None
     comparable = pa.schema([f for f in schema if not is_payload(f.type)])
     try:
         return compile_gate(text, comparable)
     except BadExpression as error:
-        note(path, str(error))
+        remedy = advice(error.column, before) if isinstance(error, UnknownColumn) else ""
+        note(path, f"{error}{remedy}")
         return None
 
 
