@@ -48,9 +48,9 @@ def declared(config: StageConfig, seed: int, schema: pa.Schema) -> Declared:
             config = config.model_copy(update={"seed": kind.own_seed(config, seed)})
         pinned, facts = resolve_references(config)
     except (UnknownStage, BadReference, PairmillError, OSError, ValueError) as error:
-        fault = BadStage(str(error))
-        fault.field = error.field if isinstance(error, BadReference) else None
-        raise fault from None
+        bad = BadStage(str(error))
+        bad.field = error.field if isinstance(error, BadReference) else None
+        raise bad from None
     try:
         stage = kind(pinned)
         stage.bind(schema)

@@ -15,24 +15,15 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
-from pairmill.plan.writers import advice
+from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
-from pairmill.schemas.config import StageConfig, value_fields
-from pairmill.schemas.expressions import (
-    BadExpression,
-    Expression,
-    UnknownColumn,
-    compile_gate,
-    unknown_column,
-)
+from pairmill.schemas.config import value_fields
+from pairmill.schemas.expressions import Expression, unknown_column
 from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
 from pairmill.stages.base import GlobalStage
-
-Report = Callable[[tuple[str | int, ...], str], None]
-"""Notes a problem at a path of the pipeline file."""
 
 
 @dataclass
@@ -248,36 +239,6 @@ def planned_stages(
             )
         )
     return planned
-
-
-def key_about(config: StageConfig, column: str) -> tuple[str | int, ...]:
-    """The key of a stage that names a column, if one does."""
-    for key in sorted(config.model_fields_set - set(StageConfig.model_fields)):
-        value = getattr(config, key)
-        if value == column:
-            return (key,)
-        if isinstance(value, list) and column in value:
-            return (key, value.index(column))
-    return ()
-
-
-def expression(
-    text: str | None,
-    schema: pa.Schema,
-    path: tuple[str | int, ...],
-    note: Report,
-    before: list[str],
-) -> Expression | None:
-    """`before`: types of the stages before it, for advice."""
-    if text is None:
-        return None
-    comparable = pa.schema([f for f in schema if not is_payload(f.type)])
-    try:
-        return compile_gate(text, comparable)
-    except BadExpression as error:
-        remedy = advice(error.column, before) if isinstance(error, UnknownColumn) else ""
-        note(path, f"{error}{remedy}")
-        return None
 
 
 def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:
