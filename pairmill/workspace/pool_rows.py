@@ -12,7 +12,6 @@ from pairmill.sources.base import Remark
 from pairmill.workspace.told import Notes
 from pairmill.workspace.uids import UniqueUids
 
-
 GIVEN = "#position"
 """Positions as the input gives them, until a shard is whole."""
 
