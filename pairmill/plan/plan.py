@@ -15,6 +15,7 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.image_check import settle_image_check
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import BadExpression, Expression, compile_gate, unknown_column
@@ -109,6 +110,8 @@ def make_plan(
         note(("source", "path"), str(error))
         unknown_input = True  # which columns there are is not known: that one is missing, neither
         pool_schema = POOL_COLUMNS
+    if "image" in pool_schema.names:
+        settle_image_check(source, config.stages)
     if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
@@ -184,6 +187,7 @@ def pool_schema_of(source: pa.Schema) -> pa.Schema:
 def planned_stages(
     config: PipelineConfig, pool_schema: pa.Schema, note: Report, redact: Callable[[Any], Any]
 ) -> list[PlannedStage]:
+    """The stages in order; notes all their problems."""
     schema = pool_schema
     writers = {name: "the source" for name in pool_schema.names}
     names: dict[str, int] = {}
@@ -243,6 +247,9 @@ def planned_stages(
 def expression(
     text: str | None, schema: pa.Schema, path: tuple[str | int, ...], note: Report
 ) -> Expression | None:
+    """A checked expression over the columns that are no payload; None where there is none or it
+    is wrong.
+    """
     if text is None:
         return None
     comparable = pa.schema([f for f in schema if not is_payload(f.type)])

@@ -11,13 +11,15 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import ScalarString
 
-from pairmill.errors import PipelineFileError, Problem, first_line
+from pairmill.errors import PipelineFileError, Problem
+from pairmill.plan.yaml_limits import MOST_VALUES, check_text, told
 from pairmill.redaction import REDACTOR, SHORTEST, is_secret, redact
 
-VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}$]|\$(?!\{))*))?\}")
 
 Path_ = tuple[str | int, ...]
 
@@ -62,14 +64,31 @@ class Document:
     places: dict[Path_, tuple[int, int]]
     secrets: Secrets
     problems: list[Problem]
+    values: int = 0
+    overridden: dict[Path_, str] = field(default_factory=dict)
+    """Paths whose values come from the command line → `--set KEY=VALUE`."""
 
     def problem(self, path: Path_, message: str) -> None:
         """Notes a fault at `path`, or at the nearest place above it that stands in the file."""
+        given = next(
+            (
+                self.overridden[path[:n]]
+                for n in range(len(path), 0, -1)
+                if path[:n] in self.overridden
+            ),
+            None,
+        )
+        if given is not None:
+            self.note(0, 0, f"{given}: {message}", "command line")
+            return
         place = next(
             (self.places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.places),
             (0, 0),
         )
-        found = Problem(*place, redact(message), self.file)
+        self.note(*place, message, self.file)
+
+    def note(self, line: int, column: int, message: str, file: str) -> None:
+        found = Problem(line, column, redact(message), file)
         if found not in self.problems:
             self.problems.append(found)
 
@@ -84,23 +103,28 @@ def read_document(path: str | Path, overrides: Mapping[str, str] | None = None) 
             [Problem(0, 0, f"cannot be read: {error.strerror}", str(path))]
         ) from None
     except UnicodeDecodeError as error:
-        raise PipelineFileError([Problem(0, 0, f"is not UTF-8: {error}", str(path))]) from None
+        before = error.object[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        what = f"the byte 0x{error.object[error.start]:02x} is no UTF-8; is this a pipeline file, and no data?"
+        raise PipelineFileError([Problem(line, column, what, str(path))]) from None
     return parse_document(text, str(path), overrides or {})
 
 
 def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Document:
+    """Raises PipelineFileError, with the place, for whatever text."""
+    check_text(text, file)
     try:
         root = yaml_parser().load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        what = " ".join(str(error.problem or error.context or "no YAML").split())
-        raise PipelineFileError([Problem(line, column, what, file)]) from None
-    except (YAMLError, ValueError, RecursionError) as error:  # ruamel has errors without a place
-        what = " ".join(first_line(error).split())
-        raise PipelineFileError([Problem(1, 1, f"is no YAML: {what}", file)]) from None
+    except YAMLError as error:
+        raise told(error, text, file) from None
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        # a number of 5,000 digits, an alias to itself: ruamel.yaml trips over them
+        what = f"cannot be read as YAML: {type(error).__name__}: {error}"
+        raise PipelineFileError([Problem(1, 1, what, file)]) from None
     if not isinstance(root, Mapping):
-        found = "is empty" if root is None else f"holds a {type(root).__name__}"
+        kinds = {"CommentedSeq": "a list", "str": "one text"}
+        kind = type(root).__name__
+        found = "is empty" if root is None else f"holds {kinds.get(kind, f'one {kind}')}"
         raise PipelineFileError(
             [
                 Problem(
@@ -129,10 +153,26 @@ def marked_names(root: Mapping[str, Any]) -> frozenset[str]:
 def yaml_parser() -> YAML:
     parser = YAML(typ="rt")
     parser.preserve_quotes = True
+    parser.Constructor = WithoutDates
     return parser
 
 
+class WithoutDates(RoundTripConstructor):
+    """Leaves dates as the texts they are written as."""
+
+
+WithoutDates.add_constructor(
+    "tag:yaml.org,2002:timestamp", lambda self, node: self.construct_scalar(node)
+)
+
+
 def plain(node: Any, path: Path_, document: Document) -> Any:
+    """The node without what ruamel.yaml adds, its places noted; aliases are copies."""
+    document.values += 1
+    if document.values > MOST_VALUES:
+        line, column = document.places.get(path[:1], (1, 1))
+        what = f"aliases (*x) make more than {MOST_VALUES:,} values of it"
+        raise PipelineFileError([Problem(line, column, what, document.file)])
     if isinstance(node, CommentedMap):
         for key in node:
             try:
@@ -192,7 +232,7 @@ def typed(text: str) -> Any:
     """A scalar as unquoted YAML 1.2 reads it."""
     try:
         value = YAML(typ="safe").load(text)
-    except MarkedYAMLError:
+    except (YAMLError, ValueError, RecursionError):
         return text
     return value if isinstance(value, bool | int | float | str | list) or value is None else text
 
@@ -201,23 +241,31 @@ def override(document: Document, target: str, value: str) -> None:
     """Applies `stages.clip.keep=…`; stages are addressed by name or type, other lists by number."""
     node: Any = document.data
     path: Path_ = ()
+
+    def refuse(message: str) -> None:
+        document.note(0, 0, f"--set {target}={value}: {message}", "command line")
+
     *parents, last = target.split(".")
     for step in parents:
         found = step_into(node, step)
         if found is None:
-            document.problem(path, f"--set {target}: there is no {step!r} here{choices(node)}")
+            refuse(f"there is no {step!r} here{choices(node)}")
             return
         node, path = node[found], (*path, found)
     if isinstance(node, list):
         index = step_into(node, last)
         if index is None:
-            document.problem(path, f"--set {target}: there is no {last!r} here{choices(node)}")
+            refuse(f"there is no {last!r} here{choices(node)}")
             return
+        path = (*path, index)
         node[int(index)] = typed(value)
     elif isinstance(node, dict):
+        path = (*path, last)
         node[last] = typed(value)
     else:
-        document.problem(path, f"--set {target}: {'.'.join(parents)} holds no keys")
+        refuse(f"{'.'.join(parents)} holds no keys")
+        return
+    document.overridden[path] = f"--set {target}={value}"
 
 
 def step_into(node: Any, step: str) -> str | int | None:

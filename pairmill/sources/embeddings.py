@@ -41,6 +41,10 @@ class WithEmbeddings(Source):
         super().__init__(inner.config)
         self.inner = inner
 
+    def take_config(self, config: SourceConfig) -> None:
+        self.config = config
+        self.inner.take_config(config)
+
     @cached_property
     def files(self) -> list[Input]:
         paths = self.inner.config.embeddings

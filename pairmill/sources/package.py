@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 
 from pairmill.names import inner_name
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
 from pairmill.sources.documents_back import DocumentsBack, documents_schema
-from pairmill.sources.image_bytes import image_columns, measured_schema
+from pairmill.sources.image_bytes import ImageBytesConfig, image_columns, measured_schema
 from pairmill.sources.package_tar import PackageTar
 from pairmill.sources.parquet_files import parquet_rows, plain_type
 from pairmill.sources.rows import Rows
@@ -29,7 +28,7 @@ IMAGES = "images"
 FORMATS = ("webdataset", "parquet", "interleaved", "messages", "table")
 
 
-class PackageConfig(SourceConfig):
+class PackageConfig(ImageBytesConfig):
     """The folder of a package that pairmill wrote: `webdataset`, `parquet` or `interleaved`."""
 
     type: Annotated[Literal["package"], SPEED] = "package"
@@ -124,7 +123,7 @@ class PackageSource(Source):
             yield pa.table(columns)
             return
         columns["image"] = part.column("image")
-        yield from image_columns(pa.table(columns), "image", "", places)
+        yield from image_columns(pa.table(columns), "image", "", places, self.config.check)
 
 
 class Package:

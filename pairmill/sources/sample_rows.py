@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pairmill.sources.base import Remark, Unreadable
-from pairmill.sources.image_bytes import image_columns
+from pairmill.sources.image_bytes import Check, image_columns
 from pairmill.sources.json_columns import columns_of, fits
 from pairmill.sources.members import facts_of, image_suffix, text_of
 from pairmill.sources.sample_look import Shape
@@ -32,8 +32,10 @@ class Row:
 class SampleRows:
     """Gives samples as tables, and what became of all else."""
 
-    def __init__(self, samples: Samples, shape: Shape, wanted: Sequence[str]) -> None:
-        self.samples, self.shape, self.wanted = samples, shape, wanted
+    def __init__(
+        self, samples: Samples, shape: Shape, wanted: Sequence[str], check: Check | None
+    ) -> None:
+        self.samples, self.shape, self.wanted, self.check = samples, shape, wanted, check
         self.told: Counter[tuple[str, str]] = Counter()
         """(kind of a remark, what happened) → how often."""
 
@@ -126,4 +128,5 @@ class SampleRows:
         )
         if "source" not in table.schema.names:
             table = table.append_column("source", pa.array([row.source for row in batch]))
-        yield from image_columns(table, "image", "", [row.place for row in batch])
+        places = [row.place for row in batch]
+        yield from image_columns(table, "image", "", places, self.check)

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pairmill.schemas.config import PATH, SPEED
 from pairmill.sources.embeddings import EmbeddingsConfig
+from pairmill.sources.image_bytes import ImageBytesConfig
 from pairmill.sources.names import INTERNAL, Columns
 
 Preset = Literal["cc3m", "cc12m", "sbu", "redcaps", "coco", "llava", "sharegpt4v"]
@@ -22,7 +23,7 @@ Captions = Literal["first", "join", "rows"]
 TypeName = Literal["text", "int64", "uint64", "float64", "bool"]
 
 
-class TableConfig(EmbeddingsConfig):
+class TableConfig(EmbeddingsConfig, ImageBytesConfig):
     """Keys of every source that reads tables."""
 
     path: Annotated[str | list[str], PATH]

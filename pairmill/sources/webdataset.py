@@ -8,7 +8,7 @@ import pyarrow as pa
 from pairmill.schemas.config import PATH, SPEED
 from pairmill.sources.base import Input, Remark, Source, Unreadable
 from pairmill.sources.embeddings import EmbeddingsConfig
-from pairmill.sources.image_bytes import measured_schema
+from pairmill.sources.image_bytes import ImageBytesConfig, measured_schema
 from pairmill.sources.sample_look import Look, Shape
 from pairmill.sources.sample_rows import SampleRows
 from pairmill.sources.tar_samples import TarSamples
@@ -24,7 +24,7 @@ LOOK_FAR = 16
 """Tars that are looked at of those that are compressed or lie elsewhere, 100 samples of each."""
 
 
-class WebDatasetConfig(EmbeddingsConfig):
+class WebDatasetConfig(EmbeddingsConfig, ImageBytesConfig):
     """Tars of samples: an image, its text and facts, further members."""
 
     type: Annotated[Literal["webdataset"], SPEED] = "webdataset"
@@ -89,4 +89,4 @@ class WebDatasetSource(Source):
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
         for item in self.inputs():
-            yield from SampleRows(TarSamples(item), self.shape(), self.wanted)
+            yield from SampleRows(TarSamples(item), self.shape(), self.wanted, self.config.check)
