@@ -68,7 +68,8 @@ class DedupStage(GlobalStage):
             by, descending = [self.config.prefer, ORDER], [True, False]
             if frame.schema[self.config.prefer].is_float():
                 frame = frame.with_columns(pl.col(self.config.prefer).fill_nan(None))
-        answer = frame.with_row_index("__at").sort(by, descending=descending, nulls_last=True).select(
+        places = frame.with_row_index("__at")
+        answer = places.sort(by, descending=descending, nulls_last=True).select(
             "__at",
             pl.when(pl.col(ORDER) != pl.col(ORDER).first().over(self.config.on))
             .then(pl.col("uid").first().over(self.config.on))

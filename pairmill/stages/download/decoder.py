@@ -1,7 +1,8 @@
 """Decoding in a process of its own: what crashes, hangs or eats memory there costs one row, not the
 worker.
 
-The child gets its options in the first message, then one body a message.  A message is two little-endian uint32 lengths, a JSON header and raw bytes.
+The child gets its options in the first message, then one body a message.  A message is two
+little-endian uint32 lengths, a JSON header and raw bytes.
 """
 
 import contextlib

@@ -26,8 +26,8 @@ class Ranked:
 
 
 def ranked(score: np.ndarray, group: np.ndarray, uid_rank: np.ndarray, groups: int) -> Ranked:
-    """`score`: float64, (n,), NaN for none.  `group`: int64 numbers from 0 to `groups`.  `uid_rank`:
-    place of each row's uid in the order of uids, which decides between equal scores.
+    """`score`: float64, (n,), NaN for none.  `group`: int64 numbers from 0 to `groups`.
+    `uid_rank`: place of each row's uid in the order of uids, which decides between equal scores.
     """
     missing = np.isnan(score)
     order = np.lexsort((uid_rank, np.where(missing, 0.0, -score), missing, group))

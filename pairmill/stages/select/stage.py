@@ -32,7 +32,7 @@ class SelectConfig(StageConfig):
     fraction: float | None = Field(None, gt=0, le=1)
     """Share of the rows with a score, of each group by itself."""
     budget: float | None = Field(None, gt=0)
-    """What is chosen in all: rows, or what `cost` counts; the first row that does not fit ends it."""
+    """What is chosen in all: rows, or what `cost` counts; the first that does not fit ends it."""
     cost: str | None = None
     """Column or expression that a row takes from the budget, such as `text_words`; 1 if absent."""
     per: list[str] = Field([], max_length=4)
@@ -68,8 +68,8 @@ class SelectConfig(StageConfig):
 
 
 class SelectStage(GlobalStage):
-    """`selected`, and why.  Equal scores are decided by uid, never by the place of a row; the result
-    is the same for any order of rows and any number of partitions.
+    """`selected`, and why.  Equal scores are decided by uid, never by the place of a row; the
+    result is the same for any order of rows and any number of partitions.
     """
 
     Config = SelectConfig
