@@ -38,6 +38,7 @@ check: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pairmill.plan.documentation > docs/stages.md
+	$(BIN)/python -m pairmill.plan.source_pages > docs/sources.md
 	$(BIN)/python -m pairmill.plan.expression_page > docs/expressions.md
 	$(BIN)/python -m pairmill.cluster.dashboard > docs/grafana.json
 

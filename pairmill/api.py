@@ -19,7 +19,7 @@ from pairmill.errors import PairmillError, PipelineFileError, Problem, first_lin
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.overview import overview, stored_run
-from pairmill.pipeline.run import Outcome, Runner
+from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.run_log import RunLog
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.load import load_pipeline
@@ -199,7 +199,7 @@ class Pipeline:
             log.close()
         return result_of(outcome, report)
 
-    def _report(self, outcome: Outcome, console: Console) -> str:
+    def _report(self, outcome: RunOutcome, console: Console) -> str:
         """The page's path, or an empty string: the packages stand, and a fault of the report takes
         nothing from them.
         """
@@ -216,7 +216,8 @@ class Pipeline:
             return ""
 
 
-def result_of(outcome: Outcome, report: str) -> RunResult:
+def result_of(outcome: RunOutcome, report: str) -> RunResult:
+    """What a run gives to whoever started it."""
     return RunResult(
         outcome.run_id,
         outcome.folder,

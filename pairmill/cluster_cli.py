@@ -20,6 +20,7 @@ Job = Annotated[str, typer.Argument(help="The job's id, as `submit` and `list` s
 
 
 def jobs_at(address: str | None) -> Any:
+    """Ray's job client; prints why and ends where no cluster answers."""
     from pairmill.cluster.jobs import client
 
     try:
@@ -62,7 +63,7 @@ def submit(
 
     found = pipeline(file, set_)
     jobs = jobs_at(address)
-    request = cluster.Request(
+    request = cluster.JobRequest(
         file,
         tuple(set_ or ()),
         limit,
@@ -81,6 +82,7 @@ def submit(
 
 
 def watch(jobs: Any, job: str) -> None:
+    """Follows a job until it ends; a failed one ends the command with an error."""
     from pairmill.cluster import jobs as cluster
 
     try:
@@ -164,6 +166,7 @@ def stop(job: Job, address: Address = None) -> None:
 
 
 def table(jobs: list[dict[str, Any]]) -> Table:
+    """Jobs as a table."""
     found = Table("job", "status", "run", "started", "ended", "workspace")
     for job in jobs:
         times = [

@@ -38,11 +38,13 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 def print_json(value: Any) -> None:
+    """Prints a value as JSON, for programs."""
     text = json.dumps(redact_data(value), indent=2, ensure_ascii=False)
     sys.stdout.write(printable(text) + "\n")
 
 
 def overrides(pairs: list[str] | None) -> dict[str, str]:
+    """`--set KEY=VALUE` options as key → value."""
     bad = [p for p in pairs or () if "=" not in p]
     if bad:
         fail(f'--set {bad[0]}: write KEY=VALUE, such as stages.clip.keep="clip_score >= 0.3"', 2)
@@ -50,11 +52,13 @@ def overrides(pairs: list[str] | None) -> dict[str, str]:
 
 
 def fail(message: str, code: int) -> None:
+    """Prints a message for people and ends with an exit code."""
     err.print(Text(message), style="red", soft_wrap=True)
     raise typer.Exit(code)
 
 
 def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> Any:
+    """The checked pipeline of a file; prints its faults and ends where there are any."""
     from pairmill.api import Pipeline, silence_libraries
 
     silence_libraries()

@@ -1,5 +1,6 @@
 """The error tree: every message says where, what was found and what to do."""
 
+import re
 import sysconfig
 import traceback
 from collections.abc import Sequence
@@ -125,9 +126,17 @@ class ConservationError(RunError):
     """rows in != kept + dropped + missing + failed: a defect of pairmill, never of the data."""
 
 
+ADDRESS_IN_MEMORY = re.compile(r"<([\w.]+)[^<>]*? at 0x[0-9a-fA-F]+>")
+
+
+def without_addresses(text: str) -> str:
+    """A message without addresses in memory, which differ from run to run."""
+    return ADDRESS_IN_MEMORY.sub(r"<\1>", text)
+
+
 def first_line(error: BaseException) -> str:
-    """For a message: without secrets, then cut."""
-    text = redact(str(error)).strip()
+    """The first line of an error's message, at most 200 characters: without secrets, then cut."""
+    text = redact(without_addresses(str(error))).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 

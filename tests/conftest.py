@@ -16,6 +16,7 @@ from pairmill.demo.scenes import random_scene, rng_for
 from pairmill.demo.server import running
 from pairmill.demo.show import MODELS
 from pairmill.demo.texts import short_caption
+from tests.ray_world import ray_session, world  # noqa: F401  (fixtures)
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -32,10 +33,15 @@ def jpeg(image: Image.Image, quality: int = 85) -> bytes:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that open a page are marked: the inner loop (`make test-fast`) goes without."""
+    """Tests that open a page or start a cluster are marked: the inner loop (`make test-fast`) goes
+    without.
+    """
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        used = set(getattr(item, "fixturenames", ()))
+        if "browser" in used:
             item.add_marker(pytest.mark.browser)
+        if used & {"ray_cluster", "ray_session"}:
+            item.add_marker(pytest.mark.ray)
 
 
 @pytest.fixture(scope="session")

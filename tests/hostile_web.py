@@ -3,13 +3,16 @@ thread of its own.
 """
 
 import asyncio
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Answer = tuple[bytes, str]
-"""Bytes as they go out, and what follows: `close`, `stall` (nothing more comes), `reset`."""
+"""Bytes as they go out, and what follows: "" (the next request), `end` (the connection is closed),
+`stall` (nothing more comes), `reset`.
+"""
 
 
 def http(status: int, body: bytes = b"", **headers: str) -> bytes:
@@ -48,6 +51,8 @@ class HostileWeb:
                 self.at_once[host] -= 1
                 if then == "stall":
                     await asyncio.sleep(30)
+                if then == "end":
+                    return
                 if then == "reset":
                     writer.transport.abort()
                     return
@@ -59,12 +64,14 @@ class HostileWeb:
 
 @contextmanager
 def hostile_web(
-    answers: Callable[[str, str], Answer], pause_s: float = 0.0
+    answers: Callable[[str, str], Answer],
+    pause_s: float = 0.0,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[HostileWeb]:
     web, loop, ready = HostileWeb(answers, pause_s), asyncio.new_event_loop(), threading.Event()
 
     async def main() -> None:
-        server = await asyncio.start_server(web.serve, "127.0.0.1", 0, backlog=1024)
+        server = await asyncio.start_server(web.serve, "127.0.0.1", 0, backlog=1024, ssl=tls)
         web.port = server.sockets[0].getsockname()[1]
         ready.set()
 

@@ -43,16 +43,16 @@ class PickyStage(Stage):
         )
 
     def setup(self) -> None:
-        self.note(setup=True)
+        self.jot(setup=True)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         values = rows.column("position").to_pylist()
         for v in values:
             if v in self.config.bad or self.config.bad == [-1]:
-                self.note(tried=len(values))
+                self.jot(tried=len(values))
                 raise ZeroDivisionError(f"row {v} is bad")
         time.sleep(self.config.pause_s * len(values))
-        self.note(positions=values, uids=rows.column("uid").to_pylist())
+        self.jot(positions=values, uids=rows.column("uid").to_pylist())
         twice = [float("nan") if self.config.mode == "nan" and v % 2 else 2.0 * v for v in values]
         if self.config.mode == "short":
             values, twice = values[:-1], twice[:-1]
@@ -64,7 +64,7 @@ class PickyStage(Stage):
             names=names,
         )
 
-    def note(self, **told: object) -> None:
+    def jot(self, **told: object) -> None:
         if self.config.log:
             with open(self.config.log, "a") as stream:
                 stream.write(json.dumps({"pid": os.getpid(), **told}) + "\n")

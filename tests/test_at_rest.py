@@ -103,7 +103,8 @@ def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -
     for file, data in damaged.items():
         file.write_bytes(data)
     pool = next(workspace.glob("pool/*/pool.json"))
-    pool.write_text(pool.read_text().replace("16,", "17,", 1))
+    facts = {k: v for k, v in json.loads(pool.read_text()).items() if k != "crc32"}
+    pool.write_text(json.dumps(facts).replace("16,", "17,", 1))
     shard = next(workspace.glob("pool/*/shard-*1.parquet"))
     table = pq.read_table(shard)
     image = table.column("image").to_pylist()
@@ -115,6 +116,17 @@ def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -
     faults = verify_workspace(Storage(str(workspace))).faults
     assert any("1 values of 'image' are not what was stored" in f for f in faults)
     assert any("has 16 rows" in f and "says 17" in f for f in faults)
+
+
+def test_changed_figure_of_a_pool_is_told_by_its_checksum(
+    write: Callable[[str], Path], pairs: Path
+) -> None:
+    file = write(FILE)
+    Pipeline.from_yaml(file).run(local=True, progress=False)
+    pool = next(pairs.parent.glob("workspace/pool/*/pool.json"))
+    pool.write_text(pool.read_text().replace('"unreadable": 0', '"unreadable": 8'))
+    with pytest.raises(CorruptWorkspace, match=r"pool\.json cannot be read .*bits have changed"):
+        Pipeline.from_yaml(file).run(local=True, progress=False)
 
 
 WRITER = """

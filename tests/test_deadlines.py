@@ -11,7 +11,7 @@ import pytest
 
 from pairmill.api import Pipeline
 from pairmill.errors import StageHung
-from pairmill.work.claims import SETUP, Place
+from pairmill.work.claims import SETUP, WorkPlace
 from pairmill.work.deadline import Limited, ThreadWatchdog
 from pairmill.work.line import Line
 from pairmill.workspace.lease import born
@@ -76,7 +76,7 @@ print(os.getpid(), flush=True)
 def test_calls_that_do_not_overlap_run_in_one_thread_which_ends() -> None:
     """What a stage's `setup` makes may be bound to its thread, as a connection to SQLite is."""
     watchdog = ThreadWatchdog()
-    call = Limited(Line(), None, Place("s"), SETUP, 60)  # type: ignore[arg-type]
+    call = Limited(Line(), None, WorkPlace("s"), SETUP, 60)  # type: ignore[arg-type]
     threads = [watchdog.run(threading.current_thread, call) for _ in range(3)]
     assert len(set(threads)) == 1
     assert threads[0] is not threading.current_thread()

@@ -5,10 +5,12 @@ import resource
 import signal
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from pairmill.errors import RunError
 from pairmill.stages.download.config import DownloadConfig
-from pairmill.stages.download.decoder import Decoder
+from pairmill.stages.download.decoder import MOST_FAILED_STARTS, Decoder
 from tests.conftest import jpeg
 
 PICTURE = jpeg(Image.effect_noise((64, 48), 60).convert("RGB"))
@@ -33,6 +35,19 @@ def test_decoder_that_crashes_or_hangs_loses_one_row() -> None:
             assert lost.error[0] == "decode"
             assert words in lost.error[1]
             assert decoder(PICTURE, None).stored is not None
+    finally:
+        decoder.stop()
+
+
+def test_decoder_imports_nothing_from_the_folder_that_it_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("struct", "json", "pairmill", "cv2"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    decoder = Decoder(DownloadConfig())
+    try:
+        assert decoder(PICTURE, None).stored is not None
     finally:
         decoder.stop()
 
@@ -70,3 +85,34 @@ def test_decoder_has_bounded_memory() -> None:
     finally:
         decoder.stop()
         small.stop()
+
+
+def test_decoder_that_is_killed_while_it_starts_costs_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        f"if os.path.exists({str(tmp_path / 'kill')!r}) and any('decoder' in a for a in sys.orig_argv):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    decoder = Decoder(DownloadConfig())
+    try:
+        assert decoder(PICTURE, None).stored is not None
+        assert decoder.child is not None
+        os.kill(decoder.child.pid, signal.SIGKILL)
+        assert decoder(PICTURE, None).error is not None
+        (tmp_path / "kill").touch()
+        lost = decoder(PICTURE, None)
+        assert lost.error is not None
+        assert "died while it started (SIGKILL)" in lost.error[1]
+        (tmp_path / "kill").unlink()
+        assert decoder(PICTURE, None).stored is not None
+        decoder.stop()
+        (tmp_path / "kill").touch()
+        for _ in range(MOST_FAILED_STARTS - 1):
+            assert decoder(PICTURE, None).error is not None
+        with pytest.raises(RunError, match="does not start"):
+            decoder(PICTURE, None)
+    finally:
+        decoder.stop()

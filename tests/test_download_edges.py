@@ -12,8 +12,8 @@ from pairmill.stages.download.examine import Examiner
 from pairmill.stages.download.imaging import process
 from pairmill.stages.download.pdq import pdq
 from tests.conftest import jpeg
+from tests.downloading import PICTURE, download, errors, fine
 from tests.hostile_web import Answer, hostile_web, http
-from tests.test_download_safety import PICTURE, download, errors, fine
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 

@@ -20,7 +20,7 @@ from pairmill.fates.survey import Survey
 from pairmill.plan.chain import PlannedStage
 from pairmill.work.attempt import Attempt
 from pairmill.work.block import Job
-from pairmill.work.claims import SETUP, Batch, Claims, Past, Place
+from pairmill.work.claims import SETUP, Claims, Past, RowRange, WorkPlace
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
 from pairmill.work.local import LocalEngine
@@ -167,7 +167,7 @@ def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(
     pipeline = Pipeline.from_yaml(write(FILE.replace("    max_failures: 1\n", "")))
     (stage,) = pipeline.checked.stages
     stage = replace(stage, identity="x")
-    line = Dying(Past(attempts=20, hung={Batch(i, i, 1) for i in range(20)}))
+    line = Dying(Past(attempts=20, hung={RowRange(i, i, 1) for i in range(20)}))
     attempt = attempted(stage, stage.stage, line)
     for row in range(4):
         assert (
@@ -197,7 +197,7 @@ def test_row_that_hangs_is_not_called_again_where_another_row_of_its_batch_raise
         called.append(rows["number"].to_pylist())
         return stage.stage(rows)
 
-    line = Dying(Past(attempts=3, hung={Batch(2, 3, 2), Batch(2, 2, 1)}))
+    line = Dying(Past(attempts=3, hung={RowRange(2, 3, 2), RowRange(2, 2, 1)}))
     attempt = attempted(replace(stage, identity="x"), watched, line)
     answer = attempt.compute(pa.table({"number": [0, 1, 2, 3]}), np.arange(4))
     assert [e and e["class"] for e in answer["error"].to_pylist()] == [
@@ -215,24 +215,24 @@ class Dying(Line):
     def __init__(self, past: Past) -> None:
         self.past = past
 
-    def begin(self, place: Place) -> Past:
+    def begin(self, place: WorkPlace) -> Past:
         return self.past
 
 
 def take(worker: StageWorker) -> None:
-    place = Place("deadly-x", 0)
+    place = WorkPlace("deadly-x", 0)
     planned, watchdog = replace(worker.planned, identity="x"), ThreadWatchdog()
     worker.loaded.take(planned, place, worker.line, watchdog, worker.line.begin(place))
 
 
 def attempted(stage: PlannedStage, call: Any, line: Line) -> Attempt:
-    place = Place("deadly-x", 0)
+    place = WorkPlace("deadly-x", 0)
     return Attempt(stage, call, place, line, ThreadWatchdog(), line.begin(place))
 
 
 def test_one_death_is_nobodys_fault_and_two_are_halved() -> None:
-    claims, place = Claims(), Place("s", 1)
-    batch, half, row = Batch(0, 7, 8), Batch(0, 3, 4), Batch(3, 3, 1)
+    claims, place = Claims(), WorkPlace("s", 1)
+    batch, half, row = RowRange(0, 7, 8), RowRange(0, 3, 4), RowRange(3, 3, 1)
     assert not claims.begin(place).guilty(batch)
     claims.claim(place, batch)
     assert not claims.begin(place).guilty(batch)

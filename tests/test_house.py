@@ -10,6 +10,7 @@ import pytest
 
 from pairmill.plan.documentation import stage_pages
 from pairmill.plan.expression_page import expression_page
+from pairmill.plan.source_pages import source_page
 from pairmill.schemas.sql.functions import BY_NAME
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +100,10 @@ def test_arrows_lead_only_downwards() -> None:
 
 def test_documentation_of_stages_is_current() -> None:
     assert (ROOT / "docs/stages.md").read_text() == stage_pages(), "run `make docs`"
+
+
+def test_documentation_of_sources_is_current_and_its_examples_are_sound() -> None:
+    assert (ROOT / "docs/sources.md").read_text() == source_page(), "run `make docs`"
 
 
 def test_documentation_of_expressions_is_current_and_lists_every_function() -> None:

@@ -61,11 +61,11 @@ def test_a_json_of_lines_is_lines(tmp_path: Path) -> None:
 
 def test_rows_names_the_list(tmp_path: Path) -> None:
     file = document(tmp_path, {"a": {"b": [{"url": "x"}]}, "c": [{"url": "y"}], "d": [{"u": 1}]})
-    assert read(file, rows="$.a.b")[0]["url"].to_list() == ["x"]
-    with pytest.raises(NoInput, match=r"several lists of rows; name one: `rows: \$.c` or"):
+    assert read(file, json_path="$.a.b")[0]["url"].to_list() == ["x"]
+    with pytest.raises(NoInput, match=r"several lists of rows; name one: `json_path: \$.c` or"):
         read(file)
     with pytest.raises(NoInput, match=r"no list at \$.z \(it has a, c, d\)"):
-        read(file, rows="$.z")
+        read(file, json_path="$.z")
 
 
 COCO = {

@@ -111,6 +111,17 @@ def test_long_names_and_names_in_other_alphabets(tmp_path: Path, form: int) -> N
     assert (rows["declared_key"].to_list(), rows["text"].to_list(), bad) == ([key], ["text"], [])
 
 
+def test_links_are_told(tmp_path: Path) -> None:
+    file = write_tar(tmp_path / "a.tar", sample("0", 0, "t"))
+    with tarfile.open(file, "a") as tar:
+        link = tarfile.TarInfo("1.jpg")
+        link.type, link.linkname = tarfile.LNKTYPE, "0.jpg"
+        tar.addfile(link)
+    rows, _, remarks = read(file)
+    assert rows.height == 1
+    assert [(r.what, r.count) for r in remarks] == [("links are no part of a sample", 1)]
+
+
 def sparse_header(name: str, real: int) -> bytes:
     """A GNU sparse member of one block of data and `real` bytes in all."""
     info = tarfile.TarInfo(name)

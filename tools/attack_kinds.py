@@ -175,7 +175,7 @@ def workspace(place: Place, rng: random.Random) -> str:
 def pipeline_file(place: Place, rng: random.Random) -> str:
     """A spoiled pipeline file."""
     file = place.home / "q.yaml"
-    file.write_bytes(seeds.spoiled(FILE.encode(), rng))
+    file.write_text(seeds.mistyped(FILE, rng), encoding="utf-8")
     return told(lambda: Pipeline.from_yaml(file).plan())
 
 

@@ -83,6 +83,30 @@ def spoiled(data: bytes, rng: random.Random) -> bytes:
     return bytes(spoil)
 
 
+def mistyped(text: str, rng: random.Random) -> str:
+    """A text with a few characters, words or lines changed, still UTF-8 mostly."""
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        at = rng.randrange(len(text))
+        match rng.randrange(5):
+            case 0:
+                text = text[:at] + rng.choice("az09 :-{}[],'\"#&*!|>%@\\\t\n") + text[at + 1 :]
+            case 1:
+                lines = text.splitlines(keepends=True)
+                lines.insert(rng.randrange(len(lines)), rng.choice(lines))
+                text = "".join(lines)
+            case 2:
+                text = text.replace(str(rng.choice((8, 10))), str(rng.choice(NUMBERS)), 1)
+            case 3:
+                text = (
+                    text[:at]
+                    + rng.choice(("[" * 400, "&a [*a, *a]", "${X:-y}", "<<: 1", "é", "\u202e"))
+                    + text[at:]
+                )
+            case 4:
+                text = text[:at] + text[at + rng.randrange(1, 9) :]
+    return text
+
+
 def twisted(value: Any, rng: random.Random) -> Any:
     """A JSON value with one place of it changed: another type, a strange name, gone, nested."""
     if isinstance(value, dict) and value and rng.random() < 0.85:

@@ -20,16 +20,19 @@ RUN = '{run=~"$run"}'
 
 
 def rate(key: str) -> str:
+    """A count per second, by stage."""
     return f"sum by (stage) (rate(ray_{metric(key)}_total{RUN}[$__rate_interval]))"
 
 
 def total(key: str) -> str:
+    """A count, by stage."""
     return f"sum by (stage) (ray_{metric(key)}_total{RUN})"
 
 
 def panel(
     number: int, title: str, expression: str, unit: str, kind: str = "timeseries"
 ) -> dict[str, Any]:
+    """One chart."""
     return {
         "id": number + 1,
         "type": kind,
@@ -49,6 +52,7 @@ def panel(
 
 
 def dashboard() -> dict[str, Any]:
+    """All charts, as Grafana takes them."""
     panels = [(title, rate(key), unit, "timeseries") for title, key, unit in PANELS]
     panels.append(
         (
@@ -87,6 +91,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def kept() -> str:
+    """The share of rows that passed, by stage."""
     lost = " + ".join(
         f"({total(key)} or 0 * {total('rows')})" for key in ("dropped", "missing", "failed")
     )

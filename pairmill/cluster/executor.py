@@ -20,14 +20,14 @@ from pairmill.cluster.session import RaySession, own_error, set_context
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.errors import PairmillError
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.work.block import OWN, STATS, Block, Job
+from pairmill.work.block import OWN, STATS, Job, RowBlock
 from pairmill.work.deadline import ProcessWatchdog, end_with_parent
-from pairmill.work.loaded import Loaded
+from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import StageStats
 from pairmill.work.refill import refetch
 from pairmill.work.worker import StageWorker
 
-_LOADED: dict[tuple[str, int, str], Loaded] = {}
+_LOADED: dict[tuple[str, int, str], LoadedStage] = {}
 """Stages that this worker process has set up, kept for its next shards."""
 WATCHDOG = ProcessWatchdog()
 """Ends this worker process when a call outlives its deadline."""
@@ -48,7 +48,7 @@ class Operator:
     last: bool
 
     @safe_errors()
-    def pass_on(self, block: Block | None, loaded: Sequence[Loaded]) -> pa.Table:
+    def pass_on(self, block: RowBlock | None, loaded: Sequence[LoadedStage]) -> pa.Table:
         """A block after these stages, as Arrow; the phase's last leaves a summary."""
         end_with_parent()
         if block is None or not len(block.numbers):
@@ -69,10 +69,10 @@ class StageActor:
     """A long-lived worker of one stage; it may hold several shards at a time, each in a thread."""
 
     def __init__(self, operator: Operator) -> None:
-        self.operator, self.loaded = operator, Loaded()
+        self.operator, self.loaded = operator, LoadedStage()
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return self.operator.pass_on(Block.from_arrow(table), [self.loaded])
+        return self.operator.pass_on(RowBlock.from_arrow(table), [self.loaded])
 
 
 class RefetchActor:
@@ -80,7 +80,7 @@ class RefetchActor:
 
     def __init__(self, job: Job, upto: int | None, line: RunLine, shards: np.ndarray) -> None:
         planned = job.chain.stages[job.first]
-        self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, Loaded())
+        self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, LoadedStage())
         self.shards = shards
 
     @safe_errors()
@@ -95,7 +95,7 @@ def light_stages(table: pa.Table, operator: Operator, shards: np.ndarray | None)
     job = operator.job
     loaded = [loaded_in_process(job, index) for index in operator.indices]
     if shards is None:
-        return operator.pass_on(Block.from_arrow(table), loaded)
+        return operator.pass_on(RowBlock.from_arrow(table), loaded)
     return operator.pass_on(job.read(int(shards[table.column("id")[0].as_py()])), loaded)
 
 
@@ -105,11 +105,11 @@ def read_block(table: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
     return job.read(int(shards[table.column("id")[0].as_py()])).to_arrow()
 
 
-def loaded_in_process(job: Job, index: int) -> Loaded:
+def loaded_in_process(job: Job, index: int) -> LoadedStage:
     """What this worker process has loaded of a stage, for a task that lives for one shard only."""
     planned = job.chain.stages[index]
     key = (job.chain.root, index, planned.column_set if planned.computes else planned.name)
-    return _LOADED.setdefault(key, Loaded())
+    return _LOADED.setdefault(key, LoadedStage())
 
 
 def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
@@ -126,6 +126,7 @@ def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
 
 
 def alike(one: PlannedStage, other: PlannedStage) -> bool:
+    """Whether a light stage asks for the same as another."""
     return (
         not pooled(one)
         and one.config.resources == other.config.resources

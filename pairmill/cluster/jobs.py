@@ -33,7 +33,7 @@ ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 @dataclass(frozen=True)
-class Request:
+class JobRequest:
     """What is submitted: the pipeline file, the options of `run`, names of environment variables, a
     folder of code, packages.
     """
@@ -103,7 +103,7 @@ def client(address: str | None) -> Any:
         ) from None
 
 
-def submit(jobs: Any, request: Request, plan: Plan) -> str:
+def submit(jobs: Any, request: JobRequest, plan: Plan) -> str:
     """Packs and submits; gives the job's id."""
     with packed(request, plan.config) as folder:
         return patiently(
@@ -154,7 +154,7 @@ def patiently(work: Callable[..., str], **arguments: Any) -> str:
 
 
 @contextmanager
-def packed(request: Request, config: PipelineConfig) -> Iterator[Path]:
+def packed(request: JobRequest, config: PipelineConfig) -> Iterator[Path]:
     """A folder with the pipeline file and the code and files that it names; data stay where they
     are.
     """

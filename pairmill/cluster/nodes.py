@@ -76,6 +76,7 @@ def check_nodes(ray: Any, places: tuple[str, ...]) -> None:
 
 
 def told(ray: Any, answer: Any) -> str:
+    """A node's fault, from what its look gave."""
     try:
         return str(ray.get(answer, timeout=0))
     except ray.exceptions.GetTimeoutError:

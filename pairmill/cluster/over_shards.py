@@ -32,6 +32,7 @@ def over_shards(
 
 
 def look_at(work: Callable[[int], T], threads: int, shards: Sequence[int]) -> list[T]:
+    """`work` of some shards, in threads of a task."""
     return list(ahead(work, shards, threads))
 
 

@@ -12,6 +12,7 @@ from pairmill.work.block import Job
 
 
 def cpus_of(stage: PlannedStage) -> float:
+    """Cores of one worker of a stage."""
     return float(stage.config.resources.cpus or stage.stage.cpus)
 
 
@@ -36,6 +37,7 @@ class Room:
             self.check(stage, nodes)
 
     def options(self, stage: PlannedStage) -> dict[str, Any]:
+        """What one worker of a stage asks of the cluster."""
         resources = stage.config.resources
         derived = min(worker_bytes(stage, self.block) * self.memory_scale, self.largest / 2)
         gpus = {"num_gpus": resources.gpus} if resources.gpus else {}

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any
 
 from pairmill.cluster.metrics import Meters
-from pairmill.work.claims import Batch, Claims, Past, Place, Task
+from pairmill.work.claims import Claims, Past, RowRange, Task, WorkPlace
 from pairmill.work.host_limits import HostBoard
 from pairmill.work.line import Line
 from pairmill.work.messages import Message, StageStats, WorkerLog
@@ -40,7 +40,7 @@ class RunActor:
         """A worker's share of each host's connections."""
         return self.board.share(worker, limit, in_flight)
 
-    def begin(self, place: Place) -> Past:
+    def begin(self, place: WorkPlace) -> Past:
         """An attempt at a place starts."""
         past = self.claims.begin(place)
         if past.attempts > 1:
@@ -50,29 +50,29 @@ class RunActor:
             )
         return past
 
-    def log(self, place: Place, message: str) -> None:
+    def log(self, place: WorkPlace, message: str) -> None:
         """A line for the run's log."""
         self.told.append(
             WorkerLog(message, place.stage_name, place.shard, partition=place.first_row)
         )
 
-    def claim(self, place: Place, task: Task) -> None:
+    def claim(self, place: WorkPlace, task: Task) -> None:
         """A worker begins what may take it down."""
         self.claims.claim(place, task)
 
-    def hang(self, place: Place, task: Task) -> None:
+    def hang(self, place: WorkPlace, task: Task) -> None:
         """A worker's call has outlived its deadline."""
-        if isinstance(task, Batch):
+        if isinstance(task, RowRange):
             self.log(place, f"no answer within the deadline for {task}; the worker starts anew")
         else:
             self.log(place, "not loaded within its deadline; the run stops")
         self.claims.hang(place, task)
 
-    def spare(self, place: Place) -> None:
+    def spare(self, place: WorkPlace) -> None:
         """What was claimed is done."""
         self.claims.spare(place)
 
-    def end(self, place: Place) -> None:
+    def end(self, place: WorkPlace) -> None:
         """The place is done."""
         self.claims.end(place)
 
@@ -112,23 +112,23 @@ class RunLine(Line):
         """A worker's share of each host's connections."""
         return self.waited(self.actor.share.remote(worker, limit, in_flight), 10)
 
-    def begin(self, place: Place) -> Past:
+    def begin(self, place: WorkPlace) -> Past:
         """An attempt at a place starts."""
         return self.waited(self.actor.begin.remote(place), 60)
 
-    def claim(self, place: Place, task: Task) -> None:
+    def claim(self, place: WorkPlace, task: Task) -> None:
         """What follows may take the process down."""
         self.waited(self.actor.claim.remote(place, task), 60)
 
-    def hang(self, place: Place, task: Task) -> None:
+    def hang(self, place: WorkPlace, task: Task) -> None:
         """A call has outlived its deadline."""
         self.waited(self.actor.hang.remote(place, task), 60)
 
-    def spare(self, place: Place) -> None:
+    def spare(self, place: WorkPlace) -> None:
         """What was claimed is done."""
         self.waited(self.actor.spare.remote(place), 60)
 
-    def end(self, place: Place) -> None:
+    def end(self, place: WorkPlace) -> None:
         """The place is done."""
         self.actor.end.remote(place)
 

@@ -41,6 +41,7 @@ class RaySession:
     """Folders that every node must reach."""
 
     def ensure(self) -> Any:
+        """Ray, started unless it runs, with the run's actor."""
         quiet_ray()
         import ray
 
@@ -176,6 +177,7 @@ def on_this_machine_alone() -> Iterator[None]:
 
 
 def quiet_ray() -> None:
+    """Ray and its libraries print less."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -192,6 +194,7 @@ def store_bytes() -> int:
 
 
 def set_context(ray: Any) -> None:
+    """Ray Data keeps blocks as they are, and prints nothing."""
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = None  # a block stays a block: the shard
     context.enable_progress_bars = False

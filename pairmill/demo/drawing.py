@@ -112,6 +112,7 @@ def render_boxes(
 
 
 def backdrop(place: str, width_px: int, height_px: int, rng: random.Random) -> Image.Image:
+    """The ground that things stand on."""
     upper, lower = (jitter(c, rng, 8) for c in BACKDROPS[place])
     image = Image.new("RGB", (width_px, height_px), upper)
     horizon = int(height_px * rng.uniform(0.5, 0.7))
@@ -149,6 +150,7 @@ def grid(
     height_px: int,
     rng: random.Random,
 ) -> list[tuple[int, int, int]]:
+    """Places of things side by side."""
     x0, y0, x1, y1 = (
         area[0] * width_px,
         area[1] * height_px,
@@ -206,6 +208,7 @@ def thing(
 
 
 def pattern(texture: str, side_px: int) -> Image.Image:
+    """Stripes or dots."""
     mask = Image.new("L", (side_px, side_px), 0)
     draw = ImageDraw.Draw(mask)
     step = max(4, side_px // 6)
@@ -220,6 +223,7 @@ def pattern(texture: str, side_px: int) -> Image.Image:
 
 
 def paint_sign(image: Image.Image, text: str) -> None:
+    """A text on a light strip at the lower edge."""
     size = max(10, image.height // 12)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size)
@@ -229,15 +233,18 @@ def paint_sign(image: Image.Image, text: str) -> None:
 
 
 def jitter(colour: Rgb, rng: random.Random, by: int) -> Rgb:
+    """A colour a little off."""
     r, g, b = (min(255, max(0, c + rng.randint(-by, by))) for c in colour)
     return r, g, b
 
 
 def scale(colour: Rgb, by: float) -> Rgb:
+    """A colour darker by a factor."""
     r, g, b = (int(c * by) for c in colour)
     return r, g, b
 
 
 def lighten(colour: Rgb, by: float) -> Rgb:
+    """A colour nearer to white."""
     r, g, b = (int(c + (255 - c) * by) for c in colour)
     return r, g, b

@@ -39,6 +39,7 @@ def picture_bytes(world: World, row: WorldRow) -> bytes:
 
 
 def encode(image: Image.Image, kind: str, quality: int, rng: random.Random) -> bytes:
+    """The picture in the format of its row."""
     out = io.BytesIO()
     if kind == "png":
         image.save(out, "PNG")

@@ -38,6 +38,7 @@ def measures(rows: pl.DataFrame, gate: float = 0.3) -> list[Measure]:
 
 
 def download_measures(rows: pl.DataFrame) -> Iterable[Measure]:
+    """Whether each download ended as its fault demands."""
     right = outcome(rows).eq_missing(rows["expected_error"])
     yield Measure("download: outcome as the fault demands", mean(right), rows.height, 1.0)
     for fault in sorted(rows["fault"].unique()):
@@ -54,6 +55,7 @@ def outcome(rows: pl.DataFrame) -> pl.Series:
 
 
 def language_measures(rows: pl.DataFrame) -> Iterable[Measure]:
+    """Accuracy over whole sentences."""
     seen = rows.filter(
         pl.col("lang").is_not_null() & pl.col("text_kind").is_in(["matched", "mismatched"])
     )
@@ -91,6 +93,7 @@ def duplicate_measures(rows: pl.DataFrame) -> Iterable[Measure]:
 
 
 def clip_measures(rows: pl.DataFrame, gate: float) -> Iterable[Measure]:
+    """How well the score tells matched from mismatched pairs."""
     seen = rows.filter(
         pl.col("clip_score").is_not_null() & pl.col("text_kind").is_in(["matched", "mismatched"])
     )
@@ -114,6 +117,7 @@ def clip_measures(rows: pl.DataFrame, gate: float) -> Iterable[Measure]:
 
 
 def caption_measures(rows: pl.DataFrame) -> Iterable[Measure]:
+    """What captions say right."""
     if "synthetic" not in rows.columns:
         return
     for title, part in (("all scenes", rows), ("held-out scenes", rows.filter(pl.col("held_out")))):
@@ -144,6 +148,7 @@ def caption_measures(rows: pl.DataFrame) -> Iterable[Measure]:
 
 
 def has_name(rows: pl.DataFrame) -> pl.Series:
+    """Whether the fused caption keeps the name of the raw text."""
     return pl.Series(
         [name in text for name, text in rows.select("name", "fused").iter_rows()], dtype=pl.Boolean
     )
@@ -168,6 +173,7 @@ COUNT = {"a": 1, "an": 1, **{word: n for n, word in NUMBERS.items()}}
 
 
 def kinds_in(text: str) -> set[str]:
+    """Kinds of things that a text names."""
     return {WORDS[w] for w in re.findall(r"[a-z]+", text.lower()) if w in WORDS}
 
 
@@ -198,4 +204,5 @@ def auc(yes: np.ndarray, no: np.ndarray) -> float:
 
 
 def mean(flags: pl.Series) -> float:
+    """Share of true values; null counts as false."""
     return float(flags.cast(pl.Float64).fill_null(0.0).to_numpy().mean()) if len(flags) else 0.0

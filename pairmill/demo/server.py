@@ -40,6 +40,7 @@ class DemoServer:
         return self.image(row)
 
     def image(self, row: WorldRow, **headers: str) -> web.Response:
+        """Answers a request for an image, with its fault."""
         return web.Response(
             body=picture_bytes(self.world, row), headers={"Content-Type": "image/jpeg", **headers}
         )
@@ -159,6 +160,7 @@ class DemoServer:
 
 
 def application(world: World) -> web.Application:
+    """The web server of a world."""
     app = web.Application()
     app.router.add_get(r"/i/{index:\d+}.jpg", DemoServer(world).answer)
     return app
@@ -206,6 +208,7 @@ async def serve(world: World, port: int) -> None:
 
 
 def main() -> None:
+    """Serves a world until it is ended."""
     parser = argparse.ArgumentParser(description="The demo's web server.")
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)

@@ -57,6 +57,7 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
 
 
 def quality_table(found: list[Measure]) -> Table:
+    """The measures as a table."""
     table = Table(title="Measured against the truth of the generated web", title_justify="left")
     for name, justify in (
         ("measure", "left"),

@@ -52,6 +52,7 @@ def write_world(world: World, folder: Path) -> tuple[Path, Path]:
 
 
 def chunks(world: World) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """(what a pipeline sees, the truth) of CHUNK rows at a time."""
     from pairmill.demo.scenes import held_out
 
     for first in range(0, world.rows, CHUNK):

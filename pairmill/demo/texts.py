@@ -38,6 +38,7 @@ NAMED = (
 
 
 def english_group(group: Group, detailed: bool = False) -> str:
+    """Things of one kind, in English."""
     noun = group.kind if group.count == 1 else PLURALS[group.kind]
     texture = f"{group.texture} " if detailed and group.texture != "plain" else ""
     words = f"{group.size} {texture}{group.colour} {noun}" if detailed else f"{group.colour} {noun}"

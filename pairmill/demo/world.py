@@ -98,10 +98,12 @@ class WorldRow:
 
     @property
     def matched(self) -> bool:
+        """Whether the text is about the picture."""
         return self.text_kind == "matched"
 
     @property
     def expected_error(self) -> str | None:
+        """Class of the failure that the fault demands; None where the image arrives."""
         return FAULTS[self.fault]
 
 
@@ -112,9 +114,11 @@ class World:
         self.rows, self.seed = rows, seed
 
     def rng(self, purpose: str, index: int) -> random.Random:
+        """Chance for a purpose and a row."""
         return rng_for(purpose, self.seed, index)
 
     def fault_of(self, index: int) -> str:
+        """The row's fault of the web."""
         rng = self.rng("fault", index)
         dice = rng.random()
         if dice < 0.10:
@@ -122,6 +126,7 @@ class World:
         return rng.choice(SOUND) if dice < 0.16 else "none"
 
     def copy_of(self, index: int) -> str:
+        """What kind of copy the row is."""
         if index < 20:
             return "original"
         return self.rng("copy", index).choices(COPIES, COPY_WEIGHTS)[0]
@@ -137,6 +142,7 @@ class World:
 
     @lru_cache(maxsize=4096)  # noqa: B019 - a world lives as long as its process
     def picture_scene(self, picture: int) -> Scene:
+        """What a picture shows."""
         rng = self.rng("scene", picture)
         return random_scene(rng, "held_out" if rng.random() < HELD_OUT_SHARE else "any")
 
@@ -177,6 +183,7 @@ class World:
     def text(
         self, rng: random.Random, kind: str, language: str, scene: Scene, name: str | None
     ) -> str:
+        """The web's text beside the picture."""
         if kind == "boilerplate":
             return rng.choice(BOILERPLATE).format(n=rng.randrange(9999))
         if kind == "spam":
@@ -200,6 +207,7 @@ class World:
         return f"http://pages.demo.test/{f'p{block}' if shared else f's{index}'}.html"
 
     def url(self, rng: random.Random, index: int, fault: str) -> str:
+        """Where the image is."""
         host, scheme = rng.choice(HOSTS), "http"
         if fault == "dns":
             host = f"gone-{index}.invalid"

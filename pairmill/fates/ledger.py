@@ -33,6 +33,7 @@ class Step:
     """Error class → rows; also among `reasons`."""
 
     def to_json(self) -> dict[str, Any]:
+        """As the manifest and metrics.json hold it."""
         return {k: v for k, v in vars(self).items() if k != "failures"}
 
 
@@ -61,6 +62,7 @@ class Funnel:
             raise ConservationError(f"{flow} rows left the last stage and {self.kept} were kept")
 
     def to_json(self) -> dict[str, Any]:
+        """As the manifest and metrics.json hold it."""
         return {"rows": self.rows, "kept": self.kept, "steps": [s.to_json() for s in self.steps]}
 
 
@@ -92,6 +94,7 @@ def read_funnel(data: Any, place: str) -> Funnel:
 
 
 def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
+    """One line a row of a shard, in LEDGER's columns."""
     n = len(found.fate)
     clean = lru_cache(10_000)(
         lambda text: text and redact(text)
@@ -114,6 +117,7 @@ def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
 def make_funnel(
     chain: Chain, rows: int, kept: int, counts: Counter[tuple[int, int, str]], unreadable: int
 ) -> Funnel:
+    """The steps that counted fates add up to."""
     first = Step(
         SOURCE,
         rows + unreadable,

@@ -30,6 +30,7 @@ class ShardPopulation:
 
     @classmethod
     def at(cls, rows: np.ndarray) -> "ShardPopulation":
+        """Of these rows of a shard."""
         return cls(len(rows), hashlib.blake2b(rows.tobytes(), digest_size=8).digest())
 
 
@@ -50,6 +51,7 @@ class ShardState:
 
     @property
     def decided(self) -> bool:
+        """Whether no row waits and nothing is lost."""
         return not self.waiting and not self.lost
 
 
@@ -155,6 +157,7 @@ class Survey:
             self.renew(self.undecided)
 
     def refresh(self) -> None:
+        """Looks at the shards that may have changed."""
         upto, stale = known_stages(self.chain), list(self.stale)
         work = partial(look, self.chain, upto, self.retry, self.payload, self.ledger)
         for shard, told in zip(stale, self.over(work, stale), strict=True):

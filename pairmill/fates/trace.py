@@ -69,14 +69,15 @@ def stored_answers(
     rows: np.ndarray,
     retry: Collection[str] = (),
 ) -> Answers:
-    """What is stored of rows `rows` of a shard; failures of the classes `retry` count as
-    nothing.
+    """What is stored of rows `rows` of a shard; failures that `retry` names (`class` of any stage,
+    or `stage:class`) count as nothing.
     """
     stored = chain.store.load(stage.column_set, shard, columns)
     at = places(stored, rows)
     if stored is not None and retry:
         classes = pc.struct_field(stored.column("error"), "class")
-        again = pc.is_in(classes, value_set=pa.array(sorted(retry), pa.string()))
+        named = sorted(entry.removeprefix(f"{stage.name}:") for entry in retry)
+        again = pc.is_in(classes, value_set=pa.array(named, pa.string()))
         at[(at >= 0) & np.asarray(again.combine_chunks())[at]] = -1
     return Answers(stored, at)
 

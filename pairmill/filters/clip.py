@@ -79,6 +79,7 @@ class ClipStage(Stage):
     Config = ClipConfig
     prefix = "clip"
     version = 2
+    decodes = True
     actor = True
     towers: TwoTowers
 

@@ -30,6 +30,8 @@ class ImageHashStage(Stage):
 
     Config = ImageHashConfig
     prefix = "image_hash"
+    version = 2
+    decodes = True
     cpus = 0.5
 
     def reads(self) -> list[str]:

@@ -15,9 +15,7 @@ SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "1
          (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 
 
-def dataset_card(
-    manifest: dict[str, Any], schema: pa.Schema, loading: Loading, left_out: list[str]
-) -> str:
+def dataset_card(manifest: dict[str, Any], schema: pa.Schema, loading: Loading) -> str:
     """Markdown with Hugging Face's YAML head; every figure is the manifest's.  `schema`: the
     quality columns.
     """
@@ -34,7 +32,7 @@ def dataset_card(
         told(manifest["told"]),
         "## Columns",
         columns(schema),
-        f"Not in this package: {', '.join(left_out)}." if left_out else "",
+        f"Not in this package: {', '.join(manifest['left_out'])}." if manifest["left_out"] else "",
         "## Models",
         "\n".join(f"- {k}: {v}" for k, v in manifest["models"].items()) or "None.",
         "## Pipeline",

@@ -29,7 +29,7 @@ class ImageOutputConfig(OutputConfig):
     """
     format: Format = "auto"
     """Format of the package's pictures; those of another format are encoded anew.  `auto`: the one
-    that most of the first thousand have, of jpg, png and webp.  `original`: each as it is, except
+    that most of the first 256 have, of jpg, png and webp.  `original`: each as it is, except
     that what EXIF turns is turned upright.
     """
 
@@ -98,9 +98,11 @@ class ImageWriter(Writer):
         """
         mark = self.mark(rows.table.schema)
         for first, table, payload in rows.batches():
-            pictures = []
+            images, pictures = payload.column(self.config.image), []
+            if images.null_count:
+                self.refuse_missing(images.null_count)
             marks = table.column(mark).to_pylist() if mark else [None] * table.num_rows
-            for i, data in enumerate(payload.column(self.config.image)):
+            for i, data in enumerate(images):
                 original = Picture(data.as_py(), "")
                 if marks[i] is not None and marks[i] != original.sha256:
                     self.refuse(table.slice(i, 1), mark, original)
@@ -111,6 +113,13 @@ class ImageWriter(Writer):
                 table = table.set_column(at, table.schema.field(at), pa.array(now, pa.string()))
             rest = payload.drop_columns([self.config.image])
             yield Batch(first, table, rest, pictures)
+
+    def refuse_missing(self, rows: int) -> None:
+        name = self.config.image
+        raise RunError(
+            f"output {self.config.path}: {rows} kept rows have no {name!r}; add `keep: "
+            f"{name}_format IS NOT NULL` or the like before the output"
+        )
 
     def refuse(self, row: pa.Table, mark: str | None, found: Picture) -> None:
         uid = row.column("uid")[0].as_py()

@@ -1,5 +1,6 @@
 """Interleaved Parquet: one document per row, images and texts in parallel lists as in OBELICS."""
 
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
@@ -15,11 +16,16 @@ from pairmill.outputs.values import (
     json_bytes,
     json_column,
     leaving,
+    leaving_field,
     leaving_type,
     tell_not_finite,
 )
 from pairmill.schemas.config import SPEED
 
+COLUMNS = b"pairmill.columns"
+"""Key of the file's metadata under which the types of the columns in `metadata` stand: an Arrow
+schema in base64.
+"""
 GROUP_DOCUMENTS = 64
 GROUP_BYTES = 32 * 2**20
 """A row group ends with the document that fills it."""
@@ -76,7 +82,11 @@ class InterleavedWriter(ImageWriter):
 
     def table_schema(self, schema: pa.Schema) -> pa.Schema:
         extra = {n: pa.list_(leaving_type(schema.field(n).type)) for n in self.byte_columns(schema)}
-        return with_features(pa.schema([*OWN, *extra.items()]), ["images"])
+        made = with_features(pa.schema([*OWN, *extra.items()]), ["images"])
+        named = [n for n in self.quality_columns(schema) if n in schema.names]
+        plain = [n for n in named if n not in extra and n not in self.payload()]
+        columns = pa.schema([leaving_field(schema.field(n)).remove_metadata() for n in plain])
+        return made.with_metadata({**made.metadata, COLUMNS: b64encode(columns.serialize())})
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
         schema = self.table_schema(rows.schema)

@@ -9,13 +9,20 @@ from typing import Literal
 
 from PIL import Image
 
-from pairmill.images import DecodeError, flat_rgb, open_image, upright
+from pairmill.images import (
+    DecodeError,
+    flat_rgb,
+    has_transparent_colour,
+    open_image,
+    openable,
+    upright,
+)
+from pairmill.images import orientation as exif_orientation
 
 Format = Literal["auto", "jpg", "png", "webp", "original"]
 """`format:` of an output."""
 COMMON = ("jpg", "png", "webp")
 """Formats that every consumer opens."""
-ORIENTATION = 0x0112
 EXIF_MARKS = {"jpg": b"Exif\0\0", "png": b"eXIf", "webp": b"EXIF"}
 """What stands in the bytes of a picture that has EXIF, and so perhaps an orientation."""
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
@@ -63,8 +70,9 @@ def packed(data: bytes, wanted: Format, told: Counter[str]) -> Picture:
     if wanted == "original" and not turned:
         return Picture(data, kind)
     target = wanted if wanted in COMMON else kind if kind in COMMON else "png"
-    if kind == target and not turned:
-        return Picture(data, kind)
+    keyed = has_transparent_colour(data)
+    if kind == target and not turned and not keyed:
+        return slim(data, kind, told)
     try:
         made = encoded(data, target)
     except (DecodeError, OSError, ValueError):
@@ -72,9 +80,23 @@ def packed(data: bytes, wanted: Format, told: Counter[str]) -> Picture:
         return Picture(data, kind)
     if turned:
         told["pictures that EXIF turns were turned upright and encoded anew"] += 1
+    if keyed:
+        told["PNGs with transparent colours (tRNS) were laid over white"] += 1
     if kind != target:
         told[f"{kind} pictures were encoded as {target} (`format: original` keeps them)"] += 1
     return Picture(made, target, changed=True)
+
+
+def slim(data: bytes, kind: str, told: Counter[str]) -> Picture:
+    """The picture, without texts beside it for which loaders would refuse it."""
+    try:
+        found = openable(data)
+    except DecodeError:
+        return Picture(data, kind)
+    if found is data:
+        return Picture(data, kind)
+    told["PNGs were packed without a text for which loaders refuse them"] += 1
+    return Picture(found, kind, changed=True)
 
 
 def orientation(data: bytes, kind: str) -> int:
@@ -85,8 +107,8 @@ def orientation(data: bytes, kind: str) -> int:
     if kind == "tiff":
         return 1  # Pillow, like other readers, turns these when it decodes them
     try:
-        return open_image(data).getexif().get(ORIENTATION, 1) or 1
-    except Exception:  # broken EXIF is no broken image
+        return exif_orientation(open_image(data))
+    except DecodeError:
         return 1
 
 
@@ -104,13 +126,13 @@ def encoded(data: bytes, kind: str) -> bytes:
 
 
 def with_alpha(image: Image.Image) -> Image.Image:
-    """First frame, upright; transparency stays."""
+    """First frame, upright; an alpha channel stays, a transparent colour becomes white."""
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise many kinds
         raise DecodeError(str(error)) from None
     image = upright(image)
-    clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    clear = image.mode in ("RGBA", "LA", "PA")
     return image.convert("RGBA") if clear else flat_rgb(image)
 
 

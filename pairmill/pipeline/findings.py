@@ -4,6 +4,7 @@ in its report, and turned into exit code 1 by `--strict`.
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from pairmill.fates.ledger import SOURCE, Funnel, Step
 
@@ -24,6 +25,7 @@ def findings(funnel: Funnel, of_input: Sequence[str] = ()) -> list[str]:
 
 
 def nothing_kept(funnel: Funnel) -> str:
+    """Where the rows went if none was kept."""
     stopped = next((step for step in funnel.steps if step.rows and step.kept == 0), None)
     if stopped is None:
         return "no row was kept: the source gave none"
@@ -71,10 +73,20 @@ def retry_hint(funnel: Funnel) -> str | None:
     )
 
 
+def package_notes(manifest: dict[str, Any]) -> list[str]:
+    """What was done to samples on their way into a package, and which columns did not go along."""
+    notes = [f"{count:,} {what}" for what, count in manifest["told"].items()]
+    if left_out := manifest["left_out"]:
+        notes.append(f"without {', '.join(left_out)} (`columns:` names what should go along)")
+    return notes
+
+
 def share(rows: int, step: Step) -> str:
+    """A share of the rows that came to a step, in words."""
     return f"{100 * rows / step.rows:.0f}% of the rows that came"
 
 
 def commonest(reasons: dict[str, int]) -> str:
+    """The three commonest reasons, with their counts."""
     most = Counter(reasons).most_common(3)
     return ", ".join(f"{reason} ×{count:,}" for reason, count in most)

@@ -5,6 +5,8 @@ from typing import Any
 
 from pairmill.plan.chain import Chain
 from pairmill.redaction import redact_data
+from pairmill.workspace.contents import read_plan
+from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import Storage
 
 
@@ -26,13 +28,9 @@ def describe(storage: Storage, chain: Chain, folder: str, redact: Callable[[Any]
     def shown(facts: dict[str, Any]) -> dict[str, Any]:
         return redact_data(redact(facts))
 
-    before = (
-        storage.read_json(f"{folder}/plan.json")["stages"]
-        if storage.exists(f"{folder}/plan.json")
-        else []
-    )
+    before = read_plan(storage, folder)["stages"] if storage.exists(f"{folder}/plan.json") else []
     known = {
-        s["name"]: s["column_set"] for s in before
+        s["name"]: s.get("column_set") for s in before
     }  # not told yet in this pass, but in use: gc must know
     stages = [
         {
@@ -43,7 +41,7 @@ def describe(storage: Storage, chain: Chain, folder: str, redact: Callable[[Any]
         for s in chain.stages
     ]
     plan = {"pool": chain.pool, "rows": chain.rows(), "limit": chain.limit, "stages": stages}
-    storage.write_json(f"{folder}/plan.json", plan)
+    storage.write_json(f"{folder}/plan.json", sealed(plan))
     for stage in chain.stages:
         if (
             stage.computes

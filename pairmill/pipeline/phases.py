@@ -89,6 +89,9 @@ class Phases:
         describe(storage, chain, folder, self.plan.redact)
 
     def map_phase(self, job: Job, shards: list[int]) -> None:
+        """Takes shards through map stages; raises StageFailed where a stage fails on too many
+        rows.
+        """
         if any(stage.payload() for stage in job.stages()):
             Storage(job.chain.root).check_space(sum(map(job.chain.rows_of, shards)) * PAYLOAD_BYTES)
         counts: dict[str, list[int]] = {s.name: [0, 0] for s in job.stages()}

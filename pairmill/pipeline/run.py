@@ -20,6 +20,7 @@ from pairmill.pipeline.findings import findings
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
+from pairmill.pipeline.settings import StoredSettings, to_try_again
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
@@ -40,7 +41,7 @@ where another run took payload away meanwhile, or failures repeat.
 
 
 @dataclass
-class Outcome:
+class RunOutcome:
     """A finished run: its folder in the workspace, the funnel, the packages' manifests by path,
     seconds by part.
     """
@@ -88,11 +89,13 @@ class Runner:
             LocalEngine(disk) if self.local else RayEngine(self.import_paths, places, disk)
         )
         self.seconds: dict[str, float] = {}
+        self.again: tuple[str, ...] = ()
+        """Entries of `retry` that follow from changed settings."""
         self.totals = StageTotals()
 
     def run(
         self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None
-    ) -> Outcome:
+    ) -> RunOutcome:
         """Raises RunError; whatever it committed by then stays."""
         preflight(self.plan, self.local)
         storage = open_workspace(self.plan.config.workspace)
@@ -116,6 +119,12 @@ class Runner:
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
                 examine(storage, chain)
+                settings = StoredSettings(storage, self.plan.redact)
+                changes = settings.changes(chain)
+                for change in changes:
+                    again = ", ".join(change.classes)
+                    self.watcher.note(f"{change}; stored failures are tried again ({again})")
+                self.again = to_try_again(changes)
                 chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
                 packages = {
                     w.config.path: self.timed(
@@ -123,6 +132,9 @@ class Runner:
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
+                left = settings.end(
+                    chain, again=(*self.retry, *self.again), whole=self.limit is None
+                )
         finally:
             self.engine.close()
             self.watcher.done()
@@ -135,7 +147,7 @@ class Runner:
                 "funnel": funnel.to_json(),
             },
         )
-        return Outcome(
+        return RunOutcome(
             run_id,
             f"{storage.root}/{folder}",
             funnel,
@@ -143,10 +155,14 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
-            tuple(findings(funnel, [*(str(told) for told in pool.told), *self.totals.loaded()])),
+            (
+                *findings(funnel, [*(str(told) for told in pool.told), *self.totals.loaded()]),
+                *left,
+            ),
         )
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
+        """Does a part of the run and adds its seconds."""
         start = time.monotonic()
         try:
             return work()
@@ -154,6 +170,7 @@ class Runner:
             self.seconds[part] = round(self.seconds.get(part, 0) + time.monotonic() - start, 3)
 
     def pool(self, storage: Storage) -> Pool:
+        """The rows of the source, read unless they are there."""
         identity = pool_id(storage, self.plan.source)
         found = open_pool(storage, identity)
         if found is None:
@@ -176,7 +193,8 @@ class Runner:
         payload = tuple(
             dict.fromkeys(p for w in self.plan.writers for p in w.stored_payload(chain.schema))
         )
-        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", self.retry)
+        retry = (*self.retry, *self.again)
+        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", retry)
         phases = Phases(
             self.plan,
             self.engine,
@@ -184,7 +202,7 @@ class Runner:
             lease,
             self.totals,
             self.timed,
-            bool(self.retry),
+            bool(self.retry or self.again),
         )
         for attempt in range(TRIES):
             if attempt and any(s.is_global for s in chain.stages):
@@ -216,7 +234,7 @@ class Runner:
             return
         shards = self.engine.over(partial(failure_classes, chain), chain.shards())
         there = set().union(*shards)
-        for unknown in sorted(set(self.retry) - there):
+        for unknown in sorted(r for r in self.retry if r.rpartition(":")[2] not in there):
             self.watcher.note(
                 f"--retry {unknown}: no stored failure is of that class (there are: "
                 f"{', '.join(sorted(there)) or 'none'})"
@@ -229,6 +247,7 @@ class Runner:
                 self.engine.refetch(chain, stage, sorted(lost))
 
     def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
+        """Writes one output."""
         config = self.plan.config
         facts = {
             "name": config.name,

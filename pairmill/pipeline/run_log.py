@@ -19,6 +19,7 @@ LOG_FILE, NOISE_FILE = "log.jsonl", "output.log"
 
 
 def flush() -> None:
+    """Writes out what was printed so far."""
     sys.stdout.flush()
     sys.stderr.flush()
 
@@ -33,6 +34,7 @@ class JsonLines(logging.Formatter):
         self.run_id = run_id
 
     def format(self, record: logging.LogRecord) -> str:
+        """A record as one line."""
         at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {
             "time": at,
@@ -94,6 +96,7 @@ class RunLog:
         logging.getLogger("pairmill").setLevel(logging.INFO)
 
     def close(self) -> None:
+        """Gives loggers and terminal back, and uploads the files to an object store."""
         for logger, propagate, handlers, level in self.before:
             logger.propagate, logger.handlers = propagate, handlers
             logger.setLevel(level)

@@ -36,18 +36,22 @@ class PlannedStage:
 
     @property
     def config(self) -> Any:
+        """The stage's config."""
         return self.stage.config
 
     @property
     def is_global(self) -> bool:
+        """Whether it looks at all rows."""
         return isinstance(self.stage, GlobalStage)
 
     @property
     def computes(self) -> bool:
+        """Whether it writes columns, and is not only a gate."""
         return len(self.writes) > 0
 
     @property
     def column_set(self) -> str:
+        """Name of the folder of its stored columns."""
         assert self.identity is not None, f"{self.name} has no identity yet"
         return f"{self.name}-{self.identity}"
 
@@ -63,6 +67,7 @@ class PlannedStage:
         return named - set(self.writes.names)
 
     def payload(self) -> list[str]:
+        """Its columns that hold bytes."""
         return [f.name for f in self.writes if is_payload(f.type)]
 
     def columns_in(self, unit: str) -> list[str]:
@@ -88,6 +93,7 @@ class Chain:
 
     @property
     def store(self) -> ColumnStore:
+        """The stored columns of the workspace."""
         return ColumnStore(Storage(self.root))
 
     def shards(self) -> list[int]:
@@ -145,6 +151,7 @@ class Chain:
         return table.combine_chunks()
 
     def dtype(self, name: str) -> pa.DataType:
+        """Type of a column."""
         return self.schema.field(name).type
 
     @cached_property

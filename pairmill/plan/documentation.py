@@ -39,6 +39,7 @@ def stage_pages() -> str:
 
 
 def stage_page(name: str) -> str:
+    """One stage: what it is, reads, writes and takes."""
     kind = stage_class(name)
     config = kind.Config
     lines = [f"## {name}", "", inspect.getdoc(config) or "", "", inspect.getdoc(kind) or "", ""]
@@ -71,6 +72,7 @@ def changed(config: type[BaseModel], field: str) -> bool:
 
 
 def sample(kind: type[Stage], name: str) -> Stage | None:
+    """A stage with example values for keys that have no default; None where there are none."""
     try:
         return kind(kind.Config.model_validate({"stage": name, **EXAMPLES.get(name, {})}))
     except ValueError:
@@ -78,6 +80,7 @@ def sample(kind: type[Stage], name: str) -> Stage | None:
 
 
 def keys_table(config: type[BaseModel], skip: set[str]) -> str:
+    """The keys of a config as a table."""
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     schema = config.model_json_schema()["properties"]
     for name, info in config.model_fields.items():
@@ -92,6 +95,7 @@ def keys_table(config: type[BaseModel], skip: set[str]) -> str:
 
 
 def type_text(schema: dict[str, Any]) -> str:
+    """A type in the words of YAML."""
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(type_text(s) for s in schema["anyOf"]))
     if "enum" in schema:
@@ -112,6 +116,7 @@ def type_text(schema: dict[str, Any]) -> str:
 
 
 def default_text(info: FieldInfo) -> str:
+    """A default in the words of YAML."""
     if info.default is PydanticUndefined:
         return "needed"
     if isinstance(info.default, BaseModel):

@@ -15,6 +15,7 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
@@ -24,6 +25,9 @@ from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
 from pairmill.stages.base import GlobalStage
+
+OF_IMAGES = ("parquet", "webdataset", "folder")
+"""Sources that bring images along."""
 
 
 @dataclass
@@ -105,7 +109,9 @@ def make_plan(
         note(("source", "path"), str(error))
         unknown_input = True  # which columns there are is not known: that one is missing, neither
         pool_schema = POOL_COLUMNS
-    if config.source.type != "pairs" and "image" not in pool_schema.names and not seen:
+    if "image" in pool_schema.names:
+        settle_image_check(source, config.stages)
+    if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
         note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
@@ -181,6 +187,7 @@ def pool_schema_of(source: pa.Schema) -> pa.Schema:
 def planned_stages(
     config: PipelineConfig, pool_schema: pa.Schema, note: Report, redact: Callable[[Any], Any]
 ) -> list[PlannedStage]:
+    """The stages in order; notes all their problems."""
     schema = pool_schema
     writers = {name: "the source" for name in pool_schema.names}
     names: dict[str, int] = {}

@@ -4,21 +4,22 @@ from typing import Any
 
 import polars as pl
 
-from pairmill.report.gather import Rows
+from pairmill.report.gather import ReportRows
 
 MOST_VALUES = 14
 LEAST_ROWS = 20
 """Rows that a value must have for its change to be named."""
 
 
-def effects(rows: Rows) -> list[dict[str, Any]]:
+def effects(rows: ReportRows) -> list[dict[str, Any]]:
     """For each group: values, rows that had them after each step that stopped any, and the largest
     changes of share.
     """
     return [found for group in rows.groups() if (found := effect(rows, group))]
 
 
-def effect(rows: Rows, group: str) -> dict[str, Any] | None:
+def effect(rows: ReportRows, group: str) -> dict[str, Any] | None:
+    """What each step did to the mix of one group."""
     known = rows.frame.select(pl.col(group).alias("value"), "at").drop_nulls()
     if known["value"].n_unique() < 2:
         return None

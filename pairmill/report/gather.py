@@ -36,7 +36,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Rows:
+class ReportRows:
     """`frame`: shard, row, uid, kept, at (index of the deciding stage, the number of stages while
     alive), fate, reason (error class), scores, groups, `language`, and columns of the roles
     duplicate, fetched_at.
@@ -54,6 +54,7 @@ class Rows:
     """Columns that name the row that another one repeats."""
 
     def groups(self) -> list[str]:
+        """The groups that have values."""
         return [
             g
             for g in (*GROUPS, *map(group_name, self.named))
@@ -100,7 +101,7 @@ def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
 
 def gather(
     chain: Chain, named: Sequence[str] = (), seed: int = 0, most_shards: int = MOST_SHARDS
-) -> Rows:
+) -> ReportRows:
     """Reads fates and narrow columns of the drawn shards; rows are grouped by the columns `named`,
     too.
     """
@@ -147,7 +148,7 @@ def gather(
             "shards": len(shards),
             "of_shards": len(chain.shards()),
         }
-    return Rows(
+    return ReportRows(
         every,
         scores,
         [s.name for s in chain.stages],

@@ -18,13 +18,13 @@ from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import trace
 from pairmill.names import one_name
 from pairmill.packages.publish import versions
-from pairmill.pipeline.run import Outcome
+from pairmill.pipeline.run import RunOutcome
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
 from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
 from pairmill.report.effects import effects
-from pairmill.report.gather import Rows, gather
+from pairmill.report.gather import ReportRows, gather
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
@@ -38,7 +38,7 @@ CAPTION_ROWS = 5_000
 """Kept rows whose captions are measured."""
 
 
-def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
+def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
     """Writes report/data.json and report/index.html into the run's folder; gives the page's
     path.
     """
@@ -81,7 +81,7 @@ def write_report(plan: Plan, outcome: Outcome, chain: Chain) -> str:
     return storage.path(f"{folder}/{PAGE}")
 
 
-def stages(chain: Chain, outcome: Outcome) -> dict[str, dict[str, float]]:
+def stages(chain: Chain, outcome: RunOutcome) -> dict[str, dict[str, float]]:
     """What each stage did in this run, and the GPUs that each of its workers held."""
     gpus = {s.name: s.config.resources.gpus for s in chain.stages}
     return {name: {**total, "gpus": gpus[name]} for name, total in outcome.stages.items()}
@@ -142,7 +142,7 @@ def content_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def captions(chain: Chain, rows: Rows) -> list[dict[str, Any]]:
+def captions(chain: Chain, rows: ReportRows) -> list[dict[str, Any]]:
     """The measures of every caption column over the same kept rows, the first of them by chance."""
     columns = caption_columns(chain)
     kept = rows.frame.filter("kept").select("shard", "row")
@@ -182,7 +182,7 @@ def caption_columns(chain: Chain) -> list[str]:
     return own + of_role(chain.schema, "caption")
 
 
-def downloads(chain: Chain, rows: Rows, funnel: Funnel) -> dict[str, Any] | None:
+def downloads(chain: Chain, rows: ReportRows, funnel: Funnel) -> dict[str, Any] | None:
     """Outcome by class, and the domains with most failures; of the first stage that fetches."""
     stage = next((s for s in chain.stages if of_role(s.writes, "fetched_at")), None)
     if stage is None:

@@ -51,6 +51,7 @@ class RunFolder:
     name: str = ""
 
     def path(self, name: str) -> str:
+        """Where a file of the run is."""
         return f"{self.name}/{name}" if self.name else name
 
     def data(self) -> dict[str, Any]:

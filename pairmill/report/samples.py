@@ -16,7 +16,7 @@ from pairmill.fates.decide import FATES
 from pairmill.fates.trace import trace
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.plan.chain import Chain
-from pairmill.report.gather import Rows
+from pairmill.report.gather import ReportRows
 from pairmill.report.scores import thresholds
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.expressions import Expression, frame_of
@@ -31,7 +31,7 @@ Place = tuple[int, int]
 HIDDEN = ("uid", "doc_id", "source", "sha256", "md5", "sha512")
 
 
-def pick(rows: Rows, count: int, seed: int) -> dict[Place, list[str]]:
+def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
     """(shard, row) → why it was picked; half of `count` by chance, an equal share for each fate and
     step.
     """
@@ -85,7 +85,7 @@ def pick(rows: Rows, count: int, seed: int) -> dict[Place, list[str]]:
 
 
 def samples(
-    chain: Chain, rows: Rows, count: int, seed: int, blur: Expression | None
+    chain: Chain, rows: ReportRows, count: int, seed: int, blur: Expression | None
 ) -> list[dict[str, Any]]:
     """The picked rows with all their texts and scores, thumbnails, fate and reason, in pool
     order.
@@ -109,6 +109,7 @@ def samples(
 def described(
     chain: Chain, shard: int, numbers: list[int], blur: Expression | None
 ) -> list[dict[str, Any]]:
+    """Rows of one shard as the gallery shows them."""
     schema = chain.schema
     names = [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
     traced = trace(chain, shard)

@@ -8,14 +8,14 @@ import polars as pl
 import sqlglot
 from sqlglot import exp
 
-from pairmill.report.gather import Rows, Score
+from pairmill.report.gather import ReportRows, Score
 
 BINS = 60
 STOPS = 200
 SIGNS = {exp.GTE: ">=", exp.GT: ">", exp.LTE: "<=", exp.LT: "<"}
 
 
-def distributions(rows: Rows) -> list[dict[str, Any]]:
+def distributions(rows: ReportRows) -> list[dict[str, Any]]:
     """For each score with more than one value: histogram of kept and stopped rows, gates, and
     counts at every stop.
     """
@@ -23,7 +23,8 @@ def distributions(rows: Rows) -> list[dict[str, Any]]:
     return sorted(charts, key=lambda c: not c["gates"])  # those that a gate reads come first
 
 
-def distribution(rows: Rows, score: Score) -> dict[str, Any] | None:
+def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
+    """How the values of a score are spread."""
     part = rows.frame.select(pl.col(score.name).alias("value"), "kept").drop_nulls("value")
     if part["value"].dtype.is_float():
         part = part.filter(
@@ -55,10 +56,10 @@ def distribution(rows: Rows, score: Score) -> dict[str, Any] | None:
         "unit": score.unit,
         "whole": whole,
         "rows": part.height,
-        "low": float(low),
-        "high": float(high),
+        "low": float(low),  # type: ignore[arg-type]
+        "high": float(high),  # type: ignore[arg-type]
         "gates": gates,
-        "stops": stops,  # type: ignore[arg-type]
+        "stops": stops,
         "kept": np.histogram(values[kept], edges)[0].tolist(),
         "stopped": np.histogram(values[~kept], edges)[0].tolist(),
         "quantiles": {q: float(np.quantile(values, q / 100)) for q in (5, 25, 50, 75, 95)},

@@ -22,6 +22,27 @@ FILE = Mark("file")
 """The field names a file whose content decides values (identity: its content)."""
 
 
+class Reach(Mark):
+    """The field decides no value, but which rows get one: failures of `classes` may end otherwise
+    where it is `more` (or `less`, or any `other` than) it was.  An absent limit is the highest.
+    """
+
+    way: Literal["more", "less", "other"]
+    classes: tuple[str, ...]
+
+    def __new__(cls, way: Literal["more", "less", "other"], *classes: str) -> "Reach":
+        made = super().__new__(cls, f"reach {way} {' '.join(classes)}")
+        made.way, made.classes = way, classes
+        return made
+
+    def frees(self, before: Any, now: Any) -> bool:
+        """Whether a change of the field may turn stored failures into values."""
+        if self.way == "other":
+            return bool(before != now)
+        old, new = (float("inf") if value is None else value for value in (before, now))
+        return bool(new > old if self.way == "more" else new < old)
+
+
 class Strict(BaseModel):
     """Frozen; unknown keys and wrong types are errors; defaults are checked too."""
 
@@ -85,7 +106,7 @@ class StageConfig(Strict):
     """
     max_failures: Annotated[float, SPEED] = Field(0.05, ge=0, le=1)
     """Share of rows that may fail before the run stops (looked at from the 20th failure on)."""
-    deadline_s: Annotated[float | None, SPEED] = Field(3600, gt=0)
+    deadline_s: Annotated[float | None, SPEED, Reach("more", "deadline")] = Field(3600, gt=0)
     """Seconds after which a batch that gives no answer counts as hanging; null waits for ever.  For
     a stage that looks at all rows: seconds for each million rows of a call.
     """

@@ -61,6 +61,10 @@ class Source:
         self.config = config
         self._listing: Listing | None = None
 
+    def take_config(self, config: SourceConfig) -> None:
+        """Takes another config, in which the planner has settled what the pipeline file left open."""
+        self.config = config
+
     def reads(self, name: str) -> bool:
         """Whether a file that a folder or a glob gives is of a format that this source reads."""
         return True

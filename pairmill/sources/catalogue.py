@@ -3,10 +3,13 @@
 from pairmill.extensions import Configs, Extensible
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
+from pairmill.sources.embeddings import EmbeddingsConfig, WithEmbeddings
 from pairmill.sources.folder import FolderConfig, FolderSource
+from pairmill.sources.lance_tables import LanceConfig, LanceSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
 from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig
 from pairmill.sources.tables import TableSource
+from pairmill.sources.tfrecord import TfRecordConfig, TfRecordSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 
 _CONFIGS: dict[str, type[SourceConfig]] = {
@@ -14,6 +17,8 @@ _CONFIGS: dict[str, type[SourceConfig]] = {
     "webdataset": WebDatasetConfig,
     "parquet": ParquetConfig,
     "arrow": ArrowConfig,
+    "lance": LanceConfig,
+    "tfrecord": TfRecordConfig,
     "folder": FolderConfig,
     "package": PackageConfig,
 }
@@ -22,6 +27,8 @@ _BUILT_IN: dict[str, type[Source]] = {
     "parquet": TableSource,
     "webdataset": WebDatasetSource,
     "arrow": TableSource,
+    "lance": LanceSource,
+    "tfrecord": TfRecordSource,
     "folder": FolderSource,
     "package": PackageSource,
 }
@@ -34,7 +41,9 @@ LIKE_PACKAGES = ("webdataset", "parquet")
 def open_source(config: SourceConfig) -> Source:
     if config.type in LIKE_PACKAGES and (package := as_package(config)):
         return PackageSource(package)
-    return READERS[config.type](config)
+    source = READERS[config.type](config)
+    has_embeddings = isinstance(config, EmbeddingsConfig) and config.embeddings is not None
+    return WithEmbeddings(source) if has_embeddings else source
 
 
 def as_package(config: SourceConfig) -> PackageConfig | None:

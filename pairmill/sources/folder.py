@@ -6,16 +6,18 @@ from typing import Annotated, Literal
 import pyarrow as pa
 
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import NoInput, Remark, Source, Unreadable
 from pairmill.sources.folder_samples import BESIDE, METADATA, FolderSamples, base_of, suffix_of
-from pairmill.sources.image_bytes import measured_schema
+from pairmill.sources.image_bytes import ImageBytesConfig, measured_schema
 from pairmill.sources.members import IMAGES
 from pairmill.sources.sample_look import Look, Shape
 from pairmill.sources.sample_rows import SampleRows
 
+LOOK_SAMPLES = 20_000
+"""Images whose texts and JSON are looked at before rows are read."""
 
-class FolderConfig(SourceConfig):
+
+class FolderConfig(ImageBytesConfig):
     """Image files in folders, also img2dataset's `files` and Hugging Face's `imagefolder` layout.
 
     An image's caption and facts stand in `.txt` and `.json` files of its name beside it, or in a
@@ -53,7 +55,9 @@ class FolderSource(Source):
             if not self.samples().samples:
                 raise NoInput(f"there is no image in {self.config.path} ({', '.join(IMAGES)})")
             look = Look(())
-            look.at(self.samples())
+            samples = self.samples()
+            for sample in samples.samples[:: 1 + len(samples.samples) // LOOK_SAMPLES]:
+                look.sample(sample, samples)
             self._shape = look.shape(self.config.path, self.config.columns)
         return self._shape
 
@@ -67,4 +71,4 @@ class FolderSource(Source):
         return [classes + self.shape().sentence]
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
-        yield from SampleRows(self.samples(), self.shape(), ())
+        yield from SampleRows(self.samples(), self.shape(), (), self.config.check)

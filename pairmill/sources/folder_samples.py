@@ -137,7 +137,7 @@ def metadata_rows(file: Input) -> Iterator[dict[str, Any] | str]:
 
 def json_row(line: bytes) -> dict[str, Any] | str:
     try:
-        row = parsed(line)
+        row, _ = parsed(line)
     except ValueError as error:
         return f"no JSON object: {error}"
     return row if isinstance(row, dict) else f"no JSON object: a {type(row).__name__}"

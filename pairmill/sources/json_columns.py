@@ -1,6 +1,7 @@
 """Columns out of JSON objects: the narrowest type that holds a key's values in all of them."""
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,9 @@ import pyarrow as pa
 
 from pairmill.sources.guesses import EXACT, Guess
 
+MAX_DEPTH = 200
+TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+SURROGATES = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 MAX_KEYS = 1000
 """Keys that become columns, the most frequent ones; all others stay in `metadata`."""
 
@@ -84,19 +88,38 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def parsed(data: bytes | str) -> Any:
-    """What a JSON text says, every text in it sound; raises ValueError where it cannot be read."""
+def parsed(data: bytes | str) -> tuple[Any, bool]:
+    """(what a JSON text says, whether halves of surrogate pairs in it became U+FFFD).
+
+    Raises ValueError where it cannot be read.
+    """
     try:
         value = json.loads(data)
-        return sound(value) if may_hold_surrogates(data) else value
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(TOO_DEEP) from None
+    if too_deep(value):
+        raise ValueError(TOO_DEEP)
+    text = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    if not SURROGATES.search(text):
+        return value, False
+    repaired = sound(value)
+    return repaired, repaired != value
 
 
-def may_hold_surrogates(data: bytes | str) -> bool:
-    if isinstance(data, str):
-        return "\\u" in data or any("\ud800" <= c <= "\udfff" for c in data)
-    return b"\\u" in data or b"\xed" in data
+def too_deep(value: Any) -> bool:
+    """Whether a value has more levels than all that works on it can go down."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def sound(value: Any) -> Any:
@@ -120,8 +143,9 @@ def columns_of(objects: list[dict[str, Any]], schema: pa.Schema) -> tuple[pa.Tab
     """The columns of `schema`; for each row what they do not hold, as JSON text or null; how many
     values that are.
     """
+    known = set(schema.names)
     left: list[dict[str, Any]] = [
-        {k: v for k, v in one.items() if k not in schema.names and v is not None} for one in objects
+        {k: v for k, v in one.items() if k not in known and v is not None} for one in objects
     ]
     columns = {}
     for field in schema:

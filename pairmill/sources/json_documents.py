@@ -10,7 +10,7 @@ import fsspec
 import ijson
 
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
-from pairmill.sources.json_columns import as_json, sound
+from pairmill.sources.json_columns import TOO_DEEP, as_json, sound, too_deep
 
 Record = dict[str, Any] | Unreadable | Remark
 SMALL_BYTES = 2**26
@@ -59,7 +59,9 @@ def searched(item: Input) -> Document:
     """A document whose lists have to be looked for."""
     lists = [key for key in LISTS if first_of(item, f"{key}.item") is not None]
     if item.size_bytes > SMALL_BYTES and not lists:
-        raise NoInput(f"{item.name} is one JSON object; name the list of its rows: `rows: $.KEY`")
+        raise NoInput(
+            f"{item.name} is one JSON object; name the list of its rows: `json_path: $.KEY`"
+        )
     if len(lists) >= 2 or item.size_bytes > SMALL_BYTES:
         return Document("parallel lists", lambda: parallel(item))
     with opened(item) as stream:
@@ -73,7 +75,7 @@ def searched(item: Input) -> Document:
     if found:
         raise NoInput(
             f"{item.name} has several lists of rows; name one: "
-            + " or ".join(f"`rows: $.{k}`" for k in found)
+            + " or ".join(f"`json_path: $.{k}`" for k in found)
         )
     if {len(v) if isinstance(v, list) else -1 for v in whole.values()} - {-1}:
         return Document("parallel lists", lambda: parallel(item))
@@ -117,7 +119,10 @@ def values_at(item: Input, prefix: str) -> Iterator[Any]:
         try:
             for value in ijson.items(stream, prefix):
                 count += 1
-                yield sound(value)
+                if too_deep(value):
+                    yield Unreadable(f"{item.name} value {count - 1}", TOO_DEEP)
+                else:
+                    yield sound(value)
         except (ijson.JSONError, ValueError, RecursionError, OverflowError) as error:
             yield Unreadable(f"{item.name} after value {count}", f"broken JSON: {shown(error)}")
 

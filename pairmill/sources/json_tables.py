@@ -35,7 +35,7 @@ def is_document(item: Input) -> bool:
 
 
 def json_document_schema(item: Input, config: TableConfig) -> tuple[pa.Schema, int | None]:
-    return schema_of(item, config.rows if isinstance(config, PairsConfig) else None)
+    return schema_of(item, config.json_path if isinstance(config, PairsConfig) else None)
 
 
 @lru_cache(256)
@@ -52,7 +52,7 @@ def schema_of(item: Input, rows: str | None) -> tuple[pa.Schema, int]:
 
 
 def json_document_rows(item: Input, config: TableConfig) -> Iterator[Part]:
-    rows = config.rows if isinstance(config, PairsConfig) else None
+    rows = config.json_path if isinstance(config, PairsConfig) else None
     schema, _ = schema_of(item, rows)
     batch: list[dict[str, Any]] = []
     first = 0

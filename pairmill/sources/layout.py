@@ -216,7 +216,6 @@ def one_seen(file: TableFile, path: str) -> Seen:
         return Seen(file.item.name, dtype)
     found = file.look.guesses.get(path)
     guess = Guess() if found is None else found
-    if found is None:
-        if file.schema.get_field_index(path) < 0:  # a path into JSON text
-            guess.kinds.add("text")
+    if found is None and file.schema.get_field_index(path) < 0:  # a path into JSON text
+        guess.kinds.add("text")
     return Seen(file.item.name, dtype, guess)

@@ -68,13 +68,13 @@ def names_of(values: pa.ChunkedArray) -> list[Any]:
     """What a column says of each image: bytes, the name of a file, None, or a reason why not."""
     found: list[Any] = []
     for value in values.to_pylist():
-        if isinstance(value, dict):
-            value = value.get("bytes") or value.get("path")
         if isinstance(value, str) and value.startswith("["):
             value = listed(value)
         if isinstance(value, list):
             many = f"{len(value)} images; pairmill does not read rows of several images yet"
             value = value[0] if len(value) == 1 else ValueError(many) if value else None
+        if isinstance(value, dict):
+            value = value.get("bytes") or value.get("path")
         found.append(value)
     return found
 

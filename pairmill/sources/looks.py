@@ -77,6 +77,8 @@ def looks(
 
 
 def kind_of(item: Input, config: TableConfig) -> str:
+    if config.type in FORMATS and not isinstance(config, ParquetConfig | ArrowConfig):
+        return config.type
     asked = config.format if isinstance(config, PairsConfig) else None
     kind = asked or format_of(item.name)
     if kind == "jsonl" and not asked and may_be_document(item.name) and is_document(item):

@@ -5,6 +5,8 @@ from typing import Any
 
 from pairmill.sources.json_columns import as_json, parsed
 
+MAX_TEXT_BYTES = 2**25
+"""Bytes of a text or JSON that is read; more are a sign of hostile input."""
 IMAGES = (
     "jpg jpeg png webp avif jxl jp2 j2k heic heif tif tiff bmp gif ppm pgm pbm pnm jfif".split()
 )
@@ -44,10 +46,14 @@ def words_of(suffix: str) -> set[str]:
     return set("".join(c if c.isalnum() else " " for c in name).split())
 
 
+def is_text(suffix: str) -> bool:
+    return suffix.rpartition(".")[2] in FURTHER_TEXTS
+
+
 def facts_of(
     suffixes: Iterable[str], image: str | None, read: Callable[[str], bytes], bytes_too: bool = True
 ) -> tuple[dict[str, Any], list[str]]:
-    """(values by name, suffixes of texts that are no UTF-8) of all members but the image.
+    """(values by name, suffixes of texts that were repaired) of all members but the image.
 
     Keys of the sample's `.json` stand under their names, other members under `.suffix`: text and
     JSON as text, whole numbers as numbers, all else as bytes (none where they are not asked for).
@@ -62,7 +68,9 @@ def facts_of(
         if last not in FURTHER_TEXTS:
             facts["." + suffix] = read(suffix) if bytes_too else b""
         elif suffix == "json":
-            facts |= keys_of(read(suffix))
+            keys, changed = keys_of(read(suffix))
+            facts |= keys
+            repaired += [suffix] if changed else []
         else:
             data = read(suffix)
             text = data.decode("utf-8", "replace")
@@ -71,13 +79,15 @@ def facts_of(
     return facts, repaired
 
 
-def keys_of(data: bytes) -> dict[str, Any]:
-    """The object of a sample's `.json`; what is no object stands under the suffix."""
+def keys_of(data: bytes) -> tuple[dict[str, Any], bool]:
+    """(the object of a sample's `.json`, whether texts in it were repaired); what is no object
+    stands under the suffix.
+    """
     try:
-        value = parsed(data)
+        value, repaired = parsed(data)
     except ValueError as error:
         raise ValueError(f"broken JSON member: {error}") from None
-    return value if isinstance(value, dict) else {".json": as_json(value)}
+    return (value if isinstance(value, dict) else {".json": as_json(value)}), repaired
 
 
 def as_number(text: str) -> int | str:

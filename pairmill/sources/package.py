@@ -13,19 +13,21 @@ import pyarrow.parquet as pq
 
 from pairmill.names import inner_name
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
 from pairmill.sources.documents_back import DocumentsBack, documents_schema
-from pairmill.sources.image_bytes import image_columns, measured_schema
+from pairmill.sources.image_bytes import ImageBytesConfig, image_columns, measured_schema
 from pairmill.sources.package_tar import PackageTar
+from pairmill.sources.parquet_files import parquet_rows, plain_type
+from pairmill.sources.rows import Rows
 
 MANIFEST = "manifest.json"
 WRITTEN = ("key", "status", "error_message")
 """Columns that a package's writer adds and that say nothing of the sample."""
-FORMATS = ("webdataset", "parquet", "interleaved")
+IMAGES = "images"
+FORMATS = ("webdataset", "parquet", "interleaved", "messages", "table")
 
 
-class PackageConfig(SourceConfig):
+class PackageConfig(ImageBytesConfig):
     """The folder of a package that pairmill wrote: `webdataset`, `parquet` or `interleaved`."""
 
     type: Annotated[Literal["package"], SPEED] = "package"
@@ -43,6 +45,7 @@ class PackageSource(Source):
         paths = [config.path] if isinstance(config.path, str) else config.path
         self.packages = [Package(path) for path in paths]
         self._schema: pa.Schema | None = None
+        self.has_images = all(package.format != "table" for package in self.packages)
         self.same_caption = True
 
     def inputs(self) -> list[Input]:
@@ -58,12 +61,14 @@ class PackageSource(Source):
             self.same_caption = "text" not in whole.names or all(
                 reader.caption_is_text() for p in self.packages for reader in p.readers()
             )
-            names = {f.name for f in measured_schema()} | set(WRITTEN)
+            measured = {f.name for f in measured_schema()} if self.has_images else set()
+            names = measured | set(WRITTEN)
             names |= {"caption"} if self.same_caption else set()
-            fields = [f.with_metadata(None) for f in whole if f.name not in names]
+            names |= {IMAGES} if "image" not in whole.names else set()
+            fields = [(f.name, plain_type(f.type)) for f in whole if f.name not in names]
             if "text" not in whole.names:
-                fields.append(pa.field("text", pa.string()))
-            self._schema = pa.schema([*fields, *measured_schema()])
+                fields.append(("text", pa.string()))
+            self._schema = pa.schema([*fields, *(measured_schema() if self.has_images else [])])
         return self._schema
 
     def mapping(self) -> list[str]:
@@ -77,8 +82,12 @@ class PackageSource(Source):
             for reader in package.readers():
                 for part in reader.read(schema):
                     if isinstance(part, pa.Table):
+                        places = [
+                            f"{reader.item.name} sample {n}"
+                            for n in range(rows, rows + part.num_rows)
+                        ]
                         rows += part.num_rows
-                        yield from self.prepared(part, schema, reader.item.name)
+                        yield from self.prepared(part, schema, places)
                     else:
                         yield part
                     rows += isinstance(part, Unreadable)
@@ -87,7 +96,7 @@ class PackageSource(Source):
                 yield Remark("packages that are not whole", package.path, said)
 
     def prepared(
-        self, part: pa.Table, schema: pa.Schema, file: str
+        self, part: pa.Table, schema: pa.Schema, places: list[str]
     ) -> Iterator[pa.Table | Unreadable]:
         if "text" not in part.schema.names and "caption" in part.schema.names:
             part = part.append_column("text", part.column("caption"))
@@ -99,8 +108,11 @@ class PackageSource(Source):
             else pa.nulls(part.num_rows, f.type)
             for f in wanted
         }
+        if not self.has_images:
+            yield pa.table(columns)
+            return
         columns["image"] = part.column("image")
-        yield from image_columns(pa.table(columns), "image", file)
+        yield from image_columns(pa.table(columns), "image", "", places, self.config.check)
 
 
 class Package:
@@ -134,7 +146,9 @@ class Package:
         self.sidecars = {posixpath.basename(n): n for n in inside if n.endswith(".parquet")}
         self.files = [self.input_of(name) for name in self.names]
         if not self.files:
-            raise NoInput(f"{path}: its {MANIFEST} names no {suffix} file")
+            raise NoInput(
+                f"{path}: its {MANIFEST} names no {suffix} file; `type: pairs` reads its other files"
+            )
 
     def input_of(self, name: str) -> Input:
         place = f"{self.root.rstrip('/')}/{name}"
@@ -157,11 +171,11 @@ class Package:
                 beside = posixpath.basename(item.name)[: -len("tar")] + "parquet"
                 yield PackageTar(item, self.input_of(self.sidecars.get(beside, beside)))
             else:
-                yield PairsBack(item) if self.format == "parquet" else DocumentsBack(item)
+                yield DocumentsBack(item) if self.format == "interleaved" else PairsBack(item)
 
 
 class PairsBack:
-    """A file of a `parquet` package."""
+    """A Parquet file of a package, a row for each sample."""
 
     def __init__(self, item: Input) -> None:
         self.item = item
@@ -171,13 +185,26 @@ class PairsBack:
             return pq.read_schema(stream).remove_metadata()
 
     def caption_is_text(self) -> bool:
+        if "caption" not in self.schema().names:
+            return False
         with fsspec.open(self.item.url, "rb") as stream:
             return repeats_text(pq.read_table(stream, columns=["caption", "text"]))
 
-    def read(self, schema: pa.Schema) -> Iterator[pa.Table]:
-        with fsspec.open(self.item.url, "rb") as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(batch_size=256):
-                yield pa.Table.from_batches([batch])
+    def read(self, schema: pa.Schema) -> Iterator[pa.Table | Unreadable | Remark]:
+        for part in parquet_rows(self.item):
+            if not isinstance(part, Rows):
+                yield part
+                continue
+            table = part.table
+            if IMAGES in table.schema.names and "image" not in table.schema.names:
+                table = table.append_column("image", first_of_each(table.column(IMAGES)))
+            yield table
+
+
+def first_of_each(images: pa.ChunkedArray) -> pa.Array:
+    """The bytes of the one image that a conversation has."""
+    values = [(v[0] or {}).get("bytes") if v else None for v in images.to_pylist()]
+    return pa.array(values, pa.large_binary())
 
 
 def repeats_text(table: pa.Table) -> bool:

@@ -111,7 +111,7 @@ def byte_columns(sample: Sample, samples: TarSamples) -> dict[str, Any]:
     if not inside:
         return {}
     content = {suffix: samples.read(member) for suffix, member in inside.items()}
-    facts = parsed(samples.read(sample.members["json"])) if "json" in sample.members else {}
+    facts, _ = parsed(samples.read(sample.members["json"])) if "json" in sample.members else ({}, 0)
     forms = facts.get("members") if isinstance(facts, dict) else None
     nested = {name: filled(form, content) for name, form in (forms or {}).items()}
     used = set(names_in(forms))

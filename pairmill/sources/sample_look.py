@@ -11,7 +11,7 @@ from pairmill.sources.base import NoInput, Remark, Unreadable
 from pairmill.sources.json_columns import JsonShape
 from pairmill.sources.members import TEXTS, facts_of, image_suffix, text_of
 from pairmill.sources.names import TEXT_NAMES, map_columns
-from pairmill.sources.samples import Sample, Samples
+from pairmill.sources.samples import Sample, Samples, refuse_large_texts
 
 MAX_SUFFIXES = 64
 """Kinds of further members that become columns, the most frequent ones; all others are told."""
@@ -57,6 +57,7 @@ class Look:
             self.faults.append(f"{samples.name}: {error}")
 
     def sample(self, sample: Sample, samples: Samples) -> None:
+        refuse_large_texts(sample)
         image = image_suffix(sample.members, self.wanted)
         if image is None:
             self.faults.append(f"{sample.source} sample {sample.key}: no image")

@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 
 from pairmill.sources.base import Remark, Unreadable
-from pairmill.sources.image_bytes import image_columns
+from pairmill.sources.image_bytes import Check, image_columns
 from pairmill.sources.json_columns import columns_of, fits
 from pairmill.sources.members import facts_of, image_suffix, text_of
 from pairmill.sources.sample_look import Shape
-from pairmill.sources.samples import Sample, Samples
+from pairmill.sources.samples import Sample, Samples, refuse_large_texts
+from pairmill.sources.tar import printable
 
 BATCH_ROWS = 256
 BATCH_BYTES = 2**25
@@ -31,8 +32,10 @@ class Row:
 class SampleRows:
     """Gives samples as tables, and what became of all else."""
 
-    def __init__(self, samples: Samples, shape: Shape, wanted: Sequence[str]) -> None:
-        self.samples, self.shape, self.wanted = samples, shape, wanted
+    def __init__(
+        self, samples: Samples, shape: Shape, wanted: Sequence[str], check: Check | None
+    ) -> None:
+        self.samples, self.shape, self.wanted, self.check = samples, shape, wanted, check
         self.told: Counter[tuple[str, str]] = Counter()
         """(kind of a remark, what happened) → how often."""
 
@@ -43,14 +46,14 @@ class SampleRows:
             if isinstance(sample, Unreadable | Remark):
                 yield sample
                 continue
-            place = f"{sample.source} sample {sample.key}"
+            place = f"{sample.source} sample {printable(sample.key)}"
             try:
                 facts, image = self.row(sample)
             except (ValueError, OSError, EOFError) as error:
                 yield Unreadable(place, str(error))
                 continue
             batch.append(Row(place, sample.source, facts, image))
-            size += len(image) + sum(len(v) for v in facts.values() if isinstance(v, bytes))
+            size += len(image) + sum(len(v) for v in facts.values() if isinstance(v, bytes | str))
             if len(batch) == BATCH_ROWS or size >= BATCH_BYTES:
                 yield from self.table(batch)
                 batch, size = [], 0
@@ -63,6 +66,7 @@ class SampleRows:
 
     def row(self, sample: Sample) -> tuple[dict[str, Any], bytes]:
         """(values by name, image); raises ValueError or EOFError where the sample has no image."""
+        refuse_large_texts(sample)
         image = image_suffix(sample.members, self.wanted)
         refused = "; ".join(f".{s} is not read: {why}" for s, why in sample.refused.items())
         if image is None:
@@ -77,7 +81,7 @@ class SampleRows:
         facts, repaired = facts_of(sample.members, image, read)
         data = read(image)
         for suffix in repaired:
-            self.told["repaired values", f".{suffix} is no UTF-8; U+FFFD for what is not"] += 1
+            self.told["repaired values", f"U+FFFD for what is no UTF-8 in .{suffix}"] += 1
         if refused:
             self.told["members not read", refused] += 1
         if sample.repeats:
@@ -124,4 +128,5 @@ class SampleRows:
         )
         if "source" not in table.schema.names:
             table = table.append_column("source", pa.array([row.source for row in batch]))
-        yield from image_columns(table, "image", "", [row.place for row in batch])
+        places = [row.place for row in batch]
+        yield from image_columns(table, "image", "", places, self.check)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pairmill.sources.base import Remark, Unreadable
+from pairmill.sources.members import MAX_TEXT_BYTES, is_text
 
 
 @dataclass(eq=False)
@@ -20,6 +21,8 @@ class Sample:
     """Suffix → why this member is not read."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What else is known of it, by name."""
+    given: bool = False
+    """Whether it was given away, so that no further member comes to it."""
     repeats: bool = False
     """Whether another sample with this key stands before it."""
 
@@ -49,3 +52,13 @@ class Samples(Protocol):
 
         Raises OSError or EOFError where it is not there or cut.
         """
+
+
+def refuse_large_texts(sample: Sample) -> None:
+    """Takes texts and JSON out that are too large to be what they say."""
+    for suffix in [s for s in sample.members if is_text(s)]:
+        member = sample.members[suffix]
+        size = len(member) if isinstance(member, bytes) else member.size_bytes
+        if size > MAX_TEXT_BYTES:
+            del sample.members[suffix]
+            sample.refused[suffix] = f"it has {size:,} bytes, more than {MAX_TEXT_BYTES:,}"

@@ -73,7 +73,7 @@ def fast(
     faults: list[str] = []
 
     def note(row: pyarrow.csv.InvalidRow) -> str:
-        faults.append(row.text)
+        faults.append("")  # its text may be no UTF-8
         return "skip"
 
     try:

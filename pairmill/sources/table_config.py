@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
+from pairmill.sources.embeddings import EmbeddingsConfig
+from pairmill.sources.image_bytes import ImageBytesConfig
 from pairmill.sources.names import INTERNAL, Columns
 
 Preset = Literal["cc3m", "cc12m", "sbu", "redcaps", "coco", "llava", "sharegpt4v"]
 PRESETS: dict[str, dict[str, Any]] = {
     "cc3m": {"format": "tsv", "names": ["text", "url"]},
     "cc12m": {"format": "tsv", "names": ["url", "text"]},
-    "redcaps": {"format": "json", "rows": "$.annotations"},
+    "redcaps": {"format": "json", "json_path": "$.annotations"},
     **{name: {"format": "json"} for name in ("sbu", "coco", "llava", "sharegpt4v")},
 }
 """Keys that a preset stands for; those that the pipeline file has come before them."""
@@ -22,7 +23,7 @@ Captions = Literal["first", "join", "rows"]
 TypeName = Literal["text", "int64", "uint64", "float64", "bool"]
 
 
-class TableConfig(SourceConfig):
+class TableConfig(EmbeddingsConfig, ImageBytesConfig):
     """Keys of every source that reads tables."""
 
     path: Annotated[str | list[str], PATH]
@@ -77,7 +78,7 @@ class PairsConfig(TableConfig):
     """Format of all files, where their names do not tell it; `jsonl` are lines of JSON, `json` one
     document: an array, COCO, LLaVA, RedCaps, SBU, or an object with a list of rows.
     """
-    rows: str | None = Field(None, pattern=r"^\$")
+    json_path: str | None = Field(None, pattern=r"^\$")
     """Where in a JSON document the list of rows stands, such as `$.annotations`."""
     header: bool | None = None
     """Whether the first line of CSV and TSV names the columns; by default it does unless `names`

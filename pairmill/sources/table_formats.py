@@ -10,6 +10,7 @@ import pyarrow as pa
 from pairmill.sources.arrow_files import arrow_rows, arrow_schema
 from pairmill.sources.base import Input
 from pairmill.sources.json_tables import json_document_rows, json_document_schema
+from pairmill.sources.lance_files import lance_rows, lance_schema
 from pairmill.sources.parquet_files import parquet_rows, parquet_schema
 from pairmill.sources.rows import Part
 from pairmill.sources.table_config import TableConfig
@@ -32,4 +33,5 @@ FORMATS = {
         lambda item, config: arrow_schema(item), lambda item, config: arrow_rows(item)
     ),
     "json": TableFormat(json_document_schema, json_document_rows),
+    "lance": TableFormat(lance_schema, lance_rows),
 }

@@ -183,7 +183,7 @@ class TableSource(Source):
             if isinstance(part, Unreadable):
                 yield part
             else:
-                yield from image_columns(part[0], IMAGE, file.item.name, part[1])
+                yield from image_columns(part[0], IMAGE, file.item.name, part[1], self.config.check)
 
 
 def parts_of(file: TableFile, config: TableConfig, schema: pa.Schema) -> Iterator[Part]:

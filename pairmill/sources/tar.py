@@ -44,7 +44,7 @@ WITHOUT_BYTES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A file in a tar: its name, where its bytes begin and how many there are."""
 
@@ -234,8 +234,8 @@ def as_text(name: str) -> str:
 
 
 def printable(name: str) -> str:
-    """The end of a name, for messages."""
-    return as_text(name)[-200:]
+    """The end of a name, for messages; nothing in it that a terminal would obey."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in as_text(name)[-200:])
 
 
 def padded(size: int) -> int:

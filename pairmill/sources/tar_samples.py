@@ -6,6 +6,7 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -26,6 +27,25 @@ META = re.compile(r"__[^/]*__($|[/.])")
 OTHER_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
+class SameKey:
+    """The samples of one key, as a rule one."""
+
+    def __init__(self) -> None:
+        self.samples: list[Any] = []
+        self.given = 0
+        """How many of them were given away; None stands in their places."""
+        self.without: dict[str, int] = {}
+        """Suffix → place before which every sample has such a member."""
+
+    def first_without(self, suffix: str) -> Sample | None:
+        """The first sample without such a member; every sample is passed once for each suffix."""
+        at = max(self.given, self.without.get(suffix, 0))
+        while at < len(self.samples) and not self.samples[at].lacks(suffix):
+            at += 1
+        self.without[suffix] = at
+        return self.samples[at] if at < len(self.samples) else None
+
+
 class TarSamples:
     """The samples of one tar in the order of their first members.
 
@@ -37,7 +57,7 @@ class TarSamples:
         self.item, self.name, self.most = item, item.name, most
         self.found = self.given = self.begun = 0
         self.passed: Counter[str] = Counter()
-        self.open: dict[str, list[Sample]] = {}
+        self.open: dict[str, SameKey] = {}
         self.last: Sample | None = None
         self.waiting_members = self.waiting_bytes = 0
 
@@ -111,30 +131,35 @@ class TarSamples:
         """The sample of the member before, if it is of this key, or the first that has no such
         member, or a new one.
         """
-        samples = self.open.setdefault(key, [])
-        near = [self.last] if self.last is not None and self.last in samples else []
-        for sample in (*near, *samples):
-            if sample.lacks(suffix):
-                self.last = sample
-                return sample
-        self.last = Sample(key, self.name, repeats=bool(samples))
-        self.begun += 1
-        samples.append(self.last)
-        return self.last
+        if key not in self.open:
+            self.open[key] = SameKey()
+        same = self.open[key]
+        last = self.last
+        if last is None or last.key != key or last.given or not last.lacks(suffix):
+            last = same.first_without(suffix)
+        if last is None:
+            last = Sample(key, self.name, repeats=bool(same.samples))
+            same.samples.append(last)
+            self.begun += 1
+        self.last = last
+        return last
 
     def oldest(self) -> Sample:
         """Takes the sample out that was begun first."""
-        key, samples = next(iter(self.open.items()))
-        sample = samples.pop(0)
-        if not samples:
+        key, same = next(iter(self.open.items()))
+        sample = same.samples[same.given]
+        same.samples[same.given] = None
+        same.given += 1
+        if same.given == len(same.samples):
             del self.open[key]
+        sample.given = True
         self.waiting_members -= sample.count
         self.waiting_bytes -= sample.held_bytes
         self.given += sample.count
         return sample
 
     def damage(self, offset: int, reason: str) -> Unreadable:
-        after = f", after sample {self.last.key}" if self.last else ""
+        after = f", after sample {printable(self.last.key)}" if self.last else ""
         return Unreadable(f"{self.item.name} byte {offset}{after}", f"broken tar: {reason}")
 
 

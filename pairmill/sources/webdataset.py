@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import pyarrow as pa
 
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, Remark, Source, Unreadable
-from pairmill.sources.image_bytes import measured_schema
+from pairmill.sources.embeddings import EmbeddingsConfig
+from pairmill.sources.image_bytes import ImageBytesConfig, measured_schema
 from pairmill.sources.sample_look import Look, Shape
 from pairmill.sources.sample_rows import SampleRows
 from pairmill.sources.tar_samples import TarSamples
@@ -18,11 +18,13 @@ LOOK_SAMPLES = 50_000
 """Samples whose JSON is looked at before rows are read, over all local tars together (about 5 s).
 """
 LOOK_TARS = 1000
+LOOK_BYTES = 2**26
+"""Local tars of so many bytes in all are looked at in the same way where they are compressed."""
 LOOK_FAR = 16
-"""Tars that are looked at where they are compressed or lie elsewhere, 100 samples of each."""
+"""Tars that are looked at of those that are compressed or lie elsewhere, 100 samples of each."""
 
 
-class WebDatasetConfig(SourceConfig):
+class WebDatasetConfig(EmbeddingsConfig, ImageBytesConfig):
     """Tars of samples: an image, its text and facts, further members."""
 
     type: Annotated[Literal["webdataset"], SPEED] = "webdataset"
@@ -76,7 +78,9 @@ class WebDatasetSource(Source):
     def looked_at(self) -> Iterator[tuple[Input, int]]:
         """(tar, how many of its samples are looked at): all, as long as they are few and local."""
         items = self.inputs()
-        local = [i for i in items if i.url.startswith("file://") and i.name.endswith(".tar")]
+        near = [i for i in items if i.url.startswith("file://")]
+        few = sum(i.size_bytes for i in near) <= LOOK_BYTES
+        local = [i for i in near if few or i.name.endswith(".tar")]
         far = [i for i in items if i not in local]
         for item in local[:: max(1, len(local) // LOOK_TARS)]:
             yield item, max(50, LOOK_SAMPLES // len(local))
@@ -85,4 +89,4 @@ class WebDatasetSource(Source):
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
         for item in self.inputs():
-            yield from SampleRows(TarSamples(item), self.shape(), self.wanted)
+            yield from SampleRows(TarSamples(item), self.shape(), self.wanted, self.config.check)

@@ -24,6 +24,10 @@ class Stage:
     Config: ClassVar[type[StageConfig]] = StageConfig
     version: ClassVar[int] = 1
     prefix: ClassVar[str] = ""
+    decodes: ClassVar[bool] = False
+    """True where every image of the column `config.image` is decoded, so that a damaged one fails
+    as `decode`: then a source need not look at its pixels first.
+    """
     cpus: ClassVar[float] = 1.0
     """Cores of one worker, unless the pipeline says otherwise."""
     actor: ClassVar[bool] = False

@@ -30,6 +30,7 @@ class CaptionStage(Stage):
     Config = CaptionConfig
     prefix = "caption"
     version = 2
+    decodes = True
     actor = True
     flush_s = 20.0
     engine: Captioner

@@ -48,6 +48,7 @@ class LiveWatcher(Watcher):
         self.thread.start()
 
     def phase(self, title: str, stages: list[str], rows: int) -> None:
+        """A phase starts."""
         with self.lock:
             self.title, self.total, self.start = title, rows, time.monotonic()
             self.last_beat = self.start
@@ -88,18 +89,21 @@ class LiveWatcher(Watcher):
         return text
 
     def note(self, text: str) -> None:
+        """A line for people."""
         if not self.interactive:
             self.console.print(text, highlight=False)
         else:
             self.title = text
 
     def done(self) -> None:
+        """Ends the live table."""
         self.stop.set()
         if self.live is not None:
             self.live.stop()
             self.live = None
 
     def render(self) -> Group:
+        """The live table."""
         with self.lock:
             elapsed = time.monotonic() - self.start
             table = Table(box=None, pad_edge=False)

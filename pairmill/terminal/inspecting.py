@@ -79,6 +79,7 @@ def verified(storage: Storage, out: Console) -> list[str]:
 def show_package(
     storage: Storage, rows: int, check: bool, out: Console, pictures: bool
 ) -> list[str]:
+    """A package's manifest and some samples."""
     if storage.exists(MANIFEST):
         manifest = read_manifest(
             storage, ("name", "format", "samples", "shards", "funnel", "files")
@@ -166,10 +167,12 @@ def score_table(scores: list[dict[str, Any]]) -> Table:
 
 
 def brief(value: float) -> str:
+    """A number in few digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def caption_table(columns: list[dict[str, Any]]) -> Table:
+    """The report's measures of each caption column."""
     table = Table(title="captions of kept rows", title_justify="left")
     table.add_column("column", overflow="fold")
     measures = {
@@ -190,6 +193,7 @@ def caption_table(columns: list[dict[str, Any]]) -> Table:
 
 
 def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> None:
+    """The columns of a table: types and meanings."""
     files = [
         name
         for name, _ in storage.files()
@@ -209,6 +213,7 @@ def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> N
 
 
 def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
+    """A file of rows: columns and some rows."""
     if name.endswith(".tar"):
         with (
             storage.fs.open_input_file(storage.path(name)) as stream,
@@ -251,6 +256,7 @@ def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
 
 
 def shown_value(value: pa.Scalar) -> str:
+    """A value as a terminal shows it."""
     plain: Any = value.as_py()
     if isinstance(plain, bytes):
         return f"{len(plain):,} bytes"
@@ -261,6 +267,7 @@ def shown_value(value: pa.Scalar) -> str:
 
 
 def workspace_table(storage: Storage) -> Table:
+    """What a workspace holds, by folder."""
     found = contents(storage)
     total = sum(s.bytes for s in found)
     table = Table(

@@ -51,6 +51,7 @@ def stage_lines(plan: dict[str, Any], stage: dict[str, Any], columns: bool) -> l
 
 
 def indented(text: str) -> Padding:
+    """Lines below a heading."""
     return Padding(Text(text), (0, 0, 0, 6))
 
 
@@ -75,10 +76,12 @@ def workers(stage: dict[str, Any]) -> str:
 
 
 def writer_of(plan: dict[str, Any], column: str) -> str:
+    """The stage that writes a column, or the source."""
     return next((s["name"] for s in plan["stages"] if column in s["writes"]), SOURCE)
 
 
 def memory(plan: dict[str, Any]) -> str:
+    """Bytes in flight, in words."""
     if not plan["shard_bytes"]:
         return "in flight: known once the source is read"
     return (

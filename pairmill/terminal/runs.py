@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.safe_output import printable
+from pairmill.workspace.contents import read_plan
 from pairmill.workspace.storage import Storage
 
 
@@ -19,7 +20,11 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
         plan, metrics = f"runs/{run}/plan.json", f"runs/{run}/metrics.json"
         if not storage.exists(plan):
             continue
-        gates = {s["name"]: s["keep"] for s in storage.read_json(plan)["stages"] if s.get("keep")}
+        gates = {
+            s["name"]: s["keep"]
+            for s in read_plan(storage, f"runs/{run}")["stages"]
+            if s.get("keep")
+        }
         funnel = storage.read_json(metrics)["funnel"] if storage.exists(metrics) else {}
         modified = storage.fs.get_file_info(storage.path(f"runs/{run}/pipeline.yaml")).mtime
         began = modified.astimezone(timezone.utc).isoformat(timespec="seconds") if modified else ""
@@ -36,6 +41,7 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
 
 
 def runs_table(runs: list[dict[str, Any]]) -> Table:
+    """Runs of a workspace as a table."""
     table = Table(title_justify="left")
     for name, justify in (
         ("run", "left"),

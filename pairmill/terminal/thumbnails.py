@@ -24,6 +24,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 
 
 def can_show(out: Console) -> bool:
+    """Whether the terminal shows colours."""
     return out.is_terminal and out.color_system in ("256", "truecolor")
 
 
@@ -52,6 +53,7 @@ def show_pictures(storage: Storage, name: str, count: int, out: Console) -> None
 
 
 def batched(items: list[Any], size: int) -> Iterator[list[Any]]:
+    """Items in groups of at most so many."""
     yield from (items[i : i + size] for i in range(0, len(items), size))
 
 
@@ -66,6 +68,7 @@ def small(data: bytes) -> Image.Image:
 
 
 def pictures_of_tar(storage: Storage, name: str, count: int) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of the first pictures in a tar."""
     with (
         storage.fs.open_input_file(storage.path(name)) as stream,
         tarfile.open(fileobj=stream) as tar,
@@ -108,4 +111,5 @@ def pictures_of_parquet(storage: Storage, name: str, count: int) -> Iterator[tup
 
 
 def holds_pictures(dtype: pa.DataType) -> bool:
+    """Whether a column may hold encoded images, at any depth."""
     return is_payload(dtype)

@@ -21,7 +21,7 @@ from pairmill.errors import (
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ERROR, error_array
 from pairmill.stages.base import Stage
-from pairmill.work.claims import Batch, Past, Place
+from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
 from pairmill.work.messages import WorkerLog
@@ -52,7 +52,7 @@ class Attempt:
         self,
         planned: PlannedStage,
         stage: Stage,
-        place: Place,
+        place: WorkPlace,
         line: Line,
         watchdog: Watchdog,
         past: Past,
@@ -69,7 +69,7 @@ class Attempt:
         """The stage's columns and errors for rows `numbers` of the shard; no row takes the run down
         a third time.
         """
-        task = Batch.of(numbers)
+        task = RowRange.of(numbers)
         if self.past.guilty(task, halved):
             return self.guilty(batch, numbers, task)
         if self.past.attempts == 1:
@@ -80,12 +80,12 @@ class Attempt:
             self.line.spare(self.place)
         return answer
 
-    def call(self, task: Batch) -> Limited:
+    def call(self, task: RowRange) -> Limited:
         """A call of the stage, with its deadline."""
         deadline_s = self.planned.config.deadline_s
         return Limited(self.line, self.planned, self.place, task, deadline_s)
 
-    def guilty(self, batch: pa.Table, numbers: np.ndarray, task: Batch) -> pa.Table:
+    def guilty(self, batch: pa.Table, numbers: np.ndarray, task: RowRange) -> pa.Table:
         """What becomes of a batch that hung, or took processes down."""
         config = self.planned.config
         late = task in self.past.hung
@@ -122,7 +122,7 @@ class Attempt:
     def answer(self, batch: pa.Table, numbers: np.ndarray) -> pa.Table:
         """The stage's answer, or those of its halves where it raises."""
         try:
-            answer = self.watchdog.run(lambda: self.stage(batch), self.call(Batch.of(numbers)))
+            answer = self.watchdog.run(lambda: self.stage(batch), self.call(RowRange.of(numbers)))
             table = checked(self.planned, answer, batch.num_rows)
         except PairmillError:
             raise
@@ -152,7 +152,7 @@ class Attempt:
             part = slice(int(at), int(at) + 1)
             one = batch.slice(part.start, 1)
             try:
-                call = self.call(Batch.of(numbers[part]))
+                call = self.call(RowRange.of(numbers[part]))
                 checked(self.planned, self.watchdog.run(partial(self.stage, one), call), 1)
             except PairmillError:
                 raise

@@ -37,7 +37,7 @@ class Job:
         """Columns that stages of the phase behind `index` read."""
         return {c for s in self.stages() if s.index > index for c in s.touches()}
 
-    def read(self, shard: int) -> "Block":
+    def read(self, shard: int) -> "RowBlock":
         """The block that enters the phase: only rows whose fate the stored columns do not tell
         yet.
         """
@@ -48,11 +48,11 @@ class Job:
         }
         rows = block_columns(self.chain, shard, numbers, sorted(needed), found, self.first)
         alive = np.ones(len(numbers), bool)
-        return Block(shard, numbers.astype(np.int32), alive, ~alive, rows)
+        return RowBlock(shard, numbers.astype(np.int32), alive, ~alive, rows)
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """The rows of one shard that a phase has yet to decide.
 
     `numbers`: int32, rows of the shard; `alive`, `fresh`: bool, one a row; `rows`: the columns that
@@ -85,7 +85,7 @@ class Block:
         return pa.table(columns | {n: self.rows.column(n) for n in self.rows.schema.names})
 
     @classmethod
-    def from_arrow(cls, table: pa.Table) -> "Block | None":
+    def from_arrow(cls, table: pa.Table) -> "RowBlock | None":
         """What `to_arrow` made; None of a table without rows, which is of no shard."""
         if not table.num_rows:
             return None

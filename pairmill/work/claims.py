@@ -18,7 +18,7 @@ takes many, but once.
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkPlace:
     """What is worked on: a shard, or, of a stage over all rows, the partition that begins with a
     row (`first_row`: its place in the pool).
     """
@@ -35,7 +35,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowRange:
     """First row, last row and number of rows of a batch, which tell it among a shard's."""
 
     first: int
@@ -43,7 +43,7 @@ class Batch:
     count: int
 
     @classmethod
-    def of(cls, numbers: np.ndarray) -> "Batch":
+    def of(cls, numbers: np.ndarray) -> "RowRange":
         """The batch of these rows of a shard."""
         return cls(int(numbers[0]), int(numbers[-1]), len(numbers))
 
@@ -59,7 +59,7 @@ class Setup:
 
 
 SETUP = Setup()
-Task = Batch | Setup
+Task = RowRange | Setup
 """What a worker was doing at a place."""
 
 
@@ -75,7 +75,7 @@ class Past:
         """Whether a batch must not be tried as a whole again; half of a guilty one is tried but
         once.
         """
-        once = halved and isinstance(task, Batch) and task.count > 1
+        once = halved and isinstance(task, RowRange) and task.count > 1
         return task in self.hung or self.deaths.get(task, 0) >= (1 if once else DEATHS)
 
 
@@ -83,10 +83,10 @@ class Claims:
     """Who is at what; lives in the run's actor."""
 
     def __init__(self) -> None:
-        self.open: dict[Place, Past] = {}
-        self.at: dict[Place, Task] = {}
+        self.open: dict[WorkPlace, Past] = {}
+        self.at: dict[WorkPlace, Task] = {}
 
-    def begin(self, place: Place) -> Past:
+    def begin(self, place: WorkPlace) -> Past:
         """An attempt at a shard starts; one that never ended has died."""
         past = self.open.setdefault(place, Past())
         left = self.at.pop(place, None)
@@ -95,22 +95,22 @@ class Claims:
         past.attempts += 1
         return past
 
-    def claim(self, place: Place, task: Task) -> None:
+    def claim(self, place: WorkPlace, task: Task) -> None:
         """The worker begins what may take it down."""
         self.at[place] = task
 
-    def hang(self, place: Place, task: Task) -> None:
+    def hang(self, place: WorkPlace, task: Task) -> None:
         """The worker is about to end itself, because a call outlived its deadline."""
         self.open.setdefault(place, Past()).hung.add(task)
         self.at.pop(place, None)
 
-    def spare(self, place: Place) -> None:
+    def spare(self, place: WorkPlace) -> None:
         """The worker is at nothing that could take it down: its batch is answered, or ends with
         another's.
         """
         self.at.pop(place, None)
 
-    def end(self, place: Place) -> None:
+    def end(self, place: WorkPlace) -> None:
         """The place is done."""
         self.open.pop(place, None)
         self.at.pop(place, None)

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 from pairmill.errors import StageHung
 from pairmill.plan.chain import PlannedStage
-from pairmill.work.claims import Batch, Place, Task
+from pairmill.work.claims import RowRange, Task, WorkPlace
 from pairmill.work.line import Line
 
 LOOK_S = 1.0
@@ -39,7 +39,7 @@ class Limited:
 
     line: Line
     planned: PlannedStage
-    place: Place
+    place: WorkPlace
     task: Task
     deadline_s: float | None
 
@@ -54,7 +54,7 @@ class Limited:
     def error(self) -> StageHung:
         """What to say of it: of loading a stage, of a stage that looks at all rows, of a batch."""
         stage = f"stage {self.planned.name!r}"
-        if not isinstance(self.task, Batch):
+        if not isinstance(self.task, RowRange):
             return StageHung(
                 f"{stage} was not loaded within {self.deadline_s:g} s (setup_deadline_s); what was "
                 "committed stays. Does it load in a process by itself, and is its model's server "

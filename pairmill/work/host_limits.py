@@ -26,6 +26,7 @@ class HostShare:
 
     @property
     def held(self) -> int:
+        """Slots that it may be using."""
         return max(self.granted, self.before, self.busy)
 
 
@@ -44,6 +45,9 @@ class HostBoard:
     def share(
         self, worker: str, limit: int, in_flight: dict[str, int], now: float | None = None
     ) -> dict[str, int]:
+        """A worker's slots by host, for the hosts that it wants now (`in_flight`: its requests
+        to each).
+        """
         now = time.monotonic() if now is None else now
         known = self.held.get(worker, set())
         left = {host for host in known - in_flight.keys() if not self.let_go(host, worker, now)}
@@ -53,6 +57,7 @@ class HostBoard:
         }
 
     def grant(self, host: str, worker: str, limit: int, busy: int, now: float) -> int:
+        """A worker's slots of one host."""
         leases = self.hosts.setdefault(host, {})
         for name in [n for n, lease in leases.items() if now - lease.seen > TTL_S and n != worker]:
             del leases[name]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pairmill.work.claims import Past, Place, Task
+from pairmill.work.claims import Past, Task, WorkPlace
 from pairmill.work.messages import Message, WorkerLog
 
 
@@ -19,18 +19,18 @@ class Line:
         if isinstance(message, WorkerLog):
             message.write()
 
-    def begin(self, place: Place) -> Past:
+    def begin(self, place: WorkPlace) -> Past:
         """An attempt at a shard or partition starts; gives what earlier ones came to."""
         return Past(attempts=1)
 
-    def claim(self, place: Place, task: Task) -> None:
+    def claim(self, place: WorkPlace, task: Task) -> None:
         """What follows may take the process down."""
 
-    def hang(self, place: Place, task: Task) -> None:
+    def hang(self, place: WorkPlace, task: Task) -> None:
         """A call has outlived its deadline."""
 
-    def spare(self, place: Place) -> None:
+    def spare(self, place: WorkPlace) -> None:
         """What was claimed is done."""
 
-    def end(self, place: Place) -> None:
+    def end(self, place: WorkPlace) -> None:
         """The shard or partition is done."""

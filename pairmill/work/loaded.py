@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pairmill.errors import StageBroken
 from pairmill.plan.chain import PlannedStage
 from pairmill.stages.base import Stage
-from pairmill.work.claims import SETUP, Past, Place
+from pairmill.work.claims import SETUP, Past, WorkPlace
 from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
 
 
 @dataclass
-class Loaded:
+class LoadedStage:
     """A stage whose `setup` ran, in a process; it outlives the job it came with, and threads may
     share it.
     """
@@ -22,7 +22,7 @@ class Loaded:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(
-        self, planned: PlannedStage, place: Place, line: Line, watchdog: Watchdog, past: Past
+        self, planned: PlannedStage, place: WorkPlace, line: Line, watchdog: Watchdog, past: Past
     ) -> tuple[Stage, float]:
         """The stage, and the seconds that setting it up took now.
 

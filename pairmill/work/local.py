@@ -12,10 +12,10 @@ from pairmill.errors import StageHung
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.ahead import THREADS, THREADS_FAR, ahead
-from pairmill.work.block import Block, Job
+from pairmill.work.block import Job, RowBlock
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
-from pairmill.work.loaded import Loaded
+from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 from pairmill.work.refill import refetch
@@ -48,7 +48,7 @@ class LocalEngine:
                 for stage, one in zip(stages, loaded, strict=True)
             ]
 
-            def first(shard: int) -> Block:
+            def first(shard: int) -> RowBlock:
                 block = job.read(shard)
                 return workers[0](block) if len(block.numbers) else block
 
@@ -98,11 +98,11 @@ class LocalEngine:
 
 
 @contextlib.contextmanager
-def loaded_stages(count: int) -> Iterator[tuple[list[Loaded], ThreadWatchdog]]:
+def loaded_stages(count: int) -> Iterator[tuple[list[LoadedStage], ThreadWatchdog]]:
     """Places for stages, which are closed at the end, but not after an interrupt or a call that
     hangs: a stage that is closed while it works would commit failures.
     """
-    loaded, watchdog = [Loaded() for _ in range(count)], ThreadWatchdog()
+    loaded, watchdog = [LoadedStage() for _ in range(count)], ThreadWatchdog()
     try:
         yield loaded, watchdog
     except (KeyboardInterrupt, StageHung):
@@ -116,7 +116,7 @@ def loaded_stages(count: int) -> Iterator[tuple[list[Loaded], ThreadWatchdog]]:
         watchdog.close()
 
 
-def close(loaded: Sequence[Loaded]) -> None:
+def close(loaded: Sequence[LoadedStage]) -> None:
     """Closes the stages that were set up."""
     for one in loaded:
         one.close()

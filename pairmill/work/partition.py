@@ -13,10 +13,10 @@ from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ORDER
 from pairmill.work.attempt import checked
 from pairmill.work.block import Job
-from pairmill.work.claims import SETUP, Batch, Place
+from pairmill.work.claims import SETUP, RowRange, WorkPlace
 from pairmill.work.deadline import Limited, ThreadWatchdog, Watchdog
 from pairmill.work.line import Line
-from pairmill.work.loaded import Loaded
+from pairmill.work.loaded import LoadedStage
 
 ROWS_PER_PARTITION = 1_000_000
 """Rows that one process looks at; a smaller dataset is answered in the driver, without Ray."""
@@ -37,7 +37,7 @@ class PartitionWorker:
     job: Job
     line: Line = field(default_factory=Line)
     watchdog: Watchdog = field(default_factory=ThreadWatchdog)
-    loaded: Loaded = field(default_factory=Loaded)
+    loaded: LoadedStage = field(default_factory=LoadedStage)
 
     def answer(self, rows: pa.Table) -> pa.Table:
         """The stage's columns for one partition, beside `__shard` and `__row`.
@@ -46,8 +46,8 @@ class PartitionWorker:
         of them died.
         """
         planned, rows = self.job.chain.stages[self.job.first], rows.sort_by(ORDER)
-        place = Place(planned.column_set, first_row=int(rows.column(ORDER)[0].as_py()))
-        every = Batch(0, rows.num_rows - 1, rows.num_rows)
+        place = WorkPlace(planned.column_set, first_row=int(rows.column(ORDER)[0].as_py()))
+        every = RowRange(0, rows.num_rows - 1, rows.num_rows)
         call = Limited(self.line, planned, place, every, deadline_of(planned, rows.num_rows))
         past = self.line.begin(place)
         if every in past.hung:

@@ -8,10 +8,10 @@ from pairmill.fates.trace import lost_payload, trace
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.attempt import Attempt
 from pairmill.work.block import block_columns
-from pairmill.work.claims import Place
+from pairmill.work.claims import WorkPlace
 from pairmill.work.deadline import Watchdog
 from pairmill.work.line import Line
-from pairmill.work.loaded import Loaded
+from pairmill.work.loaded import LoadedStage
 
 
 def refetch(
@@ -20,7 +20,7 @@ def refetch(
     upto: int | None,
     line: Line,
     watchdog: Watchdog,
-    loaded: Loaded,
+    loaded: LoadedStage,
     shard: int,
 ) -> int:
     """Computes a stage again for the rows of a shard whose bytes are gone and that are alive or
@@ -32,7 +32,7 @@ def refetch(
     rows = np.flatnonzero(wanted).astype(np.int32)
     if not len(rows):
         return 0
-    place = Place(planned.column_set, shard)
+    place = WorkPlace(planned.column_set, shard)
     past = line.begin(place)
     stage, _ = loaded.take(planned, place, line, watchdog, past)
     attempt = Attempt(planned, stage, place, line, watchdog, past)

@@ -18,11 +18,11 @@ from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
 from pairmill.work.ahead import give_back
 from pairmill.work.attempt import LEAST_FAILURES, Attempt
-from pairmill.work.block import Block, Job
-from pairmill.work.claims import Place
+from pairmill.work.block import Job, RowBlock
+from pairmill.work.claims import WorkPlace
 from pairmill.work.deadline import ThreadWatchdog, Watchdog
 from pairmill.work.line import Line
-from pairmill.work.loaded import Loaded
+from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import StageStats
 from pairmill.workspace.columns import stored_schema
 
@@ -37,14 +37,14 @@ class StageWorker:
     index: int
     line: Line = field(default_factory=Line)
     watchdog: Watchdog = field(default_factory=ThreadWatchdog)
-    loaded: Loaded = field(default_factory=Loaded)
+    loaded: LoadedStage = field(default_factory=LoadedStage)
 
     @property
     def planned(self) -> PlannedStage:
         """The stage as planned."""
         return self.job.chain.stages[self.index]
 
-    def __call__(self, block: Block) -> Block:
+    def __call__(self, block: RowBlock) -> RowBlock:
         """The block after the stage; its rows stay, with what became of them."""
         planned, start = self.planned, time.monotonic()
         stats = StageStats(
@@ -75,7 +75,7 @@ class StageWorker:
 
     def fill(
         self,
-        block: Block,
+        block: RowBlock,
         run: np.ndarray,
         columns: set[str],
         stats: StageStats,
@@ -112,14 +112,14 @@ class StageWorker:
         return Answers(table, np.where(run, where[block.numbers], -1))
 
     def compute(
-        self, block: Block, todo: np.ndarray, sound: int, stats: StageStats
+        self, block: RowBlock, todo: np.ndarray, sound: int, stats: StageStats
     ) -> list[pa.Table]:
         """Computes `todo` in order, in batches cut from its beginning, so that an interruption
         moves no boundary.
         """
         if not len(todo):
             return []
-        planned, place = self.planned, Place(self.planned.column_set, block.shard)
+        planned, place = self.planned, WorkPlace(self.planned.column_set, block.shard)
         past = self.line.begin(place)
         stage, stats.setup_s = self.loaded.take(planned, place, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, place, self.line, self.watchdog, past, sound)
@@ -154,7 +154,7 @@ class StageWorker:
         stats.note = stage.note
         return committed
 
-    def batches(self, block: Block, chunks: list[np.ndarray]) -> Iterator[pa.Table]:
+    def batches(self, block: RowBlock, chunks: list[np.ndarray]) -> Iterator[pa.Table]:
         """The rows of each chunk, as the stage reads them."""
         reads = self.planned.reads
         rows = block.rows.select([*reads])
@@ -173,8 +173,8 @@ class StageWorker:
         )
 
     def after(
-        self, block: Block, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray
-    ) -> Block:
+        self, block: RowBlock, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray
+    ) -> RowBlock:
         """The block with the stage's columns, without those that nobody needs any more, and without
         the payload of rows that died.
         """

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from pairmill.errors import RunError, StrangeFile
 from pairmill.version import __version__
@@ -55,20 +56,36 @@ def existing_workspace(root: str) -> Storage:
     return storage
 
 
+def read_plan(storage: Storage, folder: str) -> dict[str, Any]:
+    """plan.json of a run's folder.  Raises StrangeFile: gc must not guess what is in use."""
+    found = storage.read_json(f"{folder}/plan.json")
+    stages = found.get("stages") if isinstance(found, dict) else None
+    if (
+        not isinstance(stages, list)
+        or not isinstance(found.get("pool"), str)
+        or not all(
+            isinstance(s, dict)
+            and isinstance(s.get("name"), str)
+            and isinstance(s.get("column_set"), str | None)
+            and isinstance(s.get("keep"), str | None)
+            for s in stages
+        )
+    ):
+        raise StrangeFile(
+            f"{storage.path(f'{folder}/plan.json')} is not as pairmill writes it; delete it and "
+            "run its pipeline again, or delete the run's folder"
+        )
+    return found
+
+
 def references(storage: Storage) -> dict[str, tuple[str, ...]]:
     """Folder of a pool or column set → the runs whose plan names it."""
     found: dict[str, list[str]] = {}
     for run in storage.folders("runs"):
         if storage.exists(f"runs/{run}/plan.json"):
-            plan = storage.read_json(f"runs/{run}/plan.json")
-            try:
-                sets = [s["column_set"] for s in plan["stages"] if s.get("column_set")]
-                folders = [f"pool/{plan['pool']}", *(f"columns/{name}" for name in sets)]
-            except (LookupError, TypeError, AttributeError):  # gc must not guess what is in use
-                raise StrangeFile(
-                    f"{storage.path(f'runs/{run}/plan.json')} is not as pairmill writes it; run "
-                    "its pipeline again, or delete the run's folder"
-                ) from None
+            plan = read_plan(storage, f"runs/{run}")
+            sets = [s["column_set"] for s in plan["stages"] if s.get("column_set")]
+            folders = [f"pool/{plan['pool']}", *(f"columns/{name}" for name in sets)]
             for folder in folders:
                 found.setdefault(folder, []).append(run)
     return {folder: tuple(runs) for folder, runs in found.items()}

@@ -23,6 +23,20 @@ and on an object store, where each group costs every reader of narrow columns a 
 """
 
 
+SEAL = "crc32"
+"""Key of a sealed JSON file: the CRC-32 of all else in it, in hexadecimal."""
+
+
+def sealed(value: dict[str, Any]) -> dict[str, Any]:
+    """A map that a reader compares with its checksum: for files that decide what is computed."""
+    return {**value, SEAL: checksum(value)}
+
+
+def checksum(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
+
+
 def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
@@ -138,11 +152,16 @@ def read_parquet(
 
 
 def parsed_json(place: str, data: bytes) -> Any:
-    """The value of a JSON file at `place`.  Raises CorruptWorkspace."""
+    """The value of a JSON file at `place`, without its seal.  Raises CorruptWorkspace."""
     try:
-        return json.loads(data)
-    except ValueError as error:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise CorruptWorkspace(f"{place} is no JSON ({error}); delete it and run again") from None
+    if isinstance(found, dict) and SEAL in found:
+        seal = found.pop(SEAL)
+        if seal != checksum(found):
+            raise corrupt(place, ValueError("its checksum is another one: bits have changed"))
+    return found
 
 
 def corrupt(place: str, error: Exception) -> CorruptWorkspace:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.schemas.arrow import is_payload
-from pairmill.schemas.config import value_fields
+from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.hashing import digest
 from pairmill.sources.base import (
     Input,
@@ -21,6 +21,7 @@ from pairmill.sources.base import (
     content_digest,
 )
 from pairmill.workspace.columns import shard_file, with_sizes
+from pairmill.workspace.encoding import corrupt, sealed
 from pairmill.workspace.pool_rows import Positions, prepared
 from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.told import Notes, Told
@@ -61,8 +62,11 @@ def pool_id(storage: Storage, source: Source) -> str:
             known[key], fresh = content_digest(item), True
         digests.append([item.name, known[key]])
     if fresh and storage.exists(SIGN):
-        storage.write_json(FINGERPRINTS, known)
-    options = {k: v for k, v in value_fields(source.config).items() if k != "path"}
+        storage.write_json(FINGERPRINTS, sealed(known))
+    kind = type(source.config)
+    options = {
+        k: v for k, v in value_fields(source.config).items() if PATH not in marks_of(kind, k)
+    }
     return digest({"type": source.config.type, "options": options, "files": digests, "format": 2})
 
 
@@ -93,8 +97,11 @@ def open_pool(storage: Storage, pool: str) -> Pool | None:
     if not storage.exists(name):
         return None
     facts = storage.read_json(name)
-    told = tuple(Told(t["kind"], t["count"], tuple(t["examples"])) for t in facts["told"])
-    return Pool(pool, tuple(facts["shard_rows"]), facts["unreadable"], told)
+    try:
+        told = tuple(Told(t["kind"], t["count"], tuple(t["examples"])) for t in facts["told"])
+        return Pool(pool, tuple(facts["shard_rows"]), facts["unreadable"], told)
+    except (LookupError, TypeError) as error:
+        raise corrupt(storage.path(name), error) from None
 
 
 def build_pool(
@@ -124,7 +131,7 @@ def build_pool(
         "shard_rows": shard_rows,
         "source": json.loads(source.config.model_dump_json()),
     }
-    storage.write_json(f"pool/{pool}/pool.json", redact(facts))
+    storage.write_json(f"pool/{pool}/pool.json", sealed(redact(facts)))
     return Pool(pool, tuple(shard_rows), count, told)
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace, PairmillError, first_line
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, payload_sizes
 from pairmill.workspace.encoding import read_footer
 from pairmill.workspace.storage import SIGN, Storage
 
@@ -93,7 +93,7 @@ def changed_payload(table: pa.Table, in_pool: bool) -> dict[str, int]:
         # a size turns negative where the bytes were forgotten on purpose
         right = pc.if_else(
             there,
-            pc.equal(sizes, pc.cast(pc.binary_length(values), pa.int64())),
+            pc.equal(sizes, payload_sizes(values)),
             pc.fill_null(pc.less_equal(sizes, 0), True),
         )
         bad = table.num_rows - (pc.sum(pc.fill_null(right, False)).as_py() or 0)

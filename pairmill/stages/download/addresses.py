@@ -1,51 +1,65 @@
-"""Which addresses may be connected to: checked on the very address that the connection then uses."""
+"""Which addresses may be connected to, checked on the very address that a connection then uses."""
 
 import asyncio
 import re
 import socket
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from fnmatch import fnmatch
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from aiohttp.abc import AbstractResolver
 
-NAT64 = 0x0064FF9B << 96
+from pairmill.stages.download.special_ranges import is_public, nat64_network, network_of
+
 NUMERIC = re.compile(r"(?:0[xX][0-9a-fA-F]*|\d+)(?:\.(?:0[xX][0-9a-fA-F]*|\d+))*\.?")
+NAME = re.compile(r"(?:\*\.)?[^\s*/:@?\[\]]+")
 
 
 class Refused(OSError):
     """An address or URL that policy does not let us fetch."""
 
 
-def embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address inside an IPv4-mapped, -compatible, 6to4, NAT64 or Teredo address."""
-    if address.ipv4_mapped:
-        return address.ipv4_mapped
-    if address.sixtofour:
-        return address.sixtofour
-    if address.teredo:
-        return address.teredo[1]
-    number = int(address)
-    if number >> 32 == NAT64 >> 32 or (number >> 32 == 0 and number > 0xFFFF):
-        return IPv4Address(number & 0xFFFFFFFF)
-    return None
+class HostList:
+    """Hosts by exact name, by `*.suffix`, and by address or CIDR."""
+
+    def __init__(self, entries: Sequence[str]) -> None:
+        self.networks = [n for e in entries if (n := network_of(e)) is not None]
+        self.names = {plain_name(e) for e in entries if network_of(e) is None}
+
+    def has_name(self, host: str) -> bool:
+        host = plain_name(host)
+        parents = (host[i:] for i, letter in enumerate(host) if letter == ".")
+        return host in self.names or any(f"*{parent}" in self.names for parent in parents)
+
+    def has_address(self, text: str) -> bool:
+        """An IPv4 address counts in its IPv6 form (::ffff:…), too."""
+        address = ip_address(text.split("%", 1)[0])
+        forms = [address, getattr(address, "ipv4_mapped", None)]
+        return any(form in network for form in forms if form for network in self.networks)
 
 
-def is_public(text: str) -> bool:
-    """Whether an address is a unicast address of the public internet, its embedded IPv4 address
-    included.
+def plain_name(host: str) -> str:
+    """As the DNS knows it: lower case, punycode, no dot at its end."""
+    host = host.strip().lower().rstrip(".")
+    try:
+        return host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        return host
+
+
+def host_entry(text: str) -> str:
+    """An entry of `allow_private_hosts` as it stands; raises ValueError where it is no host name,
+    no `*.suffix`, no address and no CIDR (`10.*` is a name under the domain 10).
     """
-    address = ip_address(text.split("%", 1)[0])
-    if isinstance(address, IPv6Address):
-        inner = embedded_ipv4(address)
-        if inner is not None and not is_public(str(inner)):
-            return False
-        if address.is_site_local:
-            return False
-        if inner is not None:
-            return True
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    if network_of(text) is not None:
+        return text
+    if not NAME.fullmatch(text) or NUMERIC.fullmatch(text.removeprefix("*.")):
+        raise ValueError(
+            f"{text!r} is no host: name it in full (`cdn.internal`), by its domain (`*.internal`), "
+            "or by address or network (`10.0.0.0/8`)"
+        )
+    return text
 
 
 class CheckedResolver(AbstractResolver):
@@ -56,41 +70,46 @@ class CheckedResolver(AbstractResolver):
     def __init__(
         self,
         fixed: dict[str, str],
-        private: list[str],
+        private: Sequence[str],
         pool: Executor,
         lookup: Any = socket.getaddrinfo,
+        nat64: Sequence[str] = (),
     ) -> None:
-        self.fixed, self.private, self.pool, self.lookup = fixed, private, pool, lookup
+        self.fixed = {plain_name(host): target for host, target in fixed.items()}
+        self.private, self.pool, self.lookup = HostList(private), pool, lookup
+        self.nat64 = [nat64_network(prefix) for prefix in nat64]
 
-    def may_be_private(self, host: str) -> bool:
-        return any(fnmatch(host, pattern) for pattern in self.private)
+    def may_connect(self, host: str, address: str) -> bool:
+        return (
+            is_public(address, self.nat64)
+            or self.private.has_name(host)
+            or self.private.has_address(address)
+        )
+
+    def target_of(self, host: str) -> str | None:
+        """Where the option `resolve` sends a host: by its name, or by the longest `*.suffix`."""
+        name = plain_name(host)
+        if name in self.fixed:
+            return self.fixed[name]
+        suffixes = [name[i:] for i, letter in enumerate(name) if letter == "."]
+        found = (self.fixed.get(f"*{suffix}") for suffix in suffixes)
+        return next((target for target in found if target), self.fixed.get("*"))
 
     def check_literal(self, host: str) -> None:
         """Refuses a host that is a non-public address itself (such hosts are never looked up)."""
         try:
-            public = is_public(host.strip("[]"))
+            allowed = self.may_connect(host, host.strip("[]"))
         except ValueError:
-            if NUMERIC.fullmatch(
-                host
-            ):  # 2130706433, 127.1, 0x7f.1: the system's own look-up would take them
+            if NUMERIC.fullmatch(host):  # 2130706433, 127.1, 0x7f.1: the system would take them
                 raise Refused(f"{host} is an address in an unusual spelling") from None
             return
-        if not public and not self.may_be_private(host) and host not in self.fixed:
+        if not allowed and plain_name(host) not in self.fixed:
             raise Refused(f"{host} is no public address")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[Any]:
-        target = self.fixed.get(host)
-        if target is None:
-            target = next(
-                (
-                    t
-                    for pattern, t in self.fixed.items()
-                    if "*" in pattern and fnmatch(host, pattern)
-                ),
-                None,
-            )
+        target = self.target_of(host)
         if target is not None:
             address, port = split_target(target, port)
             return [self.entry(host, address, port)]
@@ -101,10 +120,9 @@ class CheckedResolver(AbstractResolver):
         addresses = list(dict.fromkeys(info[4][0] for info in infos))
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
-        if not self.may_be_private(host):
-            for address in addresses:
-                if not is_public(address):
-                    raise Refused(f"{host} resolves to {address}, which is no public address")
+        for address in addresses:
+            if not self.may_connect(host, address):
+                raise Refused(f"{host} resolves to {address}, which is no public address")
         return [self.entry(host, address, port) for address in addresses]
 
     def entry(self, host: str, address: str, port: int) -> dict[str, Any]:

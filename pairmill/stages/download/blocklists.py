@@ -11,6 +11,7 @@ from yarl import URL
 
 from pairmill.errors import RunError
 from pairmill.stages.download.pdq import pdq
+from pairmill.stages.download.urls import same_for_lists
 
 
 def entries(path: str) -> list[tuple[int, str]]:
@@ -47,7 +48,7 @@ class UrlList:
         for line, word in entries(path):
             try:
                 if "://" in word:
-                    urls.add(str(URL(word)))
+                    urls.add(same_for_lists(URL(word)))
                 else:
                     domains.add(
                         host_name(URL.build(scheme="http", host=word.removeprefix("*.").strip(".")))
@@ -60,7 +61,7 @@ class UrlList:
 
     def find(self, url: URL) -> str | None:
         """The entry that blocks an address, or None."""
-        if str(url.with_user(None).with_fragment(None)) in self.urls:
+        if same_for_lists(url) in self.urls:
             return "the address"
         labels = host_name(url).split(".")
         for i in range(len(labels)):
@@ -82,7 +83,8 @@ class HashList:
         for line, word in entries(path):
             if len(word) not in found or not is_hex(word):
                 raise RunError(
-                    f"{path} line {line}: {word[:70]!r} is neither a SHA-256 (64 hex digits) nor an MD5 (32)"
+                    f"{path} line {line}: {word[:70]!r} is neither a SHA-256 (64 hex digits) "
+                    "nor an MD5 (32)"
                 )
             found[len(word)].add(word.lower())
         return cls(frozenset(found[64]), frozenset(found[32]))

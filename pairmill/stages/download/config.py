@@ -5,9 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from pairmill.schemas.config import FILE, SPEED, StageConfig
+from pairmill.schemas.config import FILE, SPEED, Reach, StageConfig
+from pairmill.stages.download.addresses import host_entry
+from pairmill.stages.download.special_ranges import nat64_network
 
 ResizeMode = Literal["no", "border", "keep_ratio", "center_crop", "keep_ratio_largest"]
+TRANSIENT = ("timeout", "connect", "dns", "http_429", "http_5xx")
+"""Classes of failures that another attempt may mend."""
 OPT_OUT_DIRECTIVES = ["noai", "noimageai", "noindex", "noimageindex"]
 
 
@@ -74,23 +78,31 @@ class DownloadConfig(StageConfig):
     (31 is PDQ's own advice).
     """
 
-    timeout: Annotated[float, SPEED] = Field(10.0, gt=0, le=3600)
+    timeout: Annotated[float, SPEED, Reach("more", "timeout", "connect")] = Field(
+        10.0, gt=0, le=3600
+    )
     """Seconds for one attempt, from connecting to the last byte."""
-    retries: Annotated[int, SPEED] = Field(2, ge=0, le=20)
+    retries: Annotated[int, SPEED, Reach("more", *TRANSIENT)] = Field(2, ge=0, le=20)
     """Further attempts after timeouts, broken connections, 429 and 5xx."""
-    backoff_s: Annotated[float, SPEED] = Field(0.5, ge=0, le=600)
+    backoff_s: Annotated[float, SPEED, Reach("more", *TRANSIENT)] = Field(0.5, ge=0, le=600)
     """First pause before a retry; doubles each time, with jitter."""
-    max_retry_after_s: Annotated[float, SPEED] = Field(30.0, ge=0, le=3600)
+    max_retry_after_s: Annotated[float, SPEED, Reach("more", "http_429", "http_5xx")] = Field(
+        30.0, ge=0, le=3600
+    )
     """Longest Retry-After that is waited for; longer ones end the row as http_429 or http_5xx."""
-    max_redirects: int = Field(5, ge=0, le=30)
+    max_redirects: int = Field(10, ge=0, le=30)
     """Hops that are followed; each one is checked like the first address."""
     connections: Annotated[int, SPEED] = Field(256, ge=1, le=4096)
     """Requests in flight per worker."""
-    host_connections: Annotated[int, SPEED] = Field(8, ge=1, le=1024)
+    host_connections: Annotated[int, SPEED, Reach("less", "http_429", "connect", "timeout")] = (
+        Field(8, ge=1, le=1024)
+    )
     """Requests in flight to one host, over all workers of the run."""
-    host_rate: Annotated[float | None, SPEED] = Field(None, gt=0)
+    host_rate: Annotated[float | None, SPEED, Reach("less", "http_429")] = Field(None, gt=0)
     """Requests per second to one host, over all workers of the run; no limit if absent."""
-    user_agent_token: Annotated[str | None, SPEED] = Field(None, pattern=r"^[A-Za-z0-9_\-]{1,60}$")
+    user_agent_token: Annotated[str | None, SPEED, Reach("other", "policy")] = Field(
+        None, pattern=r"^[A-Za-z0-9_\-]{1,60}$"
+    )
     """Your crawler's name: told to servers, and looked for in X-Robots-Tag."""
     user_agent_contact: Annotated[str | None, SPEED] = Field(None, max_length=200)
     """Page or address where site owners reach you; told to servers."""
@@ -101,17 +113,31 @@ class DownloadConfig(StageConfig):
     """
     disallowed_header_directives: list[str] = OPT_OUT_DIRECTIVES
     """Directives that refuse a download; `none` means noindex as well."""
-    host_failures: Annotated[int, SPEED] = Field(10, ge=1)
+    host_failures: Annotated[int, SPEED, Reach("more", "timeout", "connect", "decode")] = Field(
+        10, ge=1
+    )
     """Timeouts and broken connections in a row after which a host counts as down: its other rows
     fail at once.
     """
-    host_pause_s: Annotated[float, SPEED] = Field(120.0, ge=0, le=86_400)
+    host_pause_s: Annotated[float, SPEED, Reach("less", "timeout", "connect", "decode")] = Field(
+        120.0, ge=0, le=86_400
+    )
     """Seconds for which a host that is down is left alone."""
     robots_txt: bool = False
     """Fetch each origin's robots.txt first and obey it."""
-    allow_private_hosts: Annotated[list[str], SPEED] = []
-    """Hosts (names, addresses, or *.suffix) that may lie in private or loopback networks."""
-    resolve: Annotated[dict[str, str], SPEED] = {}
+    allow_private_hosts: Annotated[list[str], SPEED, Reach("other", "policy")] = []
+    """What may lie in private or loopback networks: hosts by name (`cdn.internal`) or domain
+    (`*.internal`), and addresses or networks (`10.1.0.0/16`), by whatever name they are reached.
+    """
+    nat64_prefixes: Annotated[list[str], SPEED, Reach("other", "policy")] = []
+    """This network's own NAT64 prefixes (RFC 6052, such as `2001:db8:64::/96`): of an address in
+    one, the IPv4 address inside counts.
+    """
+    tls: Annotated[Literal["verify", "ignore"], SPEED, Reach("other", "tls")] = "verify"
+    """`ignore` takes any certificate: expired, of another host, of nobody."""
+    resolve: Annotated[
+        dict[str, str], SPEED, Reach("other", "policy", "dns", "connect", "timeout", "tls")
+    ] = {}
     """Host → address or address:port, as curl's --resolve; such hosts need no entry in
     allow_private_hosts.
     """
@@ -134,10 +160,12 @@ class DownloadConfig(StageConfig):
                 "block_pdq",
                 "host_rate",
                 "extract_exif",
+                "nat64_prefixes",
             ]
             if wrong := [name for name in own if getattr(self, name)]:
                 raise ValueError(
-                    f"engine: img2dataset knows no {', '.join(wrong)}; leave it out, or use pairmill's own engine"
+                    f"engine: img2dataset knows no {', '.join(wrong)}; leave it out, or use "
+                    "pairmill's own engine"
                 )
             if self.opt_out == "require_opt_in":
                 raise ValueError(
@@ -145,9 +173,26 @@ class DownloadConfig(StageConfig):
                 )
             if self.allow_private_hosts != ["*"]:
                 raise ValueError(
-                    "engine: img2dataset fetches from private addresses, too; say that you know it with `allow_private_hosts: ['*']`"
+                    "engine: img2dataset fetches from private addresses, too; say that you know it "
+                    "with `allow_private_hosts: ['*']`"
                 )
+        elif "*" in self.allow_private_hosts:
+            raise ValueError(
+                "allow_private_hosts: `*` is no host; name hosts, or networks (0.0.0.0/0, ::/0)"
+            )
         return self
+
+    @field_validator("allow_private_hosts")
+    @classmethod
+    def _hosts(cls, hosts: list[str]) -> list[str]:
+        return [host if host == "*" else host_entry(host) for host in hosts]
+
+    @field_validator("nat64_prefixes")
+    @classmethod
+    def _prefixes(cls, prefixes: list[str]) -> list[str]:
+        for prefix in prefixes:
+            nat64_network(prefix)
+        return prefixes
 
     @field_validator("resolve")
     @classmethod

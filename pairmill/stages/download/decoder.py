@@ -1,14 +1,12 @@
 """Decoding in a process of its own: what crashes, hangs or eats memory there costs one row, not the
 worker.
 
-    python -m pairmill.stages.download.decoder      # the child: options in its first message, then
-    one body a message
-
-A message is two little-endian uint32 lengths, a JSON header and raw bytes.
+The child gets its options in the first message, then one body a message.  A message is two little-endian uint32 lengths, a JSON header and raw bytes.
 """
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import queue
@@ -21,13 +19,19 @@ import time
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from pairmill.errors import RunError
+from pairmill.errors import RunError, first_line
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.examine import Examined, Examiner
 from pairmill.stages.download.imaging import Stored
 
 LENGTHS = struct.Struct("<II")
 START_S = 60.0
+MOST_FAILED_STARTS = 5
+CHILD = (
+    "import sys; sys.path[:] = filter(None, sys.path); "
+    "from pairmill.stages.download.decoder import main; main()"
+)
+"""The child's program; no module of the folder that it happens to run in is one of its own."""
 PIPE_BYTES = 2**20
 """Room for a whole image in one write."""
 
@@ -38,24 +42,29 @@ class Decoder:
     def __init__(self, options: DownloadConfig) -> None:
         self.options = options
         self.child: subprocess.Popen[bytes] | None = None
+        self.never_began = 0
+        """Bodies in a row for which no child could be started."""
 
     def __call__(self, body: bytes, expected: str | None) -> Examined:
-        """Never raises: a child that dies or takes too long gives the error class `decode`."""
+        """A child that dies or takes too long gives the error class `decode`; RunError where no
+        child starts any more.
+        """
         for attempt in range(2):
             try:
                 child = self.child or self.start()
             except (OSError, EOFError, TimeoutError) as error:
-                raise RunError(f"the decoder process does not start: {error}") from error
+                if attempt == 0:
+                    continue
+                return self.not_started(body, error)
+            self.never_began = 0
             try:
                 end = time.monotonic() + self.options.decode_timeout_s
                 send(child, {"expected": expected}, body, end)
                 header, data = receive(child, end)
             except TimeoutError:
                 self.stop()
-                return lost(
-                    body,
-                    f"decoding took more than decode_timeout_s {self.options.decode_timeout_s:g} s",
-                )
+                most = self.options.decode_timeout_s
+                return lost(body, f"decoding took more than decode_timeout_s {most:g} s")
             except (OSError, EOFError):
                 code = child.wait(10)
                 self.stop()
@@ -65,27 +74,49 @@ class Decoder:
             return examined(header, data, body)
         raise AssertionError
 
+    def not_started(self, body: bytes, error: Exception) -> Examined:
+        """A decoder killed while it starts costs its row; one that never starts ends the run."""
+        self.never_began += 1
+        why = f"not within {START_S:g} s" if isinstance(error, TimeoutError) else first_line(error)
+        if self.never_began >= MOST_FAILED_STARTS:
+            raise RunError(f"the decoder process does not start: {why}") from error
+        return lost(body, f"the decoder died while it started ({why})")
+
     def start(self) -> subprocess.Popen[bytes]:
+        """Raises OSError, EOFError or TimeoutError where the child does not live to say that it is
+        there.
+        """
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        self.child = subprocess.Popen(
-            [sys.executable, "-m", "pairmill.stages.download.decoder"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, bufsize=0,
-        )  # fmt: skip
-        assert self.child.stdin is not None
-        assert self.child.stdout is not None
-        for stream in (self.child.stdin, self.child.stdout):
-            with contextlib.suppress(
-                OSError, AttributeError
-            ):  # users have a limit of pipe pages; slower without
+        child = self.child = subprocess.Popen(
+            [sys.executable, "-c", CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            bufsize=0,
+        )
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for stream in (child.stdin, child.stdout):
+            with contextlib.suppress(OSError, AttributeError):
+                # Users have a limit of pipe pages; it is slower without.
                 fcntl.fcntl(stream, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        os.set_blocking(self.child.stdin.fileno(), False)
+        os.set_blocking(child.stdin.fileno(), False)
         end = time.monotonic() + START_S
-        send(self.child, json.loads(self.options.model_dump_json()), b"", end)
-        header, _ = receive(self.child, end)
+        try:
+            send(child, json.loads(self.options.model_dump_json()), b"", end)
+            header, _ = receive(child, end)
+        except (OSError, EOFError):
+            code = child.wait(10)
+            self.stop()
+            raise EOFError(signal_name(code)) from None
+        except TimeoutError:
+            self.stop()
+            raise
         if "fault" in header:
             self.stop()
             raise RunError(header["fault"])
-        return self.child
+        return child
 
     def stop(self) -> None:
         if self.child is not None:
@@ -106,12 +137,25 @@ class Decoders:
         for one in self.every:
             self.free.put(one)
 
-    def __call__(self, body: bytes, expected: str | None) -> Examined:
-        one = self.free.get()
+    def __call__(self, body: bytes, expected: str | None) -> tuple[Examined, float]:
+        """What was found, and the seconds that it took."""
+        one, start = self.free.get(), time.monotonic()
         try:
-            return one(body, expected)
+            return one(body, expected), time.monotonic() - start
         finally:
             self.free.put(one)
+
+    def begin(self) -> None:
+        """Starts one child, which reads the blocklists: a wrong one is told before the first
+        request.
+        """
+        for attempt in range(MOST_FAILED_STARTS):
+            try:
+                self.every[0].start()
+                return
+            except (OSError, EOFError, TimeoutError) as error:
+                if attempt == MOST_FAILED_STARTS - 1:
+                    raise RunError(f"the decoder process does not start: {error}") from error
 
     def close(self) -> None:
         for one in self.every:
@@ -119,9 +163,10 @@ class Decoders:
 
 
 def lost(body: bytes, why: str) -> Examined:
-    from hashlib import sha256
-
-    return Examined(sha256(body).hexdigest(), None, None, ("decode", why))
+    """A body that no decoder lived to answer for."""
+    return Examined(
+        hashlib.sha256(body).hexdigest(), None, None, ("decode", why), decoder_lost=True
+    )
 
 
 def signal_name(code: int) -> str:
@@ -232,7 +277,3 @@ def answer(target: BinaryIO, header: dict[str, Any], data: bytes) -> None:
     target.write(LENGTHS.pack(len(text), len(data)) + text)
     target.write(data)
     target.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from PIL import Image
 
 from pairmill.errors import first_line
-from pairmill.images import DecodeError
+from pairmill.images import DecodeError, NotAnImage
 from pairmill.stages.download.blocklists import HashList, PdqList
 from pairmill.stages.download.config import DownloadConfig
-from pairmill.stages.download.imaging import NotAnImage, Stored, TooLarge, Unwanted, process
+from pairmill.stages.download.imaging import Stored, TooLarge, Unwanted, process
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Examined:
     other_hash: str | None
     stored: Stored | None
     error: tuple[str, str] | None
+    decoder_lost: bool = False
+    """The decoder died on it, or took longer than it may."""
 
 
 class Examiner:
@@ -70,11 +72,7 @@ class Examiner:
             found = sha256 if kind == "sha256" else digest(body, kind)
             if found != expected.lower():
                 raise Unwanted(f"{kind} is {found}, not the expected {expected}")
-        return (
-            process(body, self.options, self.look)
-            if self.pdq is not None
-            else process(body, self.options)
-        )
+        return process(body, self.options, self.look if self.pdq is not None else None)
 
     def look(self, image: Image.Image) -> None:
         if self.pdq is not None and (distance := self.pdq.nearest(image)) is not None:

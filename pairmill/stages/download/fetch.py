@@ -1,16 +1,12 @@
-"""One address to its bytes: redirects, retries, caps, opt-outs; every way it can end has a class."""
+"""One address to its bytes: redirects, retries, caps, opt-outs; every end has a class."""
 
 import asyncio
 import contextlib
 import random
-import re
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -18,32 +14,28 @@ from yarl import URL
 
 from pairmill.errors import first_line
 from pairmill.stages.download.addresses import CheckedResolver, Refused
+from pairmill.stages.download.answers import (
+    RETRIED,
+    SILENCE,
+    Fetched,
+    classify,
+    clean,
+    left_alone,
+    retry_after,
+    status_class,
+)
 from pairmill.stages.download.blocklists import UrlList
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.hosts import Host, Hosts
+from pairmill.stages.download.lenient import MOST_HEAD_BYTES, MOST_HEADERS, lenient
 from pairmill.stages.download.opt_out import decision
 from pairmill.stages.download.robots import Robots
 from pairmill.stages.download.shares import Ask, follow
+from pairmill.stages.download.urls import as_spelled, pointed_to
 
-RETRIED = {"timeout", "connect", "http_429", "http_5xx", "dns_busy"}
 CHUNK = 2**16
-CREDENTIALS = re.compile(r"//[^/@\s'\"]*@")
 REDIRECTS = (301, 302, 303, 307, 308)
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What became of an address; `error` is (class, message), and then there is no body."""
-
-    body: bytes | None = None
-    error: tuple[str, str] | None = None
-    status: int | None = None
-    content_type: str | None = None
-    final_url: str | None = None
-    opt_out: str | None = None
-    retry_after_s: float | None = None
-    final: bool = False
-    """Another attempt would end alike."""
+HEADERS = {"Accept": "image/*,*/*;q=0.5"}
 
 
 class Fetcher:
@@ -55,16 +47,29 @@ class Fetcher:
         self.options = options
         self.lookups = ThreadPoolExecutor(32, thread_name_prefix="dns")
         self.resolver = CheckedResolver(
-            options.resolve, options.allow_private_hosts, self.lookups, lookup
+            options.resolve,
+            options.allow_private_hosts,
+            self.lookups,
+            lookup,
+            options.nat64_prefixes,
         )
         connector = aiohttp.TCPConnector(
-            limit=options.connections, resolver=self.resolver, ttl_dns_cache=600, force_close=False
+            limit=options.connections,
+            resolver=self.resolver,
+            ttl_dns_cache=600,
+            ssl=options.tls == "verify",
         )
         self.session = aiohttp.ClientSession(
-            connector=connector, headers={"User-Agent": options.user_agent(), "Accept": "image/*,*/*;q=0.5"}, auto_decompress=True,
-            cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, max_field_size=2**15,
+            connector=lenient(connector),
+            headers={"User-Agent": options.user_agent(), **HEADERS},
+            auto_decompress=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            max_line_size=MOST_HEAD_BYTES,
+            max_field_size=MOST_HEAD_BYTES,
+            max_headers=MOST_HEADERS,
             timeout=aiohttp.ClientTimeout(total=options.timeout),
-        )  # fmt: skip
+        )
         self.hosts = Hosts(options.host_connections, options.host_rate, shared=ask is not None)
         self.sharing = asyncio.ensure_future(follow(self.hosts, ask)) if ask else None
         self.in_flight = asyncio.Semaphore(options.connections)
@@ -86,16 +91,29 @@ class Fetcher:
     async def fetch(self, address: str) -> AsyncIterator[Fetched]:
         """Never raises: every failure comes as an error class of the reference list.
 
-        A body keeps its place among the requests in flight until the caller is done with it, so
-        that bodies do not pile up before slow decoders.  A row that waits for its host or for its
-        next attempt holds no place.
+        A body keeps its place among the requests in flight, and among those of its host, until the
+        caller is done with it: bodies do not pile up before slow decoders, and a host whose
+        pictures take long to decode waits for them itself.  A row that waits for its host or for
+        its next attempt holds no place.
         """
         found = await self.attempts(address)
         try:
             yield found
         finally:
-            if found.body is not None:
+            if found.host is not None:
                 self.in_flight.release()
+                found.host.leave()
+
+    def decoded(self, fetched: Fetched, seconds: float, lost: bool) -> None:
+        """What decoding a body cost; `lost`: it took the decoder with it, or all of its time."""
+        if fetched.host is None:
+            return
+        fetched.host.cost(seconds)
+        if lost:
+            o = self.options
+            fetched.host.failed("decode", o.host_failures, o.host_pause_s)
+        else:
+            fetched.host.answered()
 
     async def attempts(self, address: str) -> Fetched:
         return clean(await self.tried(address))
@@ -120,19 +138,17 @@ class Fetcher:
     async def attempt(self, address: str) -> Fetched:
         """One attempt, over all redirects; a found body holds a place in flight."""
         try:
-            url = URL(address)
+            url = as_spelled(address)
         except (ValueError, TypeError) as error:
             return Fetched(error=("policy", f"no valid URL: {first_line(error)}"))
         try:
             for _ in range(self.options.max_redirects + 1):
                 check_url(url, self.resolver)
-                if self.blocked and (entry := self.blocked.find(url)):
-                    return Fetched(
-                        error=("policy", f"blocked: {entry} stands in block_urls"),
-                        final_url=str(url.with_user(None)),
-                    )
-                if self.robots and (reason := await self.robots.refusal(url)):
-                    return Fetched(error=("policy", reason), final_url=str(url.with_user(None)))
+                reason = self.blocked_by(url)
+                if reason is None and self.robots:
+                    reason = await self.robots.refusal(url)
+                if reason:
+                    return Fetched(error=("policy", reason), final_url=str(url))
                 found = await self.hop(url)
                 if isinstance(found, Fetched):
                     return found
@@ -144,30 +160,52 @@ class Fetcher:
         except Exception as error:  # the web finds every kind; classified, none is lost
             return Fetched(error=classify(error, self.options.timeout))
 
+    def blocked_by(self, url: URL) -> str | None:
+        """Why `block_urls` keeps us from an address, or None."""
+        entry = self.blocked.find(url) if self.blocked else None
+        return f"blocked: {entry} stands in block_urls" if entry else None
+
     async def hop(self, url: URL) -> Fetched | URL:
+        """One request in the turn of its host; a body keeps both places."""
         host = self.hosts.of(url.host or "")
-        async with host.turn():
+        await host.enter()
+        held = True
+        try:
             if pause := host.closed_s():
                 return Fetched(error=left_alone(host, pause), final_url=str(url), final=True)
             await self.in_flight.acquire()
             found: Fetched | URL | None = None
             try:
-                found = await self.request(url)
-            except (OSError, asyncio.TimeoutError, aiohttp.ClientError) as error:
-                kind = classify(error, self.options.timeout)[0]
-                if kind in ("timeout", "connect"):
-                    host.failed(kind, self.options.host_failures, self.options.host_pause_s)
-                raise
-            else:
-                host.answered()
+                found = await self.request_of(host, url)
+                held = not (isinstance(found, Fetched) and found.body is not None)
             finally:
-                if not isinstance(found, Fetched) or found.body is None:
+                if held:
                     self.in_flight.release()
-        if isinstance(found, Fetched) and found.retry_after_s:
+        finally:
+            if held:
+                host.leave()
+        if not isinstance(found, Fetched):
+            return found
+        if found.retry_after_s:
             if found.retry_after_s > self.options.max_retry_after_s:
                 host.close_for(found.retry_after_s)
             else:
                 host.back_off(found.retry_after_s)
+        return found if held else replace(found, host=host)
+
+    async def request_of(self, host: Host, url: URL) -> Fetched | URL:
+        """One request, by which the host is known to answer or not."""
+        try:
+            found = await self.request(url)
+        except (OSError, asyncio.TimeoutError, aiohttp.ClientError) as error:
+            kind = classify(error, self.options.timeout)[0]
+            if kind in SILENCE:
+                host.failed(kind, self.options.host_failures, self.options.host_pause_s)
+            elif kind == "protocol":
+                host.answered()
+            raise
+        if not isinstance(found, Fetched) or found.body is None:
+            host.answered()  # with a body, that is said when it is decoded
         return found
 
     async def plain(self, url: URL, cap: int) -> tuple[int, bytes]:
@@ -176,6 +214,8 @@ class Fetcher:
         """
         for _ in range(self.options.max_redirects + 1):
             check_url(url, self.resolver)
+            if reason := self.blocked_by(url):
+                raise Refused(reason)
             async with (
                 self.hosts.of(url.host or "").turn(),
                 self.session.get(url, allow_redirects=False) as response,
@@ -188,14 +228,14 @@ class Fetcher:
                             response.close()
                             break
                     return response.status, bytes(body[:cap])
-                url = redirected(url, response)
+                url = pointed_to(url, response.headers["Location"])
         return 404, b""
 
     async def request(self, url: URL) -> Fetched | URL:
         """One request; the next URL where the server redirects."""
         async with self.session.get(url, allow_redirects=False) as response:
             if response.status in REDIRECTS and "Location" in response.headers:
-                return redirected(url, response)
+                return pointed_to(url, response.headers["Location"])
             robots = response.headers.getall("X-Robots-Tag", [])
             reason, consent = decision(
                 robots,
@@ -203,17 +243,18 @@ class Fetcher:
                 self.options.agent(),
                 self.options.disallowed_header_directives,
             )
+            kind = response.headers.get("Content-Type", "").split(";")[0].strip().lower()
             facts = Fetched(
-                status=response.status, content_type=response.headers.get("Content-Type", "").split(";")[0].strip().lower() or None,
-                final_url=str(url.with_user(None)), opt_out=reason,
-            )  # fmt: skip
-            if response.status != 200:
+                status=response.status,
+                content_type=kind or None,
+                final_url=str(url),
+                opt_out=reason,
+            )
+            if not 200 <= response.status < 300:
                 after = retry_after(response.headers.get("Retry-After"))
-                return replace(
-                    facts,
-                    error=(status_class(response.status), f"HTTP {response.status}"),
-                    retry_after_s=after,
-                )
+                missing = " without a Location" if response.status in REDIRECTS else ""
+                error = status_class(response.status), f"HTTP {response.status}{missing}"
+                return replace(facts, error=error, retry_after_s=after)
             if reason and self.options.opt_out != "allow":
                 return replace(facts, error=("policy", f"the server opts out: {reason}"))
             if self.options.opt_out == "require_opt_in" and not consent:
@@ -222,14 +263,10 @@ class Fetcher:
 
     async def read(self, response: aiohttp.ClientResponse, facts: Fetched) -> Fetched:
         cap = self.options.max_bytes
-        if (response.content_length or 0) > cap:
-            return replace(
-                facts,
-                error=(
-                    "too_large",
-                    f"{response.content_length} bytes announced, max_bytes is {cap}",
-                ),
-            )
+        announced = response.content_length or 0
+        if announced > cap:
+            message = f"{announced} bytes announced, max_bytes is {cap}"
+            return replace(facts, error=("too_large", message))
         if response.content_length is not None and "Content-Encoding" not in response.headers:
             return replace(facts, body=await response.read())  # the protocol ends it there
         body = bytearray()
@@ -241,85 +278,9 @@ class Fetcher:
         return replace(facts, body=bytes(body))
 
 
-def redirected(url: URL, response: aiohttp.ClientResponse) -> URL:
-    """Where the server points to; names and passwords in it are not ours to use or to keep."""
-    return url.join(URL(response.headers["Location"])).with_user(None).with_fragment(None)
-
-
-def clean(found: Fetched) -> Fetched:
-    """What servers sent as text that can be stored: valid Unicode, without names and passwords of
-    addresses.
-    """
-
-    def text(value: str | None) -> str | None:
-        return (
-            None
-            if value is None
-            else CREDENTIALS.sub("//", value.encode("utf-8", "replace").decode())
-        )
-
-    error = found.error and (found.error[0], text(found.error[1]) or "")
-    return replace(
-        found,
-        error=error,
-        content_type=text(found.content_type),
-        final_url=text(found.final_url),
-        opt_out=text(found.opt_out),
-    )
-
-
-def left_alone(host: Host, pause_s: float) -> tuple[str, str]:
-    """The error of a row whose host is closed now."""
-    if host.down:
-        return (
-            host.down,
-            f"the host did not answer {host.silent} times in a row; it is left alone for {pause_s:.0f} s more",
-        )
-    return "http_429", f"the host asked for a pause; {pause_s:.0f} s of it are left"
-
-
 def check_url(url: URL, resolver: CheckedResolver) -> None:
     if url.scheme not in ("http", "https"):
         raise Refused(f"scheme {url.scheme or 'none'!r} is not http or https")
     if not url.host:
         raise Refused("no host in the URL")
     resolver.check_literal(url.host)
-
-
-def status_class(status: int) -> str:
-    if status == 429:
-        return "http_429"
-    return "http_5xx" if status >= 500 else "http_4xx"
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header: a number or an HTTP date."""
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
-    except (TypeError, ValueError):
-        return None
-
-
-def classify(error: BaseException, timeout_s: float) -> tuple[str, str]:
-    """The error class of whatever the network stack raised."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, Refused):
-            return "policy", first_line(seen)
-        if isinstance(seen, ssl.SSLError | aiohttp.ClientSSLError | ssl.CertificateError):
-            return "tls", first_line(seen)
-        if isinstance(seen, socket.gaierror):
-            busy = seen.errno == socket.EAI_AGAIN
-            return "dns_busy" if busy else "dns", first_line(seen)
-        seen = seen.__cause__ or seen.__context__
-    if isinstance(error, asyncio.TimeoutError | TimeoutError | aiohttp.ServerTimeoutError):
-        return "timeout", f"no complete answer in {timeout_s:g} s"
-    if isinstance(error, aiohttp.InvalidURL | ValueError | UnicodeError):
-        return "policy", f"no valid URL: {first_line(error)}"
-    return "connect", f"{type(error).__name__}: {first_line(error)}"

@@ -6,6 +6,9 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 
+FREE_DECODE_S = 1.0
+"""Decoding time of a picture that costs its host nothing; ordinary ones take some hundredths."""
+
 
 class Host:
     """The state of one host in one worker.  `limit` may change at any time: it is this worker's
@@ -30,7 +33,15 @@ class Host:
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Waits for a free slot, and for the host's own pace."""
+        """A slot for the time of the block."""
+        await self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    async def enter(self) -> None:
+        """Waits for a free slot, and for the host's own pace; `leave` gives the slot back."""
         while self.active >= self.limit:
             ticket = asyncio.get_running_loop().create_future()
             self.waiting.append(ticket)
@@ -39,11 +50,14 @@ class Host:
         try:
             while (pause := self.next_start - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
-            self.next_start = max(self.next_start, time.monotonic() + self.gap_s)
-            yield
-        finally:
-            self.active -= 1
-            self.wake()
+        except BaseException:
+            self.leave()
+            raise
+        self.next_start = max(self.next_start, time.monotonic() + self.gap_s)
+
+    def leave(self) -> None:
+        self.active -= 1
+        self.wake()
 
     def wake(self) -> None:
         """Lets as many waiting rows try as there are free slots."""
@@ -68,12 +82,19 @@ class Host:
         self.silent, self.down = 0, None
 
     def failed(self, kind: str, most: int, pause_s: float) -> None:
-        """An attempt without an answer; after `most` of them in a row the host is left alone for a
-        while.
+        """An attempt without an answer, or with one that a decoder died of; after `most` of them in
+        a row the host is left alone for a while.
         """
         self.silent, self.down = self.silent + 1, kind
         if self.silent >= most:
             self.close_for(pause_s)
+
+    def cost(self, decode_s: float) -> None:
+        """Decoding its picture took so long: what is more than a picture's due, this host waits
+        before its next request, so that it keeps no decoder to itself.
+        """
+        if decode_s > FREE_DECODE_S:
+            self.back_off(decode_s - FREE_DECODE_S)
 
     def closed_s(self) -> float:
         """Seconds for which the host still wants to be left alone."""

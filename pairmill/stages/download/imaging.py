@@ -1,39 +1,31 @@
-"""Raw bytes to the stored image: sniff, check the header, decode no more than needed, resize,
-encode.
-"""
+"""Raw bytes to the stored image: check the header, decode no more than needed, resize, encode."""
 
 import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from pairmill.errors import first_line
-from pairmill.images import DecodeError, TooManyPixels, flat_rgb, open_image, shown_size
+from pairmill.images import (
+    MAX_PIXELS,
+    DecodeError,
+    TooManyPixels,
+    check_pixels,
+    flat_rgb,
+    is_shown_as_stored,
+    open_as_others_do,
+    open_image,
+    orientation,
+    shown_size,
+)
 from pairmill.stages.download.config import DownloadConfig
 
 KEEPABLE = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
-MAGIC = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF8",
-    b"RIFF",
-    b"BM",
-    b"II*\x00",
-    b"MM\x00*",
-    b"\x00\x00\x01\x00",
-)
-
-
 LONGEST_WARPED_PX = 32_767
 """OpenCV's warpAffine takes no longer side."""
-
-
-class NotAnImage(ValueError):
-    """The bytes are of another kind: a web page, an SVG, nothing."""
 
 
 class TooLarge(ValueError):
@@ -57,44 +49,34 @@ class Stored:
     exif: str | None
 
 
-def process(
-    data: bytes, options: DownloadConfig, look: Callable[[Image.Image], None] = lambda image: None
-) -> Stored:
+Look = Callable[[Image.Image], None]
+
+
+def process(data: bytes, options: DownloadConfig, look: Look | None = None) -> Stored:
     """Raises NotAnImage, DecodeError, TooLarge or Unwanted.  `look` sees the decoded picture before
     any crop or border.
     """
-    sniff(data)
     try:
-        image = open_image(data)
+        image = open_image(data, min(MAX_PIXELS, options.max_image_area))
     except TooManyPixels as error:
-        raise TooLarge(str(error)) from None
+        raise TooLarge(f"{error} (max_image_area is {options.max_image_area})") from None
     original = shown_size(image)
-    width, height = original
-    if width * height > options.max_image_area:
-        raise TooLarge(
-            f"{width}×{height} pixels, more than max_image_area {options.max_image_area}"
-        )
-    if min(width, height) < options.min_image_size:
-        raise Unwanted(
-            f"shorter side {min(width, height)} px, less than min_image_size {options.min_image_size}"
-        )
-    if max(width, height) > options.max_aspect_ratio * min(width, height):
-        raise Unwanted(
-            f"aspect {max(width, height) / min(width, height):.2f}, more than max_aspect_ratio {options.max_aspect_ratio:g}"
-        )
-    exif = exif_json(image) if options.extract_exif else None
+    check_shape(original, options)
     size = target(original, options)
-    plain = image.mode == "RGB" and not turned(image) and not getattr(image, "is_animated", False)
-    if size is None and options.skip_reencode and plain and image.format in KEEPABLE:
-        check_decodes(image)
-        look(image)
-        return Stored(data, width, height, width, height, KEEPABLE[image.format], exif)
-    raw, upright = image.size, not turned(image)
+    exif = exif_json(data) if options.extract_exif else None
+    if size is None and options.skip_reencode and image.format in KEEPABLE:
+        form = KEEPABLE[image.format]
+        if is_shown_as_stored(image) and (as_it_is := whole(data, form)):
+            if look:
+                look(flat_rgb(as_it_is))
+            return Stored(data, *original, *original, form, exif)
+    raw, upright = image.size, orientation(image) == 1
     if size is not None and image.format == "JPEG":
         image.draft("RGB", size if original == raw else size[::-1])
     shrunk = round(raw[0] / image.width)
     rgb = flat_rgb(image)
-    look(rgb)
+    if look:
+        look(rgb)
     if size is not None:
         # A reduced JPEG is rounded up to whole pixels; the picture itself ends a fraction of a
         # pixel before its edge.
@@ -105,20 +87,33 @@ def process(
         )
         rgb = resize(rgb, size, options, exact)
     return Stored(
-        encode(rgb, options), rgb.width, rgb.height, width, height, options.encode_format, exif
+        encode(rgb, options), rgb.width, rgb.height, *original, options.encode_format, exif
     )
 
 
-def sniff(data: bytes) -> None:
-    head = data[:512].lstrip()
-    if data.startswith(MAGIC) or data[4:8] == b"ftyp":
-        return
-    if not data:
-        raise NotAnImage("empty body")
-    if b"<svg" in head[:512].lower():
-        raise NotAnImage("an SVG: it is a program, not pixels")
-    kind = "a web page" if head[:1] == b"<" else f"unknown bytes {data[:8]!r}"
-    raise NotAnImage(f"not an image but {kind}")
+def whole(data: bytes, form: str) -> Image.Image | None:
+    """The image whose bytes may stay as they are; None for a PNG that only a decoder as patient as
+    ours opens (a text of megabytes beside the picture).  Raises DecodeError where it is damaged.
+    """
+    try:
+        image = open_as_others_do(data)
+        check_pixels(image)
+    except DecodeError:
+        if form == "png":
+            return None
+        raise
+    return image
+
+
+def check_shape(shown: tuple[int, int], options: DownloadConfig) -> None:
+    """Raises Unwanted for sides that the options refuse."""
+    shorter, longer = min(shown), max(shown)
+    if shorter < options.min_image_size:
+        least = options.min_image_size
+        raise Unwanted(f"shorter side {shorter} px, less than min_image_size {least}")
+    if longer > options.max_aspect_ratio * shorter:
+        most = options.max_aspect_ratio
+        raise Unwanted(f"aspect {longer / shorter:.2f}, more than max_aspect_ratio {most:g}")
 
 
 def target(size: tuple[int, int], options: DownloadConfig) -> tuple[int, int] | None:
@@ -178,48 +173,32 @@ def bilinear(image: Image.Image, size: tuple[int, int], steps: tuple[float, floa
     )
 
 
-def turned(image: Image.Image) -> bool:
-    """Whether EXIF rotates or mirrors the image."""
-    try:
-        return image.getexif().get(0x0112, 1) != 1
-    except Exception:  # broken EXIF is no broken image
-        return False
-
-
-def check_decodes(image: Image.Image) -> None:
-    """Kept bytes must be a whole image, too."""
-    try:
-        image.load()
-    except Exception as error:  # Pillow's decoders raise many kinds
-        raise DecodeError(
-            str(error).splitlines()[0] if str(error) else type(error).__name__
-        ) from None
-
-
 def encode(image: Image.Image, options: DownloadConfig) -> bytes:
     """Raises TooLarge where the format cannot hold the sides (JPEG 65,500 px, WebP 16,383 px)."""
     out = io.BytesIO()
     try:
         if options.encode_format == "png":
-            image.save(out, "PNG", compress_level=min(9, options.encode_quality))
+            level = min(9, options.encode_quality)
+            image.save(out, "PNG", compress_level=level, icc_profile=None)  # it is sRGB now
         elif options.encode_format == "webp":
             image.save(out, "WEBP", quality=options.encode_quality)
         else:
             image.save(out, "JPEG", quality=options.encode_quality)
     except (OSError, ValueError) as error:
-        raise TooLarge(
-            f"{image.width}×{image.height} pixels cannot be stored as {options.encode_format}: {first_line(error)}"
-        ) from None
+        sides, form = f"{image.width}×{image.height} pixels", options.encode_format
+        raise TooLarge(f"{sides} cannot be stored as {form}: {first_line(error)}") from None
     return out.getvalue()
 
 
-def exif_json(image: Image.Image) -> str | None:
-    from PIL.ExifTags import TAGS
+def exif_json(data: bytes) -> str | None:
+    """All EXIF tags as img2dataset stores them: the names of exifread (`Image Make`,
+    `EXIF ExposureTime`, `GPS GPSLatitude`), values as text.  Broken EXIF is no broken image: None.
+    """
+    import exifread
 
     try:
-        tags: dict[str, Any] = {
-            str(TAGS.get(k, k)): str(v)[:500] for k, v in image.getexif().items()
-        }
-    except Exception:  # broken EXIF is no broken image
+        tags = exifread.process_file(io.BytesIO(data), details=False)
+        told = {str(name): str(value).strip() for name, value in tags.items()}
+    except Exception:  # EXIF is anybody's bytes
         return None
-    return json.dumps(tags, sort_keys=True) if tags else None
+    return json.dumps(told, sort_keys=True) if told else None

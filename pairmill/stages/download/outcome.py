@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pairmill.stages.download.answers import Fetched
 from pairmill.stages.download.examine import Examined
-from pairmill.stages.download.fetch import Fetched
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,24 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
-from pairmill.errors import MissingPackage
+from pairmill.errors import MissingPackage, without_addresses
+from pairmill.stages.download.answers import Fetched
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.examine import Examined, digest
-from pairmill.stages.download.fetch import Fetched
 from pairmill.stages.download.imaging import Stored
 from pairmill.stages.download.outcome import Outcome
 
 CLASSES = (
-    (r"HTTP Error 429", "http_429"), (r"HTTP Error 4\d\d", "http_4xx"), (r"HTTP Error 5\d\d", "http_5xx"),
-    (r"X-Robots-Tag", "policy"), (r"timed out", "timeout"), (r"Name or service not known|name resolution|getaddrinfo|nodename", "dns"),
-    (r"SSL|CERTIFICATE", "tls"), (r"unknown url type|no host given|Invalid URL", "policy"),
-)  # fmt: skip
+    (r"HTTP Error 429", "http_429"),
+    (r"HTTP Error 4\d\d", "http_4xx"),
+    (r"HTTP Error 5\d\d", "http_5xx"),
+    (r"X-Robots-Tag", "policy"),
+    (r"timed out", "timeout"),
+    (r"Name or service not known|name resolution|getaddrinfo|nodename", "dns"),
+    (r"SSL|CERTIFICATE", "tls"),
+    (r"unknown url type|no host given|Invalid URL", "policy"),
+    (r"BadStatusLine|LineTooLong|got more than \d+ headers", "protocol"),
+)
 RESIZER_CLASSES = {
     "image too small": "policy",
     "image area too large": "too_large",
@@ -42,11 +48,16 @@ class PeerEngine:
             raise MissingPackage("img2dataset", "engine: img2dataset", "img2dataset") from None
         self.options, self.download = options, download_image_with_retry
         self.resizer = Resizer(
-            image_size=options.image_size or 0, resize_mode=options.resize_mode if options.image_size else "no",
-            resize_only_if_bigger=options.resize_only_if_bigger, encode_quality=options.encode_quality,
-            encode_format=options.encode_format, skip_reencode=options.skip_reencode, min_image_size=options.min_image_size,
-            max_image_area=options.max_image_area, max_aspect_ratio=options.max_aspect_ratio,
-        )  # fmt: skip
+            image_size=options.image_size or 0,
+            resize_mode=options.resize_mode if options.image_size else "no",
+            resize_only_if_bigger=options.resize_only_if_bigger,
+            encode_quality=options.encode_quality,
+            encode_format=options.encode_format,
+            skip_reencode=options.skip_reencode,
+            min_image_size=options.min_image_size,
+            max_image_area=options.max_image_area,
+            max_aspect_ratio=options.max_aspect_ratio,
+        )
         self.threads = ThreadPoolExecutor(
             min(options.connections, 64), thread_name_prefix="img2dataset"
         )
@@ -84,7 +95,12 @@ class PeerEngine:
             return Examined(sha256, other, None, ("policy", "hash mismatch"))
         data, width, height, original_width, original_height, error = self.resizer(stream)
         if error is not None:
-            return Examined(sha256, other, None, (RESIZER_CLASSES.get(error, "decode"), str(error)))
+            return Examined(
+                sha256,
+                other,
+                None,
+                (RESIZER_CLASSES.get(error, "decode"), without_addresses(str(error))),
+            )
         return Examined(
             sha256,
             other,
@@ -105,6 +121,5 @@ def classify(message: str | None) -> tuple[str, str] | None:
     """The error class of img2dataset's message."""
     if message is None:
         return None
-    return next(
-        (kind for pattern, kind in CLASSES if re.search(pattern, message)), "connect"
-    ), message
+    kind = next((kind for pattern, kind in CLASSES if re.search(pattern, message)), "connect")
+    return kind, without_addresses(message)

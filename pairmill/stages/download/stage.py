@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 class DownloadStage(Stage):
     """Bytes are stored as they came, or resized; error classes: dns, connect, tls, timeout,
-    http_4xx, http_429, http_5xx, too_large, not_image, decode, policy.
+    http_4xx, http_429, http_5xx, protocol, too_large, not_image, decode, policy.
     """
 
     Config = DownloadConfig
 
-    version = 2
+    version = 3
     actor = True
     cpus = 2.0
     overlap = 3
@@ -98,13 +98,9 @@ class DownloadStage(Stage):
         self.thread = threading.Thread(target=self.loop.run_forever, name="download", daemon=True)
         self.thread.start()
         count = max(1, round(self.config.resources.cpus or self.cpus))
-        self.decoders, self.waiting = (
-            Decoders(self.config, count),
-            ThreadPoolExecutor(count, thread_name_prefix="decode"),
-        )
-        self.decoders.every[
-            0
-        ].start()  # reads the blocklists: a wrong one is told before the first request
+        self.decoders = Decoders(self.config, count)
+        self.waiting = ThreadPoolExecutor(count, thread_name_prefix="decode")
+        self.decoders.begin()
         self.fetcher = self.wait_for(self._fetcher())
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
@@ -143,12 +139,13 @@ class DownloadStage(Stage):
         start, examined = time.monotonic(), None
         async with self.fetcher.fetch(without_credentials(url) or "") as fetched:
             if fetched.body is not None:
-                examined = await self.loop.run_in_executor(
+                examined, seconds = await self.loop.run_in_executor(
                     self.waiting, self.decoders, fetched.body, expected
                 )
+                self.fetcher.decoded(fetched, seconds, examined.decoder_lost)
             size = len(fetched.body) if fetched.body is not None else None
         return Outcome(
-            replace(fetched, body=None),
+            replace(fetched, body=None, host=None),
             examined,
             size,
             time.monotonic() - start,
@@ -156,18 +153,28 @@ class DownloadStage(Stage):
         )
 
     def table(self, outcomes: list[Outcome]) -> pa.Table:
-        def of(name: str) -> list[Any]:
-            return [
-                getattr(o.examined.stored, name) if o.examined and o.examined.stored else None
-                for o in outcomes
-            ]
+        stored = [o.examined and o.examined.stored for o in outcomes]
 
+        def of(name: str) -> list[Any]:
+            return [getattr(image, name) if image else None for image in stored]
+
+        fetched = [o.fetched for o in outcomes]
         values: list[list[Any]] = [
-            of("data"), of("width"), of("height"), of("original_width"), of("original_height"), [o.size for o in outcomes], of("format"),
-            [o.examined and o.examined.sha256 for o in outcomes], [o.fetched.status for o in outcomes], [o.fetched.content_type for o in outcomes],
-            [o.fetched.final_url for o in outcomes], [o.fetched.opt_out for o in outcomes], [o.seconds for o in outcomes],
+            of("data"),
+            of("width"),
+            of("height"),
+            of("original_width"),
+            of("original_height"),
+            [o.size for o in outcomes],
+            of("format"),
+            [o.examined and o.examined.sha256 for o in outcomes],
+            [f.status for f in fetched],
+            [f.content_type for f in fetched],
+            [f.final_url for f in fetched],
+            [f.opt_out for f in fetched],
+            [o.seconds for o in outcomes],
             [o.fetched_at.replace(microsecond=0) for o in outcomes],
-        ]  # fmt: skip
+        ]
         if self.config.extract_exif:
             values.append(of("exif"))
         if self.config.compute_hash != "sha256":

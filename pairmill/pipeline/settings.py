@@ -1,0 +1,107 @@
+"""Settings that decide which rows fail: where one changed, failures that it may have caused are
+tried again.
+
+`columns/<column set>/settings.json` holds the settings under which every failure that is stored
+there has been tried.  It is written when a run over all rows has ended well, so that an interrupted
+one tries again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.schemas.config import Reach, marks_of
+from pairmill.workspace.storage import Storage
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting of a stage that is another one than when its failures were tried."""
+
+    stage: str
+    field: str
+    before: Any
+    now: Any
+    classes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.field} was {self.before} and is {self.now}"
+
+
+class StoredSettings:
+    """Reads and writes the settings of a run's stages."""
+
+    def __init__(self, storage: Storage, redact: Callable[[Any], Any]) -> None:
+        self.storage, self.redact = storage, redact
+
+    def changes(self, chain: Chain) -> list[Change]:
+        """What is another setting now, of the stages whose column sets can be told."""
+        return [change for stage in chain.stages for change in self.changes_of(stage)]
+
+    def changes_of(self, stage: PlannedStage) -> list[Change]:
+        name = file_of(stage)
+        if name is None or not self.storage.exists(name):
+            return []
+        before, now, found = self.storage.read_json(name), self.of(stage), []
+        for field, reach in reaches(stage).items():
+            if field in before and reach.frees(before[field], now[field]):
+                found.append(Change(stage.name, field, before[field], now[field], reach.classes))
+        return found
+
+    def of(self, stage: PlannedStage) -> dict[str, Any]:
+        plain = stage.config.model_dump(mode="json")
+        settings: dict[str, Any] = self.redact({field: plain[field] for field in reaches(stage)})
+        return settings
+
+    def end(self, chain: Chain, again: tuple[str, ...], whole: bool) -> list[str]:
+        """Stores the settings of a run that ended well, `whole`: over all rows.  Returns what was
+        not tried again: failures of stages that were not known when the run began.
+        """
+        left = []
+        for stage in chain.stages:
+            name = file_of(stage)
+            if name is None:
+                continue
+            missed = [c for c in self.changes_of(stage) if not is_tried(c, again)]
+            if missed:
+                words, entries = "; ".join(map(str, missed)), ",".join(to_try_again(missed))
+                left.append(f"{words}: its failures were not tried again; `--retry {entries}` does")
+            elif whole:
+                self.store(name, self.of(stage))
+        return left
+
+    def store(self, name: str, settings: dict[str, Any]) -> None:
+        if not self.storage.exists(name) or self.storage.read_json(name) != settings:
+            self.storage.write_json(name, settings)
+
+
+def file_of(stage: PlannedStage) -> str | None:
+    """None for a stage that has no column set, or none that can be told yet."""
+    if not stage.computes or stage.identity is None or not reaches(stage):
+        return None
+    return f"columns/{stage.column_set}/settings.json"
+
+
+def reaches(stage: PlannedStage) -> dict[str, Reach]:
+    """The fields of a stage that decide which rows fail."""
+    kind = type(stage.config)
+    found = {}
+    for field in kind.model_fields:
+        for mark in marks_of(kind, field):
+            if isinstance(mark, Reach):
+                found[field] = mark
+    return found
+
+
+def is_tried(change: Change, again: tuple[str, ...]) -> bool:
+    """Whether the entries `again` of `retry` name all failures that a change may free."""
+    return all(
+        name in again or entry in again
+        for name, entry in zip(change.classes, to_try_again([change]), strict=True)
+    )
+
+
+def to_try_again(changes: list[Change]) -> tuple[str, ...]:
+    """Entries of `retry`: `stage:class`."""
+    return tuple(dict.fromkeys(f"{c.stage}:{name}" for c in changes for name in c.classes))

@@ -1,0 +1,48 @@
+"""Rows of Lance data sets."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pairmill.errors import MissingPackage
+from pairmill.sources.arrow_files import BATCH_ROWS, pieces
+from pairmill.sources.base import Input, NoInput, Unreadable
+from pairmill.sources.parquet_files import first_line, plain_type, readable
+from pairmill.sources.rows import Part, Rows, row_place
+from pairmill.sources.table_config import TableConfig
+
+
+def opened(item: Input) -> Any:
+    try:
+        import lance
+    except ModuleNotFoundError:
+        raise MissingPackage("pylance", "a source of type lance", "lance") from None
+    try:
+        return lance.dataset(item.url.removeprefix("file://"))
+    except (OSError, ValueError) as error:
+        raise NoInput(f"{item.name} is no Lance data set: {first_line(error)}") from None
+
+
+def lance_schema(item: Input, config: TableConfig) -> tuple[pa.Schema, int | None]:
+    dataset = opened(item)
+    fields = [pa.field(f.name, plain_type(f.type)) for f in dataset.schema]
+    return pa.schema(fields, dataset.schema.metadata), dataset.count_rows()
+
+
+def lance_rows(item: Input, config: TableConfig) -> Iterator[Part]:
+    """Rows of every batch; the count is compared with the data set's own."""
+    dataset = opened(item)
+    first = 0
+    fault = "the data set holds fewer rows than it says"
+    try:
+        for batch in dataset.to_batches(batch_size=BATCH_ROWS):
+            for table in pieces(batch):
+                places = np.arange(first, first + table.num_rows)
+                first += table.num_rows
+                yield from readable(Rows(table, places), item.name)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        fault = first_line(error)
+    if missing := dataset.count_rows() - first:
+        yield Unreadable(row_place(item.name, first), fault, rows=missing)

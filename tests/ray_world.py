@@ -1,0 +1,62 @@
+"""A small web and a pipeline over it, for runs on Ray."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pairmill.cluster.session import RaySession
+from pairmill.demo.tables import write_world
+from pairmill.demo.world import World
+from tests.test_hanging import Write
+
+FILE = """
+name: killed
+seed: 1
+source:
+  type: pairs
+  path: pairs.parquet
+  rows_per_shard: 32
+  columns: {doc_id: page_url}
+stages:
+  - stage: download
+    timeout: 3
+    retries: 1
+    backoff_s: 0.05
+    resolve: RESOLVE
+  - stage: text_rules
+    keep: text_words > 2
+  - stage: dedup
+    "on": [sha256]
+    keep: dup_of IS NULL
+  - stage: tests.stages_for_tests:PickyStage
+    name: slow
+    batch_size: 4
+    pause_s: ${PAUSE_S:-0}
+    log: LOG
+outputs:
+  - {type: webdataset, path: out, samples_per_shard: 50}
+"""
+
+
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[None]:
+    """One Ray for the tests that share it."""
+    import ray
+
+    session = RaySession([str(Path(__file__).parent.parent)])
+    session.ensure()
+    yield
+    session.close()
+    assert not ray.is_initialized()
+
+
+@pytest.fixture
+def world(tmp_path: Path, web: dict[str, str], write: Write) -> Path:
+    write_world(World(192, 0), tmp_path)
+    return write(FILE.replace("RESOLVE", json.dumps(web)).replace("LOG", str(tmp_path / "log")))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted((folder / "out").iterdir()) if p.is_file()}
