@@ -46,13 +46,22 @@ def roberta_words() -> Any:
     )
 
 
-def clip(folder: Path) -> None:
+def clip(folder: Path, side: int = 32, patch: int = 16) -> None:
     import transformers as t
 
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
     text = {**TEXT, **ids, "max_position_embeddings": 24}
-    config = t.CLIPConfig(text_config=text, vision_config=VISION, projection_dim=24)
-    processor = t.CLIPProcessor(t.CLIPImageProcessor(**EDGE), clip_words(24))
+    config = t.CLIPConfig(
+        text_config=text,
+        vision_config={**VISION, "image_size": side, "patch_size": patch},
+        projection_dim=24,
+    )
+    processor = t.CLIPProcessor(
+        t.CLIPImageProcessor(
+            size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+        ),
+        clip_words(24),
+    )
     save(folder, awake(t.CLIPModel(config)), processor)
 
 

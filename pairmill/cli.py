@@ -148,7 +148,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
-    from pairmill.pipeline.findings import retry_hint
+    from pairmill.pipeline.findings import package_notes, retry_hint
     from pairmill.terminal.display import funnel_table
 
     found = pipeline(file, set_, base)
@@ -193,6 +193,8 @@ def run(
             ),
             soft_wrap=True,
         )
+        for note in package_notes(manifest):
+            out.print(Text(printable(f"  {note}")), soft_wrap=True)
     out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
     if hint := retry_hint(result.funnel):
         out.print(Text(printable(hint)), soft_wrap=True)

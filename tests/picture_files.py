@@ -104,3 +104,9 @@ def damaged_png() -> bytes:
     data = bytearray(FILES_OF_TWO[0])
     data[len(data) // 2] ^= 1
     return bytes(data)
+
+
+def tiff(samples: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(samples).save(out, "TIFF")
+    return out.getvalue()

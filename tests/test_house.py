@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from pairmill.plan.documentation import stage_pages
+from pairmill.plan.expression_page import expression_page
 from pairmill.plan.source_pages import source_page
+from pairmill.schemas.sql.functions import BY_NAME
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
@@ -102,6 +104,14 @@ def test_documentation_of_stages_is_current() -> None:
 
 def test_documentation_of_sources_is_current_and_its_examples_are_sound() -> None:
     assert (ROOT / "docs/sources.md").read_text() == source_page(), "run `make docs`"
+
+
+def test_documentation_of_expressions_is_current_and_lists_every_function() -> None:
+    page = (ROOT / "docs/expressions.md").read_text()
+    assert page == expression_page(), "run `make docs`"
+    assert [name for name in BY_NAME if f"{name}(" not in page and f"`{name}`" not in page] == [
+        "||"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import random
 import struct
 import warnings
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,10 +26,11 @@ from pairmill.images import (
     open_image,
     shown_size,
 )
+from pairmill.outputs.pictures import packed
 from pairmill.sources.image_bytes import measure
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.examine import Examiner
-from tests.picture_files import NOISE, chunk, every_file, in_modes, png, swapped_profile
+from tests.picture_files import NOISE, chunk, every_file, in_modes, png, swapped_profile, tiff
 
 FILES = every_file()
 READ = "AVIF BMP DDS GIF ICO JPEG JPEG2000 MPO PCX PNG PPM QOI SGI TGA TIFF WEBP".split()
@@ -171,7 +173,18 @@ def test_large_or_broken_text_beside_a_png_does_not_cost_the_picture() -> None:
         assert measure(data, "pixels")[1:3] == (20, 20)
         stored = EXAMINERS["kept"](data, None).stored
         assert stored is not None
-        Image.open(io.BytesIO(stored.data)).load()  # a loader opens what is stored
+        for kept in (stored.data, packed(data, "auto", Counter()).data):
+            Image.open(io.BytesIO(kept)).load()  # a loader opens what is stored
+
+
+@pytest.mark.parametrize("kind", TRANSPARENT)
+def test_package_hides_what_a_picture_hides(kind: str) -> None:
+    told: Counter[str] = Counter()
+    picture = packed(TRANSPARENT[kind], "auto", told)
+    shown = Image.open(io.BytesIO(picture.data)).convert("RGB")
+    assert (picture.suffix, shown.getpixel((0, 0))) == ("png", (255, 255, 255))
+    assert told.total() == 1
+    assert packed(TRANSPARENT[kind], "original", told).data == TRANSPARENT[kind]
 
 
 def test_large_metadata_of_a_jpeg_does_not_cost_the_picture() -> None:
@@ -197,12 +210,6 @@ def test_colour_profile_is_converted_when_encoded_anew(form: str, mode: str) -> 
     kept = EXAMINERS["kept"](out.getvalue(), None).stored
     assert kept is not None
     assert (kept.data == out.getvalue()) == (mode == "RGB" and form != "TIFF")
-
-
-def tiff(samples: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(samples).save(out, "TIFF")
-    return out.getvalue()
 
 
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)

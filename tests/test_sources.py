@@ -224,4 +224,4 @@ def test_webdataset_tar_with_missing_text_corrupt_members_and_truncated_end(
     assert bad.height == 3
     assert "broken JSON member" in reasons
     assert "broken tar" in reasons
-    assert "cannot identify image file" in reasons
+    assert "not an image but unknown bytes" in reasons

@@ -2,6 +2,7 @@
 
 from pairmill.images.errors import DecodeError, NotAnImage, TooManyPixels
 from pairmill.images.formats import RASTER, raster_format
+from pairmill.images.png import has_transparent_colour
 from pairmill.images.reading import (
     MAX_PIXELS,
     check_pixels,
@@ -25,6 +26,7 @@ __all__ = [
     "check_pixels",
     "decode_rgb",
     "flat_rgb",
+    "has_transparent_colour",
     "is_shown_as_stored",
     "open_as_others_do",
     "open_image",

@@ -112,6 +112,21 @@ def is_usable(data: bytes, chunk: Chunk) -> bool:
     return unpacker.eof
 
 
+def has_transparent_colour(data: bytes) -> bool:
+    """Whether colours of a PNG are transparent without an alpha channel (`tRNS`): loaders that
+    convert such a picture to RGB show what was to be hidden.
+    """
+    if not data.startswith(SIGNATURE):
+        return False
+    try:
+        for chunk in chunks(data):
+            if chunk.name in (b"tRNS", b"IDAT"):
+                return chunk.name == b"tRNS"
+    except DecodeError:
+        pass
+    return False
+
+
 def transparent_colour(data: bytes, header: Header) -> tuple[int, ...] | None:
     """The samples of the one colour that is transparent in a grey or RGB picture, in the picture's
     own depth, or None.

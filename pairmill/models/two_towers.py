@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pairmill.errors import StageBroken
+from pairmill.models.fast_pixels import fast_pixels
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.load import LoadedModel, Spec, load, load_config
 
@@ -41,6 +42,7 @@ class TransformersTowers:
         self.loaded: LoadedModel = load(stage, spec, ["AutoModel"], "AutoProcessor", self.probe)
         self.note = self.loaded.note
         self.options = text_options(self.loaded.processor, self.loaded.model.config)
+        self.fast = fast_pixels(self.loaded.processor.image_processor)
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
         import torch
@@ -59,6 +61,8 @@ class TransformersTowers:
         return work
 
     def pixels(self, images: Sequence[Image.Image]) -> dict[str, Any]:
+        if self.fast is not None:
+            return {"pixel_values": self.fast(images)}
         return dict(self.loaded.processor(images=list(images), return_tensors="pt"))
 
     def words(self, texts: Sequence[str]) -> dict[str, Any]:

@@ -124,7 +124,9 @@ class Writer:
         return is_volatile(column) or is_embedding(column.type) or column.name.endswith(SIZE_SUFFIX)
 
     def left_out(self, schema: pa.Schema) -> list[str]:
-        """Columns that the package does not have, for people."""
+        """Columns that nobody asked to leave out, for people."""
+        if self.config.columns is not None:
+            return []
         have = set(self.columns(schema))
         return [f.name for f in schema if f.name not in have and SIZE_SUFFIX not in f.name]
 

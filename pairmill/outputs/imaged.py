@@ -4,7 +4,7 @@ check of bytes against their hash.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -29,7 +29,7 @@ class ImageOutputConfig(OutputConfig):
     """
     format: Format = "auto"
     """Format of the package's pictures; those of another format are encoded anew.  `auto`: the one
-    that most of the first thousand have, of jpg, png and webp.  `original`: each as it is, except
+    that most of the first 256 have, of jpg, png and webp.  `original`: each as it is, except
     that what EXIF turns is turned upright.
     """
 
@@ -46,8 +46,15 @@ class Batch:
     pictures: list[Picture]
 
 
+NOTHING = Picture(b"", "")
+"""Where a row has no picture."""
+
+
 class ImageWriter(Writer):
     """Each row is a sample with one picture and one caption."""
+
+    picture_needed: ClassVar[bool] = True
+    """Whether a row without a picture ends the run."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -98,9 +105,14 @@ class ImageWriter(Writer):
         """
         mark = self.mark(rows.table.schema)
         for first, table, payload in rows.batches():
-            pictures = []
+            images, pictures = payload.column(self.config.image), []
+            if images.null_count and self.picture_needed:
+                self.refuse_missing(images.null_count)
             marks = table.column(mark).to_pylist() if mark else [None] * table.num_rows
-            for i, data in enumerate(payload.column(self.config.image)):
+            for i, data in enumerate(images):
+                if not data.is_valid:
+                    pictures.append(NOTHING)
+                    continue
                 original = Picture(data.as_py(), "")
                 if marks[i] is not None and marks[i] != original.sha256:
                     self.refuse(table.slice(i, 1), mark, original)
@@ -111,6 +123,13 @@ class ImageWriter(Writer):
                 table = table.set_column(at, table.schema.field(at), pa.array(now, pa.string()))
             rest = payload.drop_columns([self.config.image])
             yield Batch(first, table, rest, pictures)
+
+    def refuse_missing(self, rows: int) -> None:
+        name = self.config.image
+        raise RunError(
+            f"output {self.config.path}: {rows} kept rows have no {name!r}; add `keep: "
+            f"{name}_format IS NOT NULL` or the like before the output"
+        )
 
     def refuse(self, row: pa.Table, mark: str | None, found: Picture) -> None:
         uid = row.column("uid")[0].as_py()

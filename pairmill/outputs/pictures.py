@@ -9,7 +9,14 @@ from typing import Literal
 
 from PIL import Image
 
-from pairmill.images import DecodeError, flat_rgb, open_image, openable, upright
+from pairmill.images import (
+    DecodeError,
+    flat_rgb,
+    has_transparent_colour,
+    open_image,
+    openable,
+    upright,
+)
 from pairmill.images import orientation as exif_orientation
 
 Format = Literal["auto", "jpg", "png", "webp", "original"]
@@ -63,7 +70,8 @@ def packed(data: bytes, wanted: Format, told: Counter[str]) -> Picture:
     if wanted == "original" and not turned:
         return Picture(data, kind)
     target = wanted if wanted in COMMON else kind if kind in COMMON else "png"
-    if kind == target and not turned:
+    keyed = has_transparent_colour(data)
+    if kind == target and not turned and not keyed:
         return slim(data, kind, told)
     try:
         made = encoded(data, target)
@@ -72,6 +80,8 @@ def packed(data: bytes, wanted: Format, told: Counter[str]) -> Picture:
         return Picture(data, kind)
     if turned:
         told["pictures that EXIF turns were turned upright and encoded anew"] += 1
+    if keyed:
+        told["PNGs with transparent colours (tRNS) were laid over white"] += 1
     if kind != target:
         told[f"{kind} pictures were encoded as {target} (`format: original` keeps them)"] += 1
     return Picture(made, target, changed=True)
@@ -116,13 +126,13 @@ def encoded(data: bytes, kind: str) -> bytes:
 
 
 def with_alpha(image: Image.Image) -> Image.Image:
-    """First frame, upright; transparency stays."""
+    """First frame, upright; an alpha channel stays, a transparent colour becomes white."""
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise many kinds
         raise DecodeError(str(error)) from None
     image = upright(image)
-    clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    clear = image.mode in ("RGBA", "LA", "PA")
     return image.convert("RGBA") if clear else flat_rgb(image)
 
 

@@ -39,6 +39,9 @@ class UidsWriter(Writer):
     def quality_columns(self, schema: pa.Schema) -> list[str]:
         return ["uid"]
 
+    def left_out(self, schema: pa.Schema) -> list[str]:
+        return []
+
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
         uids = rows.table.column("uid").to_pylist()
         for uid in uids:

@@ -4,7 +4,7 @@ time.
 
 import tempfile
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.errors import RunError
 from pairmill.fates.decide import Trace
 from pairmill.outputs.base import ShardRows
 from pairmill.outputs.values import holds_bytes
@@ -32,7 +31,7 @@ NARROW_ROWS = 65_536
 """Rows at once where there are no bytes."""
 NESTED_BYTES = 2**17
 """A guess for bytes inside lists and structs, whose sizes nothing tells."""
-LOOKED_AT = 1000
+LOOKED_AT = 256
 """Rows whose payload a writer sees before it settles how to write."""
 BEGINNING = 64
 """Bytes of each that it sees."""
@@ -65,22 +64,20 @@ class Place:
 def gathered(
     place: Place,
     columns: Sequence[str],
-    needed: Collection[str],
     folder: str | None,
     files: ExitStack,
 ) -> ShardRows:
     """The wanted columns of the rows of an output shard.
 
     Bytes are read from one pool shard at a time.  Where the order is not the pool's, they wait in
-    memory or, beyond SPOOL_BYTES, in a file without a name in `folder`.  `needed`: columns that no
-    row may lack.  `files`: closes that file.
+    memory or, beyond SPOOL_BYTES, in a file without a name in `folder`.  `files`: closes that file.
     """
     schema = pa.schema([place.chain.schema.field(c) for c in columns])
     wide = [f.name for f in schema if holds_bytes(f.type)]
     table = narrow_columns(place, [c for c in columns if c not in wide])
     if not wide:
         return ShardRows(schema, table, partial(slices, table))
-    read = partial(in_pool_order, place, wide, needed)
+    read = partial(in_pool_order, place, wide)
     if place.in_pool_order():
         return ShardRows(schema, table, lambda: (part for _, part in read()))
     stream = files.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder))
@@ -93,7 +90,7 @@ def first_bytes(place: Place, column: str) -> list[bytes]:
     numbers = np.lexsort((place.rows, place.shards))[:LOOKED_AT]
     first = Place(place.chain, place.shards[numbers], place.rows[numbers], place.look)
     found = []
-    for _, table in in_pool_order(first, [column], []):
+    for _, table in in_pool_order(first, [column]):
         found += [v.as_py()[:BEGINNING] for v in table.column(column) if v.is_valid]
     return found
 
@@ -121,11 +118,9 @@ def shard_rows(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[
     return pa.table([taken.column(c) for c in columns], schema=schema)
 
 
-def in_pool_order(
-    place: Place, columns: Sequence[str], needed: Collection[str]
-) -> Iterator[tuple[np.ndarray, pa.Table]]:
+def in_pool_order(place: Place, columns: Sequence[str]) -> Iterator[tuple[np.ndarray, pa.Table]]:
     """(numbers in the output shard, columns with bytes) of some rows after the other, as they lie
-    in the pool.  Raises RunError where a needed column is null.
+    in the pool.
     """
     read_bytes = max(BATCH_BYTES, 2 * GROUP_BYTES[Storage(place.chain.root).local])
     for shard in place.sources():
@@ -133,12 +128,6 @@ def in_pool_order(
         sizes = row_bytes(place, shard, numbers, columns)
         for some in parts(sizes, rows=len(sizes), limit=read_bytes):
             table = shard_rows(place, shard, numbers[some], columns)
-            for name in needed:
-                if missing := table.column(name).null_count:
-                    raise RunError(
-                        f"{missing} kept rows have no {name!r}; add `keep: {name}_format IS NOT NULL` "
-                        "or the like before the output"
-                    )
             for part in parts(sizes[some]):
                 yield (
                     numbers[some][part],

@@ -43,7 +43,7 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
     if folder:
         os.makedirs(folder, exist_ok=True)
     with ExitStack() as open_files:
-        rows = gathered(place, writer.columns(chain.schema), writer.payload(), folder, open_files)
+        rows = gathered(place, writer.columns(chain.schema), folder, open_files)
         files = [write_file(storage, f) for f in writer.files(rows, task.number, task.first_key)]
     told = dict(sorted(rows.told.items()))
     facts = {

@@ -92,7 +92,7 @@ def close(
 ) -> list[Facts]:
     """Writes the files that need to know all shards, then card and Croissant."""
     schema, loading = chain.schema, writer.loading(shards, chain.schema)
-    card = dataset_card(manifest, writer.leaving(schema), loading, writer.left_out(schema))
+    card = dataset_card(manifest, writer.leaving(schema), loading)
     last = [*writer.closing_files(shards), bytes_file("README.md", card.encode("utf-8", "replace"))]
     written = [write_file(storage, f) for f in last]
     every = [*(f for s in shards for f in s["files"]), *written]
@@ -140,7 +140,7 @@ def make_manifest(
         "funnel": funnel.to_json(), "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
         "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"],
         "versions": versions(), **{key: facts[key] for key in TOLD},
-        "told": dict(sum((Counter(s["told"]) for s in shards), Counter())), "parts": parts_for(shards), "files": [],
+        "told": dict(sum((Counter(s["told"]) for s in shards), Counter())), "left_out": writer.left_out(chain.schema), "parts": parts_for(shards), "files": [],
     }  # fmt: skip
 
 

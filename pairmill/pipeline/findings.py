@@ -4,6 +4,7 @@ in its report, and turned into exit code 1 by `--strict`.
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from pairmill.fates.ledger import SOURCE, Funnel, Step
 
@@ -70,6 +71,14 @@ def retry_hint(funnel: Funnel) -> str | None:
         f"{sum(classes.values()):,} failures are stored, and the same command does not try them "
         f"again; `--retry {','.join(names)}` does"
     )
+
+
+def package_notes(manifest: dict[str, Any]) -> list[str]:
+    """What was done to samples on their way into a package, and which columns did not go along."""
+    notes = [f"{count:,} {what}" for what, count in manifest["told"].items()]
+    if left_out := manifest["left_out"]:
+        notes.append(f"without {', '.join(left_out)} (`columns:` names what should go along)")
+    return notes
 
 
 def share(rows: int, step: Step) -> str:

@@ -10,9 +10,8 @@ import pyarrow as pa
 
 from pairmill.errors import MissingPackage
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, Remark, Source, Unreadable
-from pairmill.sources.image_bytes import measured_schema
+from pairmill.sources.image_bytes import ImageBytesConfig, measured_schema
 from pairmill.sources.members import IMAGES, TEXTS
 from pairmill.sources.sample_look import Look, Shape
 from pairmill.sources.sample_rows import SampleRows
@@ -25,7 +24,7 @@ ENCODED = ("image", "image/encoded", "image_raw", "image_bytes")
 LOOK_SAMPLES = 20_000
 
 
-class TfRecordConfig(SourceConfig):
+class TfRecordConfig(ImageBytesConfig):
     """TFRecord files of `tf.train.Example`, as img2dataset's `tfrecord` output; needs
     `pairmill[tfrecord]`.
     """

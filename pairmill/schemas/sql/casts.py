@@ -38,8 +38,8 @@ UNSIGNED = {
     "UINTEGER": 32,
     "UINT": 32,
 }
-REAL = {"DOUBLE PRECISION", "DOUBLE", "FLOAT", "FLOAT8", "FLOAT64"}
-SINGLE = {"REAL", "FLOAT4", "FLOAT32"}
+REAL = ("DOUBLE PRECISION", "DOUBLE", "FLOAT", "FLOAT8", "FLOAT64")
+SINGLE = ("REAL", "FLOAT4", "FLOAT32")
 NAMES: Mapping[str, str] = {
     **{name: f"int{bits}" for name, bits in WHOLE.items()},
     **{name: f"uint{bits}" for name, bits in UNSIGNED.items()},

@@ -1,0 +1,103 @@
+"""An image processor's resize, crop and normalisation without its copies.
+
+torchvision's processors spend most of their time on copies: a picture becomes an array, a tensor of
+another layout, a stack.  Here torch resizes the decoded picture where it lies.  It is used only for
+a processor whose answers it repeats bit by bit on pictures of many shapes, which is tried at load.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+MODES = {2: "bilinear", 3: "bicubic"}
+"""PIL's numbers of the resampling filters that torch has for bytes."""
+TRIED = ((1, 1), (5, 300), (333, 47), (224, 224), (640, 480), (451, 1203))
+PLAIN = ("do_resize", "do_rescale", "do_normalize")
+
+
+def fast_pixels(processor: Any) -> "FastPixels | None":
+    """The same as the processor, faster; None where that cannot be shown."""
+    import torch
+
+    if getattr(processor, "backend", "") != "torchvision" or getattr(processor, "do_pad", False):
+        return None
+    if not all(getattr(processor, name, False) for name in PLAIN):
+        return None
+    try:
+        fast = FastPixels(processor)
+        rng = np.random.default_rng(0)
+        for width, height in TRIED:
+            picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+            own = processor(images=[picture], return_tensors="pt")
+            if set(own) != {"pixel_values"} or not torch.equal(
+                own["pixel_values"], fast([picture])
+            ):
+                return None
+    except Exception:  # a processor of another kind: any attribute may lack
+        return None
+    return fast
+
+
+class FastPixels:
+    """(n, 3, height, width) float32 of RGB pictures."""
+
+    def __init__(self, processor: Any) -> None:
+        import torch
+
+        self.mode = MODES[int(processor.resample)]
+        self.size = processor.size
+        self.crop = processor.crop_size if getattr(processor, "do_center_crop", False) else None
+        scale = 1 / processor.rescale_factor
+        self.mean, self.std = (
+            (torch.tensor(values) * scale).view(-1, 1, 1)
+            for values in (processor.image_mean, processor.image_std)
+        )
+
+    def __call__(self, images: Sequence[Image.Image]) -> Any:
+        import torch
+
+        resized = [self.resized(image) for image in images]
+        shape = (len(images), 3, *resized[0].shape[-2:])
+        out = torch.empty(shape, dtype=torch.float32)
+        for place, pixels in zip(out, resized, strict=True):
+            torch.sub(pixels, self.mean, out=place)
+        return out.div_(self.std)
+
+    def resized(self, image: Image.Image) -> Any:
+        """(3, height, width) uint8, resized and cropped."""
+        from torch.nn.functional import interpolate
+
+        height, width = self.target(image.height, image.width)
+        pixels = bytes_of(image)
+        if (height, width) != pixels.shape[-2:]:
+            pixels = interpolate(pixels, size=(height, width), mode=self.mode, antialias=True)
+        if self.crop is not None:
+            top, left = (
+                int((have - want) / 2)
+                for have, want in ((height, self.crop["height"]), (width, self.crop["width"]))
+            )
+            pixels = pixels[..., top : top + self.crop["height"], left : left + self.crop["width"]]
+        return pixels[0, :3]
+
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        edge = getattr(self.size, "shortest_edge", None)
+        if edge is None:
+            return self.size["height"], self.size["width"]
+        if width <= height:
+            return int(edge * height / width), edge
+        return edge, int(edge * width / height)
+
+
+def bytes_of(image: Image.Image) -> Any:
+    """(1, 4, height, width) uint8, the picture's own memory where it is one piece."""
+    import torch
+
+    try:
+        array = torch.utils.dlpack.from_dlpack(pa.array(image).flatten())
+        array = array.view(image.height, image.width, 4)
+    except (ValueError, TypeError, RuntimeError, BufferError, pa.ArrowException):
+        array = torch.from_numpy(np.array(image))
+    return array.permute(2, 0, 1)[None]

@@ -1,0 +1,49 @@
+"""What writing an output shard holds in memory follows batches, not shards."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairmill.api import Pipeline
+from pairmill.fates.trace import RememberedFates
+from pairmill.packages.gather import BATCH_BYTES, SPOOL_BYTES, Place, gathered
+from pairmill.pipeline.run import Runner
+from pairmill.pipeline.watcher import Watcher
+from tests.everything import picture
+
+Write = Callable[[str], Path]
+COUNT, SIZE = 320, 300_000
+
+
+def test_an_output_shard_is_written_from_batches_of_bounded_bytes(
+    write: Write, tmp_path: Path
+) -> None:
+    chance = np.random.default_rng(0)
+    images = [picture(1) + chance.bytes(SIZE) for _ in range(COUNT)]
+    texts = [str(i) for i in range(COUNT)]
+    pq.write_table(pa.table({"image": images, "text": texts}), tmp_path / "in.parquet")
+    text = "name: x\nsource: {type: parquet, path: in.parquet, rows_per_shard: 80}\noutputs: []\n"
+    found = Pipeline.from_yaml(write(text))
+    chain = Runner(found.checked, found.text, Watcher(), [], local=True).run().chain
+    assert SPOOL_BYTES < COUNT * SIZE
+    order = chance.permutation(COUNT)
+    shards, rows = (order // 80).astype(np.int32), (order % 80).astype(np.int32)
+    place = Place(chain, shards, rows, RememberedFates(chain, ("image",)))
+    before, largest = pa.total_allocated_bytes(), 0
+    with ExitStack() as files:
+        gathered_rows = gathered(place, ["image", "text"], str(tmp_path), files)
+        seen = []
+        for _, table, payload in gathered_rows.batches():
+            assert payload.nbytes <= BATCH_BYTES + SIZE
+            largest = max(largest, pa.total_allocated_bytes() - before)
+            for name, image in zip(
+                table.column("text").to_pylist(), payload.column("image"), strict=True
+            ):
+                assert image.as_py() == images[int(name)]
+                seen.append(int(name))
+        assert seen == order.tolist()
+    assert largest < COUNT * SIZE * 0.8
