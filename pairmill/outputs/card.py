@@ -6,11 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from pairmill.outputs.base import Loading
 from pairmill.outputs.features import card_features
 from pairmill.schemas.arrow import doc_of, unit_of
 
+PLAIN = re.compile(r"[A-Za-z_][\w .-]*")
+WORDS = ("y", "yes", "n", "no", "on", "off", "true", "false", "null", "nan")
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
          (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 
@@ -63,8 +66,21 @@ def head(manifest: dict[str, Any], loading: Loading) -> str:
     out = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = False
-    yaml.dump(facts, out)
+    yaml.dump(safe(facts), out)
     return out.getvalue()
+
+
+def safe(value: Any) -> Any:
+    """The value with texts in quotes that readers of YAML 1.1, as Hugging Face's, take for
+    something else: `yes`, `1_000`, `12:30`.
+    """
+    if isinstance(value, dict):
+        return {k: safe(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [safe(v) for v in value]
+    if isinstance(value, str) and (not PLAIN.fullmatch(value) or value.lower() in WORDS):
+        return DoubleQuotedScalarString(value)
+    return value
 
 
 def license_facts(license: str) -> dict[str, str]:

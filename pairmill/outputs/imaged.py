@@ -4,7 +4,7 @@ check of bytes against their hash.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -46,8 +46,15 @@ class Batch:
     pictures: list[Picture]
 
 
+NOTHING = Picture(b"", "")
+"""Where a row has no picture."""
+
+
 class ImageWriter(Writer):
     """Each row is a sample with one picture and one caption."""
+
+    picture_needed: ClassVar[bool] = True
+    """Whether a row without a picture ends the run."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -99,10 +106,13 @@ class ImageWriter(Writer):
         mark = self.mark(rows.table.schema)
         for first, table, payload in rows.batches():
             images, pictures = payload.column(self.config.image), []
-            if images.null_count:
+            if images.null_count and self.picture_needed:
                 self.refuse_missing(images.null_count)
             marks = table.column(mark).to_pylist() if mark else [None] * table.num_rows
             for i, data in enumerate(images):
+                if not data.is_valid:
+                    pictures.append(NOTHING)
+                    continue
                 original = Picture(data.as_py(), "")
                 if marks[i] is not None and marks[i] != original.sha256:
                     self.refuse(table.slice(i, 1), mark, original)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows
 from pairmill.outputs.features import with_features
-from pairmill.outputs.imaged import ImageOutputConfig, ImageWriter
+from pairmill.outputs.imaged import NOTHING, ImageOutputConfig, ImageWriter
 from pairmill.outputs.parquet import DATA
 from pairmill.outputs.parquet_files import streamed_parquet
 from pairmill.outputs.values import (
@@ -60,6 +60,7 @@ class InterleavedWriter(ImageWriter):
     """
 
     Config = InterleavedOutputConfig
+    picture_needed = False
 
     def problems(self, schema: pa.Schema) -> Iterator[Problem]:
         yield from super().problems(schema)
@@ -126,25 +127,31 @@ class InterleavedWriter(ImageWriter):
                 last = place
                 others = {n: column[i].as_py() for n, column in bytes_of.items()}
                 caption = captions[batch.first + i]
-                self.extend(document, picture.data, caption, fact, others)
+                image = None if picture is NOTHING else picture.data
+                if image is None and not caption:
+                    rows.told["rows without picture and text are in no document"] += 1
+                self.extend(document, image, caption, fact, others)
         if document is not None:
             yield document
 
     def extend(
         self,
         document: Document,
-        image: bytes,
+        image: bytes | None,
         caption: str | None,
         fact: dict[str, Any],
         others: dict[str, Any],
     ) -> None:
-        """Adds an image, and its text if there is one."""
+        """Adds an image and a text, as far as they are there."""
         url = fact.get("url")
         nothing = dict.fromkeys(others)
-        items = [(image, None, url, {"src": url, **fact}, others)]
+        items: list[tuple[Any, ...]] = []
+        if image is not None:
+            items.append((image, None, url, {"src": url, **fact}, others))
         if caption:
-            text = (None, caption, None, None, nothing)
-            items.insert(0 if self.config.text_first else 1, text)  # type: ignore[arg-type]
+            about = None if image is not None else {"src": url, **fact}
+            text = (None, caption, None, about, nothing if image is not None else others)
+            items.insert(0 if self.config.text_first else len(items), text)
         for data, words, address, meta, rest in items:
             document["images"].append(data)
             document["texts"].append(words)

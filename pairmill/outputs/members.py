@@ -3,7 +3,6 @@ both.
 """
 
 import re
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,16 +18,6 @@ Member = tuple[str, bytes]
 def member_base(column: str) -> str:
     """A column's name as the first part of its members' names, lower case as loaders read it."""
     return re.sub(r"[^a-z0-9_-]", "_", column.lower())
-
-
-def clashes(columns: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of columns whose members would have one name."""
-    seen: dict[str, str] = {}
-    for column in columns:
-        base = member_base(column)
-        if base in seen:
-            yield seen[base], column
-        seen.setdefault(base, column)
 
 
 def is_flat(dtype: pa.DataType) -> bool:

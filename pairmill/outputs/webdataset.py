@@ -10,7 +10,7 @@ from pydantic import Field
 from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows, bytes_file, without_bytes
 from pairmill.outputs.energon import nv_meta
 from pairmill.outputs.imaged import Batch, ImageOutputConfig, ImageWriter
-from pairmill.outputs.members import Member, clashes, is_flat, member_base, members
+from pairmill.outputs.members import Member, is_flat, member_base, members
 from pairmill.outputs.parquet_files import parquet_file
 from pairmill.outputs.pictures import PICTURE_SUFFIXES
 from pairmill.outputs.tar import NAME_MAX, TAR_END, tar_member
@@ -65,10 +65,7 @@ class WebDatasetWriter(ImageWriter):
 
     def problems(self, schema: pa.Schema) -> Iterator[Problem]:
         yield from super().problems(schema)
-        byte_columns = self.byte_columns(schema)
-        for one, other in clashes(byte_columns):
-            yield ("columns",), f"members of {one!r} and {other!r} would have the same names"
-        for name in byte_columns:
+        for name in self.byte_columns(schema):
             if len(name) > NAME_MAX // 2:
                 yield ("columns",), f"the name {name!r} is too long for members of a tar"
 
