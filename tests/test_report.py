@@ -247,6 +247,8 @@ def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # mlcroissant leaves pictures open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_croissant_is_valid_and_reads_the_samples(folder: Path) -> None:
     mlcroissant = pytest.importorskip("mlcroissant")
     dataset = mlcroissant.Dataset(jsonld=str(folder / "out/croissant.json"))
