@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-fast consumers check docs bench clean
+.PHONY: demo test test-fast img2dataset consumers check docs bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "pairmill needs Python 3.10 or newer; set PYTHON=python3.11")'
@@ -22,11 +22,20 @@ demo: $(VENV)/.installed
 	@$(BIN)/pairmill demo demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # For the inner loop: no Ray, no browser.
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not ray and not browser"
+
+# That engine in an environment of its own: what the package asks for clashes with ours.
+PEER := .venv-img2dataset
+img2dataset:
+	@test -d $(PEER) || $(PYTHON) -m venv $(PEER)
+	@$(PEER)/bin/python -m pip install -q --disable-pip-version-check $$(grep '^torch==' constraints.txt | sed 's/+.*//')
+	@$(PEER)/bin/python -m pip install -q --disable-pip-version-check -e '.[img2dataset]' \
+		pytest pytest-timeout scikit-image scikit-learn hypothesis
+	$(PEER)/bin/python -m pytest tests/test_download_hosts.py -k img2dataset
 
 consumers: $(VENV)/.installed-dev
 	$(BIN)/python tests/consumers/environments.py
@@ -48,4 +57,4 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/quality.py
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) $(PEER) demo build dist

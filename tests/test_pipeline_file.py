@@ -1,6 +1,5 @@
 """Pipeline files: every fault at once with its place; variables, secrets, overrides."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
-from pairmill.plan.documentation import json_schema
 from tests.conftest import pairmill
 
 Write = Callable[[str], Path]
@@ -178,16 +176,6 @@ def test_override_by_stage_name_and_unknown_target(write: Write, pairs: Path) ->
         "there is no 'clip' here (items: text_rules, resolution)" in f
         for f in faults(file, **{"stages.clip.keep": "x"})
     )
-
-
-def test_json_schema_knows_every_stage_and_accepts_a_good_file(write: Write, pairs: Path) -> None:
-    schema = json_schema()
-    names = {
-        o["properties"]["stage"].get("const")
-        for o in schema["properties"]["stages"]["items"]["anyOf"]
-    }
-    assert {"download", "clip", "caption", "dedup", "near_dedup"} <= names
-    json.dumps(schema)
 
 
 def test_command_line_exit_codes_tell_a_wrong_file_from_a_failed_run(

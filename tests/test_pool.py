@@ -86,5 +86,17 @@ def test_shards_are_bounded_by_bytes_as_well_as_by_rows() -> None:
         pa.table({"image": image.slice(i, 3), "position": pa.array([0, 0, 0], pa.int32())})
         for i in range(0, 12, 3)
     ]
-    assert [t.num_rows for t in shards(iter(parts), 1024)] == [4, 4, 4]
-    assert [t.num_rows for t in shards(iter(parts), 2)] == [2] * 6
+    assert [t.num_rows for t in shards(iter(parts), 1024)] == [2] * 6
+    assert [t.num_rows for t in shards(iter(parts), 1)] == [1] * 12
+
+
+def test_rows_of_a_document_stand_in_the_order_of_their_given_positions(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(
+        "doc_id,position,url,text\nd,30,c,third\nd,10,a,first\nd,,z,last\nd,20,b,second\ne,5,x,other\n"
+    )
+    _, rows = built(tmp_path / "in.csv", tmp_path / "w")
+    assert rows["text"].to_list() == ["first", "second", "third", "last", "other"]
+    assert rows["position"].to_list() == [0, 1, 2, 3, 0]
+    (tmp_path / "plain.csv").write_text("position,url,text\nleft,a,x\n")
+    _, rows = built(tmp_path / "plain.csv", tmp_path / "w2")
+    assert rows["position_"].to_list() == ["left"]

@@ -246,17 +246,9 @@ def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
     assert any(f";{red + d};" in shown for d in range(-3, 4)), (red, green, blue)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # mlcroissant leaves pictures open
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_croissant_is_valid_and_reads_the_samples(folder: Path) -> None:
-    mlcroissant = pytest.importorskip("mlcroissant")
-    dataset = mlcroissant.Dataset(jsonld=str(folder / "out/croissant.json"))
-    assert not dataset.metadata.issues.errors
-    first = next(iter(dataset.records("samples")))
+def test_croissant_lists_the_files_that_the_manifest_lists(folder: Path) -> None:
+    """That mlcroissant reads the samples is tested in test_outputs_folders."""
     manifest = json.loads((folder / "out/manifest.json").read_text())
-    row = pl.read_parquet(folder / "out/00000.parquet").row(0, named=True)
-    assert first["samples/caption"].decode() == row["caption"]
     listed = {
         d["@id"]: d.get("sha256")
         for d in json.loads((folder / "out/croissant.json").read_text())["distribution"]

@@ -118,7 +118,7 @@ source: {{type: pairs, path: pairs.parquet}}
 stages:
   - stage: download
     store: kept
-    timeout: 1
+    timeout: 60
     retries: 1
     resolve: {json.dumps(web)}
   - stage: text_rules

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.errors import PairmillError, StrangeName
+from pairmill.errors import PairmillError, PipelineFileError, StrangeName
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import NoInput
 from pairmill.sources.catalogue import SOURCES, open_source
@@ -163,3 +163,18 @@ def test_what_is_missing_from_a_package_is_told(folder: Path, tmp_path: Path) ->
 def test_a_folder_that_is_no_package_says_so(tmp_path: Path) -> None:
     with pytest.raises(NoInput, match="is no package of pairmill"):
         read("package", tmp_path)
+
+
+def test_faults_of_a_pipeline_over_a_package_stand_in_its_file(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A folder that is none, and a stage whose columns the package has already."""
+    (tmp_path / "a.yaml").write_text(f"name: a\nsource: {{type: package, path: {tmp_path}}}\n")
+    with pytest.raises(PipelineFileError, match=r"a\.yaml:2.*is no package of pairmill"):
+        Pipeline.from_yaml(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text(
+        f"name: b\nsource: {{type: package, path: {folder}/parquet}}\n"
+        "stages: [{stage: text_rules}]\noutputs: [{type: parquet, path: out}]\n"
+    )
+    with pytest.raises(PipelineFileError, match="'text_words', which the source writes too"):
+        Pipeline.from_yaml(tmp_path / "b.yaml")

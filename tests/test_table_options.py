@@ -9,6 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pairmill.sources.base import Input, Unreadable
+from pairmill.sources.parquet_files import parquet_rows
+from pairmill.sources.rows import Rows
 from pairmill.sources.tables import PairsConfig, TableSource
 from tests.test_input_files import fault, read
 
@@ -138,6 +141,37 @@ def test_lists_of_captions(
     frame, _, _ = read(tmp_path, captions=captions)
     assert frame.select("url", "text").rows() == rows
     assert frame["caption"][0].to_list() == ["x", "y"]
+
+
+def test_hostile_json_costs_its_line_and_never_the_process(tmp_path: Path) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    many = b"{" + b",".join(b'"k%d":1' % i for i in range(100_000)) + b"}"
+    lines = [
+        b'{"url": "a"}', b"null", b'{"url": "b"} null', b'{"url": ' + deep + b"}",
+        b"\n" * 100_001 + b'{"url": "c"}', many, b'{"url": "d", "n": ' + b"9" * 5_000 + b"}",
+        b'{"url": "e", "n": 1}',
+    ]  # fmt: skip
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    frame, bad, _ = read(tmp_path)
+    assert frame["url"].to_list() == ["a", "c", "e"]
+    assert [b.location.rpartition(" ")[2] for b in bad] == ["2", "3", "4", "100007", "100008"]
+    assert "100,000 keys; at most 10,000 are read" in bad[3].reason
+
+
+def test_parquet_that_stands_for_terabytes_is_not_read_further(tmp_path: Path) -> None:
+    texts = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 4_000_000])
+    )
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"text": texts}), path, dictionary_pagesize_limit=10**8, compression="zstd",
+        store_schema=False,
+    )  # fmt: skip
+    item = Input("a.parquet", f"file://{path}", path.stat().st_size, "")
+    *parts, last = parquet_rows(item, unpacked_bytes=2**25)
+    assert isinstance(last, Unreadable)
+    assert sum(len(p.places) for p in parts if isinstance(p, Rows)) + last.rows == 100_000
+    assert "such a file is not read further" in last.reason
 
 
 def test_missing_address_is_told_with_the_line_that_would_do(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def bytes_of(image: Image.Image) -> Any:
     import torch
 
     try:
-        array = torch.from_dlpack(pa.array(image).flatten())
+        array = torch.utils.dlpack.from_dlpack(pa.array(image).flatten())
         array = array.view(image.height, image.width, 4)
     except (ValueError, TypeError, RuntimeError, BufferError, pa.ArrowException):
         array = torch.from_numpy(np.array(image))

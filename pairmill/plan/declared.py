@@ -20,7 +20,11 @@ RESERVED = ("row", "error")
 class BadStage(PairmillError):
     """A stage that cannot be made, or says of its columns what cannot be; the message says
     where.
+
+    `field`: the key that is at fault, if it is one.
     """
+
+    field: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ def declared(config: StageConfig, seed: int, schema: pa.Schema) -> Declared:
             config = config.model_copy(update={"seed": kind.own_seed(config, seed)})
         pinned, facts = resolve_references(config)
     except (UnknownStage, BadReference, PairmillError, OSError, ValueError) as error:
-        raise BadStage(str(error)) from None
+        bad = BadStage(str(error))
+        bad.field = error.field if isinstance(error, BadReference) else None
+        raise bad from None
     try:
         stage = kind(pinned)
         stage.bind(schema)

@@ -126,7 +126,11 @@ def default_text(info: FieldInfo) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of a pipeline file, with every stage's, source's and output's keys."""
+    """JSON Schema of a pipeline file, with every stage's, source's and output's keys.
+
+    Which keys there are follows from `stage` or `type` (if, then), so that an editor's message is
+    about the keys of this stage, and names it.
+    """
     schema = PipelineConfig.model_json_schema()
     definitions = schema.setdefault("$defs", {})
     places: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
@@ -135,25 +139,26 @@ def json_schema() -> dict[str, Any]:
         "source": ("type", SOURCES),
     }
     for place, (tag, kinds) in places.items():
-        options = []
+        branches = []
         for name, kind in kinds.items():
             one = TypeAdapter(kind).json_schema()
             definitions.update(one.pop("$defs", {}))
-            one["properties"][tag] = {
-                "const": name,
-                "description": (inspect.getdoc(kind) or "").splitlines()[0],
-            }
-            one["required"] = sorted({*one.get("required", []), tag})
-            options.append(one)
-        if place == "stages":
-            options.append(
+            description = (inspect.getdoc(kind) or "").splitlines()[0]
+            one["properties"][tag] = {"const": name, "description": description}
+            one["title"] = f"{tag}: {name}"
+            definitions[f"{place}.{name}"] = one
+            branches.append(
                 {
-                    "type": "object",
-                    "properties": {"stage": {"type": "string", "pattern": ":"}},
-                    "required": ["stage"],
+                    "if": {"properties": {tag: {"const": name}}, "required": [tag]},
+                    "then": {"$ref": f"#/$defs/{place}.{name}"},
                 }
             )
-        items = {"anyOf": options}
+        names: dict[str, Any] = {"enum": list(kinds)}
+        if place == "stages":  # my_module:MyStage has the keys that its module says
+            names = {"anyOf": [names, {"type": "string", "pattern": ":"}]}
+        items = {
+            "type": "object", "required": [tag], "properties": {tag: names}, "allOf": branches,
+        }  # fmt: skip
         description = schema["properties"][place].get("description", "")
         schema["properties"][place] = {
             "description": description,

@@ -2,6 +2,8 @@
 
 import difflib
 import os
+import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -185,8 +187,26 @@ def explain(kind: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "missing":
         field = kind.model_fields.get(str(fault["loc"][0]))
         return f"the key {place!r} is missing: {field.description if field else 'it is needed'}"
+    if fault["type"] == "string_pattern_mismatch":
+        pattern = fault["ctx"]["pattern"]
+        example = fitting(str(fault["input"]), pattern)
+        advice = f"write for example `{example}`" if example else f"it has to fit {pattern}"
+        return f"{place}: {fault['input']!r:.80} does not fit; {advice}"
     message = fault["msg"][0].lower() + fault["msg"][1:]
     return f"{place}: {message.removeprefix('value error, ')}; found {shown(fault['input'], 80)}"
+
+
+EXAMPLES = ("english_only", "english-only", "4 GB", "$.rows", "MY_TOKEN")
+
+
+def fitting(given: str, pattern: str) -> str | None:
+    """A text that fits a pattern: what was given with its strange characters replaced, or another."""
+    plain = (
+        unicodedata.normalize("NFKD", given.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    )
+    near = [re.sub(r"[^A-Za-z0-9]+", joint, plain).strip(joint)[:40] for joint in ("-", "_")]
+    candidates = [*near, *(n.lower() for n in near), *EXAMPLES]
+    return next((c for c in candidates if c != given and re.search(pattern, c)), None)
 
 
 def keys_at(kind: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:

@@ -16,9 +16,10 @@ from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
 from pairmill.plan.image_check import settle_image_check
+from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
-from pairmill.schemas.expressions import BadExpression, Expression, compile_gate, unknown_column
+from pairmill.schemas.expressions import Expression, unknown_column
 from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
@@ -27,8 +28,6 @@ from pairmill.stages.base import GlobalStage
 
 OF_IMAGES = ("parquet", "webdataset", "folder")
 """Sources that bring images along."""
-Report = Callable[[tuple[str | int, ...], str], None]
-"""Notes a problem at a path of the pipeline file."""
 
 
 @dataclass
@@ -117,8 +116,11 @@ def make_plan(
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
         note_missing_inputs(source, stages, note)
-    every = pa.schema([*pool_schema, *(f for s in stages for f in s.writes)])
-    blur = expression(config.report.blur, every, ("report", "blur"), note)
+    fields = [*pool_schema, *(f for s in stages for f in s.writes)]
+    every = pa.schema(list({f.name: f for f in fields}.values()))  # two of a name are a fault
+    blur = expression(
+        config.report.blur, every, ("report", "blur"), note, [s.stage for s in config.stages]
+    )
     types = {f.name: f.type for f in every}
     for i, group in enumerate(config.report.groups):
         if group not in types:
@@ -192,11 +194,11 @@ def planned_stages(
     names: dict[str, int] = {}
     planned: list[PlannedStage] = []
     for i, stage_config in enumerate(config.stages):
-        path = ("stages", i)
+        path, before = ("stages", i), [s.stage for s in config.stages[:i]]
         try:
             found = declared(stage_config, config.seed, schema)
         except BadStage as error:
-            note(path, str(error))
+            note((*path, *([error.field] if error.field else [])), str(error))
             continue
         stage, facts, reads, writes = found.stage, found.facts, found.reads, found.writes
         if stage.name in names:
@@ -210,7 +212,9 @@ def planned_stages(
         names[stage.name] = i
         for column in reads:
             if column not in schema.names:
-                note(path, unknown_column(f"stage {stage.name}", column, schema.names))
+                remedy = advice(column, before)
+                at = (*path, *key_about(stage_config, column))
+                note(at, unknown_column(f"stage {stage.name}", column, schema.names) + remedy)
             elif isinstance(stage, GlobalStage) and is_payload(schema.field(column).type):
                 note(
                     path,
@@ -225,9 +229,11 @@ def planned_stages(
                     f"{writers[column.name]} writes too; give the stage a `name:`",
                 )
             writers[column.name] = f"stage {stage.name!r}"
-        when = expression(stage_config.when, schema, (*path, "when"), note)
+        when = expression(stage_config.when, schema, (*path, "when"), note, before)
         schema = pa.schema([*schema, *(f for f in writes if f.name not in schema.names)])
-        gate = expression(stage_config.keep, schema, (*path, "keep"), note)
+        gate = expression(
+            stage_config.keep, schema, (*path, "keep"), note, [*before, stage_config.stage]
+        )
         definition = {
             "stage": stage_config.stage,
             "version": stage.version,
@@ -241,22 +247,6 @@ def planned_stages(
             )
         )
     return planned
-
-
-def expression(
-    text: str | None, schema: pa.Schema, path: tuple[str | int, ...], note: Report
-) -> Expression | None:
-    """A checked expression over the columns that are no payload; None where there is none or it
-    is wrong.
-    """
-    if text is None:
-        return None
-    comparable = pa.schema([f for f in schema if not is_payload(f.type)])
-    try:
-        return compile_gate(text, comparable)
-    except BadExpression as error:
-        note(path, str(error))
-        return None
 
 
 def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:

@@ -17,7 +17,12 @@ COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 class BadReference(ValueError):
-    """A model or file that a config names is not there; the message says where it was looked for."""
+    """A model or file that a config names is not there; the message says where it was looked for.
+
+    `field`: the key that names it.
+    """
+
+    field: str | None = None
 
 
 def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
@@ -30,13 +35,17 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
         value = getattr(config, field)
         if value is None:
             continue
-        if MODEL in marks:
-            pin = "revision" if field == "model" else f"{field}_revision"
-            facts[field] = model_identity(value, getattr(config, pin, None))
-            if "revision" in facts[field] and pin in type(config).model_fields:
-                config = config.model_copy(update={pin: facts[field]["revision"]})
-        elif FILE in marks:
-            facts[field] = {"content": file_digest(value)}
+        pin = "revision" if field == "model" else f"{field}_revision"
+        try:
+            if MODEL in marks:
+                facts[field] = model_identity(value, getattr(config, pin, None))
+            elif FILE in marks:
+                facts[field] = {"content": file_digest(value)}
+        except BadReference as error:
+            error.field = field
+            raise
+        if MODEL in marks and "revision" in facts[field] and pin in type(config).model_fields:
+            config = config.model_copy(update={pin: facts[field]["revision"]})
     return config, facts
 
 

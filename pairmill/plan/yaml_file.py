@@ -179,8 +179,11 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
                 line, column = node.lc.key(key)
             except KeyError:
                 continue  # came in by a merge key (`<<: *x`): the place above it stands for it
-            document.places[(*path, str(key))] = (line + 1, column + 1)
-        return {str(key): plain(value, (*path, str(key)), document) for key, value in node.items()}
+            document.places[(*path, key_text(key))] = (line + 1, column + 1)
+        return {
+            key_text(key): plain(value, (*path, key_text(key)), document)
+            for key, value in node.items()
+        }
     if isinstance(node, CommentedSeq):
         for i in range(len(node)):
             line, column = node.lc.item(i)
@@ -197,6 +200,11 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
         if isinstance(node, float)
         else str(node)
     )
+
+
+def key_text(key: Any) -> str:
+    """A key as text; what YAML 1.1 made of `on:` and wrote back is `on` again."""
+    return "on" if key is True else str(key)
 
 
 def fill(scalar: str, path: Path_, document: Document) -> Any:

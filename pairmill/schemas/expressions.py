@@ -15,10 +15,16 @@ from sqlglot import exp
 
 from pairmill.schemas.sql.nodes import Compiler
 from pairmill.schemas.sql.parsing import TOO_DEEP, parse
-from pairmill.schemas.sql.values import BadExpression, Value
+from pairmill.schemas.sql.values import BadExpression, UnknownColumn, Value
 
 __all__ = [
-    "BadExpression", "Expression", "compile_expression", "compile_gate", "frame_of", "unknown_column",
+    "BadExpression",
+    "Expression",
+    "UnknownColumn",
+    "compile_expression",
+    "compile_gate",
+    "frame_of",
+    "unknown_column",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import struct
 import zipfile
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 import fsspec
@@ -40,15 +40,18 @@ class WithEmbeddings(Source):
     def __init__(self, inner: Source) -> None:
         super().__init__(inner.config)
         self.inner = inner
-        paths = inner.config.embeddings
-        self.files = arrays_at([paths] if isinstance(paths, str) else list(paths))
-        self.sizes = self.dimensions()
 
     def take_config(self, config: SourceConfig) -> None:
         self.config = config
         self.inner.take_config(config)
 
-    def dimensions(self) -> dict[str, int]:
+    @cached_property
+    def files(self) -> list[Input]:
+        paths = self.inner.config.embeddings
+        return arrays_at([paths] if isinstance(paths, str) else list(paths))
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
         """Array → values of each row; raises NoInput where files do not agree."""
         sizes: dict[str, int] = {}
         for item in self.files:

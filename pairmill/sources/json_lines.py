@@ -101,9 +101,13 @@ def only_objects(data: bytes) -> bool:
 
 
 def most_in_a_line(data: bytes, letters: bytes) -> int:
-    """The most of some letters in one line: no value in it has more opening brackets, no object
-    more colons.
+    """The most of some letters in one line, 0 where that cannot be more than MAX_DEPTH: no value in
+    it has more opening brackets, no object more colons.
     """
+    every = sum(data.count(bytes([letter])) for letter in letters)
+    blank = b"\n\n" in data or data.startswith(b"\n")
+    if not blank and every - data.count(b"\n") <= MAX_DEPTH:
+        return 0  # every line begins with one: few are left for any of them
     array = np.frombuffer(data, np.uint8)
     places = np.flatnonzero(np.isin(array, list(letters)))
     lines = np.searchsorted(newline_places(data), places)

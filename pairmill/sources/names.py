@@ -88,6 +88,10 @@ def map_columns(
         }
         rest.append([n for n in names if n not in used and n != image])
     taken = {ours for own in made for ours in own} | ({"image"} if with_images else set())
+    if not any(
+        "doc_id" in own or "doc_id" in names for own, names in zip(made, files, strict=True)
+    ):
+        taken.add("position")  # a place in a document, where there are documents
     others = _names_of_others(rest, taken)
     return [
         FileMapping(own, {name: others[name] for name in names})

@@ -5,6 +5,7 @@ types.
 import json
 import posixpath
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import fsspec
@@ -42,14 +43,24 @@ class PackageSource(Source):
 
     def __init__(self, config: PackageConfig) -> None:
         super().__init__(config)
-        paths = [config.path] if isinstance(config.path, str) else config.path
-        self.packages = [Package(path) for path in paths]
         self._schema: pa.Schema | None = None
-        self.has_images = all(package.format != "table" for package in self.packages)
         self.same_caption = True
+
+    @cached_property
+    def packages(self) -> list["Package"]:
+        """Raises NoInput where a folder is no package."""
+        paths = [self.config.path] if isinstance(self.config.path, str) else self.config.path
+        return [Package(path) for path in paths]
+
+    @property
+    def has_images(self) -> bool:
+        return all(package.format != "table" for package in self.packages)
 
     def inputs(self) -> list[Input]:
         return [item for package in self.packages for item in package.files]
+
+    def remarks(self) -> list[Remark]:
+        return []
 
     def schema(self) -> pa.Schema:
         if self._schema is None:

@@ -15,7 +15,7 @@ from pairmill.sources.base import Input, Remark, Unreadable
 from pairmill.sources.files import NoInput
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 16 * 2**20
 BATCH_ROWS = 8192
 BUFFER_BYTES = 4 * 2**20
 DICTIONARY_BYTES = 2**16
@@ -69,14 +69,16 @@ def plain_type(dtype: pa.DataType) -> pa.DataType:
     return pa.float32() if pa.types.is_float16(dtype) else dtype
 
 
-def parquet_rows(item: Input) -> Iterator[Part]:
+def parquet_rows(item: Input, unpacked_bytes: int = RATIO_FROM_BYTES) -> Iterator[Part]:
     """Rows of every row group; of a damaged one those before the damage, the others counted as
     unreadable.  The count is the footer's, so a reader that loses track is noticed.
+
+    `unpacked_bytes`: what every file may unpack to, however small it is.
     """
     with fsspec.open(item.url, "rb") as stream:
         file = pq.ParquetFile(stream)
         first = size = 0
-        limit = max(RATIO * item.size_bytes, RATIO_FROM_BYTES)
+        limit = max(RATIO * item.size_bytes, unpacked_bytes)
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             given = 0
@@ -133,7 +135,7 @@ def _batches(file: pq.ParquetFile, group: int, stream: Any) -> Iterator[pa.Table
         metadata=file.metadata,
         read_dictionary=by_reference,
         buffer_size=BUFFER_BYTES,
-        pre_buffer=meta.total_byte_size <= 2 * BATCH_BYTES,  # else all of the group is held at once
+        pre_buffer=meta.total_byte_size <= 4 * BATCH_BYTES,  # else all of the group is held at once
     )
     batches = file.iter_batches(batch_size=size, row_groups=[group])
     tables = (table for batch in batches for table in unpacked(batch))

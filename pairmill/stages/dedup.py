@@ -16,7 +16,9 @@ class DedupConfig(StageConfig):
 
     stage: Annotated[Literal["dedup"], SPEED] = "dedup"
     on: list[str] = Field(min_length=1, max_length=16)
-    """Columns that make a duplicate when all are equal, such as `[sha256]` or `[url, text]`."""
+    """Columns that make a duplicate when all are equal, such as `[sha256]` or `[url, text]`.  Tools
+    that read YAML 1.1 take a bare `on` for true; they want `"on": [sha256]`.
+    """
     prefer: str | None = None
     """Numeric column whose largest value wins; the earlier row wins among equals, and a row without
     a value (null, NaN) only where none has one.

@@ -22,13 +22,13 @@ from pairmill.sources.base import (
 )
 from pairmill.workspace.columns import shard_file, with_sizes
 from pairmill.workspace.encoding import corrupt, sealed
-from pairmill.workspace.pool_rows import Positions, prepared
+from pairmill.workspace.pool_rows import Positions, in_order, prepared
 from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.told import Notes, Told
 from pairmill.workspace.uids import UniqueUids
 
 FINGERPRINTS = "pool/fingerprints.json"
-SHARD_BYTES = 128 * 2**20
+SHARD_BYTES = 64 * 2**20
 """Payload of one shard, so that memory follows the bytes of images and not their number."""
 
 
@@ -116,6 +116,7 @@ def build_pool(
     shard_rows: list[int] = []
     storage.check_space(sum(i.size_bytes for i in source.inputs()))
     for table in shards(rows_of(source, schema, notes), source.config.rows_per_shard):
+        table = in_order(table)
         storage.write_table(f"pool/{pool}/{shard_file(len(shard_rows))}", with_sizes(table, schema))
         shard_rows.append(table.num_rows)
     if not shard_rows:

@@ -12,6 +12,9 @@ from pairmill.sources.base import Remark
 from pairmill.workspace.told import Notes
 from pairmill.workspace.uids import UniqueUids
 
+GIVEN = "#position"
+"""Positions as the input gives them, until a shard is whole."""
+
 
 class Positions:
     """Counts rows within documents; neighbouring rows with one doc_id are one document."""
@@ -56,7 +59,27 @@ def prepared(
         docs, numbers = uids, pa.array(np.zeros(n, np.int32))
     have["doc_id"], have["position"] = docs, numbers
     have.setdefault("source", pa.nulls(n, pa.string()))
-    return pa.table([as_field(have.get(f.name), f, n) for f in schema], schema=schema)
+    table = pa.table([as_field(have.get(f.name), f, n) for f in schema], schema=schema)
+    if {"doc_id", "position"} <= set(part.schema.names):
+        table = table.append_column(GIVEN, pc.cast(part.column("position"), pa.int64()))
+    return table
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """Whole documents, their rows in the order of the positions that the input gives; rows without
+    one come last.
+    """
+    if GIVEN not in table.schema.names:
+        return table
+    given = np.asarray(pc.fill_null(table.column(GIVEN), 2**62))
+    numbers = table.column("position")
+    document = np.cumsum(np.asarray(numbers) == 0)
+    order = np.lexsort((np.arange(table.num_rows), given, document))
+    table = table.drop_columns([GIVEN])
+    if (np.diff(order) == 1).all():
+        return table
+    index = table.schema.get_field_index("position")
+    return table.take(pa.array(order)).set_column(index, table.schema.field(index), numbers)
 
 
 def whole(values: Any) -> pa.Array:

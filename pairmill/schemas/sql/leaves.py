@@ -15,7 +15,7 @@ from pairmill.schemas.sql.values import (
     NULL,
     NUMBER,
     TEXT,
-    BadExpression,
+    UnknownColumn,
     Value,
     as_type,
     common_type,
@@ -45,7 +45,7 @@ def column(compiler: "Compiler", node: exp.Expr) -> Value:
     if "table" in given:
         return field_of(compiler, given["table"].name, name, node)
     if name not in compiler.schema:
-        raise BadExpression(compiler.unknown(name) + quoting(node))
+        raise UnknownColumn(compiler.unknown(name) + quoting(node), name)
     if name not in compiler.columns:
         value = from_column(name, compiler.schema[name])
         untouched = value.expr.meta.eq(pl.col(name))
@@ -56,7 +56,7 @@ def column(compiler: "Compiler", node: exp.Expr) -> Value:
 def field_of(compiler: "Compiler", name: str, member: str, node: exp.Expr) -> Value:
     dtype = compiler.schema.get(name)
     if dtype is None:
-        raise BadExpression(compiler.unknown(name))
+        raise UnknownColumn(compiler.unknown(name), name)
     if not isinstance(dtype, pl.Struct):
         raise compiler.fault(f": {name} is no struct, so there is no {shown(node)}")
     types: dict[str, Any] = dict(dtype.to_schema())
@@ -68,6 +68,8 @@ def field_of(compiler: "Compiler", name: str, member: str, node: exp.Expr) -> Va
 
 def quoting(node: exp.Expr) -> str:
     """`lang IN (en, de)` and `lang = en` mean texts."""
+    if curly := set(node.name) & set("‘’“”"):
+        return f"; texts stand in straight single quotes, not in {min(curly)}"
     tests = (exp.In, exp.EQ, exp.NEQ, exp.Like, exp.ILike)
     parent = node.parent
     if isinstance(parent, tests) and (node is not parent.this or node.this.quoted):

@@ -39,6 +39,14 @@ class BadExpression(ValueError):
     """An expression that cannot be evaluated over the columns there are."""
 
 
+class UnknownColumn(BadExpression):
+    """An expression reads `column`, which is not there."""
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 @dataclass(frozen=True)
 class Value:
     """One node of a compiled expression."""

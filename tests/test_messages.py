@@ -1,0 +1,126 @@
+"""Messages of a pipeline file: each stands at the key it is about, and says what to write instead."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from pairmill.api import Pipeline
+from pairmill.errors import PipelineFileError
+from pairmill.plan.documentation import json_schema
+
+Write = Callable[[str], Path]
+FILE = """name: good
+source: {type: parquet, path: pairs.parquet}
+stages:
+  - stage: text_rules
+    keep: text_words > 2
+  - stage: resolution
+outputs:
+  - {type: webdataset, path: out}
+"""
+
+
+def faults(file: Path, **overrides: str) -> list[str]:
+    with pytest.raises(PipelineFileError) as caught:
+        Pipeline.from_yaml(file, overrides)
+    return [str(p).split(file.name + ":", 1)[-1] for p in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "remedies"),
+    [
+        ("text_words > 2", "lang = 'en'", "5:5", ["add `- stage: language` before it"]),
+        ("text_words > 2", "clip_score > 0.2", "5:5", ["add `- stage: clip` before it"]),
+        ("keep: text_words > 2", "when: image_hash IS NULL", "5:5", ["add `- stage: image_hash` before it"]),
+        ("text_words > 2", "text IN (en, de)", "5:5", ["put it in single quotes: 'en'"]),
+        ("text_words > 2", 'text = "en"', "5:5", ["put it in single quotes: 'en'"]),
+        ("text_words > 2", "text_words > 2 && text_chars > 5", "5:5", ["write AND in place of &&"]),
+        ("text_words > 2", "text_has_url || text_boilerplate", "5:5", ["write OR"]),
+        ("text_words > 2", "text = ‘en’", "5:5", ["straight single quotes"]),
+        ("text_words > 2", "NOT text_words", "5:5", ["NOT takes true or false", "compare it"]),
+        ("text_words > 2", "text_words > MEDIAN(text_words)", "5:5", ["sees one row at a time"]),
+        ("text_words > 2", "LENGHT(text) > 2", "5:5", ["did you mean LENGTH?"]),
+        ("text_words > 2", "LENGTH(text, 3) > 2", "5:5", ["it is LENGTH(text)"]),
+        ("text_words > 2", "text LIKE source", "5:5", ["has to be a text in quotes"]),
+        ("text_words > 2", "text ~ '(['", "5:5", ["is no regular expression"]),
+        ("text_words > 2", "CAST(text AS DECIMAL(5, 2)) > 1", "5:5", ["cast to DOUBLE"]),
+        ("name: good", "name: bad name!", "1:1", ["write for example `bad-name`"]),
+        ("  - stage: resolution", "  - stage: resolution\n    name: Größe 1", "7:5", ["`grosse_1`"]),
+        ("  - stage: resolution", "  - stage: resolution\n    resources: {memory: lots}", "7:17", ["`4 GB`"]),
+        ("  - stage: resolution", "  - stage: language\n    text: caption", "7:5", ["reads 'caption'"]),
+        ("  - stage: resolution", "  - stage: dedup\n    on: [text, sha1]", "7:16", ["reads 'sha1'"]),
+        ("  - stage: resolution", "  - stage: clip\n    model: ./nowhere", "7:5", ["does not exist"]),
+    ],
+)  # fmt: skip
+def test_fault_stands_at_its_key_and_has_a_remedy(
+    old: str, new: str, place: str, remedies: list[str], write: Write, pairs: Path
+) -> None:
+    found = faults(write(FILE.replace(old, new)))
+    assert len(found) == 1, found
+    assert found[0].startswith(f"{place}: ")
+    for remedy in remedies:
+        assert remedy in found[0]
+
+
+def test_missing_input_is_one_fault(write: Write, pairs: Path) -> None:
+    file = write(
+        FILE.replace("pairs.parquet", "nowhere.parquet").replace("2", "3 AND similarity > 0.3")
+    )
+    assert len(faults(file)) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("stages.clip.keep", "x > 1", "there is no 'clip' here (items: text_rules, resolution)"),
+        ("stages.text_rules.batch_size", "many", "batch_size: input should be a valid integer"),
+        ("stages.text_rules.keep", "text_wordz > 2", "did you mean 'text_words'?"),
+        ("name.x", "1", "name holds no keys"),
+        ("sead", "1", "unknown key 'sead'"),
+    ],
+)
+def test_bad_set_is_the_command_lines_fault(
+    key: str, value: str, message: str, write: Write, pairs: Path
+) -> None:
+    (fault,) = faults(write(FILE), **{key: value})
+    assert fault.startswith(f"command line: --set {key}={value}: ")
+    assert message in fault
+
+
+def test_on_is_read_however_yaml_1_1_wrote_it(write: Write, pairs: Path) -> None:
+    for key in ("on", '"on"', "'on'", "true"):
+        file = write(FILE.replace("  - stage: resolution", f"  - stage: dedup\n    {key}: [text]"))
+        assert Pipeline.from_yaml(file).config.stages[1].on == ["text"]  # type: ignore[attr-defined]
+
+
+def told(text: str) -> list[str]:
+    """What an editor says of a file."""
+    checker = jsonschema.Draft202012Validator(json_schema())
+    errors = checker.iter_errors(YAML(typ="safe").load(text))
+    return [f"{'.'.join(map(str, e.absolute_path))}: {e.message}" for e in errors]
+
+
+def test_schema_accepts_a_good_file_and_names_the_stage_of_a_bad_one() -> None:
+    good = FILE.replace(
+        "  - stage: resolution",
+        "  - {stage: dedup, on: [text]}\n  - stage: my_module:Mine\n    any: 3",
+    )
+    assert told(good) == []
+    for old, new, expected in (
+        ("keep: text_words", "keeep: text_words", ["stages.0: ", "'keeep' was unexpected"]),
+        ("- stage: resolution", "- {stage: dedup}", ["stages.1: 'on' is a required property"]),
+        ("stage: resolution", "stage: resolutoin", ["stages.1.stage: 'resolutoin'"]),
+        (
+            "type: webdataset",
+            "type: parquet, nothing: 1",
+            ["outputs.0: ", "'nothing' was unexpected"],
+        ),
+        ("type: parquet, path", "type: parquet, pth", ["source: ", "'pth' was unexpected"]),
+    ):
+        found = told(FILE.replace(old, new))
+        assert 1 <= len(found) <= 2, found
+        for part in expected:
+            assert any(part in line for line in found), (new, found)
