@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +18,10 @@ import pytest
 
 from pairmill.addresses import without_credentials
 from pairmill.api import Pipeline
+from pairmill.cluster.worker_start import safe_errors
+from pairmill.errors import RunError
 from pairmill.redaction import Redactor, is_secret, redact, shown
+from pairmill.safe_output import RedactedStream
 
 NAMED = {
     "PGPASSWORD": "pg-Xk29-first",
@@ -277,3 +281,27 @@ def test_secret_of_a_setting_is_hidden_and_the_identity_keeps_its_name(
         ids.append([s["identity"] for s in plan["stages"]])
         assert redact(f"it was {value}!") == "it was ${WHO}!"
     assert ids[0] == ids[1]
+
+
+def test_what_a_worker_raises_reaches_ray_without_secrets_and_without_what_is_behind_it(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray import cloudpickle
+
+    def fails(kind: type[Exception]) -> None:
+        try:
+            raise OSError("inner password=sesame-Xk29")
+        except OSError:
+            raise kind("outer key=sesame-Xk29")  # noqa: B904
+
+    monkeypatch.setattr(sys, "stderr", RedactedStream(sys.stderr))
+    for kind, text in ((ValueError, "ValueError: outer key=***"), (RunError, "outer key=***")):
+        work = cloudpickle.loads(cloudpickle.dumps(safe_errors(fails)))
+        with pytest.raises(RunError) as caught:
+            work(kind)
+        told = "".join(traceback.format_exception(caught.value)).replace('"inner password=', "")
+        assert text in told
+        assert "OSError: " not in told
+        assert "sesame-Xk29" not in str(caught.value)
+    sys.stderr.flush()
+    assert "OSError: inner password=***" in capfd.readouterr().err

@@ -47,7 +47,7 @@ class Operator:
     line: RunLine
     last: bool
 
-    @safe_errors()
+    @safe_errors
     def pass_on(self, block: RowBlock | None, loaded: Sequence[LoadedStage]) -> pa.Table:
         """A block after these stages, as Arrow; the phase's last leaves a summary."""
         end_with_parent()
@@ -83,13 +83,13 @@ class RefetchActor:
         self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, LoadedStage())
         self.shards = shards
 
-    @safe_errors()
+    @safe_errors
     def __call__(self, table: pa.Table) -> pa.Table:
         end_with_parent()
         return pa.table({"rows": [self.work(int(self.shards[table.column("id")[0].as_py()]))]})
 
 
-@safe_errors()
+@safe_errors
 def light_stages(table: pa.Table, operator: Operator, shards: np.ndarray | None) -> pa.Table:
     """A task; with `shards` it reads its shard first."""
     job = operator.job
@@ -99,7 +99,7 @@ def light_stages(table: pa.Table, operator: Operator, shards: np.ndarray | None)
     return operator.pass_on(job.read(int(shards[table.column("id")[0].as_py()])), loaded)
 
 
-@safe_errors()
+@safe_errors
 def read_block(table: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
     """A task that reads a shard for workers that compute."""
     return job.read(int(shards[table.column("id")[0].as_py()])).to_arrow()

@@ -40,7 +40,7 @@ def in_tasks(session: RaySession, work: Callable[[Item], T], items: Sequence[Ite
     """`work` of each item, in order, each in a task of its own.  Raises RunError."""
     ray = session.ensure()
     shared = ray.put(work)
-    task = ray.remote(safe_errors()(lambda shared, item: shared(item))).options(
+    task = ray.remote(safe_errors(lambda shared, item: shared(item))).options(
         num_cpus=1, scheduling_strategy="SPREAD", max_retries=RETRIES
     )
     waiting: deque[Any] = deque()

@@ -29,7 +29,7 @@ def run_global(
     shards, counts = (np.array(v) for v in (list(seen), [p.count for p in seen.values()]))
     digests = np.frombuffer(b"".join(p.digest for p in seen.values()), "V8")
 
-    @safe_errors()
+    @safe_errors
     def read(batch: pa.Table) -> pa.Table:
         i = batch.column("id")[0].as_py()
         return narrow_rows(
@@ -47,7 +47,7 @@ def run_global(
     return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
 
 
-@safe_errors()
+@safe_errors
 def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
     """In a worker of Ray, which a call that outlives its deadline ends."""
     end_with_parent()
@@ -56,7 +56,7 @@ def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
     return PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first)).answer(part)
 
 
-@safe_errors()
+@safe_errors
 def committed(part: pa.Table, job: Job) -> pa.Table:
     """In a worker of Ray: whole shards' answers."""
     if part.num_rows:

@@ -1,17 +1,19 @@
 """What a worker process that Ray starts for a run does before anything else."""
 
-import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib.abc import MetaPathFinder
 from types import ModuleType
+from typing import Any, TypeVar
 
 from pairmill.errors import PairmillError, RunError, first_line
 from pairmill.plan.named_modules import as_told
 from pairmill.safe_output import redact_streams
 
+T = TypeVar("T")
 HOOK = "pairmill.cluster.worker_start.begin"
 STRANGE_FOLDER = "PAIRMILL_STRANGE_FOLDER"
 """The folder in which the driver was started, which is not on the driver's `sys.path`; Ray puts it
@@ -32,20 +34,24 @@ class WithoutFolder(MetaPathFinder):
             sys.path[:] = [p for p in sys.path if p != self.folder]
 
 
-@contextlib.contextmanager
-def safe_errors() -> Iterator[None]:
+def safe_errors(work: Callable[..., T]) -> Callable[..., T]:
     """What work in a worker raises goes to Ray, which writes it to its own files: without secrets,
     and without the errors behind it.  A defect's traceback stands, filtered, in the worker's log.
     """
-    try:
-        yield
-    except PairmillError as error:
-        raise error from None
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] == "ray":
-            raise
-        traceback.print_exc()
-        raise RunError(f"{type(error).__name__}: {first_line(error)}") from None
+
+    @wraps(work)
+    def safely(*args: Any, **named: Any) -> T:
+        try:
+            return work(*args, **named)
+        except PairmillError as error:
+            raise error from None
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] == "ray":
+                raise
+            traceback.print_exc()
+            raise RunError(f"{type(error).__name__}: {first_line(error)}") from None
+
+    return safely
 
 
 def begin() -> None:
