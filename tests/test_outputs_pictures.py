@@ -115,7 +115,7 @@ def test_what_exif_turns_is_stored_upright_and_told(
 
 def test_transparency_stays_in_png_and_is_white_in_jpeg(write: Write, tmp_path: Path) -> None:
     out = io.BytesIO()
-    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(out, "GIF")
+    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(out, "WEBP", lossless=True)
     pack(write, tmp_path, [out.getvalue()], "format: png")
     ((_, data),) = pictures_of(tmp_path).items()
     assert Image.open(io.BytesIO(data)).convert("RGBA").getpixel((5, 5))[3] == 0
