@@ -55,6 +55,8 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/rerun.py
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/families.py
+	$(BIN)/python benchmarks/feeding.py
 
 clean:
 	rm -rf $(VENV) $(PEER) demo build dist

@@ -3,6 +3,7 @@
 import io
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from tests.ray_world import ray_session, world  # noqa: F401  (fixtures)
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["DEMO_MODELS"] = str(MODELS)
+# mlcroissant keeps what it unpacked under a tar's name alone, whichever package it came from
+UNPACKED = tempfile.TemporaryDirectory(prefix="croissant-")
+os.environ["CROISSANT_CACHE"] = UNPACKED.name
 
 CLIP = str(MODELS / "clip")
 CAPTIONER = str(MODELS / "captioner")

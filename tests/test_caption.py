@@ -20,7 +20,13 @@ Pictures = list[tuple[bytes, str]]
 def made(**options: object) -> CaptionStage:
     stage = CaptionStage(
         CaptionConfig(
-            **{"model": CAPTIONER, "prompt": SHORT_PROMPT, "max_new_tokens": 48, **options}
+            **{
+                "model": CAPTIONER,
+                "prompt": SHORT_PROMPT,
+                "max_new_tokens": 48,
+                "dtype": "float32",
+                **options,
+            }
         )
     )  # type: ignore[arg-type]
     stage.setup()

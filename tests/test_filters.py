@@ -117,7 +117,7 @@ def test_sample_depends_on_row_and_seed_alone() -> None:
 
 def test_clip_score_is_that_of_a_direct_transformers_call(pictures: Pictures) -> None:
     images, texts = [p[0] for p in pictures[:6]], [p[1] for p in pictures[:6]]
-    stage = ClipStage(ClipConfig(model=CLIP, embeddings=["image", "text"]))
+    stage = ClipStage(ClipConfig(model=CLIP, embeddings=["image", "text"], dtype="float32"))
     stage.setup()
     found = stage(pa.table({"image": [*images, b"broken"], "text": [*texts, "x"]}))
     model, processor = (

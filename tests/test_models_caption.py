@@ -16,7 +16,7 @@ from pairmill.captioners.reasoning import split_reasoning
 from pairmill.models.pixels import within
 from pairmill.plan.declared import BadStage, declared
 from pairmill.stages.caption import CaptionConfig, CaptionStage
-from pairmill.torch_device import Room, in_halves
+from pairmill.torch_device import Room, in_halves, remembered
 from tests.conftest import CAPTIONER, jpeg
 from tests.tiny import built
 
@@ -222,3 +222,18 @@ def test_adapter_changes_answers_as_peft_does(folder: Path, tmp_path: Path) -> N
         shutil.copy(f"{model}/{name}", tmp_path / "merged")
     assert adapted(rows)["caption"] == ready(str(tmp_path / "merged"), image=None)(rows)["caption"]
     assert adapted(rows)["caption"] != plain
+
+
+def test_tensors_placed_by_device_map_answer_the_same(folder: Path) -> None:
+    model, rows = built("text", folder), pa.table({"text": ["a", "b c"]})
+    plain = ready(model, image=None)(rows)["caption"]
+    assert ready(model, image=None, device_map="auto")(rows)["caption"] == plain
+
+
+def test_precision_measured_once_is_remembered_on_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    answers = iter(["bfloat16", "float32"])
+    found = [remembered({"model": m}, lambda: next(answers)) for m in ("a", "a", "b")]
+    assert found == ["bfloat16", "bfloat16", "float32"]

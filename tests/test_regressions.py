@@ -12,6 +12,7 @@ import pytest
 
 from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError, StageFailed
+from pairmill.outputs.base import ShardRows
 from pairmill.outputs.interleaved import InterleavedOutputConfig, InterleavedWriter
 from pairmill.packages.package import RECORDS, verify
 from pairmill.sources.base import Unreadable
@@ -131,8 +132,12 @@ def test_equal_pairs_stay_two_documents() -> None:
             "image": pa.array([b"x", b"x"], pa.large_binary()),
         }
     )
+    narrow = rows.drop_columns(["image"]).append_column("uid", pa.array(["1", "2"]))
+    whole = pa.schema([*narrow.schema, rows.schema.field("image")])
     out = io.BytesIO()
-    InterleavedWriter(InterleavedOutputConfig(path="x")).files(rows, 0, 0)[0].write(out)
+    samples = ShardRows(whole, narrow, lambda: [rows.select(["image"])])
+    (file,) = InterleavedWriter(InterleavedOutputConfig(path="x")).files(samples, 0, 0)
+    file.write(out)  # type: ignore[arg-type]
     out.seek(0)
     assert pl.read_parquet(out).height == 2
 

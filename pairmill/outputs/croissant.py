@@ -95,7 +95,7 @@ def pictures_by_key() -> list[dict[str, Any]]:
             "@type": "cr:Field", "@id": "samples/image_key", "name": "image_key", "dataType": "sc:Text",
             "description": "key of the picture's sample",
             "source": {
-                "fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "filename"}, "transform": {"regex": r"^([^.]+)\..*$"},
+                "fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "filename"}, "transform": {"regex": "^([^.]+)"},
             },
             "references": {"fileSet": {"@id": DATA}, "extract": {"column": "key"}},
         },

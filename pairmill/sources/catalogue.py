@@ -52,4 +52,5 @@ def as_package(config: SourceConfig) -> PackageConfig | None:
     asked = config.model_fields_set - {"type", "path", "rows_per_shard", "check"}
     if asked or not isinstance(path, str) or read_manifest(path) is None:
         return None
-    return PackageConfig(path=path, rows_per_shard=config.rows_per_shard)
+    check = getattr(config, "check", None)
+    return PackageConfig(path=path, rows_per_shard=config.rows_per_shard, check=check)

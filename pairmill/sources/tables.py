@@ -18,7 +18,7 @@ from pairmill.sources.looks import LOOK_BYTES
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
-from pairmill.sources.text_look import json_rows, separated_rows
+from pairmill.sources.text_files import json_rows, separated_rows
 from pairmill.sources.text_stream import format_of
 from pairmill.sources.values import at_path, fitted, is_list, no_fit, one_caption, one_row_each
 

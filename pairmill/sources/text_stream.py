@@ -6,7 +6,7 @@ import bz2
 import codecs
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
@@ -183,13 +183,15 @@ def decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         yield b"\xff"
 
 
-def blocks(item: Input, encoding: str, start: int = 0, line: int = 1) -> Iterator[Block]:
-    """The file's lines in blocks of some MB; the last line may lack its end.
+def blocks(
+    item: Input, encoding: str, start: int = 0, block_bytes: int = BLOCK_BYTES
+) -> Generator[Block, None, None]:
+    """The file's lines in blocks of `block_bytes` or more; the last line may lack its end.
 
     Raises BrokenStream after the last whole line that could be unpacked.
     """
     held: list[bytes] = []
-    size, fault = 0, None
+    size, line, fault = 0, 1, None
     pieces = decoded(unpacked(item, start), encoding)
     while True:
         try:
@@ -200,7 +202,7 @@ def blocks(item: Input, encoding: str, start: int = 0, line: int = 1) -> Iterato
             break
         held.append(piece)
         size += len(piece)
-        if size < BLOCK_BYTES:
+        if size < block_bytes:
             continue
         if b"\n" not in piece and size < MAX_LINE_BYTES:
             continue
