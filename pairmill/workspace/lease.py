@@ -6,6 +6,7 @@ of the disk or store that keeps it.
 """
 
 import contextlib
+import math
 import os
 import socket
 import threading
@@ -123,14 +124,16 @@ class Lease:
 
 def age_of(storage: Storage, name: str) -> float:
     """Seconds since a file was written, by the clock of the disk or store that keeps it; negative
-    where that clock was set back.
+    where that clock was set back, without end where the file is gone.
     """
     probe = f"{name.rpartition('/')[0]}/{disk.temporary_name()}"
     written = storage.fs.get_file_info(storage.path(name))
     try:
         storage.write_bytes(probe, b"now")
         now = storage.fs.get_file_info(storage.path(probe))
-        return (now.mtime_ns - written.mtime_ns) / 1e9
+        if written.mtime_ns is None:
+            return math.inf  # given back since it was read
+        return 0.0 if now.mtime_ns is None else (now.mtime_ns - written.mtime_ns) / 1e9
     finally:
         storage.delete_file(probe)
 
