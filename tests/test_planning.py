@@ -27,8 +27,8 @@ def test_plan_tells_stored_and_waiting_rows(write: Write, numbers: Path) -> None
     run(file)
     picky = Pipeline.from_yaml(file, {"stages.filter.keep": "position_in < 50"}).plan()["stages"][1]
     assert (picky["rows_stored"], picky["rows_waiting"]) == (30, 20)
-    shown = pairmill("plan", str(file)).stdout
-    assert "picky ← position (source)" in shown
+    shown = pairmill("plan", str(file), "--columns").stdout
+    assert "reads position (source), uid (source)" in shown
 
 
 def test_stage_over_all_rows_has_no_identity_before_its_rows_are_known(
