@@ -37,7 +37,8 @@ class RunResult:
     """A finished run.
 
     `funnel`: rows in, kept and lost per step; `packages`: manifests by output path; `folder`: the
-    run's folder; `report`: the report's page; `warnings`: what a person has to know of it, and do.
+    run's folder; `report`: the report's page; `warnings`: what a person has to
+    know of it, and do; `notes`: what is worth a word, and no fault.
     """
 
     run_id: str
@@ -49,6 +50,7 @@ class RunResult:
     run: Run
     """The rows of the run, as tables."""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
@@ -227,6 +229,7 @@ def result_of(outcome: RunOutcome, report: str) -> RunResult:
         outcome.seconds,
         Run(outcome.chain),
         outcome.warnings,
+        outcome.notes,
     )
 
 

@@ -198,6 +198,8 @@ def run(
     out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
     if hint := retry_hint(result.funnel):
         out.print(Text(printable(hint)), soft_wrap=True)
+    for note in result.notes:
+        out.print(Text(printable(f"note: {note}")), soft_wrap=True)
     for warning in result.warnings:
         out.print(Text(f"warning: {printable(warning)}", style="bold yellow"), soft_wrap=True)
     if strict and result.warnings:

@@ -54,7 +54,9 @@ class RunOutcome:
     chain: Chain
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    """What a person has to know of it."""
+    """What a person has to know of it, and may want to mend."""
+    notes: tuple[str, ...] = ()
+    """What is worth a word, and no fault."""
 
 
 def examine(storage: Storage, chain: Chain) -> None:
@@ -155,9 +157,13 @@ class Runner:
             self.seconds,
             chain,
             self.totals.stages,
-            (
-                *findings(funnel, [*(str(told) for told in pool.told), *self.totals.loaded()]),
+            warnings=(
+                *findings(funnel, [str(told) for told in pool.told if not told.ordinary]),
                 *left,
+            ),
+            notes=(
+                *(str(told) for told in pool.told if told.ordinary),
+                *self.totals.loaded(),
             ),
         )
 

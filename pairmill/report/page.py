@@ -68,7 +68,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         "pipeline": text,
         "versions": versions(),
         "identities": {s.name: s.identity for s in chain.stages if s.computes},
-        "warnings": list(outcome.warnings),
+        "warnings": [*outcome.warnings, *outcome.notes],
         "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
     }

@@ -9,6 +9,8 @@ import pyarrow as pa
 from pairmill.sources.base import Remark, Unreadable
 
 EXAMPLES = 3
+ORDINARY = frozenset({"equal rows", "skipped files"})
+"""Kinds that are worth a word and no fault: copies in web data, and a README beside the data."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,11 @@ class Told:
     kind: str
     count: int
     examples: tuple[str, ...]
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether it is to be expected, and nothing to be warned of."""
+        return self.kind in ORDINARY
 
     def __str__(self) -> str:
         more = "; …" if self.count > len(self.examples) else ""
