@@ -70,15 +70,17 @@ def hostile_web(
 ) -> Iterator[HostileWeb]:
     web, loop, ready = HostileWeb(answers, pause_s), asyncio.new_event_loop(), threading.Event()
 
-    async def main() -> None:
+    async def main() -> asyncio.Server:
         server = await asyncio.start_server(web.serve, "127.0.0.1", 0, backlog=1024, ssl=tls)
         web.port = server.sockets[0].getsockname()[1]
         ready.set()
+        return server
 
     def run() -> None:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(main())
+        server = loop.run_until_complete(main())
         loop.run_forever()
+        server.close()
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0.05))

@@ -10,7 +10,7 @@ from pairmill.version import __version__
 from pairmill.workspace.storage import SIGN, Storage
 
 FORMAT = 1
-OURS = re.compile(r"^(?:[\w-]+\.parquet|(?:pool|stage|table|shards?|lease)\.json|\.lock)$")
+OURS = re.compile(r"^(?:[\w-]+\.parquet|(?:pool|stage|settings|table|shards?|lease)\.json|\.lock)$")
 """Names of files of a pool or column set."""
 
 

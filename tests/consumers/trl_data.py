@@ -8,7 +8,11 @@ import json
 import sys
 
 import datasets
-from trl.data_utils import is_conversational, prepare_multimodal_messages
+from without_cuda import torchvision_operators
+
+torchvision_operators()
+
+from trl.data_utils import is_conversational, prepare_multimodal_messages  # noqa: E402
 
 
 def main(package: str, cache: str) -> None:
