@@ -32,8 +32,9 @@ test-fast: $(VENV)/.installed-dev
 PEER := .venv-img2dataset
 img2dataset:
 	@test -d $(PEER) || $(PYTHON) -m venv $(PEER)
-	@$(PEER)/bin/python -m pip install -q --disable-pip-version-check $$(grep '^torch==' constraints.txt | sed 's/+.*//')
-	@$(PEER)/bin/python -m pip install -q --disable-pip-version-check -e '.[img2dataset]' \
+	@grep -E '^(torch|torchvision|transformers|ray)==' constraints.txt > $(PEER)/limits.txt
+	@$(PEER)/bin/python -m pip install -q --disable-pip-version-check -c $(PEER)/limits.txt torch
+	@$(PEER)/bin/python -m pip install -q --disable-pip-version-check -c $(PEER)/limits.txt -e '.[img2dataset]' \
 		pytest pytest-timeout scikit-image scikit-learn hypothesis
 	$(PEER)/bin/python -m pytest tests/test_download_hosts.py -k img2dataset
 
