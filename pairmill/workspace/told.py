@@ -52,7 +52,7 @@ class Notes:
     def _tell(self, kind: str, count: int, example: str) -> None:
         self.counts[kind] += count
         examples = self.examples.setdefault(kind, [])
-        if len(examples) < EXAMPLES:
+        if len(examples) < EXAMPLES and example not in examples:
             examples.append(example)
 
     def told(self) -> tuple[Told, ...]:
