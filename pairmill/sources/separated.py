@@ -70,12 +70,6 @@ def fast(
             return None
     if not len(places):
         return None
-    faults: list[str] = []
-
-    def note(row: pyarrow.csv.InvalidRow) -> str:
-        faults.append("")  # its text may be no UTF-8
-        return "skip"
-
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),
@@ -86,7 +80,6 @@ def fast(
                 delimiter=dialect.delimiter,
                 quote_char='"' if quotes else False,
                 newlines_in_values=multiline,
-                invalid_row_handler=note,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(dialect.names, pa.string()),
@@ -97,7 +90,7 @@ def fast(
         )
     except (pa.ArrowException, UnicodeDecodeError):
         return None
-    if faults or table.num_rows != len(places):
+    if table.num_rows != len(places):
         return None
     return Rows(table, places)
 
