@@ -168,8 +168,8 @@ def run(
         )
     except PairmillError as error:
         fail(
-            f"{error}\nwhat was committed stays in {found.config.workspace}; the same "
-            "command goes on from there",
+            f"{error}\nwhat was committed stays in {found.config.workspace}; once that is "
+            "mended, the same command goes on from there",
             1,
         )
     except OSError as error:  # a disk or an object store that does not answer
