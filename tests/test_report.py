@@ -197,7 +197,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     places = (
         (folder, "no run's folder"),
         (folder / "nowhere", "no run's folder"),
-        (folder / "foreign", "pairmill did not write"),
+        (folder / "foreign", "is not as pairmill writes it"),
     )
     for path, words in places:
         refused = pairmill("report", str(path))
