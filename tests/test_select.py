@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
+from pairmill.filters.derive import DeriveConfig, DeriveStage
+from pairmill.schemas.expression_columns import columns_of
 from pairmill.stages.select.stage import SelectConfig, SelectStage
 
 Row = dict[str, Any]
@@ -145,3 +147,26 @@ def test_derived_level_is_computed_where_inputs_are_null_and_selected_by(tmp_pat
 def test_contradicting_keys_are_refused(keys: Row) -> None:
     with pytest.raises(ValueError, match="`"):
         SelectConfig(by="score", **keys)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("clip_score", ["clip_score"]),
+        ("box.width * box.height / area", ["area", "box"]),
+        ("COALESCE(clicks, 100)", ["clicks"]),
+        ("CASE WHEN", []),
+    ],
+)
+def test_columns_of_an_expression_are_known_before_their_types(
+    text: str, columns: list[str]
+) -> None:
+    assert columns_of(text) == columns
+
+
+def test_field_of_a_struct_is_derived() -> None:
+    stage = DeriveStage(DeriveConfig(name="wide", expression="box.width > 5"))
+    rows = pa.table({"box": [{"width": 3}, {"width": 7}, None]})
+    stage.bind(rows.schema)
+    assert stage.reads() == ["box"]
+    assert stage(rows.select(stage.reads())).column("wide").to_pylist() == [False, True, None]

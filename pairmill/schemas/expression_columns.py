@@ -7,14 +7,10 @@ from pairmill.schemas.sql.values import BadExpression
 
 
 def columns_of(text: str) -> list[str]:
-    """Names in order of the alphabet; none where the text is no SQL, which compiling it tells."""
+    """Names in order of the alphabet, of `box.width` the column `box`; none where the text is no
+    expression, which compiling it tells.
+    """
     try:
-        tree = parse(text)
+        return sorted({column.parts[0].name for column in parse(text).find_all(exp.Column)})
     except BadExpression:
         return []
-    return sorted(
-        {
-            node.args["table"].name if node.args.get("table") else node.name
-            for node in tree.find_all(exp.Column)
-        }
-    )
