@@ -35,17 +35,27 @@ class Loaded(BaseModel):
     secrets: Secrets
 
 
+SET_LINE = re.compile(r"^# --set ([^=\n]+)=(.*)$", re.MULTILINE)
+"""An override as it stands above the text of a pipeline that was run."""
+
+
 def load_pipeline(
-    path: str | Path, overrides: Mapping[str, str] | None = None, base: str | Path | None = None
+    path: str | Path,
+    overrides: Mapping[str, str] | None = None,
+    base: str | Path | None = None,
+    home: str | Path | None = None,
 ) -> Loaded:
     """Reads a pipeline file and checks its keys; faults are noted in `document.problems`.
+
+    `base`: the folder that relative paths of data mean; `home`: that of code and files that the
+    pipeline names.  Both are the file's own if absent.
 
     The config then ends before the first stage that has one, so that the rest can still be planned
     and its faults be shown in the same go.  Raises PipelineFileError where the file's top level is
     wrong.
     """
     document = read_document(path, overrides)
-    folder = Path(path).absolute().parent
+    folder = Path(home or Path(path).parent).absolute()
     config = build(document, folder, Path(base).absolute() if base else folder)
     if config is None:
         raise PipelineFileError(document.problems)
