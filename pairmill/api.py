@@ -32,7 +32,6 @@ from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
 from pairmill.terminal.display import LiveWatcher, funnel_table
-from pairmill.workspace.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -226,13 +225,9 @@ class Pipeline:
             watcher.watch(runner.engine)
         log = RunLog()
 
-        def on_folder(storage: Storage, folder: str) -> None:
-            log.open(storage, folder)
-            if self.base:
-                Started(self.base, self.home, limit).write(storage, folder)
-
+        started = Started(self.base, self.home, limit)
         try:
-            outcome = runner.run(on_folder)
+            outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
             report = self._report(outcome, console)
         except Exception:
             if (

@@ -70,6 +70,22 @@ def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> An
         fail(str(error), 1)
 
 
+def opened(path: str) -> tuple[Any, int | None]:
+    """The pipeline of a file or of a run's folder, and the run's limit; ends where it is none."""
+    from pairmill.api import Pipeline, silence_libraries
+
+    if Path(path).is_file():
+        return pipeline(Path(path), None), None
+    silence_libraries()
+    try:
+        return Pipeline.from_run(path)
+    except PipelineFileError as error:
+        fail(f"{path}: {error}", 2)
+    except PairmillError as error:
+        fail(str(error), 1)
+    raise AssertionError
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C, or a signal that means the same; `str` says which."""
 

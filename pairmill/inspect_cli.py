@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pairmill.console import Json, fail, out, print_json
-from pairmill.errors import PairmillError, PipelineFileError
+from pairmill.console import Json, fail, opened, out, print_json
+from pairmill.errors import PairmillError
 
 app = typer.Typer()
 
@@ -65,21 +65,14 @@ def inspect_rows(
     path: str, where: str | None, fate: str | None, columns: str | None, count: int, to: Path | None
 ) -> None:
     """The rows of a run that fit, on the terminal and in a file."""
-    from pairmill.api import Pipeline, silence_libraries
     from pairmill.terminal.chosen_rows import rows_table, write_rows
 
-    silence_libraries()
+    found, limit = opened(path)
     named = [c.strip() for c in columns.split(",") if c.strip()] if columns else None
     try:
-        if Path(path).is_file():
-            found, limit = Pipeline.from_yaml(path), None
-        else:
-            found, limit = Pipeline.from_run(path)
         rows = found.stored(limit).rows(named, where, fate)
         if to is not None:
             write_rows(rows, to)
-    except PipelineFileError as error:
-        fail(f"{path}: {error}", 2)
     except (PairmillError, OSError) as error:
         fail(str(error), 1)
     out.print(rows_table(rows, count))

@@ -99,10 +99,8 @@ def test_package_shows_what_it_offers() -> None:
     assert {"Pipeline", "Stage", "RunResult"} <= set(dir(pairmill))
 
 
-def test_folder_that_is_no_run_is_refused(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     Storage(str(tmp_path)).write_json("x.json", {})
-    said = CliRunner().invoke(app, ["inspect", str(tmp_path), "--where", "true"])
-    assert said.exit_code == 1
-    assert "name the pipeline file" in capfd.readouterr().err
+    assert CliRunner().invoke(app, ["inspect", str(tmp_path), "--where", "true"]).exit_code == 1
+    with pytest.raises(RunError, match="name the pipeline file"):
+        Pipeline.from_run(tmp_path)

@@ -3,6 +3,7 @@ alone.
 """
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import Storage
 
 FILE = "started.json"
+OnFolder = Callable[[Storage, str], None]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,15 @@ class Started:
     def write(self, storage: Storage, folder: str) -> None:
         """Into a run's folder."""
         storage.write_json(f"{folder}/{FILE}", sealed(asdict(self)))
+
+    def noted_before(self, then: OnFolder) -> OnFolder:
+        """What a run does once it has a folder: this is written there, then `then` goes on."""
+
+        def on_folder(storage: Storage, folder: str) -> None:
+            self.write(storage, folder)
+            then(storage, folder)
+
+        return on_folder
 
     @classmethod
     def read(cls, storage: Storage) -> "Started":
