@@ -34,6 +34,8 @@ Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
 ]
 
+COMMITTED, TRACEBACK = "what was committed stays in", "the traceback stands in"
+"""How the lines below an error begin."""
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 

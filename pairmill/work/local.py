@@ -39,6 +39,9 @@ class LocalEngine:
         self.threads = THREADS if disk else THREADS_FAR
         self.told: deque[Message] = deque(maxlen=KEPT)
 
+    def ready(self, jobs: Sequence[Job]) -> None:
+        """This process is the machine; `preflight` looked at it."""
+
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """Shard by shard; a first stage that mostly waits works on the next shards meanwhile."""
         stages = job.stages()
