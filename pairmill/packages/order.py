@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from pairmill.outputs.base import Writer
 from pairmill.plan.chain import Chain
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.schemas.hashing import digest, row_chance
 from pairmill.workspace.columns import shard_file
 from pairmill.workspace.storage import Storage
@@ -76,9 +77,7 @@ def kept_rows(chain: Chain, ledger: str, documents: bool, seed: int, shard: int)
         at, starts = documents_in(pool)
         rows, pool = rows[at], pool.take(pa.array(at))
         names = pool.column("doc_id").take(pa.array(starts))
-    chance = np.array(
-        [row_chance(name, seed, "sample order") for name in names.to_pylist()], np.uint64
-    )
+    chance = row_chances(names, seed, "sample order")
     return Kept(np.full(len(rows), shard, np.int32), rows, starts.astype(np.int64), chance)
 
 
