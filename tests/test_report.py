@@ -99,7 +99,20 @@ def test_filters_search_keyboard_and_links_of_the_funnel(
     assert count() == f"0 of {every} samples"
     page.locator("table.funnel tr", has_text="leveled").locator("button").nth(1).click()
     here = sum(s["stage"] == "leveled" for s in data["samples"])
-    assert count() == f"{here} of {every} samples"
+    step = next(s for s in data["funnel"]["steps"] if s["stage"] == "leveled")
+    assert count() == f"{here} of {every} samples, of {step['dropped']} such rows"
+    assert f"runs/{data['run']} --fate dropped --where \"stage = 'leveled'\"" in page.inner_text(
+        "#samples"
+    )
+    page.select_option("[data-filter=sort]", "-level")
+    levels = [s["scores"]["level"] for s in data["samples"] if s["stage"] == "leveled"]
+    assert f"level {max(levels):g}" in page.locator("article").first.inner_text()
+    page.select_option("[data-filter=score]", "level")
+    page.fill("[data-filter=least]", "20")
+    between = sum(level >= 20 for level in levels)
+    assert count().startswith(f"{between} of ")
+    page.select_option("[data-filter=score]", "")
+    page.select_option("[data-filter=sort]", "")
     first = page.locator("article").first
     first.focus()
     page.keyboard.press("Enter")

@@ -43,9 +43,10 @@ def fates(folder: RunFolder) -> pl.DataFrame | None:
         return None
     parts = [pl.from_arrow(folder.storage.read_table(n, ["uid", "fate", "stage"])) for n in files]
     rows = pl.concat([p for p in parts if isinstance(p, pl.DataFrame)])
-    became = pl.when(pl.col("fate") == FATES[0]).then(pl.col("fate"))
-    became = became.otherwise(pl.concat_str("fate", pl.lit(" at "), pl.col("stage")))
-    return rows.select("uid", became.cast(pl.Categorical).cast(pl.String).alias("became"))
+    kept = pl.col("fate") == FATES[0]
+    lost = pl.concat_str("fate", pl.lit(" at "), pl.col("stage"))
+    became = pl.when(kept).then(pl.col("fate")).otherwise(lost)
+    return rows.select("uid", became.alias("became"))
 
 
 def rows_moved(tables: list[pl.DataFrame | None], runs: list[dict[str, Any]]) -> dict[str, Any]:
