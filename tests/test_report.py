@@ -17,6 +17,7 @@ from rich.console import Console
 
 from pairmill.api import Pipeline
 from pairmill.images import decode_rgb
+from pairmill.report.domains import domains
 from pairmill.report.gather import gather
 from pairmill.report.page import page
 from pairmill.terminal.inspecting import inspect_path
@@ -79,6 +80,40 @@ def test_slider_counts_what_polars_counts(browser: Any, run: Path, data: dict[st
             int(card.locator("[data-count]").get_attribute("data-count"))
             == pool.filter(pl.col("level") >= stops[place]).height
         )
+
+
+def test_threshold_tells_what_would_be_kept_in_the_end(
+    browser: Any, run: Path, data: dict[str, Any]
+) -> None:
+    """Of the last gate exactly; of one with steps behind it from how many to how many."""
+    page = Opened(browser, run / "report/index.html").page
+    card = page.locator("[data-score=level]")
+    score = next(s for s in data["scores"] if s["name"] == "level")
+    rows = pl.read_parquet(run.parent.parent.parent / "pairs.parquet")
+    words = pl.col("text").str.split(" ").list.len() > 2
+    for threshold in (20, 60):
+        at = next(i for i, stop in enumerate(score["stops"]) if stop >= threshold)
+        card.locator("input").evaluate(
+            "(n, v) => { n.value = v; n.dispatchEvent(new Event('input')); }", at
+        )
+        kept = rows.filter(words & (pl.col("level") >= score["stops"][at])).height
+        now = min(kept, score["rows_kept"])
+        end = card.locator("b[data-least]")
+        assert (end.get_attribute("data-least"), end.get_attribute("data-most")) == (
+            f"{now}", f"{kept}",
+        )  # fmt: skip
+        said = f'--set "stages.leveled.keep=level >= {score["stops"][at]:g}"'
+        assert said in card.inner_text()
+
+
+def test_domains_of_addresses_and_of_suffixes_of_two_parts() -> None:
+    urls = [
+        "http://img.shop.co.uk/a", "https://user@10.1.2.3:80/b", "http://[::1]/c", "http://localhost/",
+        "HTTP://CDN.Example.ORG", "no address", None,
+    ]  # fmt: skip
+    assert domains(pl.Series(urls)).to_list() == [
+        "shop.co.uk", "10.1.2.3", "::1", "localhost", "example.org", None, None,
+    ]  # fmt: skip
 
 
 def test_filters_search_keyboard_and_links_of_the_funnel(
@@ -194,6 +229,20 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     text = opened.page.inner_text("main")
     assert data["run"] in text
     assert other.name in text
+    fates = [
+        pl.concat([pl.read_parquet(f) for f in sorted((r / "ledger").glob("*.parquet"))])
+        for r in (run, other)
+    ]
+    first, second = ({*f.filter(pl.col("fate") == "kept")["uid"]} for f in fates)
+    assert f"kept by both\t{len(first & second)}" in text
+    assert f"kept by the first alone\t{len(first - second)}" in text
+    assert "kept\tdropped at leveled" in text
+    assert "-leveled" not in text
+    assert "level >= 40 → level >= 60" in " ".join(opened.page.inner_text("#funnel").split())
+    assert opened.page.locator("[data-moved=lost] article").count() > 0
+    for button in opened.page.locator("main button").all():
+        button.click()
+    assert opened.said == []
     package = pairmill("report", str(folder / "out"))  # written again by the second run
     assert package.stdout.strip() == str(other / "report/index.html")
     with tempfile.TemporaryDirectory() as away:
