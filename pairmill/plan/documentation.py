@@ -20,6 +20,8 @@ from pairmill.stages.catalogue import known_stages, stage_class
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "caption": {"model": "org/model", "prompt": "Merge: {text}"},
+    "rewrite": {"model": "org/model", "prompt": {"id": "fuse"}},
+    "judge": {"model": "org/model", "prompt": {"id": "judge-match"}},
     "caption_checks": {"caption": "synthetic", "objects": "objects", "model": "org/model"},
     "caption_templates": {"caption": "synthetic"},
     "dedup": {"on": ["sha256"]},

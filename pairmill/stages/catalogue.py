@@ -20,6 +20,8 @@ BUILT_IN = {
     "near_dedup": "pairmill.stages.near_dedup:NearDedupStage",
     "select": "pairmill.stages.select.stage:SelectStage",
     "caption": "pairmill.stages.caption:CaptionStage",
+    "rewrite": "pairmill.stages.caption:RewriteStage",
+    "judge": "pairmill.stages.caption:JudgeStage",
     "caption_checks": "pairmill.filters.caption_checks.stage:CaptionChecksStage",
     "caption_templates": "pairmill.stages.caption_templates:CaptionTemplatesStage",
 }
