@@ -12,6 +12,8 @@ BUILT_IN = {
     "language": "pairmill.filters.language:LanguageStage",
     "resolution": "pairmill.filters.resolution:ResolutionStage",
     "clip": "pairmill.filters.clip:ClipStage",
+    "embed": "pairmill.filters.embed:EmbedStage",
+    "classify": "pairmill.filters.classify:ClassifyStage",
     "filter": "pairmill.filters.gate:FilterStage",
     "derive": "pairmill.filters.derive:DeriveStage",
     "sample": "pairmill.filters.sample:SampleStage",
