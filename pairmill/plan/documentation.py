@@ -26,6 +26,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "caption_templates": {"caption": "synthetic"},
     "dedup": {"on": ["sha256"]},
     "clip": {"model": "org/model"},
+    "embed": {"model": "org/model", "embedding_dim": 512},
     "derive": {"expression": "clip_score * 2"},
     "select": {"by": "clip_score", "fraction": 0.3},
 }
