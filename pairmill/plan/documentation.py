@@ -21,9 +21,13 @@ from pairmill.stages.catalogue import known_stages, stage_class
 EXAMPLES: dict[str, dict[str, Any]] = {
     "caption": {"model": "org/model", "prompt": "Merge: {text}"},
     "rewrite": {"model": "org/model", "prompt": {"id": "fuse"}},
+    "translate": {"model": "org/model", "to": "de"},
     "judge": {"model": "org/model", "prompt": {"id": "judge-match"}},
     "caption_checks": {"caption": "synthetic", "objects": "objects", "model": "org/model"},
     "caption_templates": {"caption": "synthetic"},
+    "shorten": {"caption": "synthetic"},
+    "best_of": {"candidates": ["fused", "synthetic"], "model": "org/model"},
+    "self_consistency": {"candidates": "samples"},
     "dedup": {"on": ["sha256"]},
     "clip": {"model": "org/model"},
     "embed": {"model": "org/model", "embedding_dim": 512},

@@ -179,6 +179,11 @@ class AskingStage(Stage):
         self.note = self.engine.note
         return self.table(going.results)
 
+    def model_name(self) -> str:
+        """The model as columns name it: of a folder its own name alone."""
+        model = self.config.model
+        return model.rstrip("/").rsplit("/", 1)[-1] if model.startswith("/") else model
+
     def table(self, results: Sequence[Result | None]) -> pa.Table:
         """Results as the stage's columns."""
         schema = self.writes()

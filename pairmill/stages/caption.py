@@ -96,11 +96,6 @@ class OnePromptStage(AskingStage):
             self.column("tokens"): sum(t.tokens for t in told),
         }
 
-    def model_name(self) -> str:
-        """The model as columns name it: of a folder its own name alone."""
-        model = self.config.model
-        return model.rstrip("/").rsplit("/", 1)[-1] if model.startswith("/") else model
-
 
 class CaptionStage(OnePromptStage):
     """Writes the text and, beside it, model, prompt id, finish reason, token count and, for models
