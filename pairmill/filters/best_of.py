@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pairmill.filters.candidates import CandidatesConfig, candidates_of, check_candidates
+from pairmill.filters.text_candidates import CandidatesConfig, candidates_of, check_candidates
 from pairmill.filters.text_scores import Error, TextScorer
 from pairmill.models.load import Spec
 from pairmill.schemas.arrow import column, error_array, is_list

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pyarrow as pa
 
-from pairmill.filters.candidates import CandidatesConfig, candidates_of, check_candidates
+from pairmill.filters.text_candidates import CandidatesConfig, candidates_of, check_candidates
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED
 from pairmill.stages.base import Stage

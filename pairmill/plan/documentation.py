@@ -19,6 +19,7 @@ from pairmill.stages.base import GlobalStage, Stage
 from pairmill.stages.catalogue import known_stages, stage_class
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "embed": {"embedding_dim": 512},
     "caption": {"model": "org/model", "prompt": "Merge: {text}"},
     "rewrite": {"model": "org/model", "prompt": {"id": "fuse"}},
     "translate": {"model": "org/model", "to": "de"},
@@ -30,7 +31,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "self_consistency": {"candidates": "samples"},
     "dedup": {"on": ["sha256"]},
     "clip": {"model": "org/model"},
-    "embed": {"model": "org/model", "embedding_dim": 512},
     "derive": {"expression": "clip_score * 2"},
     "select": {"by": "clip_score", "fraction": 0.3},
 }
