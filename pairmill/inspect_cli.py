@@ -124,6 +124,26 @@ def stages(
 
 
 @app.command()
+def prompts(
+    name: Annotated[str | None, typer.Argument(help="One prompt, with all its turns.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The library of prompts: id, version, text, what it reads, what it is for, its source."""
+    from pairmill.captioners.library import prompt_of
+    from pairmill.captioners.prompts import BadPrompt
+    from pairmill.terminal.prompt_list import prompt_facts, prompt_list, prompt_page
+
+    try:
+        if as_json:
+            print_json([p for p in prompt_facts() if name in (None, p["id"])])
+        else:
+            page = Text(prompt_page(prompt_of(name))) if name else prompt_list()
+            out.print(page, soft_wrap=bool(name))
+    except BadPrompt as error:
+        fail(str(error), 2)
+
+
+@app.command()
 def schema() -> None:
     """The pipeline file's JSON Schema, for editors."""
     from pairmill.plan.documentation import json_schema

@@ -22,8 +22,14 @@ BUILT_IN = {
     "near_dedup": "pairmill.stages.near_dedup:NearDedupStage",
     "select": "pairmill.stages.select.stage:SelectStage",
     "caption": "pairmill.stages.caption:CaptionStage",
+    "rewrite": "pairmill.stages.caption:RewriteStage",
+    "translate": "pairmill.stages.translate:TranslateStage",
+    "judge": "pairmill.stages.caption:JudgeStage",
     "caption_checks": "pairmill.filters.caption_checks.stage:CaptionChecksStage",
     "caption_templates": "pairmill.stages.caption_templates:CaptionTemplatesStage",
+    "shorten": "pairmill.filters.shorten:ShortenStage",
+    "best_of": "pairmill.filters.best_of:BestOfStage",
+    "self_consistency": "pairmill.filters.self_consistency:SelfConsistencyStage",
 }
 
 
