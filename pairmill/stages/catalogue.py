@@ -16,8 +16,8 @@ BUILT_IN = {
     "derive": "pairmill.filters.derive:DeriveStage",
     "sample": "pairmill.filters.sample:SampleStage",
     "image_hash": "pairmill.filters.image_hash:ImageHashStage",
-    "dedup": "pairmill.stages.dedup:DedupStage",
-    "near_dedup": "pairmill.stages.near_dedup:NearDedupStage",
+    "dedup": "pairmill.stages.dedup.stage:DedupStage",
+    "near_dedup": "pairmill.stages.dedup.stage:NearDedupStage",
     "select": "pairmill.stages.select.stage:SelectStage",
     "caption": "pairmill.stages.caption:CaptionStage",
 }
