@@ -259,6 +259,8 @@ def resolved(config: Any, folder: Path) -> Any:
             changes[field] = resolve(value, folder, is_model=MODEL in marks)
         elif isinstance(value, list):
             changes[field] = [resolve(v, folder) for v in value]
+        elif isinstance(value, dict):
+            changes[field] = {name: resolve(v, folder) for name, v in value.items()}
     return config.model_copy(update=changes) if changes else config
 
 
