@@ -11,14 +11,10 @@ from pydantic import Field, field_validator
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.stages.base import Stage
+from pairmill.texts.words import words_of
 
 # `\w-*` finds what `\b[\w-]+` would, which looks at a-a-a-… once for each of its words.
 URL = re.compile(r"(?:https?://|www\.)\S+|\w-*\.(?:com|net|org|info|example)\b", re.IGNORECASE)
-# Scripts without spaces between words: each character counts as a word (Han, kana, Thai, Lao,
-# Khmer, Burmese).
-UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]"
-)
 BOILERPLATE = (
     r"^(?:img|dsc|dscn|dscf|pict?|image|photo|screenshot|untitled|unnamed|default|thumbnail|logo|icon|banner|placeholder)[\s_\-.:()#]*\d*(?:\.(?:jpe?g|png|gif|webp|bmp))?$",
     r"^[\w\-.%]+\.(?:jpe?g|png|gif|webp|bmp|svg)$",
@@ -132,13 +128,3 @@ class TextRulesStage(Stage):
             1 - different / len(words) if words else 0.0, URL.search(text) is not None,
             any(p.search(stripped) for p in self.patterns),
         )  # fmt: skip
-
-
-def words_of(text: str) -> list[str]:
-    """Words at white space, with every character of an unspaced script a word of its own and no
-    bare punctuation from there.
-    """
-    if not UNSPACED.search(text):
-        return text.split()
-    spaced = UNSPACED.sub(lambda m: f" {m.group()} ", text)
-    return [w for w in spaced.split() if any(c.isalnum() for c in w)]

@@ -20,6 +20,8 @@ from pairmill.stages.catalogue import known_stages, stage_class
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "caption": {"model": "org/model", "prompt": "Merge: {text}"},
+    "caption_checks": {"caption": "synthetic", "objects": "objects", "model": "org/model"},
+    "caption_templates": {"caption": "synthetic"},
     "dedup": {"on": ["sha256"]},
     "clip": {"model": "org/model"},
     "derive": {"expression": "clip_score * 2"},
