@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema
 import polars as pl
 import pytest
+from ruamel.yaml import YAML
 
 from pairmill.api import Pipeline, RunResult
 from pairmill.errors import PipelineFileError
 from pairmill.packages.package import verify
+from pairmill.plan.documentation import json_schema
 from tests.conftest import pairmill
 from tests.inputs import picture, sample, write_tar
 
@@ -190,3 +193,12 @@ def test_faults_of_one_of_several_sources_are_told_with_their_place(
     (found,) = caught.value.problems
     assert message in str(found)
     assert f"pipeline.yaml:{place}" in str(found), found
+
+
+def test_editors_know_the_keys_of_one_source_and_of_several() -> None:
+    checker = jsonschema.Draft202012Validator(json_schema())
+    several = YAML(typ="safe").load(FILE)
+    assert list(checker.iter_errors(several)) == []
+    assert list(checker.iter_errors({**several, "source": several["source"]["web"]})) == []
+    for wrong in ({"type": "pears"}, {"shop": {"type": "pears"}}, {"Shop": {"type": "pairs"}}, {}):
+        assert list(checker.iter_errors({**several, "source": wrong})), wrong

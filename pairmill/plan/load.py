@@ -17,12 +17,10 @@ from pairmill.plan.named_modules import name_module
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
 from pairmill.redaction import GONE, redact, secret_pair, shown
 from pairmill.schemas.config import FILE, MODEL, PATH, StageConfig, marks_of
-from pairmill.schemas.pipeline import PipelineConfig, SourceConfig, SourcesConfig
+from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig, SourceConfig, SourcesConfig
 from pairmill.sources.catalogue import SOURCES
 from pairmill.sources.tables import PairsConfig
 from pairmill.stages.catalogue import UnknownStage, known_stages, stage_class
-
-SOURCE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}$")
 
 
 class Loaded(BaseModel):

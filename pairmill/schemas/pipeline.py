@@ -103,6 +103,7 @@ TAKEN = frozenset(
     {"uid", "doc_id", "position", "row", "error", "shard", "fate", "stage", "reason", "message"}
 )
 """Names of columns that pairmill fills in itself."""
+SOURCE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}$")
 
 
 class SourceConfig(Strict):
