@@ -14,7 +14,7 @@ from pairmill.fates.trace import trace
 from pairmill.plan.chain import Chain
 from pairmill.plan.selection import Key, Selection
 from pairmill.redaction import redact
-from pairmill.schemas.hashing import row_chance
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.workspace.columns import shard_file
 from pairmill.workspace.storage import Storage
 
@@ -91,9 +91,7 @@ def kept_rows(
         rows, pool = rows[at], pool.take(pa.array(at))
         frame = frame[at] if frame.width else frame
         names = pool.column("doc_id").take(pa.array(starts))
-    chance = np.array(
-        [row_chance(name, seed, "sample order") for name in names.to_pylist()], np.uint64
-    )
+    chance = row_chances(names, seed, "sample order")
     keys = pl.DataFrame()
     if selection.order:
         values = [

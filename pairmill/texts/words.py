@@ -2,11 +2,20 @@
 
 import re
 
-# Scripts without spaces between words: each character counts as a word (Han, kana, Thai, Lao,
-# Khmer, Burmese).
-UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]"
+UNSPACED_RANGES = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3040, 0x30FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x2FA1F),
 )
+"""Scripts without spaces between words (Thai, Lao, Burmese, Khmer, kana, Han), in which each
+character counts as a word: first, last.
+"""
+UNSPACED = re.compile("[" + "".join(f"{chr(a)}-{chr(b)}" for a, b in UNSPACED_RANGES) + "]")
 WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
 ABBREVIATION = re.compile(
     r"\b(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Mt|Jr|Sr|No|vs|etc|approx|ca|bzw|usw|Nr|Hr|Fr|Sra|Mme"
@@ -17,16 +26,6 @@ END = re.compile(
     r"[.!?…؟][\"'”’»)\]]{0,3}(?=\s|$)|[。！？][」』”）]{0,3}|\n",
 )
 """Where a sentence may end; a full stop does so only before a space, and not after `Mr`."""
-
-
-def words_of(text: str) -> list[str]:
-    """Words at white space, with every character of an unspaced script a word of its own and no
-    bare punctuation from there.
-    """
-    if not UNSPACED.search(text):
-        return text.split()
-    spaced = UNSPACED.sub(lambda m: f" {m.group()} ", text)
-    return [w for w in spaced.split() if any(c.isalnum() for c in w)]
 
 
 def plain_words(text: str) -> list[str]:
