@@ -30,7 +30,13 @@ from pairmill.report.gallery import Gallery, gallery
 from pairmill.report.page import write_report
 from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
-from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
+from pairmill.schemas.pipeline import (
+    OutputConfig,
+    PipelineConfig,
+    ReportConfig,
+    SourceConfig,
+    SourcesConfig,
+)
 from pairmill.terminal.display import LiveWatcher, funnel_table
 
 
@@ -137,17 +143,19 @@ class Pipeline:
         cls,
         *,
         name: str,
-        source: SourceConfig,
+        source: SourceConfig | Mapping[str, SourceConfig],
         stages: Sequence[StageConfig] = (),
         outputs: Sequence[OutputConfig] = (),
         workspace: str = "workspace",
         seed: int = 0,
         report: ReportConfig | None = None,
     ) -> "Pipeline":
-        """A pipeline from config objects; raises PipelineFileError with all its faults."""
+        """A pipeline from config objects, several sources by name; raises PipelineFileError with all
+        its faults.
+        """
         config = PipelineConfig(
             name=name,
-            source=source,
+            source=source if isinstance(source, SourceConfig) else SourcesConfig.of(source),
             stages=list(stages),
             outputs=list(outputs),
             workspace=workspace,

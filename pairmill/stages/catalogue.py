@@ -17,6 +17,8 @@ BUILT_IN = {
     "filter": "pairmill.filters.gate:FilterStage",
     "derive": "pairmill.filters.derive:DeriveStage",
     "sample": "pairmill.filters.sample:SampleStage",
+    "tiles": "pairmill.stages.tiles:TilesStage",
+    "sentences": "pairmill.stages.sentences:SentencesStage",
     "image_hash": "pairmill.filters.image_hash:ImageHashStage",
     "dedup": "pairmill.stages.dedup.stage:DedupStage",
     "near_dedup": "pairmill.stages.dedup.stage:NearDedupStage",
