@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
 GROUND = {
     "addresses", "errors", "extensions", "images", "models", "names", "redaction", "safe_output",
-    "schemas", "torch_device", "version",
+    "schemas", "texts", "torch_device", "version",
 }  # fmt: skip
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {

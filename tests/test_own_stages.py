@@ -124,7 +124,7 @@ def test_broken_contract_is_named(kind: type[Stage], message: str) -> None:
         check_stage(kind, rows)
 
 
-@pytest.mark.parametrize("name", ["resembles", "top_fraction"])
+@pytest.mark.parametrize("name", ["resembles", "top_fraction", "labelled"])
 def test_stages_of_the_documents_are_the_examples_and_short(name: str) -> None:
     """At most 25 lines of code, without imports, docstrings and empty lines."""
     code = (ROOT / f"examples/own_stages/{name}.py").read_text()

@@ -10,21 +10,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairmill.texts.words import UNSPACED_RANGES
+
 SPACE, DIGIT, SIGN, UPPER, LOWER, ALNUM, APART, FAR = (1 << i for i in range(8))
 """Bits of a character: `str.isspace`, `isdigit`, category P or S, `isupper`, `islower`, `isalnum`,
 of a script without spaces between words, and not of ASCII.
 """
-UNSPACED = (
-    (0x0E00, 0x0EFF),
-    (0x1000, 0x109F),
-    (0x1780, 0x17FF),
-    (0x3040, 0x30FF),
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x2FA1F),
-)
-"""Scripts without spaces between words (Thai, Lao, Burmese, Khmer, kana, Han): first, last."""
 AT_ONCE = 2**18
 """Characters that are looked at together; some 30 bytes of memory for each."""
 
@@ -39,7 +30,7 @@ def bits_of(point: int) -> int:
         + UPPER * c.isupper()
         + LOWER * c.islower()
         + ALNUM * c.isalnum()
-        + APART * any(first <= point <= last for first, last in UNSPACED)
+        + APART * any(first <= point <= last for first, last in UNSPACED_RANGES)
         + FAR * (point > 127)
     )
 
