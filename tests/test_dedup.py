@@ -82,7 +82,14 @@ def test_row_without_a_preference_is_neither_first_nor_lost() -> None:
 
 
 def test_texts_and_addresses_are_made_alike_where_that_is_asked_for() -> None:
-    texts = ["A red ball!", "a  red\tball", "Ａ RED BALL", "a red bell", "赤いボール。", "赤いボール"]
+    texts = [
+        "A red ball!",
+        "a  red\tball",
+        "Ａ RED BALL",
+        "a red bell",
+        "赤いボール。",
+        "赤いボール",
+    ]
     found = dedup(global_rows(t=texts), on=["t"], normalise="text")
     assert found["dup_of"].to_pylist() == [None, "u000", "u000", None, None, "u004"]
     urls = [
