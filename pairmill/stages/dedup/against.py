@@ -163,6 +163,3 @@ def hashed(config: DedupConfig, table: pa.Table) -> pa.Table:
     for column in own[1:]:
         table = table.append_column(column, made.column("image_hash_thumbnail"))
     return table
-
-
-

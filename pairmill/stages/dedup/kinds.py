@@ -21,6 +21,7 @@ class KindOfDuplicate(Protocol):
 
     similarity: bool
     """Whether `scores` are similarities (1: the same) and not distances."""
+
     def __init__(self, config: DedupConfig) -> None: ...
 
     def reads(self, have: list[str]) -> list[str]:

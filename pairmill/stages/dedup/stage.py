@@ -169,6 +169,3 @@ class NearDedupStage(DedupStage):
 
     Config = NearDedupConfig
     prefix = "near"
-
-
-
