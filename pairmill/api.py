@@ -38,6 +38,7 @@ from pairmill.schemas.pipeline import (
     SourcesConfig,
 )
 from pairmill.terminal.display import LiveWatcher, funnel_table
+from pairmill.terminal.plan_view import plan_view
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,11 @@ class Pipeline:
         Starts nothing.
         """
         return overview(self.checked, limit)
+
+    def _repr_html_(self) -> str:
+        console = SafeConsole(record=True, file=io.StringIO(), width=100)
+        console.print(plan_view(self.plan()))
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
     def stored(self, limit: int | None = None) -> Run:
         """The rows as the workspace has them now, before, between and after runs; starts nothing.
