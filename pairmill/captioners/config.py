@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from pairmill.captioners.engine import Sampling
+from pairmill.captioners.engine_config import EngineConfig
 from pairmill.captioners.prompts import referenced
 from pairmill.models.load import Spec
-from pairmill.schemas.config import MODEL, SPEED, StageConfig
+from pairmill.schemas.config import MODEL, SPEED
 from pairmill.torch_device import Device, Precision
 
 
-class CaptionConfig(StageConfig):
+class CaptionConfig(EngineConfig):
     """A text per row from an image-text-to-text model; without an image it merges or rewrites
     texts, and text models serve, too.
     """
@@ -19,7 +20,8 @@ class CaptionConfig(StageConfig):
     stage: Annotated[Literal["caption"], SPEED] = "caption"
     model: Annotated[str, MODEL]
     """Hub id or folder of a model that transformers' `AutoModelForImageTextToText` loads, or, where
-    `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.
+    `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.  With `engine: openai`
+    the server's name of the model.
     """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
@@ -72,7 +74,9 @@ class CaptionConfig(StageConfig):
     load finds faster.  In bfloat16 the rows beside it may change a row's text.
     """
     batch_size: Annotated[int, SPEED] = Field(16, ge=1, le=4096)
-    """Rows given to the model at once; halved where they do not fit its memory."""
+    """Rows given to the model at once (`engine: transformers`), whichever shards they are from;
+    halved where they do not fit its memory.
+    """
 
     @field_validator("prompt", "system")
     @classmethod

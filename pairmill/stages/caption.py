@@ -1,28 +1,24 @@
 """Captions, fused captions and other texts that a model writes."""
 
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
 from pairmill.captioners.config import CaptionConfig
-from pairmill.captioners.engine import Answer, Captioner, Message, Request
+from pairmill.captioners.engine import Answer, Engine, Message, Request
+from pairmill.captioners.opening import at_once, check_engine, open_engine
 from pairmill.captioners.prompts import BadPrompt, fill, prompt_id
+from pairmill.errors import RowError
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.pixels import within
-from pairmill.schemas.arrow import column, error_array, is_payload
+from pairmill.schemas.arrow import column, is_payload
 from pairmill.schemas.hashing import row_chance
-from pairmill.stages.base import Stage
-
-AT_ONCE = 4
-"""Rows whose images a thread decodes in one go."""
-AHEAD = 4
-"""Batches that wait at most; a batch that is never computed must not hold memory for ever."""
-Error = tuple[str, str]
+from pairmill.stages.asynchronous import AsyncStage
 
 
-class CaptionStage(Stage):
+class CaptionStage(AsyncStage):
     """Writes the text and, beside it, model, prompt id, finish reason, token count and, for models
     that think, the reasoning.
     """
@@ -31,9 +27,7 @@ class CaptionStage(Stage):
     prefix = "caption"
     version = 2
     decodes = True
-    actor = True
-    flush_s = 20.0
-    engine: Captioner
+    engine: Engine
 
     @classmethod
     def own_seed(cls, config: CaptionConfig, seed: int) -> int:
@@ -67,6 +61,13 @@ class CaptionStage(Stage):
                 of=self.column(),
             ),
             column(self.column("tokens"), pa.int32(), "tokens generated", "tokens", 0),
+            column(
+                self.column("prompt_tokens"),
+                pa.int32(),
+                "tokens of the request, images included, where the engine tells",
+                "tokens asked",
+                0,
+            ),
         ]
         if self.reasons():
             fields.append(
@@ -77,7 +78,7 @@ class CaptionStage(Stage):
     def reasons(self) -> bool:
         """Whether there is a column for reasoning; what the model's files say is kept."""
         c = self.config
-        if c.reasoning is None:
+        if c.reasoning is None and c.engine == "transformers":
             from pairmill.models.files import is_folder, mentions
 
             known = c.revision is not None or is_folder(c.model)  # else it is no plan's
@@ -86,115 +87,81 @@ class CaptionStage(Stage):
         return bool(self.config.reasoning)
 
     def examine(self) -> list[str]:
-        from pairmill.captioners.check import check_caption
-
-        images, system = len(self.config.columns_of_images()), self.config.system is not None
-        spec = self.config.spec(self.cpus)
-        return check_caption(self.name, spec, self.config.sampling(), images, system)
-
-    def setup(self) -> None:
-        from pairmill.captioners.transformers_engine import TransformersCaptioner
-
         c = self.config
-        spec = c.spec(self.cpus)
-        images = len(c.columns_of_images())
-        self.engine = TransformersCaptioner(
-            self.name, spec, c.sampling(), images, c.system is not None
-        )
-        self.note = self.engine.note
-        self.threads = ThreadPoolExecutor(max(1, int(spec.cpus)), "caption-decode")
-        self.reader = ThreadPoolExecutor(1, "caption-prepare")
-        self.waiting: dict[int, tuple[pa.Table, Future[Any]]] = {}
+        images, system = len(c.columns_of_images()), c.system is not None
+        return check_engine(self.name, c, images, system, self.cpus)
 
-    def close(self) -> None:
-        self.reader.shutdown(cancel_futures=True)
+    def at_once(self) -> int:
+        return at_once(self.config)
+
+    def leaves_late_rows(self) -> bool:
+        return self.config.engine == "openai"
+
+    async def begin(self) -> None:
+        c = self.config
+        images, system = len(c.columns_of_images()), c.system is not None
+        self.engine = await open_engine(self.name, c, images, system, self.cpus, self.ask)
+        self.note = self.engine.note
+        threads = max(1, int(c.resources.cpus or self.cpus))
+        self.threads = ThreadPoolExecutor(threads, "caption-decode")
+
+    async def end(self) -> None:
+        await self.engine.close()
         self.threads.shutdown(cancel_futures=True)
 
-    def prepare(self, rows: pa.Table) -> None:
-        """Decodes and encodes rows that will come next, while the model answers those before."""
-        if len(self.waiting) < AHEAD:
-            self.waiting[id(rows)] = (rows, self.reader.submit(self.begun, rows))
-
-    def begun(self, rows: pa.Table) -> tuple[list[Error | None], Any]:
-        """Errors by row, and the engine's inputs of the rows without one."""
-        found = list(self.requests(rows))
-        requests = [r for r in found if isinstance(r, Request)]
-        errors = [None if isinstance(r, Request) else r for r in found]
-        return errors, self.engine.begin(requests) if requests else None
-
-    def requests(self, rows: pa.Table) -> Iterator[Request | Error]:
-        c = self.config
-        names = c.references()
-        values = rows.select(names).to_pylist() if names else [{}] * rows.num_rows
-        keys = rows.column("uid").to_pylist() if c.temperature > 0 else [""] * rows.num_rows
-        images = self.images(rows)
-        for value, key, pictures in zip(values, keys, images, strict=True):
-            if isinstance(pictures, DecodeError):
-                yield ("decode", str(pictures))
-                continue
-            try:
-                texts = [
-                    fill(text, value, c.separator, self.engine.neutral)
-                    for text in (c.system, c.prompt)
-                    if text is not None
-                ]
-            except BadPrompt as error:
-                yield ("prompt", str(error))
-                continue
-            system = [Message("system", texts[0])] if c.system is not None else []
-            yield Request((*system, Message("user", texts[-1], pictures)), key)
-
-    def images(self, rows: pa.Table) -> Iterator[tuple[Any, ...] | DecodeError]:
-        """The pictures of each row, or why one cannot be shown; decoded in threads."""
-        named = rows.select(self.config.columns_of_images())
-        tables = (named.slice(i, AT_ONCE) for i in range(0, rows.num_rows, AT_ONCE))
-        if not named.num_columns:
-            return iter([()] * rows.num_rows)
-        return (one for part in self.threads.map(self.decoded, tables) for one in part)
-
-    def decoded(self, rows: pa.Table) -> list[tuple[Any, ...] | DecodeError]:
-        found: list[tuple[Any, ...] | DecodeError] = []
-        for row in zip(*(c.to_pylist() for c in rows.columns), strict=True):
-            try:
-                pictures = (decode_rgb(data) for data in flat(row))
-                low, high = self.config.min_pixels, self.config.max_pixels
-                found.append(tuple(within(p, low, high) for p in pictures))
-            except DecodeError as error:
-                found.append(error)
-        return found
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        waiting = self.waiting.pop(id(rows), None)
-        errors, begun = waiting[1].result() if waiting else self.begun(rows)
-        given = iter(self.engine.answer(begun)) if begun is not None else iter(())
-        answers = [None if error else next(given) for error in errors]
+    async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        request = await self.loop.run_in_executor(self.threads, self.request, row)
+        answer = await self.engine.answer(request)
         self.note = self.engine.note
-        for i, answer in enumerate(answers):
-            if answer is not None and answer.text is None:
-                errors[i] = (
-                    "unfinished",
-                    "the token limit cut the model off while it thought; raise max_new_tokens",
-                )
-        return self.table(answers, errors)
+        columns = self.columns(answer)
+        if answer.text is None:
+            cut = "the token limit cut the model off while it thought; raise max_new_tokens"
+            columns["error"] = ("unfinished", cut)
+        return columns
 
-    def table(self, answers: list[Answer | None], errors: list[Error | None]) -> pa.Table:
+    def request(self, row: dict[str, Any]) -> Request:
+        """What the model is asked of a row; raises RowError where it cannot be."""
+        c = self.config
+        values = {name: row[name] for name in c.references()}
+        try:
+            pictures = self.pictures(row)
+            texts = [
+                fill(text, values, c.separator, self.engine.neutral)
+                for text in (c.system, c.prompt)
+                if text is not None
+            ]
+        except DecodeError as error:
+            raise RowError("decode", str(error)) from None
+        except BadPrompt as error:
+            raise RowError("prompt", str(error)) from None
+        system = [Message("system", texts[0])] if c.system is not None else []
+        key = row["uid"] if c.temperature > 0 else ""
+        return Request((*system, Message("user", texts[-1], pictures)), key)
+
+    def pictures(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        """The row's images, within the bounds of their size."""
+        c = self.config
+        encoded = flat(row[name] for name in c.columns_of_images())
+        return tuple(within(decode_rgb(data), c.min_pixels, c.max_pixels) for data in encoded)
+
+    def columns(self, answer: Answer) -> dict[str, Any]:
+        """What is stored of an answer."""
         c = self.config
         model = c.model.rstrip("/").rsplit("/", 1)[-1] if c.model.startswith("/") else c.model
-        wording = prompt_id(c.prompt, c.system)
-        columns: list[list[Any]] = [
-            [a and a.text for a in answers],
-            [a and model for a in answers],
-            [a and wording for a in answers],
-            [a and a.finish_reason for a in answers],
-            [a and a.tokens for a in answers],
-            [a and a.reasoning for a in answers],
-        ]
-        schema = self.writes()
-        arrays = [pa.array(v, f.type) for v, f in zip(columns, schema, strict=False)]
-        return pa.table(arrays, schema=schema).append_column("error", error_array(errors))
+        values = {
+            "": answer.text,
+            "model": model,
+            "prompt_id": prompt_id(c.prompt, c.system),
+            "finish_reason": answer.finish_reason,
+            "tokens": answer.tokens,
+            "prompt_tokens": answer.prompt_tokens,
+        }
+        if self.reasons():
+            values["reasoning"] = answer.reasoning
+        return {self.column(name): value for name, value in values.items()}
 
 
-def flat(values: tuple[Any, ...]) -> Iterator[bytes]:
+def flat(values: Iterable[Any]) -> Iterator[bytes]:
     """Encoded images of a row's columns; a column may hold a list of them."""
     for value in values:
         if isinstance(value, list):
