@@ -43,7 +43,7 @@ class Stage:
     """
     ask: Any = None
     """`HostBoard.share` of the run, where the stage runs beside other workers (see
-    stages/download/shares.py).
+    shares.py).
     """
 
     def __init__(self, config: Any) -> None:
