@@ -24,7 +24,7 @@ ARROWS = {
     "sources": set(),
     "captioners": set(),
     "outputs": set(),
-    "stages": {"captioners"},
+    "stages": {"captioners", "sources"},  # other sets are read as sources are
     "filters": {"stages"},
     "stage": {"stages"},
     "workspace": {"sources"},

@@ -17,6 +17,7 @@ NARROW = {
     "text_rules": ({}, {"text": ["a red ball on the meadow", "two", "", "IMG_20"]}),
     "language": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras"]}),
     "resolution": ({}, {"width": [640, 1], "height": [480, 3]}),
+    "sentences": ({}, {"text": ["One. Two.", ""]}),
     "filter": ({}, {"uid": ["a", "b"]}),
     "derive": ({"name": "half", "expression": "width / 2"}, {"width": [640.0, None, 1.0]}),
     "select": (
@@ -54,6 +55,7 @@ NARROW = {
 }
 PICTURED = {
     "image_hash": {},
+    "tiles": {"grid": [2, 2]},
     "clip": {"model": CLIP, "embeddings": ["image"]},
     "caption": {"model": CAPTIONER, "prompt": "Describe this image in one sentence."},
 }
