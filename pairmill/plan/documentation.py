@@ -19,7 +19,10 @@ from pairmill.stages.base import GlobalStage, Stage
 from pairmill.stages.catalogue import known_stages, stage_class
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "embed": {"embedding_dim": 512},
     "caption": {"model": "org/model", "prompt": "Merge: {text}"},
+    "caption_checks": {"caption": "synthetic", "objects": "objects", "model": "org/model"},
+    "caption_templates": {"caption": "synthetic"},
     "dedup": {"on": ["sha256"]},
     "clip": {"model": "org/model"},
     "derive": {"expression": "clip_score * 2"},

@@ -30,4 +30,5 @@ def decodes(stage: StageConfig) -> bool:
         and getattr(stage, "image", None) in ("image", ["image"])
         and stage.when is None
         and stage.on_missing != "keep"
+        and "image" in kind(stage).reads()  # and not its stored embedding instead
     )

@@ -4,9 +4,9 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -185,7 +185,8 @@ def explain(kind: type[BaseModel], fault: Any) -> str:
             + f"(keys: {', '.join(keys)})"
         )
     if fault["type"] == "missing":
-        field = kind.model_fields.get(str(fault["loc"][0]))
+        model = model_at(kind, fault["loc"][:-1])
+        field = model.model_fields.get(str(fault["loc"][-1])) if model else None
         return f"the key {place!r} is missing: {field.description if field else 'it is needed'}"
     if fault["type"] == "string_pattern_mismatch":
         pattern = fault["ctx"]["pattern"]
@@ -209,14 +210,31 @@ def fitting(given: str, pattern: str) -> str | None:
     return next((c for c in candidates if c != given and re.search(pattern, c)), None)
 
 
-def keys_at(kind: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+def keys_at(kind: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    model = model_at(kind, loc)
+    return list(model.model_fields) if model else []
+
+
+def model_at(kind: type[BaseModel], loc: Sequence[Any]) -> type[BaseModel] | None:
+    """The model that stands at a place of another; None where none does.  Numbers of a list's items
+    are passed by.
+    """
     for step in loc:
+        if isinstance(step, int):
+            continue
         field = kind.model_fields.get(str(step))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        kind = inner
-    return list(kind.model_fields)
+        inner = models_in(field.annotation) if field else []
+        if not inner:
+            return None
+        kind = inner[0]
+    return kind
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models in a type: itself, a list's items, a union's members."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models_in(part)]
 
 
 def resolved(config: Any, folder: Path) -> Any:

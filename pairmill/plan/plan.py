@@ -17,6 +17,7 @@ from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
 from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
+from pairmill.plan.selection import Selection, selection_of, with_takers
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import Expression, unknown_column
@@ -41,6 +42,8 @@ class Plan:
     pool_schema: pa.Schema
     stages: tuple[PlannedStage, ...]
     writers: list[Writer]
+    selections: list[Selection]
+    """Which rows each of the writers takes."""
     identities: dict[str, str | None] = field(default_factory=dict)
     redact: Callable[[Any], Any] = lambda value: value
     blur: Expression | None = None
@@ -132,11 +135,14 @@ def make_plan(
                 f"rows cannot be grouped by {group!r}, which is {types[group]} (they "
                 f"can by {plain})",
             )
-    writers = []
+    writers, selections, wants = [], [], []
     for i, output in enumerate(config.outputs):
         writer = open_writer(output)
-        for key, message in writer.problems(every):
+        selection, schema = selection_of(output, ("outputs", i), pool_schema, stages, note)
+        faults = list(writer.problems(schema))
+        for key, message in faults:
             note(("outputs", i, *key), message)
+        wants.append((selection.upto, () if faults else writer.stored_payload(schema)))
         if any(same_place(o.path, output.path) for o in config.outputs[:i]):
             note(("outputs", i, "path"), f"two outputs write to {output.path}, links followed")
         if lies_in(output.path, config.workspace):
@@ -145,9 +151,13 @@ def make_plan(
                 f"{output.path} lies in the workspace {config.workspace}, where `gc` removes what no run refers to; choose a folder outside",
             )
         writers.append(writer)
+        selections.append(selection)
     if len(seen) > before:
         return None
-    return Plan(config, source, pool_schema, tuple(stages), writers, redact=redact, blur=blur)
+    stages = with_takers(stages, wants)
+    return Plan(
+        config, source, pool_schema, tuple(stages), writers, selections, redact=redact, blur=blur
+    )
 
 
 def note_missing_inputs(source: Source, stages: Sequence[PlannedStage], note: Report) -> None:

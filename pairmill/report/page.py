@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import trace
 from pairmill.names import one_name
+from pairmill.packages.manifest import chosen
 from pairmill.packages.publish import versions
 from pairmill.pipeline.run import RunOutcome
 from pairmill.plan.chain import Chain
@@ -55,6 +56,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
             {
                 "path": plan.redact(p),
                 **{k: m[k] for k in ("format", "samples", "shards", "package")},
+                "chosen": chosen(m),
             }
             for p, m in outcome.packages.items()
         ],

@@ -1,9 +1,10 @@
 """The pipeline file's top level."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from pairmill.schemas.config import PATH, StageConfig, Strict
 
@@ -25,6 +26,22 @@ class ReportConfig(Strict):
     """
 
 
+DIRECTION = re.compile(r"(.*\S)\s+(asc|desc)", re.IGNORECASE | re.DOTALL)
+
+
+class OrderKey(Strict):
+    """One key of an order: a value of each sample, smallest first, null last."""
+
+    by: str
+    """SQL expression (docs/expressions.md); of a sample of several rows its first row's."""
+    descending: bool = False
+    """Largest first; null stays last."""
+    groups: list[str | int | bool] | None = Field(None, min_length=1)
+    """The values in the order in which their samples come, such as `[easy, hard]`; samples of any
+    other value come behind them.
+    """
+
+
 class OutputConfig(Strict):
     """Keys of every output."""
 
@@ -37,12 +54,47 @@ class OutputConfig(Strict):
     """Samples in each output shard; only the last one has fewer."""
     shuffle: bool = True
     """Shuffle by the pipeline's seed; `false` keeps the source's order."""
+    after: str | None = None
+    """Name of the stage up to which gates count, the last one if absent; `source` for every row
+    that was read.  The package is the one of a pipeline that ends with this stage: it has no
+    columns of later ones.
+    """
+    where: str | None = None
+    """SQL expression (docs/expressions.md); rows for which it is not true stay out of this package
+    alone, and the manifest counts them.
+    """
+    order: list[OrderKey] = []
+    """Keys by which samples are sorted instead of shuffled, such as `clip_score desc`, or
+    `[{by: level, groups: [easy, hard]}, noise]`; ties by uid.
+    """
     columns: list[str] | None = None
     """Columns that travel with the samples; if absent, all but embeddings and what differs from run
     to run (a table leaves columns with bytes aside, too).
     """
     overwrite: bool = False
     """Allow to replace what another pipeline wrote to `path`."""
+
+    @field_validator("order", mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        """A key alone for a list of one, `EXPRESSION desc` for its two parts."""
+        keys = value if isinstance(value, list) else [] if value is None else [value]
+        return [order_key(key) for key in keys]
+
+    @model_validator(mode="after")
+    def _one_order(self) -> "OutputConfig":
+        if self.order and self.shuffle and "shuffle" in self.model_fields_set:
+            raise ValueError("`order:` sorts the samples and `shuffle: true` mixes them; keep one")
+        return self
+
+
+def order_key(key: Any) -> Any:
+    if not isinstance(key, str):
+        return key
+    parts = DIRECTION.fullmatch(key.strip())
+    if parts is None:
+        return {"by": key}
+    return {"by": parts[1], "descending": parts[2].lower() == "desc"}
 
 
 class SourceConfig(Strict):

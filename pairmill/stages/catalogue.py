@@ -12,6 +12,8 @@ BUILT_IN = {
     "language": "pairmill.filters.language:LanguageStage",
     "resolution": "pairmill.filters.resolution:ResolutionStage",
     "clip": "pairmill.filters.clip:ClipStage",
+    "embed": "pairmill.filters.embed:EmbedStage",
+    "classify": "pairmill.filters.classify:ClassifyStage",
     "filter": "pairmill.filters.gate:FilterStage",
     "derive": "pairmill.filters.derive:DeriveStage",
     "sample": "pairmill.filters.sample:SampleStage",
@@ -20,6 +22,8 @@ BUILT_IN = {
     "near_dedup": "pairmill.stages.near_dedup:NearDedupStage",
     "select": "pairmill.stages.select.stage:SelectStage",
     "caption": "pairmill.stages.caption:CaptionStage",
+    "caption_checks": "pairmill.filters.caption_checks.stage:CaptionChecksStage",
+    "caption_templates": "pairmill.stages.caption_templates:CaptionTemplatesStage",
 }
 
 

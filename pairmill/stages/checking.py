@@ -152,4 +152,6 @@ def near(one: Any, other: Any, tolerance: float) -> bool:
         return abs(one - other) <= tolerance or (one != one and other != other)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(near, one, other, [tolerance] * len(one)))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(near(one[k], other[k], tolerance) for k in one)
     return bool(one == other)

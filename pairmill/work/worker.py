@@ -186,6 +186,8 @@ class StageWorker:
         fresh = block.fresh
         if planned.payload() and planned.config.store == "kept":
             fresh = fresh | computed
+        if planned.taken:  # an output takes them, whatever later gates say
+            fresh = fresh & ~alive
         return replace(
             block, alive=alive, fresh=fresh, rows=pa.table(dict(sorted(columns.items())))
         )
