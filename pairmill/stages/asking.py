@@ -1,5 +1,6 @@
 """What all stages that ask a model have in common: prompts filled, images shown, answers taken."""
 
+import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,15 +10,22 @@ import pyarrow as pa
 
 from pairmill.captioners.config import AskingConfig
 from pairmill.captioners.engine import Engine, Message, Request
-from pairmill.captioners.opening import at_once, check_engine, open_engine
+from pairmill.captioners.library import named
+from pairmill.captioners.opening import at_once, check_engine, engine_version, open_engine
 from pairmill.captioners.prompts import BadPrompt, Wording, fill
 from pairmill.captioners.talks import Talk, hold
 from pairmill.errors import RowError
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.pixels import within
+from pairmill.redaction import redact
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.hashing import row_chance
 from pairmill.stages.asynchronous import AsyncStage
+
+DECODING = (
+    "max_new_tokens", "temperature", "top_p", "seed", "samples", "dtype", "chat_template_kwargs",
+)  # fmt: skip
+"""Keys that say how tokens were chosen."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,39 @@ class AskingStage(AsyncStage):
         key = ["uid"] if self.config.temperature > 0 else []
         named = [*self.config.columns_of_images(), *self.references(), *key]
         return list(dict.fromkeys(named))
+
+    def made_by(self, params: dict[str, Any]) -> dict[str, Any]:
+        c = self.config
+        wording = c.wording()
+        turns = {"system": params["system"], "examples": params["examples"]}
+        return {
+            "model": params["model"],
+            "revision": c.revision,
+            "adapter": params["adapter"],
+            "engine": c.engine,
+            "engine_version": engine_version(c.engine),
+            "prompt_id": wording.digest,
+            "library": named(wording),
+            "prompt": {**turns, "text": params["prompt"], "json_schema": params["json_schema"]},
+            "decoding": {name: params[name] for name in DECODING},
+        }
+
+    def with_origin(self, text: pa.Field) -> pa.Field:
+        """The column of the model's text, which says in its metadata how it was made."""
+        c = self.config
+        wording = c.wording()
+        facts = {
+            "model": c.model if c.engine == "openai" else self.model_name(),
+            "revision": c.revision,
+            "engine": c.engine,
+            "engine_version": engine_version(c.engine),
+            "prompt_id": wording.digest,
+            "system": wording.system,
+            "prompt": wording.text,
+            **{name: getattr(c, name) for name in DECODING},
+        }
+        told = redact(json.dumps(facts, ensure_ascii=False, sort_keys=True))
+        return text.with_metadata({**(text.metadata or {}), b"made_by": told.encode()})
 
     def reasons(self) -> bool:
         """Whether there is a column for reasoning; what the model's files say is kept."""

@@ -16,7 +16,7 @@ class OnePromptStage(AskingStage):
 
     def writes(self) -> pa.Schema:
         c = self.config
-        fields = [self.text_field()]
+        fields = [self.with_origin(self.text_field())]
         if c.json_schema:
             fields += [
                 self.field(name, kind, f"`{name}` of the model's answer")

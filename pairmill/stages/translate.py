@@ -101,7 +101,8 @@ class TranslateStage(AskingStage):
     def writes(self) -> pa.Schema:
         name, share = self.column(), pa.float32()
         to = language_name(self.config.to)
-        fields = [column(name, pa.string(), f"the text in {to}", role="caption")]
+        text = column(name, pa.string(), f"the text in {to}", role="caption")
+        fields = [self.with_origin(text)]
         if self.config.back:
             like = "chrF of the text and the way back"
             fields += [
