@@ -17,8 +17,8 @@ from pairmill.schemas.sql.functions import BY_NAME
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
 GROUND = {
-    "addresses", "errors", "extensions", "images", "models", "names", "redaction", "safe_output",
-    "schemas", "texts", "torch_device", "version",
+    "addresses", "errors", "extensions", "images", "models", "names", "places", "redaction",
+    "safe_output", "schemas", "shares", "texts", "torch_device", "version",
 }  # fmt: skip
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {
