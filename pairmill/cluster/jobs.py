@@ -55,6 +55,7 @@ class JobRequest:
             "pairmill.cli",
             "run",
             FILE_NAME,
+            "--ray",
             "--base",
             str(self.file.absolute().parent),
         ]

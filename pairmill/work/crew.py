@@ -70,9 +70,10 @@ class Crew:
         try:
             while any(seat.held for seat in working):
                 process, kind, *told = self.events.get()
-                seat = next((s for s in working if s.process is process), None)
-                if seat is None:
+                at = next((i for i, s in enumerate(working) if s.process is process), None)
+                if at is None:  # the last word of a process that has been replaced
                     continue
+                seat = working[at]
                 if kind == "done":
                     item = seat.held.pop(told[0])
                     self.fill(seat, job, waiting, width)
