@@ -9,6 +9,7 @@ is found and fails, as on Ray.
 import itertools
 import pickle
 import queue
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -59,6 +60,9 @@ class Crew:
         items at a time.  Raises RunError, and what `pickle` raises.
         """
         packed = pickle.dumps(work)
+        if threading.current_thread() is threading.main_thread():
+            # polars lets a wait go on after Ctrl-C, which then comes when the next shard is done
+            signal.siginterrupt(signal.SIGINT, True)
         count = max(1, min(count, len(items)))
         self.settle(count)
         job, waiting = next(self.numbers), deque(items)
