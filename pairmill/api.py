@@ -23,6 +23,7 @@ from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.run_log import RunLog
 from pairmill.pipeline.started import Started, reopened
 from pairmill.pipeline.watcher import Watcher
+from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
 from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.yaml_file import Document
@@ -224,17 +225,32 @@ class Pipeline:
         progress: bool = True,
         console: Console | None = None,
         local: bool = False,
+        ray: bool = False,
+        processes: int | None = None,
     ) -> RunResult:
         """Computes what is missing, writes packages and report; raises RunError, keeping what was
         committed.
 
-        `local` runs everything in this process, without Ray: for a debugger and for small tests.
+        It works on this machine, in `processes` worker processes, as many as cores if None (or
+        PAIRMILL_PROCESSES says), in this process alone with 0, for a debugger.  It works on Ray
+        with `ray`, and, without `local`, where RAY_ADDRESS names one or the caller has started it.
         """
         console = console or SafeConsole(stderr=True)
+        local = not (ray or (not local and is_ray_there()))
+        processes = wanted_processes() if processes is None else processes
         watcher = LiveWatcher(console) if progress else Watcher()
         runner = Runner(
-            self.checked, self.text, watcher, [*self.import_paths], limit, tuple(retry), local
+            self.checked,
+            self.text,
+            watcher,
+            [*self.import_paths],
+            limit,
+            tuple(retry),
+            local,
+            processes,
         )
+        if progress:
+            console.print(Text(whereabouts(local, processes)), soft_wrap=True)
         if isinstance(watcher, LiveWatcher):
             watcher.watch(runner.engine)
         log = RunLog()
