@@ -137,10 +137,17 @@ def run(
     ] = "",
     local: Annotated[
         bool,
-        typer.Option(
-            "--local", help="In this process, without Ray: for one machine, or a debugger."
-        ),
+        typer.Option("--local", help="On this machine, though RAY_ADDRESS names a Ray."),
     ] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="On Ray, started here if none runs.")] = False,
+    address: Annotated[str, typer.Option(help="On the Ray at this address.")] = "",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Worker processes at most, without Ray; as many as cores if absent, 0: none.",
+        ),
+    ] = None,
     base: Annotated[
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
@@ -153,6 +160,10 @@ def run(
     from pairmill.pipeline.findings import package_notes, retry_hint
     from pairmill.terminal.display import funnel_table
 
+    if local and (ray or address):
+        fail("--local and --ray or --address exclude each other", 2)
+    if address:
+        os.environ["RAY_ADDRESS"] = address
     found = pipeline(file, set_, base)
     try:
         with stopping_by_signals():
@@ -161,6 +172,8 @@ def run(
                 retry=[c.strip() for c in retry.split(",") if c.strip()],
                 console=err,
                 local=local,
+                ray=ray or bool(address),
+                processes=processes,
             )
     except KeyboardInterrupt as error:
         fail(

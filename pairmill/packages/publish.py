@@ -140,7 +140,7 @@ def make_manifest(
         "format_version": FORMAT, "pairmill": __version__, "name": facts["name"], "package": package,
         "format": writer.config.type, "samples": sum(s["samples"] for s in shards), "shards": len(shards),
         "funnel": funnel.to_json(), "selection": facts["selection"], "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
-        "models": models, "pipeline": facts["pipeline"],
+        "models": models, "made_by": made_by(chain), "pipeline": facts["pipeline"],
         "versions": versions(), **{key: facts[key] for key in TOLD},
         "told": dict(sum((Counter(s["told"]) for s in shards), Counter())), "left_out": writer.left_out(chain.schema), "parts": parts_for(shards), "files": [],
     }  # fmt: skip
@@ -156,6 +156,12 @@ def stands_for(value: Any) -> str:
     for part in value.values():
         parts += part.values() if isinstance(part, dict) else [str(part)]
     return " ".join(map(str, parts))
+
+
+def made_by(chain: Chain) -> dict[str, Any]:
+    """How the stages that say so made their values: model, prompt, decoding, engine."""
+    told = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.stages}
+    return {name: facts for name, facts in told.items() if facts}
 
 
 def versions() -> dict[str, str]:
