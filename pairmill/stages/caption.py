@@ -27,6 +27,7 @@ class CaptionStage(AsyncStage):
     prefix = "caption"
     version = 2
     decodes = True
+    flush_s = 2.0
     engine: Engine
 
     @classmethod
