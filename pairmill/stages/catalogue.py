@@ -14,6 +14,7 @@ BUILT_IN = {
     "clip": "pairmill.filters.clip:ClipStage",
     "embed": "pairmill.filters.embed:EmbedStage",
     "classify": "pairmill.filters.classify:ClassifyStage",
+    "concepts": "pairmill.filters.concepts:ConceptsStage",
     "filter": "pairmill.filters.gate:FilterStage",
     "derive": "pairmill.filters.derive:DeriveStage",
     "sample": "pairmill.filters.sample:SampleStage",
@@ -21,6 +22,8 @@ BUILT_IN = {
     "dedup": "pairmill.stages.dedup:DedupStage",
     "near_dedup": "pairmill.stages.near_dedup:NearDedupStage",
     "select": "pairmill.stages.select.stage:SelectStage",
+    "balance": "pairmill.stages.select.balance:BalanceStage",
+    "mix": "pairmill.stages.select.mix:MixStage",
     "caption": "pairmill.stages.caption:CaptionStage",
 }
 
