@@ -161,7 +161,7 @@ class ClassifyStage(Stage):
         else:
             from pairmill.filters.classifiers import Classifier
 
-            kind = "image" if config.image else "text"
+            kind: Literal["image", "text"] = "image" if config.image else "text"
             self.classifier = Classifier(self.name, config.spec(self.cpus), kind)
             self.note = self.classifier.note
 

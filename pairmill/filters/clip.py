@@ -1,7 +1,7 @@
 """CLIP similarity of image and text."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -94,7 +94,7 @@ class ClipConfig(TowersConfig):
 class ClipStage(Stage):
     """`clip_score` = cosine of the projected image and text embeddings, in [-1, 1]."""
 
-    Config = ClipConfig
+    Config: ClassVar[type[StageConfig]] = ClipConfig
     prefix = "clip"
     version = 2
     decodes = True

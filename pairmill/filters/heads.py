@@ -9,6 +9,7 @@ detector (seven layers, ReLU after the first five), and the L/14 NSFW detector's
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,8 @@ import numpy as np
 from pairmill.errors import StageBroken
 
 Activation = Literal["auto", "none", "relu", "gelu", "tanh"]
+NONE: Activation = "none"
+RELU: Activation = "relu"
 Output = Literal["auto", "none", "sigmoid", "softmax"]
 AESTHETIC = ((0, 2, 4, 6, 7), (1024, 128, 64, 16))
 NSFW_H14 = ((0, 3, 6, 9, 12, 15, 16), (1024, 2048, 1024, 256, 128, 16))
@@ -121,12 +124,12 @@ def check_layers(
 
 def known(names: list[str], widths: tuple[int, ...]) -> tuple[list[Activation], Output]:
     """Activations after each layer and at the end, of a published head; ReLU in any other."""
-    relu: list[Activation] = ["relu"] * (len(names) - 1) + ["none"]
+    relu = [*repeat(RELU, len(names) - 1), NONE]
     layout = (tuple(int(n) for name in names for n in re.findall(r"\d+$", name)), widths)
     if layout == AESTHETIC:
-        return ["none"] * len(names), "none"
+        return [*repeat(NONE, len(names))], "none"
     if layout == NSFW_H14:
-        return ["relu"] * 5 + ["none", "none"], "none"  # its layers 15 and 16 touch
+        return [*repeat(RELU, 5), NONE, NONE], "none"  # its layers 15 and 16 touch
     return relu, "sigmoid" if layout == NSFW_L14 else "none"
 
 

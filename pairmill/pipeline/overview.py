@@ -60,8 +60,15 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
         "columns": plan.source.mapping(),
         "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
         "outputs": [
-            {"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)}
-            for w in plan.writers
+            {
+                "type": w.config.type,
+                "path": w.config.path,
+                "columns": w.columns(chain.until(chosen.upto).schema),
+                "after": w.config.after,
+                "where": chosen.where.text if chosen.where else None,
+                "order": [str(key) for key in chosen.order],
+            }
+            for w, chosen in zip(plan.writers, plan.selections, strict=True)
         ],
         "shard_bytes": max(blocks.values(), default=0),
         "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),

@@ -33,6 +33,10 @@ class PlannedStage:
     """None for a global stage, and for what reads its columns, until the rows it looks at are
     known.
     """
+    taken: tuple[str, ...] = ()
+    """Payload that outputs take of the rows that are alive after this stage (`after:`), whatever
+    later gates say.
+    """
 
     @property
     def config(self) -> Any:
@@ -149,6 +153,20 @@ class Chain:
             else table.take(pa.array(groups_at(sizes, rows)[1]))
         )
         return table.combine_chunks()
+
+    def until(self, upto: int) -> "Chain":
+        """The chain that ends with its first `upto` stages."""
+        return replace(self, stages=self.stages[:upto])
+
+    def taken(self) -> dict[str, int]:
+        """Payload that outputs take → how many stages count for the first of them: its bytes must
+        be there for every row that is alive after those.
+        """
+        found: dict[str, int] = {}
+        for stage in self.stages:
+            for name in stage.taken:
+                found.setdefault(name, stage.index + 1)
+        return found
 
     def dtype(self, name: str) -> pa.DataType:
         """Type of a column."""

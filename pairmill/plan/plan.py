@@ -17,6 +17,7 @@ from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
 from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
+from pairmill.plan.selection import Selection, selection_of, with_takers
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import Expression, unknown_column
@@ -41,6 +42,8 @@ class Plan:
     pool_schema: pa.Schema
     stages: tuple[PlannedStage, ...]
     writers: list[Writer]
+    selections: list[Selection]
+    """Which rows each of the writers takes."""
     identities: dict[str, str | None] = field(default_factory=dict)
     redact: Callable[[Any], Any] = lambda value: value
     blur: Expression | None = None
@@ -103,16 +106,11 @@ def make_plan(
         if not (unknown_input and "nothing before it writes" in message):
             report(path, message)
 
-    try:
-        pool_schema = pool_schema_of(source.schema())
-    except PairmillError as error:
-        note(("source", "path"), str(error))
-        unknown_input = True  # which columns there are is not known: that one is missing, neither
-        pool_schema = POOL_COLUMNS
+    found = input_schema(source, note)
+    unknown_input = found is None  # that a column is missing is not known either
+    pool_schema = POOL_COLUMNS if found is None else pool_schema_of(found)
     if "image" in pool_schema.names:
         settle_image_check(source, config.stages)
-    if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
-        note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
         note_missing_inputs(source, stages, note)
@@ -132,11 +130,14 @@ def make_plan(
                 f"rows cannot be grouped by {group!r}, which is {types[group]} (they "
                 f"can by {plain})",
             )
-    writers = []
+    writers, selections, wants = [], [], []
     for i, output in enumerate(config.outputs):
         writer = open_writer(output)
-        for key, message in writer.problems(every):
+        selection, schema = selection_of(output, ("outputs", i), pool_schema, stages, note)
+        faults = list(writer.problems(schema))
+        for key, message in faults:
             note(("outputs", i, *key), message)
+        wants.append((selection.upto, () if faults else writer.stored_payload(schema)))
         if any(same_place(o.path, output.path) for o in config.outputs[:i]):
             note(("outputs", i, "path"), f"two outputs write to {output.path}, links followed")
         if lies_in(output.path, config.workspace):
@@ -145,9 +146,34 @@ def make_plan(
                 f"{output.path} lies in the workspace {config.workspace}, where `gc` removes what no run refers to; choose a folder outside",
             )
         writers.append(writer)
+        selections.append(selection)
     if len(seen) > before:
         return None
-    return Plan(config, source, pool_schema, tuple(stages), writers, redact=redact, blur=blur)
+    stages = with_takers(stages, wants)
+    return Plan(
+        config, source, pool_schema, tuple(stages), writers, selections, redact=redact, blur=blur
+    )
+
+
+def input_schema(source: Source, note: Report) -> pa.Schema | None:
+    """The columns of the input; None where that is wrong, which is noted, of each source for
+    itself.
+    """
+    sound = True
+    for keys, part in source.parts().items():
+        try:
+            images = "image" in part.schema().names
+        except PairmillError as error:
+            note(("source", *keys, "path"), str(error))
+            sound = False
+        else:
+            if part.config.type in OF_IMAGES and not images:
+                note(("source", *keys), "the source gives no images")
+    try:
+        return source.schema() if sound else None
+    except PairmillError as error:  # sources whose columns do not agree
+        note(("source",), str(error))
+        return None
 
 
 def note_missing_inputs(source: Source, stages: Sequence[PlannedStage], note: Report) -> None:
