@@ -34,7 +34,7 @@ ARROWS = {
     "work": {"fates", "plan", "stages", "workspace"},
     "cluster": {"fates", "plan", "work", "workspace"},
     "packages": {"fates", "outputs", "plan", "work", "workspace"},
-    "pipeline": {"cluster", "fates", "packages", "plan", "work", "workspace"},
+    "pipeline": {"cluster", "fates", "packages", "plan", "sources", "work", "workspace"},
     "report": {"fates", "packages", "pipeline", "plan", "work", "workspace"},
     "terminal": {"captioners", "fates", "packages", "pipeline", "stages", "work", "workspace"},
     "training": set(),
