@@ -4,8 +4,6 @@ import io
 import json
 import logging
 import os
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,17 +18,27 @@ from pairmill.fates.ledger import Funnel
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.overview import overview, stored_run
 from pairmill.pipeline.run import Runner, RunOutcome
-from pairmill.pipeline.run_log import RunLog
+from pairmill.pipeline.run_log import RunLog, silence_libraries
+from pairmill.pipeline.started import Started, reopened
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
-from pairmill.plan.load import load_pipeline
+from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.yaml_file import Document
-from pairmill.report.page import write_report
+from pairmill.report.gallery import Gallery, gallery
+from pairmill.report.page import write_report as report_of_run
 from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
-from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
+from pairmill.schemas.pipeline import (
+    OutputConfig,
+    PipelineConfig,
+    ReportConfig,
+    SourceConfig,
+    SourcesConfig,
+)
 from pairmill.terminal.display import LiveWatcher, funnel_table
+
+__all__ = ["Pipeline", "RunResult", "silence_libraries"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,20 @@ class RunResult:
         """
         return self.run.table(columns)
 
+    def rows(
+        self,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        fate: str | None = None,
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """The rows that fit (`Run.rows`), such as `rows(where="clip_score < 0.2", fate="kept")`."""
+        return self.run.rows(columns, where, fate, limit)
+
+    def show(self, where: str | None = None, fate: str | None = "kept", count: int = 12) -> Gallery:
+        """Rows with their pictures, for a notebook; the first that fit."""
+        return gallery(self.run, where, fate, count)
+
     def __rich__(self) -> Any:
         return funnel_table(self.funnel)
 
@@ -78,6 +100,10 @@ class Pipeline:
     import_paths: list[str] = field(default_factory=list)
     document: Document | None = None
     """The file, for the places of faults that are found later."""
+    base: str = ""
+    """Folder that relative paths of data mean."""
+    home: str = ""
+    """Folder of the files that the pipeline names."""
 
     @classmethod
     def from_yaml(
@@ -91,28 +117,46 @@ class Pipeline:
         `base`: the folder that relative paths of data (source, workspace, outputs) mean, if not the
         file's own.
         """
-        loaded = load_pipeline(path, overrides, base)
+        home = str(Path(path).absolute().parent)
+        return cls._of(load_pipeline(path, overrides, base), str(base or home), home)
+
+    @classmethod
+    def from_run(cls, folder: str | Path) -> tuple["Pipeline", int | None]:
+        """The pipeline of a run's folder (workspace/runs/NAME-DIGEST), and the run's `limit`.
+
+        Raises RunError where the folder does not tell it, or the run has stages of one's own: a
+        folder loads no code.
+        """
+        loaded, started = reopened(str(folder))
+        return cls._of(loaded, started.base, started.home), started.limit
+
+    @classmethod
+    def _of(cls, loaded: Loaded, base: str, home: str) -> "Pipeline":
         plan = make_plan(loaded.config, loaded.document.problem, loaded.secrets.redact_data)
         if plan is None or loaded.document.problems:
             raise PipelineFileError(loaded.document.problems)
-        return cls(loaded.config, plan, loaded.text, document=loaded.document)
+        found = cls(loaded.config, plan, loaded.text, document=loaded.document)
+        found.base, found.home = str(Path(base).absolute()), home
+        return found
 
     @classmethod
     def build(
         cls,
         *,
         name: str,
-        source: SourceConfig,
+        source: SourceConfig | Mapping[str, SourceConfig],
         stages: Sequence[StageConfig] = (),
         outputs: Sequence[OutputConfig] = (),
         workspace: str = "workspace",
         seed: int = 0,
         report: ReportConfig | None = None,
     ) -> "Pipeline":
-        """A pipeline from config objects; raises PipelineFileError with all its faults."""
+        """A pipeline from config objects, several sources by name; raises PipelineFileError with all
+        its faults.
+        """
         config = PipelineConfig(
             name=name,
-            source=source,
+            source=source if isinstance(source, SourceConfig) else SourcesConfig.of(source),
             stages=list(stages),
             outputs=list(outputs),
             workspace=workspace,
@@ -177,6 +221,7 @@ class Pipeline:
         local: bool = False,
         ray: bool = False,
         processes: int | None = None,
+        write_report: bool = True,
     ) -> RunResult:
         """Computes what is missing, writes packages and report; raises RunError, keeping what was
         committed.
@@ -184,29 +229,23 @@ class Pipeline:
         It works on this machine, in `processes` worker processes, as many as cores if None (or
         PAIRMILL_PROCESSES says), in this process alone with 0, for a debugger.  It works on Ray
         with `ray`, and, without `local`, where RAY_ADDRESS names one or the caller has started it.
+        Without `write_report` (or with `report: none`) there is no page.
         """
         console = console or SafeConsole(stderr=True)
         local = not (ray or (not local and is_ray_there()))
         processes = wanted_processes() if processes is None else processes
         watcher = LiveWatcher(console) if progress else Watcher()
-        runner = Runner(
-            self.checked,
-            self.text,
-            watcher,
-            [*self.import_paths],
-            limit,
-            tuple(retry),
-            local,
-            processes,
-        )
+        place = (limit, tuple(retry), local, processes)
+        runner = Runner(self.checked, self.text, watcher, [*self.import_paths], *place)
         if progress:
             console.print(Text(whereabouts(local, processes)), soft_wrap=True)
         if isinstance(watcher, LiveWatcher):
             watcher.watch(runner.engine)
         log = RunLog()
+        started = Started(self.base, self.home, limit)
         try:
-            outcome = runner.run(log.open)
-            report = self._report(outcome, console)
+            outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
+            report = self._report(outcome, console) if write_report else ""
         except Exception:
             if (
                 log.handler is not None
@@ -221,8 +260,10 @@ class Pipeline:
         """The page's path, or an empty string: the packages stand, and a fault of the report takes
         nothing from them.
         """
+        if not self.config.report.write:
+            return ""
         try:
-            return write_report(self.checked, outcome, outcome.chain)
+            return report_of_run(self.checked, outcome, outcome.chain)
         except Exception as error:
             logging.getLogger("pairmill").exception("the report could not be written")
             console.print(
@@ -247,15 +288,3 @@ def result_of(outcome: RunOutcome, report: str) -> RunResult:
         outcome.warnings,
         outcome.notes,
     )
-
-
-def silence_libraries() -> None:
-    """For the command line: progress bars and advice of libraries have no place in a pipeline's
-    output.
-    """
-    RunLog.divert = True
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from pairmill import cluster_cli, inspect_cli
 from pairmill.console import (
+    COMMITTED,
+    TRACEBACK,
     File,
     Json,
     Limit,
@@ -150,6 +152,9 @@ def run(
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
     ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write no report (`report: none` in the file).")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
     ] = False,
@@ -172,6 +177,7 @@ def run(
                 local=local,
                 ray=ray or bool(address),
                 processes=processes,
+                write_report=not no_report,
             )
     except KeyboardInterrupt as error:
         fail(
@@ -181,20 +187,20 @@ def run(
         )
     except PairmillError as error:
         fail(
-            f"{error}\nwhat was committed stays in {found.config.workspace}; once that is "
+            f"{error}\n{COMMITTED} {found.config.workspace}; once that is "
             "mended, the same command goes on from there",
             1,
         )
     except OSError as error:  # a disk or an object store that does not answer
         fail(
-            f"{type(error).__name__}: {error}\nwhat was committed stays in "
+            f"{type(error).__name__}: {error}\n{COMMITTED} "
             f"{found.config.workspace}; the same command goes on from there",
             1,
         )
     # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
     except Exception as error:
         fail(
-            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of "
+            f"{type(error).__name__}: {error}\n{TRACEBACK} log.jsonl of "
             f"the newest run in {found.config.workspace}/runs",
             1,
         )
@@ -208,7 +214,9 @@ def run(
         )
         for note in package_notes(manifest):
             out.print(Text(printable(f"  {note}")), soft_wrap=True)
-    out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
+    if result.report:
+        out.print(Text(f"report:  {result.report}"), soft_wrap=True)
+    out.print(Text(f"run:     {result.folder}"), soft_wrap=True)
     if hint := retry_hint(result.funnel):
         out.print(Text(printable(hint)), soft_wrap=True)
     for note in result.notes:

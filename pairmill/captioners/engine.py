@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 class Message:
     """One turn: RGB images, then text."""
 
-    role: Literal["system", "user"]
+    role: Literal["system", "user", "assistant"]
     text: str
     images: tuple[Any, ...] = ()
 

@@ -58,6 +58,9 @@ class LocalEngine:
         self.processes = cores() if processes is None else processes
         self.crew = Crew(paths)
 
+    def ready(self, jobs: Sequence[Job]) -> None:
+        """This process is the machine; `preflight` looked at it."""
+
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """Shard by shard, several at a time."""
         work = PhaseWork(job)
