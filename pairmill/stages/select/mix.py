@@ -1,6 +1,7 @@
 """Mix groups to target shares under a cap on repetition."""
 
 import json
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -108,7 +109,7 @@ class MixStage(GlobalStage):
         order = np.lexsort((chance, group))
         starts = np.searchsorted(group[order], np.arange(len(names) + 1))
         found = np.zeros(len(group), np.int64)
-        sums = [cost[order[a:b]].sum() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        sums = [cost[order[a:b]].sum() for a, b in pairwise(starts)]
         budgets = self.budgets(np.array(sums, np.float64), names)
         if self.config.cost is None:
             budgets = whole(budgets)
