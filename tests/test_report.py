@@ -22,6 +22,7 @@ from pairmill.report.page import page
 from pairmill.terminal.inspecting import inspect_path
 from tests.conftest import pairmill
 from tests.report_pages import CHROMIUM, Opened, finished_run
+from tests.workspaces import shards_of, stored_chain
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +66,8 @@ def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(
 
 
 def test_slider_counts_what_polars_counts(browser: Any, run: Path, data: dict[str, Any]) -> None:
-    pool = pl.concat(
-        [pl.read_parquet(f) for f in sorted(run.parent.parent.glob("pool/*/shard-*.parquet"))]
-    )
+    chain = stored_chain(Pipeline.from_yaml(run.parents[2] / "p.yaml").checked)
+    pool = pl.concat(shards_of(run.parents[1], chain.table))
     page = Opened(browser, run / "report/index.html").page
     card = page.locator("[data-score=level]")
     stops = next(s for s in data["scores"] if s["name"] == "level")["stops"]
@@ -262,17 +262,22 @@ def test_report_of_a_large_run_reads_some_shards_and_says_so(
     folder: Path, run: Path, data: dict[str, Any], browser: Any, tmp_path: Path
 ) -> None:
     pipeline = Pipeline.from_yaml(folder / "p.yaml").checked
-    pool = next((folder / "workspace/pool").glob("*/pool.json"))
-    chain = pipeline.chain(pool.parent.name, json.loads(pool.read_text())["shard_rows"], None)
+    chain = stored_chain(pipeline)
     assert len(gather(chain).frame) == 240
     some = gather(chain, most_shards=2)
     assert some.frame["shard"].n_unique() == 2
-    assert some.sampled == {"rows": some.frame.height, "of_rows": 240, "shards": 2, "of_shards": 4}
+    shards = len(chain.shards())
+    assert some.sampled == {
+        "rows": some.frame.height,
+        "of_rows": 240,
+        "shards": 2,
+        "of_shards": shards,
+    }
     assert some.frame.equals(gather(chain, most_shards=2).frame)
     file = tmp_path / "page.html"
     file.write_bytes(page([{**data, "sampled": some.sampled}]))
     assert (
-        f"samples come from {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance"
+        f"samples come from {some.frame.height} of 240 rows: 2 of {shards} shards, drawn by chance"
         in Opened(browser, file).page.inner_text("header")
     )
 

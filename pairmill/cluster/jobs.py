@@ -21,8 +21,9 @@ from pairmill.plan.plan import Plan
 from pairmill.schemas.config import FILE, MODEL, marks_of
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.version import __version__
-from pairmill.workspace.pool import pool_id, unread_bytes
+from pairmill.workspace.fingerprints import table_id, unread_bytes
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table
 
 FILE_NAME = "pipeline.yaml"
 RECONNECTS = 10
@@ -127,7 +128,7 @@ def run_id(plan: Plan, limit: int | None) -> str:
         storage = Storage(plan.config.workspace)
         if unread_bytes(storage, plan.source) > READ_BYTES:
             return ""
-        return plan.run_id(plan.chain(pool_id(storage, plan.source), (), limit))
+        return plan.run_id(plan.chain(Table.unread(table_id(storage, plan.source)), limit))
     except (PairmillError, OSError, ValueError, NotImplementedError):
         return ""
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pairmill.outputs.base import Writer
 from pairmill.plan.chain import Chain
 from pairmill.schemas.hashing import digest, row_chance
-from pairmill.workspace.columns import shard_file
+from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
 
 FORMAT = 2

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import PairmillError
@@ -20,11 +19,12 @@ from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import Expression, unknown_column
-from pairmill.schemas.hashing import digest
+from pairmill.schemas.hashing import NoStableForm, canonical, digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
 from pairmill.stages.base import GlobalStage
+from pairmill.workspace.tables import Table
 
 OF_IMAGES = ("parquet", "webdataset", "folder")
 """Sources that bring images along."""
@@ -58,17 +58,14 @@ class Plan:
                 phases.append((stage.index, stage.index + 1))
         return phases
 
-    def chain(self, pool: str, shard_rows: Sequence[int], limit: int | None) -> Chain:
-        """The stages over a pool, with identities as far as they can be known before a run."""
-        chain = Chain(
-            self.config.workspace,
-            pool,
-            self.pool_schema,
-            np.array(shard_rows, np.int32),
-            self.stages,
-            limit,
+    def chain(self, table: Table, limit: int | None) -> Chain:
+        """The stages over a table, with identities as far as they can be known before a run."""
+        wide = [f.name for f in self.pool_schema if is_payload(f.type)]
+        read = {"uid", *wide, *(c for s in self.stages for c in s.reads)}
+        own = self.pool_schema
+        return identified(
+            Chain(self.config.workspace, table.narrowed(read), own, self.stages, limit)
         )
-        return identified(chain)
 
     def run_id(self, chain: Chain) -> str:
         """What is run: the same pipeline over the same input has the same id, so that it goes on
@@ -234,12 +231,16 @@ def planned_stages(
         gate = expression(
             stage_config.keep, schema, (*path, "keep"), note, [*before, stage_config.stage]
         )
+        try:
+            params = canonical({**value_fields(stage.config), **facts}, stage.name)
+        except NoStableForm as error:
+            note(path, str(error))
+            continue
         definition = {
             "stage": stage_config.stage,
             "version": stage.version,
-            "params": redact({**value_fields(stage.config), **facts}),
-            "writes": {f.name: str(f.type) for f in writes},
-            "reads": reads,
+            "params": redact(params),
+            "writes": [str(f.type) for f in writes],
         }
         planned.append(
             PlannedStage(
@@ -255,17 +256,15 @@ def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:
     A global stage's identity includes the digest of the rows it looked at (`rows`: stage index →
     digest), so it is known once these are; what reads its columns waits for that, too.
     """
-    known: dict[str, str | None] = dict.fromkeys(chain.pool_schema.names, chain.pool)
+    known: dict[str, str | None] = {name: f"source {name}" for name in chain.pool_schema.names}
     stages = []
     for stage in chain.stages:
-        inputs = {c: known.get(c) for c in stage.reads}
+        inputs = [known.get(c) for c in stage.reads]
+        population = (rows or {}).get(stage.index)
         identity = None
-        if all(v is not None for v in inputs.values()):
-            facts = {**stage.definition, "inputs": inputs, "pool": chain.pool}
-            if not stage.is_global:
-                identity = digest(facts)
-            elif rows and stage.index in rows:
-                identity = digest({**facts, "rows": rows[stage.index]})
-        stages.append(replace(stage, identity=identity))
-        known.update(dict.fromkeys(stage.writes.names, identity))
+        if None not in inputs and (not stage.is_global or population):
+            identity = digest([stage.definition_id, inputs, population])
+        stages.append(replace(stage, identity=identity, population=population))
+        for place, name in enumerate(stage.writes.names):
+            known[name] = identity and f"{identity} {place}"
     return replace(chain, stages=tuple(stages))

@@ -133,7 +133,11 @@ def marks_of(config: type[BaseModel], field: str) -> set[str]:
 
 
 def value_fields(config: BaseModel) -> dict[str, Any]:
-    """The fields that decide values, as plain data: all but those marked SPEED."""
+    """The fields that decide values, as they are: all but those marked SPEED.
+
+    They are hashed (`schemas/hashing.py`) before anything flattens them, so that a value without a
+    stable form (a set, NaN, an object) is refused and not turned into one.
+    """
     kind = type(config)
-    plain = config.model_dump(mode="json")
-    return {name: plain[name] for name in kind.model_fields if SPEED not in marks_of(kind, name)}
+    names = [name for name in kind.model_fields if SPEED not in marks_of(kind, name)]
+    return {name: getattr(config, name) for name in names}

@@ -119,7 +119,7 @@ class StageWorker:
         """
         if not len(todo):
             return []
-        planned, place = self.planned, WorkPlace(self.planned.column_set, block.shard)
+        planned, place = self.planned, WorkPlace(self.planned.label, block.shard)
         past = self.line.begin(place)
         stage, stats.setup_s = self.loaded.take(planned, place, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, place, self.line, self.watchdog, past, sound)
@@ -168,9 +168,7 @@ class StageWorker:
         stats.bytes += sum(p.nbytes for p in pieces)
         for name in planned.columns_in("tokens"):
             stats.tokens += sum(pc.sum(p.column(name)).as_py() or 0 for p in pieces)
-        return self.job.chain.store.commit(
-            planned.column_set, shard, pa.concat_tables(pieces), planned.writes
-        )
+        return self.job.chain.columns_of(planned, shard).commit(pa.concat_tables(pieces))
 
     def after(
         self, block: RowBlock, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray

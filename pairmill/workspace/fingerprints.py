@@ -1,0 +1,68 @@
+"""What tells one input from another: the content of its files, remembered by path, size and time of
+change.
+"""
+
+from typing import Any
+
+from pairmill.schemas.config import PATH, marks_of, value_fields
+from pairmill.schemas.hashing import digest
+from pairmill.sources.base import Input, Source, content_digest
+from pairmill.workspace.encoding import sealed
+from pairmill.workspace.storage import SIGN, Storage
+
+FINGERPRINTS = "tables/fingerprints.json"
+
+
+def table_id(storage: Storage, source: Source) -> str:
+    """Identity of a source's rows: its options and the content of its files (places do not
+    count).
+    """
+    files = [[item.name, found] for item, found in input_digests(storage, source)]
+    options = options_of(source)
+    return digest({"type": source.config.type, "options": options, "files": files, "format": 3})
+
+
+def options_of(source: Source) -> dict[str, Any]:
+    """The options that decide its rows and shards; where its files lie is told by their content."""
+    kind = type(source.config)
+    fields = value_fields(source.config)
+    return {k: v for k, v in fields.items() if PATH not in marks_of(kind, k)}
+
+
+def input_digests(storage: Storage, source: Source) -> list[tuple[Input, str]]:
+    """Each input file and the hash of its content.
+
+    Hashes are remembered in the workspace, if there is one yet.
+    """
+    known = fingerprints(storage)
+    found, fresh = [], False
+    for item in source.inputs():
+        key = fingerprint_key(item)
+        if key not in known or not item.version:
+            known[key], fresh = content_digest(item), True
+        found.append((item, known[key]))
+    if fresh and storage.exists(SIGN):
+        storage.write_json(FINGERPRINTS, sealed(known))
+    return found
+
+
+def fingerprints(storage: Storage) -> dict[str, str]:
+    """Hashes of input files that the workspace remembers."""
+    return storage.read_json(FINGERPRINTS) if storage.exists(FINGERPRINTS) else {}
+
+
+def fingerprint_key(item: Input) -> str:
+    """What a file is remembered by."""
+    return digest([item.url, item.size_bytes, item.version])  # a URL may hold a secret
+
+
+def unread_bytes(storage: Storage, source: Source) -> int:
+    """Bytes of local files that `table_id` would have to read, because nothing remembers their
+    hashes.
+    """
+    known = fingerprints(storage)
+    return sum(
+        i.size_bytes
+        for i in source.inputs()
+        if i.url.startswith("file://") and (fingerprint_key(i) not in known or not i.version)
+    )
