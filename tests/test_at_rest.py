@@ -86,7 +86,7 @@ def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -
     assert sound.returncode == 0
     assert "every byte is as written" in sound.stdout
     damaged = {}
-    for pattern in ("shards/*.parquet", "columns/*/*.parquet", "runs/*/ledger/*0.parquet",
+    for pattern in ("shards/*.parquet", "payload/*.parquet", "columns/*/*.parquet", "runs/*/ledger/*0.parquet",
                     "runs/*/plan.json", "tables/*.json", "ingest/*.parquet"):  # fmt: skip
         file = min(workspace.glob(pattern))
         damaged[file] = file.read_bytes()
@@ -100,9 +100,7 @@ def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -
         assert f"{file} " in found.stderr, file
     for file, data in damaged.items():
         file.write_bytes(data)
-    files = list(workspace.glob("shards/*.parquet"))
-    wide = [f for f in files if "image" in pq.read_schema(f).names]
-    narrow = [f for f in files if f not in wide]
+    wide, narrow = (sorted(workspace.glob(f"{n}/*.parquet")) for n in ("payload", "shards"))
     gone = narrow.pop()
     gone.unlink()
     table = pq.read_table(wide[0])
@@ -198,7 +196,7 @@ def test_whoever_goes_on_clears_package_pool_columns_and_run_folder(
 ) -> None:
     file, home = write(FILE), pairs.parent
     folder = Path(Pipeline.from_yaml(file).run(local=True, progress=False).folder)
-    sets = [home / "workspace" / n for n in ("shards", "tables", "ingest", "columns")]
+    sets = [home / "workspace" / n for n in ("shards", "payload", "tables", "ingest", "columns")]
     sets += home.glob("workspace/columns/*/")
     places = [home / "out", home / "workspace", folder, folder / "report", folder / "ledger", *sets]
     before = {str(p) for p in home.rglob("*")}

@@ -20,7 +20,7 @@ from pairmill.plan.references import BadReference, folder_digest, model_identity
 from pairmill.schemas.arrow import POOL_COLUMNS, error_array
 from pairmill.workspace.columns import ColumnFile, groups_at
 from pairmill.workspace.contents import open_workspace
-from pairmill.workspace.shards import store_shard, stored_file
+from pairmill.workspace.shards import payload_file, store_shard
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 from tests.conftest import CLIP
@@ -106,7 +106,7 @@ def test_few_rows_are_read_without_the_images_of_all_others(tmp_path: Path) -> N
     facts = store_shard(storage, pa.table(columns, schema=schema))
     assert groups_at([100] * 10, wanted) == ([0, 9], pytest.approx([190, 3, 7]))
     assert groups_at([100] * 10, wanted[:0])[0] == []
-    assert storage_groups(storage, stored_file(facts.name, facts.digests["image"])) > 5
+    assert storage_groups(storage, payload_file(facts.name, facts.digests["image"])) > 5
     chain = Chain(storage.root, Table.of("t", [facts], 0, ()), schema, ())
     found = chain.read_pool(0, ["image", "uid"], wanted)
     assert found.column("image").to_pylist() == [images[r] for r in wanted]

@@ -10,7 +10,7 @@ from pairmill.plan.plan import Plan, pool_schema_of
 from pairmill.sources.base import Source
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.ingest import build_table
-from pairmill.workspace.shards import stored_file
+from pairmill.workspace.shards import payload_file, stored_file
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table
 
@@ -32,7 +32,7 @@ def shards_of(folder: Path, table: Table) -> list[pl.DataFrame]:
         )
         assert isinstance(narrow, pl.DataFrame)
         for column, digests in table.digests.items():
-            wide = folder / stored_file(name, int(digests[shard]))
+            wide = folder / payload_file(name, int(digests[shard]))
             if wide.exists():
                 part = pl.from_arrow(pq.read_table(wide, columns=[column]))
                 assert isinstance(part, pl.DataFrame)

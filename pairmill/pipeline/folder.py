@@ -13,7 +13,7 @@ from pairmill.workspace.storage import Storage
 def clear_temporary(storage: Storage, chain: Chain, folder: str) -> None:
     """Removes what killed writers left in the folders that a run goes on in."""
     sets = [f"columns/{s.column_set}" for s in chain.stages if s.computes and s.identity]
-    for place in ("", "runs", "columns", "tables", "ingest", "shards"):
+    for place in ("", "runs", "columns", "tables", "ingest", "shards", "payload"):
         storage.clear_temporary(place, recursive=False)
     for place in (folder, *sets):
         storage.clear_temporary(place)

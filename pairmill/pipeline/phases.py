@@ -15,6 +15,7 @@ from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.plan import Plan, identified
 from pairmill.work.attempt import LEAST_FAILURES
 from pairmill.work.block import Job
+from pairmill.work.carry import carry_over
 from pairmill.work.engine import Engine
 from pairmill.workspace.lease import Lease
 from pairmill.workspace.storage import Storage
@@ -54,6 +55,8 @@ class Phases:
                 survey.start(chain)
             describe(storage, chain, folder, self.plan.redact)
             todo = self.timed(part, partial(survey.waiting, first, last))
+            if todo and not stage.is_global:
+                todo = self.timed(part, partial(self.carried, survey, first, last, todo))
             if not todo:
                 continue
             names = [s.name for s in chain.stages[first:last]]
@@ -87,6 +90,18 @@ class Phases:
                 )
             survey.renew(todo)
         describe(storage, chain, folder, self.plan.redact)
+
+    def carried(
+        self, survey: Survey, first: int, last: int, todo: dict[int, int]
+    ) -> dict[int, int]:
+        """What is left to do once values of rows that did not change are carried over."""
+        chain = survey.chain
+        count = carry_over(self.engine, chain, chain.stages[first:last], sorted(todo))
+        if not count:
+            return todo
+        LOG.info("values carried over", extra={"facts": {"values": count}})
+        survey.renew(todo)
+        return survey.waiting(first, last)
 
     def map_phase(self, job: Job, shards: list[int]) -> None:
         """Takes shards through map stages; raises StageFailed where a stage fails on too many

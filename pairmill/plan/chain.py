@@ -15,7 +15,7 @@ from pairmill.stages.base import GlobalStage, Stage, default_name
 from pairmill.workspace.addresses import Recipe, addresses, column_file, input_of
 from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.digests import digest_of
-from pairmill.workspace.shards import read_rows, stored_file
+from pairmill.workspace.shards import payload_file, read_rows, stored_file
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 
@@ -191,9 +191,10 @@ class Chain:
 
     def source_file(self, shard: int, column: str) -> str:
         """Where a column that the rows are stored with lies."""
-        wide = self.is_wide(column)
-        content = self.table.digests[column][shard] if wide else self.table.contents[shard]
-        return stored_file(int(self.table.names[shard]), int(content))
+        name = int(self.table.names[shard])
+        if self.is_wide(column):
+            return payload_file(name, int(self.table.digests[column][shard]))
+        return stored_file(name, int(self.table.contents[shard]))
 
     @cached_property
     def recipes(self) -> tuple[Recipe | None, ...]:

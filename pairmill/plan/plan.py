@@ -17,7 +17,7 @@ from pairmill.plan.declared import BadStage, declared
 from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
-from pairmill.schemas.config import value_fields
+from pairmill.schemas.config import COLUMN, TEMPLATE, StageConfig, marks_of, value_fields
 from pairmill.schemas.expressions import Expression, unknown_column
 from pairmill.schemas.hashing import NoStableForm, canonical, digest
 from pairmill.schemas.pipeline import PipelineConfig
@@ -232,7 +232,8 @@ def planned_stages(
             stage_config.keep, schema, (*path, "keep"), note, [*before, stage_config.stage]
         )
         try:
-            params = canonical({**value_fields(stage.config), **facts}, stage.name)
+            plain = canonical({**value_fields(stage.config), **facts}, stage.name)
+            params = without_spelling(plain, stage.config, reads)
         except NoStableForm as error:
             note(path, str(error))
             continue
@@ -248,6 +249,30 @@ def planned_stages(
             )
         )
     return planned
+
+
+def without_spelling(
+    params: dict[str, Any], config: StageConfig, reads: Sequence[str]
+) -> dict[str, Any]:
+    """What a stage is told, with columns by their place among those that it reads, so that another
+    name of a column, or of the stage that writes it, computes nothing again.
+    """
+    kind = type(config)
+    for key in [f for f in params if f in kind.model_fields]:
+        marks, value = marks_of(kind, key), params[key]
+        if COLUMN in marks and isinstance(value, str | list):
+            places = [reads.index(v) if v in reads else v for v in listed(value)]
+            params[key] = {"columns": places}
+        elif TEMPLATE in marks and isinstance(value, str):
+            for place, name in enumerate(reads):
+                value = value.replace(f"{{{name}}}", f"{{#{place}}}")
+            params[key] = value
+    return params
+
+
+def listed(value: Any) -> list[Any]:
+    """A value, or several."""
+    return value if isinstance(value, list) else [value]
 
 
 def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:

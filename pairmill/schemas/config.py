@@ -16,6 +16,12 @@ identity.
 MODEL = Mark("model")
 """The field names a model: hub id (identity: resolved revision) or folder (identity: its content).
 """
+COLUMN = Mark("column")
+"""The field names a column, or several, that the stage reads (in `reads`): how they are called is no
+part of its identity, what they hold is.
+"""
+TEMPLATE = Mark("template")
+"""The field is a text with names of columns that the stage reads in braces: the same of these."""
 PATH = Mark("path")
 """The field names a file or folder, relative to the pipeline file."""
 FILE = Mark("file")

@@ -88,8 +88,11 @@ class ColumnFile:
         ours = stored_schema(self.writes)
         new = with_sizes(without_secrets(new), self.writes).select(ours.names)
         new = new.cast(ours).rename_columns([self.spelled(c) for c in ours.names])
-        schema = self.schema()
-        new = new.cast(schema)
+        return self.store(new.cast(self.schema())).rename_columns(ours.names)
+
+    def store(self, new: pa.Table) -> pa.Table:
+        """The same of rows as the file has them, with its own names and sizes."""
+        schema = new.schema
         if self.storage.local:  # before a folder is made in its place
             self.storage.check_there()
 
@@ -104,7 +107,7 @@ class ColumnFile:
         if stored is not new:
             wanted = pc.is_in(stored.column("row"), value_set=new.column("row").combine_chunks())
             stored = stored.filter(wanted).combine_chunks()
-        return stored.rename_columns(ours.names)
+        return stored
 
     def evict(self, rows: Collection[int]) -> None:
         """Forgets the payload bytes of `rows`; their sizes turn negative, all other columns stay."""

@@ -11,7 +11,7 @@ from pairmill.workspace.addresses import FOLDER as COLUMNS
 from pairmill.workspace.addresses import Recipe, addresses, column_file
 from pairmill.workspace.memo import FOLDER as INGEST
 from pairmill.workspace.shards import FOLDER as SHARDS
-from pairmill.workspace.shards import stored_file
+from pairmill.workspace.shards import PAYLOAD, payload_file, stored_file, stored_files
 from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.tables import FOLDER as TABLES
 from pairmill.workspace.tables import Table, open_table
@@ -146,7 +146,7 @@ def add_files(found: Used, stages: list[dict[str, Any]], table: Table | None) ->
     for shard, name in enumerate(table.names.tolist()):
         digests = {c: int(d[shard]) for c, d in table.digests.items()}
         found.shards.add(stored_file(name, int(table.contents[shard])))
-        found.shards.update(stored_file(name, d) for d in digests.values())
+        found.shards.update(payload_file(name, d) for d in digests.values())
         for stage, address in zip(stages, addresses(known, name, digests), strict=False):
             files = found.columns.setdefault(stage["column_set"] or "", set())
             if address is not None and files is not None:
@@ -157,7 +157,7 @@ def contents(storage: Storage) -> list[StoredSet]:
     """Every table and column set, with size and users; a shard of several tables counts in each."""
     uses = used(storage)
     found = []
-    sizes = dict(storage.files(SHARDS))
+    sizes = stored_files(storage)
     for name in table_names(storage):
         table = open_table(storage, name)
         files = [f for f in table_files(table) if f in sizes] if table else []
@@ -180,11 +180,11 @@ def table_names(storage: Storage) -> list[str]:
 
 def table_files(table: Table) -> set[str]:
     """Files of a table's shards, and names of others that were never written."""
-    lists = (table.contents, *table.digests.values())
-    return {
-        stored_file(name, content)
-        for values in lists
-        for name, content in zip(table.names.tolist(), values.tolist(), strict=True)
+    names, contents = table.names.tolist(), table.contents.tolist()
+    return {stored_file(n, c) for n, c in zip(names, contents, strict=True)} | {
+        payload_file(n, d)
+        for digests in table.digests.values()
+        for n, d in zip(names, digests.tolist(), strict=True)
     }
 
 
@@ -198,8 +198,10 @@ def unused(storage: Storage) -> list[StoredSet]:
         if name not in uses.tables:
             mine = (f"{name}.json", f"{name}.parquet", f"{name}-unreadable.parquet")
             found.append(some_files(storage, TABLES, f"{TABLES}/{name}", set(mine)))
-    gone = {f for f, _ in storage.files(SHARDS) if SHARD_FILE.match(base(f))} - uses.shards
-    found.append(some_files(storage, SHARDS, SHARDS, {base(f) for f in gone}))
+    gone = {f for f in stored_files(storage) if SHARD_FILE.match(base(f))} - uses.shards
+    for folder in (SHARDS, PAYLOAD):
+        names = {base(f) for f in gone if f.startswith(f"{folder}/")}
+        found.append(some_files(storage, folder, folder, names))
     stale = {base(f) for f, _ in storage.files(INGEST) if lost(storage, f, gone)}
     found.append(some_files(storage, INGEST, INGEST, stale))
     for name in storage.folders(COLUMNS):

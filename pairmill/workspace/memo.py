@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pairmill.errors import CorruptWorkspace
 from pairmill.schemas.hashing import digest
-from pairmill.workspace.shards import ShardFacts
+from pairmill.workspace.shards import ShardFacts, stored_files
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, facts_in, lines_of
 from pairmill.workspace.told import Notes
@@ -81,7 +81,7 @@ class Memory:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.shards = {name for name, _ in storage.files("shards")}
+        self.shards = set(stored_files(storage))
         self.names: dict[str, list[str]] = {}
         for name, _ in storage.files(FOLDER):
             first = name.removeprefix(f"{FOLDER}/").partition(".")[0]

@@ -1,7 +1,7 @@
 """Shards as files: the rows of a table, stored once for what they hold, whatever table they are of.
 
-`shards/<name>.<content>.parquet` has a shard's narrow columns, `shards/<name>.<digest>.parquet` one
-column of bytes.  The name is the digest of the shard's uids; content and digest are those of the
+`shards/<name>.<content>.parquet` has a shard's narrow columns, `payload/<name>.<digest>.parquet`
+one column of bytes.  The name is the digest of the shard's uids; content and digest are those of the
 values, so that another column in the input copies no image.
 """
 
@@ -18,7 +18,7 @@ from pairmill.workspace.columns import groups_at, with_sizes
 from pairmill.workspace.digests import column_digest, column_digests, digest_of, hexed
 from pairmill.workspace.storage import Storage
 
-FOLDER = "shards"
+FOLDER, PAYLOAD = "shards", "payload"
 
 
 def shard_file(shard: int) -> str:
@@ -27,8 +27,18 @@ def shard_file(shard: int) -> str:
 
 
 def stored_file(name: int, content: int) -> str:
-    """Where the narrow columns, or one column of bytes, of a shard are stored."""
+    """Where the narrow columns of a shard are stored."""
     return f"{FOLDER}/{hexed(name)}.{hexed(content)}.parquet"
+
+
+def payload_file(name: int, digest: int) -> str:
+    """Where one column of bytes is stored."""
+    return f"{PAYLOAD}/{hexed(name)}.{hexed(digest)}.parquet"
+
+
+def stored_files(storage: Storage) -> dict[str, int]:
+    """Every file of a shard → bytes."""
+    return dict([*storage.files(FOLDER), *storage.files(PAYLOAD)])
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class ShardFacts:
     def files(self, schema: pa.Schema) -> list[str]:
         """Everything that is stored of it."""
         wide = (self.digests[f.name] for f in schema if is_payload(f.type))
-        return [stored_file(self.name, c) for c in (self.content, *wide)]
+        return [stored_file(self.name, self.content), *(payload_file(self.name, d) for d in wide)]
 
 
 def store_shard(storage: Storage, table: pa.Table, there: set[str] | None = None) -> ShardFacts:
@@ -63,7 +73,7 @@ def store_shard(storage: Storage, table: pa.Table, there: set[str] | None = None
     for column in wide:
         hashes = [f.name for f in table.schema if hash_of(f) == column]
         kept = [column, column + SIZE_SUFFIX, *hashes]
-        write(storage, stored_file(name, digests[column]), sized.select(kept), there)
+        write(storage, payload_file(name, digests[column]), sized.select(kept), there)
     total = sum(table.column(c).nbytes for c in wide)
     return ShardFacts(name, content, table.num_rows, total, digests)
 

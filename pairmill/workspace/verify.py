@@ -17,7 +17,7 @@ from pairmill.workspace.contents import table_names
 from pairmill.workspace.digests import column_digest, hexed
 from pairmill.workspace.encoding import read_footer
 from pairmill.workspace.shards import FOLDER as SHARDS
-from pairmill.workspace.shards import stored_file
+from pairmill.workspace.shards import PAYLOAD, stored_file
 from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.tables import open_table
 
@@ -79,7 +79,7 @@ def parquet_faults(storage: Storage, name: str) -> Iterator[str]:
                 if name.startswith(f"{SHARDS}/") and "uid" in table.schema.names:
                     uids.append(table.column("uid"))
                 for column, bad in changed_payload(
-                    table, in_shard=name.startswith(f"{SHARDS}/")
+                    table, in_shard=name.startswith(f"{PAYLOAD}/")
                 ).items():
                     yield (
                         f"{place}: {bad} values of {column!r} are not what was stored with them; "
