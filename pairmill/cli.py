@@ -9,6 +9,8 @@ from rich.text import Text
 
 from pairmill import cluster_cli, inspect_cli
 from pairmill.console import (
+    COMMITTED,
+    TRACEBACK,
     File,
     Json,
     Limit,
@@ -168,20 +170,20 @@ def run(
         )
     except PairmillError as error:
         fail(
-            f"{error}\nwhat was committed stays in {found.config.workspace}; once that is "
+            f"{error}\n{COMMITTED} {found.config.workspace}; once that is "
             "mended, the same command goes on from there",
             1,
         )
     except OSError as error:  # a disk or an object store that does not answer
         fail(
-            f"{type(error).__name__}: {error}\nwhat was committed stays in "
+            f"{type(error).__name__}: {error}\n{COMMITTED} "
             f"{found.config.workspace}; the same command goes on from there",
             1,
         )
     # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
     except Exception as error:
         fail(
-            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of "
+            f"{type(error).__name__}: {error}\n{TRACEBACK} log.jsonl of "
             f"the newest run in {found.config.workspace}/runs",
             1,
         )

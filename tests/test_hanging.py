@@ -18,7 +18,7 @@ from pairmill.cluster.session import RaySession
 from pairmill.errors import StageBroken, StageFailed, StageHung
 from pairmill.fates.survey import Survey
 from pairmill.plan.chain import PlannedStage
-from pairmill.plan.plan import identified
+from pairmill.plan.identity import identified
 from pairmill.work.attempt import Attempt
 from pairmill.work.block import Job
 from pairmill.work.claims import SETUP, Claims, Past, RowRange, WorkPlace

@@ -14,7 +14,7 @@ from pairmill.cluster.partitions import run_global
 from pairmill.errors import RunError, StageFailed
 from pairmill.fates.survey import Survey
 from pairmill.packages.package import verify
-from pairmill.plan.plan import identified
+from pairmill.plan.identity import identified
 from pairmill.work.block import Job
 from pairmill.work.local import LocalEngine
 from tests.ray_world import files

@@ -128,9 +128,10 @@ def test_documents_are_never_cut_by_shards(tmp_path: Path) -> None:
     shards = shards_of(tmp_path / "ws", built(source, tmp_path / "ws"))
     assert [s["doc_id"].unique(maintain_order=True).to_list() for s in shards] == [
         ["a"],
-        ["b", "c"],
+        ["b"],
+        ["c"],
     ]
-    assert shards[1]["position"].to_list() == [0, 0, 1, 2, 3, 4]
+    assert shards[2]["position"].to_list() == [0, 1, 2, 3, 4]
 
 
 def test_pool_identity_is_the_input_content(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """CLIP similarity of image and text."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
 
 from pairmill.errors import StageBroken
 from pairmill.images import DecodeError, decode_rgb
@@ -23,15 +24,10 @@ AHEAD = 4
 """Batches that wait at most; a batch that is never computed must not hold memory for ever."""
 
 
-class ClipConfig(StageConfig):
-    """Cosine similarity of image and text by a CLIP-like model of `transformers` or open_clip.
+class TowersConfig(StageConfig):
+    """The keys of a stage with a two-tower model."""
 
-    LAION-5B keeps English pairs with ViT-B/32 >= 0.28, others with >= 0.26; DataComp's clip filters
-    are thresholds on L/14 or B/32 (top 30%: L/14 >= 0.243, B/32 >= 0.281).
-    """
-
-    stage: Annotated[Literal["clip"], SPEED] = "clip"
-    model: Annotated[str, MODEL] = "openai/clip-vit-base-patch32"
+    model: Annotated[str | None, MODEL] = "openai/clip-vit-base-patch32"
     """Hub id or folder of a two-tower model: CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP, MetaCLIP
     2, ALIGN, …; a checkpoint of open_clip needs the extra `open_clip`.
     """
@@ -62,6 +58,7 @@ class ClipConfig(StageConfig):
 
     def spec(self, cpus: float) -> Spec:
         """What is loaded, and where."""
+        assert self.model is not None
         return Spec(
             model=self.model,
             revision=self.revision,
@@ -73,18 +70,44 @@ class ClipConfig(StageConfig):
         )
 
 
+class ClipConfig(TowersConfig):
+    """Cosine similarity of image and text by a CLIP-like model of `transformers` or open_clip.
+
+    LAION-5B keeps English pairs with ViT-B/32 >= 0.28, others with >= 0.26; DataComp's clip filters
+    are thresholds on L/14 or B/32 (top 30%: L/14 >= 0.243, B/32 >= 0.281).
+    """
+
+    stage: Annotated[Literal["clip"], SPEED] = "clip"
+    embedded: list[str] | None = Field(None, min_length=2, max_length=2)
+    """Columns with the image's and the text's embedding, as `embed` writes them; no model runs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_model_beside_embeddings(cls, keys: Any) -> Any:
+        if not isinstance(keys, dict) or keys.get("embedded") is None:
+            return keys
+        if keys.get("model") is not None or keys.get("embeddings"):
+            raise ValueError("`embedded` reads stored embeddings: leave `model`, `embeddings` out")
+        return {**keys, "model": None}
+
+
 class ClipStage(Stage):
     """`clip_score` = cosine of the projected image and text embeddings, in [-1, 1]."""
 
-    Config = ClipConfig
+    Config: ClassVar[type[StageConfig]] = ClipConfig
     prefix = "clip"
     version = 2
     decodes = True
     actor = True
     towers: TwoTowers
 
+    @property
+    def embedded(self) -> list[str] | None:
+        """Columns of embeddings that are read in place of images and texts."""
+        return getattr(self.config, "embedded", None)
+
     def reads(self) -> list[str]:
-        return [self.config.image, self.config.text]
+        return self.embedded or [self.config.image, self.config.text]
 
     def writes(self) -> pa.Schema:
         fields = [
@@ -125,13 +148,16 @@ class ClipStage(Stage):
     def examine(self) -> list[str]:
         from pairmill.models.check import check_clip
 
+        if self.embedded:
+            return []
         return check_clip(self.name, self.config.spec(self.cpus))
 
     def setup(self) -> None:
-        spec = self.config.spec(self.cpus)
-        self.towers = open_towers(self.name, spec)
-        self.note = self.towers.note
-        self.threads = ThreadPoolExecutor(max(1, int(spec.cpus)), "clip")
+        if not self.embedded:
+            self.towers = open_towers(self.name, self.config.spec(self.cpus))
+            self.note = self.towers.note
+        cpus = self.config.resources.cpus or self.cpus
+        self.threads = ThreadPoolExecutor(max(1, int(cpus)), "clip")
         self.room = Room()
         self.waiting: dict[int, tuple[pa.Table, list[Future[Any]]]] = {}
 
@@ -140,7 +166,7 @@ class ClipStage(Stage):
 
     def prepare(self, rows: pa.Table) -> None:
         """Begins to decode rows that will come next, while the model computes those before them."""
-        if len(self.waiting) < AHEAD:
+        if len(self.waiting) < AHEAD and not self.embedded:
             self.waiting[id(rows)] = (rows, self.begun(rows))
 
     def begun(self, rows: pa.Table) -> list[Future[Any]]:
@@ -163,6 +189,9 @@ class ClipStage(Stage):
         return errors, self.towers.pixels(sound) if sound else None
 
     def __call__(self, rows: pa.Table) -> pa.Table:
+        if self.embedded:
+            image, text = (vectors_of(rows.column(name)) for name in self.embedded)
+            return pa.table([cosines(image, text)], schema=self.writes())
         _, begun = self.waiting.pop(id(rows), (rows, None))
         parts = [future.result() for future in begun or self.begun(rows)]
         errors = [e for part, _ in parts for e in part]
@@ -203,6 +232,30 @@ class ClipStage(Stage):
 def open_towers(stage: str, spec: Spec) -> TwoTowers:
     """The model, by the library that its checkpoint is made for."""
     return OpenClipTowers(stage, spec) if is_open_clip(spec) else TransformersTowers(stage, spec)
+
+
+def vectors_of(values: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """A column of embeddings as float32, (n, d), NaN in rows without one; raises ValueError where
+    their lengths differ.
+    """
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    there = values.drop_null()
+    lengths = np.asarray(pc.list_value_length(there), np.int64)
+    dim = int(lengths[0]) if len(lengths) else 0
+    if (lengths != dim).any():
+        raise ValueError(f"embeddings of {lengths.min()} and of {lengths.max()} numbers")
+    found = np.full((len(values), dim), np.nan, np.float32)
+    numbers = pc.list_flatten(there).to_numpy(zero_copy_only=False)
+    found[np.asarray(values.is_valid())] = numbers.astype(np.float32).reshape(-1, dim)
+    return found
+
+
+def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """float32, (n,): NaN where either row is no vector; raises ValueError where lengths differ."""
+    if one.shape != other.shape:
+        raise ValueError(f"an embedding of {one.shape[1]} numbers beside one of {other.shape[1]}")
+    return (unit(one) * unit(other)).sum(1)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -31,6 +31,12 @@ class TwoTowers(Protocol):
     def embed(self, pixels: Inputs, words: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """float32 (n, d) of images and of texts."""
 
+    def of_images(self, pixels: Inputs) -> np.ndarray:
+        """float32 (n, d) of images alone."""
+
+    def of_texts(self, words: Inputs) -> np.ndarray:
+        """float32 (n, d) of texts alone."""
+
 
 class TransformersTowers:
     """CLIP, SigLIP, ALIGN and their kin, called as their own examples call them: by the family's
@@ -76,6 +82,20 @@ class TransformersTowers:
             image = self.loaded.model.get_image_features(**placed(pixels, *where))
             text = self.loaded.model.get_text_features(**placed(words, *where))
             return vectors(image), vectors(text)
+
+    def of_images(self, pixels: Inputs) -> np.ndarray:
+        import torch
+
+        inputs = placed(pixels, self.loaded.device, self.loaded.dtype)
+        with torch.inference_mode(), self.loaded.lock:
+            return vectors(self.loaded.model.get_image_features(**inputs))
+
+    def of_texts(self, words: Inputs) -> np.ndarray:
+        import torch
+
+        inputs = placed(words, self.loaded.device, self.loaded.dtype)
+        with torch.inference_mode(), self.loaded.lock:
+            return vectors(self.loaded.model.get_text_features(**inputs))
 
 
 def placed(inputs: Inputs, device: str, dtype: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pairmill.errors import RunError
 from pairmill.fates.run_table import Run
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.plan.plan import Plan, identified
+from pairmill.plan.identity import identified
+from pairmill.plan.plan import Plan
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.storage import Storage
@@ -61,8 +62,15 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
         "columns": plan.source.mapping(),
         "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
         "outputs": [
-            {"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)}
-            for w in plan.writers
+            {
+                "type": w.config.type,
+                "path": w.config.path,
+                "columns": w.columns(chain.until(chosen.upto).schema),
+                "after": w.config.after,
+                "where": chosen.where.text if chosen.where else None,
+                "order": [str(key) for key in chosen.order],
+            }
+            for w, chosen in zip(plan.writers, plan.selections, strict=True)
         ],
         "shard_bytes": max(blocks.values(), default=0),
         "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),

@@ -12,7 +12,8 @@ from pairmill.pipeline.failures import commonest
 from pairmill.pipeline.folder import describe
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
-from pairmill.plan.plan import Plan, identified
+from pairmill.plan.identity import identified
+from pairmill.plan.plan import Plan
 from pairmill.work.attempt import LEAST_FAILURES
 from pairmill.work.block import Job
 from pairmill.work.carry import carry_over
@@ -46,6 +47,7 @@ class Phases:
         """
         digests: dict[int, str] = {}
         chain = survey.chain
+        self.check_gpus(survey)
         for number, (first, last) in enumerate(self.plan.phases()):
             part, stage = f"phase {number + 1}", chain.stages[first]
             looked: dict[int, ShardPopulation] = {}
@@ -102,6 +104,19 @@ class Phases:
         LOG.info("values carried over", extra={"facts": {"values": count}})
         survey.renew(todo)
         return survey.waiting(first, last)
+
+    def check_gpus(self, survey: Survey) -> None:
+        """Raises RunError where stages ask for GPUs that no node has, before the phases in front of
+        them are worked through in vain.
+        """
+        chain, phases = survey.chain, self.plan.phases()
+        asking = [
+            Job(chain, first, last)
+            for first, last in phases
+            if any(s.config.resources.gpus for s in chain.stages[first:last])
+        ]
+        if asking and self.timed("survey", survey.waiting):
+            self.engine.ready(asking)
 
     def map_phase(self, job: Job, shards: list[int]) -> None:
         """Takes shards through map stages; raises StageFailed where a stage fails on too many

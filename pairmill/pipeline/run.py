@@ -4,7 +4,7 @@ are read off.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -132,7 +132,7 @@ class Runner:
                 chain, funnel = self.until_decided(storage, chain, folder, table, lease)
                 packages = {
                     w.config.path: self.timed(
-                        f"output {i + 1}", partial(self.package, chain, w, folder, funnel)
+                        f"output {i + 1}", partial(self.package, chain, i, folder, funnel)
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
@@ -198,9 +198,7 @@ class Runner:
         self, storage: Storage, chain: Chain, folder: str, table: Table, lease: Lease
     ) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
-        payload = tuple(
-            dict.fromkeys(p for w in self.plan.writers for p in w.stored_payload(chain.schema))
-        )
+        payload = chain.taken()
         retry = (*self.retry, *self.again)
         survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", retry)
         phases = Phases(
@@ -248,15 +246,16 @@ class Runner:
                 f"{', '.join(sorted(there)) or 'none'})"
             )
 
-    def refill(self, chain: Chain, lost: dict[int, int], payload: tuple[str, ...]) -> None:
-        """Fetches again payload that kept rows need and that is stored no more."""
+    def refill(self, chain: Chain, lost: dict[int, int], payload: Collection[str]) -> None:
+        """Fetches again payload that outputs take and that is stored no more."""
         for stage in chain.stages:
             if set(stage.payload()) & set(payload):
                 self.engine.refetch(chain, stage, sorted(lost))
 
-    def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
+    def package(self, chain: Chain, number: int, folder: str, funnel: Funnel) -> dict[str, Any]:
         """Writes one output."""
-        config = self.plan.config
+        config, writer = self.plan.config, self.plan.writers[number]
+        selection = self.plan.selections[number]
         facts = {
             "name": config.name,
             "pipeline": redact(self.text),
@@ -265,5 +264,5 @@ class Runner:
         }
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
-            self.engine, chain, writer, f"{folder}/ledger", facts, self.plan.config.seed, funnel
+            self.engine, chain, writer, selection, f"{folder}/ledger", facts, config.seed, funnel
         )

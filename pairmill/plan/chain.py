@@ -1,12 +1,13 @@
 """The planned stages of a run over a table, as workers need them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pairmill.plan.spelling import stored_names
 from pairmill.redaction import REDACTOR, Redactor
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
 from pairmill.schemas.expressions import Expression
@@ -19,8 +20,6 @@ from pairmill.workspace.shards import payload_file, read_rows, stored_file
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 
-RESERVED = frozenset({"row", "error"})
-"""Columns that a stage's stored file has of its own."""
 REMEMBERED = 64
 """Shards whose addresses are remembered."""
 
@@ -43,8 +42,14 @@ class PlannedStage:
     reads.  None for a global stage, and for what reads its columns, until the rows it looks at are
     known.
     """
+    decides: dict[str, Any] | None = None
+    """The definition as it is hashed, where names that it has in clear decide nothing."""
     population: str | None = None
     """Of a global stage: a digest of the rows that it looks at."""
+    taken: tuple[str, ...] = ()
+    """Payload that outputs take of the rows that are alive after this stage (`after:`), whatever
+    later gates say.
+    """
 
     @property
     def config(self) -> Any:
@@ -64,7 +69,7 @@ class PlannedStage:
     @cached_property
     def definition_id(self) -> str:
         """Digest of the definition."""
-        return digest(self.definition)
+        return digest(self.decides or self.definition)
 
     @property
     def column_set(self) -> str:
@@ -78,19 +83,8 @@ class PlannedStage:
 
     @cached_property
     def stored_names(self) -> dict[str, str]:
-        """Its columns → what they are called where they are stored: as if it had no name of its
-        own, so that another name costs nothing.
-        """
-        own, plain = self.config.name, self.stage.prefix or "value"
-        names = {}
-        for name in self.writes.names:
-            rest = name.removeprefix(own).removeprefix("_") if own else ""
-            mine = own and (name == own or name.startswith(f"{own}_"))
-            names[name] = (
-                "_".join(p for p in (self.stage.prefix, rest) if p) or plain if mine else name
-            )
-        distinct = len(set(names.values())) == len(names) and not RESERVED & set(names.values())
-        return names if distinct else {name: name for name in names}
+        """Its columns → what they are called where they are stored."""
+        return stored_names(self.stage, self.writes)
 
     def touches(self) -> set[str]:
         """Columns it needs of the rows that come to it: inputs, and those of `when` and of `keep`
@@ -262,6 +256,20 @@ class Chain:
         if writer is None:
             return self.source_file(shard, column), column
         return self.columns_of(writer, shard).name, writer.stored_names[column]
+
+    def until(self, upto: int) -> "Chain":
+        """The chain that ends with its first `upto` stages."""
+        return replace(self, stages=self.stages[:upto])
+
+    def taken(self) -> dict[str, int]:
+        """Payload that outputs take → how many stages count for the first of them: its bytes must
+        be there for every row that is alive after those.
+        """
+        found: dict[str, int] = {}
+        for stage in self.stages:
+            for name in stage.taken:
+                found.setdefault(name, stage.index + 1)
+        return found
 
     def dtype(self, name: str) -> pa.DataType:
         """Type of a column."""

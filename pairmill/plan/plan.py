@@ -2,8 +2,8 @@
 data, no Ray.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -14,10 +14,13 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.identity import identified
 from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
+from pairmill.plan.selection import Selection, selection_of, with_takers
+from pairmill.plan.spelling import without_spelling
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
-from pairmill.schemas.config import COLUMN, TEMPLATE, StageConfig, marks_of, value_fields
+from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import Expression, unknown_column
 from pairmill.schemas.hashing import NoStableForm, canonical, digest
 from pairmill.schemas.pipeline import PipelineConfig
@@ -41,6 +44,8 @@ class Plan:
     pool_schema: pa.Schema
     stages: tuple[PlannedStage, ...]
     writers: list[Writer]
+    selections: list[Selection]
+    """Which rows each of the writers takes."""
     identities: dict[str, str | None] = field(default_factory=dict)
     redact: Callable[[Any], Any] = lambda value: value
     blur: Expression | None = None
@@ -100,16 +105,11 @@ def make_plan(
         if not (unknown_input and "nothing before it writes" in message):
             report(path, message)
 
-    try:
-        pool_schema = pool_schema_of(source.schema())
-    except PairmillError as error:
-        note(("source", "path"), str(error))
-        unknown_input = True  # which columns there are is not known: that one is missing, neither
-        pool_schema = POOL_COLUMNS
+    found = input_schema(source, note)
+    unknown_input = found is None  # that a column is missing is not known either
+    pool_schema = POOL_COLUMNS if found is None else pool_schema_of(found)
     if "image" in pool_schema.names:
         settle_image_check(source, config.stages)
-    if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
-        note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
         note_missing_inputs(source, stages, note)
@@ -129,11 +129,14 @@ def make_plan(
                 f"rows cannot be grouped by {group!r}, which is {types[group]} (they "
                 f"can by {plain})",
             )
-    writers = []
+    writers, selections, wants = [], [], []
     for i, output in enumerate(config.outputs):
         writer = open_writer(output)
-        for key, message in writer.problems(every):
+        selection, schema = selection_of(output, ("outputs", i), pool_schema, stages, note)
+        faults = list(writer.problems(schema))
+        for key, message in faults:
             note(("outputs", i, *key), message)
+        wants.append((selection.upto, () if faults else writer.stored_payload(schema)))
         if any(same_place(o.path, output.path) for o in config.outputs[:i]):
             note(("outputs", i, "path"), f"two outputs write to {output.path}, links followed")
         if lies_in(output.path, config.workspace):
@@ -142,9 +145,34 @@ def make_plan(
                 f"{output.path} lies in the workspace {config.workspace}, where `gc` removes what no run refers to; choose a folder outside",
             )
         writers.append(writer)
+        selections.append(selection)
     if len(seen) > before:
         return None
-    return Plan(config, source, pool_schema, tuple(stages), writers, redact=redact, blur=blur)
+    stages = with_takers(stages, wants)
+    return Plan(
+        config, source, pool_schema, tuple(stages), writers, selections, redact=redact, blur=blur
+    )
+
+
+def input_schema(source: Source, note: Report) -> pa.Schema | None:
+    """The columns of the input; None where that is wrong, which is noted, of each source for
+    itself.
+    """
+    sound = True
+    for keys, part in source.parts().items():
+        try:
+            images = "image" in part.schema().names
+        except PairmillError as error:
+            note(("source", *keys, "path"), str(error))
+            sound = False
+        else:
+            if part.config.type in OF_IMAGES and not images:
+                note(("source", *keys), "the source gives no images")
+    try:
+        return source.schema() if sound else None
+    except PairmillError as error:  # sources whose columns do not agree
+        note(("source",), str(error))
+        return None
 
 
 def note_missing_inputs(source: Source, stages: Sequence[PlannedStage], note: Report) -> None:
@@ -233,63 +261,29 @@ def planned_stages(
         )
         try:
             plain = canonical({**value_fields(stage.config), **facts}, stage.name)
-            params = without_spelling(plain, stage.config, reads)
+            params = redact(plain)
         except NoStableForm as error:
             note(path, str(error))
             continue
         definition = {
             "stage": stage_config.stage,
             "version": stage.version,
-            "params": redact(params),
+            "params": params,
             "writes": [str(f.type) for f in writes],
         }
+        decides = {**definition, "params": without_spelling(params, stage.config, reads)}
         planned.append(
             PlannedStage(
-                len(planned), stage.name, stage, tuple(reads), writes, gate, when, definition, None
+                len(planned),
+                stage.name,
+                stage,
+                tuple(reads),
+                writes,
+                gate,
+                when,
+                definition,
+                None,
+                decides,
             )
         )
     return planned
-
-
-def without_spelling(
-    params: dict[str, Any], config: StageConfig, reads: Sequence[str]
-) -> dict[str, Any]:
-    """What a stage is told, with columns by their place among those that it reads, so that another
-    name of a column, or of the stage that writes it, computes nothing again.
-    """
-    kind = type(config)
-    for key in [f for f in params if f in kind.model_fields]:
-        marks, value = marks_of(kind, key), params[key]
-        if COLUMN in marks and isinstance(value, str | list):
-            places = [reads.index(v) if v in reads else v for v in listed(value)]
-            params[key] = {"columns": places}
-        elif TEMPLATE in marks and isinstance(value, str):
-            for place, name in enumerate(reads):
-                value = value.replace(f"{{{name}}}", f"{{#{place}}}")
-            params[key] = value
-    return params
-
-
-def listed(value: Any) -> list[Any]:
-    """A value, or several."""
-    return value if isinstance(value, list) else [value]
-
-
-def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:
-    """The chain with every identity that can be told.
-
-    A global stage's identity includes the digest of the rows it looked at (`rows`: stage index →
-    digest), so it is known once these are; what reads its columns waits for that, too.
-    """
-    known: dict[str, str | None] = {name: f"source {name}" for name in chain.pool_schema.names}
-    stages = []
-    for stage in chain.stages:
-        inputs = [known.get(c) for c in stage.reads]
-        population = (rows or {}).get(stage.index)
-        identity = None
-        if None not in inputs and (not stage.is_global or population):
-            identity = digest([stage.definition_id, inputs, population])
-        stages.append(replace(stage, identity=identity, population=population))
-        for place, name in enumerate(stage.writes.names):
-            known[name] = identity and f"{identity} {place}"
-    return replace(chain, stages=tuple(stages))

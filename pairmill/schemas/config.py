@@ -119,7 +119,8 @@ class StageConfig(Strict):
     on_deadline: Annotated[Literal["fail", "stop"], SPEED] = "fail"
     """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found,
     and this row fails as `deadline`; or the run stops and names it.  Without Ray, and for stages
-    that look at all rows, the run stops.
+    that look at all rows, the run stops.  Where a stage asks row by row, the late row alone is
+    given up, with Ray or without.
     """
     setup_deadline_s: Annotated[float | None, SPEED] = Field(14_400, gt=0)
     """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging
@@ -131,6 +132,12 @@ class StageConfig(Strict):
     """CPUs, GPUs, memory and number of workers."""
     store: Annotated[Literal["all", "kept"], SPEED] = "all"
     """Whose payload bytes stay in the workspace: of all rows, or of rows that outlive the phase."""
+
+    def elsewhere(self, field: str) -> bool:
+        """Whether what a MODEL field names is at a server, so that its name is all there is to
+        hash.
+        """
+        return False
 
 
 def marks_of(config: type[BaseModel], field: str) -> set[str]:

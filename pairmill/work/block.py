@@ -63,7 +63,7 @@ class RowBlock:
     numbers: np.ndarray
     alive: np.ndarray
     fresh: np.ndarray
-    """Rows whose payload was fetched by this run."""
+    """Rows whose payload was fetched by this run and that no output takes as yet."""
     rows: pa.Table
     stats: tuple[StageStats, ...] = ()
     """What the stages of the phase did with it so far."""

@@ -118,16 +118,17 @@ class ColumnFile:
             gone = pc.is_in(table.column("row"), value_set=pa.array(sorted(rows), pa.int32()))
             for field in self.schema():
                 if is_payload(field.type):
-                    i = table.schema.get_field_index(field.name)
-                    table = table.set_column(
-                        i, field, pc.if_else(gone, pa.scalar(None, field.type), table.column(i))
-                    )
                     i = table.schema.get_field_index(field.name + SIZE_SUFFIX)
                     size = table.column(i)
-                    lost = pc.and_(gone, pc.greater(size, 0))
+                    # A value without a byte (an empty list of tiles) stays: nothing is gained, and
+                    # no size below zero would tell that it is gone.
+                    lost = pc.fill_null(pc.and_(gone, pc.greater(size, 0)), False)
                     table = table.set_column(
                         i, table.schema.field(i), pc.if_else(lost, pc.negate(size), size)
                     )
+                    i = table.schema.get_field_index(field.name)
+                    kept = pc.if_else(lost, pa.scalar(None, field.type), table.column(i))
+                    table = table.set_column(i, field, kept)
             return table
 
         self.storage.update_table(self.name, forgotten)

@@ -2,9 +2,6 @@
 change.
 """
 
-from typing import Any
-
-from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.hashing import digest
 from pairmill.sources.base import Input, Source, content_digest
 from pairmill.workspace.encoding import sealed
@@ -18,15 +15,7 @@ def table_id(storage: Storage, source: Source) -> str:
     count).
     """
     files = [[item.name, found] for item, found in input_digests(storage, source)]
-    options = options_of(source)
-    return digest({"type": source.config.type, "options": options, "files": files, "format": 3})
-
-
-def options_of(source: Source) -> dict[str, Any]:
-    """The options that decide its rows and shards; where its files lie is told by their content."""
-    kind = type(source.config)
-    fields = value_fields(source.config)
-    return {k: v for k, v in fields.items() if PATH not in marks_of(kind, k)}
+    return digest({**source.options(), "files": files, "format": 3})
 
 
 def input_digests(storage: Storage, source: Source) -> list[tuple[Input, str]]:

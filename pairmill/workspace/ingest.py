@@ -11,7 +11,7 @@ import pyarrow as pa
 from pairmill.schemas.hashing import canonical, digest
 from pairmill.sources.base import NoInput, Remark, Source, Unit, Unreadable
 from pairmill.workspace.cutting import SHARD_BYTES, Cutter
-from pairmill.workspace.fingerprints import input_digests, options_of
+from pairmill.workspace.fingerprints import input_digests
 from pairmill.workspace.memo import Memory, Segment, remember
 from pairmill.workspace.pool_rows import Positions, in_order, prepared
 from pairmill.workspace.shards import ShardFacts, store_shard
@@ -56,8 +56,7 @@ def unit_keys(
     items = {item.url for unit in units for item in unit.items}
     digests = input_digests(storage, source)
     common = {
-        "type": source.config.type,
-        "options": options_of(source),
+        **source.options(),
         "schema": str(schema.remove_metadata()),
         "beside": [[i.name, d] for i, d in digests if i.url not in items],
         "bytes": SHARD_BYTES,

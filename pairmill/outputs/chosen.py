@@ -1,0 +1,19 @@
+"""Which rows of a run a package holds, in words, off its manifest."""
+
+from typing import Any
+
+
+def chosen(manifest: dict[str, Any]) -> list[str]:
+    """Which rows of the run the package holds, and in which order, in words; nothing where it holds
+    what the last stage kept.
+    """
+    facts = manifest.get("selection") or {}
+    found = [f"after {facts['after']}: later gates do not count"] if facts.get("after") else []
+    if where := facts.get("where"):
+        null = f", {facts['left_out_null']:,} of them null" if facts["left_out_null"] else ""
+        found.append(
+            f"where {where}: {facts['left_out']:,} of {facts['rows']:,} rows stay out{null}"
+        )
+    if facts.get("order"):
+        found.append(f"ordered by {', '.join(facts['order'])}")
+    return found
