@@ -152,7 +152,7 @@ def committed(folder: Path) -> dict[Path, tuple[int, int]]:
     """
     found = [
         f
-        for f in folder.glob("workspace/columns/*/shard-*.parquet")
+        for f in folder.glob("workspace/columns/*/*.parquet")
         if not f.parent.name.startswith("slow-")
     ]
     return {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in found}
@@ -175,7 +175,7 @@ def wait_for_work(process: subprocess.Popen[bytes], folder: Path, seconds: float
     """Until the run has changed something in its workspace, then `seconds` more."""
 
     def state() -> int:
-        return sum(1 for _ in folder.glob("workspace/columns/*/shard-*")) + (
+        return sum(1 for _ in folder.glob("workspace/columns/*/*.parquet")) + (
             folder / "log"
         ).exists() * len((folder / "log").read_text() if (folder / "log").exists() else "")
 
