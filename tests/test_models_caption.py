@@ -47,7 +47,7 @@ def prompt_text(stage: CaptionStage, rows: pa.Table) -> str:
 
 def prompt_ids(stage: CaptionStage, rows: pa.Table) -> list[int]:
     """The tokens that the model reads of the first row."""
-    request = stage.request(rows.to_pylist()[0])
+    (request,) = next(stage.talk(stage.asked(rows.to_pylist()[0])))
     return stage.engine.engine.begin([request]).inputs["input_ids"][0].tolist()
 
 

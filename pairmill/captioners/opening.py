@@ -1,5 +1,7 @@
 """The engine that a stage's config names: opened, and looked at before anything is computed."""
 
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from pairmill.captioners.batches import Batched
@@ -36,6 +38,12 @@ def check_engine(stage: str, config: Any, images: int, system: bool, cpus: float
     from pairmill.captioners.check import check_caption
 
     return check_caption(stage, config.spec(cpus), config.sampling(), images, system)
+
+
+@cache
+def engine_version(engine: str) -> str:
+    """The version of the package that runs the model, or asks the server that does."""
+    return version(engine)
 
 
 def at_once(config: Any) -> int:

@@ -40,13 +40,27 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
             if MODEL in marks:
                 facts[field] = model_identity(value, getattr(config, pin, None))
             elif FILE in marks:
-                facts[field] = {"content": file_digest(value)}
+                facts[field] = content_of(value)
         except BadReference as error:
             error.field = field
             raise
         if MODEL in marks and "revision" in facts[field] and pin in type(config).model_fields:
             config = config.model_copy(update={pin: facts[field]["revision"]})
     return config, facts
+
+
+def content_of(value: Any) -> dict[str, Any]:
+    """The digest of a file; of each of a mapping's files, folders and packages."""
+    if not isinstance(value, dict):
+        return {"content": file_digest(value)}
+    found = {}
+    for name, path in value.items():
+        manifest = os.path.join(path, "manifest.json")  # holds the digests of a package's files
+        if os.path.isfile(manifest):
+            found[name] = file_digest(manifest)
+        else:
+            found[name] = folder_digest(path) if os.path.isdir(path) else file_digest(path)
+    return {"content": found}
 
 
 def model_identity(model: str, revision: str | None) -> dict[str, str]:

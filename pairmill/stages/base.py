@@ -86,6 +86,12 @@ class Stage:
         """One field per new column, with the field metadata of `pairmill.schemas.arrow.column`."""
         raise NotImplementedError
 
+    def made_by(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What a reader of a package should know of how the values were made, for the manifest;
+        `params`: the keys that decide values, as the identity has them, without secrets.
+        """
+        return {}
+
     note: str = ""
     """How a worker loaded the stage (device, precision), for the report; set by `setup`."""
 
@@ -122,6 +128,38 @@ class GlobalStage(Stage):
     def keys(self) -> list[str]:
         """Columns whose equal values must meet."""
         return []
+
+
+class LinkingStage(GlobalStage):
+    """A stage over all rows that connects some of them with others, and answers component by
+    component.
+
+    In one process `links` sees all rows, then `answer` does.  Where rows are too many for that,
+    each partition answers `sample`; `spread` gives each row its keys, knowing all samples; rows
+    that share a key meet in one call of `links`; and the rows of one component, over all calls,
+    meet in one call of `answer`.  A stage that has `keys()` needs none of this: rows that it may
+    connect meet anyway.
+    """
+
+    def sample(self, rows: pa.Table) -> pa.Table | None:
+        """A small part of some rows that `spread` has to know of all of them; None for nothing."""
+        return None
+
+    def spread(self, rows: pa.Table, known: pa.Table | None) -> list[Any]:
+        """Arrays of keys, each uint64, (n,)."""
+        raise NotImplementedError
+
+    def links(self, rows: pa.Table) -> Any:
+        """For each row a number, int64, (n,), that it shares with those it is connected to."""
+        raise NotImplementedError
+
+    def answer(self, rows: pa.Table, labels: Any) -> pa.Table:
+        """The new columns, for whole components: rows of one share a number of `labels`."""
+        raise NotImplementedError
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The new columns, where all rows are there."""
+        return self.answer(rows, self.links(rows))
 
 
 def default_name(stage_type: str) -> str:
