@@ -13,7 +13,7 @@ from pairmill.stages.dedup.config import DedupConfig, NearDedupConfig
 from pairmill.stages.dedup.forest import Forest
 from pairmill.stages.dedup.hamming import bands_for, join_within
 from pairmill.stages.dedup.looks import Looks, components
-from pairmill.stages.dedup.stage import DedupStage, NearDedupStage
+from pairmill.stages.dedup.stage import DedupStage
 from pairmill.work.linking import edges_of, spread_rows
 
 
