@@ -22,7 +22,6 @@ import openai
 import polars as pl
 import torch
 from measuring import machine
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from pairmill.api import Pipeline
 from pairmill.captioners.openai_client import data_url
@@ -64,6 +63,9 @@ class Bare:
     """The model without a pipeline."""
 
     def __init__(self) -> None:
+        # only now: `import pairmill` lets processors find torchvision
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
         self.processor = AutoProcessor.from_pretrained(CAPTIONER)
         self.processor.tokenizer.padding_side = "left"
         kind = AutoModelForImageTextToText
