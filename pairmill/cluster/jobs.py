@@ -50,6 +50,7 @@ class JobRequest:
             "pairmill.cli",
             "run",
             FILE_NAME,
+            "--ray",
             "--base",
             str(self.file.absolute().parent),
         ]
