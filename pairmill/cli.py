@@ -9,6 +9,8 @@ from rich.text import Text
 
 from pairmill import cluster_cli, inspect_cli
 from pairmill.console import (
+    COMMITTED,
+    TRACEBACK,
     File,
     Json,
     Limit,
@@ -135,10 +137,17 @@ def run(
     ] = "",
     local: Annotated[
         bool,
-        typer.Option(
-            "--local", help="In this process, without Ray: for one machine, or a debugger."
-        ),
+        typer.Option("--local", help="On this machine, though RAY_ADDRESS names a Ray."),
     ] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="On Ray, started here if none runs.")] = False,
+    address: Annotated[str, typer.Option(help="On the Ray at this address.")] = "",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Worker processes at most, without Ray; as many as cores if absent, 0: none.",
+        ),
+    ] = None,
     base: Annotated[
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
@@ -151,6 +160,10 @@ def run(
     from pairmill.pipeline.findings import package_notes, retry_hint
     from pairmill.terminal.display import funnel_table
 
+    if local and (ray or address):
+        fail("--local and --ray or --address exclude each other", 2)
+    if address:
+        os.environ["RAY_ADDRESS"] = address
     found = pipeline(file, set_, base)
     try:
         with stopping_by_signals():
@@ -159,6 +172,8 @@ def run(
                 retry=[c.strip() for c in retry.split(",") if c.strip()],
                 console=err,
                 local=local,
+                ray=ray or bool(address),
+                processes=processes,
             )
     except KeyboardInterrupt as error:
         fail(
@@ -168,20 +183,20 @@ def run(
         )
     except PairmillError as error:
         fail(
-            f"{error}\nwhat was committed stays in {found.config.workspace}; once that is "
+            f"{error}\n{COMMITTED} {found.config.workspace}; once that is "
             "mended, the same command goes on from there",
             1,
         )
     except OSError as error:  # a disk or an object store that does not answer
         fail(
-            f"{type(error).__name__}: {error}\nwhat was committed stays in "
+            f"{type(error).__name__}: {error}\n{COMMITTED} "
             f"{found.config.workspace}; the same command goes on from there",
             1,
         )
     # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
     except Exception as error:
         fail(
-            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of "
+            f"{type(error).__name__}: {error}\n{TRACEBACK} log.jsonl of "
             f"the newest run in {found.config.workspace}/runs",
             1,
         )

@@ -11,8 +11,8 @@ import pytest
 
 from pairmill.api import Pipeline
 from pairmill.errors import StageFailed, StageHung
+from pairmill.places import Places
 from pairmill.stage import AsyncStage, ContractError, check_stage
-from pairmill.stages.places import Places
 from pairmill.work.attempt import Attempt
 from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import ThreadWatchdog
@@ -121,15 +121,17 @@ def test_where_a_process_died_rows_come_in_batches_which_are_halved(
     assert answer["asked"].to_pylist() == [0, None, None, 6]
 
 
-@pytest.mark.ray
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
-def test_on_ray_rows_that_kill_or_are_late_fail_and_the_others_are_computed(
-    numbers: Path, write: Write
+@pytest.mark.parametrize(
+    "body", [{"processes": 2}, pytest.param({"ray": True}, marks=pytest.mark.ray)]
+)
+def test_rows_that_kill_or_are_late_fail_and_the_others_are_computed(
+    numbers: Path, write: Write, body: dict[str, int]
 ) -> None:
     file = write(FILE + "    crash: [3]\n    late: [41]\n    deadline_s: 4\n    batch_size: 4\n")
     file.write_text(file.read_text().replace("    batch_size: 30\n", ""))
-    result = Pipeline.from_yaml(file).run(progress=False)
+    result = Pipeline.from_yaml(file).run(progress=False, **body)
     assert failures(stored(numbers)) == {3: "worker_died", 41: "deadline"}
     assert result.funnel.kept == 58
 

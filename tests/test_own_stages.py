@@ -17,11 +17,35 @@ NARROW = {
     "text_rules": ({}, {"text": ["a red ball on the meadow", "two", "", "IMG_20"]}),
     "language": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras"]}),
     "resolution": ({}, {"width": [640, 1], "height": [480, 3]}),
+    "sentences": ({}, {"text": ["One. Two.", ""]}),
     "filter": ({}, {"uid": ["a", "b"]}),
     "derive": ({"name": "half", "expression": "width / 2"}, {"width": [640.0, None, 1.0]}),
     "select": (
         {"by": "score", "fraction": 0.5},
         {"score": [0.1, 0.9, 0.2], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
+    "caption_checks": (
+        {"caption": "made"},
+        {"made": ["a red ball.", "I'm sorry, I cannot see it."], "text": ["Kalodor: a ball", None]},
+    ),
+    "caption_templates": (
+        {"caption": "made"},
+        {"made": ["a red ball", "a cat"], "uid": ["a", "b"], "#order": [0, 1]},
+    ),
+    "shorten": ({"caption": "made"}, {"made": ["a red ball", "a"], "text": ["two words", None]}),
+    "best_of": ({"candidates": ["one", "two"]}, {"one": ["a", None], "two": ["b", "c"]}),
+    "self_consistency": ({"candidates": "texts"}, {"texts": [["a", "b", "a"], []]}),
+    "rewrite": (
+        {"model": CAPTIONER, "prompt": "Shorten: {text}", "dtype": "float32"},
+        {"text": ["a red ball lies on the meadow", "", "a small blue boat at night"]},
+    ),
+    "translate": (
+        {"model": CAPTIONER, "to": "de", "max_new_tokens": 16, "dtype": "float32"},
+        {"text": ["a red ball", "ein Ball", "a boat"], "lang": ["en", "de", None]},
+    ),
+    "judge": (
+        {"model": CAPTIONER, "prompt": {"id": "judge-match"}, "image": None, "max_new_tokens": 8},
+        {"caption": ["a red ball lies on the meadow", ""]},
     ),
     "sample": ({"seed": 1}, {"uid": ["a", "b", "c"]}),
     "dedup": (
@@ -31,6 +55,7 @@ NARROW = {
 }
 PICTURED = {
     "image_hash": {},
+    "tiles": {"grid": [2, 2]},
     "clip": {"model": CLIP, "embeddings": ["image"]},
     "caption": {"model": CAPTIONER, "prompt": "Describe this image in one sentence."},
 }

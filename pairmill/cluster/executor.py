@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.cluster.room import Room, cpus_of, pooled
+from pairmill.cluster.room import Room, cpus_of
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.errors import PairmillError
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import OWN, STATS, Job, RowBlock
+from pairmill.work.crew_size import pooled
 from pairmill.work.deadline import ProcessWatchdog, end_with_parent
 from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import StageStats

@@ -140,10 +140,16 @@ def make_manifest(
         "format_version": FORMAT, "pairmill": __version__, "name": facts["name"], "package": package,
         "format": writer.config.type, "samples": sum(s["samples"] for s in shards), "shards": len(shards),
         "funnel": funnel.to_json(), "selection": facts["selection"], "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
-        "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"],
+        "models": {k: " ".join(v.values()) for k, v in models.items()}, "made_by": made_by(chain), "pipeline": facts["pipeline"],
         "versions": versions(), **{key: facts[key] for key in TOLD},
         "told": dict(sum((Counter(s["told"]) for s in shards), Counter())), "left_out": writer.left_out(chain.schema), "parts": parts_for(shards), "files": [],
     }  # fmt: skip
+
+
+def made_by(chain: Chain) -> dict[str, Any]:
+    """How the stages that say so made their values: model, prompt, decoding, engine."""
+    told = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.stages}
+    return {name: facts for name, facts in told.items() if facts}
 
 
 def versions() -> dict[str, str]:

@@ -45,6 +45,7 @@ class Phases:
         """
         digests: dict[int, str] = {}
         chain = survey.chain
+        self.check_gpus(survey)
         for number, (first, last) in enumerate(self.plan.phases()):
             part, stage = f"phase {number + 1}", chain.stages[first]
             looked: dict[int, ShardPopulation] = {}
@@ -87,6 +88,19 @@ class Phases:
                 )
             survey.renew(todo)
         describe(storage, chain, folder, self.plan.redact)
+
+    def check_gpus(self, survey: Survey) -> None:
+        """Raises RunError where stages ask for GPUs that no node has, before the phases in front of
+        them are worked through in vain.
+        """
+        chain, phases = survey.chain, self.plan.phases()
+        asking = [
+            Job(chain, first, last)
+            for first, last in phases
+            if any(s.config.resources.gpus for s in chain.stages[first:last])
+        ]
+        if asking and self.timed("survey", survey.waiting):
+            self.engine.ready(asking)
 
     def map_phase(self, job: Job, shards: list[int]) -> None:
         """Takes shards through map stages; raises StageFailed where a stage fails on too many

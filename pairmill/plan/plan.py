@@ -106,16 +106,11 @@ def make_plan(
         if not (unknown_input and "nothing before it writes" in message):
             report(path, message)
 
-    try:
-        pool_schema = pool_schema_of(source.schema())
-    except PairmillError as error:
-        note(("source", "path"), str(error))
-        unknown_input = True  # which columns there are is not known: that one is missing, neither
-        pool_schema = POOL_COLUMNS
+    found = input_schema(source, note)
+    unknown_input = found is None  # that a column is missing is not known either
+    pool_schema = POOL_COLUMNS if found is None else pool_schema_of(found)
     if "image" in pool_schema.names:
         settle_image_check(source, config.stages)
-    if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
-        note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
         note_missing_inputs(source, stages, note)
@@ -158,6 +153,27 @@ def make_plan(
     return Plan(
         config, source, pool_schema, tuple(stages), writers, selections, redact=redact, blur=blur
     )
+
+
+def input_schema(source: Source, note: Report) -> pa.Schema | None:
+    """The columns of the input; None where that is wrong, which is noted, of each source for
+    itself.
+    """
+    sound = True
+    for keys, part in source.parts().items():
+        try:
+            images = "image" in part.schema().names
+        except PairmillError as error:
+            note(("source", *keys, "path"), str(error))
+            sound = False
+        else:
+            if part.config.type in OF_IMAGES and not images:
+                note(("source", *keys), "the source gives no images")
+    try:
+        return source.schema() if sound else None
+    except PairmillError as error:  # sources whose columns do not agree
+        note(("source",), str(error))
+        return None
 
 
 def note_missing_inputs(source: Source, stages: Sequence[PlannedStage], note: Report) -> None:

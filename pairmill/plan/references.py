@@ -33,7 +33,7 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
     for field in type(config).model_fields:
         marks = marks_of(type(config), field)
         value = getattr(config, field)
-        if value is None:
+        if value is None or config.elsewhere(field):
             continue
         pin = "revision" if field == "model" else f"{field}_revision"
         try:

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from pairmill.fates.run_table import Run
 from pairmill.plan.chain import Chain
-from pairmill.schemas.arrow import doc_of, of_role
+from pairmill.report.domains import domains
+from pairmill.schemas.arrow import doc_of, of_role, role_of
 from pairmill.schemas.hashing import row_chance
 
 GROUPS = ("language", "source", "domain", "resolution", "text length", "format")
@@ -33,6 +34,8 @@ class Score:
     stage: str | None
     meaning: str
     unit: str
+    fact: bool = False
+    """It describes the row (sides, counts, times) and does not judge it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ def scores_of(schema: pa.Schema, writers: dict[str, str | None]) -> list[Score]:
         if pa.types.is_uint64(field.type):  # a hash is no score
             continue
         unit = (field.metadata or {}).get(b"unit", b"").decode()
-        found.append(Score(field.name, writers.get(field.name), doc_of(field), unit))
+        writer = writers.get(field.name)
+        fact = role_of(field) != "score" and (pa.types.is_integer(field.type) or bool(unit))
+        found.append(Score(field.name, writer, doc_of(field), unit, fact))
     return found
 
 
@@ -177,8 +182,7 @@ def with_groups(frame: pl.DataFrame, language: str | None) -> pl.DataFrame:
     if "source" in have:
         made["source"] = pl.col("source")
     if "url" in have:
-        host = pl.col("url").str.extract(r"^[a-z]+://(?:[^/@]*@)?([^/:?#]+)", 1).str.to_lowercase()
-        made["domain"] = host.str.extract(r"([^.]+\.[^.]+)$", 1).fill_null(host)
+        made["domain"] = pl.lit(domains(frame["url"]))
     if width and height:
         side = pl.min_horizontal(width, height)
         labels = [

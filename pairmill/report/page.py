@@ -24,6 +24,7 @@ from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
 from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
+from pairmill.report.comparing import comparison
 from pairmill.report.effects import effects
 from pairmill.report.gather import ReportRows, gather
 from pairmill.report.runs import DATA, PAGE, run_folder
@@ -35,6 +36,8 @@ from pairmill.work.block import block_columns
 from pairmill.workspace.storage import Storage
 
 HERE = Path(__file__).parent
+SCRIPTS = ("drawing", "funnel", "scores", "tables", "gallery", "comparing", "page")
+"""The page's script, part by part."""
 CAPTION_ROWS = 5_000
 """Kept rows whose captions are measured."""
 
@@ -64,6 +67,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         "effects": effects(rows),
         "captions": captions(chain, rows),
         "caption_columns": caption_columns(chain),
+        "duplicates": list(rows.duplicates),
         "downloads": downloads(chain, rows, outcome.funnel),
         "seconds": outcome.seconds,
         "stages": stages(chain, outcome),
@@ -98,29 +102,28 @@ def rebuild(paths: list[str], workspace: str | None = None) -> str:
     """
     folders = [run_folder(path, workspace) for path in paths]
     runs = [redact_data(folder.data()) for folder in folders]
-    return folders[0].write(
-        PAGE
-        if len(runs) == 1
-        else f"report/against-{one_name(runs[1]['run'], f'{paths[1]}: {DATA}')}.html",
-        page(runs),
-    )
+    if len(runs) == 1:
+        return folders[0].write(PAGE, page(runs))
+    name = f"report/against-{one_name(runs[1]['run'], f'{paths[1]}: {DATA}')}.html"
+    return folders[0].write(name, page(runs, redact_data(comparison(folders, runs))))
 
 
-def page(runs: list[dict[str, Any]]) -> bytes:
-    """The page of one run, or of two side by side."""
+def page(runs: list[dict[str, Any]], compared: dict[str, Any] | None = None) -> bytes:
+    """The page of one run, or of two side by side with what `comparison` says of them."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=select_autoescape(default=True),
         keep_trailing_newline=True,
     )
-    script, style = ((HERE / name).read_text("utf-8") for name in ("page.js", "page.css"))
+    script = "".join((HERE / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
+    style = (HERE / "page.css").read_text("utf-8")
     text = environment.get_template("page.html").render(
         title=" against ".join(r["name"] for r in runs),
         script=script,
         style=style,
         script_hash=content_hash(script),
         style_hash=content_hash(style),
-        data=json_for_html(runs),
+        data=json_for_html({"runs": runs, "compared": compared}),
     )
     return text.encode("utf-8", "replace")
 

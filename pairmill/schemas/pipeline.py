@@ -1,8 +1,10 @@
 """The pipeline file's top level."""
 
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
@@ -97,13 +99,52 @@ def order_key(key: Any) -> Any:
     return {"by": parts[1], "descending": parts[2].lower() == "desc"}
 
 
+TAKEN = frozenset(
+    {"uid", "doc_id", "position", "row", "error", "shard", "fate", "stage", "reason", "message"}
+)
+"""Names of columns that pairmill fills in itself."""
+SOURCE_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,39}$")
+
+
 class SourceConfig(Strict):
     """Keys of every source."""
 
     type: str
     """Format of the input."""
     rows_per_shard: int = Field(1024, ge=1, le=65_536)
-    """Rows in a pool shard, the unit of work and of resume."""
+    """Rows in a pool shard, the unit of work and of resume; of several sources the smallest counts.
+    """
+    set: dict[str, str | int | float | bool] = {}
+    """Columns that have one value in every row of this source, such as `{license: cc-by}`."""
+
+    @field_validator("set")
+    @classmethod
+    def _columns(cls, constants: dict[str, Any]) -> dict[str, Any]:
+        for name, value in constants.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or name in TAKEN:
+                raise ValueError(
+                    f"{name!r} cannot be the name of a column: small letters, digits and "
+                    f"underscores, and none of {', '.join(sorted(TAKEN))}"
+                )
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name}: {value} is no number; leave it away for null")
+            if isinstance(value, int) and not -(2**63) <= value < 2**63:
+                raise ValueError(f"{name}: {value} has more than 64 bits; write it as text")
+        return constants
+
+
+class SourcesConfig(SourceConfig):
+    """Several sources by name; the rows of one stand behind those of the other."""
+
+    type: Literal["several"] = "several"
+    sources: dict[str, SerializeAsAny[SourceConfig]]
+    """The sources, in the order in which they are read."""
+
+    @classmethod
+    def of(cls, sources: Mapping[str, SourceConfig]) -> "SourcesConfig":
+        """Of these sources; shards are as small as the one asks that wants the smallest."""
+        least = min(one.rows_per_shard for one in sources.values())
+        return cls(sources=dict(sources), rows_per_shard=least)
 
 
 class PipelineConfig(Strict):
@@ -120,7 +161,7 @@ class PipelineConfig(Strict):
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of every choice by chance (sampling, shuffling)."""
     source: SerializeAsAny[SourceConfig]
-    """Where the rows come from."""
+    """Where the rows come from: one source, or several by name."""
     stages: list[SerializeAsAny[StageConfig]] = []
     """What is computed, and which rows go on."""
     outputs: list[SerializeAsAny[OutputConfig]] = []

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pairmill.addresses import without_credentials
 from pairmill.redaction import redact
+from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.files import Input, Listing, NoInput, list_inputs
 from pairmill.sources.names import column_names
@@ -87,6 +88,25 @@ class Source:
         described.
         """
         raise NotImplementedError
+
+    def parts(self) -> dict[tuple[str, ...], "Source"]:
+        """The sources of which this one is made, by their keys in the pipeline file below `source`:
+        itself, or several.
+        """
+        return {(): self}
+
+    def options(self) -> dict[str, Any]:
+        """What in the config decides the rows, as plain data; where the files lie does not."""
+        kind = type(self.config)
+        decides = {
+            k: v for k, v in value_fields(self.config).items() if PATH not in marks_of(kind, k)
+        }
+        return {"type": self.config.type, "options": decides}
+
+    def file_with(self, column: str) -> str:
+        """For people: the input that holds a column, as near as it is known."""
+        names = [item.name for item in self.inputs()]
+        return names[0] if len(names) == 1 else f"{len(names):,} files, {names[0]} the first"
 
     def mapping(self) -> list[str]:
         """For people: which of the input's columns became which of ours, one line for each kind

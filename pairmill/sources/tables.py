@@ -95,6 +95,10 @@ class TableSource(Source):
     def mapping(self) -> list[str]:
         return self.layout().mapping()
 
+    def file_with(self, column: str) -> str:
+        names = [f.item.name for f in self.layout().files if column in f.mapping.names()]
+        return names[0] if names else super().file_with(column)
+
     def advice(self, column: str) -> str:
         """What the files have instead of a column, and the `columns:` line that would give it."""
         names = list(dict.fromkeys(n for f in self.layout().files for n in f.schema.names))

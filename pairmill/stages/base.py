@@ -43,7 +43,7 @@ class Stage:
     """
     ask: Any = None
     """`HostBoard.share` of the run, where the stage runs beside other workers (see
-    stages/download/shares.py).
+    shares.py).
     """
 
     def __init__(self, config: Any) -> None:
@@ -85,6 +85,12 @@ class Stage:
     def writes(self) -> pa.Schema:
         """One field per new column, with the field metadata of `pairmill.schemas.arrow.column`."""
         raise NotImplementedError
+
+    def made_by(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What a reader of a package should know of how the values were made, for the manifest;
+        `params`: the keys that decide values, as the identity has them, without secrets.
+        """
+        return {}
 
     note: str = ""
     """How a worker loaded the stage (device, precision), for the report; set by `setup`."""

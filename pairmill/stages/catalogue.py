@@ -17,13 +17,21 @@ BUILT_IN = {
     "filter": "pairmill.filters.gate:FilterStage",
     "derive": "pairmill.filters.derive:DeriveStage",
     "sample": "pairmill.filters.sample:SampleStage",
+    "tiles": "pairmill.stages.tiles:TilesStage",
+    "sentences": "pairmill.stages.sentences:SentencesStage",
     "image_hash": "pairmill.filters.image_hash:ImageHashStage",
     "dedup": "pairmill.stages.dedup.stage:DedupStage",
     "near_dedup": "pairmill.stages.dedup.stage:NearDedupStage",
     "select": "pairmill.stages.select.stage:SelectStage",
     "caption": "pairmill.stages.caption:CaptionStage",
+    "rewrite": "pairmill.stages.caption:RewriteStage",
+    "translate": "pairmill.stages.translate:TranslateStage",
+    "judge": "pairmill.stages.caption:JudgeStage",
     "caption_checks": "pairmill.filters.caption_checks.stage:CaptionChecksStage",
     "caption_templates": "pairmill.stages.caption_templates:CaptionTemplatesStage",
+    "shorten": "pairmill.filters.shorten:ShortenStage",
+    "best_of": "pairmill.filters.best_of:BestOfStage",
+    "self_consistency": "pairmill.filters.self_consistency:SelfConsistencyStage",
 }
 
 

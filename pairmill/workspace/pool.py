@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.schemas.arrow import is_payload
-from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.hashing import digest
 from pairmill.sources.base import (
     Input,
@@ -63,11 +62,7 @@ def pool_id(storage: Storage, source: Source) -> str:
         digests.append([item.name, known[key]])
     if fresh and storage.exists(SIGN):
         storage.write_json(FINGERPRINTS, sealed(known))
-    kind = type(source.config)
-    options = {
-        k: v for k, v in value_fields(source.config).items() if PATH not in marks_of(kind, k)
-    }
-    return digest({"type": source.config.type, "options": options, "files": digests, "format": 2})
+    return digest({**source.options(), "files": digests, "format": 2})
 
 
 def fingerprints(storage: Storage) -> dict[str, str]:

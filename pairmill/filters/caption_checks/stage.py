@@ -3,15 +3,17 @@
 from dataclasses import astuple
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pairmill.filters.caption_checks.config import CaptionChecksConfig
 from pairmill.filters.caption_checks.objects import Mentions
 from pairmill.filters.caption_checks.rules import facts_of_caption
-from pairmill.filters.caption_checks.sentence_scores import SentenceScorer
 from pairmill.filters.language import LanguageConfig, LanguageStage
+from pairmill.filters.text_scores import Error, TextScorer
 from pairmill.schemas.arrow import about, column, error_array
 from pairmill.stages.base import Stage
+from pairmill.texts.words import sentences
 
 SHARE = pa.float32()
 
@@ -25,7 +27,7 @@ class CaptionChecksStage(Stage):
     prefix = "check"
     actor = True
     languages: LanguageStage
-    scorer: SentenceScorer | None = None
+    scorer: TextScorer | None = None
     mentions: Mentions | None = None
 
     def bind(self, schema: pa.Schema) -> None:
@@ -125,7 +127,7 @@ class CaptionChecksStage(Stage):
         if c.objects:
             self.mentions = Mentions(c.object_names)
         if c.model:
-            self.scorer = SentenceScorer(self.name, c.spec(self.cpus))
+            self.scorer = TextScorer(self.name, c.spec(self.cpus))
             self.note = self.scorer.note
 
     def close(self) -> None:
@@ -139,11 +141,11 @@ class CaptionChecksStage(Stage):
         languages = self.languages(pa.table({"text": pa.array(captions, pa.string())}))
         columns = self.by_rules(rows, captions, alts, languages["lang"].to_pylist())
         columns += [languages["lang"].to_pylist(), languages["lang_score"].to_pylist()]
-        errors: list[tuple[str, str] | None] = [None] * rows.num_rows
+        errors: list[Error] = [None] * rows.num_rows
         if self.mentions is not None:
             columns += self.by_objects(captions, rows.column(c.objects).to_pylist())
         if self.scorer is not None:
-            scores, errors = self.scorer.scores(rows.column(c.image), captions, alts)
+            scores, errors = self.by_sentences(rows.column(c.image), captions, alts)
             columns += scores if c.alt else scores[:2]
         schema = self.writes()
         arrays = [
@@ -188,3 +190,18 @@ class CaptionChecksStage(Stage):
             missing.append(absent if known else None)
             shares.append(len(absent) / len(mentioned) if known and mentioned else None)
         return [counts, missing, shares]
+
+    def by_sentences(
+        self, images: pa.ChunkedArray, captions: list[str], alts: list[str | None]
+    ) -> tuple[list[list[Any]], list[Error]]:
+        """Mean and least cosine of a caption's sentences, and the alt text's; why rows have none."""
+        assert self.scorer is not None, "asked for only where a model is named"
+        texts = [[*sentences(c), alt or ""] for c, alt in zip(captions, alts, strict=True)]
+        scores, errors = self.scorer.scores(images, texts)
+        found: list[list[Any]] = [[], [], []]
+        for row, alt in zip(scores, alts, strict=True):
+            own = row[:-1] if row is not None else ()
+            found[0].append(float(np.mean(own)) if len(own) else None)
+            found[1].append(float(np.min(own)) if len(own) else None)
+            found[2].append(float(row[-1]) if row is not None and alt else None)
+        return found, errors
