@@ -152,6 +152,9 @@ def run(
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
     ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write no report (`report: none` in the file).")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
     ] = False,
@@ -174,6 +177,7 @@ def run(
                 local=local,
                 ray=ray or bool(address),
                 processes=processes,
+                write_report=not no_report,
             )
     except KeyboardInterrupt as error:
         fail(
@@ -210,7 +214,9 @@ def run(
         )
         for note in package_notes(manifest):
             out.print(Text(printable(f"  {note}")), soft_wrap=True)
-    out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
+    if result.report:
+        out.print(Text(f"report:  {result.report}"), soft_wrap=True)
+    out.print(Text(f"run:     {result.folder}"), soft_wrap=True)
     if hint := retry_hint(result.funnel):
         out.print(Text(printable(hint)), soft_wrap=True)
     for note in result.notes:
