@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,8 @@ class RunResult:
     """The rows of the run, as tables."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What each stage did in this run, as in metrics.json."""
 
     def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
@@ -245,7 +248,9 @@ class Pipeline:
         started = Started(self.base, self.home, limit)
         try:
             outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
+            begun = time.monotonic()
             report = self._report(outcome, console) if write_report else ""
+            outcome.seconds["report"] = round(time.monotonic() - begun, 3)
         except Exception:
             if (
                 log.handler is not None
@@ -287,4 +292,5 @@ def result_of(outcome: RunOutcome, report: str) -> RunResult:
         Run(outcome.chain),
         outcome.warnings,
         outcome.notes,
+        outcome.stages,
     )
