@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from rich.console import Console
 from rich.text import Text
 
 from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
-from pairmill.fates.ledger import Funnel
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.overview import overview, stored_run
 from pairmill.pipeline.run import Runner, RunOutcome
@@ -26,8 +24,8 @@ from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, wherea
 from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.yaml_file import Document
-from pairmill.report.gallery import Gallery, gallery
 from pairmill.report.page import write_report as report_of_run
+from pairmill.run_result import RunResult, result_of
 from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import (
@@ -37,60 +35,10 @@ from pairmill.schemas.pipeline import (
     SourceConfig,
     SourcesConfig,
 )
-from pairmill.terminal.display import LiveWatcher, funnel_table
+from pairmill.terminal.display import LiveWatcher
+from pairmill.terminal.plan_view import plan_view
 
 __all__ = ["Pipeline", "RunResult", "silence_libraries"]
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A finished run.
-
-    `funnel`: rows in, kept and lost per step; `packages`: manifests by output path; `folder`: the
-    run's folder; `report`: the report's page; `warnings`: what a person has to
-    know of it, and do; `notes`: what is worth a word, and no fault.
-    """
-
-    run_id: str
-    folder: str
-    funnel: Funnel
-    packages: dict[str, dict[str, Any]]
-    report: str
-    seconds: dict[str, float]
-    run: Run
-    """The rows of the run, as tables."""
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    stages: dict[str, dict[str, float]] = field(default_factory=dict)
-    """What each stage did in this run, as in metrics.json."""
-
-    def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
-        `.to_arrow()` a pyarrow.Table.
-        """
-        return self.run.table(columns)
-
-    def rows(
-        self,
-        columns: Sequence[str] | None = None,
-        where: str | None = None,
-        fate: str | None = None,
-        limit: int | None = None,
-    ) -> pl.DataFrame:
-        """The rows that fit (`Run.rows`), such as `rows(where="clip_score < 0.2", fate="kept")`."""
-        return self.run.rows(columns, where, fate, limit)
-
-    def show(self, where: str | None = None, fate: str | None = "kept", count: int = 12) -> Gallery:
-        """Rows with their pictures, for a notebook; the first that fit."""
-        return gallery(self.run, where, fate, count)
-
-    def __rich__(self) -> Any:
-        return funnel_table(self.funnel)
-
-    def _repr_html_(self) -> str:
-        console = SafeConsole(record=True, file=io.StringIO(), width=110)
-        console.print(funnel_table(self.funnel))
-        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
 @dataclass
@@ -207,6 +155,11 @@ class Pipeline:
         """
         return overview(self.checked, limit)
 
+    def _repr_html_(self) -> str:
+        console = SafeConsole(record=True, file=io.StringIO(), width=100)
+        console.print(plan_view(self.plan()))
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
     def stored(self, limit: int | None = None) -> Run:
         """The rows as the workspace has them now, before, between and after runs; starts nothing.
 
@@ -278,19 +231,3 @@ class Pipeline:
                 )
             )
             return ""
-
-
-def result_of(outcome: RunOutcome, report: str) -> RunResult:
-    """What a run gives to whoever started it."""
-    return RunResult(
-        outcome.run_id,
-        outcome.folder,
-        outcome.funnel,
-        outcome.packages,
-        report,
-        outcome.seconds,
-        Run(outcome.chain),
-        outcome.warnings,
-        outcome.notes,
-        outcome.stages,
-    )

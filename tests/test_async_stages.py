@@ -11,8 +11,8 @@ import pytest
 
 from pairmill.api import Pipeline
 from pairmill.errors import StageFailed, StageHung
+from pairmill.places import Places
 from pairmill.stage import AsyncStage, ContractError, check_stage
-from pairmill.stages.places import Places
 from pairmill.work.attempt import Attempt
 from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import ThreadWatchdog

@@ -1,5 +1,6 @@
 """Prompts: of the library, of a file, with examples; structured answers: read, repaired, refused."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.engine import Answer, Message, Request
 from pairmill.captioners.library import library, named
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, column_types, parsed
-from pairmill.captioners.talks import Talk, held, told_in
+from pairmill.captioners.talks import Talk, hold, told_in
 from pairmill.errors import RowError
 from pairmill.plan.declared import declared
 from pairmill.schemas.config import value_fields
@@ -73,9 +74,9 @@ def test_prompt_file_counts_by_its_content(tmp_path: Path) -> None:
 def test_turns_of_a_request_are_system_examples_prompt() -> None:
     stage = RewriteStage(rewrite(prompt={"id": "fuse"}))
     stage.setup()
-    (row,) = stage.asked_rows(pa.table({"text": ["Velmi <image>"], "caption": ["a cat"]}))
-    assert not isinstance(row, RowError)
+    row = stage.asked({"text": "Velmi <image>", "caption": "a cat"})
     (request,) = next(stage.talk(row))
+    stage.close()
     assert [m.role for m in request.messages] == [
         "system", "user", "assistant", "user", "assistant", "user"
     ]  # fmt: skip
@@ -149,17 +150,22 @@ def test_answer_that_does_not_fit_is_asked_for_once_more() -> None:
             raise RowError("bad_json", told.fault)
         return {"score": told.values["score"], "repaired": told.repaired, "tokens": told.tokens}
 
-    def ask(requests: list[Request]) -> list[Answer]:
-        asked.extend(requests)
-        return [Answer(answers[r.key.rstrip("!")].pop(0), "stop", 5) for r in requests]
+    async def answer(request: Request) -> Answer:
+        asked.append(request)
+        return Answer(answers[request.key.rstrip("!")].pop(0), "stop", 5, prompt_tokens=7)
 
-    fine, second, never = held([talk(name) for name in answers], ask)
+    async def every() -> list[Any]:
+        talks = (hold(talk(name), answer) for name in answers)
+        return await asyncio.gather(*talks, return_exceptions=True)
+
+    fine, second, never = asyncio.run(every())
     assert fine == {"score": 4, "repaired": False, "tokens": 5}
     assert second == {"score": 4, "repaired": True, "tokens": 10}
     assert isinstance(never, RowError)
     assert never.kind == "bad_json"
     assert len(asked) == 5
-    first, again = asked[1], asked[3]
+    first, again = (r for r in asked if r.key.startswith("second"))
+    assert first.schema == VERDICT
     assert json.dumps(VERDICT, sort_keys=True) in first.messages[0].text
     assert [m.role for m in again.messages] == ["user", "assistant", "user"]
     assert again.messages[1].text == "no"

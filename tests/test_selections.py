@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pairmill.api import Pipeline, RunResult
+from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
 from pairmill.packages.package import verify
+from pairmill.run_result import RunResult
 from tests.conftest import pairmill
 
 Write = Callable[[str], Path]

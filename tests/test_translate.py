@@ -1,14 +1,13 @@
 """Translations: the way back, the second try, texts that are in the language already."""
 
+import asyncio
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
 from pairmill.captioners.engine import Answer, Request
-from pairmill.captioners.talks import held
-from pairmill.errors import RowError
+from pairmill.captioners.talks import hold
 from pairmill.stages.translate import TranslateConfig, TranslateStage
 from tests.conftest import CAPTIONER
 
@@ -22,28 +21,23 @@ WORDS = {
 REPAIRS = {"zwei Boote": "zwei Autos"}
 
 
-def translator(requests: list[Request]) -> list[Answer]:
+async def translator(request: Request) -> Answer:
     """Answers from a dictionary that has an error, and repairs it when it is shown."""
-    found = []
-    for request in requests:
-        prompt = request.messages[-1].text
-        if prompt.startswith("Translate into "):
-            to, text = prompt.removeprefix("Translate into ").split(". Names stay as they are.\n")
-            found.append(Answer(WORDS[to, text], "stop", 3))
-        else:
-            line = next(p for p in prompt.splitlines() if p.startswith("Translation into German: "))
-            found.append(Answer(REPAIRS[line.partition(": ")[2]], "stop", 2))
-    return found
+    prompt = request.messages[-1].text
+    if prompt.startswith("Translate into "):
+        to, text = prompt.removeprefix("Translate into ").split(". Names stay as they are.\n")
+        return Answer(WORDS[to, text], "stop", 3)
+    wrong = next(p for p in prompt.splitlines() if p.startswith("Translation into German: "))
+    return Answer(REPAIRS[wrong.partition(": ")[2]], "stop", 2)
 
 
 def translated(texts: dict[str, str | None], **options: Any) -> list[dict[str, Any]]:
     stage = TranslateStage(TranslateConfig(model=CAPTIONER, to="de", **options))
     stage.setup()
-    rows = pa.table({"text": list(texts), "lang": list(texts.values())})
-    talks = [r if isinstance(r, RowError) else stage.talk(r) for r in stage.asked_rows(rows)]
-    table = stage.table(held(talks, translator))
-    assert table["error"].null_count == len(texts)
-    return table.to_pylist()
+    rows = [stage.asked({"text": text, "lang": code}) for text, code in texts.items()]
+    found = [asyncio.run(hold(stage.talk(row), translator)) for row in rows]
+    stage.close()
+    return found
 
 
 def test_translation_that_does_not_come_back_is_repaired() -> None:
@@ -62,7 +56,7 @@ def test_the_most_faithful_try_counts_and_one_try_has_no_repair() -> None:
     assert once["translation"] == "zwei Boote"
     assert 0 < once["translation_fidelity"] < 0.5
     (plain,) = translated({"two cars": "en"}, back=False)
-    assert "translation_fidelity" not in plain
+    assert plain["translation_fidelity"] is None
     assert plain["translation_tokens"] == 3
 
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from pairmill.captioners.engine import Sampling
+from pairmill.captioners.engine_config import EngineConfig
 from pairmill.captioners.library import prompt_of
 from pairmill.captioners.prompts import Example, Wording, read_wording, referenced
 from pairmill.captioners.structured import check_schema
 from pairmill.models.load import Spec
-from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig, Strict
+from pairmill.schemas.config import FILE, MODEL, SPEED, Strict
 from pairmill.torch_device import Device, Precision
 
 
@@ -21,12 +22,13 @@ class PromptId(Strict):
     """Its id."""
 
 
-class AskingConfig(StageConfig):
+class AskingConfig(EngineConfig):
     """The keys of every stage that asks a model."""
 
     model: Annotated[str, MODEL]
     """Hub id or folder of a model that transformers' `AutoModelForImageTextToText` loads, or, where
-    `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.
+    `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.  With `engine: openai`
+    the server's name of the model.
     """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
@@ -100,7 +102,9 @@ class AskingConfig(StageConfig):
     load finds faster.  In bfloat16 the rows beside it may change a row's text.
     """
     batch_size: Annotated[int, SPEED] = Field(16, ge=1, le=4096)
-    """Rows given to the model at once; halved where they do not fit its memory."""
+    """Rows given to the model at once (`engine: transformers`), whichever shards they are from;
+    halved where they do not fit its memory.
+    """
 
     @model_validator(mode="before")
     @classmethod

@@ -5,17 +5,15 @@ returns is the row's result.  It neither waits nor knows an engine, so the same 
 batches with others or by itself in an event loop.
 """
 
-from collections.abc import Callable, Generator, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pairmill.captioners.engine import Answer, Message, Request
 from pairmill.captioners.structured import BadAnswer, instruction, parsed
-from pairmill.errors import RowError
 
 Talk = Generator[list[Request], list[Answer], dict[str, Any]]
-Ask = Callable[[list[Request]], list[Answer]]
-Result = dict[str, Any] | RowError
 REPAIR = (
     "Your answer cannot be used: {fault}. Answer again, with one JSON object alone that fits the "
     "schema."
@@ -29,11 +27,18 @@ class Told:
     text: str | None
     finish_reason: str
     tokens: int
+    prompt_tokens: int | None = None
     reasoning: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
     repaired: bool = False
     fault: str | None = None
     """Why the answer is of no use."""
+
+    def add(self, before: "Told") -> None:
+        """Counts the tokens of an answer before this one, too."""
+        self.tokens += before.tokens
+        if self.prompt_tokens is not None and before.prompt_tokens is not None:
+            self.prompt_tokens += before.prompt_tokens
 
 
 def told_in(
@@ -52,7 +57,7 @@ def told_in(
     answers = yield again
     for i, answer in zip(wrong, answers, strict=True):
         second = read(answer, schema)
-        second.tokens += found[i].tokens
+        second.add(found[i])
         second.repaired = True
         found[i] = second
     return found
@@ -62,7 +67,7 @@ def with_schema(request: Request, schema: dict[str, Any]) -> Request:
     """The request, its last turn saying what the answer has to fit."""
     *before, last = request.messages
     text = f"{last.text}\n{instruction(schema)}"
-    return Request((*before, Message(last.role, text, last.images)), request.key)
+    return Request((*before, Message(last.role, text, last.images)), request.key, schema)
 
 
 def repair(request: Request, answer: Told) -> Request:
@@ -71,12 +76,14 @@ def repair(request: Request, answer: Told) -> Request:
         Message("assistant", answer.text or ""),
         Message("user", REPAIR.format(fault=answer.fault)),
     )
-    return Request((*request.messages, *turns), f"{request.key}!")
+    return Request((*request.messages, *turns), f"{request.key}!", request.schema)
 
 
 def read(answer: Answer, schema: dict[str, Any] | None) -> Told:
     """An answer with the values of its JSON, or what is wrong with it."""
-    told = Told(answer.text, answer.finish_reason, answer.tokens, answer.reasoning)
+    told = Told(
+        answer.text, answer.finish_reason, answer.tokens, answer.prompt_tokens, answer.reasoning
+    )
     if answer.text is None:
         told.fault = "the token limit cut the model off while it thought; raise max_new_tokens"
     elif schema is not None:
@@ -88,48 +95,18 @@ def read(answer: Answer, schema: dict[str, Any] | None) -> Told:
     return told
 
 
-class Round:
-    """Talks that go on together: their requests of one round, flat, and where answers belong."""
-
-    def __init__(self, talks: Sequence[Talk | RowError]) -> None:
-        self.talks = list(talks)
-        self.results: list[Result | None] = [None] * len(self.talks)
-        self.open: list[tuple[int, list[Request]]] = []
-        for i, talk in enumerate(self.talks):
-            if isinstance(talk, RowError):
-                self.results[i] = talk
-            else:
-                self.go_on(i, None)
-
-    def requests(self) -> list[Request]:
-        """What the engine is asked now; empty where every talk has ended."""
-        return [request for _, own in self.open for request in own]
-
-    def take(self, answers: Sequence[Answer]) -> None:
-        """Sends each talk its answers."""
-        waiting, self.open = self.open, []
-        first = 0
-        for i, own in waiting:
-            self.go_on(i, list(answers[first : first + len(own)]))
-            first += len(own)
-
-    def go_on(self, i: int, answers: list[Answer] | None) -> None:
-        talk = self.talks[i]
-        assert not isinstance(talk, RowError), "a row that failed has no talk"
-        try:
-            requests = next(talk) if answers is None else talk.send(answers)
-        except StopIteration as end:
-            self.results[i] = end.value
-        except RowError as error:
-            self.results[i] = error
-        else:
-            self.open.append((i, requests))
+async def hold(talk: Talk, answer: Callable[[Request], Awaitable[Answer]]) -> dict[str, Any]:
+    """The result of a talk; requests of one round are asked at the same time."""
+    try:
+        requests = next(talk)
+        while True:
+            answers = await asyncio.gather(*map(answer, requests))
+            requests = talk.send(list(answers))
+    except StopIteration as end:
+        return dict(end.value)
 
 
-def held(talks: Sequence[Talk | RowError], ask: Ask) -> list[Result]:
-    """The result of each talk, all rounds of all of them held together."""
-    going = Round(talks)
-    while requests := going.requests():
-        going.take(ask(requests))
-    assert all(result is not None for result in going.results), "every talk has ended"
-    return [result for result in going.results if result is not None]
+def sum_known(numbers: Iterable[int | None]) -> int | None:
+    """Their sum; None where one is not known."""
+    every = list(numbers)
+    return None if None in every else sum(n for n in every if n is not None)

@@ -168,6 +168,7 @@ class Runner:
             notes=(
                 *(str(told) for told in pool.told if told.ordinary),
                 *self.totals.loaded(),
+                *self.totals.spent(),
             ),
         )
 

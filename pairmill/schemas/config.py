@@ -127,6 +127,12 @@ class StageConfig(Strict):
     store: Annotated[Literal["all", "kept"], SPEED] = "all"
     """Whose payload bytes stay in the workspace: of all rows, or of rows that outlive the phase."""
 
+    def elsewhere(self, field: str) -> bool:
+        """Whether what a MODEL field names is at a server, so that its name is all there is to
+        hash.
+        """
+        return False
+
 
 def marks_of(config: type[BaseModel], field: str) -> set[str]:
     """The marks on a field of a config model."""

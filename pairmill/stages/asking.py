@@ -1,27 +1,31 @@
 """What all stages that ask a model have in common: prompts filled, images shown, answers taken."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from pairmill.captioners.config import AskingConfig
-from pairmill.captioners.engine import Captioner, Message, Request
+from pairmill.captioners.engine import Engine, Message, Request
+from pairmill.captioners.library import named
+from pairmill.captioners.opening import at_once, check_engine, engine_version, open_engine
 from pairmill.captioners.prompts import BadPrompt, Wording, fill
-from pairmill.captioners.talks import Result, Round, Talk
+from pairmill.captioners.talks import Talk, hold
 from pairmill.errors import RowError
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.pixels import within
-from pairmill.schemas.arrow import error_array, is_payload
+from pairmill.redaction import redact
+from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.hashing import row_chance
-from pairmill.stages.base import Stage
+from pairmill.stages.asynchronous import AsyncStage
 
-AT_ONCE = 4
-"""Rows whose images a thread decodes in one go."""
-AHEAD = 4
-"""Batches that wait at most; a batch that is never computed must not hold memory for ever."""
+DECODING = (
+    "max_new_tokens", "temperature", "top_p", "seed", "samples", "dtype", "chat_template_kwargs",
+)  # fmt: skip
+"""Keys that say how tokens were chosen."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,14 @@ class AskedRow:
     pictures: tuple[Any, ...] = field(default=(), repr=False)
 
 
-class AskingStage(Stage):
+class AskingStage(AsyncStage):
     """Asks a model about each row.  Subclasses write `writes` and `talk`: the rounds of questions
     and answers by which a row gets its columns.
     """
 
     decodes = True
-    actor = True
-    flush_s = 20.0
-    engine: Captioner
+    flush_s = 2.0
+    engine: Engine
 
     def __init__(self, config: AskingConfig) -> None:
         super().__init__(config.with_file())
@@ -74,10 +77,43 @@ class AskingStage(Stage):
         named = [*self.config.columns_of_images(), *self.references(), *key]
         return list(dict.fromkeys(named))
 
+    def made_by(self, params: dict[str, Any]) -> dict[str, Any]:
+        c = self.config
+        wording = c.wording()
+        turns = {"system": params["system"], "examples": params["examples"]}
+        return {
+            "model": params["model"],
+            "revision": c.revision,
+            "adapter": params["adapter"],
+            "engine": c.engine,
+            "engine_version": engine_version(c.engine),
+            "prompt_id": wording.digest,
+            "library": named(wording),
+            "prompt": {**turns, "text": params["prompt"], "json_schema": params["json_schema"]},
+            "decoding": {name: params[name] for name in DECODING},
+        }
+
+    def with_origin(self, text: pa.Field) -> pa.Field:
+        """The column of the model's text, which says in its metadata how it was made."""
+        c = self.config
+        wording = c.wording()
+        facts = {
+            "model": c.model if c.engine == "openai" else self.model_name(),
+            "revision": c.revision,
+            "engine": c.engine,
+            "engine_version": engine_version(c.engine),
+            "prompt_id": wording.digest,
+            "system": wording.system,
+            "prompt": wording.text,
+            **{name: getattr(c, name) for name in DECODING},
+        }
+        told = redact(json.dumps(facts, ensure_ascii=False, sort_keys=True))
+        return text.with_metadata({**(text.metadata or {}), b"made_by": told.encode()})
+
     def reasons(self) -> bool:
         """Whether there is a column for reasoning; what the model's files say is kept."""
         c = self.config
-        if c.reasoning is None:
+        if c.reasoning is None and c.engine == "transformers":
             from pairmill.models.files import is_folder, mentions
 
             known = c.revision is not None or is_folder(c.model)  # else it is no plan's
@@ -85,73 +121,56 @@ class AskingStage(Stage):
             self.config = self.config.model_copy(update={"reasoning": found})
         return bool(self.config.reasoning)
 
+    def has_system(self) -> bool:
+        """Whether requests have a system turn."""
+        return self.config.system is not None
+
     def examine(self) -> list[str]:
-        from pairmill.captioners.check import check_caption
-
-        images, system = len(self.config.columns_of_images()), self.config.system is not None
-        spec = self.config.spec(self.cpus)
-        return check_caption(self.name, spec, self.config.sampling(), images, system)
-
-    def setup(self) -> None:
-        from pairmill.captioners.transformers_engine import TransformersCaptioner
-
         c = self.config
-        spec = c.spec(self.cpus)
         images = len(c.columns_of_images())
-        self.engine = TransformersCaptioner(
-            self.name, spec, c.sampling(), images, c.system is not None
+        return check_engine(self.name, c, images, self.has_system(), self.cpus)
+
+    def at_once(self) -> int:
+        return at_once(self.config)
+
+    def leaves_late_rows(self) -> bool:
+        return bool(self.config.engine == "openai")
+
+    async def begin(self) -> None:
+        c = self.config
+        images = len(c.columns_of_images())
+        self.engine = await open_engine(
+            self.name, c, images, self.has_system(), self.cpus, self.ask
         )
         self.note = self.engine.note
-        self.threads = ThreadPoolExecutor(max(1, int(spec.cpus)), "asking-decode")
-        self.reader = ThreadPoolExecutor(1, "asking-prepare")
-        self.waiting: dict[int, tuple[pa.Table, Future[Any]]] = {}
+        self.names = self.writes().names
+        threads = max(1, int(c.resources.cpus or self.cpus))
+        self.threads = ThreadPoolExecutor(threads, "asking-decode")
 
-    def close(self) -> None:
-        self.reader.shutdown(cancel_futures=True)
+    async def end(self) -> None:
+        await self.engine.close()
         self.threads.shutdown(cancel_futures=True)
 
-    def prepare(self, rows: pa.Table) -> None:
-        """Decodes and encodes rows that will come next, while the model answers those before."""
-        if len(self.waiting) < AHEAD:
-            self.waiting[id(rows)] = (rows, self.reader.submit(self.begun, rows))
+    async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        asked = await self.loop.run_in_executor(self.threads, self.asked, row)
+        columns = await hold(self.talk(asked), self.engine.answer)
+        self.note = self.engine.note
+        return {n: v for n, v in columns.items() if n in self.names or n == "error"}
 
-    def begun(self, rows: pa.Table) -> tuple[Round, Any]:
-        """The talks of all rows, and the engine's inputs of their first questions."""
-        talks = [r if isinstance(r, RowError) else self.talk(r) for r in self.asked_rows(rows)]
-        going = Round(talks)
-        requests = going.requests()
-        return going, self.engine.begin(requests) if requests else None
+    def asked(self, row: dict[str, Any]) -> AskedRow:
+        """The row with its pictures decoded; raises RowError where one cannot be shown."""
+        key = row["uid"] if self.config.temperature > 0 else ""
+        try:
+            pictures = self.pictures(row)
+        except DecodeError as error:
+            raise RowError("decode", str(error)) from None
+        return AskedRow({name: row[name] for name in self.references()}, key, pictures)
 
-    def asked_rows(self, rows: pa.Table) -> Iterator[AskedRow | RowError]:
-        """The rows, or why one cannot be asked about."""
-        names = self.references()
-        values = rows.select(names).to_pylist() if names else [{}] * rows.num_rows
-        sampled = self.config.temperature > 0
-        keys = rows.column("uid").to_pylist() if sampled else [""] * rows.num_rows
-        for value, key, pictures in zip(values, keys, self.images(rows), strict=True):
-            if isinstance(pictures, DecodeError):
-                yield RowError("decode", str(pictures))
-            else:
-                yield AskedRow(value, key, pictures)
-
-    def images(self, rows: pa.Table) -> Iterator[tuple[Any, ...] | DecodeError]:
-        """The pictures of each row, or why one cannot be shown; decoded in threads."""
-        named = rows.select(self.config.columns_of_images())
-        tables = (named.slice(i, AT_ONCE) for i in range(0, rows.num_rows, AT_ONCE))
-        if not named.num_columns:
-            return iter([()] * rows.num_rows)
-        return (one for part in self.threads.map(self.decoded, tables) for one in part)
-
-    def decoded(self, rows: pa.Table) -> list[tuple[Any, ...] | DecodeError]:
-        found: list[tuple[Any, ...] | DecodeError] = []
-        for row in zip(*(c.to_pylist() for c in rows.columns), strict=True):
-            try:
-                pictures = (decode_rgb(data) for data in flat(row))
-                low, high = self.config.min_pixels, self.config.max_pixels
-                found.append(tuple(within(p, low, high) for p in pictures))
-            except DecodeError as error:
-                found.append(error)
-        return found
+    def pictures(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        """The row's images, within the bounds of their size."""
+        c = self.config
+        encoded = flat(row[name] for name in c.columns_of_images())
+        return tuple(within(decode_rgb(data), c.min_pixels, c.max_pixels) for data in encoded)
 
     def request(
         self, row: AskedRow, wording: Wording, values: dict[str, Any], key: str = ""
@@ -170,30 +189,13 @@ class AskingStage(Stage):
             turns += [Message("user", example.user), Message("assistant", example.assistant)]
         return Request((*turns, Message("user", text, row.pictures)), f"{row.key}{key}")
 
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        waiting = self.waiting.pop(id(rows), None)
-        going, begun = waiting[1].result() if waiting else self.begun(rows)
-        while requests := going.requests():
-            inputs, begun = begun if begun is not None else self.engine.begin(requests), None
-            going.take(self.engine.answer(inputs))
-        self.note = self.engine.note
-        return self.table(going.results)
-
     def model_name(self) -> str:
         """The model as columns name it: of a folder its own name alone."""
         model = self.config.model
         return model.rstrip("/").rsplit("/", 1)[-1] if model.startswith("/") else model
 
-    def table(self, results: Sequence[Result | None]) -> pa.Table:
-        """Results as the stage's columns."""
-        schema = self.writes()
-        answers = [r if isinstance(r, dict) else {} for r in results]
-        errors = [(r.kind, str(r)) if isinstance(r, RowError) else None for r in results]
-        arrays = [pa.array([a.get(f.name) for a in answers], f.type) for f in schema]
-        return pa.table(arrays, schema=schema).append_column("error", error_array(errors))
 
-
-def flat(values: tuple[Any, ...]) -> Iterator[bytes]:
+def flat(values: Iterable[Any]) -> Iterator[bytes]:
     """Encoded images of a row's columns; a column may hold a list of them."""
     for value in values:
         if isinstance(value, list):

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, TypeVar
 import pyarrow as pa
 
 from pairmill.errors import PairmillError, RowError, StageBroken, first_line
+from pairmill.places import Places
 from pairmill.schemas.arrow import error_array
 from pairmill.stages.base import Stage
-from pairmill.stages.places import Places
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -51,6 +51,13 @@ class AsyncStage(Stage):
     def at_once(self) -> int:
         """Rows that are in `answer` at the same time in one worker, over all its shards."""
         return int(self.config.batch_size)
+
+    def leaves_late_rows(self) -> bool:
+        """Whether a row that is late can be given up by itself.  False where `answer` waits for a
+        thread that computes: nothing ends that, so the process is ended where no row is answered
+        within `deadline_s`, and the row is found as in other stages.
+        """
+        return True
 
     def setup(self) -> None:
         """Starts the loop in a thread of its own, and `begin` in it."""

@@ -6,8 +6,7 @@ import pyarrow as pa
 
 from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.structured import column_types
-from pairmill.captioners.talks import Talk, Told, told_in
-from pairmill.errors import RowError
+from pairmill.captioners.talks import Talk, Told, sum_known, told_in
 from pairmill.schemas.arrow import column
 from pairmill.stages.asking import AskedRow, AskingStage
 
@@ -17,7 +16,7 @@ class OnePromptStage(AskingStage):
 
     def writes(self) -> pa.Schema:
         c = self.config
-        fields = [self.text_field()]
+        fields = [self.with_origin(self.text_field())]
         if c.json_schema:
             fields += [
                 self.field(name, kind, f"`{name}` of the model's answer")
@@ -35,6 +34,13 @@ class OnePromptStage(AskingStage):
                 role="finish_reason",
             ),
             column(self.column("tokens"), pa.int32(), "tokens generated", "tokens", 0),
+            column(
+                self.column("prompt_tokens"),
+                pa.int32(),
+                "tokens of the request, images included, where the engine tells",
+                "tokens asked",
+                0,
+            ),
         ]
         if self.reasons():
             fields.append(self.field("reasoning", pa.string(), "what the model thought before"))
@@ -67,11 +73,11 @@ class OnePromptStage(AskingStage):
             self.request(row, wording, values, f"#{i}" if i else "") for i in range(c.samples)
         ]
         told = yield from told_in(requests, c.json_schema)
+        columns = self.columns_of(told)
         if all(one.fault for one in told):
-            first = told[0]
-            kind = "unfinished" if first.text is None else "bad_json"
-            raise RowError(kind, str(first.fault))
-        return self.columns_of(told)
+            kind = "unfinished" if told[0].text is None else "bad_json"
+            columns["error"] = (kind, str(told[0].fault))
+        return columns
 
     def columns_of(self, told: list[Told]) -> dict[str, Any]:
         """A row's columns; of several samples, those that are of no use are null."""
@@ -94,6 +100,7 @@ class OnePromptStage(AskingStage):
             self.column("model"): self.model_name(),
             self.column("prompt_id"): c.wording().digest,
             self.column("tokens"): sum(t.tokens for t in told),
+            self.column("prompt_tokens"): sum_known(t.prompt_tokens for t in told),
         }
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pairmill.captioners.config import AskingConfig
 from pairmill.captioners.engine import Answer, Request
 from pairmill.captioners.library import prompt_of
-from pairmill.captioners.talks import Talk, Told, told_in
+from pairmill.captioners.talks import Talk, Told, sum_known, told_in
 from pairmill.errors import RowError
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED
@@ -92,13 +92,17 @@ class TranslateStage(AskingStage):
     prefix = "translation"
     decodes = False
 
+    def has_system(self) -> bool:
+        return super().has_system() or (self.config.back and self.config.tries > 1)
+
     def may_lack(self) -> list[str]:
         return [n for n in self.reads() if n not in (self.config.text, "uid")]
 
     def writes(self) -> pa.Schema:
         name, share = self.column(), pa.float32()
         to = language_name(self.config.to)
-        fields = [column(name, pa.string(), f"the text in {to}", role="caption")]
+        text = column(name, pa.string(), f"the text in {to}", role="caption")
+        fields = [self.with_origin(text)]
         if self.config.back:
             like = "chrF of the text and the way back"
             fields += [
@@ -116,6 +120,13 @@ class TranslateStage(AskingStage):
                     self.column("finish_reason"), pa.string(), doc, role="finish_reason", of=name
                 ),
                 column(self.column("tokens"), pa.int32(), "tokens generated", "tokens", 0),
+                column(
+                    self.column("prompt_tokens"),
+                    pa.int32(),
+                    "tokens of all requests, where the engine tells",
+                    "tokens asked",
+                    0,
+                ),
             ]
         )
 
@@ -123,26 +134,26 @@ class TranslateStage(AskingStage):
         c = self.config
         text, own = str(row.values[c.text]), row.values[c.language]
         if own == c.to:
-            return self.columns_of([], text, 0)
+            return self.columns_of([], text, [])
         tries: list[Try] = []
-        tokens = 0
+        every: list[Told] = []
         for number in range(c.tries if c.back else 1):
             values = {"text": text, "to": language_name(c.to)}
             if tries:
                 last = tries[-1]
                 values |= {"translation": last.told.text or "", "back": last.back or ""}
             told = yield from self.ask(row, values, f"#{number}", repair=bool(tries))
-            tokens += told.tokens
+            every.append(told)
             one = Try(told)
             tries.append(one)
             if c.back:
                 home = {"text": told.text or "", "to": language_name(own or "the former language")}
                 back = yield from self.ask(row, home, f"#{number}<", repair=False)
-                tokens += back.tokens
+                every.append(back)
                 one.back, one.fidelity = back.text, chrf(text, back.text or "")
             if one.fidelity is None or one.fidelity >= c.least_fidelity:
                 break
-        return self.columns_of(tries, text, tokens)
+        return self.columns_of(tries, text, every)
 
     def ask(self, row: AskedRow, values: dict[str, Any], key: str, repair: bool) -> Asked:
         """One answer; raises RowError where the model never came to its end."""
@@ -158,7 +169,7 @@ class TranslateStage(AskingStage):
             raise RowError("unfinished", told.fault)
         return told
 
-    def columns_of(self, tries: list[Try], text: str, tokens: int) -> dict[str, Any]:
+    def columns_of(self, tries: list[Try], text: str, every: list[Told]) -> dict[str, Any]:
         c = self.config
         best = max(tries, key=lambda t: t.fidelity or 0.0) if tries else None
         return {
@@ -169,5 +180,6 @@ class TranslateStage(AskingStage):
             self.column("model"): self.model_name() if best else None,
             self.column("prompt_id"): c.wording().digest if best else None,
             self.column("finish_reason"): best.told.finish_reason if best else None,
-            self.column("tokens"): tokens,
+            self.column("tokens"): sum(t.tokens for t in every),
+            self.column("prompt_tokens"): sum_known(t.prompt_tokens for t in every),
         }

@@ -23,6 +23,7 @@ class Late:
     message: str
 
 
+LOOK_S = 0.2
 LONGEST_WAIT_S = 60.0
 """Seconds after which a shard's thread looks at what has been answered, at the latest."""
 Rows = Callable[[np.ndarray], pa.Table]
@@ -39,7 +40,7 @@ class Stream:
         stage = attempt.stage
         assert isinstance(stage, AsyncStage)
         self.attempt, self.stage, self.rows, self.todo = attempt, stage, rows, todo
-        self.deadline_s = attempt.planned.config.deadline_s
+        self.deadline_s = attempt.planned.config.deadline_s if stage.leaves_late_rows() else None
         self.turn = attempt.place.shard or 0
         most = min(len(todo), stage.at_once()) - 1
         self.probes = set(np.linspace(0, most, ALL_FAILED).astype(int))
@@ -67,9 +68,11 @@ class Stream:
             task.cancel()
 
     async def gathered(self, wait_s: float) -> list[tuple[int, Any]]:
-        """See `take`."""
+        """See `take`; never ends where no row is answered and none can be given up."""
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.news.wait(), wait_s)
+        while not self.answered and not self.fatal and not self.stage.leaves_late_rows():
+            await asyncio.sleep(LOOK_S)  # until the watchdog has enough
         self.news.clear()
         if self.fatal is not None:
             raise self.fatal

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from pairmill.addresses import without_credentials
 from pairmill.schemas.arrow import column
+from pairmill.shares import Ask
 from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.decoder import Decoders
 from pairmill.stages.download.fetch import Fetcher
 from pairmill.stages.download.outcome import Outcome
-from pairmill.stages.download.shares import Ask
 
 
 class DownloadStage(AsyncStage):

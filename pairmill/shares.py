@@ -1,11 +1,12 @@
-"""A worker asks the run for its share of each host's connections, about once a second."""
+"""A worker asks the run for its share of limits that hold for all workers together (connections to
+a host, requests to a server), about once a second.
+"""
 
 import asyncio
 import contextlib
 import uuid
 from collections.abc import Callable
-
-from pairmill.stages.download.hosts import Hosts
+from typing import Protocol
 
 POLL_S = 1.0
 SOONEST_S = 0.05
@@ -14,7 +15,22 @@ Ask = Callable[[str, int, dict[str, int]], dict[str, int]]
 """(worker, limit of a host, requests in flight by host) → slots by host."""
 
 
-async def follow(hosts: Hosts, ask: Ask, worker: str | None = None) -> None:
+class Shared(Protocol):
+    """Limits of which a worker has a share."""
+
+    connections: int
+    """Of each name, over all workers of the run."""
+    news: asyncio.Event
+    """Set when something is wanted that has no share yet."""
+
+    def in_use(self) -> dict[str, int]:
+        """Requests in flight by name, of all names that are wanted now."""
+
+    def apply(self, shares: dict[str, int]) -> None:
+        """Takes over the shares by name; a name that is not among them has none."""
+
+
+async def follow(hosts: Shared, ask: Ask, worker: str | None = None) -> None:
     """Keeps a worker's shares fresh until it is cancelled, and then gives them back.
 
     Where the board is gone, every host has one slot.
