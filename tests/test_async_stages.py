@@ -17,7 +17,11 @@ from pairmill.work.attempt import Attempt
 from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.fingerprints import table_id
+from pairmill.workspace.ingest import build_table
 from tests.stages_for_tests import AskedStage
+from tests.workspaces import stored_values
 
 FILE = """
 name: asked
@@ -32,9 +36,8 @@ Write = Callable[[str], Path]
 
 def stored(folder: Path) -> pl.DataFrame:
     """What is stored of the stage, with the row numbers of the source."""
-    files = sorted(folder.glob("workspace/columns/asked-*/shard-*.parquet"))
-    parts = [pl.read_parquet(f).with_columns(pl.col("row") + 20 * i) for i, f in enumerate(files)]
-    return pl.concat(parts)
+    rows = stored_values(Pipeline.from_yaml(folder / "pipeline.yaml").checked)
+    return rows.with_columns(row="at")
 
 
 def failures(rows: pl.DataFrame) -> dict[int, str]:
@@ -76,7 +79,12 @@ def test_each_kind_of_failure_costs_its_row_alone_and_what_is_known_of_it_stays(
 
 def test_answers_are_committed_while_others_are_under_way(numbers: Path, write: Write) -> None:
     """The last row waits until the other rows of its shard are stored."""
-    pattern = numbers / "workspace/columns/asked-*/shard-000002.parquet"
+    plan = Pipeline.from_yaml(write(FILE)).checked
+    storage = open_workspace(plan.config.workspace)
+    identity = table_id(storage, plan.source)
+    chain = plan.chain(build_table(storage, plan.source, identity, plan.pool_schema), None)
+    last = chain.columns_of(chain.stages[0], chain.shards()[-1]).name
+    pattern = storage.path(last)
     run(write(FILE + f"    waits_for: '{pattern}'\n    deadline_s: 60\n"))
     assert stored(numbers)["asked"].to_list() == [2 * i for i in range(60)]
 
@@ -87,7 +95,7 @@ def test_stage_that_raises_on_all_its_first_rows_stops_the_run_with_file_and_lin
     file = write(FILE.replace("0.9", "0.05") + f"    raises: {[*range(60)]}\n")
     with pytest.raises(StageFailed, match=r"row \d+ is bad \(.*stages_for_tests.py:\d+\)"):
         run(file)
-    assert not [*numbers.glob("workspace/columns/asked-*/shard-*.parquet")]
+    assert not [*numbers.glob("workspace/columns/asked-*/*.parquet")]
 
 
 @pytest.mark.parametrize("how", ["late", "blocks"])
@@ -121,15 +129,17 @@ def test_where_a_process_died_rows_come_in_batches_which_are_halved(
     assert answer["asked"].to_pylist() == [0, None, None, 6]
 
 
-@pytest.mark.ray
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
-def test_on_ray_rows_that_kill_or_are_late_fail_and_the_others_are_computed(
-    numbers: Path, write: Write
+@pytest.mark.parametrize(
+    "body", [{"processes": 2}, pytest.param({"ray": True}, marks=pytest.mark.ray)]
+)
+def test_rows_that_kill_or_are_late_fail_and_the_others_are_computed(
+    numbers: Path, write: Write, body: dict[str, int]
 ) -> None:
     file = write(FILE + "    crash: [3]\n    late: [41]\n    deadline_s: 4\n    batch_size: 4\n")
     file.write_text(file.read_text().replace("    batch_size: 30\n", ""))
-    result = Pipeline.from_yaml(file).run(progress=False)
+    result = Pipeline.from_yaml(file).run(progress=False, **body)
     assert failures(stored(numbers)) == {3: "worker_died", 41: "deadline"}
     assert result.funnel.kept == 58
 

@@ -82,7 +82,7 @@ def test_demo_killed_at_random_moments_ends_with_the_same_packages(
     rng = random.Random(3)
     write_world(World(500, 0), tmp_path / "world")
     file = Path(shutil.copy(MODELS.parent / "pipeline.yaml", tmp_path))
-    command = [sys.executable, "-m", "pairmill.cli", "run", str(file)]
+    command = [sys.executable, "-m", "pairmill.cli", "run", str(file), "--processes", "2"]
     columns = tmp_path / "workspace/columns"
 
     def work() -> int:

@@ -53,32 +53,46 @@ def fates(folder: Path) -> dict[int, str]:
     return {r["at"]: r["error"]["class"] for r in failed.iter_rows(named=True)}
 
 
-@pytest.mark.ray
+BODIES = [
+    pytest.param({"processes": 2}, id="processes"),
+    pytest.param({"ray": True}, id="ray", marks=pytest.mark.ray),
+]
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("workers", ["tasks", "actors"])
+@pytest.mark.parametrize(
+    ("workers", "body"),
+    [
+        pytest.param("tasks", {"processes": 2}, id="processes"),
+        pytest.param("tasks", {"ray": True}, id="tasks of Ray", marks=pytest.mark.ray),
+        pytest.param("actors", {"ray": True}, id="actors of Ray", marks=pytest.mark.ray),
+    ],
+)
 def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
-    numbers: Path, write: Write, workers: str
+    numbers: Path, write: Write, workers: str, body: dict[str, int]
 ) -> None:
     file = write(
         FILE
-        + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n"
+        + f"    crash: [3]\n    hang: [41]\n    deadline_s: {4 if 'ray' in body else 2}\n"
         + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
     )
-    result = Pipeline.from_yaml(file).run(progress=False)
+    result = Pipeline.from_yaml(file).run(progress=False, **body)
     assert fates(numbers) == {3: "worker_died", 41: "deadline"}
     assert result.funnel.kept == 58
 
 
-@pytest.mark.ray
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
-def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, write: Write) -> None:
+@pytest.mark.parametrize("body", BODIES)
+def test_run_that_is_told_to_stop_names_the_batch_that_hangs(
+    numbers: Path, write: Write, body: dict[str, int]
+) -> None:
     file = write(FILE + "    hang: [45]\n    deadline_s: 4\n    on_deadline: stop\n")
     with pytest.raises(
         StageHung, match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, 4 to 7, of shard 2"
     ):
-        Pipeline.from_yaml(file).run(progress=False)
+        Pipeline.from_yaml(file).run(progress=False, **body)
 
 
 GLOBAL = """

@@ -29,7 +29,7 @@ def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(
 ) -> None:
     import ray
 
-    on_ray = Pipeline.from_yaml(world).run(progress=False)
+    on_ray = Pipeline.from_yaml(world).run(progress=False, ray=True)
     first = files(world.parent)
     (world.parent / "workspace").rename(world.parent / "old")
     for name in first:
@@ -49,7 +49,7 @@ def test_payload_that_is_gone_is_fetched_again_by_workers(ray_session: None, wor
     before = Pipeline.from_yaml(world, strict).run(progress=False, local=True)
     lost = before.table(["image"])["image#size"].lt(0).sum()
     assert lost > 20
-    after = Pipeline.from_yaml(world).run(progress=False)
+    after = Pipeline.from_yaml(world).run(progress=False, ray=True)
     sizes = after.table(["image"]).filter(fate="kept")["image#size"]
     assert after.funnel.kept > before.funnel.kept
     assert (sizes > 0).all()
@@ -89,4 +89,4 @@ def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(
         world.read_text().replace("    batch_size: 4\n", "    batch_size: 4\n    bad: [-1]\n")
     )
     with pytest.raises(StageFailed, match="stage 'slow' failed .* ZeroDivisionError"):
-        Pipeline.from_yaml(world).run(progress=False)
+        Pipeline.from_yaml(world).run(progress=False, ray=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pairmill.api import Pipeline, RunResult
+from pairmill.api import Pipeline
 from pairmill.errors import RunError, StageBroken, StageFailed
 from pairmill.packages.package import verify
+from pairmill.run_result import RunResult
 from tests.conftest import pairmill
 from tests.workspaces import column_files
 

@@ -13,9 +13,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pairmill.api import Pipeline, RunResult
+from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
 from pairmill.packages.package import verify
+from pairmill.run_result import RunResult
 from tests.conftest import pairmill
 
 Write = Callable[[str], Path]
@@ -183,7 +184,7 @@ def tiles_in(folder: Path) -> list[int]:
 
 def forgotten(folder: Path) -> int:
     """Rows whose tiles were there and are stored no more."""
-    files = folder.glob("workspace/columns/tiles-*/shard-*.parquet")
+    files = folder.glob("workspace/columns/tiles-*/*.parquet")
     return sum(int(pl.read_parquet(f)["tiles#size"].lt(0).sum()) for f in files)
 
 

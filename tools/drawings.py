@@ -48,7 +48,7 @@ def rows_and_columns() -> str:
     for i, (name, x) in enumerate(columns):
         parts.append(text(x + 65, 30, name, end="middle"))
         for r in range(5):
-            known = i == 0 or not (r == 1 and i > 1) and not (r == 3 and i > 2)
+            known = i == 0 or (not (r == 1 and i > 1) and not (r == 3 and i > 2))
             parts.append(box(x, 44 + 30 * r, 130, 24, "#d9efe5" if known else "#fff"))
     parts.append(
         text(20, 220, "A stage writes new columns of the same rows. Nothing is edited or", 13, SOFT)

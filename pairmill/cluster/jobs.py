@@ -51,6 +51,7 @@ class JobRequest:
             "pairmill.cli",
             "run",
             FILE_NAME,
+            "--ray",
             "--base",
             str(self.file.absolute().parent),
         ]

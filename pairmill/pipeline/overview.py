@@ -9,6 +9,7 @@ from pairmill.fates.run_table import Run
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.identity import identified
+from pairmill.plan.notes import notes_of
 from pairmill.plan.plan import Plan
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.fingerprints import table_id
@@ -39,6 +40,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
                 "writes": stage.writes.names,
                 "keep": stage.gate.text if stage.gate else None,
                 "when": stage.when.text if stage.when else None,
+                "notes": notes_of(chain.stages, stage),
                 "phase": next(
                     i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b
                 ),

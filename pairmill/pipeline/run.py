@@ -84,13 +84,17 @@ class Runner:
     limit: int | None = None
     retry: tuple[str, ...] = ()
     local: bool = False
-    """Run phases in this process, without Ray."""
+    """Run on this machine, without Ray."""
+    processes: int | None = None
+    """Worker processes at most, without Ray: as many as cores if None, 0 for none."""
 
     def __post_init__(self) -> None:
         places = (self.plan.config.workspace, *(w.config.path for w in self.plan.writers))
         disk = Storage(self.plan.config.workspace).local
         self.engine: Engine = (
-            LocalEngine(disk) if self.local else RayEngine(self.import_paths, places, disk)
+            LocalEngine(disk, self.processes, self.import_paths)
+            if self.local
+            else RayEngine(self.import_paths, places, disk)
         )
         self.seconds: dict[str, float] = {}
         self.again: tuple[str, ...] = ()
@@ -166,6 +170,7 @@ class Runner:
             notes=(
                 *(str(told) for told in table.told if told.ordinary),
                 *self.totals.loaded(),
+                *self.totals.spent(),
             ),
         )
 

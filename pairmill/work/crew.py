@@ -9,6 +9,7 @@ is found and fails, as on Ray.
 import itertools
 import pickle
 import queue
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -59,6 +60,9 @@ class Crew:
         items at a time.  Raises RunError, and what `pickle` raises.
         """
         packed = pickle.dumps(work)
+        if threading.current_thread() is threading.main_thread():
+            # polars lets a wait go on after Ctrl-C, which then comes when the next shard is done
+            signal.siginterrupt(signal.SIGINT, True)
         count = max(1, min(count, len(items)))
         self.settle(count)
         job, waiting = next(self.numbers), deque(items)
@@ -70,9 +74,10 @@ class Crew:
         try:
             while any(seat.held for seat in working):
                 process, kind, *told = self.events.get()
-                seat = next((s for s in working if s.process is process), None)
-                if seat is None:
+                at = next((i for i, s in enumerate(working) if s.process is process), None)
+                if at is None:  # the last word of a process that has been replaced
                     continue
+                seat = working[at]
                 if kind == "done":
                     item = seat.held.pop(told[0])
                     self.fill(seat, job, waiting, width)

@@ -64,14 +64,15 @@ class LocalEngine:
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """Shard by shard, several at a time."""
         work = PhaseWork(job)
+        taken: Iterator[tuple[int, Any]]
         count = processes_for(job, self.processes)
         rows = sum(map(job.chain.rows_of, shards))
         if self.processes and travels(job) and not is_small(job, rows):
             self.crew.gpus = gpus_each(job)
-            found = (stats for _, stats in self.crew.run(work, shards, count, work.width))
+            taken = self.crew.run(work, shards, count, work.width)
         else:
-            found = self.here(work, shards)
-        for stats in found:
+            taken = zip(shards, self.here(work, shards), strict=True)
+        for _, stats in taken:
             if stats:
                 self.told.extend(stats)
                 yield stats
@@ -113,7 +114,8 @@ class LocalEngine:
             yield from ahead(work, shards, self.threads)
             return
         parts = [shards[i : i + PER_ITEM] for i in range(0, len(shards), PER_ITEM)]
-        for found in self.in_order(partial(each_of, work), parts, self.processes):
+        looked: Iterator[list[T]] = self.in_order(partial(each_of, work), parts, self.processes)
+        for found in looked:
             yield from found
 
     def each(self, work: Callable[[Item], T], items: Sequence[Item], rows: int) -> Iterator[T]:
@@ -127,6 +129,7 @@ class LocalEngine:
         waiting: dict[int, T] = {}
         numbered = list(enumerate(items))
         due = 0
+        found: T
         for (number, _), found in self.crew.run(Numbered(work), numbered, count):
             waiting[number] = found
             while due in waiting:
@@ -163,7 +166,7 @@ class Numbered:
         return self.work(item[1])
 
 
-def each_of(work: Callable[[int], T], shards: Sequence[int]) -> list[T]:
+def each_of(work: Callable[[int], Any], shards: Sequence[int]) -> list[Any]:
     """`work` of some shards."""
     return [work(shard) for shard in shards]
 

@@ -35,6 +35,10 @@ class StageStats:
     """Bytes committed, before compression."""
     tokens: int = 0
     """Tokens generated."""
+    tokens_asked: int = 0
+    """Tokens of requests to a model."""
+    dollars: float = 0.0
+    """What the tokens cost, where the stage has `prices`."""
     note: str = ""
     """How the worker loaded the stage: device, precision, whose code."""
 

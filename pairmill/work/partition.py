@@ -65,10 +65,10 @@ class PartitionWorker:
             "__row", rows.column("__row")
         )
 
-    def links(self, rows: pa.Table) -> pa.Table:
+    def links(self, rows: pa.Table, known: pa.Table | None) -> pa.Table:
         """What a stage that connects rows connects of a partition; raises as `answer` does."""
         rows = rows.sort_by(ORDER)
-        found: pa.Table = self.guarded(rows, lambda s: edges_of(cast(LinkingStage, s), rows))
+        found: pa.Table = self.guarded(rows, lambda s: edges_of(cast(LinkingStage, s), rows, known))
         return found
 
     def guarded(self, rows: pa.Table, work: Callable[[Stage], pa.Table]) -> Any:

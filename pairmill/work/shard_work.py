@@ -1,7 +1,8 @@
 """All stages of a phase over one shard after another, in one process."""
 
+import contextlib
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,16 +34,13 @@ class PhaseWork:
 
 @dataclass
 class ShardWork:
-    """Takes shards through the stages; threads share what is loaded.
-
-    Up to the last stage that mostly waits (`overlap`) threads work at the same time; what follows
-    is done by one of them at a time.
+    """Takes shards through the stages; threads share what is loaded, and a stage that does not
+    mostly wait (`overlap`) has one of them at a time.
     """
 
     job: Job
     line: Line
     watchdog: Watchdog
-    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         stages = self.job.stages()
@@ -51,20 +49,20 @@ class ShardWork:
             StageWorker(self.job, stage.index, self.line, self.watchdog, one)
             for stage, one in zip(stages, self.loaded, strict=True)
         ]
-        patient = [i for i, stage in enumerate(stages) if stage.stage.overlap > 1]
-        self.together = max(patient, default=0) + 1
+        self.turns = [
+            threading.Lock() if stage.stage.overlap == 1 else contextlib.nullcontext()
+            for stage in stages
+        ]
 
     def __call__(self, shard: int) -> tuple[StageStats, ...]:
         """The counts of a shard's stages; none where no row of it was undecided."""
         block = self.job.read(shard)
         if not len(block.numbers):
             return ()
-        for worker in self.workers[: self.together]:
-            block = worker(block)
-        with self.turn:
-            for worker in self.workers[self.together :]:
+        for worker, turn in zip(self.workers, self.turns, strict=True):
+            with turn:
                 block = worker(block)
-            return block.finish(self.job)
+        return block.finish(self.job)
 
     def close(self) -> None:
         """Closes the stages that were set up."""

@@ -161,8 +161,11 @@ class StageWorker:
         """Stores answers; gives what is stored of these rows now."""
         planned = self.planned
         stats.bytes += sum(p.nbytes for p in pieces)
-        for name in planned.columns_in("tokens"):
-            stats.tokens += sum(pc.sum(p.column(name)).as_py() or 0 for p in pieces)
+        tokens, asked = (tokens_in(planned, pieces, unit) for unit in ("tokens", "tokens asked"))
+        stats.tokens += tokens
+        stats.tokens_asked += asked
+        if (prices := getattr(planned.config, "prices", None)) is not None:
+            stats.dollars += prices.dollars(asked, tokens)
         new = pa.concat_tables(pieces)
         numbers = np.asarray(new.column("row"))
         if not (numbers[1:] > numbers[:-1]).all():
@@ -191,3 +194,9 @@ class StageWorker:
         return replace(
             block, alive=alive, fresh=fresh, rows=pa.table(dict(sorted(columns.items())))
         )
+
+
+def tokens_in(planned: PlannedStage, pieces: list[pa.Table], unit: str) -> int:
+    """Sum of the columns that are counted in a unit."""
+    names = planned.columns_in(unit)
+    return sum(pc.sum(p.column(name)).as_py() or 0 for name in names for p in pieces)

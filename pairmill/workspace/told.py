@@ -10,7 +10,7 @@ import pyarrow as pa
 from pairmill.sources.base import Remark, Unreadable
 
 EXAMPLES = 3
-ORDINARY = frozenset({"equal rows", "skipped files"})
+ORDINARY = frozenset({"equal rows", "rows with copied payload", "skipped files"})
 """Kinds that are worth a word and no fault: copies in web data, and a README beside the data."""
 
 

@@ -1,0 +1,86 @@
+"""Recipes with several packages or several sources, on a small world, against its truth."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pairmill.api import Pipeline, RunResult
+from pairmill.demo.labelled import write_two_sources
+from pairmill.demo.quality import attributes_right
+from pairmill.demo.show import MODELS
+from pairmill.demo.tables import write_world
+from pairmill.demo.words import EN_PLACES
+from pairmill.demo.world import World
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+
+def run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> RunResult:
+    for variable, value in {"DEMO_MODELS": str(MODELS), **variables}.items():
+        monkeypatch.setenv(variable, value)
+    file = folder / f"{name}.yaml"
+    shutil.copyfile(RECIPES / f"{name}.yaml", file)
+    return Pipeline.from_yaml(file).run(local=True, progress=False)
+
+
+def samples(package: Path) -> pl.DataFrame:
+    """The columns that stand beside the tars, in the package's order."""
+    return pl.concat([pl.read_parquet(f) for f in sorted(package.glob("*.parquet"))])
+
+
+def test_humanvlm_makes_a_bulk_and_an_hq_package_and_computes_nothing_twice(
+    tmp_path: Path, web: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(90, 0)
+    _, truth = write_world(world, tmp_path / "world")
+    result = run("humanvlm", tmp_path, monkeypatch, DEMO_SERVER=web["*.demo.test"])
+    bulk, hq = samples(tmp_path / "bulk"), samples(tmp_path / "hq")
+    assert set(hq["uid"]) < set(bulk["uid"])
+    assert "detailed" not in bulk.columns
+    scores = hq["detailed_clip_score"].to_list()
+    assert scores == sorted(scores, reverse=True)
+    steps = {step.stage: step for step in result.funnel.steps}
+    assert bulk.height == steps["synthetic"].kept
+    assert 10 < hq.height < bulk.height
+    computed = json.loads((Path(result.folder) / "metrics.json").read_text())["stages"]
+    for stage in ("synthetic", "detailed", "detailed_clip"):
+        assert computed[stage]["computed"] == steps[stage].rows
+    facts = pl.read_parquet(truth).with_row_index("index")
+    right = mentioned = places = relations = 0
+    for row in hq.join(facts, on="url", suffix="_true").to_dicts():
+        scene = world.row(row["index"]).scene
+        hits, said = attributes_right(row["detailed"], row["kinds"], row["colours"], row["counts"])
+        right, mentioned = right + hits, mentioned + said
+        places += EN_PLACES[row["place"]] in row["detailed"]
+        relations += ("Below" in row["detailed"]) == (scene.relation == "above")
+    assert right >= 0.9 * mentioned > 0
+    assert places >= 0.9 * hq.height
+    assert relations >= 0.9 * hq.height
+
+
+def test_rs5m_unites_filtered_web_pairs_and_labelled_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = write_two_sources(World(90, 0), tmp_path)
+    result = run("rs5m", tmp_path, monkeypatch)
+    union = samples(tmp_path / "union")
+    facts = pl.read_parquet(truth).unique("sha256")
+    every = result.table().join(facts, on="sha256", suffix="_true")
+    joined = union.join(every.select("uid", "branch"), on="uid")
+    assert joined.height == union.height == result.funnel.kept
+    assert (joined["source"] == joined["branch"]).all()
+    assert set(union.filter(pl.col("source") == "labels")["domain"]) == {"beach"}
+    origins = Counter(zip(union["source"], union["caption_origin"], strict=True))
+    assert set(origins) == {("web", "the web"), ("labels", "label and model")}
+    captioned = union.filter(pl.col("source") == "labels")
+    assert all(label in final for label, final in captioned.select("label", "final").rows())
+    seen = every.filter((pl.col("source") == "web") & pl.col("synthetic").is_not_null())
+    said, true = seen["synthetic"].str.contains("on a beach"), seen["place"] == "beach"
+    assert (said & true).sum() >= 0.9 * said.sum() > 0
+    assert (said & true).sum() >= 0.9 * true.sum()
+    alone = pl.read_parquet(tmp_path / "web_only/data/*.parquet")
+    assert set(alone["uid"]) == set(union.filter(pl.col("source") == "web")["uid"])
