@@ -55,11 +55,11 @@ def test_rows_are_under_way_over_several_shards_up_to_the_limit_and_stored_in_or
     numbers: Path, write: Write
 ) -> None:
     AskedStage.most = 0
-    run(write(FILE))
+    run(write(FILE.replace("batch_size: 30", "batch_size: 20")))
     rows = stored(numbers)
     assert rows["row"].to_list() == [*range(60)]
     assert rows["asked"].to_list() == [2 * i for i in range(60)]
-    assert AskedStage.most == 30  # more than a shard has, and no more than batch_size
+    assert AskedStage.most == 20  # more than a shard has, and no more than batch_size
 
 
 def test_each_kind_of_failure_costs_its_row_alone_and_what_is_known_of_it_stays(
