@@ -8,6 +8,7 @@ the rows changed at random.  The stage takes 100 µs a row, a hundredth of a sma
 """
 
 import argparse
+import hashlib
 import json
 import random
 import tempfile
@@ -22,7 +23,7 @@ from pairmill import Pipeline, Stage, StageConfig, column
 
 FILE = """
 name: grows
-source: {type: parquet, path: in}
+source: {type: pairs, path: in}
 stages:
   - {stage: text_rules, keep: text_words > 1}
   - {stage: "benchmarks.incremental:SlowStage"}
@@ -52,7 +53,7 @@ def table(file: int, rows: int) -> pl.DataFrame:
     numbers = range(file * rows, (file + 1) * rows)
     return pl.DataFrame(
         {
-            "uid": [f"row {i}" for i in numbers],
+            "uid": [hashlib.md5(f"{i}".encode()).hexdigest() for i in numbers],
             "text": [f"a text of row {i} of file {file}" for i in numbers],
             "url": [f"http://x.test/{i}" for i in numbers],
         }
