@@ -17,7 +17,11 @@ from pairmill.work.attempt import Attempt
 from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.fingerprints import table_id
+from pairmill.workspace.ingest import build_table
 from tests.stages_for_tests import AskedStage
+from tests.workspaces import stored_values
 
 FILE = """
 name: asked
@@ -32,9 +36,8 @@ Write = Callable[[str], Path]
 
 def stored(folder: Path) -> pl.DataFrame:
     """What is stored of the stage, with the row numbers of the source."""
-    files = sorted(folder.glob("workspace/columns/asked-*/shard-*.parquet"))
-    parts = [pl.read_parquet(f).with_columns(pl.col("row") + 20 * i) for i, f in enumerate(files)]
-    return pl.concat(parts)
+    rows = stored_values(Pipeline.from_yaml(folder / "pipeline.yaml").checked)
+    return rows.with_columns(row="at")
 
 
 def failures(rows: pl.DataFrame) -> dict[int, str]:
@@ -52,11 +55,11 @@ def test_rows_are_under_way_over_several_shards_up_to_the_limit_and_stored_in_or
     numbers: Path, write: Write
 ) -> None:
     AskedStage.most = 0
-    run(write(FILE))
+    run(write(FILE.replace("batch_size: 30", "batch_size: 20")))
     rows = stored(numbers)
     assert rows["row"].to_list() == [*range(60)]
     assert rows["asked"].to_list() == [2 * i for i in range(60)]
-    assert AskedStage.most == 30  # more than a shard has, and no more than batch_size
+    assert AskedStage.most == 20  # more than a shard has, and no more than batch_size
 
 
 def test_each_kind_of_failure_costs_its_row_alone_and_what_is_known_of_it_stays(
@@ -76,7 +79,12 @@ def test_each_kind_of_failure_costs_its_row_alone_and_what_is_known_of_it_stays(
 
 def test_answers_are_committed_while_others_are_under_way(numbers: Path, write: Write) -> None:
     """The last row waits until the other rows of its shard are stored."""
-    pattern = numbers / "workspace/columns/asked-*/shard-000002.parquet"
+    plan = Pipeline.from_yaml(write(FILE)).checked
+    storage = open_workspace(plan.config.workspace)
+    identity = table_id(storage, plan.source)
+    chain = plan.chain(build_table(storage, plan.source, identity, plan.pool_schema), None)
+    last = chain.columns_of(chain.stages[0], chain.shards()[-1]).name
+    pattern = storage.path(last)
     run(write(FILE + f"    waits_for: '{pattern}'\n    deadline_s: 60\n"))
     assert stored(numbers)["asked"].to_list() == [2 * i for i in range(60)]
 
@@ -87,7 +95,7 @@ def test_stage_that_raises_on_all_its_first_rows_stops_the_run_with_file_and_lin
     file = write(FILE.replace("0.9", "0.05") + f"    raises: {[*range(60)]}\n")
     with pytest.raises(StageFailed, match=r"row \d+ is bad \(.*stages_for_tests.py:\d+\)"):
         run(file)
-    assert not [*numbers.glob("workspace/columns/asked-*/shard-*.parquet")]
+    assert not [*numbers.glob("workspace/columns/asked-*/*.parquet")]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from pairmill.pipeline.whereabouts import wanted_processes, whereabouts
 from pairmill.report.gather import LEAST_ROWS, MOST_ROWS, rows_worth
 from pairmill.work.block import Job
 from pairmill.work.crew_size import processes_for
+from pairmill.workspace.shards import ShardFacts
+from pairmill.workspace.tables import Table
 from tests.conftest import pairmill
 from tests.test_hanging import Write
 
@@ -104,7 +106,8 @@ def test_light_stages_have_every_core_and_costly_ones_what_the_user_says(
         '  - {stage: "tests.stages_for_tests:PickyStage", name: picky, batch_size: 2}',
         f"  - stage: tests.stages_for_tests:PickyStage\n    name: picky\n{resources}",
     )
-    chain = Pipeline.from_yaml(write(text)).checked.chain("pool", (60,), None)
+    table = Table.of("t", [ShardFacts(1, 1, 60, 0, {"uid": 1})], 0, ())
+    chain = Pipeline.from_yaml(write(text)).checked.chain(table, None)
     assert processes_for(Job(chain, 0, 2), most) == count
 
 

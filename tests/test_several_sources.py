@@ -81,7 +81,7 @@ def test_what_reading_has_to_say_names_the_source(write: Write, tmp_path: Path) 
     assert result.funnel.rows == 4
     assert result.funnel.kept == 3
     (told,) = [w for w in result.warnings if "unreadable" in w]
-    assert "web: row 0, column 'likes': '9007199254740993' is no double" in told
+    assert "web: web.parquet row 0, column 'likes': '9007199254740993' is no double" in told
 
 
 def test_each_image_source_measures_its_own_images(write: Write, tmp_path: Path) -> None:

@@ -70,6 +70,19 @@ def unit_keys(
     ]
 
 
+def foreseen(storage: Storage, source: Source, schema: pa.Schema) -> tuple[int, int]:
+    """(rows of files that are known, parts of the input that are not), before anything is read."""
+    units, memory = source.units(), Memory(storage)
+    keys = unit_keys(storage, source, units, schema)
+    at, rows, unread = 0, 0, 0
+    while at < len(keys):
+        segment = memory.find(keys, at, schema)
+        rows += segment.rows if segment else 0
+        unread += segment is None
+        at += len(segment.units) if segment else 1
+    return rows, unread
+
+
 @dataclass
 class Ingest:
     """One pass over a source.  `memory`: None where nothing is to be taken as known."""
