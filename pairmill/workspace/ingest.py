@@ -20,7 +20,7 @@ from pairmill.workspace.tables import FOLDER, Table, save_table
 from pairmill.workspace.told import Notes
 from pairmill.workspace.uids import UniqueUids
 
-FORMAT = 1
+FORMAT = 2
 """Raised where the same files give other shards than before."""
 
 
@@ -56,16 +56,22 @@ def unit_keys(
     items = {item.url for unit in units for item in unit.items}
     digests = input_digests(storage, source)
     common = {
-        **source.options(),
         "schema": str(schema.remove_metadata()),
         "beside": [[i.name, d] for i, d in digests if i.url not in items],
         "bytes": SHARD_BYTES,
         "format": FORMAT,
     }
     by_url = {item.url: d for item, d in digests}
-    shared = digest(common)
+    whole, shared = source.options(), digest(common)
     return [
-        digest([shared, u.how, [[i.name, i.partitions, by_url.get(i.url)] for i in u.items]])
+        digest(
+            [
+                shared,
+                whole if u.options is None else u.options,
+                u.how,
+                [[i.name, i.partitions, by_url.get(i.url)] for i in u.items],
+            ]
+        )
         for u in units
     ]
 
