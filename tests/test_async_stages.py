@@ -17,9 +17,6 @@ from pairmill.work.attempt import Attempt
 from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
-from pairmill.workspace.contents import open_workspace
-from pairmill.workspace.fingerprints import table_id
-from pairmill.workspace.ingest import build_table
 from tests.stages_for_tests import AskedStage
 from tests.workspaces import stored_values
 
@@ -36,13 +33,12 @@ Write = Callable[[str], Path]
 
 def stored(folder: Path) -> pl.DataFrame:
     """What is stored of the stage, with the row numbers of the source."""
-    rows = stored_values(Pipeline.from_yaml(folder / "pipeline.yaml").checked)
-    return rows.with_columns(row="at")
+    return stored_values(Pipeline.from_yaml(folder / "pipeline.yaml").checked)
 
 
 def failures(rows: pl.DataFrame) -> dict[int, str]:
     failed = rows.filter(pl.col("error").is_not_null())
-    return {r["row"]: r["error"]["class"] for r in failed.iter_rows(named=True)}
+    return {r["at"]: r["error"]["class"] for r in failed.iter_rows(named=True)}
 
 
 def run(file: Path) -> Pipeline:
@@ -55,11 +51,11 @@ def test_rows_are_under_way_over_several_shards_up_to_the_limit_and_stored_in_or
     numbers: Path, write: Write
 ) -> None:
     AskedStage.most = 0
-    run(write(FILE.replace("batch_size: 30", "batch_size: 20")))
+    run(write(FILE))
     rows = stored(numbers)
-    assert rows["row"].to_list() == [*range(60)]
+    assert rows["at"].to_list() == [*range(60)]
     assert rows["asked"].to_list() == [2 * i for i in range(60)]
-    assert AskedStage.most == 20  # more than a shard has, and no more than batch_size
+    assert AskedStage.most == 30  # more than a shard has, and no more than batch_size
 
 
 def test_each_kind_of_failure_costs_its_row_alone_and_what_is_known_of_it_stays(
@@ -73,18 +69,13 @@ def test_each_kind_of_failure_costs_its_row_alone_and_what_is_known_of_it_stays(
         33: "refused",
         41: "deadline",
     }
-    assert rows.filter(pl.col("row") == 20)["asked_how"].to_list() == ["asked"]
+    assert rows.filter(pl.col("at") == 20)["asked_how"].to_list() == ["asked"]
     assert rows["asked"].null_count() == 4
 
 
 def test_answers_are_committed_while_others_are_under_way(numbers: Path, write: Write) -> None:
     """The last row waits until the other rows of its shard are stored."""
-    plan = Pipeline.from_yaml(write(FILE)).checked
-    storage = open_workspace(plan.config.workspace)
-    identity = table_id(storage, plan.source)
-    chain = plan.chain(build_table(storage, plan.source, identity, plan.pool_schema), None)
-    last = chain.columns_of(chain.stages[0], chain.shards()[-1]).name
-    pattern = storage.path(last)
+    pattern = numbers / "workspace/columns/asked-*/*.parquet"
     run(write(FILE + f"    waits_for: '{pattern}'\n    deadline_s: 60\n"))
     assert stored(numbers)["asked"].to_list() == [2 * i for i in range(60)]
 
