@@ -22,8 +22,8 @@ from pairmill.work.line import Line
 from pairmill.work.messages import StageStats
 from pairmill.work.shard_work import ShardWork
 from pairmill.workspace.contents import open_workspace
-from pairmill.workspace.pool import Pool
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table
 
 CHUNKS = 10
 """Pieces in which the sample is taken, of different shards where there are several; how much they
@@ -98,15 +98,16 @@ class Cost:
         }
 
 
-def estimate(plan: Plan, rows: int, limit: int | None, pool_of: Callable[[Storage], Pool]) -> Cost:
+def estimate(
+    plan: Plan, rows: int, limit: int | None, table_of: Callable[[Storage], Table]
+) -> Cost:
     """Takes `rows` rows, drawn by the pipeline's seed of those that are undecided, through the
     stages in this process, stores what they compute, and scales up.
 
     Raises RunError, and what the stages raise.
     """
     storage = open_workspace(plan.config.workspace)
-    pool = pool_of(storage)
-    chain, waiting = undecided(plan, plan.chain(pool.id, pool.shard_rows, limit))
+    chain, waiting = undecided(plan, plan.chain(table_of(storage), limit))
     first = 1 + max((s.index for s in chain.stages if is_answered(s, waiting)), default=-1)
     whole, (chain, left_out) = chain, without_open_globals(chain, first)
     job = Job(chain, first, len(chain.stages))
