@@ -18,6 +18,7 @@ from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
 from pairmill.pipeline.findings import findings
 from pairmill.pipeline.folder import clear_temporary
+from pairmill.pipeline.matches import matches
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
 from pairmill.pipeline.settings import StoredSettings, to_try_again
@@ -138,6 +139,7 @@ class Runner:
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
+                found = matches(chain, self.engine.over)
                 left = settings.end(
                     chain, again=(*self.retry, *self.again), whole=self.limit is None
                 )
@@ -167,6 +169,7 @@ class Runner:
             ),
             notes=(
                 *(str(told) for told in pool.told if told.ordinary),
+                *found,
                 *self.totals.loaded(),
                 *self.totals.spent(),
             ),

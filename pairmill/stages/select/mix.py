@@ -66,7 +66,9 @@ class MixStage(GlobalStage):
     prefix = "mix"
 
     def reads(self) -> list[str]:
-        return list(dict.fromkeys([*self.config.by, *([self.config.cost] * bool(self.config.cost))]))
+        return list(
+            dict.fromkeys([*self.config.by, *([self.config.cost] * bool(self.config.cost))])
+        )
 
     def may_lack(self) -> list[str]:
         return list(self.config.by)
