@@ -1,6 +1,7 @@
 """Recipes that deduplicate, on a small world, against its truth."""
 
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def test_yi_text_removes_what_brute_force_says_and_tells_the_yield_of_each_step(
     table = result.table()
     seen = table.filter(pl.col("near_cluster_size").is_not_null())
     assert steps["same"].dropped >= 30
-    words = [set(t.lower().split()) for t in seen["text"].to_list()]
+    words = [set(re.findall(r"\w+", t.lower())) for t in seen["text"].to_list()]
     near = np.array([[len(a & b) / len(a | b) >= 0.7 for b in words] for a in words])
     repeats = seen["near_cluster_size"].to_numpy() > 1
     true = near.sum(1) > 1
