@@ -18,6 +18,7 @@ from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
 from pairmill.pipeline.findings import findings
 from pairmill.pipeline.folder import clear_temporary
+from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
@@ -144,6 +145,7 @@ class Runner:
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
+                found = matches(chain, self.engine.over)
                 left = settings.end(
                     chain, again=(*self.retry, *self.again), whole=self.limit is None
                 )
@@ -174,6 +176,7 @@ class Runner:
             notes=(
                 *([str(fresh)] if fresh else []),
                 *(str(told) for told in table.told if told.ordinary),
+                *found,
                 *self.totals.loaded(),
                 *self.totals.spent(),
             ),
