@@ -4,31 +4,28 @@ import io
 import json
 import logging
 import os
-import sys
-import warnings
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from rich.console import Console
 from rich.text import Text
 
 from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
-from pairmill.fates.ledger import Funnel
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.overview import overview, stored_run
 from pairmill.pipeline.run import Runner, RunOutcome
-from pairmill.pipeline.run_log import RunLog
+from pairmill.pipeline.run_log import RunLog, silence_libraries
 from pairmill.pipeline.started import Started, reopened
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
 from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.yaml_file import Document
-from pairmill.report.gallery import Gallery, gallery
-from pairmill.report.page import write_report
+from pairmill.report.page import write_report as report_of_run
+from pairmill.run_result import RunResult, result_of
 from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import (
@@ -38,57 +35,10 @@ from pairmill.schemas.pipeline import (
     SourceConfig,
     SourcesConfig,
 )
-from pairmill.terminal.display import LiveWatcher, funnel_table
+from pairmill.terminal.display import LiveWatcher
 from pairmill.terminal.plan_view import plan_view
 
-
-@dataclass(frozen=True)
-class RunResult:
-    """A finished run.
-
-    `funnel`: rows in, kept and lost per step; `packages`: manifests by output path; `folder`: the
-    run's folder; `report`: the report's page; `warnings`: what a person has to
-    know of it, and do; `notes`: what is worth a word, and no fault.
-    """
-
-    run_id: str
-    folder: str
-    funnel: Funnel
-    packages: dict[str, dict[str, Any]]
-    report: str
-    seconds: dict[str, float]
-    run: Run
-    """The rows of the run, as tables."""
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
-        `.to_arrow()` a pyarrow.Table.
-        """
-        return self.run.table(columns)
-
-    def rows(
-        self,
-        columns: Sequence[str] | None = None,
-        where: str | None = None,
-        fate: str | None = None,
-        limit: int | None = None,
-    ) -> pl.DataFrame:
-        """The rows that fit (`Run.rows`), such as `rows(where="clip_score < 0.2", fate="kept")`."""
-        return self.run.rows(columns, where, fate, limit)
-
-    def show(self, where: str | None = None, fate: str | None = "kept", count: int = 12) -> Gallery:
-        """Rows with their pictures, for a notebook; the first that fit."""
-        return gallery(self.run, where, fate, count)
-
-    def __rich__(self) -> Any:
-        return funnel_table(self.funnel)
-
-    def _repr_html_(self) -> str:
-        console = SafeConsole(record=True, file=io.StringIO(), width=110)
-        console.print(funnel_table(self.funnel))
-        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+__all__ = ["Pipeline", "RunResult", "silence_libraries"]
 
 
 @dataclass
@@ -227,6 +177,7 @@ class Pipeline:
         local: bool = False,
         ray: bool = False,
         processes: int | None = None,
+        write_report: bool = True,
     ) -> RunResult:
         """Computes what is missing, writes packages and report; raises RunError, keeping what was
         committed.
@@ -234,31 +185,25 @@ class Pipeline:
         It works on this machine, in `processes` worker processes, as many as cores if None (or
         PAIRMILL_PROCESSES says), in this process alone with 0, for a debugger.  It works on Ray
         with `ray`, and, without `local`, where RAY_ADDRESS names one or the caller has started it.
+        Without `write_report` (or with `report: none`) there is no page.
         """
         console = console or SafeConsole(stderr=True)
         local = not (ray or (not local and is_ray_there()))
         processes = wanted_processes() if processes is None else processes
         watcher = LiveWatcher(console) if progress else Watcher()
-        runner = Runner(
-            self.checked,
-            self.text,
-            watcher,
-            [*self.import_paths],
-            limit,
-            tuple(retry),
-            local,
-            processes,
-        )
+        place = (limit, tuple(retry), local, processes)
+        runner = Runner(self.checked, self.text, watcher, [*self.import_paths], *place)
         if progress:
             console.print(Text(whereabouts(local, processes)), soft_wrap=True)
         if isinstance(watcher, LiveWatcher):
             watcher.watch(runner.engine)
         log = RunLog()
-
         started = Started(self.base, self.home, limit)
         try:
             outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
-            report = self._report(outcome, console)
+            begun = time.monotonic()
+            report = self._report(outcome, console) if write_report else ""
+            outcome.seconds["report"] = round(time.monotonic() - begun, 3)
         except Exception:
             if (
                 log.handler is not None
@@ -273,8 +218,10 @@ class Pipeline:
         """The page's path, or an empty string: the packages stand, and a fault of the report takes
         nothing from them.
         """
+        if not self.config.report.write:
+            return ""
         try:
-            return write_report(self.checked, outcome, outcome.chain)
+            return report_of_run(self.checked, outcome, outcome.chain)
         except Exception as error:
             logging.getLogger("pairmill").exception("the report could not be written")
             console.print(
@@ -284,30 +231,3 @@ class Pipeline:
                 )
             )
             return ""
-
-
-def result_of(outcome: RunOutcome, report: str) -> RunResult:
-    """What a run gives to whoever started it."""
-    return RunResult(
-        outcome.run_id,
-        outcome.folder,
-        outcome.funnel,
-        outcome.packages,
-        report,
-        outcome.seconds,
-        Run(outcome.chain),
-        outcome.warnings,
-        outcome.notes,
-    )
-
-
-def silence_libraries() -> None:
-    """For the command line: progress bars and advice of libraries have no place in a pipeline's
-    output.
-    """
-    RunLog.divert = True
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")

@@ -152,6 +152,12 @@ def run(
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
     ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write no report (`report: none` in the file).")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went, by part and stage.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
     ] = False,
@@ -174,6 +180,7 @@ def run(
                 local=local,
                 ray=ray or bool(address),
                 processes=processes,
+                write_report=not no_report,
             )
     except KeyboardInterrupt as error:
         fail(
@@ -201,6 +208,10 @@ def run(
             1,
         )
     out.print(funnel_table(result.funnel))
+    if profile:
+        from pairmill.terminal.profile_view import profile_view
+
+        out.print(profile_view(result.seconds, result.stages))
     for path, manifest in result.packages.items():
         out.print(
             Text(
@@ -210,7 +221,9 @@ def run(
         )
         for note in package_notes(manifest):
             out.print(Text(printable(f"  {note}")), soft_wrap=True)
-    out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
+    if result.report:
+        out.print(Text(f"report:  {result.report}"), soft_wrap=True)
+    out.print(Text(f"run:     {result.folder}"), soft_wrap=True)
     if hint := retry_hint(result.funnel):
         out.print(Text(printable(hint)), soft_wrap=True)
     for note in result.notes:

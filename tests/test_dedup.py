@@ -1,5 +1,7 @@
 """One stage for every kind of duplicate: against brute force, whatever the order and partitions."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -9,12 +11,12 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from pairmill.schemas.expressions import frame_of
 from pairmill.stages.dedup.config import DedupConfig, NearDedupConfig
-from pairmill.stages.dedup.forest import Forest
 from pairmill.stages.dedup.hamming import bands_for, join_within
 from pairmill.stages.dedup.looks import Looks, components
-from pairmill.stages.dedup.stage import DedupStage, NearDedupStage
-from pairmill.work.linking import edges_of, spread_rows
+from pairmill.stages.dedup.stage import DedupStage
+from pairmill.work.linking import Forest, edges_of, spread_rows
 
 
 def global_rows(**columns: object) -> pa.Table:
@@ -34,15 +36,16 @@ def in_partitions(rows: pa.Table, partitions: int, **options: object) -> pa.Tabl
     stage = DedupStage(DedupConfig.model_validate(options))
     stage.bind(rows.schema)
     pieces = [rows.slice(at, 7) for at in range(0, rows.num_rows, 7)]
-    samples = [s for s in map(stage.sample, pieces) if s is not None]
-    known = pa.concat_tables(samples) if samples else None
+    samples = [stage.sample(piece, rows.num_rows) for piece in pieces]
+    told = [s for s in samples if s is not None]
+    known = stage.learn(pa.concat_tables(told), rows.num_rows) if told else None
     spread = pa.concat_tables(spread_rows(stage, piece, known) for piece in pieces)
     place = (spread["#key"].to_numpy() * 2654435761) % partitions
     forest = Forest(rows.num_rows)
     for number in range(partitions):
         met = spread.take(pa.array(np.flatnonzero(place == number)))
         if met.num_rows:
-            edges = edges_of(stage, met)
+            edges = edges_of(stage, met, known)
             forest.join(edges["one"].to_numpy(), edges["two"].to_numpy())
     return stage.answer(rows, forest.labels())
 
@@ -59,7 +62,7 @@ def same_partition(one: np.ndarray, two: np.ndarray) -> bool:
 def test_exact_dedup_is_what_polars_says_and_ties_are_decided_by_uid() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(0, 20, 300).tolist(), rng.integers(0, 3, 300).tolist()
-    found = pl.from_arrow(dedup(global_rows(a=a, b=b), on=["a", "b"]))
+    found = frame_of(dedup(global_rows(a=a, b=b), on=["a", "b"]))
     frame = pl.DataFrame({"a": a, "b": b, "uid": [f"u{i:03d}" for i in range(300)]})
     first = frame.group_by("a", "b").agg(pl.col("uid").min().alias("first"), pl.len().alias("size"))
     expected = frame.join(first, on=["a", "b"], how="left", maintain_order="left")
@@ -123,7 +126,9 @@ def test_merge_gathers_the_values_of_a_cluster_and_loses_none() -> None:
         ({"against": {"eval": "x"}, "within": False}, "against_set IS NULL"),
     ],
 )
-def test_gate_follows_from_what_duplicates_become(options: dict, gate: str | None) -> None:  # type: ignore[type-arg]
+def test_gate_follows_from_what_duplicates_become(
+    options: dict[str, Any], gate: str | None
+) -> None:
     assert DedupConfig.model_validate({"on": ["a"], **options}).keep == gate
 
 
@@ -216,9 +221,12 @@ def test_pdq_hashes_are_compared_as_text_and_a_broken_one_fails_alone() -> None:
     assert [e and e["class"] for e in found["error"].to_pylist()][2] == "not_comparable"
 
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "exact": {"on": ["t"], "normalise": "text"},
     "perceptual": {"kind": "perceptual", "on": ["h"], "radius": 4, "prefer": "q"},
+    "text": {"kind": "text", "on": ["t"], "threshold": 0.5, "shingle_size": 1},
+    "semantic": {"kind": "semantic", "on": ["v"], "threshold": 0.9},
+    "cells": {"kind": "semantic", "on": ["v"], "threshold": 0.9, "cells": 5, "probes": 2},
 }
 
 
@@ -229,7 +237,9 @@ def test_answer_depends_on_neither_partitions_nor_order(kind: str, partitions: i
     hashes, pixels = alike(rng, 25, 4)
     words = np.array("red blue ball cat dog on a the meadow beach".split())
     texts = [" ".join(words[rng.integers(0, 10, 2)]) for _ in range(100)]
-    rows = global_rows(h=hashes, h_thumbnail=list(pixels), t=texts, q=rng.integers(0, 3, 100))
+    vectors = np.repeat(rng.normal(size=(30, 16)), 4, axis=0)[:100] + rng.normal(size=(100, 16)) / 6
+    columns = {"h": hashes, "h_thumbnail": list(pixels), "t": texts, "v": list(vectors)}
+    rows = global_rows(**columns, q=rng.integers(0, 3, 100))
     whole = by_uid(rows, dedup(rows, **KINDS[kind]))
     assert sum(row["dup_of"] is not None for row in whole) > 20
     shuffled = rows.take(pa.array(rng.permutation(100))).drop_columns(["#order"])

@@ -34,18 +34,19 @@ ARROWS = {
     "work": {"fates", "plan", "stages", "workspace"},
     "cluster": {"fates", "plan", "work", "workspace"},
     "packages": {"fates", "outputs", "plan", "work", "workspace"},
-    "pipeline": {"cluster", "fates", "packages", "plan", "work", "workspace"},
+    "pipeline": {"cluster", "fates", "packages", "plan", "sources", "work", "workspace"},
     "report": {"fates", "packages", "pipeline", "plan", "work", "workspace"},
     "terminal": {"captioners", "fates", "packages", "pipeline", "stages", "work", "workspace"},
     "training": set(),
-    "api": {"fates", "pipeline", "plan", "report", "terminal"},
+    "run_result": {"fates", "pipeline", "report", "terminal"},
+    "api": {"fates", "pipeline", "plan", "report", "run_result", "terminal"},
     "console": {"api"},
     "demo": {"api", "terminal"},
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal", "workspace"},
     "commands_page": {"cli"},
     "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
-    "__init__": {"api", "stages"},
+    "__init__": {"api", "run_result", "stages"},
 }
 """Room → rooms that it imports from, beside the ground.  An arrow that nobody needs any more goes;
 a new one has a reason.

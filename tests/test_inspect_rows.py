@@ -10,9 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import pairmill
-from pairmill.api import Pipeline, RunResult
+from pairmill.api import Pipeline
 from pairmill.cli import app
 from pairmill.errors import RunError
+from pairmill.run_result import RunResult
 from pairmill.workspace.storage import Storage
 
 STAGES = "  - {stage: text_rules, keep: text_words > 2}\n"

@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
-from pairmill.api import Pipeline, RunResult
+from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
 from pairmill.packages.package import verify
 from pairmill.plan.documentation import json_schema
+from pairmill.run_result import RunResult
 from tests.conftest import pairmill
 from tests.inputs import picture, sample, write_tar
 

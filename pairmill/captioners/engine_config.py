@@ -18,6 +18,10 @@ class Prices(Strict):
     completion: float = Field(0.0, ge=0)
     """Tokens of answers."""
 
+    def dollars(self, prompt: int, completion: int) -> float:
+        """What tokens cost."""
+        return (prompt * self.prompt + completion * self.completion) / 1e6
+
 
 class EngineConfig(StageConfig):
     """Keys of every stage that asks a model, beside those of the model itself."""

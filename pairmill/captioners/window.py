@@ -12,6 +12,8 @@ FIRST = 8.0
 SHRINK = 0.5
 SLOW = 4.0
 """The window grows no more where requests take so many times the least that they took."""
+LEAST_S = 0.05
+"""What a request takes that nobody would call slow, however short others are."""
 SMOOTH = 0.1
 """Weight of the last request in the mean of what requests take."""
 MINUTE_S = 60.0
@@ -122,7 +124,8 @@ class Window:
             self.mean_tokens += SMOOTH * (tokens - assumed) if self.mean_tokens else tokens
         self.least_s = took if self.least_s is None else min(self.least_s, took)
         self.mean_s = took if self.mean_s is None else self.mean_s + SMOOTH * (took - self.mean_s)
-        if self.mean_s > SLOW * max(self.least_s, 0.05) or self.active < self.limit:
+        slow = self.mean_s > SLOW * max(self.least_s, LEAST_S)
+        if slow or not (self.waiting or self.active >= self.limit):
             return
         if self.size < self.connections:
             self.size = min(

@@ -16,7 +16,7 @@ from pairmill.plan.chain import Chain
 from pairmill.plan.selection import Key, Selection
 from pairmill.redaction import redact
 from pairmill.schemas.hash_columns import row_chances
-from pairmill.workspace.columns import shard_file
+from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
 
 

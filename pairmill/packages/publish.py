@@ -131,19 +131,31 @@ def make_manifest(
     software stack.
     """
     models = {
-        f"{s.name}.{k}": v
-        for s in chain.stages
-        for k, v in s.definition["params"].items()
-        if isinstance(v, dict) and {"revision", "content"} & set(v)
+        f"{stage.name}.{key}": told
+        for stage in chain.stages
+        for key, value in stage.definition["params"].items()
+        if (told := stands_for(value))
     }
     return {
         "format_version": FORMAT, "pairmill": __version__, "name": facts["name"], "package": package,
         "format": writer.config.type, "samples": sum(s["samples"] for s in shards), "shards": len(shards),
         "funnel": funnel.to_json(), "selection": facts["selection"], "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
-        "models": {k: " ".join(v.values()) for k, v in models.items()}, "made_by": made_by(chain), "pipeline": facts["pipeline"],
+        "models": models, "made_by": made_by(chain), "pipeline": facts["pipeline"],
         "versions": versions(), **{key: facts[key] for key in TOLD},
         "told": dict(sum((Counter(s["told"]) for s in shards), Counter())), "left_out": writer.left_out(chain.schema), "parts": parts_for(shards), "files": [],
     }  # fmt: skip
+
+
+def stands_for(value: Any) -> str:
+    """What stands for a model or files in a stage's definition, in a line; nothing where they are
+    none.
+    """
+    if not (isinstance(value, dict) and {"revision", "content"} & set(value)):
+        return ""
+    parts: list[str] = []
+    for part in value.values():
+        parts += part.values() if isinstance(part, dict) else [str(part)]
+    return " ".join(map(str, parts))
 
 
 def made_by(chain: Chain) -> dict[str, Any]:

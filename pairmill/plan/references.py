@@ -49,18 +49,18 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
     return config, facts
 
 
-def content_of(value: Any) -> dict[str, Any]:
-    """The digest of a file; of each of a mapping's files, folders and packages."""
+def content_of(value: Any) -> dict[str, str]:
+    """The digest of a file, or of all files, folders and packages of a mapping."""
     if not isinstance(value, dict):
         return {"content": file_digest(value)}
-    found = {}
-    for name, path in value.items():
+    h = hashlib.sha256()
+    for name, path in sorted(value.items()):
         manifest = os.path.join(path, "manifest.json")  # holds the digests of a package's files
         if os.path.isfile(manifest):
-            found[name] = file_digest(manifest)
-        else:
-            found[name] = folder_digest(path) if os.path.isdir(path) else file_digest(path)
-    return {"content": found}
+            path = manifest
+        content = folder_digest(path) if os.path.isdir(path) else file_digest(path)
+        h.update(f"{name}\0{content}\n".encode())
+    return {"content": h.hexdigest()}
 
 
 def model_identity(model: str, revision: str | None) -> dict[str, str]:

@@ -87,6 +87,10 @@ INPUTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("TFRecord of img2dataset", {"type": "tfrecord", "path": "shards/*.tfrecord"}),
     ("Lance", {"type": "lance", "path": "set.lance"}),
     ("a package that pairmill wrote", {"type": "package", "path": "out"}),
+    (
+        "the rows that another pipeline kept, without a package between",
+        {"type": "pairmill", "pipeline": "first.yaml", "columns": ["image", "clip_score"]},
+    ),
 )
 """Inputs by their shape, and the source that reads them."""
 NOT_YET = (

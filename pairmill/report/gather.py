@@ -24,6 +24,13 @@ WORDS = (3, 8, 16, 32, 64)
 MOST_ROWS = 2_000_000
 MOST_SHARDS = 2_000
 """What a report reads at most; of a larger run it is a sample, and says so."""
+SHARE, ROWS_A_SECOND, LEAST_ROWS = 0.05, 150_000, 50_000
+"""A report takes a twentieth of its run's time, at so many rows a second; so many it always has."""
+
+
+def rows_worth(run_s: float) -> int:
+    """Rows that the report of a run that took `run_s` seconds reads."""
+    return max(LEAST_ROWS, min(MOST_ROWS, int(run_s * SHARE * ROWS_A_SECOND)))
 
 
 @dataclass(frozen=True)
@@ -87,17 +94,19 @@ def group_name(column: str) -> str:
     return f"by {column}"
 
 
-def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
+def drawn(
+    chain: Chain, seed: int, most_shards: int = MOST_SHARDS, most_rows: int = MOST_ROWS
+) -> list[int]:
     """The shards that a report reads: all, or as many as the limits allow, by chance, a function of
     the seed.
     """
     every = chain.shards()
-    if len(every) <= most_shards and chain.rows() <= MOST_ROWS:
+    if len(every) <= most_shards and chain.rows() <= most_rows:
         return every
     chosen: list[int] = []
     rows = 0
     for shard in sorted(every, key=lambda s: row_chance(str(s), seed, "report shards")):
-        if chosen and (rows + chain.rows_of(shard) > MOST_ROWS or len(chosen) == most_shards):
+        if chosen and (rows + chain.rows_of(shard) > most_rows or len(chosen) == most_shards):
             break
         chosen.append(shard)
         rows += chain.rows_of(shard)
@@ -105,7 +114,11 @@ def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
 
 
 def gather(
-    chain: Chain, named: Sequence[str] = (), seed: int = 0, most_shards: int = MOST_SHARDS
+    chain: Chain,
+    named: Sequence[str] = (),
+    seed: int = 0,
+    most_shards: int = MOST_SHARDS,
+    most_rows: int = MOST_ROWS,
 ) -> ReportRows:
     """Reads fates and narrow columns of the drawn shards; rows are grouped by the columns `named`,
     too.
@@ -118,7 +131,7 @@ def gather(
     texts = [
         n for n in schema.names if n in ("url", "text", "source", "image_format", language, *marked)
     ]
-    parts, shards = [], drawn(chain, seed, most_shards)
+    parts, shards = [], drawn(chain, seed, most_shards, most_rows)
     read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named])]
     places = {stage.name: stage.index for stage in chain.stages}
     for part in Run(chain).parts(read, shards):

@@ -26,7 +26,7 @@ from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
 from pairmill.report.comparing import comparison
 from pairmill.report.effects import effects
-from pairmill.report.gather import ReportRows, gather
+from pairmill.report.gather import ReportRows, gather, rows_worth
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
@@ -48,7 +48,9 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
     """
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
-    rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)], plan.config.seed)
+    most_rows = rows_worth(sum(outcome.seconds.values()))
+    named = [*dict.fromkeys(plan.config.report.groups)]
+    rows = gather(chain, named, plan.config.seed, most_rows=most_rows)
     text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
     told = {
         "name": plan.config.name,
@@ -153,6 +155,10 @@ def captions(chain: Chain, rows: ReportRows) -> list[dict[str, Any]]:
     kept = rows.frame.filter("kept").select("shard", "row")
     if not columns or kept.height == 0:
         return []
+    # of as few shards as have that many: each is read whole
+    shards = kept["shard"].value_counts().sort("shard").sample(fraction=1, shuffle=True, seed=0)
+    before = pl.col("count").cum_sum() - pl.col("count")
+    kept = kept.join(shards.filter(before < CAPTION_ROWS).select("shard"), on="shard")
     kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
     ends = {c: about(chain.schema, c, "finish_reason") for c in columns}
     finish = {column: end for column, end in ends.items() if end}

@@ -26,6 +26,13 @@ class ReportConfig(Strict):
     """Columns by whose values rows are grouped to show what each step did to the mix, besides
     language, source, domain, resolution, text length and format: a concept, a shop, a camera.
     """
+    write: bool = True
+    """Whether a run writes a report; `report: none` stands for `{write: false}`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none(cls, data: Any) -> Any:
+        return {"write": False} if data == "none" else data
 
 
 DIRECTION = re.compile(r"(.*\S)\s+(asc|desc)", re.IGNORECASE | re.DOTALL)

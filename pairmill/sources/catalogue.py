@@ -24,7 +24,7 @@ _CONFIGS: dict[str, type[SourceConfig]] = {
     "folder": FolderConfig,
     "package": PackageConfig,
 }
-_BUILT_IN: dict[str, type[Source]] = {
+_BUILT_IN: dict[str, type[Source] | str] = {
     "pairs": TableSource,
     "parquet": TableSource,
     "webdataset": WebDatasetSource,
@@ -33,6 +33,7 @@ _BUILT_IN: dict[str, type[Source]] = {
     "tfrecord": TfRecordSource,
     "folder": FolderSource,
     "package": PackageSource,
+    "pairmill": "pairmill.pipeline.earlier_run:RunSource",  # it plans another pipeline
 }
 READERS = Extensible("pairmill.sources", Source, _BUILT_IN)
 SOURCES = Configs(READERS, _CONFIGS)

@@ -43,6 +43,7 @@ class AskingStage(AsyncStage):
     """
 
     decodes = True
+    flush_s = 2.0
     engine: Engine
 
     def __init__(self, config: AskingConfig) -> None:

@@ -95,6 +95,10 @@ class Stage:
     note: str = ""
     """How a worker loaded the stage (device, precision), for the report; set by `setup`."""
 
+    def notes(self) -> list[str]:
+        """What a person should know of it before it runs, one line each, for the plan."""
+        return []
+
     def examine(self) -> list[str]:
         """Looks, before any work, at what `setup` will load; says what was found, one line each.
 
@@ -135,21 +139,25 @@ class LinkingStage(GlobalStage):
     component.
 
     In one process `links` sees all rows, then `answer` does.  Where rows are too many for that,
-    each partition answers `sample`; `spread` gives each row its keys, knowing all samples; rows
-    that share a key meet in one call of `links`; and the rows of one component, over all calls,
-    meet in one call of `answer`.  A stage that has `keys()` needs none of this: rows that it may
-    connect meet anyway.
+    `learn` makes one table of what every partition's `sample` gave; `spread` gives each row its
+    keys; rows that share a key meet in one call of `links`; and the rows of one component, over all
+    calls, meet in one call of `answer`.  A stage that has `keys()` needs none of this: rows that it
+    may connect meet anyway.  `total`: rows that the stage looks at, in all partitions.
     """
 
-    def sample(self, rows: pa.Table) -> pa.Table | None:
-        """A small part of some rows that `spread` has to know of all of them; None for nothing."""
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        """A small part of some rows, for `learn`; None where nothing has to be learnt."""
+        return None
+
+    def learn(self, samples: pa.Table, total: int) -> pa.Table | None:
+        """What `spread` and `links` have to know of all rows; the same for any order of samples."""
         return None
 
     def spread(self, rows: pa.Table, known: pa.Table | None) -> list[Any]:
         """Arrays of keys, each uint64, (n,)."""
         raise NotImplementedError
 
-    def links(self, rows: pa.Table) -> Any:
+    def links(self, rows: pa.Table, known: pa.Table | None) -> Any:
         """For each row a number, int64, (n,), that it shares with those it is connected to."""
         raise NotImplementedError
 
@@ -159,7 +167,9 @@ class LinkingStage(GlobalStage):
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """The new columns, where all rows are there."""
-        return self.answer(rows, self.links(rows))
+        sample = self.sample(rows, rows.num_rows)
+        known = None if sample is None else self.learn(sample, rows.num_rows)
+        return self.answer(rows, self.links(rows, known))
 
 
 def default_name(stage_type: str) -> str:

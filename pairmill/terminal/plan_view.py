@@ -52,6 +52,7 @@ def stage_lines(plan: dict[str, Any], stage: dict[str, Any], columns: bool) -> l
     for label in ("when", "keep"):
         if stage[label]:
             found.append(indented(f"{label}: {stage[label]}"))
+    found += [indented(note) for note in stage["notes"]]
     identity = stage["identity"] or ("known once its rows are" if stage["writes"] else None)
     if identity:
         found.append(indented(f"identity {identity}"))

@@ -6,10 +6,17 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.schemas.arrow import ORDER
-from pairmill.stages.base import LinkingStage
+from pairmill.stages.base import LinkingStage, Stage
+from pairmill.stages.components import Forest
 
+__all__ = ["COMPONENT", "KEY", "Forest", "edges_of", "linking_of", "spread_rows", "with_components"]
 KEY = "#key"
 COMPONENT = "#component"
+
+
+def linking_of(stage: Stage) -> LinkingStage | None:
+    """The stage, if what it connects is found partition by partition, and not by equal keys."""
+    return stage if isinstance(stage, LinkingStage) and not stage.keys() else None
 
 
 def spread_rows(stage: LinkingStage, rows: pa.Table, known: pa.Table | None) -> pa.Table:
@@ -22,14 +29,14 @@ def spread_rows(stage: LinkingStage, rows: pa.Table, known: pa.Table | None) -> 
     return pa.concat_tables(parts)
 
 
-def edges_of(stage: LinkingStage, rows: pa.Table) -> pa.Table:
+def edges_of(stage: LinkingStage, rows: pa.Table, known: pa.Table | None) -> pa.Table:
     """Of the rows that met in a partition, pairs that connect what belongs together: as many as
     there are rows at most.  Columns `one` and `two`: orders of rows.
     """
     order = rows.column(ORDER).to_numpy()
     _, first = np.unique(order, return_index=True)  # a row may have several keys here
     rows = rows.take(pa.array(first)).drop_columns([KEY])
-    labels = np.asarray(stage.links(rows))
+    labels = np.asarray(stage.links(rows, known))
     _, head, which = np.unique(labels, return_index=True, return_inverse=True)
     order = order[first]
     one, two = order[head][which], order

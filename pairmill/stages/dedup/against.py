@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from pairmill.errors import PairmillError
+from pairmill.images import DecodeError, decode_rgb
 from pairmill.sources.base import NoInput, Source, Unreadable
 from pairmill.sources.folder import FolderConfig, FolderSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
 from pairmill.stages.dedup.config import DedupConfig
 from pairmill.stages.dedup.kinds import KindOfDuplicate, kind_of
+from pairmill.stages.dedup.pictures import THUMBNAIL, looked_at
 
 NAMES = ("uid", "key", "id", "path", "source", "url")
 """Columns that name a member, the first that there is; else its file and row."""
@@ -149,17 +151,17 @@ def sound_tables(source: Source) -> Iterator[pa.Table]:
 
 def hashed(config: DedupConfig, table: pa.Table) -> pa.Table:
     """The table with hashes of its pictures, as `image_hash` makes them."""
-    from pairmill.filters.image_hash import ImageHashConfig, ImageHashStage
-
-    pdq = config.on[0].endswith("_pdq")
-    made = ImageHashStage(ImageHashConfig(hashes=["pdq"] if pdq else ["phash"]))(table)
-    for error in made.column("error").to_pylist():
-        if error:
-            raise ValueError(f"a picture cannot be decoded: {error['message']}")
-    names = (("image_hash_pdq" if pdq else "image_hash", config.on[0]),)
-    for theirs, ours in names:
-        table = table.append_column(ours, made.column(theirs))
-    own = kind_of(config).reads([*made.schema.names, f"{config.on[0]}_thumbnail"])
-    for column in own[1:]:
-        table = table.append_column(column, made.column("image_hash_thumbnail"))
-    return table
+    name, have = config.against_on or config.on[0], table.schema.names
+    hashed_as = "pdq" if config.on[0].endswith("_pdq") else "phash"
+    seen = []
+    for number, data in enumerate(table.column("image").to_pylist()):
+        try:
+            seen.append(looked_at(decode_rgb(data), [hashed_as]))
+        except DecodeError as error:
+            place = table.column("source")[number] if "source" in have else number
+            raise ValueError(f"the picture {place} cannot be decoded: {error}") from None
+    kind = pa.uint64() if hashed_as == "phash" else pa.string()
+    thumbnails = pa.array([s["thumbnail"] for s in seen], pa.list_(pa.uint8(), THUMBNAIL))
+    own = config.thumbnail or f"{config.on[0].removesuffix('_pdq')}_thumbnail"
+    table = table.append_column(name, pa.array([s[hashed_as] for s in seen], kind))
+    return table if own in have else table.append_column(own, thumbnails)

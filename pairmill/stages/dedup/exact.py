@@ -28,6 +28,9 @@ class Exact:
                     f"{schema.field(name).type}"
                 )
 
+    def notes(self) -> list[str]:
+        return []
+
     def load(self, rows: pa.Table) -> pl.DataFrame:
         frame = frame_of(rows.select(self.config.on))
         if self.config.normalise == "none":
@@ -38,7 +41,7 @@ class Exact:
     def unfit(self, seen: pl.DataFrame) -> tuple[np.ndarray, str]:
         return np.zeros(seen.height, bool), ""
 
-    def labels(self, seen: pl.DataFrame) -> np.ndarray:
+    def labels(self, seen: pl.DataFrame, known: pa.Table | None) -> np.ndarray:
         return first_of(seen).to_numpy()
 
     def scores(self, seen: pl.DataFrame, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -57,7 +60,10 @@ class Exact:
         at = met["__at"].cast(pl.Int64).fill_null(-1).to_numpy()
         return at, np.where(at >= 0, 1.0, np.nan)
 
-    def sample(self, rows: pa.Table) -> pa.Table | None:
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        return None
+
+    def learn(self, samples: pa.Table, total: int) -> pa.Table | None:
         return None
 
     def spread(self, rows: pa.Table, known: pa.Table | None) -> list[np.ndarray]:

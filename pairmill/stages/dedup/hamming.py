@@ -8,14 +8,14 @@ every hash and band, at those whose band is the same but for so many bits.
 
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from pairmill.stages.dedup.forest import LARGE, Agree, Forest, join_buckets, pieces, spans
+from pairmill.stages.components import LARGE, Agree, Forest, cores, join_buckets, pieces, spans
 
 ROW_NS, PAIR_NS = 6.0, 9.0
 """Measured cost of a row and of a pair for each flip mask, for the choice of bands."""
@@ -103,11 +103,10 @@ def join_within(
         table = Table.of(band.keys(words), band.width, forest.labels())
         if table.join_balls(forest, list(band.masks()), near):
             table = Table.of(band.keys(words), band.width, forest.labels())
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-            masks = itertools.islice(band.masks(), 1, None)
-            in_order = words[table.order]
-            work = [(in_order, mask, radius) for mask in masks]
-            for found in threads.map(lambda w: list(table.partners(*w)), work):
+        masks = itertools.islice(band.masks(), 1, None)
+        look = partial(table.partners, words[table.order], radius)
+        with ThreadPoolExecutor(cores()) as threads:
+            for found in threads.map(look, masks):
                 for left, right in found:
                     forest.join_agreeing(left, right, agree or always)
 
@@ -160,10 +159,10 @@ class Table:
         return bool(len(large))
 
     def partners(
-        self, sorted_words: np.ndarray, mask: int, radius: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        self, sorted_words: np.ndarray, radius: int, mask: int
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Pairs within the radius whose keys differ in exactly the bits of `mask`, each once."""
-        high = mask.bit_length() - 1
+        high, pairs = mask.bit_length() - 1, []
         for start in range(0, len(self.keys), 1 << 16):
             keys = self.keys[start : start + (1 << 16)]
             rows = np.flatnonzero(keys >> high & 1 == 0)
@@ -181,7 +180,8 @@ class Table:
                 left = rows[piece][which]
                 near = distances(sorted_words[left], sorted_words[right]) <= radius
                 if near.any():
-                    yield self.order[left[near]], self.order[right[near]]
+                    pairs.append((self.order[left[near]], self.order[right[near]]))
+        return pairs
 
     def without_own(
         self, rows: np.ndarray, other: np.ndarray, first: np.ndarray, last: np.ndarray

@@ -1,11 +1,11 @@
 """What every kind of duplicate answers, and which class does."""
 
+import importlib
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from pairmill.extensions import imported
 from pairmill.stages.dedup.config import DedupConfig
 
 CLASSES = {
@@ -30,13 +30,16 @@ class KindOfDuplicate(Protocol):
     def check(self, schema: pa.Schema) -> None:
         """Raises ValueError where a column is of another type."""
 
+    def notes(self) -> list[str]:
+        """For the plan: how duplicates are found, and which are not."""
+
     def load(self, rows: pa.Table) -> Any:
         """The rows as arrays."""
 
     def unfit(self, seen: Any) -> tuple[np.ndarray, str]:
         """(which rows hold nothing to compare, bool, (n,); why)."""
 
-    def labels(self, seen: Any) -> np.ndarray:
+    def labels(self, seen: Any, known: pa.Table | None) -> np.ndarray:
         """For each row a number, int64, that it shares with what it is connected to alone."""
 
     def scores(self, seen: Any, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -50,8 +53,11 @@ class KindOfDuplicate(Protocol):
         score.
         """
 
-    def sample(self, rows: pa.Table) -> pa.Table | None:
-        """What all partitions have to know before rows are spread, of some of them; else None."""
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        """A small part of some rows, for `learn`; None where nothing has to be learnt."""
+
+    def learn(self, samples: pa.Table, total: int) -> pa.Table | None:
+        """What all partitions have to know."""
 
     def spread(self, rows: pa.Table, known: pa.Table | None) -> list[np.ndarray]:
         """Keys, each uint64, (n,): rows that are duplicates share one of them, or of another pair in
@@ -61,5 +67,6 @@ class KindOfDuplicate(Protocol):
 
 def kind_of(config: DedupConfig) -> KindOfDuplicate:
     """The kind that a config names."""
-    made: KindOfDuplicate = imported(CLASSES[config.kind], object, "kind")(config)
+    module, _, name = CLASSES[config.kind].partition(":")
+    made: KindOfDuplicate = getattr(importlib.import_module(module), name)(config)
     return made

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pairmill.stages.dedup.forest import Forest
+from pairmill.stages.components import Forest
 from pairmill.stages.dedup.hamming import bands_for, join_within, nearest_within
 
 AT_ONCE = 20_000
@@ -61,7 +61,8 @@ def agreement(one: Looks, two: Looks, left: np.ndarray, right: np.ndarray) -> np
     value.
     """
     found = np.zeros(len(left), bool)
-    assert one.pixels is not None and two.pixels is not None
+    assert one.pixels is not None
+    assert two.pixels is not None
     values = one.pixels.shape[1]
     for start in range(0, len(left), AT_ONCE):
         i, j = left[start : start + AT_ONCE], right[start : start + AT_ONCE]

@@ -1,5 +1,6 @@
 """Pictures that look alike: 64-bit pHashes or 256-bit PDQ hashes, with thumbnails beside them."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,9 @@ class Perceptual:
         if thumbnail in schema.names and not is_list(schema.field(thumbnail).type):
             raise ValueError(f"thumbnails are lists of numbers; {thumbnail!r} is not")
 
+    def notes(self) -> list[str]:
+        return ["all pairs within the radius are found"]
+
     def load(self, rows: pa.Table) -> Hashes:
         column = rows.column(self.config.on[0])
         if is_text(column.type):
@@ -82,7 +86,7 @@ class Perceptual:
     def unfit(self, seen: Hashes) -> tuple[np.ndarray, str]:
         return seen.bad, "is no hash of as many hexadecimal digits as the others"
 
-    def labels(self, seen: Hashes) -> np.ndarray:
+    def labels(self, seen: Hashes, known: pa.Table | None) -> np.ndarray:
         config = self.config
         return components(
             seen.words, seen.pixels, self.limit(seen), config.max_difference, config.max_cell
@@ -106,7 +110,10 @@ class Perceptual:
         """The pictures, for comparisons."""
         return Looks(seen.words, seen.pixels, self.config.max_difference, self.config.max_cell)
 
-    def sample(self, rows: pa.Table) -> pa.Table | None:
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        return None
+
+    def learn(self, samples: pa.Table, total: int) -> pa.Table | None:
         return None
 
     def spread(self, rows: pa.Table, known: pa.Table | None) -> list[np.ndarray]:
@@ -115,7 +122,7 @@ class Perceptual:
         radius, found = self.limit(seen), []
         edges = np.linspace(0, seen.bits, radius + 2).astype(int)
         bits = np.unpackbits(seen.words.view(np.uint8), axis=1)
-        for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for number, (low, high) in enumerate(itertools.pairwise(edges)):
             part = np.packbits(bits[:, low:high], axis=1).astype(np.uint64)
             key = np.full(len(part), number, np.uint64)
             for byte in part.T:

@@ -1,6 +1,6 @@
 """The stage that finds duplicates: one answer for every kind."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ class DedupStage(LinkingStage):
     row stands for each.  The answer depends on the rows alone, not on their order or partitions.
     """
 
-    Config = DedupConfig
+    Config: ClassVar[type[DedupConfig]] = DedupConfig  # type: ignore[assignment]
     version = 2
     sets: list[OtherSet] | None = None
 
@@ -86,19 +86,30 @@ class DedupStage(LinkingStage):
             ]
         return pa.schema(fields)
 
+    def notes(self) -> list[str]:
+        return self.kind.notes()
+
+    def examine(self) -> list[str]:
+        """Reads the other sets, so that what cannot be compared is told before any work."""
+        sets = open_sets(self.config)
+        return [f"against {one.name!r}: {len(one.members):,} members" for one in sets]
+
     def setup(self) -> None:
         """Reads the other sets."""
         self.sets = open_sets(self.config)
 
-    def links(self, rows: pa.Table) -> np.ndarray:
+    def links(self, rows: pa.Table, known: pa.Table | None) -> np.ndarray:
         """For each row a number that it shares with what it is connected to among these rows."""
         seen = self.kind.load(rows)
         bad, _ = self.kind.unfit(seen)
-        labels = self.kind.labels(seen) if self.config.within else np.arange(rows.num_rows)
+        labels = self.kind.labels(seen, known) if self.config.within else np.arange(rows.num_rows)
         return np.where(bad, np.arange(rows.num_rows), labels + rows.num_rows)
 
-    def sample(self, rows: pa.Table) -> pa.Table | None:
-        return self.kind.sample(rows)
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        return self.kind.sample(rows, total) if self.config.within else None
+
+    def learn(self, samples: pa.Table, total: int) -> pa.Table | None:
+        return self.kind.learn(samples, total)
 
     def spread(self, rows: pa.Table, known: pa.Table | None) -> list[np.ndarray]:
         return self.kind.spread(rows, known)
@@ -151,12 +162,12 @@ class DedupStage(LinkingStage):
         if self.sets is None:
             self.setup()
         names, members = np.full(rows, None, object), np.full(rows, None, object)
-        scores = np.full(rows, np.nan)
+        scores, taken = np.full(rows, np.nan), np.zeros(rows, bool)
         for other in self.sets or []:
             at, score = other.nearest(self.kind, seen)
-            new = np.flatnonzero((at >= 0) & np.equal(names, None))
+            new = np.flatnonzero((at >= 0) & ~taken)
             names[new], members[new] = other.name, other.members[at[new]]
-            scores[new] = score[new]
+            scores[new], taken[new] = score[new], True
         return {
             "against_set": pa.array(names, pa.string()),
             "against_member": pa.array(members, pa.string()),

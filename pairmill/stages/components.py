@@ -1,5 +1,7 @@
 """Connected components that grow while pairs are found, as a forest over numbered rows."""
 
+import itertools
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +17,11 @@ PIVOTS = 32
 """Members of a large bucket that are compared with all others of it before pairs are enumerated."""
 LARGE = 256
 """Members from which a bucket is large."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 class Forest:
@@ -92,7 +99,7 @@ def pieces(counts: np.ndarray, most: int = PAIRS_AT_ONCE) -> list[slice]:
         return [slice(0, len(counts))]
     cuts = np.searchsorted(total, np.arange(most, total[-1], most)) + 1
     edges = np.unique(np.concatenate([[0], cuts, [len(counts)]]))
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def join_buckets(forest: Forest, keys: np.ndarray, agree: Agree) -> None:
