@@ -122,7 +122,7 @@ class StageWorker:
         """Computes rows of the block, and commits them at the end and every `flush_s` seconds."""
         if not len(todo):
             return []
-        planned, place = self.planned, WorkPlace(self.planned.column_set, block.shard)
+        planned, place = self.planned, WorkPlace(self.planned.label, block.shard)
         past = self.line.begin(place)
         stage, stats.setup_s = self.loaded.take(planned, place, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, place, self.line, self.watchdog, past, sound)
@@ -173,7 +173,7 @@ class StageWorker:
         numbers = np.asarray(new.column("row"))
         if not (numbers[1:] > numbers[:-1]).all():
             new = new.take(pa.array(np.argsort(numbers)))
-        return self.job.chain.store.commit(planned.column_set, shard, new, planned.writes)
+        return self.job.chain.columns_of(planned, shard).commit(new)
 
     def after(
         self, block: RowBlock, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray
