@@ -50,7 +50,7 @@ def test_nearest_centroid_is_argmax_and_hit_by_vectors_or_numbers(tmp_path: Path
     np.save(tmp_path / "c.npy", centroids)
     np.save(tmp_path / "t.npy", targets)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 6)
-    rows = pa.table({"e": pa.array(column.to_pylist()[:-1] + [None], pa.list_(pa.float32(), 6))})
+    rows = pa.table({"e": pa.array([*column.to_pylist()[:-1], None], pa.list_(pa.float32(), 6))})
     keys = {"embedding": "e", "centroids": str(tmp_path / "c.npy")}
     found = check_stage(NearestStage, rows, targets=str(tmp_path / "t.npy"), **keys)
     expected = [int((centroids @ v).argmax()) for v in vectors[:-1]]

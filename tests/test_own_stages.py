@@ -32,7 +32,6 @@ NARROW = {
         {"caption": "made"},
         {"made": ["a red ball", "a cat"], "uid": ["a", "b"], "#order": [0, 1]},
     ),
-    "sentences": ({}, {"text": ["A ball. It is red.", ""]}),
     "shorten": ({"caption": "made"}, {"made": ["a red ball", "a"], "text": ["two words", None]}),
     "best_of": ({"candidates": ["one", "two"]}, {"one": ["a", None], "two": ["b", "c"]}),
     "self_consistency": ({"candidates": "texts"}, {"texts": [["a", "b", "a"], []]}),
