@@ -87,7 +87,7 @@ class Runner:
     retry: tuple[str, ...] = ()
     local: bool = False
     """Run on this machine, without Ray."""
-    processes: int | None = None
+    processes: int | None = 0
     """Worker processes at most, without Ray: as many as cores if None, 0 for none."""
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from pairmill.plan.identity import definition_of, identified
 from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.plan.selection import Selection, selection_of, with_takers
+from pairmill.plan.shard_rows import settle_rows_per_shard
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.expressions import Expression, unknown_column
 from pairmill.schemas.hashing import NoStableForm, digest
@@ -109,6 +110,7 @@ def make_plan(
     if "image" in pool_schema.names:
         settle_image_check(source, config.stages)
     stages = planned_stages(config, pool_schema, note, redact)
+    settle_rows_per_shard(source, pool_schema, stages)
     if not seen:
         note_missing_inputs(source, stages, note)
     fields = [*pool_schema, *(f for s in stages for f in s.writes)]

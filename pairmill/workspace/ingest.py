@@ -20,6 +20,8 @@ from pairmill.workspace.tables import FOLDER, Table, save_table
 from pairmill.workspace.told import Notes
 from pairmill.workspace.uids import UniqueUids
 
+ROWS_PER_SHARD = 1_024
+"""Where nobody says, the planner included."""
 FORMAT = 2
 """Raised where the same files give other shards than before."""
 
@@ -105,7 +107,7 @@ class Ingest:
     def __post_init__(self) -> None:
         self.notes = Notes(self.source.remarks())
         self.positions, self.uids = Positions(), UniqueUids()
-        self.cutter = Cutter(self.source.config.rows_per_shard)
+        self.cutter = Cutter(self.source.config.rows_per_shard or ROWS_PER_SHARD)
         self.there = self.memory.shards if self.memory else None
 
     def table(self, identity: str) -> tuple[Table, pa.Table]:
