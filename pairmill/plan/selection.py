@@ -51,7 +51,8 @@ class Selection:
     def columns(self) -> list[str]:
         """What has to be known of a row."""
         every = [*(self.where.columns if self.where else ())]
-        every += [self.repeats] if self.repeats is not None else []
+        if self.repeats is not None:
+            every.append(self.repeats)
         return list(dict.fromkeys([*every, *(c for key in self.order for c in key.value.columns)]))
 
 
