@@ -106,7 +106,7 @@ def command(file: Path, pause_s: float, options: list[str]) -> subprocess.Popen[
 
 def shards_of(folder: Path, stage: str) -> int:
     """Shards of a stage that are stored."""
-    return len([*folder.glob(f"workspace/columns/{stage}-*/shard-*")])
+    return len([*folder.glob(f"workspace/columns/{stage}-*/*.parquet")])
 
 
 def batches_in(folder: Path) -> int:
