@@ -74,7 +74,8 @@ def init(
     except PairmillError as error:
         fail(str(error), 1)
     if "://" not in given and not os.path.isabs(given):
-        proposal.keys["path"] = os.path.relpath(given, file.absolute().parent)
+        for key in {"path", "images"} & proposal.keys.keys():
+            proposal.keys[key] = os.path.relpath(proposal.keys[key], file.absolute().parent)
     file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")
     for line in proposal.mapping:
         out.print(Text(f"columns: {line}"), soft_wrap=True)

@@ -31,6 +31,8 @@ BUILT_IN = {
     "select": "pairmill.stages.select.stage:SelectStage",
     "balance": "pairmill.stages.select.balance:BalanceStage",
     "mix": "pairmill.stages.select.mix:MixStage",
+    "noise": "pairmill.stages.select.noise:NoiseStage",
+    "agreement": "pairmill.stages.select.agreement:AgreementStage",
     "caption": "pairmill.stages.caption:CaptionStage",
     "rewrite": "pairmill.stages.caption:RewriteStage",
     "translate": "pairmill.stages.translate:TranslateStage",
