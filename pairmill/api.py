@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,7 +201,9 @@ class Pipeline:
         started = Started(self.base, self.home, limit)
         try:
             outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
+            begun = time.monotonic()
             report = self._report(outcome, console) if write_report else ""
+            outcome.seconds["report"] = round(time.monotonic() - begun, 3)
         except Exception:
             if (
                 log.handler is not None

@@ -155,6 +155,9 @@ def run(
     no_report: Annotated[
         bool, typer.Option("--no-report", help="Write no report (`report: none` in the file).")
     ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went, by part and stage.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
     ] = False,
@@ -205,6 +208,10 @@ def run(
             1,
         )
     out.print(funnel_table(result.funnel))
+    if profile:
+        from pairmill.terminal.profile_view import profile_view
+
+        out.print(profile_view(result.seconds, result.stages))
     for path, manifest in result.packages.items():
         out.print(
             Text(

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -34,6 +34,8 @@ class RunResult:
     """The rows of the run, as tables."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What each stage did in this run, as in metrics.json."""
 
     def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
@@ -76,4 +78,5 @@ def result_of(outcome: RunOutcome, report: str) -> RunResult:
         Run(outcome.chain),
         outcome.warnings,
         outcome.notes,
+        outcome.stages,
     )

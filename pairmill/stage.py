@@ -7,7 +7,7 @@ A stage is a config (`StageConfig`, its keys documented; marks say what a key is
 from pairmill.errors import RowError, StageBroken
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.schemas.arrow import ERROR, ORDER, column, error_array
-from pairmill.schemas.config import FILE, MODEL, PATH, SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, FILE, MODEL, PATH, SPEED, TEMPLATE, StageConfig
 from pairmill.schemas.hashing import row_chance
 from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.base import GlobalStage, Stage
@@ -17,12 +17,14 @@ from pairmill.stages.pretrained import ModelConfig, pretrained
 from pairmill.torch_device import Device, Precision, limit_threads, pick_device, pick_dtype
 
 __all__ = [
+    "COLUMN",
     "ERROR",
     "FILE",
     "MODEL",
     "ORDER",
     "PATH",
     "SPEED",
+    "TEMPLATE",
     "AsyncStage",
     "ContractError",
     "DecodeError",

@@ -6,7 +6,17 @@ It decodes the images that it is sent with torchvision's compiled part.  Where t
 
 import base64
 import io
+import os
+import socket
+import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pairmill  # noqa: F401 - lets torchvision be imported
 
@@ -46,6 +56,37 @@ def decodes() -> bool:
     except RuntimeError as error:
         return "image extension" not in str(error)
     return True
+
+
+@contextmanager
+def serving(model: str) -> Iterator[str]:
+    """A server in a process of its own; gives its `base_url`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    root = str(Path(__file__).parent.parent)
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.model_server", model, str(port)],
+            env={**os.environ, "PYTHONPATH": root},
+            stdout=log,
+            stderr=log,
+        )
+        url = f"http://127.0.0.1:{port}/v1"
+        try:
+            while process.poll() is None:
+                try:
+                    urlopen(f"{url}/models").close()
+                    break
+                except URLError:
+                    time.sleep(0.5)
+            if process.poll() is not None:
+                log.seek(0)
+                raise RuntimeError(f"the server did not start: {log.read()[-2000:]}")
+            yield url
+        finally:
+            process.terminate()
+            process.wait()
 
 
 if __name__ == "__main__":

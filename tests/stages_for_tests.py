@@ -218,6 +218,8 @@ class AskedConfig(StageConfig):
     """Rows that fail by an error of their own."""
     waits_for: Annotated[str | None, SPEED] = None
     """Pattern of files that the last row waits for."""
+    gives_up: bool = True
+    """Whether late rows can be given up."""
     crash: Annotated[list[int], SPEED] = []
     """Rows that take the process down."""
 
@@ -237,6 +239,9 @@ class AskedStage(AsyncStage):
     def writes(self) -> pa.Schema:
         fields = [column(self.column(), pa.int64(), "2 × number")]
         return pa.schema([*fields, column(self.column("how"), pa.string(), "how it went")])
+
+    def leaves_late_rows(self) -> bool:
+        return self.config.gives_up
 
     async def begin(self) -> None:
         self.now = 0

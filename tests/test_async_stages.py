@@ -90,13 +90,19 @@ def test_stage_that_raises_on_all_its_first_rows_stops_the_run_with_file_and_lin
     assert not [*numbers.glob("workspace/columns/asked-*/shard-*.parquet")]
 
 
-@pytest.mark.parametrize("how", ["late", "blocks"])
-def test_run_stops_at_a_row_that_is_late_if_told_to_and_at_a_loop_that_is_blocked(
-    numbers: Path, write: Write, how: str
+@pytest.mark.parametrize(
+    "options",
+    [
+        "late: [33]\n    on_deadline: stop",
+        "late: [33]\n    gives_up: false",  # as where a thread computes, which nothing ends
+        "blocks: [33]",
+    ],
+)
+def test_run_stops_at_a_late_row_if_told_to_or_where_it_cannot_be_given_up(
+    numbers: Path, write: Write, options: str
 ) -> None:
-    stop = "    on_deadline: stop\n" if how == "late" else ""
     with pytest.raises(StageHung, match="gave no answer within 0.5 s"):
-        run(write(FILE + f"    {how}: [33]\n    deadline_s: 0.5\n" + stop))
+        run(write(FILE + f"    {options}\n    deadline_s: 0.5\n"))
 
 
 def test_where_a_process_died_rows_come_in_batches_which_are_halved(

@@ -11,7 +11,7 @@ from pairmill.filters.self_consistency import SelfConsistencyStage
 from pairmill.filters.shorten import ShortenStage, word_ends
 from pairmill.plan.declared import BadStage, declared
 from pairmill.stage import check_stage
-from pairmill.texts.similarity import agreement, chrf
+from pairmill.texts.similarity import agreement, chrf, coverage
 from tests.conftest import CLIP
 
 Pictures = list[tuple[bytes, str]]
@@ -105,3 +105,5 @@ def test_likeness_of_texts() -> None:
     assert chrf("红色的球", "红色的球") == 1.0
     assert chrf("a red ball at night", "a red ball by night") > 0.6 > chrf("a red ball", "two cars")
     assert chrf("", "") == 1.0
+    assert coverage("two red stars", "here you see two red stars at night") == 1.0
+    assert coverage("two red stars", "two blue stars") == pytest.approx(2 / 3)

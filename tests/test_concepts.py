@@ -41,21 +41,21 @@ def metaclip(text: str, entry: str) -> bool:
     return f" {entry} " in padded
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(texts=TEXTS)
 def test_metaclips_rule_is_exact(texts: list[str]) -> None:
     expected = [[e for e in ENTRIES if metaclip(t, e)] for t in texts]
     assert found(texts, concepts={e: [] for e in ENTRIES}, match="metaclip") == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(texts=TEXTS)
 def test_words_between_white_space_are_those_of_split(texts: list[str]) -> None:
     expected = [[e for e in ("ball", "car", "ball,") if e in t.lower().split()] for t in texts]
     assert found(texts, concepts={"ball": [], "car": [], "ball,": []}, match="split") == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(texts=TEXTS)
 def test_whole_words_in_any_case_and_unspaced_scripts_by_character(texts: list[str]) -> None:
     expected = []

@@ -1,15 +1,10 @@
 """`engine: openai`: a real server, faults in front of it, limits, the key, what it costs."""
 
 import asyncio
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import httpx2
 import pyarrow as pa
 import pytest
 
@@ -23,6 +18,7 @@ from pairmill.stages.caption import CaptionConfig, CaptionStage
 from pairmill.work.host_limits import HostBoard
 from tests.conftest import CAPTIONER
 from tests.faulty_proxy import FaultyProxy, proxy_of
+from tests.model_server import serving
 
 CALM = {"busy": 0, "slow": 0, "wrong": 0, "invented": 0, "bad_json": 0, "refused": 0}
 TEXTS = [f"Kalodor: a red ball and {n} blue stars in a meadow" for n in ("two", "three", "four")]
@@ -199,36 +195,8 @@ def test_workers_keep_the_limits_of_the_run_together(proxied: tuple[FaultyProxy,
     assert time.monotonic() - began > 22 * 60 / 1200  # no sooner than the rate allows
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`transformers serve` with the demo's captioner."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("server") / "log").open("wb")
-    root = str(Path(__file__).parent.parent)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.model_server", CAPTIONER, str(port)],
-        env={**os.environ, "PYTHONPATH": root},
-        stdout=log,
-        stderr=log,
-    )
-    url = f"http://127.0.0.1:{port}/v1"
-    while process.poll() is None:
-        try:
-            if httpx2.get(f"{url}/models").status_code == 200:
-                break
-        except httpx2.HTTPError:
-            time.sleep(0.5)
-    assert process.poll() is None, Path(log.name).read_text()[-2000:]
-    yield url
-    process.terminate()
-    process.wait()
-    log.close()
-
-
 def test_answers_of_a_server_of_another_make_are_those_of_the_same_model_here(
-    server: str, pictures: list[tuple[bytes, str]]
+    pictures: list[tuple[bytes, str]],
 ) -> None:
     """Greedy, in float32; images are encoded once more on their way, which may change a word.
     Faults in front of it cost no answer.
@@ -238,7 +206,7 @@ def test_answers_of_a_server_of_another_make_are_those_of_the_same_model_here(
     here = CaptionStage(CaptionConfig(**options, dtype="float32"))
     here.setup()
     expected = here(rows)
-    with proxy_of(server) as (proxy, url):
+    with serving(CAPTIONER) as server, proxy_of(server) as (proxy, url):
         proxy.faults.extend(["busy", "cut", "error", "half"])
         found = captions(config(url, **options, request_timeout_s=60.0), rows)
     here.close()

@@ -47,6 +47,17 @@ NARROW = {
         {"model": CAPTIONER, "prompt": {"id": "judge-match"}, "image": None, "max_new_tokens": 8},
         {"caption": ["a red ball lies on the meadow", ""]},
     ),
+    "concepts": ({"concepts": {"ball": ["sphere"]}}, {"text": ["a ball", "", "a sphere ball"]}),
+    "cld3": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras", ""]}),
+    "text_stats": ({}, {"text": ["a red ball. 3 of 1,000!", "", "two"]}),
+    "balance": (
+        {"by": "concepts", "cap": 1, "seed": 1},
+        {"concepts": [["a"], ["a", "b"], None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
+    "mix": (
+        {"by": ["lang"], "budget": 4, "max_repeats": 2, "seed": 1},
+        {"lang": ["en", "en", None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
     "sample": ({"seed": 1}, {"uid": ["a", "b", "c"]}),
     "dedup": (
         {"on": ["sha256"]},
@@ -57,6 +68,8 @@ PICTURED = {
     "image_hash": {},
     "tiles": {"grid": [2, 2]},
     "clip": {"model": CLIP, "embeddings": ["image"]},
+    "embed": {"model": CLIP, "dtype": "float32"},
+    "image_rules": {},
     "caption": {"model": CAPTIONER, "prompt": "Describe this image in one sentence."},
 }
 
@@ -96,7 +109,7 @@ def test_download_keeps_the_contract(web: dict[str, str]) -> None:
 
 
 def test_every_stage_of_the_catalogue_is_checked() -> None:
-    assert {*NARROW, *PICTURED, "near_dedup", "download"} == {*BUILT_IN}
+    assert {*NARROW, *PICTURED, "near_dedup", "download", "classify", "nearest", "perplexity"} == {*BUILT_IN}
 
 
 class Config(StageConfig):

@@ -1,10 +1,14 @@
 """Recipes with several packages or several sources, on a small world, against its truth."""
 
 import json
+import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -84,3 +88,64 @@ def test_rs5m_unites_filtered_web_pairs_and_labelled_pictures(
     assert (said & true).sum() >= 0.9 * true.sum()
     alone = pl.read_parquet(tmp_path / "web_only/data/*.parquet")
     assert set(alone["uid"]) == set(union.filter(pl.col("source") == "web")["uid"])
+
+
+def test_five_baselines_of_datacomp_come_out_of_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against their definitions, written out here, on metadata with ties and nulls."""
+    chance = random.Random(5)
+    texts = ["a red ball in the green grass", "ein roter Ball liegt im Gras", "two words", "photo"]
+    scores = [None, 0.1, 0.2, 0.25, 0.28, 0.28, 0.3, 0.4]
+    rows = [
+        {
+            "uid": f"{chance.getrandbits(128):032x}",
+            "url": f"http://host/{i}.jpg",
+            "text": chance.choice(texts),
+            "original_width": chance.choice([None, 150, 200, 640, 1900]),
+            "original_height": chance.choice([200, 480, 601]),
+            "clip_b32_similarity_score": chance.choice(scores),
+            "clip_l14_similarity_score": chance.choice(scores),
+        }
+        for i in range(900)
+    ]
+    (tmp_path / "metadata").mkdir()
+    pl.DataFrame(rows).write_parquet(tmp_path / "metadata/00000000.parquet")
+    run("datacomp-one-run", tmp_path, monkeypatch)
+    known = sorted(
+        (s for r in rows if (s := r["clip_l14_similarity_score"]) is not None), reverse=True
+    )
+    threshold = known[int(len(known) * 0.3)]
+
+    def basic(row: dict[str, Any]) -> bool:
+        sides = [row["original_width"], row["original_height"]]
+        english = row["text"] == texts[0]  # the only English text of more than two words
+        return english and None not in sides and min(sides) >= 200 and max(sides) <= 3 * min(sides)
+
+    def clip(row: dict[str, Any]) -> bool:
+        return (row["clip_l14_similarity_score"] or 0) >= threshold
+
+    definitions: dict[str, Callable[[dict[str, Any]], bool]] = {
+        "no_filter": lambda row: True,
+        "basic": basic,
+        "clip": clip,
+        "basic_and_clip": lambda row: basic(row) and clip(row),
+    }
+    for name, holds in definitions.items():
+        expected = {row["uid"] for row in rows if holds(row)}
+        assert uids(tmp_path / name) == expected, name
+        assert len(expected) > 0
+    likely = uids(tmp_path / "english_clip_b32")
+    assert likely >= {
+        row["uid"]
+        for row in rows
+        if row["text"] == texts[0] and (row["clip_b32_similarity_score"] or 0) >= 0.28
+    }
+    assert all(
+        (row["clip_b32_similarity_score"] or 0) >= 0.28 for row in rows if row["uid"] in likely
+    )
+
+
+def uids(package: Path) -> set[str]:
+    """What DataComp's resharder reads."""
+    return {f"{int(a):016x}{int(b):016x}" for a, b in np.load(package / "uids.npy")}

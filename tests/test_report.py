@@ -10,8 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pairmill.api import Pipeline
 from pairmill.report.domains import domains
 from tests.report_pages import Opened, browser, data, folder, run  # fixtures among them
+from tests.workspaces import shards_of, stored_chain
 
 
 def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(
@@ -29,9 +31,8 @@ def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(
 
 
 def test_slider_counts_what_polars_counts(browser: Any, run: Path, data: dict[str, Any]) -> None:
-    pool = pl.concat(
-        [pl.read_parquet(f) for f in sorted(run.parent.parent.glob("pool/*/shard-*.parquet"))]
-    )
+    chain = stored_chain(Pipeline.from_yaml(run.parents[2] / "p.yaml").checked)
+    pool = pl.concat(shards_of(run.parents[1], chain.table))
     page = Opened(browser, run / "report/index.html").page
     card = page.locator("[data-score=level]")
     stops = next(s for s in data["scores"] if s["name"] == "level")["stops"]

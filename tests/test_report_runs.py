@@ -17,6 +17,7 @@ from pairmill.report.page import page
 from pairmill.terminal.inspecting import inspect_path
 from tests.conftest import pairmill
 from tests.report_pages import Opened, browser, data, folder, run  # fixtures among them
+from tests.workspaces import stored_chain
 
 
 def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
@@ -128,16 +129,21 @@ def test_report_of_a_large_run_reads_some_shards_and_says_so(
     folder: Path, run: Path, data: dict[str, Any], browser: Any, tmp_path: Path
 ) -> None:
     pipeline = Pipeline.from_yaml(folder / "p.yaml").checked
-    pool = next((folder / "workspace/pool").glob("*/pool.json"))
-    chain = pipeline.chain(pool.parent.name, json.loads(pool.read_text())["shard_rows"], None)
+    chain = stored_chain(pipeline)
     assert len(gather(chain).frame) == 240
     some = gather(chain, most_shards=2)
     assert some.frame["shard"].n_unique() == 2
-    assert some.sampled == {"rows": some.frame.height, "of_rows": 240, "shards": 2, "of_shards": 4}
+    shards = len(chain.shards())
+    assert some.sampled == {
+        "rows": some.frame.height,
+        "of_rows": 240,
+        "shards": 2,
+        "of_shards": shards,
+    }
     assert some.frame.equals(gather(chain, most_shards=2).frame)
     file = tmp_path / "page.html"
     file.write_bytes(page([{**data, "sampled": some.sampled}]))
     assert (
-        f"samples come from {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance"
+        f"samples come from {some.frame.height} of 240 rows: 2 of {shards} shards, drawn by chance"
         in Opened(browser, file).page.inner_text("header")
     )

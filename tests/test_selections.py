@@ -261,3 +261,29 @@ def test_faults_of_selections_are_told_with_their_place(
         Pipeline.from_yaml(file)
     assert message in str(caught.value)
     assert f"pipeline.yaml:{place}" in str(caught.value)
+
+
+def test_where_chooses_rows_of_documents_and_the_first_left_decides_their_place(
+    write: Write, numbers: Path
+) -> None:
+    source = numbers / "numbers.parquet"
+    number = pl.col("number")
+    pl.read_parquet(source).with_columns(
+        doc_id=(number // 3).cast(pl.String), rank=(number * 7) % 60
+    ).write_parquet(source)
+    run(write("""
+name: documents
+source: {type: parquet, path: numbers.parquet, rows_per_shard: 20}
+outputs:
+  - {type: interleaved, path: out, where: number % 4 <> 0, order: rank desc, samples_per_shard: 9}
+"""))  # fmt: skip
+    tables = [pl.read_parquet(f) for f in sorted((numbers / "out").glob("data/*.parquet"))]
+    found = pl.concat(tables)
+    expected = []
+    for doc in range(20):
+        rows = [n for n in range(3 * doc, 3 * doc + 3) if n % 4]
+        expected.append(((rows[0] * 7) % 60, str(doc), len(rows)))
+    expected.sort(key=lambda e: (-e[0], e[1]))
+    assert found["doc_id"].to_list() == [doc for _, doc, _ in expected]
+    lengths = [sum(image is not None for image in images) for images in found["images"]]
+    assert lengths == [count for _, _, count in expected]

@@ -109,7 +109,7 @@ def read_block(table: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
 def loaded_in_process(job: Job, index: int) -> LoadedStage:
     """What this worker process has loaded of a stage, for a task that lives for one shard only."""
     planned = job.chain.stages[index]
-    key = (job.chain.root, index, planned.column_set if planned.computes else planned.name)
+    key = (job.chain.root, index, planned.label)
     return _LOADED.setdefault(key, LoadedStage())
 
 

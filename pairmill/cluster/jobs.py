@@ -17,8 +17,9 @@ from pairmill.cluster.packing import FILE_NAME, packed
 from pairmill.errors import PairmillError, RunError
 from pairmill.plan.plan import Plan
 from pairmill.version import __version__
-from pairmill.workspace.pool import pool_id, unread_bytes
+from pairmill.workspace.fingerprints import table_id, unread_bytes
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table
 
 RECONNECTS = 10
 AGENT_WAIT_S = 60
@@ -156,7 +157,7 @@ def run_id(plan: Plan, limit: int | None) -> str:
         storage = Storage(plan.config.workspace)
         if unread_bytes(storage, plan.source) > READ_BYTES:
             return ""
-        return plan.run_id(plan.chain(pool_id(storage, plan.source), (), limit))
+        return plan.run_id(plan.chain(Table.unread(table_id(storage, plan.source)), limit))
     except (PairmillError, OSError, ValueError, NotImplementedError):
         return ""
 

@@ -134,15 +134,16 @@ class Oracle:
 
     def translated(self, question: Question, rng: random.Random) -> str:
         """The text said in the language that the prompt names; errors as in captions."""
-        asked = f"{question.system}\n{question.text}"
-        named = re.search(
-            rf"\b(?:in)?to ({'|'.join(NAMES_OF_LANGUAGES)}|{'|'.join(LANGUAGES)})\b", asked
-        )
+        languages = "|".join((*NAMES_OF_LANGUAGES, *LANGUAGES))
+        pattern = re.compile(rf"\b(?:in)?to ({languages})\b")
+        within_text = pattern.search(question.text)
+        named = within_text or pattern.search(question.system)
         language = NAMES_OF_LANGUAGES.get(named[1], named[1]) if named else "en"
-        body = question.called(("text",)) or question.text[named.end() if named else 0 :]
+        rest = question.text[within_text.end() :] if within_text else question.text
+        body = question.called(("text",)) or rest
         told = told_by(body)
         if not told.groups:
-            return body.strip().splitlines()[-1]
+            return body.strip().rpartition("\n")[2]
         scene = self.erring(Scene(told.groups[:2], told.place or "room"), rng)
         return alt_text(scene, language, rng_for("translation", scene, language), told.name)
 

@@ -5,6 +5,7 @@ scene that a text tells of, in any of the world's languages, by its words.
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -65,10 +66,11 @@ class Pictures:
         self.world = world
         self.looks: np.ndarray | None = None
         self.scenes: list[Scene] = []
+        self.learning = Lock()
 
     def learn(self) -> None:
         """Looks at every picture of the world once, some milliseconds each."""
-        looks, seen = [], set()
+        looks, scenes, seen = [], [], set()
         for index in range(self.world.rows):
             row = self.world.row(index)
             if row.copy in ("exact", "near"):
@@ -77,13 +79,14 @@ class Pictures:
             if key not in seen:
                 seen.add(key)
                 looks.append(look(decode_rgb(picture_bytes(self.world, row))))
-                self.scenes.append(row.scene)
-        self.looks = np.array(looks, np.float32)
+                scenes.append(row.scene)
+        self.scenes, self.looks = scenes, np.array(looks, np.float32)
 
     def scene_of(self, image: Image.Image) -> Scene | None:
         """What a picture shows; None of one that is not the world's."""
-        if self.looks is None:
-            self.learn()
+        with self.learning:  # requests come in threads
+            if self.looks is None:
+                self.learn()
         assert self.looks is not None
         distances = ((self.looks - look(image)) ** 2).mean(1)
         nearest = int(distances.argmin())

@@ -14,7 +14,7 @@ from pairmill.fates.decide import ALIVE, PENDING, Trace, inputs
 from pairmill.fates.ledger import Funnel, ledger_table, make_funnel
 from pairmill.fates.trace import trace, wanted_payload
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.workspace.columns import shard_file
+from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
 
 Over = Callable[[Callable[[int], "ShardState"], list[int]], Iterator["ShardState"]]
@@ -189,11 +189,11 @@ class Survey:
         self.refresh()
         h = hashlib.blake2b(digest_size=8)
         found: dict[int, ShardPopulation] = {}
+        first = known_stages(self.chain)
         for shard in self.chain.shards():
             found[shard] = looked = self.undecided[shard].looked or ShardPopulation(0, b"")
-            h.update(
-                shard.to_bytes(4, "little") + looked.count.to_bytes(4, "little") + looked.digest
-            )
+            if looked.count:
+                h.update(looked.digest + self.chain.inputs_digest(first, shard))
         return h.hexdigest(), found
 
     def stages_waiting(self) -> Counter[int]:

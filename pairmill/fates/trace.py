@@ -72,7 +72,7 @@ def stored_answers(
     """What is stored of rows `rows` of a shard; failures that `retry` names (`class` of any stage,
     or `stage:class`) count as nothing.
     """
-    stored = chain.store.load(stage.column_set, shard, columns)
+    stored = chain.columns_of(stage, shard).load(columns)
     at = places(stored, rows)
     if stored is not None and retry:
         classes = pc.struct_field(stored.column("error"), "class")

@@ -14,6 +14,13 @@ def chosen(manifest: dict[str, Any]) -> list[str]:
         found.append(
             f"where {where}: {facts['left_out']:,} of {facts['rows']:,} rows stay out{null}"
         )
+    if mixture := facts.get("mixture"):
+        shares = [
+            f"{name or '(none)'} {group['achieved']:.1%} of {group['requested']:.1%}"
+            for name, group in mixture["groups"].items()
+        ]
+        told = f", achieved of requested: {', '.join(shares)}" if shares else ""
+        found.append(f"each sample as often as {mixture['repeats']} says{told}")
     if facts.get("order"):
         found.append(f"ordered by {', '.join(facts['order'])}")
     return found

@@ -1,7 +1,7 @@
 """The rows that an output takes, shard by shard: alive where its gates end, and chosen by `where`."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from pairmill.fates.decide import flags
 from pairmill.fates.trace import trace
+from pairmill.packages.mixture import SPREAD, Mixture, copies, mixture_columns, mixture_of
 from pairmill.plan.chain import Chain
 from pairmill.plan.selection import Key, Selection
 from pairmill.redaction import redact
 from pairmill.schemas.hash_columns import row_chances
-from pairmill.workspace.columns import shard_file
+from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
 
 
@@ -36,11 +37,15 @@ class Kept:
     keys: pl.DataFrame = field(default_factory=pl.DataFrame)
     alive: int = 0
     null: int = 0
+    taken: int = 0
+    """Rows that came through `where`, each once."""
+    mixture: Mixture = field(default_factory=Mixture)
 
     @classmethod
     def joined(cls, parts: Iterable["Kept"]) -> "Kept":
         shards, rows, starts, chance, keys = [], [], [], [], []
-        count = alive = null = 0
+        count = alive = null = taken = 0
+        mixtures = []
         for part in parts:
             shards.append(part.shards)
             rows.append(part.rows)
@@ -48,19 +53,42 @@ class Kept:
             chance.append(part.chance)
             keys.append(part.keys)
             count += len(part.rows)
-            alive, null = alive + part.alive, null + part.null
+            alive, null, taken = alive + part.alive, null + part.null, taken + part.taken
+            mixtures.append(part.mixture)
         arrays = [np.concatenate(a) for a in (shards, rows, starts, chance)]
-        return cls(arrays[0], arrays[1], arrays[2], arrays[3], pl.concat(keys), alive, null)
+        every = Mixture.joined(mixtures)
+        return cls(
+            arrays[0], arrays[1], arrays[2], arrays[3], pl.concat(keys), alive, null, taken, every
+        )
 
-    def told(self, selection: Selection, after: str | None) -> dict[str, Any]:
-        """As the manifest holds it: what was asked for, and how many rows it left out."""
+    def repeated(self, repeats: pl.Series) -> "Kept":
+        """Each sample as often as it is written; its copies have chances of their own."""
+        sample, copy = copies(repeats)
+        lengths = np.diff(np.append(self.starts, len(self.rows)))[sample]
+        starts = np.cumsum(lengths) - lengths
+        at = np.repeat(self.starts[sample] - starts, lengths) + np.arange(lengths.sum())
+        chance = self.chance[sample] + copy.astype(np.uint64) * SPREAD
+        keys = self.keys[sample] if self.keys.width else self.keys
+        rows = {"shards": self.shards[at], "rows": self.rows[at], "starts": starts}
+        return replace(self, **rows, chance=chance, keys=keys)
+
+    def told(
+        self, selection: Selection, after: str | None, schema: pa.Schema | None = None
+    ) -> dict[str, Any]:
+        """As the manifest holds it: what was asked for, and how many rows it left out; of a mixture
+        what was requested and what was achieved.
+        """
         where = selection.where
+        mixed = {}
+        if schema is not None and selection.repeats is not None:
+            mixed = {"mixture": self.mixture.told(schema.field(selection.repeats))}
         return {
+            **mixed,
             "after": after,
             "where": redact(where.text) if where else None,
             "order": [redact(str(key)) for key in selection.order],
             "rows": self.alive,
-            "left_out": self.alive - len(self.rows),
+            "left_out": self.alive - self.taken,
             "left_out_null": self.null,
         }
 
@@ -77,14 +105,16 @@ def kept_rows(
     rows, names = np.asarray(table.column("row")).astype(np.int32), table.column("uid")
     alive, null = len(rows), 0
     frame = pl.DataFrame()
+    mixed = mixture_columns(chain.schema, selection.repeats) if selection.repeats else []
     if selection.columns() or selection.where or selection.order:
-        frame = trace(chain, shard, want=["uid", *selection.columns()]).frame[rows]
+        wanted = dict.fromkeys(["uid", *selection.columns(), *mixed])
+        frame = trace(chain, shard, want=list(wanted)).frame[rows]
     if selection.where:
         answers = flags(selection.where, frame)
         null = int((answers == -1).sum())
         chosen = np.flatnonzero(answers == 1)
         rows, frame, names = rows[chosen], frame[chosen], names.take(pa.array(chosen))
-    starts = np.arange(len(rows))
+    taken, starts = len(rows), np.arange(len(rows))
     if documents:
         pool = chain.read_pool(shard, ["doc_id", "position"]).take(pa.array(rows))
         at, starts = documents_in(pool)
@@ -99,7 +129,12 @@ def kept_rows(
         ]
         keys = pl.DataFrame([*values, pl.Series("uid", names.to_pylist(), pl.String)])
     shards = np.full(len(rows), shard, np.int32)
-    return Kept(shards, rows, starts.astype(np.int64), chance, keys, alive, null)
+    found = Kept(shards, rows, starts.astype(np.int64), chance, keys, alive, null, taken)
+    if selection.repeats is None:
+        return found
+    samples = frame[starts]
+    mixture = mixture_of(samples, chain.schema.field(selection.repeats))
+    return replace(found.repeated(samples[selection.repeats]), mixture=mixture)
 
 
 def alive_in(chain: Chain, ledger: str, shard: int) -> pa.Table:

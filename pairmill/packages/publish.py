@@ -79,7 +79,7 @@ def publish(
     tasks = list(shard_tasks(kept, order, writer.config.samples_per_shard))
     write = partial(write_shard, chain, writer, package=package, look=look)
     shards = list(engine.each(write, tasks, len(kept.rows)))
-    facts = {**facts, **told, "selection": kept.told(selection, writer.config.after)}
+    facts = {**facts, **told, "selection": kept.told(selection, writer.config.after, chain.schema)}
     manifest = make_manifest(chain, writer, package, shards, facts, funnel)
     closing = close(storage, chain, writer, shards, manifest)
     files = [*(f for s in shards for f in s["files"]), *closing]

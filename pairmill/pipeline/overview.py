@@ -8,19 +8,21 @@ from pairmill.errors import RunError
 from pairmill.fates.run_table import Run
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.plan.identity import identified
 from pairmill.plan.notes import notes_of
-from pairmill.plan.plan import Plan, identified
+from pairmill.plan.plan import Plan
 from pairmill.work.local import LocalEngine
-from pairmill.workspace.pool import open_pool, pool_id
+from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table, open_table
 
 
 def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     """Reads the workspace, writes nothing but remembered hashes of the input files."""
     storage = Storage(plan.config.workspace)
-    identity = pool_id(storage, plan.source)
-    pool = open_pool(storage, identity)
-    chain = plan.chain(identity, pool.shard_rows if pool else (), limit)
+    identity = table_id(storage, plan.source)
+    pool = open_table(storage, identity)
+    chain = plan.chain(pool or Table.unread(identity), limit)
     chain, waiting = undecided(plan, chain)
     stages = []
     blocks = {
@@ -107,7 +109,7 @@ def stored_run(plan: Plan, limit: int | None) -> Run:
     yet.
     """
     storage = Storage(plan.config.workspace)
-    pool = open_pool(storage, pool_id(storage, plan.source))
-    if pool is None:
+    table = open_table(storage, table_id(storage, plan.source))
+    if table is None:
         raise RunError(f"{storage.root} does not hold this pipeline's source; run it first")
-    return Run(undecided(plan, plan.chain(pool.id, pool.shard_rows, limit))[0])
+    return Run(undecided(plan, plan.chain(table, limit))[0])

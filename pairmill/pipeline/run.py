@@ -30,9 +30,11 @@ from pairmill.redaction import redact, redact_data
 from pairmill.work.engine import Engine
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.fingerprints import table_id
+from pairmill.workspace.ingest import build_table
 from pairmill.workspace.lease import Lease, leased
-from pairmill.workspace.pool import Pool, build_pool, open_pool, pool_id
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table, open_table
 
 LOG = logging.getLogger("pairmill")
 TRIES = 4
@@ -115,8 +117,8 @@ class Runner:
             if reason := check_owner(writer, self.plan.config.name):
                 raise RunError(reason)
         try:
-            pool = self.timed("pool", lambda: self.pool(storage))
-            chain = self.plan.chain(pool.id, pool.shard_rows, self.limit)
+            table = self.timed("table", lambda: self.table(storage))
+            chain = self.plan.chain(table, self.limit)
             run_id = self.plan.run_id(chain)
             folder = f"runs/{run_id}"
             self.engine.run_id = run_id
@@ -132,7 +134,7 @@ class Runner:
                     again = ", ".join(change.classes)
                     self.watcher.note(f"{change}; stored failures are tried again ({again})")
                 self.again = to_try_again(changes)
-                chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
+                chain, funnel = self.until_decided(storage, chain, folder, table, lease)
                 packages = {
                     w.config.path: self.timed(
                         f"output {i + 1}", partial(self.package, chain, i, folder, funnel)
@@ -164,11 +166,11 @@ class Runner:
             chain,
             self.totals.stages,
             warnings=(
-                *findings(funnel, [str(told) for told in pool.told if not told.ordinary]),
+                *findings(funnel, [str(told) for told in table.told if not told.ordinary]),
                 *left,
             ),
             notes=(
-                *(str(told) for told in pool.told if told.ordinary),
+                *(str(told) for told in table.told if told.ordinary),
                 *found,
                 *self.totals.loaded(),
                 *self.totals.spent(),
@@ -183,15 +185,15 @@ class Runner:
         finally:
             self.seconds[part] = round(self.seconds.get(part, 0) + time.monotonic() - start, 3)
 
-    def pool(self, storage: Storage) -> Pool:
+    def table(self, storage: Storage) -> Table:
         """The rows of the source, read unless they are there."""
-        identity = pool_id(storage, self.plan.source)
-        found = open_pool(storage, identity)
+        identity = table_id(storage, self.plan.source)
+        found = open_table(storage, identity)
         if found is None:
             self.watcher.note("reading the source")
             for line in self.plan.source.mapping():
                 self.watcher.note(f"columns: {line}")
-            found = build_pool(
+            found = build_table(
                 storage,
                 self.plan.source,
                 identity,
@@ -201,7 +203,7 @@ class Runner:
         return found
 
     def until_decided(
-        self, storage: Storage, chain: Chain, folder: str, pool: Pool, lease: Lease
+        self, storage: Storage, chain: Chain, folder: str, table: Table, lease: Lease
     ) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
         payload = chain.taken()
@@ -227,7 +229,7 @@ class Runner:
                 survey.renew(lost)
             elif not pending:
                 unreadable = (
-                    0 if self.limit is not None else pool.unreadable
+                    0 if self.limit is not None else table.unreadable
                 )  # which of them stand before the limit is not known
                 funnel = survey.funnel(unreadable)
                 check_failures(self.plan.stages, funnel)

@@ -19,7 +19,7 @@ class StageTotals:
         total = self.stages.setdefault(stats.stage, {"shards": 0})
         total["shards"] += 1
         for key, value in stats.counts().items():
-            total[key] = round(total.get(key, 0) + value, 9 if key == "dollars" else 3)
+            total[key] = round(total.get(key, 0) + value, 9)
         notes = self.notes.setdefault(stats.stage, [])
         if stats.note and stats.note not in notes:
             notes.append(stats.note)

@@ -2,11 +2,10 @@
 data, no Ray.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import PairmillError
@@ -15,17 +14,20 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.identity import identified
 from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.plan.selection import Selection, selection_of, with_takers
+from pairmill.plan.spelling import without_spelling
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import Expression, unknown_column
-from pairmill.schemas.hashing import digest
+from pairmill.schemas.hashing import NoStableForm, canonical, digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
 from pairmill.stages.base import GlobalStage
+from pairmill.workspace.tables import Table
 
 OF_IMAGES = ("parquet", "webdataset", "folder")
 """Sources that bring images along."""
@@ -61,17 +63,14 @@ class Plan:
                 phases.append((stage.index, stage.index + 1))
         return phases
 
-    def chain(self, pool: str, shard_rows: Sequence[int], limit: int | None) -> Chain:
-        """The stages over a pool, with identities as far as they can be known before a run."""
-        chain = Chain(
-            self.config.workspace,
-            pool,
-            self.pool_schema,
-            np.array(shard_rows, np.int32),
-            self.stages,
-            limit,
+    def chain(self, table: Table, limit: int | None) -> Chain:
+        """The stages over a table, with identities as far as they can be known before a run."""
+        wide = [f.name for f in self.pool_schema if is_payload(f.type)]
+        read = {"uid", *wide, *(c for s in self.stages for c in s.reads)}
+        own = self.pool_schema
+        return identified(
+            Chain(self.config.workspace, table.narrowed(read), own, self.stages, limit)
         )
-        return identified(chain)
 
     def run_id(self, chain: Chain) -> str:
         """What is run: the same pipeline over the same input has the same id, so that it goes on
@@ -260,38 +259,31 @@ def planned_stages(
         gate = expression(
             stage_config.keep, schema, (*path, "keep"), note, [*before, stage_config.stage]
         )
+        try:
+            plain = canonical({**value_fields(stage.config), **facts}, stage.name)
+            params = redact(plain)
+        except NoStableForm as error:
+            note(path, str(error))
+            continue
         definition = {
             "stage": stage_config.stage,
             "version": stage.version,
-            "params": redact({**value_fields(stage.config), **facts}),
-            "writes": {f.name: str(f.type) for f in writes},
-            "reads": reads,
+            "params": params,
+            "writes": [str(f.type) for f in writes],
         }
+        decides = {**definition, "params": without_spelling(params, stage.config, reads)}
         planned.append(
             PlannedStage(
-                len(planned), stage.name, stage, tuple(reads), writes, gate, when, definition, None
+                len(planned),
+                stage.name,
+                stage,
+                tuple(reads),
+                writes,
+                gate,
+                when,
+                definition,
+                None,
+                decides,
             )
         )
     return planned
-
-
-def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:
-    """The chain with every identity that can be told.
-
-    A global stage's identity includes the digest of the rows it looked at (`rows`: stage index →
-    digest), so it is known once these are; what reads its columns waits for that, too.
-    """
-    known: dict[str, str | None] = dict.fromkeys(chain.pool_schema.names, chain.pool)
-    stages = []
-    for stage in chain.stages:
-        inputs = {c: known.get(c) for c in stage.reads}
-        identity = None
-        if all(v is not None for v in inputs.values()):
-            facts = {**stage.definition, "inputs": inputs, "pool": chain.pool}
-            if not stage.is_global:
-                identity = digest(facts)
-            elif rows and stage.index in rows:
-                identity = digest({**facts, "rows": rows[stage.index]})
-        stages.append(replace(stage, identity=identity))
-        known.update(dict.fromkeys(stage.writes.names, identity))
-    return replace(chain, stages=tuple(stages))

@@ -15,6 +15,7 @@ from pairmill.schemas.expressions import (
     UnknownColumn,
     compile_expression,
     compile_gate,
+    unknown_column,
 )
 from pairmill.schemas.pipeline import OrderKey, OutputConfig
 
@@ -44,10 +45,13 @@ class Selection:
     upto: int
     where: Expression | None = None
     order: tuple[Key, ...] = ()
+    repeats: str | None = None
+    """Column that says how often a sample is written."""
 
     def columns(self) -> list[str]:
         """What has to be known of a row."""
         every = [*(self.where.columns if self.where else ())]
+        every += [self.repeats] if self.repeats is not None else []
         return list(dict.fromkeys([*every, *(c for key in self.order for c in key.value.columns)]))
 
 
@@ -73,7 +77,8 @@ def selection_of(
     places = Places(output, path, pool_schema, stages, upto, note)
     where = places.expression(output.where, ("where",)) if output.where is not None else None
     keys = [places.key(key, ("order", i)) for i, key in enumerate(output.order)]
-    return Selection(upto, where, tuple(k for k in keys if k)), places.schema
+    repeats = places.repeats(output.repeats) if output.repeats is not None else None
+    return Selection(upto, where, tuple(k for k in keys if k), repeats), places.schema
 
 
 def end_of(after: str | None, stages: Sequence[PlannedStage]) -> int | None:
@@ -120,6 +125,18 @@ class Places:
             remedy = self.later(error.column) if isinstance(error, UnknownColumn) else ""
             self.note((*self.path, *key), f"{error}{remedy}")
             return None
+
+    def repeats(self, name: str) -> str | None:
+        """A column of whole numbers."""
+        if name not in self.schema.names:
+            message = unknown_column(f"`repeats: {name}`", name, self.schema.names)
+            self.note((*self.path, "repeats"), message + self.later(name))
+            return None
+        kind = self.schema.field(name).type
+        if not pa.types.is_integer(kind):
+            self.note((*self.path, "repeats"), f"{name!r} holds {kind}, and no whole numbers")
+            return None
+        return name
 
     def key(self, key: OrderKey, place: tuple[str | int, ...]) -> Key | None:
         """A key of the order."""

@@ -155,6 +155,10 @@ def captions(chain: Chain, rows: ReportRows) -> list[dict[str, Any]]:
     kept = rows.frame.filter("kept").select("shard", "row")
     if not columns or kept.height == 0:
         return []
+    # of as few shards as have that many: each is read whole
+    shards = kept["shard"].value_counts().sort("shard").sample(fraction=1, shuffle=True, seed=0)
+    before = pl.col("count").cum_sum() - pl.col("count")
+    kept = kept.join(shards.filter(before < CAPTION_ROWS).select("shard"), on="shard")
     kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
     ends = {c: about(chain.schema, c, "finish_reason") for c in columns}
     finish = {column: end for column, end in ends.items() if end}

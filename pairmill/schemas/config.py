@@ -16,6 +16,12 @@ identity.
 MODEL = Mark("model")
 """The field names a model: hub id (identity: resolved revision) or folder (identity: its content).
 """
+COLUMN = Mark("column")
+"""The field names a column, or several, that the stage reads (in `reads`): how they are called is no
+part of its identity, what they hold is.
+"""
+TEMPLATE = Mark("template")
+"""The field is a text with names of columns that the stage reads in braces: the same of these."""
 PATH = Mark("path")
 """The field names a file or folder, relative to the pipeline file."""
 FILE = Mark("file")
@@ -140,7 +146,11 @@ def marks_of(config: type[BaseModel], field: str) -> set[str]:
 
 
 def value_fields(config: BaseModel) -> dict[str, Any]:
-    """The fields that decide values, as plain data: all but those marked SPEED."""
+    """The fields that decide values, as they are: all but those marked SPEED.
+
+    They are hashed (`schemas/hashing.py`) before anything flattens them, so that a value without a
+    stable form (a set, NaN, an object) is refused and not turned into one.
+    """
     kind = type(config)
-    plain = config.model_dump(mode="json")
-    return {name: plain[name] for name in kind.model_fields if SPEED not in marks_of(kind, name)}
+    names = [name for name in kind.model_fields if SPEED not in marks_of(kind, name)]
+    return {name: getattr(config, name) for name in names}

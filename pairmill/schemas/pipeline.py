@@ -76,6 +76,10 @@ class OutputConfig(Strict):
     """Keys by which samples are sorted instead of shuffled, such as `clip_score desc`, or
     `[{by: level, groups: [easy, hard]}, noise]`; ties by uid.
     """
+    repeats: str | None = None
+    """Integer column that says how often a sample is written, as `mix` makes it: 0 and null for not
+    at all.  A sample of several rows goes by its first.
+    """
     columns: list[str] | None = None
     """Columns that travel with the samples; if absent, all but embeddings and what differs from run
     to run (a table leaves columns with bytes aside, too).

@@ -1,7 +1,7 @@
 """What a source is: input files, the columns they give, and their rows in order."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -48,6 +48,20 @@ class Remark:
     def __post_init__(self) -> None:
         for name in ("location", "what"):
             object.__setattr__(self, name, redact(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of the input that is read by itself: what it gives depends on its files, the source's
+    options and `how`, and on nothing else.
+    """
+
+    items: tuple[Input, ...]
+    read: Callable[[], Iterator[pa.Table | Unreadable | Remark]]
+    how: str = ""
+    """What else was settled for it: which of its columns became which of ours."""
+    passed: Callable[[int, list[Unreadable]], None] = lambda rows, faults: None
+    """Told of rows and faults of the unit where they are known and it is not read."""
 
 
 class Source:
@@ -126,6 +140,12 @@ class Source:
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
         """Rows in the order of the input; every row that cannot be read comes as Unreadable."""
         raise NotImplementedError
+
+    def units(self) -> Sequence[Unit]:
+        """The same part by part, in order, where parts can be read without the others: so that a
+        file that was read before is not read again.  A large unit has shards of its own.
+        """
+        return [Unit(tuple(self.inputs()), self.read)]
 
 
 def content_digest(item: Input) -> str:

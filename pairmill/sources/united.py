@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.schemas.pipeline import SourceConfig, SourcesConfig
-from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
+from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
 from pairmill.sources.parquet_files import plain_type
 from pairmill.sources.values import fitted, no_fit
 from pairmill.sources.widening import Seen, TypesDiffer, common_type
@@ -101,16 +101,34 @@ class UnitedSource(Source):
         return [of(name, r) for name, source in self.sources.items() for r in source.remarks()]
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
-        for name, source in self.sources.items():
-            rows = 0
-            for part in source.read():
-                if isinstance(part, pa.Table):
-                    yield from self._finished(name, part, rows)
-                    rows += part.num_rows
-                else:
-                    yield of(name, part)
+        for unit in self.units():
+            yield from unit.read()
 
-    def _finished(self, name: str, part: pa.Table, before: int) -> Iterator[pa.Table | Unreadable]:
+    def units(self) -> list[Unit]:
+        """Those of each source, behind those of the one before."""
+        return [
+            Unit(
+                tuple(replace(item, name=f"{name}: {item.name}") for item in unit.items),
+                partial(self._rows_of, name, unit),
+                repr((name, unit.how)),
+                unit.passed,
+            )
+            for name, source in self.sources.items()
+            for unit in source.units()
+        ]
+
+    def _rows_of(self, name: str, unit: Unit) -> Iterator[pa.Table | Unreadable | Remark]:
+        rows, file = 0, f" {unit.items[0].name}" if len(unit.items) == 1 else ""
+        for part in unit.read():
+            if isinstance(part, pa.Table):
+                yield from self._finished(name, part, f"{name}:{file} row", rows)
+                rows += part.num_rows
+            else:
+                yield of(name, part)
+
+    def _finished(
+        self, name: str, part: pa.Table, place: str, before: int
+    ) -> Iterator[pa.Table | Unreadable]:
         """Rows of a source in the columns and types of all; those that do not fit come apart."""
         columns: dict[str, pa.ChunkedArray] = {}
         bad: dict[int, Unreadable] = {}
@@ -123,7 +141,7 @@ class UnitedSource(Source):
             values = part.column(field.name)
             columns[field.name], places = fitted(values, field.type)
             for i in places:
-                where = f"{name}: row {before + i}"
+                where = f"{place} {before + i}"
                 why = no_fit(values[i].as_py(), field.type)
                 bad.setdefault(i, Unreadable(where, why, field.name))
         if "doc_id" in part.schema.names:

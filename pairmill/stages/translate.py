@@ -16,7 +16,7 @@ from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED
 from pairmill.stages.asking import AskedRow, AskingStage
 from pairmill.texts.languages import language_name
-from pairmill.texts.similarity import chrf
+from pairmill.texts.similarity import chrf, coverage
 
 Asked = Generator[list[Request], list[Answer], Told]
 
@@ -39,8 +39,12 @@ class TranslateConfig(AskingConfig):
     the language already stays as it is, and no model is asked.
     """
     back: bool = True
-    """Whether the translation is translated back, by the same model, and compared with the text
-    (chrF); without that there is no fidelity, and no second try.
+    """Whether the translation is translated back, by the same model, and compared with the text;
+    without that there is no fidelity, and no second try.
+    """
+    likeness: Literal["chrf", "words"] = "chrf"
+    """How text and way back are compared: chrF forgives other forms of a word; `words` is the share
+    of the text's words that come back, which sees one word that changed in a longer sentence.
     """
     least_fidelity: float = Field(0.5, ge=0, le=1)
     """Fidelity below which the model is shown the translation with its way back and asked to repair
@@ -74,6 +78,9 @@ class TranslateConfig(AskingConfig):
         return list(dict.fromkeys([self.text, self.language, *named]))
 
 
+LIKENESS = {"chrf": chrf, "words": coverage}
+
+
 @dataclass
 class Try:
     """One translation of a row."""
@@ -84,8 +91,9 @@ class Try:
 
 
 class TranslateStage(AskingStage):
-    """Fidelity is chrF of the text and its translation's way back, 0 to 1: cheap, for any pair of
-    languages that the model knows, and a lower bound, since right ways back have other words, too.
+    """Fidelity is the likeness of the text and its translation's way back, 0 to 1: cheap, for any
+    pair of languages that the model knows, and a lower bound, since right ways back have other words,
+    too.
     """
 
     Config = TranslateConfig
@@ -104,7 +112,7 @@ class TranslateStage(AskingStage):
         text = column(name, pa.string(), f"the text in {to}", role="caption")
         fields = [self.with_origin(text)]
         if self.config.back:
-            like = "chrF of the text and the way back"
+            like = "likeness of the text and the translation's way back"
             fields += [
                 column(self.column("fidelity"), share, like, "", 0, 1, role="score", of=name),
                 column(self.column("back"), pa.string(), "the translation's way back", of=name),
@@ -142,20 +150,20 @@ class TranslateStage(AskingStage):
             if tries:
                 last = tries[-1]
                 values |= {"translation": last.told.text or "", "back": last.back or ""}
-            told = yield from self.ask(row, values, f"#{number}", repair=bool(tries))
+            told = yield from self.asked_for(row, values, f"#{number}", repair=bool(tries))
             every.append(told)
             one = Try(told)
             tries.append(one)
             if c.back:
                 home = {"text": told.text or "", "to": language_name(own or "the former language")}
-                back = yield from self.ask(row, home, f"#{number}<", repair=False)
+                back = yield from self.asked_for(row, home, f"#{number}<", repair=False)
                 every.append(back)
-                one.back, one.fidelity = back.text, chrf(text, back.text or "")
+                one.back, one.fidelity = back.text, LIKENESS[c.likeness](text, back.text or "")
             if one.fidelity is None or one.fidelity >= c.least_fidelity:
                 break
         return self.columns_of(tries, text, every)
 
-    def ask(self, row: AskedRow, values: dict[str, Any], key: str, repair: bool) -> Asked:
+    def asked_for(self, row: AskedRow, values: dict[str, Any], key: str, repair: bool) -> Asked:
         """One answer; raises RowError where the model never came to its end."""
         c = self.config
         wording = c.wording()

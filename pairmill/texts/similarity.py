@@ -36,6 +36,14 @@ def ngrams(text: str, size: int) -> Counter[str]:
     return Counter(text[i : i + size] for i in range(len(text) - size + 1))
 
 
+def coverage(text: str, other: str) -> float:
+    """Share of a text's words that another text has, too, in [0, 1]: what is added does not count,
+    a word that changed does.
+    """
+    mine, theirs = (Counter(plain_words(t)) for t in (text, other))
+    return (mine & theirs).total() / mine.total() if mine else 1.0
+
+
 def agreement(text: str, other: str) -> float:
     """Dice coefficient of the words and pairs of neighbouring words of two texts, in [0, 1]."""
     one, two = (pieces(t) for t in (text, other))

@@ -31,6 +31,10 @@ class StageStats:
     """From block to block; `busy_s` of them inside the stage itself, `setup_s` for loading it."""
     busy_s: float = 0.0
     setup_s: float = 0.0
+    cpu_s: float = 0.0
+    """Seconds of cores that its process took meanwhile; of its thread alone where several shards
+    are at work in a process (`overlap`).  Processes of a stage's own do not count.
+    """
     bytes: int = 0
     """Bytes committed, before compression."""
     tokens: int = 0

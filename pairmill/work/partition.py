@@ -74,7 +74,7 @@ class PartitionWorker:
     def guarded(self, rows: pa.Table, work: Callable[[Stage], pa.Table]) -> Any:
         """Work on rows in order, under the stage's deadline and with a count of attempts."""
         planned = self.job.chain.stages[self.job.first]
-        place = WorkPlace(planned.column_set, first_row=int(rows.column(ORDER)[0].as_py()))
+        place = WorkPlace(planned.label, first_row=int(rows.column(ORDER)[0].as_py()))
         every = RowRange(0, rows.num_rows - 1, rows.num_rows)
         call = Limited(self.line, planned, place, every, deadline_of(planned, rows.num_rows))
         past = self.line.begin(place)
@@ -127,4 +127,4 @@ def commit(job: Job, values: pa.Table) -> None:
         part = part.drop_columns(["__shard"]).rename_columns(
             ["row" if n == "__row" else n for n in part.schema.names if n != "__shard"]
         )
-        job.chain.store.commit(stage.column_set, int(shard), part, stage.writes)
+        job.chain.columns_of(stage, int(shard)).commit(part)

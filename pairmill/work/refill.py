@@ -34,13 +34,13 @@ def refetch(
     rows = np.flatnonzero(wanted).astype(np.int32)
     if not len(rows):
         return 0
-    place = WorkPlace(planned.column_set, shard)
+    place = WorkPlace(planned.label, shard)
     past = line.begin(place)
     stage, _ = loaded.take(planned, place, line, watchdog, past)
     attempt = Attempt(planned, stage, place, line, watchdog, past)
     for part in (rows[i : i + size] for i in range(0, len(rows), size)):
         inputs = block_columns(chain, shard, part, list(planned.reads), found, planned.index)
         answer = attempt.compute(inputs, part).add_column(0, "row", pa.array(part))
-        chain.store.commit(planned.column_set, shard, answer, planned.writes)
+        chain.columns_of(planned, shard).commit(answer)
     line.end(place)
     return len(rows)

@@ -23,7 +23,6 @@ class Late:
     message: str
 
 
-LOOK_S = 0.2
 LONGEST_WAIT_S = 60.0
 """Seconds after which a shard's thread looks at what has been answered, at the latest."""
 Rows = Callable[[np.ndarray], pa.Table]
@@ -49,6 +48,8 @@ class Stream:
         """(index in `todo`, answer) of rows that are done and were not taken yet."""
         self.left = len(todo)
         self.fatal: BaseException | None = None
+        self.overdue = False
+        """The next answer is waited for."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.news = asyncio.Event()
         self.feeder = asyncio.run_coroutine_threadsafe(self.feed(), self.stage.loop)
@@ -72,7 +73,10 @@ class Stream:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.news.wait(), wait_s)
         while not self.answered and not self.fatal and not self.stage.leaves_late_rows():
-            await asyncio.sleep(LOOK_S)  # until the watchdog has enough
+            self.overdue = True
+            self.news.clear()
+            await self.news.wait()  # unless the watchdog has enough
+        self.overdue = False
         self.news.clear()
         if self.fatal is not None:
             raise self.fatal
@@ -108,7 +112,7 @@ class Stream:
         self.left -= 1
         last_probe = self.probes == {at}
         self.probes.discard(at)
-        if not self.left or last_probe or isinstance(answer, Late):
+        if not self.left or last_probe or self.overdue or isinstance(answer, Late):
             self.news.set()
 
     def end(self, error: BaseException) -> None:

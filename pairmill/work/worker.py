@@ -49,6 +49,9 @@ class StageWorker:
     def __call__(self, block: RowBlock) -> RowBlock:
         """The block after the stage; its rows stay, with what became of them."""
         planned, start = self.planned, time.monotonic()
+        alone = all(stage.stage.overlap == 1 for stage in self.job.stages())
+        clock = time.process_time if alone else time.thread_time
+        cpu = clock()
         stats = StageStats(
             planned.name,
             block.shard,
@@ -72,7 +75,7 @@ class StageWorker:
         block = self.after(block, found.alive, taken, computed)
         if planned.payload():
             give_back()
-        stats.seconds = time.monotonic() - start
+        stats.seconds, stats.cpu_s = time.monotonic() - start, clock() - cpu
         return replace(block, stats=(*block.stats, stats))
 
     def fill(
@@ -119,7 +122,7 @@ class StageWorker:
         """Computes rows of the block, and commits them at the end and every `flush_s` seconds."""
         if not len(todo):
             return []
-        planned, place = self.planned, WorkPlace(self.planned.column_set, block.shard)
+        planned, place = self.planned, WorkPlace(self.planned.label, block.shard)
         past = self.line.begin(place)
         stage, stats.setup_s = self.loaded.take(planned, place, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, place, self.line, self.watchdog, past, sound)
@@ -170,7 +173,7 @@ class StageWorker:
         numbers = np.asarray(new.column("row"))
         if not (numbers[1:] > numbers[:-1]).all():
             new = new.take(pa.array(np.argsort(numbers)))
-        return self.job.chain.store.commit(planned.column_set, shard, new, planned.writes)
+        return self.job.chain.columns_of(planned, shard).commit(new)
 
     def after(
         self, block: RowBlock, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray

@@ -57,6 +57,7 @@ def prepared(
         numbers = pa.array(position.number(docs.to_pylist()), pa.int32())
     else:
         docs, numbers = uids, pa.array(np.zeros(n, np.int32))
+        position.last = None
     have["doc_id"], have["position"] = docs, numbers
     have.setdefault("source", pa.nulls(n, pa.string()))
     table = pa.table([as_field(have.get(f.name), f, n) for f in schema], schema=schema)

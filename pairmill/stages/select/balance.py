@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pairmill.schemas.arrow import column, is_list
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expressions import frame_of
-from pairmill.schemas.hashing import row_chance
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.stages.base import GlobalStage
 from pairmill.stages.select import choice
 from pairmill.stages.select.stage import groups_of
@@ -105,8 +105,7 @@ class BalanceStage(GlobalStage):
     def __call__(self, rows: pa.Table) -> pa.Table:
         frame = frame_of(rows)
         seed = self.config.seed or 0
-        numbers = [row_chance(uid, seed, "balance") for uid in frame["uid"].to_list()]
-        chance = np.array(numbers, np.uint64)
+        chance = row_chances(rows.column("uid"), seed, "balance")
         if isinstance(frame.schema[self.config.by], pl.List | pl.Array):
             answer = self.of_lists(frame, chance)
         else:
@@ -124,15 +123,11 @@ class BalanceStage(GlobalStage):
         for part in counts["apart"].unique().to_list():
             mine = (counts["apart"] == part).to_numpy()
             asked[mine] = probabilities(counts["n"].to_numpy()[mine], self.config)
-        counts = counts.with_columns(stays=np.log1p(-np.minimum(asked, 1 - 2.0**-60)))
+        counts = counts.with_columns(missed=1 - asked)
         joined = said.join(counts, on=["apart", "concept"]).sort("row", "concept")
-        sums = joined.group_by("row").agg(pl.col("stays").sum(), pl.col("stays").min().alias("low"))
-        lost = np.zeros(frame.height)
-        lost[sums["row"].to_numpy()] = sums["stays"].to_numpy()
-        sure = np.zeros(frame.height, bool)
-        sure[sums["row"].to_numpy()] = sums["low"].to_numpy() < -41
-        found = np.where(sure, 1.0, -np.expm1(lost))
-        found[~np.isin(np.arange(frame.height), sums["row"].to_numpy())] = self.of_none()
+        missed = joined.group_by("row").agg(pl.col("missed").product())
+        found = np.full(frame.height, self.of_none())
+        found[missed["row"].to_numpy()] = 1 - missed["missed"].to_numpy()
         return (chance >> np.uint64(11)).astype(np.float64) / 2**53 < found, found
 
     def of_none(self) -> float:

@@ -1,6 +1,7 @@
 """Mix groups to target shares under a cap on repetition."""
 
 import json
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic import Field, model_validator
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expressions import frame_of
-from pairmill.schemas.hashing import row_chance
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.stages.base import GlobalStage
 from pairmill.stages.select import choice
 from pairmill.stages.select.stage import groups_of
@@ -97,8 +98,7 @@ class MixStage(GlobalStage):
             if (cost < 0).any():
                 raise ValueError(f"`cost: {config.cost}` is below 0 for some row")
         seed = config.seed or 0
-        numbers = [row_chance(uid, seed, "mix") for uid in frame["uid"].to_list()]
-        chance = np.array(numbers, np.uint64)
+        chance = row_chances(rows.column("uid"), seed, "mix")
         repeats = self.repeats(group, names, cost, chance)
         named = pa.array(np.array(names, object)[group], pa.string())
         return pa.table([pa.array(repeats, pa.int32()), named], schema=self.writes())
@@ -110,7 +110,7 @@ class MixStage(GlobalStage):
         order = np.lexsort((chance, group))
         starts = np.searchsorted(group[order], np.arange(len(names) + 1))
         found = np.zeros(len(group), np.int64)
-        sums = [cost[order[a:b]].sum() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        sums = [cost[order[a:b]].sum() for a, b in pairwise(starts)]
         budgets = self.budgets(np.array(sums, np.float64), names)
         if self.config.cost is None:
             budgets = whole(budgets)
