@@ -33,7 +33,7 @@ def in_shard(chain: Chain, shard: int) -> Counts:
     counts: Counts = Counter()
     for stage in chain.stages:
         for column in of_role(stage.writes, "other_set") if stage.identity else []:
-            stored = chain.store.load(stage.column_set, shard, [column])
+            stored = chain.columns_of(stage, shard).load([column])
             values = stored.column(column).to_pylist() if stored is not None else []
             counts.update((stage.name, value) for value in values if value is not None)
     return counts
