@@ -117,7 +117,9 @@ def test_download_keeps_the_contract(web: dict[str, str]) -> None:
 
 
 def test_every_stage_of_the_catalogue_is_checked() -> None:
-    assert {*NARROW, *PICTURED, "near_dedup", "download", "classify", "nearest", "perplexity"} == {*BUILT_IN}
+    assert {*NARROW, *PICTURED, "near_dedup", "download", "classify", "nearest", "perplexity"} == {
+        *BUILT_IN
+    }
 
 
 class Config(StageConfig):

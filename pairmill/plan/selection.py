@@ -104,9 +104,8 @@ class Places:
     @property
     def schema(self) -> pa.Schema:
         """The columns that there are after the stages that count."""
-        return pa.schema(
-            [*self.pool_schema, *(f for s in self.stages[: self.upto] for f in s.writes)]
-        )
+        fields = [*self.pool_schema, *(f for s in self.stages[: self.upto] for f in s.writes)]
+        return pa.schema(list({f.name: f for f in fields}.values()))  # two of a name are a fault
 
     def later(self, column: str | None) -> str:
         """What to do about a column that a stage behind `after:` writes."""

@@ -40,7 +40,6 @@ BUILT_IN = {
     "caption_checks": "pairmill.filters.caption_checks.stage:CaptionChecksStage",
     "caption_templates": "pairmill.stages.caption_templates:CaptionTemplatesStage",
     "shorten": "pairmill.filters.shorten:ShortenStage",
-    "sentences": "pairmill.filters.sentences:SentencesStage",
     "best_of": "pairmill.filters.best_of:BestOfStage",
     "self_consistency": "pairmill.filters.self_consistency:SelfConsistencyStage",
 }
