@@ -1,6 +1,5 @@
 """CLIP similarity of image and text."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -8,7 +7,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pairmill.errors import StageBroken
-from pairmill.images import DecodeError, decode_rgb
+from pairmill.models.feed import Feed, Ready
 from pairmill.models.load import Spec
 from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip, open_clip_length
 from pairmill.models.two_towers import TransformersTowers, TwoTowers, embedding_length
@@ -16,11 +15,6 @@ from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, Room, in_halves
-
-AT_ONCE = 16
-"""Images that a thread decodes and prepares in one go."""
-AHEAD = 4
-"""Batches that wait at most; a batch that is never computed must not hold memory for ever."""
 
 
 class ClipConfig(StageConfig):
@@ -57,6 +51,10 @@ class ClipConfig(StageConfig):
     """Precision of the forward pass.  `auto`: the checkpoint's on a GPU; on a CPU what a
     measurement at load finds faster.  In bfloat16 a score changes in its third digit.
     """
+    compile: bool = False
+    """Makes kernels for the image tower at load (`torch.compile`), some tens of seconds of work
+    that pay on a GPU; a score changes as it does by another precision.
+    """
     batch_size: Annotated[int, SPEED] = Field(64, ge=1, le=65_536)
     """Rows given to the model at once; halved where they do not fit its memory."""
 
@@ -69,6 +67,7 @@ class ClipConfig(StageConfig):
             device=self.device,
             dtype=self.dtype,
             image_processor=None if self.image_processor == "auto" else self.image_processor,
+            compiled=self.compile,
             cpus=self.resources.cpus or cpus,
         )
 
@@ -82,6 +81,11 @@ class ClipStage(Stage):
     decodes = True
     actor = True
     towers: TwoTowers
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__(config)
+        if config.resources.gpus or config.device == "cuda":
+            self.overlap = 2  # the end of a shard does not leave the GPU idle
 
     def reads(self) -> list[str]:
         return [self.config.image, self.config.text]
@@ -131,73 +135,49 @@ class ClipStage(Stage):
         spec = self.config.spec(self.cpus)
         self.towers = open_towers(self.name, spec)
         self.note = self.towers.note
-        self.threads = ThreadPoolExecutor(max(1, int(spec.cpus)), "clip")
         self.room = Room()
-        self.waiting: dict[int, tuple[pa.Table, list[Future[Any]]]] = {}
+        cores = max(1, int(spec.cpus))
+        self.feed = Feed(
+            self.towers, self.config.image, cores, self.config.batch_size, self.embedded, self.words
+        )
 
     def close(self) -> None:
-        self.threads.shutdown(cancel_futures=True)
+        self.feed.close()
 
     def prepare(self, rows: pa.Table) -> None:
-        """Begins to decode rows that will come next, while the model computes those before them."""
-        if len(self.waiting) < AHEAD:
-            self.waiting[id(rows)] = (rows, self.begun(rows))
+        """Begins with rows that will come next, while those before them are computed."""
+        self.feed.prepare(rows)
 
-    def begun(self, rows: pa.Table) -> list[Future[Any]]:
-        images = rows.column(self.config.image)
-        return [
-            self.threads.submit(self.decoded, images.slice(first, AT_ONCE))
-            for first in range(0, rows.num_rows, AT_ONCE)
-        ]
+    def words(self, rows: pa.Table, sound: list[int]) -> dict[str, Any]:
+        texts = rows.column(self.config.text).take(pa.array(sound, pa.int64()))
+        return self.towers.words(texts.to_pylist())
 
-    def decoded(self, images: pa.ChunkedArray) -> tuple[list[Any], dict[str, Any] | None]:
-        """Errors, None where an image is sound; and the image tower's inputs of the sound ones."""
-        sound: list[Any] = []
-        errors: list[tuple[str, str] | None] = []
-        for scalar in images:
-            try:
-                sound.append(decode_rgb(scalar.as_py()))
-                errors.append(None)
-            except DecodeError as error:
-                errors.append(("decode", str(error)))
-        return errors, self.towers.pixels(sound) if sound else None
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        _, begun = self.waiting.pop(id(rows), (rows, None))
-        parts = [future.result() for future in begun or self.begun(rows)]
-        errors = [e for part, _ in parts for e in part]
-        sound = [i for i, e in enumerate(errors) if e is None]
-        texts = rows.column(self.config.text).take(pa.array(sound, pa.int64())).to_pylist()
-        image, text = self.embed([p for _, p in parts if p], texts)
-        scores = np.full(rows.num_rows, np.nan, np.float32)
-        scores[sound] = (image * text).sum(1)
-        columns: list[pa.Array] = [pa.array(scores)]
-        for side in self.config.embeddings:
-            columns.append(
-                spread(image if side == "image" else text, sound, rows.num_rows, self.dimension())
-            )
-        return pa.table(columns, schema=self.writes()).append_column("error", error_array(errors))
-
-    def embed(
-        self, pixels: list[dict[str, Any]], texts: list[str]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Unit-length float32 embeddings, (n, d) each."""
-        import torch
-
-        if not texts:
-            return np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32)
-        images = {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]}
-        words = self.towers.words(texts)
+    def embedded(self, ready: Ready) -> tuple[Ready, np.ndarray, np.ndarray]:
+        """Unit-length float32 embeddings of the sound rows, (n, d) each."""
+        if not ready.sound:
+            return ready, np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32)
 
         def work(rows: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
             at = slice(rows[0], rows[-1] + 1)
-            parts = ({name: v[at] for name, v in side.items()} for side in (images, words))
+            sides = (ready.images, ready.words)
+            parts = ({name: v[at] for name, v in side.items()} for side in sides)
             return list(zip(*self.towers.embed(*parts), strict=True))
 
-        pairs = in_halves(work, list(range(len(texts))), self.room)
+        pairs = in_halves(work, list(range(len(ready.sound))), self.room)
         self.note = self.room.told(self.towers.note)
         image, text = (np.stack(side) for side in zip(*pairs, strict=True))
-        return unit(image), unit(text)
+        return ready, unit(image), unit(text)
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        ready, image, text = self.feed(rows)
+        scores = np.full(rows.num_rows, np.nan, np.float32)
+        scores[ready.sound] = (image * text).sum(1)
+        columns: list[pa.Array] = [pa.array(scores)]
+        for side in self.config.embeddings:
+            of = image if side == "image" else text
+            columns.append(spread(of, ready.sound, rows.num_rows, self.dimension()))
+        table = pa.table(columns, schema=self.writes())
+        return table.append_column("error", error_array(ready.errors))
 
 
 def open_towers(stage: str, spec: Spec) -> TwoTowers:
