@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-fast img2dataset consumers check docs bench clean
+.PHONY: demo test test-fast img2dataset consumers check docs site bench clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "pairmill needs Python 3.10 or newer; set PYTHON=python3.11")'
@@ -51,6 +51,12 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pairmill.plan.source_pages > docs/sources.md
 	$(BIN)/python -m pairmill.plan.expression_page > docs/expressions.md
 	$(BIN)/python -m pairmill.cluster.dashboard > docs/grafana.json
+	$(BIN)/python -m pairmill.commands_page > docs/commands.md
+	$(BIN)/python tools/drawings.py docs/drawings
+
+# The documentation as a site in build/site; a broken link ends it.
+site: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/overhead.py

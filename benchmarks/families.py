@@ -154,11 +154,11 @@ def talker_row(family: str, talker: Talker, folder: Path) -> Row:
     plain = answers(PLAIN, True)
     assert len(set(plain)) > 3, f"{family}: answers do not depend on the row"
     hostile = answers(HOSTILE, True)
-    chat = stage.engine.chat
+    chat = stage.engine.engine.chat
     row = Row(
         family,
         "caption",
-        loaded_by(stage.engine),
+        loaded_by(stage.engine.engine),
         equal(plain, direct_answers(folder, talker, images)),
         equal(plain, answers(PLAIN, False)),
         harmless(chat, images if talker.sees else [None] * len(HOSTILE), hostile),

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gpu_captions
 import gpu_memory
 import gpu_parts
 import torch
@@ -30,8 +31,8 @@ PARTS: dict[str, Callable[[gpu_parts.Bench], Any]] = {
     "decoding": gpu_parts.decoding,
     "clip": gpu_parts.clip,
     "runs": gpu_parts.runs,
-    "caption": gpu_parts.caption,
-    "caption_run": gpu_parts.caption_run,
+    "caption": gpu_captions.caption,
+    "caption_run": gpu_captions.caption_run,
     "values": gpu_memory.values,
     "full": gpu_memory.full,
     "placed": gpu_memory.placed,

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_parts import Bench, caption_stage, clip_stage, sync
+from gpu_captions import asked, caption_stage, model_of
+from gpu_parts import Bench, clip_stage, sync
 from tiny_parts import pictures
 
 from pairmill.filters.clip import ClipStage
@@ -72,12 +73,12 @@ def full(bench: Bench) -> dict[str, Any]:
         found["clip"] = {"note": stage.note, "difference": float(np.abs(roomy - tight).max())}
     stage.close()
     del stage
-    writer = caption_stage(bench, max_new_tokens=8)
+    writer = caption_stage(bench, max_new_tokens=8, batch_size=512)
     rows = bench.rows(512)
     roomy_texts = writer(rows)["caption_tokens"].to_pylist()
     with memory_left(1.5):
         tight_texts = writer(rows)["caption_tokens"].to_pylist()
-        found["caption"] = {"note": writer.engine.note, "answered": len(tight_texts)}
+        found["caption"] = {"note": writer.note, "answered": len(tight_texts)}
         found["caption"]["as many tokens"] = roomy_texts == tight_texts
     writer.close()
     return found
@@ -87,25 +88,24 @@ def placed(bench: Bench) -> dict[str, Any]:
     """A model that the GPU does not hold, placed on GPU and CPU by `device_map: auto`."""
     if not bench.gpu:
         return {"skipped": "no GPU"}
-    rows = bench.rows(4)
     writer = caption_stage(bench, max_new_tokens=4, dtype="float32")
-    whole = tokens_of(writer, rows)
+    whole = tokens_of(bench, writer)
     writer.close()
     del writer
     with memory_left(8):
         writer = caption_stage(bench, max_new_tokens=4, dtype="float32", device_map="auto")
-        places = {str(v) for v in writer.engine.loaded.model.hf_device_map.values()}
-        split = tokens_of(writer, rows)
+        places = {str(v) for v in model_of(writer).loaded.model.hf_device_map.values()}
+        split = tokens_of(bench, writer)
         writer.close()
         del writer
     sync()
     return {"places": sorted(places), "same answers": whole == split}
 
 
-def tokens_of(writer: Any, rows: Any) -> Any:
+def tokens_of(bench: Bench, writer: Any) -> Any:
     """The tokens themselves: a tokenizer of a toy knows few of them."""
-    engine = writer.engine
-    inputs = engine.begin(list(writer.requests(rows))).inputs.to(engine.loaded.device)
+    engine = model_of(writer)
+    inputs = engine.begin(asked(bench, 4)).inputs.to(engine.loaded.device)
     with torch.inference_mode():
         return engine.loaded.model.generate(**inputs, generation_config=engine.generation).tolist()
 

@@ -22,12 +22,9 @@ from pairmill.filters.clip import ClipConfig, ClipStage
 from pairmill.images import decode_rgb
 from pairmill.models.decoders import Decoders
 from pairmill.models.fast_pixels import fast_pixels
-from pairmill.stages.caption import CaptionConfig, CaptionStage
 
 TEXT = "the quick brown fox jumps over the lazy dog"
 """Eleven tokens of the toy tokenizer, about as many as an alt text has of CLIP's own."""
-PROMPT = "Describe this image in one sentence."
-NEW_TOKENS = 64
 
 
 @dataclass
@@ -46,7 +43,7 @@ class Bench:
 
     def few(self, many: int) -> int:
         """So many, or few of them where all is tiny."""
-        return min(many, 256) if self.tiny else many
+        return min(many, 64) if self.tiny else many
 
     def images(self, count: int) -> list[bytes]:
         return (self.pictures * (count // len(self.pictures) + 1))[:count]
@@ -244,52 +241,3 @@ def cpu(bench: Bench) -> dict[str, Any]:
         found[name] = round(model_alone(bench, stage, size), 1)
         stage.close()
     return found
-
-
-def caption_stage(bench: Bench, **options: Any) -> CaptionStage:
-    values = {"model": bench.qwen(), "prompt": PROMPT, "max_new_tokens": NEW_TOKENS}
-    resources = {"cpus": 8.0}
-    stage = CaptionStage(CaptionConfig(**{**values, **options}, resources=resources))
-    stage.setup()
-    return stage
-
-
-def caption(bench: Bench) -> dict[str, Any]:
-    """Tokens a second: `generate` alone on inputs that lie there, and the stage from JPEGs."""
-    stage = caption_stage(bench)
-    engine: Any = stage.engine
-    found: dict[str, Any] = {"note": stage.note}
-    for size in (256, 512):
-        size = bench.few(size)
-        rows = bench.rows(size)
-        requests = list(stage.requests(rows))
-        inputs = engine.begin(requests).inputs.to(bench.device)
-
-        def bare(inputs: Any = inputs) -> None:
-            model = engine.loaded.model
-            with torch.inference_mode():
-                model.generate(**inputs, generation_config=engine.generation)
-
-        took = seconds(bare, 1)
-        many = bench.rows(size * 3)
-        with busy() as share:
-            start = time.perf_counter()
-            fed(stage, many, size)
-            stage_took = time.perf_counter() - start
-        found[f"batch {size}"] = {
-            "bare tokens/s": round(size * NEW_TOKENS / took),
-            "stage tokens/s": round(3 * size * NEW_TOKENS / stage_took),
-            "of bare": round(3 * took / stage_took, 3),
-            "busy": share,
-        }
-    stage.close()
-    return found
-
-
-def caption_run(bench: Bench) -> dict[str, Any]:
-    """Encoded JPEG to stored caption."""
-    stage = (
-        f"  - {{stage: caption, model: {bench.qwen()}, batch_size: {bench.few(512)}, "
-        f"max_new_tokens: {NEW_TOKENS}, resources: {{cpus: 8}}}}\n"
-    )
-    return pipeline(bench, stage, bench.few(2_048), "caption")

@@ -29,7 +29,7 @@ from pyarrow import fs
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from pairmill.api import Pipeline
 from pairmill.schemas.arrow import ERROR, column
-from pairmill.workspace.columns import ColumnStore
+from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.contents import open_workspace
 
 WRITES = pa.schema([column("score", pa.float32(), "a number")])
@@ -71,8 +71,12 @@ def main() -> None:
         fs.S3FileSystem(
             endpoint_override=f"127.0.0.1:{port}", scheme="http", allow_bucket_creation=True
         ).create_dir("bucket")
-        store = ColumnStore(
-            open_workspace(f"s3://bucket/work?endpoint_override=127.0.0.1:{port}&scheme=http")
+        storage = open_workspace(f"s3://bucket/work?endpoint_override=127.0.0.1:{port}&scheme=http")
+        scores, pictures = (
+            ColumnFile(
+                storage, f"columns/{name}/a.parquet", writes, {n: n for n in writes.names}, {}
+            )
+            for name, writes in (("set", WRITES), ("images", PICTURES))
         )
         rows = pa.table(
             {
@@ -86,15 +90,15 @@ def main() -> None:
         )
         print("| operation | requests | of which |\n| --- | ---: | --- |")
         for name, work in (
-            ("look for a shard that is not there", lambda: store.load("set", 0, ["score"])),
-            ("commit a shard", lambda: store.commit("set", 0, rows, WRITES)),
-            ("read a shard", lambda: store.load("set", 0, ["score"])),
+            ("look for a shard that is not there", lambda: scores.load(["score"])),
+            ("commit a shard", lambda: scores.commit(rows)),
+            ("read a shard", lambda: scores.load(["score"])),
             (
                 "commit a shard with 20 MB of images",
-                lambda: store.commit("images", 0, images, PICTURES),
+                lambda: pictures.commit(images),
             ),
-            ("read its narrow columns", lambda: store.load("images", 0, ["score"])),
-            ("read its images", lambda: store.load("images", 0, ["image"])),
+            ("read its narrow columns", lambda: pictures.load(["score"])),
+            ("read its images", lambda: pictures.load(["image"])),
         ):
             found = counted(log, work)
             print(f"| {name} | {sum(found.values())} | {told(found)} |")

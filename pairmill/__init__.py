@@ -9,14 +9,15 @@ from pairmill.version import __version__
 watch()
 
 if TYPE_CHECKING:
-    from pairmill.api import Pipeline, RunResult
+    from pairmill.api import Pipeline
+    from pairmill.run_result import RunResult
     from pairmill.schemas.arrow import column
     from pairmill.schemas.config import SPEED, StageConfig
     from pairmill.stages.base import GlobalStage, Stage
 
 _HOME = {
     "Pipeline": "pairmill.api",
-    "RunResult": "pairmill.api",
+    "RunResult": "pairmill.run_result",
     "Stage": "pairmill.stages.base",
     "GlobalStage": "pairmill.stages.base",
     "StageConfig": "pairmill.schemas.config",
@@ -40,3 +41,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'pairmill' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, also those that are not loaded yet."""
+    return sorted(__all__)

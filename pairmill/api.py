@@ -4,67 +4,41 @@ import io
 import json
 import logging
 import os
-import sys
-import warnings
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from rich.console import Console
 from rich.text import Text
 
 from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
-from pairmill.fates.ledger import Funnel
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.overview import overview, stored_run
 from pairmill.pipeline.run import Runner, RunOutcome
-from pairmill.pipeline.run_log import RunLog
+from pairmill.pipeline.run_log import RunLog, silence_libraries
+from pairmill.pipeline.started import Started, reopened
 from pairmill.pipeline.watcher import Watcher
-from pairmill.plan.load import load_pipeline
+from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
+from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.yaml_file import Document
-from pairmill.report.page import write_report
+from pairmill.report.page import write_report as report_of_run
+from pairmill.run_result import RunResult, result_of
 from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
-from pairmill.schemas.pipeline import OutputConfig, PipelineConfig, ReportConfig, SourceConfig
-from pairmill.terminal.display import LiveWatcher, funnel_table
+from pairmill.schemas.pipeline import (
+    OutputConfig,
+    PipelineConfig,
+    ReportConfig,
+    SourceConfig,
+    SourcesConfig,
+)
+from pairmill.terminal.display import LiveWatcher
+from pairmill.terminal.plan_view import plan_view
 
-
-@dataclass(frozen=True)
-class RunResult:
-    """A finished run.
-
-    `funnel`: rows in, kept and lost per step; `packages`: manifests by output path; `folder`: the
-    run's folder; `report`: the report's page; `warnings`: what a person has to
-    know of it, and do; `notes`: what is worth a word, and no fault.
-    """
-
-    run_id: str
-    folder: str
-    funnel: Funnel
-    packages: dict[str, dict[str, Any]]
-    report: str
-    seconds: dict[str, float]
-    run: Run
-    """The rows of the run, as tables."""
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
-        `.to_arrow()` a pyarrow.Table.
-        """
-        return self.run.table(columns)
-
-    def __rich__(self) -> Any:
-        return funnel_table(self.funnel)
-
-    def _repr_html_(self) -> str:
-        console = SafeConsole(record=True, file=io.StringIO(), width=110)
-        console.print(funnel_table(self.funnel))
-        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+__all__ = ["Pipeline", "RunResult", "silence_libraries"]
 
 
 @dataclass
@@ -77,6 +51,10 @@ class Pipeline:
     import_paths: list[str] = field(default_factory=list)
     document: Document | None = None
     """The file, for the places of faults that are found later."""
+    base: str = ""
+    """Folder that relative paths of data mean."""
+    home: str = ""
+    """Folder of the files that the pipeline names."""
 
     @classmethod
     def from_yaml(
@@ -90,28 +68,46 @@ class Pipeline:
         `base`: the folder that relative paths of data (source, workspace, outputs) mean, if not the
         file's own.
         """
-        loaded = load_pipeline(path, overrides, base)
+        home = str(Path(path).absolute().parent)
+        return cls._of(load_pipeline(path, overrides, base), str(base or home), home)
+
+    @classmethod
+    def from_run(cls, folder: str | Path) -> tuple["Pipeline", int | None]:
+        """The pipeline of a run's folder (workspace/runs/NAME-DIGEST), and the run's `limit`.
+
+        Raises RunError where the folder does not tell it, or the run has stages of one's own: a
+        folder loads no code.
+        """
+        loaded, started = reopened(str(folder))
+        return cls._of(loaded, started.base, started.home), started.limit
+
+    @classmethod
+    def _of(cls, loaded: Loaded, base: str, home: str) -> "Pipeline":
         plan = make_plan(loaded.config, loaded.document.problem, loaded.secrets.redact_data)
         if plan is None or loaded.document.problems:
             raise PipelineFileError(loaded.document.problems)
-        return cls(loaded.config, plan, loaded.text, document=loaded.document)
+        found = cls(loaded.config, plan, loaded.text, document=loaded.document)
+        found.base, found.home = str(Path(base).absolute()), home
+        return found
 
     @classmethod
     def build(
         cls,
         *,
         name: str,
-        source: SourceConfig,
+        source: SourceConfig | Mapping[str, SourceConfig],
         stages: Sequence[StageConfig] = (),
         outputs: Sequence[OutputConfig] = (),
         workspace: str = "workspace",
         seed: int = 0,
         report: ReportConfig | None = None,
     ) -> "Pipeline":
-        """A pipeline from config objects; raises PipelineFileError with all its faults."""
+        """A pipeline from config objects, several sources by name; raises PipelineFileError with all
+        its faults.
+        """
         config = PipelineConfig(
             name=name,
-            source=source,
+            source=source if isinstance(source, SourceConfig) else SourcesConfig.of(source),
             stages=list(stages),
             outputs=list(outputs),
             workspace=workspace,
@@ -159,6 +155,11 @@ class Pipeline:
         """
         return overview(self.checked, limit)
 
+    def _repr_html_(self) -> str:
+        console = SafeConsole(record=True, file=io.StringIO(), width=100)
+        console.print(plan_view(self.plan()))
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+
     def stored(self, limit: int | None = None) -> Run:
         """The rows as the workspace has them now, before, between and after runs; starts nothing.
 
@@ -174,23 +175,35 @@ class Pipeline:
         progress: bool = True,
         console: Console | None = None,
         local: bool = False,
+        ray: bool = False,
+        processes: int | None = None,
+        write_report: bool = True,
     ) -> RunResult:
         """Computes what is missing, writes packages and report; raises RunError, keeping what was
         committed.
 
-        `local` runs everything in this process, without Ray: for a debugger and for small tests.
+        It works on this machine, in `processes` worker processes, as many as cores if None (or
+        PAIRMILL_PROCESSES says), in this process alone with 0, for a debugger.  It works on Ray
+        with `ray`, and, without `local`, where RAY_ADDRESS names one or the caller has started it.
+        Without `write_report` (or with `report: none`) there is no page.
         """
         console = console or SafeConsole(stderr=True)
+        local = not (ray or (not local and is_ray_there()))
+        processes = wanted_processes() if processes is None else processes
         watcher = LiveWatcher(console) if progress else Watcher()
-        runner = Runner(
-            self.checked, self.text, watcher, [*self.import_paths], limit, tuple(retry), local
-        )
+        place = (limit, tuple(retry), local, processes)
+        runner = Runner(self.checked, self.text, watcher, [*self.import_paths], *place)
+        if progress:
+            console.print(Text(whereabouts(local, processes)), soft_wrap=True)
         if isinstance(watcher, LiveWatcher):
             watcher.watch(runner.engine)
         log = RunLog()
+        started = Started(self.base, self.home, limit)
         try:
-            outcome = runner.run(log.open)
-            report = self._report(outcome, console)
+            outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
+            begun = time.monotonic()
+            report = self._report(outcome, console) if write_report else ""
+            outcome.seconds["report"] = round(time.monotonic() - begun, 3)
         except Exception:
             if (
                 log.handler is not None
@@ -205,8 +218,10 @@ class Pipeline:
         """The page's path, or an empty string: the packages stand, and a fault of the report takes
         nothing from them.
         """
+        if not self.config.report.write:
+            return ""
         try:
-            return write_report(self.checked, outcome, outcome.chain)
+            return report_of_run(self.checked, outcome, outcome.chain)
         except Exception as error:
             logging.getLogger("pairmill").exception("the report could not be written")
             console.print(
@@ -216,30 +231,3 @@ class Pipeline:
                 )
             )
             return ""
-
-
-def result_of(outcome: RunOutcome, report: str) -> RunResult:
-    """What a run gives to whoever started it."""
-    return RunResult(
-        outcome.run_id,
-        outcome.folder,
-        outcome.funnel,
-        outcome.packages,
-        report,
-        outcome.seconds,
-        Run(outcome.chain),
-        outcome.warnings,
-        outcome.notes,
-    )
-
-
-def silence_libraries() -> None:
-    """For the command line: progress bars and advice of libraries have no place in a pipeline's
-    output.
-    """
-    RunLog.divert = True
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")

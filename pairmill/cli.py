@@ -9,6 +9,8 @@ from rich.text import Text
 
 from pairmill import cluster_cli, inspect_cli
 from pairmill.console import (
+    COMMITTED,
+    TRACEBACK,
     File,
     Json,
     Limit,
@@ -135,14 +137,27 @@ def run(
     ] = "",
     local: Annotated[
         bool,
-        typer.Option(
-            "--local", help="In this process, without Ray: for one machine, or a debugger."
-        ),
+        typer.Option("--local", help="On this machine, though RAY_ADDRESS names a Ray."),
     ] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="On Ray, started here if none runs.")] = False,
+    address: Annotated[str, typer.Option(help="On the Ray at this address.")] = "",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Worker processes at most, without Ray; as many as cores if absent, 0: none.",
+        ),
+    ] = None,
     base: Annotated[
         Path | None,
         typer.Option(help="Folder that relative paths of data mean, if not the file's own."),
     ] = None,
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="Write no report (`report: none` in the file).")
+    ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time went, by part and stage.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
     ] = False,
@@ -151,6 +166,10 @@ def run(
     from pairmill.pipeline.findings import package_notes, retry_hint
     from pairmill.terminal.display import funnel_table
 
+    if local and (ray or address):
+        fail("--local and --ray or --address exclude each other", 2)
+    if address:
+        os.environ["RAY_ADDRESS"] = address
     found = pipeline(file, set_, base)
     try:
         with stopping_by_signals():
@@ -159,6 +178,9 @@ def run(
                 retry=[c.strip() for c in retry.split(",") if c.strip()],
                 console=err,
                 local=local,
+                ray=ray or bool(address),
+                processes=processes,
+                write_report=not no_report,
             )
     except KeyboardInterrupt as error:
         fail(
@@ -168,24 +190,28 @@ def run(
         )
     except PairmillError as error:
         fail(
-            f"{error}\nwhat was committed stays in {found.config.workspace}; once that is "
+            f"{error}\n{COMMITTED} {found.config.workspace}; once that is "
             "mended, the same command goes on from there",
             1,
         )
     except OSError as error:  # a disk or an object store that does not answer
         fail(
-            f"{type(error).__name__}: {error}\nwhat was committed stays in "
+            f"{type(error).__name__}: {error}\n{COMMITTED} "
             f"{found.config.workspace}; the same command goes on from there",
             1,
         )
     # a defect of a stage or of pairmill: no traceback in the terminal, it stands in the log
     except Exception as error:
         fail(
-            f"{type(error).__name__}: {error}\nthe traceback stands in log.jsonl of "
+            f"{type(error).__name__}: {error}\n{TRACEBACK} log.jsonl of "
             f"the newest run in {found.config.workspace}/runs",
             1,
         )
     out.print(funnel_table(result.funnel))
+    if profile:
+        from pairmill.terminal.profile_view import profile_view
+
+        out.print(profile_view(result.seconds, result.stages))
     for path, manifest in result.packages.items():
         out.print(
             Text(
@@ -195,7 +221,9 @@ def run(
         )
         for note in package_notes(manifest):
             out.print(Text(printable(f"  {note}")), soft_wrap=True)
-    out.print(Text(f"report:  {result.report}\nrun:     {result.folder}"), soft_wrap=True)
+    if result.report:
+        out.print(Text(f"report:  {result.report}"), soft_wrap=True)
+    out.print(Text(f"run:     {result.folder}"), soft_wrap=True)
     if hint := retry_hint(result.funnel):
         out.print(Text(printable(hint)), soft_wrap=True)
     for note in result.notes:

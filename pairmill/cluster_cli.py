@@ -1,5 +1,6 @@
 """The commands that talk to a Ray cluster."""
 
+from collections import deque
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,13 +9,25 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.console import File, Json, Limit, Set, err, fail, out, pipeline, print_json
+from pairmill.console import (
+    COMMITTED,
+    TRACEBACK,
+    File,
+    Json,
+    Limit,
+    Set,
+    err,
+    fail,
+    out,
+    pipeline,
+    print_json,
+)
 from pairmill.errors import PairmillError
 
 app = typer.Typer()
 Address = Annotated[
     str | None,
-    typer.Option(help="The cluster's dashboard, such as http://head:8265; else RAY_ADDRESS."),
+    typer.Option(help="The cluster's dashboard, such as head:8265; else RAY_ADDRESS."),
 ]
 Job = Annotated[str, typer.Argument(help="The job's id, as `submit` and `list` show it.")]
 
@@ -85,10 +98,15 @@ def watch(jobs: Any, job: str) -> None:
     """Follows a job until it ends; a failed one ends the command with an error."""
     from pairmill.cluster import jobs as cluster
 
+    said: deque[str] = deque(maxlen=1)
+
+    def tell(text: str) -> None:
+        lines = (line for line in text.splitlines() if line.strip())
+        said.extend(line for line in lines if not line.startswith((COMMITTED, TRACEBACK)))
+        out.print(Text(text.rstrip("\n")), soft_wrap=True)
+
     try:
-        status = cluster.follow(
-            jobs, job, lambda text: out.print(Text(text.rstrip("\n")), soft_wrap=True)
-        )
+        status = cluster.follow(jobs, job, tell)
     except KeyboardInterrupt:
         err.print(
             Text(
@@ -100,7 +118,9 @@ def watch(jobs: Any, job: str) -> None:
     except PairmillError as error:
         fail(str(error), 1)
     if status != "SUCCEEDED":
-        fail(f"the job ended as {status}", 1)
+        reason = cluster.described(jobs, job)["message"].strip().splitlines()
+        last = next(iter(said), None) or (reason[-1] if reason else "")
+        fail(f"the job ended as {status}{f': {last.strip()}' if last else ''}", 1)
 
 
 @app.command()

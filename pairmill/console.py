@@ -34,6 +34,8 @@ Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
 ]
 
+COMMITTED, TRACEBACK = "what was committed stays in", "the traceback stands in"
+"""How the lines below an error begin."""
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
@@ -68,6 +70,22 @@ def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> An
         fail_of_file(error, path)
     except PairmillError as error:
         fail(str(error), 1)
+
+
+def opened(path: str) -> tuple[Any, int | None]:
+    """The pipeline of a file or of a run's folder, and the run's limit; ends where it is none."""
+    from pairmill.api import Pipeline, silence_libraries
+
+    if Path(path).is_file():
+        return pipeline(Path(path), None), None
+    silence_libraries()
+    try:
+        return Pipeline.from_run(path)
+    except PipelineFileError as error:
+        fail(f"{path}: {error}", 2)
+    except PairmillError as error:
+        fail(str(error), 1)
+    raise AssertionError
 
 
 class Stopped(KeyboardInterrupt):

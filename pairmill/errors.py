@@ -58,6 +58,19 @@ class MissingPackage(PairmillError):
         )
 
 
+class RowError(Exception):
+    """A row's own failure, which a stage tells of: its class (a word of the stage's own, such as
+    `http_4xx`) and a message.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(redact(message))
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.kind, str(self))
+
+
 class RunError(PairmillError):
     """The run cannot go on (exit code 1).  What was committed stays; the same command goes on from
     there.

@@ -48,12 +48,16 @@ def imported(target: str, base: type[T], what: str) -> type[T]:
 class Extensible(Mapping[str, type[T]], Generic[T]):
     """Built-in classes by name, and those that installed packages name in an entry point group."""
 
-    def __init__(self, group: str, base: type[T], built_in: Mapping[str, type[T]]) -> None:
+    def __init__(self, group: str, base: type[T], built_in: Mapping[str, type[T] | str]) -> None:
+        """`built_in`: classes, or `module:Class` of those that are imported when they are needed."""
         self.group, self.base, self.built_in = group, base, built_in
 
     def __getitem__(self, name: str) -> type[T]:
-        if name in self.built_in:
-            return self.built_in[name]
+        found = self.built_in.get(name)
+        if isinstance(found, str):
+            return imported(found, self.base, repr(name))
+        if found is not None:
+            return found
         for entry in entry_points(group=self.group, name=name):
             return imported(entry.value, self.base, f"{name!r} of the entry points {self.group}")
         raise KeyError(name)

@@ -2,12 +2,13 @@
 are.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from pairmill.console import Json, fail, out, print_json
+from pairmill.console import Json, fail, opened, out, print_json
 from pairmill.errors import PairmillError
 
 app = typer.Typer()
@@ -30,18 +31,53 @@ def inspect(
             help="Small pictures, in a terminal with 256 colours or more.",
         ),
     ] = True,
+    where: Annotated[
+        str | None,
+        typer.Option(help='Of a run or a pipeline file: its rows, such as "clip_score < 0.2".'),
+    ] = None,
+    fate: Annotated[
+        str | None, typer.Option(help="Its rows that are kept, dropped, missing, failed, pending.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to show, such as uid,text,clip_score.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Write all these rows to a .csv, .jsonl or .parquet file.")
+    ] = None,
 ) -> None:
     """Look at a package, a shard, a column set, a pool or a run: counts, schema, a few rows and
-    their pictures; a run's figures.
+    their pictures; a run's figures, or the rows behind any of them.
     """
     from pairmill.terminal.inspecting import inspect_path
 
+    if where or fate or columns or to:
+        inspect_rows(path, where, fate, columns, rows, to)
+        return
     try:
         faults = inspect_path(path, rows, verify, out, pictures)
     except (PairmillError, OSError) as error:
         fail(str(error), 1)
     if faults:
         fail("\n".join(faults), 1)
+
+
+def inspect_rows(
+    path: str, where: str | None, fate: str | None, columns: str | None, count: int, to: Path | None
+) -> None:
+    """The rows of a run that fit, on the terminal and in a file."""
+    from pairmill.terminal.chosen_rows import rows_table, write_rows
+
+    found, limit = opened(path)
+    named = [c.strip() for c in columns.split(",") if c.strip()] if columns else None
+    try:
+        rows = found.stored(limit).rows(named, where, fate)
+        if to is not None:
+            write_rows(rows, to)
+    except (PairmillError, OSError) as error:
+        fail(str(error), 1)
+    out.print(rows_table(rows, count))
+    if to is not None:
+        out.print(Text(f"{rows.height:,} rows written to {to}"), soft_wrap=True)
 
 
 @app.command()
@@ -84,6 +120,26 @@ def stages(
     try:
         out.print(Text(stage_page(name)) if name else stage_list(), soft_wrap=bool(name))
     except UnknownStage as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def prompts(
+    name: Annotated[str | None, typer.Argument(help="One prompt, with all its turns.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The library of prompts: id, version, text, what it reads, what it is for, its source."""
+    from pairmill.captioners.library import prompt_of
+    from pairmill.captioners.prompts import BadPrompt
+    from pairmill.terminal.prompt_list import prompt_facts, prompt_list, prompt_page
+
+    try:
+        if as_json:
+            print_json([p for p in prompt_facts() if name in (None, p["id"])])
+        else:
+            page = Text(prompt_page(prompt_of(name))) if name else prompt_list()
+            out.print(page, soft_wrap=bool(name))
+    except BadPrompt as error:
         fail(str(error), 2)
 
 

@@ -258,7 +258,7 @@ def progress(place: Path) -> int:
     """Column files stored and batches computed so far."""
     log = place / "log"
     batches = log.read_bytes().count(b'"uids"') if log.exists() else 0
-    return batches + sum(1 for _ in (place / "door/real").glob("columns/*/shard-*.parquet"))
+    return batches + sum(1 for _ in (place / "door/real").glob("columns/*/*.parquet"))
 
 
 def table(trials: dict[int, Trial]) -> str:

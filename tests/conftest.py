@@ -22,6 +22,8 @@ from tests.ray_world import ray_session, world  # noqa: F401  (fixtures)
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["DEMO_MODELS"] = str(MODELS)
+# a test says itself where it wants worker processes, which take a second to start
+os.environ["PAIRMILL_PROCESSES"] = "0"
 # mlcroissant keeps what it unpacked under a tar's name alone, whichever package it came from
 UNPACKED = tempfile.TemporaryDirectory(prefix="croissant-")
 os.environ["CROISSANT_CACHE"] = UNPACKED.name

@@ -1,10 +1,13 @@
 """A small run with a report, and its page in a real browser."""
 
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from pairmill.api import Pipeline
 
@@ -75,3 +78,29 @@ def finished_run(folder: Path, pictures: list[tuple[bytes, str]]) -> Path:
     (folder / "p.yaml").write_text(FILE)
     Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]) -> Path:
+    return finished_run(tmp_path_factory.mktemp("report"), pictures)
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Path:
+    return next((folder / "workspace/runs").iterdir())
+
+
+@pytest.fixture(scope="module")
+def data(run: Path) -> dict[str, Any]:
+    return json.loads((run / "report/data.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()

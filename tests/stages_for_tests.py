@@ -1,14 +1,17 @@
 """Small stages with known behaviour, as a third party would write them."""
 
+import asyncio
+import glob
 import json
 import os
 import signal
 import time
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 
 from pairmill import SPEED, GlobalStage, Stage, StageConfig, column
+from pairmill.stage import AsyncStage, RowError
 
 
 class PickyConfig(StageConfig):
@@ -202,3 +205,71 @@ class TileCountStage(Stage):
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         return pa.table([[len(t) for t in rows["tiles"].to_pylist()]], schema=self.writes())
+
+
+class AskedConfig(StageConfig):
+    late: list[int] = []
+    """Rows whose answer never comes."""
+    blocks: list[int] = []
+    """Rows that block the loop."""
+    raises: list[int] = []
+    """Rows that raise an error which is none of theirs."""
+    refused: list[int] = []
+    """Rows that fail by an error of their own."""
+    waits_for: Annotated[str | None, SPEED] = None
+    """Pattern of files that the last row waits for."""
+    gives_up: bool = True
+    """Whether late rows can be given up."""
+    crash: Annotated[list[int], SPEED] = []
+    """Rows that take the process down."""
+
+
+class AskedStage(AsyncStage):
+    """Doubles `number`, one row at a time; the odd ones take longer."""
+
+    Config = AskedConfig
+    prefix = "asked"
+    flush_s = 0.2
+    most: ClassVar[int] = 0
+    """Rows that were under way at once, in this process."""
+
+    def reads(self) -> list[str]:
+        return ["number"]
+
+    def writes(self) -> pa.Schema:
+        fields = [column(self.column(), pa.int64(), "2 × number")]
+        return pa.schema([*fields, column(self.column("how"), pa.string(), "how it went")])
+
+    def leaves_late_rows(self) -> bool:
+        return self.config.gives_up
+
+    async def begin(self) -> None:
+        self.now = 0
+
+    async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        self.now += 1
+        kind = type(self)
+        kind.most = max(kind.most, self.now)
+        try:
+            return await self.doubled(row["number"])
+        finally:
+            self.now -= 1
+
+    async def doubled(self, number: int) -> dict[str, Any]:
+        c = self.config
+        await asyncio.sleep(0.01 * (number % 2))
+        if number in c.late:
+            await asyncio.sleep(1000)
+        if number in c.blocks:
+            time.sleep(3)
+        if number in c.crash:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number in c.raises:
+            raise ZeroDivisionError(f"row {number} is bad")
+        if number in c.refused:
+            if number % 2:
+                raise RowError("refused", "the server says no")
+            return {"error": ("refused", "no"), self.column("how"): "asked"}
+        while c.waits_for and number == 59 and not glob.glob(c.waits_for):
+            await asyncio.sleep(0.02)
+        return {self.column(): 2 * number, self.column("how"): "fine"}

@@ -23,7 +23,7 @@ from pairmill.api import Pipeline
 from pairmill.errors import CorruptWorkspace
 from pairmill.schemas.arrow import error_array
 from pairmill.workspace import disk
-from pairmill.workspace.columns import ColumnStore
+from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.verify import verify_workspace
@@ -57,10 +57,11 @@ def rows(count: int) -> pa.Table:
 
 
 def test_no_flipped_bit_of_a_column_file_changes_a_value_without_a_word(tmp_path: Path) -> None:
-    store = ColumnStore(open_workspace(str(tmp_path)))
-    store.commit("s", 0, rows(30), WRITES)
-    file = tmp_path / "columns/s/shard-000000.parquet"
-    sound, good = file.read_bytes(), store.load("s", 0, COLUMNS)
+    name, spelled = "columns/s/a.parquet", {c: c for c in WRITES.names}
+    store = ColumnFile(open_workspace(str(tmp_path)), name, WRITES, spelled, {})
+    store.commit(rows(30))
+    file = tmp_path / name
+    sound, good = file.read_bytes(), store.load(COLUMNS)
     assert good is not None
     told = 0
     bits = random.Random(7).sample(range(8 * len(sound)), 700)
@@ -69,7 +70,7 @@ def test_no_flipped_bit_of_a_column_file_changes_a_value_without_a_word(tmp_path
         damaged[bit // 8] ^= 1 << bit % 8
         file.write_bytes(damaged)
         try:
-            assert store.load("s", 0, COLUMNS) == good
+            assert store.load(COLUMNS) == good
         except CorruptWorkspace as error:
             told += "delete it and run again" in str(error)
     assert told > 0.9 * len(bits)
@@ -85,54 +86,56 @@ def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -
     assert sound.returncode == 0
     assert "every byte is as written" in sound.stdout
     damaged = {}
-    for pattern in ("pool/*/shard-*1.parquet", "columns/*/shard-*0.parquet", "runs/*/ledger/*0.parquet",
-                    "runs/*/plan.json", "pool/*/pool.json"):  # fmt: skip
-        file = next(workspace.glob(pattern))
+    for pattern in ("shards/*.parquet", "payload/*.parquet", "columns/*/*.parquet", "runs/*/ledger/*0.parquet",
+                    "runs/*/plan.json", "tables/*.json", "ingest/*.parquet"):  # fmt: skip
+        file = min(workspace.glob(pattern))
         damaged[file] = file.read_bytes()
         data = bytearray(damaged[file])
         at = data.index(b'"') if file.suffix == ".json" else len(data) // 2
         data[at] ^= 4
         file.write_bytes(data)
-    gone = next(workspace.glob("pool/*/shard-*0.parquet"))
-    gone.rename(pairs.parent / "away")
     found = pairmill("inspect", "--verify", str(workspace), COLUMNS="1000")
     assert found.returncode == 1
     for file in damaged:
         assert f"{file} " in found.stderr, file
-    (pairs.parent / "away").rename(gone)
     for file, data in damaged.items():
         file.write_bytes(data)
-    pool = next(workspace.glob("pool/*/pool.json"))
-    facts = {k: v for k, v in json.loads(pool.read_text()).items() if k != "crc32"}
-    pool.write_text(json.dumps(facts).replace("16,", "17,", 1))
-    shard = next(workspace.glob("pool/*/shard-*1.parquet"))
-    table = pq.read_table(shard)
+    wide, narrow = (sorted(workspace.glob(f"{n}/*.parquet")) for n in ("payload", "shards"))
+    gone = narrow.pop()
+    gone.unlink()
+    table = pq.read_table(wide[0])
     image = table.column("image").to_pylist()
     image[3] = bytes([image[3][0] ^ 1]) + image[3][1:]  # written anew: no checksum knows
     at = table.schema.get_field_index("image")
     pq.write_table(
-        table.set_column(at, table.schema.field(at), pa.array(image, pa.large_binary())), shard
+        table.set_column(at, table.schema.field(at), pa.array(image, pa.large_binary())), wide[0]
     )
+    table = pq.read_table(narrow[0])
+    pq.write_table(table.slice(1), narrow[0])
     faults = verify_workspace(Storage(str(workspace))).faults
     assert any("1 values of 'image' are not what was stored" in f for f in faults)
-    assert any("has 16 rows" in f and "says 17" in f for f in faults)
+    assert any(f"{gone} is gone" in f for f in faults)
+    assert any(f"{narrow[0]}: its rows are not those that its name tells" in f for f in faults)
+    assert any(f"has {table.num_rows - 1} rows" in f for f in faults)
 
 
-def test_changed_figure_of_a_pool_is_told_by_its_checksum(
+def test_changed_figure_of_a_table_is_told_by_its_checksum(
     write: Callable[[str], Path], pairs: Path
 ) -> None:
     file = write(FILE)
     Pipeline.from_yaml(file).run(local=True, progress=False)
-    pool = next(pairs.parent.glob("workspace/pool/*/pool.json"))
-    pool.write_text(pool.read_text().replace('"unreadable": 0', '"unreadable": 8'))
-    with pytest.raises(CorruptWorkspace, match=r"pool\.json cannot be read .*bits have changed"):
+    (table,) = [f for f in pairs.parent.glob("workspace/tables/*.json") if len(f.stem) == 16]
+    table.write_text(table.read_text().replace('"unreadable": 0', '"unreadable": 8'))
+    with pytest.raises(
+        CorruptWorkspace, match=r"tables/\w+\.json cannot be read .*bits have changed"
+    ):
         Pipeline.from_yaml(file).run(local=True, progress=False)
 
 
 WRITER = """
 import sys, time
 from pairmill.workspace.storage import Storage
-with Storage(sys.argv[1]).writing("columns/s/shard-000000.parquet") as stream:
+with Storage(sys.argv[1]).writing("columns/s/a.parquet") as stream:
     stream.write(b"half")
     stream.flush()
     print("writing", flush=True)
@@ -193,7 +196,8 @@ def test_whoever_goes_on_clears_package_pool_columns_and_run_folder(
 ) -> None:
     file, home = write(FILE), pairs.parent
     folder = Path(Pipeline.from_yaml(file).run(local=True, progress=False).folder)
-    sets = [p.parent for p in home.glob("workspace/*/*/*.json") if "runs" not in str(p)]
+    sets = [home / "workspace" / n for n in ("shards", "payload", "tables", "ingest", "columns")]
+    sets += home.glob("workspace/columns/*/")
     places = [home / "out", home / "workspace", folder, folder / "report", folder / "ledger", *sets]
     before = {str(p) for p in home.rglob("*")}
     for place in places:

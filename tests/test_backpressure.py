@@ -67,7 +67,9 @@ def test_shards_wait_in_the_store_and_not_in_memory(
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        result = Pipeline.from_yaml(write(FILE.replace("LOG", str(log)))).run(progress=False)
+        result = Pipeline.from_yaml(write(FILE.replace("LOG", str(log)))).run(
+            progress=False, ray=True
+        )
         spilled = [
             line
             for line in memory_summary(

@@ -42,6 +42,7 @@ def test_greedy_caption_is_that_of_a_direct_transformers_call(pictures: Pictures
         "synthetic_prompt_id",
         "synthetic_finish_reason",
         "synthetic_tokens",
+        "synthetic_prompt_tokens",
         "error",
     ]
     model, processor = (

@@ -130,7 +130,8 @@ def test_wrong_job_variable_address_and_failing_run_say_so(
     failing = pairmill("submit", str(file), **cluster)
     assert failing.returncode == 1
     assert "ValueError: a broken stage" in failing.stdout
-    assert "the job ended as FAILED" in failing.stderr
+    ended = next(x for x in failing.stderr.splitlines() if "the job ended as FAILED" in x)
+    assert "ValueError: a broken stage" in ended
     assert "no job" in pairmill("status", "raysubmit_none", **cluster).stderr
     unknown = pairmill("logs", "raysubmit_none", "-f", **cluster)
     assert unknown.returncode == 1
@@ -230,6 +231,36 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(
     report = json.loads(next(pairs.parent.glob("workspace/runs/*/report/data.json")).read_text())
     assert report["stages"]["slow"]["gpus"] == 1
     assert report["stages"]["slow"]["busy_s"] <= report["stages"]["slow"]["held_s"]
+
+
+def test_gpu_that_no_node_has_is_named_before_anything_is_computed(
+    ray_cluster: Cluster, pairs: Path
+) -> None:
+    file = pairs.parent / "p.yaml"
+    text = slow(pairs.parent / "log", most=2)
+    assert text.index("stage: text_rules") < text.index("cpus: 1, replicas: [1, 2]")
+    file.write_text(text.replace("cpus: 1, replicas: [1, 2]", "cpus: 1, gpus: 1"))
+    done = pairmill("run", str(file), **ray_cluster.env, RAY_ADDRESS=ray_cluster.gcs)
+    assert done.returncode == 1
+    assert "no node holds one of its workers" in done.stderr
+    assert not list(pairs.parent.glob("workspace/columns/text_rules-*/*.parquet"))
+
+
+def test_second_submit_of_a_run_that_goes_is_refused(cluster: dict[str, str], pairs: Path) -> None:
+    file = pairs.parent / "p.yaml"
+    file.write_text(slow(pairs.parent / "log", most=1))
+    there = ["--address", cluster["RAY_ADDRESS"].removeprefix("http://")]
+    other = {**cluster, "RAY_ADDRESS": "http://127.0.0.1:1", "PAUSE_S": "5"}  # --address counts
+    command = ["submit", str(file), "--env", "PAUSE_S", *there]
+    first = pairmill(*command, "--no-wait", **other)
+    assert first.returncode == 0, first.stderr
+    job = first.stdout.strip()
+    try:
+        second = pairmill(*command, **other)
+        assert second.returncode == 1
+        assert f"the job {job} does this run already" in second.stderr
+    finally:
+        pairmill("stop", job, *there, **other)
 
 
 def test_node_without_access_is_named_before_work_starts(ray_cluster: Cluster, pairs: Path) -> None:

@@ -73,26 +73,20 @@ def test_every_stage_is_as_good_as_promised(
 
 
 @pytest.mark.timeout(900)
-def test_demo_killed_at_random_moments_ends_with_the_same_packages(
+def test_demo_killed_at_scores_and_captions_ends_with_the_same_packages(
     demo: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """SIGKILL of the driver at random moments, models and flushing captions among them;
-    DEMO_KILLS=20 is the soak.
+    """SIGKILL of the driver where models score and caption; DEMO_KILLS=20 adds as many at random
+    moments.
     """
-    rng = random.Random(3)
     write_world(World(500, 0), tmp_path / "world")
     file = Path(shutil.copy(MODELS.parent / "pipeline.yaml", tmp_path))
-    command = [sys.executable, "-m", "pairmill.cli", "run", str(file)]
-    columns = tmp_path / "workspace/columns"
-
-    def work() -> int:
-        return sum(f.stat().st_mtime_ns for f in columns.glob("*/shard-*.parquet"))
-
+    command = [sys.executable, "-m", "pairmill.cli", "run", str(file), "--processes", "2"]
     with running(
         500, 0
     ) as resolve:  # a server of its own: the demo's would die with its driver, and rows then fail
         env = {**os.environ, "DEMO_SERVER": resolve["*.demo.test"], "DEMO_MODELS": str(MODELS)}
-        kill_and_finish(command, env, rng, work)
+        kill_and_finish(command, env, tmp_path / "workspace/columns")
     for name in ("shards", "documents"):
         ours, undisturbed = (
             {f.name: f.read_bytes() for f in (folder / name).iterdir() if f.is_file()}
@@ -102,30 +96,47 @@ def test_demo_killed_at_random_moments_ends_with_the_same_packages(
         assert {n for n in ours if ours[n] != undisturbed[n]} == set()
 
 
-def kill_and_finish(
-    command: list[str], env: dict[str, str], rng: random.Random, work: Callable[[], int]
-) -> None:
-    """Kills a while after a run has committed something, so that the moments lie all over the run
-    on any machine.
+def kill_and_finish(command: list[str], env: dict[str, str], columns: Path) -> None:
+    """Kills as soon as a stage has stored something, then at random moments, and lets the last run
+    end.
     """
-    kills = int(os.environ.get("DEMO_KILLS", "6"))
-    for _ in range(kills):
-        before = work()
-        process = subprocess.Popen(
-            command,
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        while work() == before and process.poll() is None:
-            time.sleep(0.1)
-        assert work() != before or process.poll() is not None
-        time.sleep(rng.uniform(0, 5))
-        process.kill()
-        process.wait()
+    rng = random.Random(3)
+    for stage, sets in (("clip", 1), ("caption", 1), ("caption", 3)):
+        kill_once(command, env, lambda s=stage, n=sets: stored(columns, s) >= n)
+    for _ in range(int(os.environ.get("DEMO_KILLS", "0"))):
+        before = changes(columns)
+        kill_once(command, env, lambda b=before: changes(columns) != b, rng.uniform(0, 5))
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def stored(columns: Path, stage: str) -> int:
+    """How many stages of a type have stored something."""
+    return len({f.parent for f in columns.glob(f"{stage}-*/*.parquet")})
+
+
+def changes(columns: Path) -> int:
+    """A number that another commit changes."""
+    return sum(f.stat().st_mtime_ns for f in columns.glob("*/*.parquet"))
+
+
+def kill_once(
+    command: list[str], env: dict[str, str], moment: Callable[[], bool], later_s: float = 0.0
+) -> None:
+    """Runs until a moment, or to the end if it never comes; then a while longer."""
+    process = subprocess.Popen(
+        command,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while process.poll() is None and not moment():
+        time.sleep(0.05)
+    assert moment() or process.poll() is not None
+    time.sleep(later_s)
+    process.kill()
+    process.wait()
 
 
 def test_shuffled_truth_changes_no_output(

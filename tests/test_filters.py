@@ -14,15 +14,11 @@ from transformers import AutoModel, AutoProcessor
 
 from pairmill.errors import StageBroken
 from pairmill.filters.clip import ClipConfig, ClipStage
-from pairmill.filters.image_hash import ImageHashConfig, ImageHashStage
 from pairmill.filters.language import LanguageConfig, LanguageStage, bundled_model
 from pairmill.filters.resolution import ResolutionConfig, ResolutionStage
 from pairmill.filters.sample import SampleConfig, SampleStage
 from pairmill.filters.text_rules import TextRulesConfig, TextRulesStage
 from pairmill.images import decode_rgb
-from pairmill.stages.dedup import DedupConfig, DedupStage
-from pairmill.stages.near_dedup import NearDedupConfig, NearDedupStage
-from pairmill.stages.near_pairs import Looks, components
 from tests.conftest import CLIP, jpeg
 
 Pictures = list[tuple[bytes, str]]
@@ -146,98 +142,3 @@ def test_clip_score_is_that_of_a_direct_transformers_call(pictures: Pictures) ->
 def test_cuda_without_a_gpu_is_an_error_and_no_cpu_run() -> None:
     with pytest.raises(StageBroken, match="device is cuda, and torch sees no GPU"):
         ClipStage(ClipConfig(model=CLIP, device="cuda")).setup()
-
-
-def global_rows(**columns: object) -> pa.Table:
-    n = len(next(iter(columns.values())))  # type: ignore[arg-type]
-    return pa.table({**columns, "uid": [f"u{i}" for i in range(n)], "#order": list(range(n))})
-
-
-def test_exact_dedup_is_what_polars_says_and_first_row_wins() -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(0, 20, 300).tolist(), rng.integers(0, 3, 300).tolist()
-    found = pl.from_arrow(DedupStage(DedupConfig(on=["a", "b"]))(global_rows(a=a, b=b)))
-    frame = pl.DataFrame({"a": a, "b": b, "uid": [f"u{i}" for i in range(300)]})
-    first = frame.group_by("a", "b", maintain_order=True).agg(
-        pl.col("uid").first().alias("first"), pl.len().alias("size")
-    )
-    expected = frame.join(first, on=["a", "b"], how="left", maintain_order="left")
-    assert found["cluster_size"].to_list() == expected["size"].to_list()
-    assert found["dup_of"].to_list() == [
-        None if u == f else f for u, f in expected.select("uid", "first").iter_rows()
-    ]
-
-
-def test_dedup_prefers_the_larger_value_then_the_earlier_row() -> None:
-    found = DedupStage(DedupConfig(on=["a"], prefer="size"))(
-        global_rows(a=[1, 1, 1, 2], size=[5, 9, 9, 1])
-    )
-    assert found["dup_of"].to_pylist() == ["u1", None, "u1", None]
-
-
-def test_near_dedup_finds_recompressed_resized_and_cropped_photos_and_tells_colours_apart(
-    photos: list[bytes],
-) -> None:
-    images, truth = [], []
-    for i, data in enumerate(photos):
-        image = decode_rgb(data)
-        small = image.resize((image.width // 2, image.height // 2))
-        cropped = image.crop((4, 4, image.width - 4, image.height - 4))
-        r, g, b = image.split()
-        images += [
-            data,
-            jpeg(image, 40),
-            jpeg(small),
-            jpeg(cropped),
-            jpeg(Image.merge("RGB", (b, r, g))),
-        ]
-        truth += [i, i, i, i, 100 + i]
-    hashes = ImageHashStage(ImageHashConfig())(pa.table({"image": images})).drop_columns(["error"])
-    columns = {n: hashes[n] for n in hashes.schema.names}
-    found = NearDedupStage(NearDedupConfig())(global_rows(**columns))
-    said = found["near_dup_of"].to_pylist()
-    expected = [None if truth.index(t) == i else f"u{truth.index(t)}" for i, t in enumerate(truth)]
-    assert said == expected
-
-
-def alike(rng: np.random.Generator, looks: int, copies: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes and thumbnails: copies that differ in a few bits and a little in colour."""
-    hashes = np.repeat(rng.integers(0, 2**63, looks, dtype=np.uint64), copies)
-    for _ in range(2):
-        hashes ^= np.uint64(1) << rng.integers(0, 64, len(hashes), dtype=np.uint64)
-    pixels = np.repeat(rng.integers(0, 255, (looks, 12)), copies, axis=0)
-    shifted = pixels + rng.integers(-6, 7, (len(hashes), 1))
-    return hashes, np.clip(shifted, 0, 255).astype(np.uint8)
-
-
-@pytest.mark.parametrize(("looks", "copies", "radius"), [(60, 4, 4), (3, 120, 7), (200, 1, 15)])
-def test_near_dedup_clusters_are_those_of_brute_force(looks: int, copies: int, radius: int) -> None:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    hashes, pixels = alike(np.random.default_rng(looks), looks, copies)
-    distance = np.bitwise_count(hashes[:, None] ^ hashes[None])
-    difference = np.abs(pixels[:, None].astype(int) - pixels[None]).mean(2)
-    near = coo_matrix((distance <= radius) & (difference <= 5.0))
-    count, expected = connected_components(near, directed=False)
-    found = components(hashes, pixels, radius, 5.0)
-    assert len(set(zip(expected.tolist(), found.tolist(), strict=True))) == count
-    assert len(np.unique(found)) == count
-
-
-def test_a_look_that_comes_often_costs_its_number_and_not_the_square_of_it() -> None:
-    rng = np.random.default_rng(4)
-    compared = {}
-    for copies in (1000, 4000):
-        hashes, pixels = alike(rng, 1, copies)
-        looks = Looks(hashes, pixels, 7, 12.0)
-        assert len(np.unique(looks.components())) == 1
-        compared[copies] = looks.compared
-    assert compared[4000] < 8 * compared[1000]
-
-
-def test_row_without_a_preference_is_neither_first_nor_lost() -> None:
-    found = DedupStage(DedupConfig(on=["a"], prefer="q"))(
-        global_rows(a=[1, 1, 1, 2, 3, 3], q=[float("nan"), None, -5.0, None, None, float("nan")])
-    )
-    assert found["dup_of"].to_pylist() == ["u2", "u2", None, None, None, "u4"]

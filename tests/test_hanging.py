@@ -18,6 +18,7 @@ from pairmill.cluster.session import RaySession
 from pairmill.errors import StageBroken, StageFailed, StageHung
 from pairmill.fates.survey import Survey
 from pairmill.plan.chain import PlannedStage
+from pairmill.plan.identity import identified
 from pairmill.work.attempt import Attempt
 from pairmill.work.block import Job
 from pairmill.work.claims import SETUP, Claims, Past, RowRange, WorkPlace
@@ -26,7 +27,10 @@ from pairmill.work.line import Line
 from pairmill.work.local import LocalEngine
 from pairmill.work.worker import StageWorker
 from pairmill.workspace.contents import open_workspace
-from pairmill.workspace.pool import build_pool
+from pairmill.workspace.ingest import build_table
+from pairmill.workspace.shards import ShardFacts
+from pairmill.workspace.tables import Table
+from tests.workspaces import stored_values
 
 FILE = """
 name: deadly
@@ -36,44 +40,59 @@ stages:
     batch_size: 4
     max_failures: 1
 """
+
 Write = Callable[[str], Path]
+ONE_SHARD = Table.of("t", [ShardFacts(1, 1, 20, 0, {"uid": 1, "number": 1})], 0, ())
 
 
 def fates(folder: Path) -> dict[int, str]:
     """The failure's class by row number of the source."""
-    stored = sorted(folder.glob("workspace/columns/deadly-*/shard-*.parquet"))
-    frame = pl.concat([pl.read_parquet(f).with_columns(shard=i) for i, f in enumerate(stored)])
+    frame = stored_values(Pipeline.from_yaml(folder / "pipeline.yaml").checked)
     failed = frame.filter(pl.col("error").is_not_null())
     assert frame.height == 60
-    return {20 * r["shard"] + r["row"]: r["error"]["class"] for r in failed.iter_rows(named=True)}
+    return {r["at"]: r["error"]["class"] for r in failed.iter_rows(named=True)}
 
 
-@pytest.mark.ray
+BODIES = [
+    pytest.param({"processes": 2}, id="processes"),
+    pytest.param({"ray": True}, id="ray", marks=pytest.mark.ray),
+]
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("workers", ["tasks", "actors"])
+@pytest.mark.parametrize(
+    ("workers", "body"),
+    [
+        pytest.param("tasks", {"processes": 2}, id="processes"),
+        pytest.param("tasks", {"ray": True}, id="tasks of Ray", marks=pytest.mark.ray),
+        pytest.param("actors", {"ray": True}, id="actors of Ray", marks=pytest.mark.ray),
+    ],
+)
 def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
-    numbers: Path, write: Write, workers: str
+    numbers: Path, write: Write, workers: str, body: dict[str, int]
 ) -> None:
     file = write(
         FILE
-        + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n"
+        + f"    crash: [3]\n    hang: [41]\n    deadline_s: {4 if 'ray' in body else 2}\n"
         + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
     )
-    result = Pipeline.from_yaml(file).run(progress=False)
+    result = Pipeline.from_yaml(file).run(progress=False, **body)
     assert fates(numbers) == {3: "worker_died", 41: "deadline"}
     assert result.funnel.kept == 58
 
 
-@pytest.mark.ray
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
-def test_run_that_is_told_to_stop_names_the_batch_that_hangs(numbers: Path, write: Write) -> None:
+@pytest.mark.parametrize("body", BODIES)
+def test_run_that_is_told_to_stop_names_the_batch_that_hangs(
+    numbers: Path, write: Write, body: dict[str, int]
+) -> None:
     file = write(FILE + "    hang: [45]\n    deadline_s: 4\n    on_deadline: stop\n")
     with pytest.raises(
         StageHung, match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, 4 to 7, of shard 2"
     ):
-        Pipeline.from_yaml(file).run(progress=False)
+        Pipeline.from_yaml(file).run(progress=False, **body)
 
 
 GLOBAL = """
@@ -89,10 +108,7 @@ def test_stage_over_all_rows_looks_at_those_that_when_names(numbers: Path, write
         progress=False, local=True
     )
     stored = pl.concat(
-        [
-            pl.read_parquet(f)
-            for f in numbers.glob("workspace/columns/deadly_global-*/shard-*.parquet")
-        ]
+        [pl.read_parquet(f) for f in numbers.glob("workspace/columns/deadly_global-*/*.parquet")]
     )
     assert stored["all_rows"].to_list() == [11] * 11
 
@@ -133,11 +149,11 @@ def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(
         for number, (options, error, message) in enumerate(cases):
             pipeline = Pipeline.from_yaml(write(GLOBAL + options)).checked
             storage = open_workspace(pipeline.config.workspace)
-            pool = build_pool(storage, pipeline.source, "pool", pipeline.pool_schema)
-            chain = pipeline.chain(pool.id, pool.shard_rows, None)
+            table = build_table(storage, pipeline.source, "0" * 16, pipeline.pool_schema)
+            chain = pipeline.chain(table, None)
             _, rows = Survey(chain, LocalEngine(True).over).population()
             with pytest.raises(error, match=message):
-                run_global(session, Job(chain.with_identity(0, f"case{number}"), 0, 1), rows, 2)
+                run_global(session, Job(identified(chain, {0: f"case{number}"}), 0, 1), rows, 2)
     finally:
         session.close()
 
@@ -150,7 +166,7 @@ def test_stage_that_is_never_loaded_stops_the_run(numbers: Path, write: Write) -
         Pipeline.from_yaml(file).run(progress=False, local=True)
     pipeline = Pipeline.from_yaml(file)
     hung = StageWorker(
-        Job(pipeline.checked.chain("pool", (20,), None), 0, 1),
+        Job(pipeline.checked.chain(ONE_SHARD, None), 0, 1),
         0,
         Dying(Past(attempts=2, hung={SETUP})),
     )
@@ -178,7 +194,7 @@ def test_stage_that_hangs_on_every_row_or_cannot_be_loaded_stops_the_run(
         )
     with pytest.raises(StageFailed, match="failed on 5 of 5 rows .* deadline"):
         attempt.compute(pa.table({"number": [4]}), np.array([4]))
-    chain = pipeline.checked.chain("pool", (20,), None)
+    chain = pipeline.checked.chain(ONE_SHARD, None)
     dead = StageWorker(Job(chain, 0, 1), 0, Dying(Past(attempts=3, deaths={SETUP: 2})))
     with pytest.raises(StageBroken, match="cannot be loaded: the worker's process ended 2 times"):
         take(dead)

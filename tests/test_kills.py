@@ -2,28 +2,45 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pairmill.api import Pipeline
 from tests.ray_world import files
 
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.filterwarnings("ignore")]
+"""Of the driver, on each of the two bodies of a run."""
+BODIES = [
+    pytest.param(["--processes", "2"], id="processes"),
+    pytest.param(["--ray"], id="ray", marks=pytest.mark.ray),
+]
 
 
-KILLS = 20
+@pytest.mark.ray
+@pytest.mark.parametrize("worker", ["actor", "task"])
+def test_killed_worker_of_ray_loses_nothing(
+    ray_session: None, world: Path, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_worker_loses_nothing(world, worker, monkeypatch, ray=True)
 
 
 @pytest.mark.parametrize("worker", ["actor", "task"])
-def test_killed_worker_loses_nothing(
-    ray_session: None, world: Path, worker: str, monkeypatch: pytest.MonkeyPatch
+def test_killed_worker_process_loses_nothing(
+    world: Path, worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_worker_loses_nothing(world, worker, monkeypatch, processes=2)
+
+
+def killed_worker_loses_nothing(
+    world: Path, worker: str, monkeypatch: pytest.MonkeyPatch, **body: Any
 ) -> None:
     monkeypatch.setenv("PAUSE_S", "0.01")
     if worker == "actor":
@@ -35,7 +52,7 @@ def test_killed_worker_loses_nothing(
     log = world.parent / "log"
     pipeline = Pipeline.from_yaml(world)
     killer = subprocess.Popen([sys.executable, "-c", KILLER, str(log)])
-    result = pipeline.run(progress=False)
+    result = pipeline.run(progress=False, **body)
     assert killer.wait() == 0
     assert result.funnel.kept > 100
     processes, batches = computed(log)
@@ -74,17 +91,40 @@ def assert_only_last_batches_again(batches: list[tuple[int, list[str]]], rows: i
     assert len({uid for _, uids in batches for uid in uids}) == rows
 
 
-def command(file: Path, pause_s: float) -> subprocess.Popen[bytes]:
+def command(file: Path, pause_s: float, options: list[str]) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).parent.parent)
     env = {**os.environ, "PYTHONPATH": root, "PAUSE_S": str(pause_s)}
     with (file.parent / "stderr").open("ab") as err:
         return subprocess.Popen(
-            [sys.executable, "-m", "pairmill.cli", "run", str(file)],
+            [sys.executable, "-m", "pairmill.cli", "run", str(file), *options],
             env=env,
             stdout=err,
             stderr=err,
             start_new_session=True,
         )
+
+
+def shards_of(folder: Path, stage: str) -> int:
+    """Shards of a stage that are stored."""
+    return len([*folder.glob(f"workspace/columns/{stage}-*/shard-*")])
+
+
+def batches_in(folder: Path) -> int:
+    """Batches that the slow stage computed."""
+    log = folder / "log"
+    return log.read_text().count('"uids"') if log.exists() else 0
+
+
+MOMENTS: list[Callable[[Path], bool]] = [
+    lambda folder: bool([*folder.glob("workspace/pool/*/*")]),
+    lambda folder: shards_of(folder, "download") >= 2,
+    lambda folder: shards_of(folder, "dedup") >= 1,
+    lambda folder: batches_in(folder) >= 5,
+    lambda folder: shards_of(folder, "slow") >= 4,
+]
+"""When the run is killed: while it reads the source, downloads, has found duplicates, is at its
+first batches of the slow stage, and at the last ones.
+"""
 
 
 def end_session(process: subprocess.Popen[bytes]) -> None:
@@ -94,11 +134,12 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.timeout(1200)
-def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_run(
-    world: Path,
+@pytest.mark.parametrize("options", BODIES)
+def test_driver_killed_in_each_phase_leaves_the_package_of_an_undisturbed_run(
+    world: Path, options: list[str]
 ) -> None:
-    """The run is killed 20 times, at moments spread over its phases, and ends with the same bytes
-    and no row computed twice.
+    """The run is killed at a moment of each of its phases, and ends with the same bytes and no row
+    computed twice.
     """
     Pipeline.from_yaml(world).run(progress=False, local=True)
     undisturbed = files(world.parent)
@@ -106,14 +147,15 @@ def test_driver_killed_at_random_moments_leaves_the_package_of_an_undisturbed_ru
     (world.parent / "log").unlink()
     for name in undisturbed:
         (world.parent / "out" / name).unlink()
-    rng = random.Random(7)
     stored: dict[Path, tuple[int, int]] = {}
-    for _ in range(KILLS):
-        process = command(world, pause_s=0.05)
-        wait_for_work(process, world.parent, rng.uniform(0.0, 2.5))
+    for moment in MOMENTS:
+        process = command(world, pause_s=0.05, options=options)
+        while process.poll() is None and not moment(world.parent):
+            time.sleep(0.02)
+        assert process.poll() is None, (world.parent / "stderr").read_text()[-2000:]
         end_session(process)
         stored |= committed(world.parent)
-    process = command(world, pause_s=0.05)
+    process = command(world, pause_s=0.05, options=options)
     assert process.wait() == 0, (world.parent / "stderr").read_text()[-2000:]
     ours = files(world.parent)
     assert {n for n in ours if ours[n] != undisturbed.get(n)} == set()
@@ -133,21 +175,22 @@ def committed(folder: Path) -> dict[Path, tuple[int, int]]:
     """
     found = [
         f
-        for f in folder.glob("workspace/columns/*/shard-*.parquet")
+        for f in folder.glob("workspace/columns/*/*.parquet")
         if not f.parent.name.startswith("slow-")
     ]
     return {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in found}
 
 
-def test_interrupt_stops_cleanly_and_says_how_to_go_on(world: Path) -> None:
-    process = command(world, pause_s=0.2)
+@pytest.mark.parametrize("options", BODIES)
+def test_interrupt_stops_cleanly_and_says_how_to_go_on(world: Path, options: list[str]) -> None:
+    process = command(world, pause_s=0.2, options=options)
     wait_for_work(process, world.parent, 3.0)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 1
     told = (world.parent / "stderr").read_text()
     assert "the same command goes on from there" in told
     assert "Traceback" not in told
-    again = command(world, pause_s=0)
+    again = command(world, pause_s=0, options=options)
     assert again.wait() == 0
 
 
@@ -155,7 +198,7 @@ def wait_for_work(process: subprocess.Popen[bytes], folder: Path, seconds: float
     """Until the run has changed something in its workspace, then `seconds` more."""
 
     def state() -> int:
-        return sum(1 for _ in folder.glob("workspace/columns/*/shard-*")) + (
+        return sum(1 for _ in folder.glob("workspace/columns/*/*.parquet")) + (
             folder / "log"
         ).exists() * len((folder / "log").read_text() if (folder / "log").exists() else "")
 

@@ -15,7 +15,7 @@ from pyarrow import fs
 
 from pairmill.api import Pipeline
 from pairmill.schemas.arrow import ERROR, column
-from pairmill.workspace.columns import ColumnStore
+from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.lease import Lease
 from pairmill.workspace.object_store import profile
@@ -214,17 +214,20 @@ def test_runs_that_commit_to_one_shard_at_once_lose_no_row_and_see_one_value(pla
             }
         )
 
+    def file() -> ColumnFile:
+        names = {"score": "score"}
+        return ColumnFile(Storage(workspace), "columns/set/a.parquet", writes, names, {})
+
     def run(who: int) -> list[int]:
-        store = ColumnStore(Storage(workspace))
+        store = file()
         told = [
-            store.commit("set", 0, rows([0, 1 + who + 4 * i], who), writes)["score"][0].as_py()
-            for i in range(10)
+            store.commit(rows([0, 1 + who + 4 * i], who))["score"][0].as_py() for i in range(10)
         ]
         return [*told, len(told)]
 
     with ThreadPoolExecutor(4) as threads:
         seen = list(threads.map(run, range(4)))
-    stored = ColumnStore(Storage(workspace)).load("set", 0, ["score"])
+    stored = file().load(["score"])
     assert stored is not None
     assert stored["row"].to_pylist() == list(range(41))
     assert {told for one in seen for told in one[:-1]} == {stored["score"][0].as_py()}

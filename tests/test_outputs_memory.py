@@ -31,7 +31,8 @@ def test_an_output_shard_is_written_from_batches_of_bounded_bytes(
     chain = Runner(found.checked, found.text, Watcher(), [], local=True).run().chain
     assert SPOOL_BYTES < COUNT * SIZE
     order = chance.permutation(COUNT)
-    shards, rows = (order // 80).astype(np.int32), (order % 80).astype(np.int32)
+    shards = (np.searchsorted(chain.starts, order, "right") - 1).astype(np.int32)
+    rows = (order - chain.starts[shards]).astype(np.int32)
     place = Place(chain, shards, rows, RememberedFates(chain, ("image",)))
     before, largest = pa.total_allocated_bytes(), 0
     with ExitStack() as files:

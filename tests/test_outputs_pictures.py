@@ -138,12 +138,15 @@ def test_sha256_matches_the_bytes_in_every_sample(write: Write, tmp_path: Path) 
 def test_bytes_that_changed_in_the_workspace_are_not_packed(write: Write, tmp_path: Path) -> None:
     """A bit flips in the pool after it was written; the page's checksum is not asked here."""
     file = write(FILE.replace("OPTIONS", "samples_per_shard: 4"))
+    file.write_text(file.read_text().replace("rows_per_shard: 4", "rows_per_shard: 40"))
     pq.write_table(
         pa.table({"image": [picture(i) for i in range(4)], "text": list("abcd")}),
         tmp_path / "in.parquet",
     )
-    made(write, tmp_path)
-    (shard,) = (tmp_path / "workspace/pool").glob("*/shard-*.parquet")
+    Pipeline.from_yaml(file).run(local=True, progress=False)
+    (shard,), (narrow,) = (
+        list(tmp_path.glob(f"workspace/{n}/*.parquet")) for n in ("payload", "shards")
+    )
     table = pq.read_table(shard)
     at = table.schema.get_field_index("image")
     images = table.column("image").to_pylist()
@@ -153,7 +156,7 @@ def test_bytes_that_changed_in_the_workspace_are_not_packed(write: Write, tmp_pa
     )
     pq.write_table(changed, shard)
     shutil.rmtree(tmp_path / "out")
-    uid = table.column("uid")[2].as_py()
+    uid = pq.read_table(narrow).column("uid")[2].as_py()
     with pytest.raises(RunError, match=f"'image' of row {uid} is not what was read"):
         Pipeline.from_yaml(file).run(local=True, progress=False)
 

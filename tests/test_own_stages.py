@@ -17,11 +17,46 @@ NARROW = {
     "text_rules": ({}, {"text": ["a red ball on the meadow", "two", "", "IMG_20"]}),
     "language": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras"]}),
     "resolution": ({}, {"width": [640, 1], "height": [480, 3]}),
+    "sentences": ({}, {"text": ["One. Two.", ""]}),
     "filter": ({}, {"uid": ["a", "b"]}),
     "derive": ({"name": "half", "expression": "width / 2"}, {"width": [640.0, None, 1.0]}),
     "select": (
         {"by": "score", "fraction": 0.5},
         {"score": [0.1, 0.9, 0.2], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
+    "caption_checks": (
+        {"caption": "made"},
+        {"made": ["a red ball.", "I'm sorry, I cannot see it."], "text": ["Kalodor: a ball", None]},
+    ),
+    "caption_templates": (
+        {"caption": "made"},
+        {"made": ["a red ball", "a cat"], "uid": ["a", "b"], "#order": [0, 1]},
+    ),
+    "shorten": ({"caption": "made"}, {"made": ["a red ball", "a"], "text": ["two words", None]}),
+    "best_of": ({"candidates": ["one", "two"]}, {"one": ["a", None], "two": ["b", "c"]}),
+    "self_consistency": ({"candidates": "texts"}, {"texts": [["a", "b", "a"], []]}),
+    "rewrite": (
+        {"model": CAPTIONER, "prompt": "Shorten: {text}", "dtype": "float32"},
+        {"text": ["a red ball lies on the meadow", "", "a small blue boat at night"]},
+    ),
+    "translate": (
+        {"model": CAPTIONER, "to": "de", "max_new_tokens": 16, "dtype": "float32"},
+        {"text": ["a red ball", "ein Ball", "a boat"], "lang": ["en", "de", None]},
+    ),
+    "judge": (
+        {"model": CAPTIONER, "prompt": {"id": "judge-match"}, "image": None, "max_new_tokens": 8},
+        {"caption": ["a red ball lies on the meadow", ""]},
+    ),
+    "concepts": ({"concepts": {"ball": ["sphere"]}}, {"text": ["a ball", "", "a sphere ball"]}),
+    "cld3": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras", ""]}),
+    "text_stats": ({}, {"text": ["a red ball. 3 of 1,000!", "", "two"]}),
+    "balance": (
+        {"by": "concepts", "cap": 1, "seed": 1},
+        {"concepts": [["a"], ["a", "b"], None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
+    "mix": (
+        {"by": ["lang"], "budget": 4, "max_repeats": 2, "seed": 1},
+        {"lang": ["en", "en", None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
     ),
     "sample": ({"seed": 1}, {"uid": ["a", "b", "c"]}),
     "dedup": (
@@ -31,7 +66,10 @@ NARROW = {
 }
 PICTURED = {
     "image_hash": {},
+    "tiles": {"grid": [2, 2]},
     "clip": {"model": CLIP, "embeddings": ["image"]},
+    "embed": {"model": CLIP, "dtype": "float32"},
+    "image_rules": {},
     "caption": {"model": CAPTIONER, "prompt": "Describe this image in one sentence."},
 }
 
@@ -71,7 +109,9 @@ def test_download_keeps_the_contract(web: dict[str, str]) -> None:
 
 
 def test_every_stage_of_the_catalogue_is_checked() -> None:
-    assert {*NARROW, *PICTURED, "near_dedup", "download"} == {*BUILT_IN}
+    assert {*NARROW, *PICTURED, "near_dedup", "download", "classify", "nearest", "perplexity"} == {
+        *BUILT_IN
+    }
 
 
 class Config(StageConfig):
@@ -124,7 +164,7 @@ def test_broken_contract_is_named(kind: type[Stage], message: str) -> None:
         check_stage(kind, rows)
 
 
-@pytest.mark.parametrize("name", ["resembles", "top_fraction"])
+@pytest.mark.parametrize("name", ["resembles", "top_fraction", "labelled"])
 def test_stages_of_the_documents_are_the_examples_and_short(name: str) -> None:
     """At most 25 lines of code, without imports, docstrings and empty lines."""
     code = (ROOT / f"examples/own_stages/{name}.py").read_text()

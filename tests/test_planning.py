@@ -14,6 +14,8 @@ from pairmill.cluster.nodes import look
 from pairmill.cluster.room import Room
 from pairmill.errors import RunError
 from pairmill.work.block import Job
+from pairmill.workspace.shards import ShardFacts
+from pairmill.workspace.tables import Table
 from tests.conftest import pairmill
 from tests.test_hanging import GLOBAL
 from tests.test_run import run, text
@@ -95,8 +97,10 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
         + stages.replace("memory: MEMORY, ", "")
     )
 
+    table = Table.of("t", [ShardFacts(1, 1, 10_000, 0, {"uid": 1, "url": 1, "text": 1})], 0, ())
+
     def job() -> Job:
-        return Job(Pipeline.from_yaml(file).checked.chain("pool", (10_000,), None), 0, 2)
+        return Job(Pipeline.from_yaml(file).checked.chain(table, None), 0, 2)
 
     small, large = {"CPU": 4.0, "memory": 2e9}, {"CPU": 16.0, "memory": 64e9}
     shard = 10_000 * (IMAGE_BYTES + ROW_BYTES)

@@ -7,19 +7,18 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pairmill.plan.plan import pool_schema_of
+from pairmill.schemas.hashing import row_uid
 from pairmill.sources.tables import PairsConfig, TableSource
-from pairmill.workspace.pool import Pool, build_pool, open_pool, shards
-from pairmill.workspace.storage import Storage
+from pairmill.workspace.cutting import Cutter
+from pairmill.workspace.tables import Table
 from pairmill.workspace.uids import UniqueUids
+from tests.workspaces import built as read
+from tests.workspaces import shards_of
 
 
-def built(path: Path, folder: Path) -> tuple[Pool, pl.DataFrame]:
-    source = TableSource(PairsConfig(path=str(path)))
-    storage = Storage(str(folder))
-    pool = build_pool(storage, source, "p", pool_schema_of(source.schema()))
-    assert open_pool(storage, "p") == pool
-    return pool, pl.read_parquet(folder / "pool/p/shard-*.parquet")
+def built(path: Path, folder: Path) -> tuple[Table, pl.DataFrame]:
+    table = read(TableSource(PairsConfig(path=str(path))), folder)
+    return table, pl.concat(shards_of(folder, table))
 
 
 def test_repeated_uids_are_told_and_made_unique_the_same_way_each_time(tmp_path: Path) -> None:
@@ -71,7 +70,7 @@ def test_unreadable_rows_repairs_and_skipped_files_are_told(tmp_path: Path) -> N
     assert {t.kind: t.count for t in pool.told} == {
         "repaired values": 1, "skipped files": 1, "unreadable rows": 2
     }  # fmt: skip
-    stored = pl.read_parquet(tmp_path / "w/pool/p/unreadable.parquet")
+    stored = pl.read_parquet(tmp_path / f"w/tables/{pool.id}-unreadable.parquet")
     assert stored.select("location", "column", "rows").rows() == [
         ("a.csv line 3", None, 1), ("a.csv line 4", "text", 1)
     ]  # fmt: skip
@@ -80,14 +79,31 @@ def test_unreadable_rows_repairs_and_skipped_files_are_told(tmp_path: Path) -> N
     assert "README.md: side file" in said
 
 
+def cut(images: list[bytes], rows_per_shard: int, at_once: int) -> list[int]:
+    table = pa.table(
+        {
+            "uid": [row_uid(f"{i}") for i in range(len(images))],
+            "image": pa.array(images, pa.large_binary()),
+            "position": pa.array([0] * len(images), pa.int32()),
+        }
+    )
+    parts = (table.slice(i, at_once) for i in range(0, len(images), at_once))
+    cutter = Cutter(rows_per_shard)
+    found = [t.num_rows for t, _ in cutter.unit(parts)]
+    last = cutter.flush()
+    return [*found, *([last.num_rows] if last is not None else [])]
+
+
 def test_shards_are_bounded_by_bytes_as_well_as_by_rows() -> None:
-    image = pa.array([bytes(30 * 2**20)] * 12, pa.large_binary())
-    parts = [
-        pa.table({"image": image.slice(i, 3), "position": pa.array([0, 0, 0], pa.int32())})
-        for i in range(0, 12, 3)
-    ]
-    assert [t.num_rows for t in shards(iter(parts), 1024)] == [2] * 6
-    assert [t.num_rows for t in shards(iter(parts), 1)] == [1] * 12
+    large = cut([bytes(20 * 2**20)] * 12, 1024, 3)
+    assert sum(large) == 12
+    assert max(large) <= 3
+    assert large == cut([bytes(20 * 2**20)] * 12, 1024, 12)
+    assert cut([b""] * 12, 1, 5) == [1] * 12
+    small = cut([b""] * 5000, 100, 700)
+    assert sum(small) == 5000
+    assert 50 <= min(small) <= max(small) <= 200
+    assert 30 < len(small) < 70
 
 
 def test_rows_of_a_document_stand_in_the_order_of_their_given_positions(tmp_path: Path) -> None:

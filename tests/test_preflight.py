@@ -40,4 +40,4 @@ def test_place_below_a_file_is_told(tmp_path: Path) -> None:
 def test_gpus_that_the_machine_lacks_are_told_before_work(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"'sample' asks for 64 GPU, and torch sees \d"):
         started(tmp_path, gpus=64)
-    assert not (tmp_path / "w" / "pool").exists()
+    assert not (tmp_path / "w" / "tables").exists()

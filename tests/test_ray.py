@@ -2,12 +2,10 @@
 in any number of partitions.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
@@ -16,9 +14,11 @@ from pairmill.cluster.partitions import run_global
 from pairmill.errors import RunError, StageFailed
 from pairmill.fates.survey import Survey
 from pairmill.packages.package import verify
+from pairmill.plan.identity import identified
 from pairmill.work.block import Job
 from pairmill.work.local import LocalEngine
 from tests.ray_world import files
+from tests.workspaces import stored_chain, values_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 Write = Callable[[str], Path]
@@ -29,7 +29,7 @@ def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(
 ) -> None:
     import ray
 
-    on_ray = Pipeline.from_yaml(world).run(progress=False)
+    on_ray = Pipeline.from_yaml(world).run(progress=False, ray=True)
     first = files(world.parent)
     (world.parent / "workspace").rename(world.parent / "old")
     for name in first:
@@ -49,7 +49,7 @@ def test_payload_that_is_gone_is_fetched_again_by_workers(ray_session: None, wor
     before = Pipeline.from_yaml(world, strict).run(progress=False, local=True)
     lost = before.table(["image"])["image#size"].lt(0).sum()
     assert lost > 20
-    after = Pipeline.from_yaml(world).run(progress=False)
+    after = Pipeline.from_yaml(world).run(progress=False, ray=True)
     sizes = after.table(["image"]).filter(fate="kept")["image#size"]
     assert after.funnel.kept > before.funnel.kept
     assert (sizes > 0).all()
@@ -62,37 +62,24 @@ def test_global_stage_gives_the_same_for_any_number_of_partitions(
     pipeline = Pipeline.from_yaml(world)
     pipeline.run(progress=False, local=True)
     found = []
-    folder = world.parent / "workspace"
-    pool = next((folder / "pool").glob("*/pool.json"))
-    chain = pipeline.checked.chain(
-        pool.parent.name, json.loads(pool.read_text())["shard_rows"], None
-    )
+    chain = stored_chain(pipeline.checked)
     engine, here = RayEngine([], (), True, few=0), LocalEngine(True)
     survey = Survey(chain, engine.over)
     digest, rows = survey.population()
     assert survey.chain.stages[2].is_global
     assert (digest, rows) == Survey(chain, here.over).population()
     for partitions in (1, 3):
-        named = Job(chain.with_identity(2, f"partitions{partitions}"), 2, 3)
+        named = Job(identified(survey.chain, {2: f"partitions{partitions}"}), 2, 3)
         assert run_global(engine.session, named, rows, partitions) == sum(
             looked.count for looked in rows.values()
         )
-        found.append(
-            pl.concat(
-                [
-                    pl.read_parquet(f)
-                    for f in sorted(
-                        folder.glob(f"columns/dedup-partitions{partitions}/shard-*.parquet")
-                    )
-                ]
-            )
-        )
+        found.append(values_of(named.chain, 2))
     assert found[0].equals(found[1])
     changed = {**rows, 0: replace(rows[0], digest=b"another run")}
     with pytest.raises(
         RunError, match="another run changed what stage 'dedup' looks at in shard 0"
     ):
-        here.answer(Job(chain.with_identity(2, "changed"), 2, 3), changed)
+        here.answer(Job(identified(chain, {2: "changed"}), 2, 3), changed)
 
 
 def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(
@@ -102,4 +89,4 @@ def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(
         world.read_text().replace("    batch_size: 4\n", "    batch_size: 4\n    bad: [-1]\n")
     )
     with pytest.raises(StageFailed, match="stage 'slow' failed .* ZeroDivisionError"):
-        Pipeline.from_yaml(world).run(progress=False)
+        Pipeline.from_yaml(world).run(progress=False, ray=True)

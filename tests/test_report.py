@@ -2,52 +2,18 @@
 comparison, Croissant.
 """
 
-import io
 import json
-import shutil
 import tarfile
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from rich.console import Console
 
 from pairmill.api import Pipeline
-from pairmill.images import decode_rgb
-from pairmill.report.gather import gather
-from pairmill.report.page import page
-from pairmill.terminal.inspecting import inspect_path
-from tests.conftest import pairmill
-from tests.report_pages import CHROMIUM, Opened, finished_run
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]) -> Path:
-    return finished_run(tmp_path_factory.mktemp("report"), pictures)
-
-
-@pytest.fixture(scope="module")
-def run(folder: Path) -> Path:
-    return next((folder / "workspace/runs").iterdir())
-
-
-@pytest.fixture(scope="module")
-def data(run: Path) -> dict[str, Any]:
-    return json.loads((run / "report/data.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
+from pairmill.report.domains import domains
+from tests.report_pages import Opened, browser, data, folder, run  # fixtures among them
+from tests.workspaces import shards_of, stored_chain
 
 
 def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(
@@ -65,9 +31,8 @@ def test_page_loads_from_a_file_without_network_errors_or_scripts_of_others(
 
 
 def test_slider_counts_what_polars_counts(browser: Any, run: Path, data: dict[str, Any]) -> None:
-    pool = pl.concat(
-        [pl.read_parquet(f) for f in sorted(run.parent.parent.glob("pool/*/shard-*.parquet"))]
-    )
+    chain = stored_chain(Pipeline.from_yaml(run.parents[2] / "p.yaml").checked)
+    pool = pl.concat(shards_of(run.parents[1], chain.table))
     page = Opened(browser, run / "report/index.html").page
     card = page.locator("[data-score=level]")
     stops = next(s for s in data["scores"] if s["name"] == "level")["stops"]
@@ -79,6 +44,40 @@ def test_slider_counts_what_polars_counts(browser: Any, run: Path, data: dict[st
             int(card.locator("[data-count]").get_attribute("data-count"))
             == pool.filter(pl.col("level") >= stops[place]).height
         )
+
+
+def test_threshold_tells_what_would_be_kept_in_the_end(
+    browser: Any, run: Path, data: dict[str, Any]
+) -> None:
+    """Of the last gate exactly; of one with steps behind it from how many to how many."""
+    page = Opened(browser, run / "report/index.html").page
+    card = page.locator("[data-score=level]")
+    score = next(s for s in data["scores"] if s["name"] == "level")
+    rows = pl.read_parquet(run.parent.parent.parent / "pairs.parquet")
+    words = pl.col("text").str.split(" ").list.len() > 2
+    for threshold in (20, 60):
+        at = next(i for i, stop in enumerate(score["stops"]) if stop >= threshold)
+        card.locator("input").evaluate(
+            "(n, v) => { n.value = v; n.dispatchEvent(new Event('input')); }", at
+        )
+        kept = rows.filter(words & (pl.col("level") >= score["stops"][at])).height
+        now = min(kept, score["rows_kept"])
+        end = card.locator("b[data-least]")
+        assert (end.get_attribute("data-least"), end.get_attribute("data-most")) == (
+            f"{now}", f"{kept}",
+        )  # fmt: skip
+        said = f'--set "stages.leveled.keep=level >= {score["stops"][at]:g}"'
+        assert said in card.inner_text()
+
+
+def test_domains_of_addresses_and_of_suffixes_of_two_parts() -> None:
+    urls = [
+        "http://img.shop.co.uk/a", "https://user@10.1.2.3:80/b", "http://[::1]/c", "http://localhost/",
+        "HTTP://CDN.Example.ORG", "no address", None,
+    ]  # fmt: skip
+    assert domains(pl.Series(urls)).to_list() == [
+        "shop.co.uk", "10.1.2.3", "::1", "localhost", "example.org", None, None,
+    ]  # fmt: skip
 
 
 def test_filters_search_keyboard_and_links_of_the_funnel(
@@ -99,7 +98,20 @@ def test_filters_search_keyboard_and_links_of_the_funnel(
     assert count() == f"0 of {every} samples"
     page.locator("table.funnel tr", has_text="leveled").locator("button").nth(1).click()
     here = sum(s["stage"] == "leveled" for s in data["samples"])
-    assert count() == f"{here} of {every} samples"
+    step = next(s for s in data["funnel"]["steps"] if s["stage"] == "leveled")
+    assert count() == f"{here} of {every} samples, of {step['dropped']} such rows"
+    assert f"runs/{data['run']} --fate dropped --where \"stage = 'leveled'\"" in page.inner_text(
+        "#samples"
+    )
+    page.select_option("[data-filter=sort]", "-level")
+    levels = [s["scores"]["level"] for s in data["samples"] if s["stage"] == "leveled"]
+    assert f"level {max(levels):g}" in page.locator("article").first.inner_text()
+    page.select_option("[data-filter=score]", "level")
+    page.fill("[data-filter=least]", "20")
+    between = sum(level >= 20 for level in levels)
+    assert count().startswith(f"{between} of ")
+    page.select_option("[data-filter=score]", "")
+    page.select_option("[data-filter=sort]", "")
     first = page.locator("article").first
     first.focus()
     page.keyboard.press("Enter")
@@ -165,116 +177,6 @@ def test_gallery_holds_tails_thresholds_and_both_sides(data: dict[str, Any]) -> 
     failing = [s["scores"]["level"] for s in data["samples"] if "level: just fails" in s["tags"]]
     assert 30 <= max(failing) < 40 <= min(passing) == 40
     assert len(data["samples"]) <= 300
-
-
-def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
-    browser: Any, folder: Path, run: Path, data: dict[str, Any]
-) -> None:
-    Pipeline.from_yaml(folder / "p.yaml", {"stages.leveled.keep": "level >= 60"}).run(
-        local=True, progress=False
-    )
-    other = next(r for r in (folder / "workspace/runs").iterdir() if r != run)
-    done = pairmill("report", str(run), str(other))
-    assert done.returncode == 0, done.stderr
-    opened = Opened(browser, Path(done.stdout.strip()))
-    assert opened.said == []
-    text = opened.page.inner_text("main")
-    assert data["run"] in text
-    assert other.name in text
-    package = pairmill("report", str(folder / "out"))  # written again by the second run
-    assert package.stdout.strip() == str(other / "report/index.html")
-    with tempfile.TemporaryDirectory() as away:
-        parted = shutil.copytree(folder / "out", Path(away) / "kept")
-        lost = pairmill("report", str(parted))
-        assert lost.returncode == 1
-        assert "--workspace" in lost.stderr
-        assert (
-            pairmill("report", str(parted), "--workspace", str(folder / "workspace")).stdout
-            == package.stdout
-        )
-    (folder / "foreign").mkdir()
-    (folder / "foreign/manifest.json").write_text("{}")
-    places = (
-        (folder, "no run's folder"),
-        (folder / "nowhere", "no run's folder"),
-        (folder / "foreign", "is not as pairmill writes it"),
-    )
-    for path, words in places:
-        refused = pairmill("report", str(path))
-        assert refused.returncode == 1
-        assert words in refused.stderr
-
-
-def test_run_table_tells_workers_and_the_share_of_a_gpu(
-    browser: Any, folder: Path, data: dict[str, Any]
-) -> None:
-    stage = data["stages"]["language"]
-    assert stage["workers"] == 1
-    assert 0 < stage["busy_s"] <= stage["seconds"] <= stage["held_s"]
-    (folder / "gpu.html").write_bytes(
-        page(
-            [{**data, "stages": {"language": {**stage, "gpus": 0.5, "busy_s": 1.0, "held_s": 4.0}}}]
-        )
-    )
-    table = Opened(browser, folder / "gpu.html").page.locator("table.run")
-    heads, cells = (table.locator(tag).all_inner_texts() for tag in ("th", "td"))
-    assert dict(zip(heads, cells, strict=True))["GPU share"] == "25%"
-
-
-def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
-    folder: Path, run: Path, pictures: list[tuple[bytes, str]]
-) -> None:
-    plain, rich = (
-        Console(file=io.StringIO(), width=150, **options)
-        for options in ({}, {"force_terminal": True, "color_system": "truecolor"})
-    )
-    inspect_path(str(run), 3, False, plain)
-    essentials = plain.file.getvalue()
-    assert "leveled: >= 40" in essentials
-    assert "240 rows in" in essentials
-    for out in (plain, rich):
-        for path in (folder / "out", folder / "out/00000.tar", folder / "pairs.parquet"):
-            inspect_path(str(path), 2, False, out, pictures=True)
-        inspect_path(str(folder / "pairs.parquet"), 5, False, out)
-    assert "▄" not in plain.file.getvalue()
-    assert "\x1b" not in plain.file.getvalue()
-    shown = rich.file.getvalue()
-    assert "owned" in shown
-    assert "\x1b]" not in shown
-    red, green, blue = decode_rgb(pictures[0][0]).resize((32, 32)).getpixel((0, 0))
-    assert shown.count("▄") > 3 * 2 * 16 * 8
-    assert any(f";{red + d};" in shown for d in range(-3, 4)), (red, green, blue)
-
-
-def test_croissant_lists_the_files_that_the_manifest_lists(folder: Path) -> None:
-    """That mlcroissant reads the samples is tested in test_outputs_folders."""
-    manifest = json.loads((folder / "out/manifest.json").read_text())
-    listed = {
-        d["@id"]: d.get("sha256")
-        for d in json.loads((folder / "out/croissant.json").read_text())["distribution"]
-    }
-    assert {
-        f["name"]: f["sha256"] for f in manifest["files"] if f["name"] != "croissant.json"
-    }.items() <= listed.items()
-
-
-def test_report_of_a_large_run_reads_some_shards_and_says_so(
-    folder: Path, run: Path, data: dict[str, Any], browser: Any, tmp_path: Path
-) -> None:
-    pipeline = Pipeline.from_yaml(folder / "p.yaml").checked
-    pool = next((folder / "workspace/pool").glob("*/pool.json"))
-    chain = pipeline.chain(pool.parent.name, json.loads(pool.read_text())["shard_rows"], None)
-    assert len(gather(chain).frame) == 240
-    some = gather(chain, most_shards=2)
-    assert some.frame["shard"].n_unique() == 2
-    assert some.sampled == {"rows": some.frame.height, "of_rows": 240, "shards": 2, "of_shards": 4}
-    assert some.frame.equals(gather(chain, most_shards=2).frame)
-    file = tmp_path / "page.html"
-    file.write_bytes(page([{**data, "sampled": some.sampled}]))
-    assert (
-        f"samples come from {some.frame.height} of 240 rows: 2 of 4 shards, drawn by chance"
-        in Opened(browser, file).page.inner_text("header")
-    )
 
 
 def test_values_that_no_json_knows_stay_out_of_report_and_package(

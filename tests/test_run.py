@@ -7,10 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pairmill.api import Pipeline, RunResult
+from pairmill.api import Pipeline
 from pairmill.errors import RunError, StageBroken, StageFailed
 from pairmill.packages.package import verify
+from pairmill.run_result import RunResult
 from tests.conftest import pairmill
+from tests.workspaces import column_files
 
 Write = Callable[[str], Path]
 
@@ -94,7 +96,7 @@ def test_stage_that_raises_on_every_row_stops_the_run_with_the_reason(
     ):
         run(write(text(f"    bad: [-1]\n    log: {log}\n")))
     assert len([line for line in log.read_text().splitlines() if "tried" in line]) == 1 + 5
-    assert not list(numbers.rglob("columns/picky*/shard-*.parquet"))
+    assert not list(numbers.rglob("columns/picky*/*.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -177,10 +179,10 @@ def test_retry_takes_just_the_named_classes(write: Write, numbers: Path) -> None
     log = numbers / "log"
     flaky = text(f"    bad: [0]\n    max_failures: 1.0\n    log: {log}\n")
     run(write(flaky))
-    column_set = next(numbers.glob("workspace/columns/picky-*/shard-000000.parquet"))
-    before = column_set.read_bytes()
+    files = column_files(numbers / "workspace", "picky")
+    before = [f.read_bytes() for f in files]
     run(write(flaky), retry=["timeout"])
-    assert column_set.read_bytes() == before
+    assert [f.read_bytes() for f in files] == before
     log.unlink(missing_ok=True)
     run(write(flaky), retry=["ZeroDivisionError"])
     assert "setup" in log.read_text()

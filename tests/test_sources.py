@@ -7,34 +7,25 @@ import tarfile
 from pathlib import Path
 
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pairmill.plan.plan import pool_schema_of
 from pairmill.sources.base import NoInput, column_names
 from pairmill.sources.tables import PairsConfig, ParquetConfig, TableSource
 from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 from pairmill.workspace.contents import open_workspace
-from pairmill.workspace.pool import build_pool, open_pool, pool_id, unread_bytes
+from pairmill.workspace.fingerprints import table_id, unread_bytes
 from pairmill.workspace.storage import Storage
+from tests.workspaces import built, shards_of
 
 CSV = 'URL,TEXT,WIDTH,similarity\nhttp://a.test/1.jpg,"a, b",100,0.31\nhttp://user:pw@a.test/2.jpg,"line\nbreak",200,0.28\n'
 
 
 def pool(source: object, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(rows, unreadable) as the pool stores them."""
-    storage = Storage(str(folder / "ws"))
-    schema = pool_schema_of(source.schema())  # type: ignore[attr-defined]
-    built = build_pool(storage, source, "p", schema)  # type: ignore[arg-type]
-    assert open_pool(storage, "p") == built
-    rows = pl.concat(
-        [
-            pl.from_arrow(pq.read_table(f))
-            for f in sorted((folder / "ws/pool/p").glob("shard-*.parquet"))
-        ]
-    )
-    return rows, pl.read_parquet(folder / "ws/pool/p/unreadable.parquet")
+    table = built(source, folder / "ws")  # type: ignore[arg-type]
+    rows = pl.concat(shards_of(folder / "ws", table))
+    return rows, pl.read_parquet(folder / f"ws/tables/{table.id}-unreadable.parquet")
 
 
 @pytest.mark.parametrize(
@@ -134,16 +125,13 @@ def test_documents_are_never_cut_by_shards(tmp_path: Path) -> None:
     source = TableSource(
         PairsConfig(path=str(tmp_path / "a.csv"), rows_per_shard=2, columns={"doc_id": "page"})
     )
-    pool(source, tmp_path)
-    shards = [
-        pl.from_arrow(pq.read_table(f))
-        for f in sorted((tmp_path / "ws/pool/p").glob("shard-*.parquet"))
-    ]
+    shards = shards_of(tmp_path / "ws", built(source, tmp_path / "ws"))
     assert [s["doc_id"].unique(maintain_order=True).to_list() for s in shards] == [
         ["a"],
-        ["b", "c"],
+        ["b"],
+        ["c"],
     ]
-    assert shards[1]["position"].to_list() == [0, 0, 1, 2, 3, 4]
+    assert shards[2]["position"].to_list() == [0, 1, 2, 3, 4]
 
 
 def test_pool_identity_is_the_input_content(tmp_path: Path) -> None:
@@ -151,7 +139,7 @@ def test_pool_identity_is_the_input_content(tmp_path: Path) -> None:
     identities = []
     for text in ("url,text\na,b\n", "url,text\na,c\n", "url,text\na,b\n"):
         (tmp_path / "a.csv").write_text(text)
-        identities.append(pool_id(storage, TableSource(PairsConfig(path=str(tmp_path / "a.csv")))))
+        identities.append(table_id(storage, TableSource(PairsConfig(path=str(tmp_path / "a.csv")))))
     assert identities[0] == identities[2] != identities[1]
 
 
@@ -159,10 +147,10 @@ def test_what_nobody_remembers_has_to_be_read_and_a_workspace_remembers(tmp_path
     (tmp_path / "a.csv").write_text("url,text\na,b\n")
     source = TableSource(PairsConfig(path=str(tmp_path / "a.csv")))
     storage = Storage(str(tmp_path / "ws"))
-    first = pool_id(storage, source)
+    first = table_id(storage, source)
     assert unread_bytes(storage, source) == 13
     assert not (tmp_path / "ws").exists()  # looking at a plan makes no workspace
-    assert pool_id(open_workspace(str(tmp_path / "ws")), source) == first
+    assert table_id(open_workspace(str(tmp_path / "ws")), source) == first
     assert unread_bytes(storage, source) == 0
 
 

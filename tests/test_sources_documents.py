@@ -180,14 +180,14 @@ def test_a_csv_names_files_beside_it_and_none_outside(tmp_path: Path, images: Pa
 def test_the_content_of_image_files_is_part_of_the_pools_identity(
     tmp_path: Path, images: Path
 ) -> None:
-    from pairmill.workspace.pool import pool_id
+    from pairmill.workspace.fingerprints import table_id
     from pairmill.workspace.storage import Storage
 
     file = document(tmp_path, [{"image": "train/0.jpg", "text": "t"}])
 
     def identity() -> str:
         source = TableSource(PairsConfig(path=str(file), images=str(images)))
-        return pool_id(Storage(str(tmp_path / "ws")), source)
+        return table_id(Storage(str(tmp_path / "ws")), source)
 
     first = identity()
     assert identity() == first

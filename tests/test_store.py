@@ -18,9 +18,11 @@ from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
 from pairmill.plan.chain import Chain
 from pairmill.plan.references import BadReference, folder_digest, model_identity
 from pairmill.schemas.arrow import POOL_COLUMNS, error_array
-from pairmill.workspace.columns import ColumnStore, groups_at
+from pairmill.workspace.columns import ColumnFile, groups_at
 from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.shards import payload_file, store_shard
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table
 from tests.conftest import CLIP
 
 WRITES = pa.schema([("v", pa.int64()), ("image", pa.large_binary())])
@@ -38,30 +40,34 @@ def part(
     return pa.table({**columns, "error": error_array(errors or [None] * len(rows))})
 
 
+def column_file(storage: Storage) -> ColumnFile:
+    return ColumnFile(storage, "columns/s/a.parquet", WRITES, {"v": "value"}, {"inputs": []})
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> ColumnStore:
-    return ColumnStore(open_workspace(str(tmp_path)))
+def store(tmp_path: Path) -> ColumnFile:
+    return column_file(open_workspace(str(tmp_path)))
 
 
-def test_parts_are_merged_sorted_and_the_first_sound_value_stays(store: ColumnStore) -> None:
-    store.commit("s", 0, part([5, 1], [50, 10]), WRITES)
-    told = store.commit("s", 0, part([1, 2], [99, 20]), WRITES)
+def test_parts_are_merged_sorted_and_the_first_sound_value_stays(store: ColumnFile) -> None:
+    store.commit(part([5, 1], [50, 10]))
+    told = store.commit(part([1, 2], [99, 20]))
     assert told.column("v").to_pylist() == [10, 20]
-    loaded = store.load("s", 0, ["v", "image#size"])
+    loaded = store.load(["v", "image#size"])
     assert loaded is not None
     assert loaded.select(["row", "v", "image#size"]).to_pylist() == [
         {"row": r, "v": v, "image#size": v} for r, v in ((1, 10), (2, 20), (5, 50))
     ]
 
 
-def test_failure_and_forgotten_payload_give_way_to_a_new_value(store: ColumnStore) -> None:
-    store.commit("s", 0, part([0, 1], [None, 4], [("dns", "x"), None]), WRITES)
-    store.evict("s", 0, [1], WRITES)
-    loaded = store.load("s", 0, ["v", "image", "image#size"])
+def test_failure_and_forgotten_payload_give_way_to_a_new_value(store: ColumnFile) -> None:
+    store.commit(part([0, 1], [None, 4], [("dns", "x"), None]))
+    store.evict([1])
+    loaded = store.load(["v", "image", "image#size"])
     assert loaded is not None
     assert loaded.column("image#size").to_pylist() == [None, -4]
     assert loaded.column("image").to_pylist() == [None, None]
-    told = store.commit("s", 0, part([0, 1], [7, 4]), WRITES)
+    told = store.commit(part([0, 1], [7, 4]))
     assert told.column("image").to_pylist() == [b"x" * 7, b"x" * 4]
     assert told.column("error").to_pylist() == [None, None]
 
@@ -76,20 +82,17 @@ def test_few_rows_are_read_without_the_images_of_all_others(tmp_path: Path) -> N
     """
     storage = open_workspace(str(tmp_path))
     store, rows, images = (
-        ColumnStore(storage),
+        column_file(storage),
         np.arange(1000),
         [bytes([i % 251]) * 40_000 for i in range(1000)],
     )
     store.commit(
-        "s",
-        0,
         part(rows.tolist(), [40_000] * 1000).set_column(
             2, "image", pa.array(images, pa.large_binary())
         ),
-        WRITES,
     )
     wanted = np.array([990, 3, 7])
-    some = store.load("s", 0, ["image"], wanted)
+    some = store.load(["image"], wanted)
     assert some is not None
     assert 3 < some.num_rows < 300
     where = some.column("row").to_pylist()
@@ -97,21 +100,23 @@ def test_few_rows_are_read_without_the_images_of_all_others(tmp_path: Path) -> N
         images[r] for r in wanted
     ]
     schema = pa.schema([*POOL_COLUMNS, pa.field("image", pa.large_binary())])
-    columns = {
-        f.name: pa.array(images if f.name == "image" else [None] * 1000, f.type) for f in schema
-    }
-    storage.write_table("pool/p/shard-000000.parquet", pa.table(columns, schema=schema))
+    uids = [f"u{i}" for i in range(1000)]
+    given = {"image": images, "uid": uids}
+    columns = {f.name: pa.array(given.get(f.name, [None] * 1000), f.type) for f in schema}
+    facts = store_shard(storage, pa.table(columns, schema=schema))
     assert groups_at([100] * 10, wanted) == ([0, 9], pytest.approx([190, 3, 7]))
     assert groups_at([100] * 10, wanted[:0])[0] == []
-    assert storage_groups(storage, "pool/p/shard-000000.parquet") > 5
-    found = Chain(storage.root, "p", schema, (1000,), ()).read_pool(0, ["image"], wanted)
+    assert storage_groups(storage, payload_file(facts.name, facts.digests["image"])) > 5
+    chain = Chain(storage.root, Table.of("t", [facts], 0, ()), schema, ())
+    found = chain.read_pool(0, ["image", "uid"], wanted)
     assert found.column("image").to_pylist() == [images[r] for r in wanted]
+    assert found.column("uid").to_pylist() == [uids[r] for r in wanted]
 
 
-def test_writers_of_one_shard_at_the_same_time_lose_nothing(store: ColumnStore) -> None:
+def test_writers_of_one_shard_at_the_same_time_lose_nothing(store: ColumnFile) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: store.commit("s", 0, part([i], [i]), WRITES), range(40)))
-    loaded = store.load("s", 0, ["v"])
+        list(pool.map(lambda i: store.commit(part([i], [i])), range(40)))
+    loaded = store.load(["v"])
     assert loaded is not None
     assert loaded.column("v").to_pylist() == list(range(40))
 
@@ -136,12 +141,12 @@ def test_too_little_disk_is_told_before_writing(tmp_path: Path) -> None:
         Storage(str(tmp_path)).check_space(10**16)
 
 
-def test_damaged_column_file_is_named(store: ColumnStore, tmp_path: Path) -> None:
-    store.commit("s", 0, part([0], [1]), WRITES)
-    file = tmp_path / "columns/s/shard-000000.parquet"
+def test_damaged_column_file_is_named(store: ColumnFile, tmp_path: Path) -> None:
+    store.commit(part([0], [1]))
+    file = tmp_path / "columns/s/a.parquet"
     file.write_bytes(file.read_bytes()[:50])
-    with pytest.raises(CorruptWorkspace, match=r"shard-000000\.parquet cannot be read"):
-        store.load("s", 0, ["v"])
+    with pytest.raises(CorruptWorkspace, match=r"a\.parquet cannot be read"):
+        store.load(["v"])
 
 
 def test_model_folder_is_known_by_its_content(tmp_path: Path) -> None:
@@ -188,7 +193,7 @@ def test_storage_that_does_not_answer_is_told_from_a_broken_file(
         storage.read_table("broken.parquet")
     (tmp_path / "w").rename(tmp_path / "away")
     with pytest.raises(StorageAway, match="is not there any more"):
-        ColumnStore(storage).load("set", 0, [])
+        column_file(storage).load([])
     nowhere = Storage("s3://bucket/x?endpoint_override=127.0.0.1:1&scheme=http")
     with pytest.raises(StorageAway, match="does not answer"):
         nowhere.read_table("any.parquet")

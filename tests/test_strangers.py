@@ -188,20 +188,20 @@ def test_gc_leaves_what_is_no_pool_or_column_set(tmp_path: Path) -> None:
     storage = open_workspace(str(tmp_path / "w"))
     (tmp_path / "far").mkdir()
     (tmp_path / "far/precious.txt").write_text("precious")
-    for name in ("columns/old-1/shard-000000.parquet", "columns/package/manifest.json",
-                 "columns/half/.pairmill/x.json", "pool/notes/readme.txt"):  # fmt: skip
+    for name in (f"columns/old-1/{'0' * 16}.{'1' * 16}.parquet", "columns/package/manifest.json",
+                 "columns/half/.pairmill/x.json", "tables/readme.txt"):  # fmt: skip
         storage.write_bytes(name, b"{}")
     os.symlink(tmp_path / "far", tmp_path / "w/columns/linked")
     found = unused(storage)
     assert [s.folder for s in found] == ["columns/old-1"]
     assert left_alone(storage) == [
-        "pool/notes",
         "columns/half",
         "columns/linked",
         "columns/package",
     ]
     collect(storage, found)
     assert not (tmp_path / "w/columns/old-1").exists()
+    assert (tmp_path / "w/tables/readme.txt").exists()
     assert (tmp_path / "far/precious.txt").read_text() == "precious"
     (tmp_path / "w/runs/r").mkdir(parents=True)
     for text in ("{}", "[]", '{"pool": "x", "stages": [null]}'):

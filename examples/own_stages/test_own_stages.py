@@ -1,7 +1,11 @@
-"""Two stages as an outsider writes them, tested as every stage is: Arrow in, Arrow out, no Ray."""
+"""Three stages as an outsider writes them, tested as every stage is: Arrow in, Arrow out, no Ray."""
 
 import io
+import json
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +16,7 @@ from pairmill.demo.show import MODELS
 from pairmill.stage import check_stage
 
 sys.path.insert(0, str(Path(__file__).parent))
+from labelled import LabelledStage
 from resembles import ResemblesStage
 from top_fraction import TopFractionStage
 
@@ -36,3 +41,37 @@ def test_the_best_share_of_all_rows_is_marked(share: float, best: list[int]) -> 
     rows = pa.table({"score": [0.1, 0.9, 0.2, 0.9], "uid": list("abcd"), "#order": range(4)})
     answer = check_stage(TopFractionStage, rows, score="score", share=share)
     assert [i for i, top in enumerate(answer["top"].to_pylist()) if top] == best
+
+
+class Labels(BaseHTTPRequestHandler):
+    """Calls a text short or long, and takes no empty one."""
+
+    def do_POST(self) -> None:
+        text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
+        body = json.dumps({"label": "long" if len(text) > 5 else "short"}).encode()
+        self.send_response(200 if text else 422)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def labels() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Labels)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_server_labels_texts_and_what_it_refuses_is_a_rows_error(labels: str) -> None:
+    rows = pa.table({"text": ["ball", "", "a red ball"]})
+    answer = check_stage(LabelledStage, rows, server=labels)
+    assert answer["label"].to_pylist() == ["short", None, "long"]
+    assert answer["error"].to_pylist()[1]["class"] == "http_422"

@@ -1,25 +1,34 @@
-"""The keys of `caption`."""
+"""The keys of the stages that ask a model: what they share, and `caption`'s."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pairmill.captioners.engine import Sampling
-from pairmill.captioners.prompts import referenced
+from pairmill.captioners.engine_config import EngineConfig
+from pairmill.captioners.library import prompt_of
+from pairmill.captioners.prompts import Example, Wording, read_wording, referenced
+from pairmill.captioners.structured import check_schema
 from pairmill.models.load import Spec
-from pairmill.schemas.config import MODEL, SPEED, StageConfig
+from pairmill.schemas.config import FILE, MODEL, SPEED, Strict
 from pairmill.torch_device import Device, Precision
 
 
-class CaptionConfig(StageConfig):
-    """A text per row from an image-text-to-text model; without an image it merges or rewrites
-    texts, and text models serve, too.
-    """
+class PromptId(Strict):
+    """A prompt of the library (`pairmill prompts`)."""
 
-    stage: Annotated[Literal["caption"], SPEED] = "caption"
+    id: str
+    """Its id."""
+
+
+class AskingConfig(EngineConfig):
+    """The keys of every stage that asks a model."""
+
     model: Annotated[str, MODEL]
     """Hub id or folder of a model that transformers' `AutoModelForImageTextToText` loads, or, where
-    `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.
+    `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.  With `engine: openai`
+    the server's name of the model.
     """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
@@ -29,15 +38,34 @@ class CaptionConfig(StageConfig):
     """Branch, tag or commit of the adapter."""
     trust_remote_code: bool = False
     """Lets the checkpoint run code of its own: read it before."""
-    prompt: str = Field("Describe this image in one sentence.", min_length=1, max_length=20_000)
-    """What the model is asked; `{column}` stands for the row's value.  Control tokens in it, and in
-    the values, are plain text to the model.
+    prompt: Annotated[str, Field(min_length=1, max_length=20_000)] | PromptId | None = None
+    """What the model is asked; `{column}` stands for the row's value.  Or `{id: NAME}`: a prompt of
+    the library (`pairmill prompts`), with its system turn and examples.  Control tokens in it, and
+    in the values, are plain text to the model.
+    """
+    prompt_file: Annotated[str | None, FILE] = None
+    """A file with the prompt instead: plain text, or YAML with `prompt`, `system`, `examples`,
+    `json_schema`.  Its content is part of the identity.
     """
     system: str | None = Field(None, min_length=1, max_length=20_000)
     """A system turn before it, with references like `prompt`."""
+    examples: list[Example] = Field([], max_length=64)
+    """Turns before it that show how to answer, each with `user` and `assistant`."""
+    columns: dict[str, str] = {}
+    """Names in the prompt → columns that they mean, where these are called otherwise:
+    `{caption: synthetic}`.
+    """
+    values: dict[str, str] = {}
+    """Names in the prompt → what they stand for in every row: `{style: as a haiku}`."""
     separator: str = ", "
     """What joins the values of a list column in a prompt."""
-    image: str | list[str] | None = "image"
+    json_schema: dict[str, Any] | None = None
+    """JSON schema that the answer has to fit: each of its properties becomes a column.  An answer
+    that does not fit is asked for once more, with what is wrong; then the row fails as `bad_json`.
+    """
+    text_from: str | None = None
+    """The property of `json_schema` that is the stage's text."""
+    image: str | list[str] | None = None
     """Column with encoded images, or several columns in order; `null` for a prompt without."""
     min_pixels: int | None = Field(None, ge=1)
     """Smaller images are enlarged to so many pixels, before the model's own processor."""
@@ -57,6 +85,8 @@ class CaptionConfig(StageConfig):
     """
     max_new_tokens: int = Field(128, ge=1, le=16_384)
     """Longest answer, in tokens, reasoning included."""
+    samples: int = Field(1, ge=1, le=64)
+    """Answers for each row; several, drawn by chance, make columns of lists."""
     temperature: float = Field(0.0, ge=0, le=2)
     """0: greedy; above: sampling, seeded by row."""
     top_p: float = Field(1.0, gt=0, le=1)
@@ -72,13 +102,62 @@ class CaptionConfig(StageConfig):
     load finds faster.  In bfloat16 the rows beside it may change a row's text.
     """
     batch_size: Annotated[int, SPEED] = Field(16, ge=1, le=4096)
-    """Rows given to the model at once; halved where they do not fit its memory."""
+    """Rows given to the model at once (`engine: transformers`), whichever shards they are from;
+    halved where they do not fit its memory.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_library(cls, data: Any) -> Any:
+        """A prompt of the library stands in the config with all its turns, since these decide the
+        values; keys that the file gives come first.
+        """
+        if not isinstance(data, Mapping):
+            return data
+        if "prompt" in data and data.get("prompt_file") is not None:
+            raise ValueError("`prompt` and `prompt_file` are two answers to one question; name one")
+        prompt = data.get("prompt")
+        if not isinstance(prompt, Mapping) or set(prompt) != {"id"}:
+            return data
+        found = prompt_of(str(prompt["id"]))
+        keys: dict[str, Any] = {"system": found.system, "examples": found.examples}
+        keys["json_schema"] = found.json_schema
+        given = {name: value for name, value in keys.items() if value and name not in data}
+        return {**data, **given, "prompt": found.text}
 
     @field_validator("prompt", "system")
     @classmethod
-    def _fillable(cls, prompt: str | None) -> str | None:
-        referenced(prompt or "")
+    def _fillable(cls, prompt: Any) -> Any:
+        referenced(prompt if isinstance(prompt, str) else "")
         return prompt
+
+    @model_validator(mode="after")
+    def _whole(self) -> "AskingConfig":
+        if self.prompt is None and self.prompt_file is None:
+            raise ValueError("what is the model asked? write `prompt:` or `prompt_file:`")
+        if self.json_schema is not None:
+            check_schema(self.json_schema)
+        if self.text_from and self.text_from not in (self.json_schema or {}).get("properties", {}):
+            raise ValueError(f"text_from: {self.text_from!r} is no property of json_schema")
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"{self.samples} samples at temperature 0 would be {self.samples} times the same; "
+                "set `temperature:`"
+            )
+        return self
+
+    def with_file(self) -> "AskingConfig":
+        """The config with what its prompt file holds, so that no worker needs the file."""
+        if self.prompt_file is None:
+            return self
+        found = read_wording(self.prompt_file)
+        plain = self.model_dump(exclude_unset=True, exclude={"prompt", "prompt_file"})
+        return type(self).model_validate({**found, **plain})
+
+    def wording(self) -> Wording:
+        """What the model is asked."""
+        assert isinstance(self.prompt, str), "the library's and the file's wording stands in it"
+        return Wording(self.prompt, self.system, tuple(self.examples))
 
     def columns_of_images(self) -> list[str]:
         if self.image is None:
@@ -86,9 +165,13 @@ class CaptionConfig(StageConfig):
         return [self.image] if isinstance(self.image, str) else list(self.image)
 
     def references(self) -> list[str]:
-        """Columns named in the system turn and the prompt."""
-        named = [*referenced(self.system or ""), *referenced(self.prompt)]
-        return list(dict.fromkeys(named))
+        """Columns whose values stand in the prompt."""
+        return list(dict.fromkeys(self.meant().values()))
+
+    def meant(self) -> dict[str, str]:
+        """Name in the prompt → column."""
+        names = (n for n in self.wording().references() if n not in self.values)
+        return {name: self.columns.get(name, name) for name in names}
 
     def spec(self, cpus: float) -> Spec:
         """What is loaded, and where."""
@@ -113,3 +196,49 @@ class CaptionConfig(StageConfig):
             self.seed or 0,
             dict(self.chat_template_kwargs),
         )
+
+
+class CaptionConfig(AskingConfig):
+    """A text per row from an image-text-to-text model; without an image it merges or rewrites
+    texts, and text models serve, too.
+    """
+
+    stage: Annotated[Literal["caption"], SPEED] = "caption"
+    prompt: Annotated[str, Field(min_length=1, max_length=20_000)] | PromptId | None = (
+        "Describe this image in one sentence."
+    )
+    """What the model is asked; `{column}` stands for the row's value.  Or `{id: NAME}`: a prompt of
+    the library (`pairmill prompts`), with its system turn and examples.  Control tokens in it, and
+    in the values, are plain text to the model.
+    """
+    image: str | list[str] | None = "image"
+    """Column with encoded images, or several columns in order; `null` for a prompt without."""
+
+
+class RewriteConfig(AskingConfig):
+    """Another text out of the texts of a row, by a text model: fusion of alt text and caption,
+    style, title + alt text + context, shortening.
+
+    `prompt: {id: fuse}` is CapsFusion's, with the raw text and the caption of `columns: {caption:
+    synthetic}`.
+    """
+
+    stage: Annotated[Literal["rewrite"], SPEED] = "rewrite"
+
+
+class JudgeConfig(AskingConfig):
+    """A model's verdict as typed columns, one for each property of `json_schema`.
+
+    `prompt: {id: judge-match}` asks whether a caption is true of its image: `judge_score` (1 to 5),
+    `judge_label`, `judge_reasons`.
+    """
+
+    stage: Annotated[Literal["judge"], SPEED] = "judge"
+    image: str | list[str] | None = "image"
+    """Column with encoded images, or several columns in order; `null` for a verdict on texts."""
+
+    @model_validator(mode="after")
+    def _typed(self) -> "JudgeConfig":
+        if self.json_schema is None and self.prompt_file is None:
+            raise ValueError("a verdict has columns by `json_schema:`; write one")
+        return self

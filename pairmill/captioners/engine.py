@@ -1,43 +1,64 @@
-"""What an engine that answers prompts is, whatever runs the model."""
+"""What an engine that answers prompts is, whatever runs the model.
 
-from collections.abc import Sequence
+A stage asks an `Engine` request by request, many at a time, in its event loop; `open_engine`
+(captioners/opening.py) makes the one that `engine:` names.  A new kind of engine is a class with
+the four members of `Engine`, a name in `EngineConfig.engine`, and a line in opening.py.  An engine
+that answers in batches is a `BatchEngine`, and `Batched` (captioners/batches.py) asks it.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn: RGB images, then text."""
+    """One turn: RGB images, then text.  Turns of the assistant before the last of the user show how
+    to answer.
+    """
 
-    role: Literal["system", "user"]
+    role: Literal["system", "user", "assistant"]
     text: str
     images: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
 class Request:
-    """Turns to be answered; `key` seeds the row's own chance where the engine samples."""
+    """Turns to be answered; `key` seeds the row's own chance where the engine samples; `schema`: a
+    JSON schema that the answer should fit.
+    """
 
     messages: tuple[Message, ...]
     key: str = ""
+    schema: Mapping[str, Any] | None = None
 
     def images(self) -> list[Any]:
+        """All images, in order."""
         return [image for message in self.messages for image in message.images]
+
+    def size(self) -> tuple[int, int]:
+        """(pixels, characters): what an answer costs, roughly."""
+        pixels = sum(image.width * image.height for image in self.images())
+        return pixels, sum(len(message.text) for message in self.messages)
 
 
 @dataclass(frozen=True)
 class Answer:
     """`finish_reason` is `stop`, or `length` where the token limit cut the text off; `tokens`
-    counts generated ones.
+    counts generated ones, `prompt_tokens` those of the request (None where the engine does not
+    say).
 
     `reasoning` is what the model thought before it answered, None where it did not; `text` is None
-    where the limit cut it off while it thought.
+    where the limit cut it off while it thought.  `logprobs`: natural logarithm of each generated
+    token's probability, where they were asked for.
     """
 
     text: str | None
     finish_reason: str
     tokens: int
     reasoning: str | None = None
+    prompt_tokens: int | None = None
+    logprobs: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +70,16 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 0
     chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    logprobs: bool = False
 
 
-class Captioner(Protocol):
-    """Answers requests in batches."""
+class Engine(Protocol):
+    """Answers requests, each by itself."""
+
+    structured: bool
+    """Whether an answer is bound to a request's `schema` while it is made; else who asks reads the
+    answer and checks it.
+    """
 
     @property
     def note(self) -> str:
@@ -62,6 +89,25 @@ class Captioner(Protocol):
         """A column's text as it may stand in a prompt: no control token of the model is left in it
         that the engine would not treat as plain text by itself.
         """
+
+    async def answer(self, request: Request) -> Answer:
+        """Raises RowError for a failure of the request's own, and PairmillError where no request
+        can be answered.
+        """
+
+    async def close(self) -> None:
+        """Gives back what the engine took."""
+
+
+class BatchEngine(Protocol):
+    """Answers requests in batches, one batch at a time."""
+
+    @property
+    def note(self) -> str:
+        """As an Engine's."""
+
+    def neutral(self, text: str) -> str:
+        """As an Engine's."""
 
     def begin(self, requests: Sequence[Request]) -> Any:
         """What can be done without the model, in a thread, while it answers others."""

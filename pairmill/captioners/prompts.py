@@ -3,12 +3,74 @@
 import json
 import string
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from pydantic import Field
+
+from pairmill.schemas.config import Strict
 from pairmill.schemas.hashing import digest
 
 
 class BadPrompt(ValueError):
     """A prompt whose references cannot be filled; the message says which."""
+
+
+class Example(Strict):
+    """A turn that shows a model how to answer."""
+
+    user: str = Field(min_length=1, max_length=20_000)
+    """What is asked: plain text, in which braces mean nothing."""
+    assistant: str = Field(min_length=1, max_length=20_000)
+    """The right answer."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What a model is asked: system turn, examples, and the prompt, with `{column}` references."""
+
+    text: str
+    system: str | None = None
+    examples: tuple[Example, ...] = ()
+
+    def references(self) -> list[str]:
+        """Columns named in it, in order."""
+        return list(dict.fromkeys([*referenced(self.system or ""), *referenced(self.text)]))
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits that stand for the exact wording."""
+        if not self.examples:
+            return prompt_id(self.text, self.system)
+        turns = [[e.user, e.assistant] for e in self.examples]
+        return digest([self.system, turns, self.text], "prompt")
+
+
+def read_wording(file: str) -> dict[str, Any]:
+    """The keys that a prompt file sets: a YAML or JSON file's `prompt`, `system`, `examples` and
+    `json_schema`; any other file is the prompt itself.
+
+    Raises BadPrompt.
+    """
+    path = Path(file)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadPrompt(f"the prompt file {file} cannot be read: {error}") from None
+    if path.suffix not in (".yaml", ".yml", ".json"):
+        return {"prompt": text.strip("\n")}
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        found = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise BadPrompt(f"the prompt file {file} is no YAML: {error}") from None
+    known = {"prompt", "system", "examples", "json_schema"}
+    if not isinstance(found, dict) or "prompt" not in found or set(found) - known:
+        raise BadPrompt(f"the prompt file {file} must hold `prompt`, and may hold {sorted(known)}")
+    return found
 
 
 def referenced(prompt: str) -> list[str]:

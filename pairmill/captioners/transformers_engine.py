@@ -1,7 +1,7 @@
 """Answers by any image-text-to-text or text model of `transformers`, through its own chat template."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pairmill.captioners.chat import Chat
@@ -91,9 +91,11 @@ class TransformersCaptioner:
             )
         prompts = inputs["input_ids"]
         begin = self.first_new(out, prompts)
+        asked = begun.inputs["attention_mask"].sum(1).tolist()
+        answers = zip(out[:, begin:].tolist(), prompts.tolist(), asked, strict=True)
         return [
-            self.told(ids, self.chat.thinks(prompt))
-            for ids, prompt in zip(out[:, begin:].tolist(), prompts.tolist(), strict=True)
+            replace(self.told(ids, self.chat.thinks(prompt)), prompt_tokens=count)
+            for ids, prompt, count in answers
         ]
 
     def first_new(self, out: Any, prompts: Any) -> int:

@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from pairmill.cluster.executor import run_phase, run_refetch
+from pairmill.cluster.executor import alive_nodes, run_phase, run_refetch
 from pairmill.cluster.over_shards import FEW, in_tasks, over_shards
 from pairmill.cluster.partitions import run_global
+from pairmill.cluster.room import Room
 from pairmill.cluster.session import RaySession
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
@@ -46,6 +47,12 @@ class RayEngine:
     @run_id.setter
     def run_id(self, run_id: str) -> None:
         self.session.run_id = run_id
+
+    def ready(self, jobs: Sequence[Job]) -> None:
+        """Asks the cluster, which is started for it."""
+        nodes = alive_nodes(self.session.ensure())
+        for job in jobs:
+            Room(job, nodes)
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """A streaming execution of Ray Data."""

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.cluster.room import Room, cpus_of, pooled
+from pairmill.cluster.room import Room, cpus_of
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.errors import PairmillError
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import OWN, STATS, Job, RowBlock
+from pairmill.work.crew_size import pooled
 from pairmill.work.deadline import ProcessWatchdog, end_with_parent
 from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import StageStats
@@ -108,7 +109,7 @@ def read_block(table: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
 def loaded_in_process(job: Job, index: int) -> LoadedStage:
     """What this worker process has loaded of a stage, for a task that lives for one shard only."""
     planned = job.chain.stages[index]
-    key = (job.chain.root, index, planned.column_set if planned.computes else planned.name)
+    key = (job.chain.root, index, planned.label)
     return _LOADED.setdefault(key, LoadedStage())
 
 

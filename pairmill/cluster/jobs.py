@@ -3,12 +3,9 @@ other verbs of a job.
 """
 
 import asyncio
-import importlib.util
 import logging
 import os
 import shlex
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pairmill.cluster.packing import FILE_NAME, packed
 from pairmill.errors import PairmillError, RunError
 from pairmill.plan.plan import Plan
-from pairmill.schemas.config import FILE, MODEL, marks_of
-from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.version import __version__
-from pairmill.workspace.pool import pool_id, unread_bytes
+from pairmill.workspace.fingerprints import table_id, unread_bytes
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table
 
-FILE_NAME = "pipeline.yaml"
 RECONNECTS = 10
 AGENT_WAIT_S = 60
 READ_BYTES = 2**28
@@ -55,6 +51,7 @@ class JobRequest:
             "pairmill.cli",
             "run",
             FILE_NAME,
+            "--ray",
             "--base",
             str(self.file.absolute().parent),
         ]
@@ -91,11 +88,14 @@ def client(address: str | None) -> Any:
 
     where = address or os.environ.get("RAY_ADDRESS")
     if not where:
-        raise RunError("no cluster named; give --address http://head:8265, or set RAY_ADDRESS")
+        raise RunError("no cluster named; give --address head:8265, or set RAY_ADDRESS")
+    if address and "://" not in where and where != "auto":
+        where = f"http://{where}"  # RAY_ADDRESS may be the cluster's own, which Ray follows itself
     for name in ("ray", "ray.dashboard", "ray._private"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        return JobSubmissionClient(where)
+        with meaning(where if address else None):
+            return JobSubmissionClient(where)
     except Exception as error:  # Ray raises several kinds, some bare
         raise RunError(
             f"no Ray cluster answers at {where}: "
@@ -103,9 +103,27 @@ def client(address: str | None) -> Any:
         ) from None
 
 
+@contextmanager
+def meaning(address: str | None) -> Iterator[None]:
+    """Ray takes RAY_ADDRESS before what it is called with; another variable comes before both."""
+    name = "RAY_API_SERVER_ADDRESS"
+    before = os.environ.get(name)
+    if address:
+        os.environ[name] = address
+    try:
+        yield
+    finally:
+        if address and before is None:
+            del os.environ[name]
+        elif address:
+            os.environ[name] = str(before)
+
+
 def submit(jobs: Any, request: JobRequest, plan: Plan) -> str:
-    """Packs and submits; gives the job's id."""
-    with packed(request, plan.config) as folder:
+    """Packs and submits; gives the job's id.  Raises RunError where a job of the same run goes."""
+    run, workspace = run_id(plan, request.limit), plan.redact(plan.config.workspace)
+    refuse_second(jobs, run, workspace)
+    with packed(request.file, request.working_dir, plan.config) as folder:
         return patiently(
             jobs.submit_job,
             entrypoint=request.entrypoint(),
@@ -113,10 +131,22 @@ def submit(jobs: Any, request: JobRequest, plan: Plan) -> str:
             metadata={
                 "pairmill": __version__,
                 "name": plan.config.name,
-                "run": run_id(plan, request.limit),
-                "workspace": plan.redact(plan.config.workspace),
+                "run": run,
+                "workspace": workspace,
             },
         )
+
+
+def refuse_second(jobs: Any, run: str, workspace: str) -> None:
+    """Raises RunError where a job that has not ended does the same run in the same workspace."""
+    for other in listed(jobs) if run else ():
+        same = other["run"] == run and other["workspace"] == workspace
+        if same and other["status"] not in ENDED:
+            raise RunError(
+                f"the job {other['job']} does this run already ({other['status']}); "
+                f"`pairmill logs {other['job']} -f` follows it, `pairmill stop {other['job']}` "
+                "ends it"
+            )
 
 
 def run_id(plan: Plan, limit: int | None) -> str:
@@ -127,7 +157,7 @@ def run_id(plan: Plan, limit: int | None) -> str:
         storage = Storage(plan.config.workspace)
         if unread_bytes(storage, plan.source) > READ_BYTES:
             return ""
-        return plan.run_id(plan.chain(pool_id(storage, plan.source), (), limit))
+        return plan.run_id(plan.chain(Table.unread(table_id(storage, plan.source)), limit))
     except (PairmillError, OSError, ValueError, NotImplementedError):
         return ""
 
@@ -151,73 +181,6 @@ def patiently(work: Callable[..., str], **arguments: Any) -> str:
                     "taken there by another Ray)"
                 ) from None
             time.sleep(2)
-
-
-@contextmanager
-def packed(request: JobRequest, config: PipelineConfig) -> Iterator[Path]:
-    """A folder with the pipeline file and the code and files that it names; data stay where they
-    are.
-    """
-    home = request.file.absolute().parent
-    with tempfile.TemporaryDirectory(prefix="pairmill-job-") as name:
-        target = Path(name)
-        if request.working_dir:
-            shutil.copytree(request.working_dir, target, dirs_exist_ok=True)
-        shutil.copyfile(request.file, target / FILE_NAME)
-        for stage in config.stages:
-            if ":" in stage.stage:
-                pack_module(stage.stage.partition(":")[0].partition(".")[0], home, target)
-            for file in named_files(stage):
-                pack_file(Path(file), home, target)
-        yield target
-
-
-def named_files(config: Any) -> list[str]:
-    """Local files whose content decides values (prompts, blocklists), and small local models."""
-    found = []
-    for field in type(config).model_fields:
-        value = getattr(config, field)
-        if (
-            isinstance(value, str)
-            and "://" not in value
-            and marks_of(type(config), field) & {FILE, MODEL}
-            and Path(value).is_absolute()
-        ):
-            found.append(value)
-    return found
-
-
-def pack_file(source: Path, home: Path, target: Path) -> None:
-    """What lies below the pipeline file travels with it; other absolute paths must exist on the
-    nodes.
-    """
-    if not source.is_relative_to(home):
-        return
-    place = target / source.relative_to(home)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, place, dirs_exist_ok=True)
-    else:
-        shutil.copyfile(source, place)
-
-
-def pack_module(module: str, home: Path, target: Path) -> None:
-    """A module or package that lies beside the pipeline file; installed ones must be installed on
-    the nodes.
-    """
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None or not Path(found.origin).is_relative_to(home):
-        return
-    origin = Path(found.origin)
-    if origin.name == "__init__.py":
-        shutil.copytree(
-            origin.parent,
-            target / module,
-            dirs_exist_ok=True,
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
-    else:
-        shutil.copyfile(origin, target / origin.name)
 
 
 def follow(jobs: Any, job: str, tell: Callable[[str], None]) -> str:

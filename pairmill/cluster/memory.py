@@ -4,8 +4,6 @@
 
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.schemas.arrow import is_payload
-from pairmill.workspace.columns import shard_file
-from pairmill.workspace.storage import Storage
 
 COPIES = 3
 """Times that a worker holds a shard at once: the block that comes, the one that goes, and the file
@@ -15,8 +13,6 @@ IMAGE_BYTES = 100_000
 """One image that is still to be downloaded; benchmarks/photo_web.py has 87 KB on average."""
 ROW_BYTES = 1_000
 """All narrow columns of a row."""
-SAMPLED = 16
-"""Shards of the pool whose files are looked at."""
 
 
 def shard_bytes(chain: Chain, first: int, last: int) -> int:
@@ -35,9 +31,7 @@ def shard_bytes(chain: Chain, first: int, last: int) -> int:
             rows * IMAGE_BYTES * sum(name in touched or stage in stages for name in stage.payload())
         )
     if any(is_payload(f.type) and f.name in touched for f in chain.pool_schema):
-        storage, step = Storage(chain.root), -(-len(shards) // SAMPLED)
-        sizes = [storage.size(f"pool/{chain.pool}/{shard_file(shard)}") for shard in shards[::step]]
-        total += max([s for s in sizes if s is not None], default=0)
+        total += int(chain.table.bytes[: len(shards)].max())
     return total
 
 

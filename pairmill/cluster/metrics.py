@@ -16,6 +16,8 @@ COUNTED = {
     "setup_s": "Seconds for loading the stage",
     "bytes": "Bytes committed, before compression",
     "tokens": "Tokens generated",
+    "tokens_asked": "Tokens of requests to a model",
+    "dollars": "What the tokens cost, where the pipeline names prices",
 }
 TAGS = ("run", "stage")
 

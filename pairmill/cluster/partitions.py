@@ -3,6 +3,7 @@ written back by shard.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,14 @@ from pairmill.cluster.worker_start import safe_errors
 from pairmill.fates.survey import ShardPopulation
 from pairmill.work.block import Job
 from pairmill.work.deadline import end_with_parent
+from pairmill.work.linking import (
+    COMPONENT,
+    KEY,
+    Forest,
+    linking_of,
+    spread_rows,
+    with_components,
+)
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 
 
@@ -40,11 +49,77 @@ def run_global(
     keys = list(getattr(stage, "keys", list)())
     line = RunLine(session.progress)
     data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(read, **PLAIN)
+    if linking_of(stage):
+        total = int(counts.sum())
+        components = connected(ray, data, job, line, partitions, total)
+        data = data.map_batches(labelled, fn_kwargs={"components": components}, **PLAIN)
+        keys = [COMPONENT]
     data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
     data = data.map_batches(answered, fn_kwargs={"job": job, "line": line}, **PLAIN)
     data = data.repartition(partitions, keys=["__shard"])
     data = data.map_batches(committed, fn_kwargs={"job": job}, **PLAIN)
     return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
+
+
+def connected(ray: Any, data: Any, job: Job, line: RunLine, partitions: int, total: int) -> Any:
+    """A reference to the component of each place of the pool, int64.
+
+    Partitions send no more pairs than they have rows, and the driver joins them as they come: it
+    holds 8 bytes for each row of the pool, 8 GB for a billion, and never all pairs.
+    """
+    about = {"job": job, "total": total}
+    samples = [
+        s for s in batches(data.map_batches(sampled, fn_kwargs=about, **PLAIN)) if s.num_rows
+    ]
+    known = linking(job).learn(pa.concat_tables(samples), total) if samples else None
+    where = {"job": job, "known": ray.put(known)}
+    pairs = data.map_batches(spread, fn_kwargs=where, **PLAIN).repartition(partitions, keys=[KEY])
+    pairs = pairs.map_batches(linked, fn_kwargs={**where, "line": line}, **PLAIN)
+    forest = Forest(job.chain.rows())
+    for found in batches(pairs):
+        if found.num_rows:
+            forest.join(found.column("one").to_numpy(), found.column("two").to_numpy())
+    return ray.put(forest.labels())
+
+
+def linking(job: Job) -> Any:
+    """The stage of the job, for what needs no loading."""
+    return job.chain.stages[job.first].stage
+
+
+@safe_errors
+def sampled(rows: pa.Table, job: Job, total: int) -> pa.Table:
+    """In a worker of Ray: what all partitions have to know of a shard."""
+    found = linking(job).sample(rows, total)
+    return rows.select([]).slice(0, 0) if found is None else found
+
+
+@safe_errors
+def spread(rows: pa.Table, job: Job, known: Any) -> pa.Table:
+    """In a worker of Ray: a shard's rows under each of their keys."""
+    import ray
+
+    return spread_rows(linking(job), rows, ray.get(known))
+
+
+@safe_errors
+def linked(part: pa.Table, job: Job, known: Any, line: RunLine) -> pa.Table:
+    """In a worker of Ray: what is connected among the rows of a partition."""
+    import ray
+
+    end_with_parent()
+    if not part.num_rows:
+        return pa.table({"one": pa.array([], pa.int64()), "two": pa.array([], pa.int64())})
+    worker = PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first))
+    return worker.links(part, ray.get(known))
+
+
+@safe_errors
+def labelled(rows: pa.Table, components: Any) -> pa.Table:
+    """In a worker of Ray: a shard's rows beside the component of each."""
+    import ray
+
+    return with_components(rows, ray.get(components))
 
 
 @safe_errors

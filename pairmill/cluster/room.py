@@ -9,6 +9,7 @@ from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.errors import RunError
 from pairmill.plan.chain import PlannedStage
 from pairmill.work.block import Job
+from pairmill.work.crew_size import pooled
 
 
 def cpus_of(stage: PlannedStage) -> float:
@@ -91,14 +92,6 @@ class Room:
             1,
             max(1, int(self.total / max(cpus_of(stage), 1) / 2)),
         )
-
-
-def pooled(stage: PlannedStage) -> bool:
-    """Whether a stage's workers are actors: its setup is costly, it wants GPUs, or the user said
-    how many there be.
-    """
-    resources = stage.config.resources
-    return bool(stage.stage.actor or resources.bounds() is not None or resources.gpus)
 
 
 def cpus_needed(stages: tuple[PlannedStage, ...]) -> float:

@@ -4,10 +4,10 @@ from collections import deque
 from typing import Any
 
 from pairmill.cluster.metrics import Meters
-from pairmill.work.claims import Claims, Past, RowRange, Task, WorkPlace
-from pairmill.work.host_limits import HostBoard
+from pairmill.work.board import RunBoard
+from pairmill.work.claims import Past, Task, WorkPlace
 from pairmill.work.line import Line
-from pairmill.work.messages import Message, StageStats, WorkerLog
+from pairmill.work.messages import Message, StageStats
 
 KEPT = 100_000
 """Messages that wait for the driver; the oldest go first where nobody fetches them.  The stored
@@ -15,14 +15,15 @@ columns have all failures.
 """
 
 
-class RunActor:
+class RunActor(RunBoard):
     """Holds the workers' counts until the driver fetches them, who is at what, and the limits of
     hosts; counts metrics.
     """
 
     def __init__(self, run_id: str) -> None:
+        super().__init__()
         self.told: deque[Message] = deque(maxlen=KEPT)
-        self.board, self.claims, self.meters = HostBoard(), Claims(), Meters(run_id)
+        self.meters = Meters(run_id)
 
     def add(self, message: Message) -> None:
         """What a worker tells."""
@@ -35,46 +36,6 @@ class RunActor:
         told = list(self.told)
         self.told.clear()
         return told
-
-    def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
-        """A worker's share of each host's connections."""
-        return self.board.share(worker, limit, in_flight)
-
-    def begin(self, place: WorkPlace) -> Past:
-        """An attempt at a place starts."""
-        past = self.claims.begin(place)
-        if past.attempts > 1:
-            self.log(
-                place,
-                f"a worker ended here; attempt {past.attempts}, deaths by batch: {past.deaths}",
-            )
-        return past
-
-    def log(self, place: WorkPlace, message: str) -> None:
-        """A line for the run's log."""
-        self.told.append(
-            WorkerLog(message, place.stage_name, place.shard, partition=place.first_row)
-        )
-
-    def claim(self, place: WorkPlace, task: Task) -> None:
-        """A worker begins what may take it down."""
-        self.claims.claim(place, task)
-
-    def hang(self, place: WorkPlace, task: Task) -> None:
-        """A worker's call has outlived its deadline."""
-        if isinstance(task, RowRange):
-            self.log(place, f"no answer within the deadline for {task}; the worker starts anew")
-        else:
-            self.log(place, "not loaded within its deadline; the run stops")
-        self.claims.hang(place, task)
-
-    def spare(self, place: WorkPlace) -> None:
-        """What was claimed is done."""
-        self.claims.spare(place)
-
-    def end(self, place: WorkPlace) -> None:
-        """The place is done."""
-        self.claims.end(place)
 
 
 def start_run_actor(run_id: str) -> Any:

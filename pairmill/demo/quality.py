@@ -65,31 +65,23 @@ def language_measures(rows: pl.DataFrame) -> Iterable[Measure]:
 
 
 def duplicate_measures(rows: pl.DataFrame) -> Iterable[Measure]:
-    """Over rows that the stage saw; a row is a true duplicate if an earlier row that it saw shows
-    the same picture.
+    """Over rows that the stage saw: of the rows that it says repeat another, those whose other shows
+    the same picture; and of all rows but one of each picture, those that it says so of rightly.
     """
     for stage, column, size, others in (
         ("exact", "dup_of", "cluster_size", ["confusable", "near"]),
         ("near", "near_dup_of", "near_cluster_size", ["confusable"]),
     ):
-        seen = rows.filter(pl.col(size).is_not_null()).sort("shard", "row")
-        own = (
-            pl.when(pl.col("copy").is_in(others))
-            .then(pl.col("uid"))
-            .otherwise(pl.lit(""))
-            .alias("own")
-        )
-        truth = seen.with_columns(own).with_columns(
-            (pl.int_range(pl.len()).over("picture", "own") > 0).alias("repeats")
-        )
-        said, true = truth[column].is_not_null(), truth["repeats"]
-        hits = int((said & true).sum())
-        yield Measure(
-            f"{stage} duplicates: precision", hits / max(1, int(said.sum())), int(said.sum())
-        )
-        yield Measure(
-            f"{stage} duplicates: recall", hits / max(1, int(true.sum())), int(true.sum())
-        )
+        own = pl.when(pl.col("copy").is_in(others)).then("uid").otherwise(pl.lit("")).alias("own")
+        seen = rows.filter(pl.col(size).is_not_null()).with_columns(own)
+        shown = seen.select(pl.col("uid").alias(column), "picture", "own")
+        said = seen.filter(pl.col(column).is_not_null()).join(shown, on=column, suffix="_of")
+        hits = said.filter(
+            (pl.col("picture") == pl.col("picture_of")) & (pl.col("own") == pl.col("own_of"))
+        ).height
+        true = seen.height - seen.select("picture", "own").n_unique()
+        yield Measure(f"{stage} duplicates: precision", hits / max(1, said.height), said.height)
+        yield Measure(f"{stage} duplicates: recall", hits / max(1, true), true)
 
 
 def clip_measures(rows: pl.DataFrame, gate: float) -> Iterable[Measure]:

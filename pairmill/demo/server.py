@@ -193,8 +193,9 @@ def running(rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
             process.stdin.close()
 
 
-async def serve(world: World, port: int) -> None:
-    runner = web.AppRunner(application(world), access_log=None, shutdown_timeout=0.1)
+async def serve_until_orphaned(app: web.Application, port: int) -> None:
+    """Serves on this machine, prints the port, and ends with the parent process."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
     await site.start()
@@ -215,7 +216,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     args = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(World(args.rows, args.seed), args.port))
+        asyncio.run(serve_until_orphaned(application(World(args.rows, args.seed)), args.port))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,10 @@ class Trace:
         """bool, one a row."""
         return self.fate == ALIVE
 
+    def alive_after(self, upto: int) -> np.ndarray:
+        """bool, one a row: whether the first `upto` stages let it live, whatever later ones do."""
+        return (self.fate == ALIVE) | (self.at >= upto)
+
 
 @dataclass(frozen=True)
 class Answers:

@@ -61,6 +61,11 @@ class Funnel:
         if flow != self.kept:
             raise ConservationError(f"{flow} rows left the last stage and {self.kept} were kept")
 
+    def until(self, upto: int) -> "Funnel":
+        """The steps of the first `upto` stages: rows that they let live are kept."""
+        steps = self.steps[: 1 + upto]
+        return Funnel(self.rows, steps[-1].kept, steps)
+
     def to_json(self) -> dict[str, Any]:
         """As the manifest and metrics.json hold it."""
         return {"rows": self.rows, "kept": self.kept, "steps": [s.to_json() for s in self.steps]}

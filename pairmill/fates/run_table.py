@@ -1,14 +1,24 @@
 """The rows of a run as one table: fates, and whatever columns are wanted."""
 
+import difflib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
+import pyarrow as pa
 
+from pairmill.errors import RunError
 from pairmill.fates.decide import FATES
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import Chain
 from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.expressions import BadExpression, compile_gate
+
+OWN = {
+    "shard": pa.int32(), "row": pa.int32(), "uid": pa.string(), "fate": pa.string(),
+    "stage": pa.string(), "reason": pa.string(), "message": pa.string(),
+}  # fmt: skip
+"""Columns that every table of a run has beside those of its rows."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +41,53 @@ class Run:
         """
         return pl.concat(self.parts(self.columns() if columns is None else columns))
 
+    def rows(
+        self,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        fate: str | None = None,
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """The rows for which `where`, a SQL expression over the table's columns, is true, and whose
+        fate is `fate`; the first `limit` of them.  Columns as in `table`.
+
+        Raises RunError for an expression or a column that does not fit.
+        """
+        wanted = self.columns() if columns is None else list(columns)
+        have = {name: self.chain.schema.field(name).type for name in self.columns()} | OWN
+        for name in wanted:
+            if name not in have and name not in self.chain.schema.names:
+                near = difflib.get_close_matches(name, have, 1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise RunError(f"there is no column {name!r}; {hint}(there are: {', '.join(have)})")
+        if fate is not None and fate not in FATES:
+            raise RunError(f"no fate is called {fate!r}; rows are {', '.join(FATES)}")
+        try:
+            gate = compile_gate(where, pa.schema(list(have.items()))) if where else None
+        except BadExpression as error:
+            raise RunError(str(error)) from None
+        names = list(dict.fromkeys([*OWN, *(self.chain.narrow(n) for n in wanted if n not in OWN)]))
+        asked = [*wanted, *(gate.columns if gate else ())]
+        read = dict.fromkeys(n for n in asked if n not in OWN)
+        found: list[pl.DataFrame] = []
+        count = 0
+        for part in self.parts([*read]):
+            if fate is not None:
+                part = part.filter(pl.col("fate") == fate)
+            if gate is not None:
+                part = part.filter(gate.evaluate(part).fill_null(False))
+            found.append(part.select(names))
+            count += part.height
+            if limit is not None and count >= limit:
+                break
+        rows = pl.concat(found)
+        return rows if limit is None else rows.head(limit)
+
     def parts(
         self, columns: Sequence[str], shards: Collection[int] | None = None
     ) -> Iterator[pl.DataFrame]:
         """The same of some shards, one after another; of a payload column its size."""
-        own = ("shard", "row", "uid", "fate", "stage", "reason", "message")
-        wanted = [self.chain.narrow(name) for name in columns if name not in own]
+        wanted = [self.chain.narrow(name) for name in columns if name not in OWN]
         names = [stage.name for stage in self.chain.stages]
         for shard in self.chain.shards() if shards is None else shards:
             found = trace(self.chain, shard, want=["uid", *columns])

@@ -4,7 +4,7 @@ where none does.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from pairmill.fates.decide import ALIVE, PENDING, Trace, inputs
 from pairmill.fates.ledger import Funnel, ledger_table, make_funnel
-from pairmill.fates.trace import lost_payload, trace
+from pairmill.fates.trace import trace, wanted_payload
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.workspace.columns import shard_file
+from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
 
 Over = Callable[[Callable[[int], "ShardState"], list[int]], Iterator["ShardState"]]
@@ -45,7 +45,7 @@ class ShardState:
     waiting: Counter[int]
     """Stage → rows that it has yet to compute."""
     lost: int = 0
-    """Kept rows whose bytes are stored no more, though an output wants them."""
+    """Rows whose bytes are stored no more, though an output wants them."""
     looked: ShardPopulation | None = None
     """What the first global stage whose identity is not known looks at."""
 
@@ -59,7 +59,7 @@ def look(
     chain: Chain,
     upto: int,
     retry: tuple[str, ...],
-    payload: tuple[str, ...],
+    payload: Mapping[str, int],
     ledger: str | None,
     shard: int,
 ) -> ShardState:
@@ -74,11 +74,7 @@ def look(
         retry,
         want=("uid", *(payload if whole else looked_at(chain.stages[upto]))),
     )
-    lost = (
-        lost_payload(found, chain, payload) & found.alive
-        if whole
-        else np.zeros(len(found.fate), bool)
-    )
+    lost = wanted_payload(found, chain, payload) if whole else np.zeros(len(found.fate), bool)
     waits = found.fate == PENDING
     stopped = np.flatnonzero((found.fate != ALIVE) & ~waits)
     counts = Counter(
@@ -125,8 +121,8 @@ class Survey:
 
     chain: Chain
     over: Over
-    payload: tuple[str, ...] = ()
-    """Columns whose bytes outputs want."""
+    payload: Mapping[str, int] = field(default_factory=dict)
+    """Columns whose bytes outputs want, and how many stages count for the rows that they take."""
     ledger: str | None = None
     retry: tuple[str, ...] = ()
     """Error classes whose failures count as not computed yet."""
@@ -182,7 +178,7 @@ class Survey:
         return {shard: n for shard, n in found.items() if n}
 
     def lost(self) -> dict[int, int]:
-        """Shard → kept rows whose bytes are gone."""
+        """Shard → rows whose bytes are gone, though an output takes them."""
         self.refresh()
         return {shard: told.lost for shard, told in sorted(self.undecided.items()) if told.lost}
 
@@ -193,11 +189,11 @@ class Survey:
         self.refresh()
         h = hashlib.blake2b(digest_size=8)
         found: dict[int, ShardPopulation] = {}
+        first = known_stages(self.chain)
         for shard in self.chain.shards():
             found[shard] = looked = self.undecided[shard].looked or ShardPopulation(0, b"")
-            h.update(
-                shard.to_bytes(4, "little") + looked.count.to_bytes(4, "little") + looked.digest
-            )
+            if looked.count:
+                h.update(looked.digest + self.chain.inputs_digest(first, shard))
         return h.hexdigest(), found
 
     def stages_waiting(self) -> Counter[int]:

@@ -1,6 +1,6 @@
 """Selection is derived: what became of each row of a shard, read off the stored columns."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
@@ -72,7 +72,7 @@ def stored_answers(
     """What is stored of rows `rows` of a shard; failures that `retry` names (`class` of any stage,
     or `stage:class`) count as nothing.
     """
-    stored = chain.store.load(stage.column_set, shard, columns)
+    stored = chain.columns_of(stage, shard).load(columns)
     at = places(stored, rows)
     if stored is not None and retry:
         classes = pc.struct_field(stored.column("error"), "class")
@@ -99,6 +99,16 @@ def lost_payload(found: Trace, chain: Chain, payload: Collection[str]) -> np.nda
     for name in payload:
         if chain.writer_of(name):
             lost |= (found.frame[name + SIZE_SUFFIX] < 0).fill_null(False).to_numpy()
+    return lost
+
+
+def wanted_payload(found: Trace, chain: Chain, taken: Mapping[str, int]) -> np.ndarray:
+    """Rows whose bytes are no longer stored though an output takes them.  `taken`: of each column
+    how many stages count for the rows that are taken.
+    """
+    lost = np.zeros(len(found.fate), bool)
+    for name, upto in taken.items():
+        lost |= lost_payload(found, chain, [name]) & found.alive_after(upto)
     return lost
 
 

@@ -1,31 +1,27 @@
 """CLIP similarity of image and text."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pairmill.errors import StageBroken
 from pairmill.models.feed import Feed, Ready
 from pairmill.models.load import Spec
 from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip, open_clip_length
 from pairmill.models.two_towers import TransformersTowers, TwoTowers, embedding_length
+from pairmill.models.vectors import cosines, unit, vectors_of
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, Room, in_halves
 
 
-class ClipConfig(StageConfig):
-    """Cosine similarity of image and text by a CLIP-like model of `transformers` or open_clip.
+class TowersConfig(StageConfig):
+    """The keys of a stage with a two-tower model."""
 
-    LAION-5B keeps English pairs with ViT-B/32 >= 0.28, others with >= 0.26; DataComp's clip filters
-    are thresholds on L/14 or B/32 (top 30%: L/14 >= 0.243, B/32 >= 0.281).
-    """
-
-    stage: Annotated[Literal["clip"], SPEED] = "clip"
-    model: Annotated[str, MODEL] = "openai/clip-vit-base-patch32"
+    model: Annotated[str | None, MODEL] = "openai/clip-vit-base-patch32"
     """Hub id or folder of a two-tower model: CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP, MetaCLIP
     2, ALIGN, …; a checkpoint of open_clip needs the extra `open_clip`.
     """
@@ -60,6 +56,7 @@ class ClipConfig(StageConfig):
 
     def spec(self, cpus: float) -> Spec:
         """What is loaded, and where."""
+        assert self.model is not None
         return Spec(
             model=self.model,
             revision=self.revision,
@@ -72,23 +69,50 @@ class ClipConfig(StageConfig):
         )
 
 
+class ClipConfig(TowersConfig):
+    """Cosine similarity of image and text by a CLIP-like model of `transformers` or open_clip.
+
+    LAION-5B keeps English pairs with ViT-B/32 >= 0.28, others with >= 0.26; DataComp's clip filters
+    are thresholds on L/14 or B/32 (top 30%: L/14 >= 0.243, B/32 >= 0.281).
+    """
+
+    stage: Annotated[Literal["clip"], SPEED] = "clip"
+    embedded: list[str] | None = Field(None, min_length=2, max_length=2)
+    """Columns with the image's and the text's embedding, as `embed` writes them; no model runs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_model_beside_embeddings(cls, keys: Any) -> Any:
+        if not isinstance(keys, dict) or keys.get("embedded") is None:
+            return keys
+        if keys.get("model") is not None or keys.get("embeddings"):
+            raise ValueError("`embedded` reads stored embeddings: leave `model`, `embeddings` out")
+        return {**keys, "model": None}
+
+
 class ClipStage(Stage):
     """`clip_score` = cosine of the projected image and text embeddings, in [-1, 1]."""
 
-    Config = ClipConfig
+    Config: ClassVar[type[StageConfig]] = ClipConfig
     prefix = "clip"
     version = 2
     decodes = True
     actor = True
     towers: TwoTowers
+    feed: "Feed[Any] | None" = None
 
-    def __init__(self, config: ClipConfig) -> None:
+    def __init__(self, config: TowersConfig) -> None:
         super().__init__(config)
         if config.resources.gpus or config.device == "cuda":
             self.overlap = 2  # the end of a shard does not leave the GPU idle
 
+    @property
+    def embedded(self) -> list[str] | None:
+        """Columns of embeddings that are read in place of images and texts."""
+        return getattr(self.config, "embedded", None)
+
     def reads(self) -> list[str]:
-        return [self.config.image, self.config.text]
+        return self.embedded or [self.config.image, self.config.text]
 
     def writes(self) -> pa.Schema:
         fields = [
@@ -129,33 +153,35 @@ class ClipStage(Stage):
     def examine(self) -> list[str]:
         from pairmill.models.check import check_clip
 
+        if self.embedded:
+            return []
         return check_clip(self.name, self.config.spec(self.cpus))
 
     def setup(self) -> None:
-        spec = self.config.spec(self.cpus)
-        self.towers = open_towers(self.name, spec)
-        self.note = self.towers.note
         self.room = Room()
-        cores = max(1, int(spec.cpus))
-        self.feed = Feed(
-            self.towers, self.config.image, cores, self.config.batch_size, self.embedded, self.words
-        )
+        if self.embedded:
+            return
+        self.towers = open_towers(self.name, self.config.spec(self.cpus))
+        self.note = self.towers.note
+        c, cores = self.config, max(1, int(self.config.resources.cpus or self.cpus))
+        self.feed = Feed(self.towers, c.image, cores, c.batch_size, self.computed, self.words)
 
     def close(self) -> None:
-        self.feed.close()
+        if self.feed is not None:
+            self.feed.close()
 
     def prepare(self, rows: pa.Table) -> None:
         """Begins with rows that will come next, while those before them are computed."""
-        self.feed.prepare(rows)
+        if self.feed is not None:
+            self.feed.prepare(rows)
 
     def words(self, rows: pa.Table, sound: list[int]) -> dict[str, Any]:
+        """The text tower's inputs of some rows."""
         texts = rows.column(self.config.text).take(pa.array(sound, pa.int64()))
         return self.towers.words(texts.to_pylist())
 
-    def embedded(self, ready: Ready) -> tuple[Ready, np.ndarray, np.ndarray]:
-        """Unit-length float32 embeddings of the sound rows, (n, d) each."""
-        if not ready.sound:
-            return ready, np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32)
+    def computed(self, ready: Ready) -> tuple[Ready, dict[str, np.ndarray]]:
+        """Unit-length float32 embeddings of the sound rows by side, (n, d) each."""
 
         def work(rows: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
             at = slice(rows[0], rows[-1] + 1)
@@ -163,19 +189,24 @@ class ClipStage(Stage):
             parts = ({name: v[at] for name, v in side.items()} for side in sides)
             return list(zip(*self.towers.embed(*parts), strict=True))
 
+        if not ready.sound:
+            return ready, dict.fromkeys(("image", "text"), np.zeros((0, 1), np.float32))
         pairs = in_halves(work, list(range(len(ready.sound))), self.room)
         self.note = self.room.told(self.towers.note)
-        image, text = (np.stack(side) for side in zip(*pairs, strict=True))
-        return ready, unit(image), unit(text)
+        image, text = (unit(np.stack(side)) for side in zip(*pairs, strict=True))
+        return ready, {"image": image, "text": text}
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        ready, image, text = self.feed(rows)
+        if self.embedded:
+            image, text = (vectors_of(rows.column(name)) for name in self.embedded)
+            return pa.table([cosines(image, text)], schema=self.writes())
+        assert self.feed is not None
+        ready, vectors = self.feed(rows)
         scores = np.full(rows.num_rows, np.nan, np.float32)
-        scores[ready.sound] = (image * text).sum(1)
+        scores[ready.sound] = (vectors["image"] * vectors["text"]).sum(1)
         columns: list[pa.Array] = [pa.array(scores)]
         for side in self.config.embeddings:
-            of = image if side == "image" else text
-            columns.append(spread(of, ready.sound, rows.num_rows, self.dimension()))
+            columns.append(spread(vectors[side], ready.sound, rows.num_rows, self.dimension()))
         table = pa.table(columns, schema=self.writes())
         return table.append_column("error", error_array(ready.errors))
 
@@ -183,10 +214,6 @@ class ClipStage(Stage):
 def open_towers(stage: str, spec: Spec) -> TwoTowers:
     """The model, by the library that its checkpoint is made for."""
     return OpenClipTowers(stage, spec) if is_open_clip(spec) else TransformersTowers(stage, spec)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def spread(vectors: np.ndarray, rows: list[int], total: int, dim: int) -> pa.Array:

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
-from pairmill.schemas.hashing import row_chance
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.stages.base import Stage
 
 
@@ -37,8 +38,6 @@ class SampleStage(Stage):
         )
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        numbers = [
-            (row_chance(uid, self.config.seed or 0, "sample") >> 11) / 2**53
-            for uid in rows.column("uid").to_pylist()
-        ]
-        return pa.table([pa.array(numbers, pa.float64())], schema=self.writes())
+        chances = row_chances(rows.column("uid"), self.config.seed or 0, "sample")
+        numbers = (chances >> np.uint64(11)).astype(np.float64) / 2**53
+        return pa.table([pa.array(numbers)], schema=self.writes())

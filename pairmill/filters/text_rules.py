@@ -1,24 +1,33 @@
 """Countable facts about a text: length, characters, repetition, boilerplate."""
 
 import re
-import unicodedata
-from collections import Counter
 from typing import Annotated, Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
+from pairmill.filters.candidates import Candidates
+from pairmill.filters.characters import (
+    ALNUM,
+    DIGIT,
+    FAR,
+    LOWER,
+    SIGN,
+    SPACE,
+    UPPER,
+    Characters,
+    pieces,
+)
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.stages.base import Stage
 
 # `\w-*` finds what `\b[\w-]+` would, which looks at a-a-a-… once for each of its words.
 URL = re.compile(r"(?:https?://|www\.)\S+|\w-*\.(?:com|net|org|info|example)\b", re.IGNORECASE)
-# Scripts without spaces between words: each character counts as a word (Han, kana, Thai, Lao,
-# Khmer, Burmese).
-UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f]"
-)
+SPACES = "".join(c for c in map(chr, range(2**14)) if c.isspace())
+"""What `str.strip` takes away; there is no space beyond."""
 BOILERPLATE = (
     r"^(?:img|dsc|dscn|dscf|pict?|image|photo|screenshot|untitled|unnamed|default|thumbnail|logo|icon|banner|placeholder)[\s_\-.:()#]*\d*(?:\.(?:jpe?g|png|gif|webp|bmp))?$",
     r"^[\w\-.%]+\.(?:jpe?g|png|gif|webp|bmp|svg)$",
@@ -105,40 +114,36 @@ class TextRulesStage(Stage):
         )
 
     def setup(self) -> None:
-        self.patterns = [re.compile(p, re.IGNORECASE) for p in self.config.boilerplate]
+        self.url = Candidates([URL])
+        self.boilerplate = Candidates(
+            [re.compile(p, re.IGNORECASE) for p in self.config.boilerplate]
+        )
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        facts = [self.facts(text) for text in rows.column(self.config.text).to_pylist()]
-        columns = zip(*facts, strict=True) if facts else [[] for _ in self.writes()]
+        texts = rows.column(self.config.text).combine_chunks().cast(pa.large_string())
+        facts = [self.facts(piece) for piece in pieces(texts)]
+        if not facts:
+            return self.writes().empty_table()
+        columns = [np.concatenate(parts) for parts in zip(*facts, strict=True)]
         return pa.table(
-            [pa.array(c, f.type) for c, f in zip(columns, self.writes(), strict=True)],
+            [pa.array(c).cast(f.type) for c, f in zip(columns, self.writes(), strict=True)],
             schema=self.writes(),
         )
 
-    def facts(self, text: str) -> tuple[int, int, int, float, float, float, float, bool, bool]:
-        split = text.split()
-        words = split if text.isascii() else words_of(text)
-        solid = max(1, sum(map(len, split)))
-        digits = sum(map(str.isdigit, text))
-        if text.isascii():
-            punctuation = sum(not c.isalnum() and not c.isspace() for c in text)
-        else:
-            punctuation = sum(unicodedata.category(c)[0] in "PS" for c in text)
-        upper, lower = sum(map(str.isupper, text)), sum(map(str.islower, text))
-        different = len(Counter(w.casefold() for w in words))
-        stripped = text.strip()
-        return (
-            len(words), len(split), len(text), digits / solid, punctuation / solid, upper / max(1, upper + lower),
-            1 - different / len(words) if words else 0.0, URL.search(text) is not None,
-            any(p.search(stripped) for p in self.patterns),
-        )  # fmt: skip
-
-
-def words_of(text: str) -> list[str]:
-    """Words at white space, with every character of an unspaced script a word of its own and no
-    bare punctuation from there.
-    """
-    if not UNSPACED.search(text):
-        return text.split()
-    spaced = UNSPACED.sub(lambda m: f" {m.group()} ", text)
-    return [w for w in spaced.split() if any(c.isalnum() for c in w)]
+    def facts(self, texts: pa.Array) -> list[np.ndarray]:
+        """The columns of some texts."""
+        characters = Characters.of(texts)
+        split, words, different = characters.words()
+        solid = np.maximum(1, characters.lengths - characters.having(SPACE))
+        plain = characters.having(FAR) == 0
+        # of a text in ASCII whatever is no letter, no digit and no space
+        signs = characters.count((characters.bits & (ALNUM | SPACE)) == 0)
+        punctuation = np.where(plain, signs, characters.having(SIGN))
+        upper, lower = characters.having(UPPER), characters.having(LOWER)
+        stripped = pc.utf8_trim(texts, characters=SPACES)
+        return [
+            words, split, characters.lengths, characters.having(DIGIT) / solid,
+            punctuation / solid, upper / np.maximum(1, upper + lower),
+            np.where(words > 0, 1 - different / np.maximum(words, 1), 0.0),
+            self.url.found(texts), self.boilerplate.found(stripped),
+        ]  # fmt: skip

@@ -76,3 +76,17 @@ class OpenClipTowers:
             image = self.model.encode_image(**placed(pixels, self.device, self.dtype))
             text = self.model.encode_text(**placed(words, self.device, self.dtype))
         return image.float().cpu().numpy(), text.float().cpu().numpy()
+
+    def of_images(self, pixels: Inputs) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            image = self.model.encode_image(**placed(pixels, self.device, self.dtype))
+        return image.float().cpu().numpy()
+
+    def of_texts(self, words: Inputs) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            text = self.model.encode_text(**placed(words, self.device, self.dtype))
+        return text.float().cpu().numpy()

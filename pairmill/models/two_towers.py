@@ -36,6 +36,12 @@ class TwoTowers(Protocol):
     def embed(self, pixels: Inputs, words: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """float32 (n, d) of images and of texts."""
 
+    def of_images(self, pixels: Inputs) -> np.ndarray:
+        """float32 (n, d) of images alone."""
+
+    def of_texts(self, words: Inputs) -> np.ndarray:
+        """float32 (n, d) of texts alone."""
+
 
 class TransformersTowers:
     """CLIP, SigLIP, ALIGN and their kin, called as their own examples call them: by the family's
@@ -83,12 +89,29 @@ class TransformersTowers:
         import torch
 
         where = (self.loaded.device, self.loaded.dtype)
-        if self.fast is not None:
-            pixels = {"pixel_values": self.fast.normalised(pixels[BYTES].to(self.device))}
         with torch.inference_mode(), self.loaded.lock:
-            image = self.loaded.model.get_image_features(**placed(pixels, *where))
+            image = self.loaded.model.get_image_features(**self.seen(pixels))
             text = self.loaded.model.get_text_features(**placed(words, *where))
             return vectors(image), vectors(text)
+
+    def of_images(self, pixels: Inputs) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode(), self.loaded.lock:
+            return vectors(self.loaded.model.get_image_features(**self.seen(pixels)))
+
+    def seen(self, pixels: Inputs) -> dict[str, Any]:
+        """What `pixels` gave, as the image tower takes it, on its device."""
+        if self.fast is not None:
+            pixels = {"pixel_values": self.fast.normalised(pixels[BYTES].to(self.device))}
+        return placed(pixels, self.loaded.device, self.loaded.dtype)
+
+    def of_texts(self, words: Inputs) -> np.ndarray:
+        import torch
+
+        inputs = placed(words, self.loaded.device, self.loaded.dtype)
+        with torch.inference_mode(), self.loaded.lock:
+            return vectors(self.loaded.model.get_text_features(**inputs))
 
 
 def compile_layers(stage: str, loaded: LoadedModel, probe: Probe) -> None:

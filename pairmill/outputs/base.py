@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 
 from pairmill.outputs.values import holds_bytes, is_embedding, leaving_field, refusal
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_bytes, is_volatile
+from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, is_volatile
 from pairmill.schemas.expressions import unknown_column
 from pairmill.schemas.pipeline import OutputConfig
 
@@ -107,9 +107,9 @@ class Writer:
         return []
 
     def stored_payload(self, schema: pa.Schema) -> list[str]:
-        """Binary columns whose bytes must lie in the workspace."""
+        """Columns that hold bytes, at any depth, which must lie in the workspace."""
         names = [n for n in self.columns(schema) if n in schema.names]
-        return [n for n in names if is_bytes(schema.field(n).type)]
+        return [n for n in names if is_payload(schema.field(n).type)]
 
     def quality_columns(self, schema: pa.Schema) -> list[str]:
         """Columns that travel with a sample: what the user names, or all but embeddings and what

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from pairmill.outputs.base import Loading
+from pairmill.outputs.chosen import chosen
 from pairmill.outputs.features import card_features
 from pairmill.schemas.arrow import doc_of, unit_of
 
@@ -33,6 +34,7 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, loading: Loading) 
         "`missing`: a value that the step or its gate needs is null. Every row's fate stands in the "
         "run's ledger.",
         told(manifest["told"]),
+        selection(manifest),
         "## Columns",
         columns(schema),
         f"Not in this package: {', '.join(manifest['left_out'])}." if manifest["left_out"] else "",
@@ -110,6 +112,12 @@ def funnel(steps: list[dict[str, Any]]) -> str:
         )
         lines.append(f"| {step['stage']} | {counts} | {gate} |")
     return "\n".join(lines)
+
+
+def selection(manifest: dict[str, Any]) -> str:
+    """What this package takes of the rows above."""
+    lines = [f"- {' '.join(line.split())}" for line in chosen(manifest)]
+    return "\n".join(["## Which rows it takes", "", *lines]) if lines else ""
 
 
 def told(facts: dict[str, int]) -> str:

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from pairmill.errors import StrangeFile
+from pairmill.outputs.chosen import chosen
 from pairmill.redaction import shown
 from pairmill.workspace.storage import Storage
+
+__all__ = ["MANIFEST", "checked_file", "chosen", "read_manifest", "replaced", "strange"]
 
 MANIFEST = "manifest.json"
 KINDS: dict[str, Any] = {
     "name": str, "package": str, "format": str, "pipeline": str, "samples": int, "shards": int,
-    "funnel": dict, "identities": dict, "models": dict, "versions": dict, "files": list, "parts": list,
+    "funnel": dict, "selection": dict, "identities": dict, "models": dict, "versions": dict, "files": list, "parts": list,
 }  # fmt: skip
 """What a manifest's keys hold, where they are there."""
 

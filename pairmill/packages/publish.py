@@ -12,15 +12,9 @@ from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
 from pairmill.packages.gather import Place, first_bytes
+from pairmill.packages.kept import Kept, kept_rows
 from pairmill.packages.manifest import MANIFEST, read_manifest
-from pairmill.packages.order import (
-    FORMAT,
-    Kept,
-    kept_rows,
-    package_id,
-    package_order,
-    shard_tasks,
-)
+from pairmill.packages.order import FORMAT, package_id, package_order, shard_tasks
 from pairmill.packages.package import (
     Facts,
     Seen,
@@ -34,6 +28,7 @@ from pairmill.packages.package import (
     write_shard,
 )
 from pairmill.plan.chain import Chain
+from pairmill.plan.selection import Selection
 from pairmill.schemas.hashing import digest
 from pairmill.version import __version__
 from pairmill.work.engine import Engine
@@ -47,16 +42,22 @@ def publish(
     engine: Engine,
     chain: Chain,
     writer: Writer,
+    selection: Selection,
     ledger: str,
     facts: dict[str, Any],
     seed: int,
     funnel: Funnel,
 ) -> dict[str, Any]:
-    """Writes the package unless it stands there already; gives its manifest."""
+    """Writes the package unless it stands there already; gives its manifest.
+
+    Where the output ends before the last stage (`after:`), it is the package of a pipeline that
+    ends there.  `ledger`, `funnel`: of the whole run.
+    """
     storage = Storage(writer.config.path)
-    read = partial(kept_rows, chain, ledger, writer.documents(), seed)
+    chain, funnel = chain.until(selection.upto), funnel.until(selection.upto)
+    read = partial(kept_rows, chain, selection, ledger, writer.documents(), seed)
     kept = Kept.joined(engine.over(read, chain.shards()))
-    package = package_id(chain, writer, kept, seed)
+    package = package_id(chain, writer, selection, kept, seed)
     memory = Memory(Storage(chain.root), f"{ledger.rpartition('/')[0]}/packages", storage.root)
     told = {key: facts.get(key) for key in TOLD}
     sound: list[Facts] = []
@@ -74,11 +75,12 @@ def publish(
     look = RememberedFates(chain, payload)
     if column := writer.looked_at():
         writer.settle(first_bytes(Place(chain, kept.shards, kept.rows, look), column))
-    order = package_order(chain, writer, kept, seed)
+    order = package_order(chain, writer, selection, kept, seed)
     tasks = list(shard_tasks(kept, order, writer.config.samples_per_shard))
     write = partial(write_shard, chain, writer, package=package, look=look)
     shards = list(engine.each(write, tasks, len(kept.rows)))
-    manifest = make_manifest(chain, writer, package, shards, {**facts, **told}, funnel)
+    facts = {**facts, **told, "selection": kept.told(selection, writer.config.after, chain.schema)}
+    manifest = make_manifest(chain, writer, package, shards, facts, funnel)
     closing = close(storage, chain, writer, shards, manifest)
     files = [*(f for s in shards for f in s["files"]), *closing]
     manifest["files"] = sorted(files, key=lambda f: f["name"])
@@ -129,19 +131,37 @@ def make_manifest(
     software stack.
     """
     models = {
-        f"{s.name}.{k}": v
-        for s in chain.stages
-        for k, v in s.definition["params"].items()
-        if isinstance(v, dict) and {"revision", "content"} & set(v)
+        f"{stage.name}.{key}": told
+        for stage in chain.stages
+        for key, value in stage.definition["params"].items()
+        if (told := stands_for(value))
     }
     return {
         "format_version": FORMAT, "pairmill": __version__, "name": facts["name"], "package": package,
         "format": writer.config.type, "samples": sum(s["samples"] for s in shards), "shards": len(shards),
-        "funnel": funnel.to_json(), "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
-        "models": {k: " ".join(v.values()) for k, v in models.items()}, "pipeline": facts["pipeline"],
+        "funnel": funnel.to_json(), "selection": facts["selection"], "pool": chain.pool, "identities": {s.name: s.identity for s in chain.stages if s.computes},
+        "models": models, "made_by": made_by(chain), "pipeline": facts["pipeline"],
         "versions": versions(), **{key: facts[key] for key in TOLD},
         "told": dict(sum((Counter(s["told"]) for s in shards), Counter())), "left_out": writer.left_out(chain.schema), "parts": parts_for(shards), "files": [],
     }  # fmt: skip
+
+
+def stands_for(value: Any) -> str:
+    """What stands for a model or files in a stage's definition, in a line; nothing where they are
+    none.
+    """
+    if not (isinstance(value, dict) and {"revision", "content"} & set(value)):
+        return ""
+    parts: list[str] = []
+    for part in value.values():
+        parts += part.values() if isinstance(part, dict) else [str(part)]
+    return " ".join(map(str, parts))
+
+
+def made_by(chain: Chain) -> dict[str, Any]:
+    """How the stages that say so made their values: model, prompt, decoding, engine."""
+    told = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.stages}
+    return {name: facts for name, facts in told.items() if facts}
 
 
 def versions() -> dict[str, str]:

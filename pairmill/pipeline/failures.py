@@ -30,7 +30,7 @@ def commonest(job: Job, index: int, shards: list[int]) -> tuple[str, str]:
     """Class and message of a stored failure, to name the cause."""
     stage = job.chain.stages[index]
     for shard in shards:
-        stored = job.chain.store.load(stage.column_set, shard, [])
+        stored = job.chain.columns_of(stage, shard).load([])
         for error in stored.column("error").to_pylist() if stored is not None else []:
             if error:
                 return error[
@@ -44,9 +44,7 @@ def failure_classes(chain: Chain, shard: int) -> set[str]:
     found: set[str] = set()
     for stage in chain.stages:
         stored = (
-            chain.store.load(stage.column_set, shard, [])
-            if stage.computes and stage.identity
-            else None
+            chain.columns_of(stage, shard).load([]) if stage.computes and stage.identity else None
         )
         if stored is not None:
             found |= {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pairmill.fates.ledger import SOURCE, Funnel, Step
+from pairmill.packages.manifest import chosen
 
 LARGE_SHARE = 0.2
 """Of the rows that came to a step; from there on what is lost says more of the step than of the
@@ -74,8 +75,11 @@ def retry_hint(funnel: Funnel) -> str | None:
 
 
 def package_notes(manifest: dict[str, Any]) -> list[str]:
-    """What was done to samples on their way into a package, and which columns did not go along."""
-    notes = [f"{count:,} {what}" for what, count in manifest["told"].items()]
+    """Which rows a package takes, what was done to them on the way, and which columns did not go
+    along.
+    """
+    notes = chosen(manifest)
+    notes += [f"{count:,} {what}" for what, count in manifest["told"].items()]
     if left_out := manifest["left_out"]:
         notes.append(f"without {', '.join(left_out)} (`columns:` names what should go along)")
     return notes

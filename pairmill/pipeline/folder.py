@@ -13,9 +13,9 @@ from pairmill.workspace.storage import Storage
 def clear_temporary(storage: Storage, chain: Chain, folder: str) -> None:
     """Removes what killed writers left in the folders that a run goes on in."""
     sets = [f"columns/{s.column_set}" for s in chain.stages if s.computes and s.identity]
-    for place in ("", "runs", "columns", "pool"):
+    for place in ("", "runs", "columns", "tables", "ingest", "shards", "payload"):
         storage.clear_temporary(place, recursive=False)
-    for place in (folder, f"pool/{chain.pool}", *sets):
+    for place in (folder, *sets):
         storage.clear_temporary(place)
 
 
@@ -30,17 +30,19 @@ def describe(storage: Storage, chain: Chain, folder: str, redact: Callable[[Any]
 
     before = read_plan(storage, folder)["stages"] if storage.exists(f"{folder}/plan.json") else []
     known = {
-        s["name"]: s.get("column_set") for s in before
+        s["name"]: s.get("recipe") for s in before
     }  # not told yet in this pass, but in use: gc must know
     stages = [
         {
             "name": s.name,
-            "column_set": s.column_set if s.computes and s.identity else known.get(s.name),
+            "column_set": s.column_set if s.computes else None,
+            "recipe": recipe.to_json() if recipe else known.get(s.name),
+            "reads": list(s.reads),
             **shown({"keep": s.gate and s.gate.text, **s.definition}),
         }
-        for s in chain.stages
+        for s, recipe in zip(chain.stages, chain.recipes, strict=True)
     ]
-    plan = {"pool": chain.pool, "rows": chain.rows(), "limit": chain.limit, "stages": stages}
+    plan = {"table": chain.pool, "rows": chain.rows(), "limit": chain.limit, "stages": stages}
     storage.write_json(f"{folder}/plan.json", sealed(plan))
     for stage in chain.stages:
         if (
@@ -50,5 +52,5 @@ def describe(storage: Storage, chain: Chain, folder: str, redact: Callable[[Any]
         ):
             storage.write_json(
                 f"columns/{stage.column_set}/stage.json",
-                {**shown(stage.definition), "pool": chain.pool},
+                shown(stage.definition),
             )

@@ -8,18 +8,21 @@ from pairmill.errors import RunError
 from pairmill.fates.run_table import Run
 from pairmill.fates.survey import Survey, known_stages
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.plan.plan import Plan, identified
+from pairmill.plan.identity import identified
+from pairmill.plan.notes import notes_of
+from pairmill.plan.plan import Plan
 from pairmill.work.local import LocalEngine
-from pairmill.workspace.pool import open_pool, pool_id
+from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table, open_table
 
 
 def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     """Reads the workspace, writes nothing but remembered hashes of the input files."""
     storage = Storage(plan.config.workspace)
-    identity = pool_id(storage, plan.source)
-    pool = open_pool(storage, identity)
-    chain = plan.chain(identity, pool.shard_rows if pool else (), limit)
+    identity = table_id(storage, plan.source)
+    pool = open_table(storage, identity)
+    chain = plan.chain(pool or Table.unread(identity), limit)
     chain, waiting = undecided(plan, chain)
     stages = []
     blocks = {
@@ -37,6 +40,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
                 "writes": stage.writes.names,
                 "keep": stage.gate.text if stage.gate else None,
                 "when": stage.when.text if stage.when else None,
+                "notes": notes_of(chain.stages, stage),
                 "phase": next(
                     i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b
                 ),
@@ -60,8 +64,15 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
         "columns": plan.source.mapping(),
         "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
         "outputs": [
-            {"type": w.config.type, "path": w.config.path, "columns": w.columns(chain.schema)}
-            for w in plan.writers
+            {
+                "type": w.config.type,
+                "path": w.config.path,
+                "columns": w.columns(chain.until(chosen.upto).schema),
+                "after": w.config.after,
+                "where": chosen.where.text if chosen.where else None,
+                "order": [str(key) for key in chosen.order],
+            }
+            for w, chosen in zip(plan.writers, plan.selections, strict=True)
         ],
         "shard_bytes": max(blocks.values(), default=0),
         "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
@@ -98,7 +109,7 @@ def stored_run(plan: Plan, limit: int | None) -> Run:
     yet.
     """
     storage = Storage(plan.config.workspace)
-    pool = open_pool(storage, pool_id(storage, plan.source))
-    if pool is None:
+    table = open_table(storage, table_id(storage, plan.source))
+    if table is None:
         raise RunError(f"{storage.root} does not hold this pipeline's source; run it first")
-    return Run(undecided(plan, plan.chain(pool.id, pool.shard_rows, limit))[0])
+    return Run(undecided(plan, plan.chain(table, limit))[0])

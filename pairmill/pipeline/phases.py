@@ -12,9 +12,11 @@ from pairmill.pipeline.failures import commonest
 from pairmill.pipeline.folder import describe
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
-from pairmill.plan.plan import Plan, identified
+from pairmill.plan.identity import identified
+from pairmill.plan.plan import Plan
 from pairmill.work.attempt import LEAST_FAILURES
 from pairmill.work.block import Job
+from pairmill.work.carry import carry_over
 from pairmill.work.engine import Engine
 from pairmill.workspace.lease import Lease
 from pairmill.workspace.storage import Storage
@@ -45,6 +47,7 @@ class Phases:
         """
         digests: dict[int, str] = {}
         chain = survey.chain
+        self.check_gpus(survey)
         for number, (first, last) in enumerate(self.plan.phases()):
             part, stage = f"phase {number + 1}", chain.stages[first]
             looked: dict[int, ShardPopulation] = {}
@@ -54,6 +57,8 @@ class Phases:
                 survey.start(chain)
             describe(storage, chain, folder, self.plan.redact)
             todo = self.timed(part, partial(survey.waiting, first, last))
+            if todo and not stage.is_global:
+                todo = self.timed(part, partial(self.carried, survey, first, last, todo))
             if not todo:
                 continue
             names = [s.name for s in chain.stages[first:last]]
@@ -87,6 +92,31 @@ class Phases:
                 )
             survey.renew(todo)
         describe(storage, chain, folder, self.plan.redact)
+
+    def carried(
+        self, survey: Survey, first: int, last: int, todo: dict[int, int]
+    ) -> dict[int, int]:
+        """What is left to do once values of rows that did not change are carried over."""
+        chain = survey.chain
+        count = carry_over(self.engine, chain, chain.stages[first:last], sorted(todo))
+        if not count:
+            return todo
+        LOG.info("values carried over", extra={"facts": {"values": count}})
+        survey.renew(todo)
+        return survey.waiting(first, last)
+
+    def check_gpus(self, survey: Survey) -> None:
+        """Raises RunError where stages ask for GPUs that no node has, before the phases in front of
+        them are worked through in vain.
+        """
+        chain, phases = survey.chain, self.plan.phases()
+        asking = [
+            Job(chain, first, last)
+            for first, last in phases
+            if any(s.config.resources.gpus for s in chain.stages[first:last])
+        ]
+        if asking and self.timed("survey", survey.waiting):
+            self.engine.ready(asking)
 
     def map_phase(self, job: Job, shards: list[int]) -> None:
         """Takes shards through map stages; raises StageFailed where a stage fails on too many

@@ -4,7 +4,7 @@ are read off.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,9 +29,11 @@ from pairmill.redaction import redact, redact_data
 from pairmill.work.engine import Engine
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.fingerprints import table_id
+from pairmill.workspace.ingest import build_table
 from pairmill.workspace.lease import Lease, leased
-from pairmill.workspace.pool import Pool, build_pool, open_pool, pool_id
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table, open_table
 
 LOG = logging.getLogger("pairmill")
 TRIES = 4
@@ -82,13 +84,17 @@ class Runner:
     limit: int | None = None
     retry: tuple[str, ...] = ()
     local: bool = False
-    """Run phases in this process, without Ray."""
+    """Run on this machine, without Ray."""
+    processes: int | None = None
+    """Worker processes at most, without Ray: as many as cores if None, 0 for none."""
 
     def __post_init__(self) -> None:
         places = (self.plan.config.workspace, *(w.config.path for w in self.plan.writers))
         disk = Storage(self.plan.config.workspace).local
         self.engine: Engine = (
-            LocalEngine(disk) if self.local else RayEngine(self.import_paths, places, disk)
+            LocalEngine(disk, self.processes, self.import_paths)
+            if self.local
+            else RayEngine(self.import_paths, places, disk)
         )
         self.seconds: dict[str, float] = {}
         self.again: tuple[str, ...] = ()
@@ -110,8 +116,8 @@ class Runner:
             if reason := check_owner(writer, self.plan.config.name):
                 raise RunError(reason)
         try:
-            pool = self.timed("pool", lambda: self.pool(storage))
-            chain = self.plan.chain(pool.id, pool.shard_rows, self.limit)
+            table = self.timed("table", lambda: self.table(storage))
+            chain = self.plan.chain(table, self.limit)
             run_id = self.plan.run_id(chain)
             folder = f"runs/{run_id}"
             self.engine.run_id = run_id
@@ -127,10 +133,10 @@ class Runner:
                     again = ", ".join(change.classes)
                     self.watcher.note(f"{change}; stored failures are tried again ({again})")
                 self.again = to_try_again(changes)
-                chain, funnel = self.until_decided(storage, chain, folder, pool, lease)
+                chain, funnel = self.until_decided(storage, chain, folder, table, lease)
                 packages = {
                     w.config.path: self.timed(
-                        f"output {i + 1}", partial(self.package, chain, w, folder, funnel)
+                        f"output {i + 1}", partial(self.package, chain, i, folder, funnel)
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
@@ -158,12 +164,13 @@ class Runner:
             chain,
             self.totals.stages,
             warnings=(
-                *findings(funnel, [str(told) for told in pool.told if not told.ordinary]),
+                *findings(funnel, [str(told) for told in table.told if not told.ordinary]),
                 *left,
             ),
             notes=(
-                *(str(told) for told in pool.told if told.ordinary),
+                *(str(told) for told in table.told if told.ordinary),
                 *self.totals.loaded(),
+                *self.totals.spent(),
             ),
         )
 
@@ -175,15 +182,15 @@ class Runner:
         finally:
             self.seconds[part] = round(self.seconds.get(part, 0) + time.monotonic() - start, 3)
 
-    def pool(self, storage: Storage) -> Pool:
+    def table(self, storage: Storage) -> Table:
         """The rows of the source, read unless they are there."""
-        identity = pool_id(storage, self.plan.source)
-        found = open_pool(storage, identity)
+        identity = table_id(storage, self.plan.source)
+        found = open_table(storage, identity)
         if found is None:
             self.watcher.note("reading the source")
             for line in self.plan.source.mapping():
                 self.watcher.note(f"columns: {line}")
-            found = build_pool(
+            found = build_table(
                 storage,
                 self.plan.source,
                 identity,
@@ -193,12 +200,10 @@ class Runner:
         return found
 
     def until_decided(
-        self, storage: Storage, chain: Chain, folder: str, pool: Pool, lease: Lease
+        self, storage: Storage, chain: Chain, folder: str, table: Table, lease: Lease
     ) -> tuple[Chain, Funnel]:
         """Runs the phases until no row is undecided, and writes the ledger."""
-        payload = tuple(
-            dict.fromkeys(p for w in self.plan.writers for p in w.stored_payload(chain.schema))
-        )
+        payload = chain.taken()
         retry = (*self.retry, *self.again)
         survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", retry)
         phases = Phases(
@@ -221,7 +226,7 @@ class Runner:
                 survey.renew(lost)
             elif not pending:
                 unreadable = (
-                    0 if self.limit is not None else pool.unreadable
+                    0 if self.limit is not None else table.unreadable
                 )  # which of them stand before the limit is not known
                 funnel = survey.funnel(unreadable)
                 check_failures(self.plan.stages, funnel)
@@ -246,15 +251,16 @@ class Runner:
                 f"{', '.join(sorted(there)) or 'none'})"
             )
 
-    def refill(self, chain: Chain, lost: dict[int, int], payload: tuple[str, ...]) -> None:
-        """Fetches again payload that kept rows need and that is stored no more."""
+    def refill(self, chain: Chain, lost: dict[int, int], payload: Collection[str]) -> None:
+        """Fetches again payload that outputs take and that is stored no more."""
         for stage in chain.stages:
             if set(stage.payload()) & set(payload):
                 self.engine.refetch(chain, stage, sorted(lost))
 
-    def package(self, chain: Chain, writer: Any, folder: str, funnel: Funnel) -> dict[str, Any]:
+    def package(self, chain: Chain, number: int, folder: str, funnel: Funnel) -> dict[str, Any]:
         """Writes one output."""
-        config = self.plan.config
+        config, writer = self.plan.config, self.plan.writers[number]
+        selection = self.plan.selections[number]
         facts = {
             "name": config.name,
             "pipeline": redact(self.text),
@@ -263,5 +269,5 @@ class Runner:
         }
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
-            self.engine, chain, writer, f"{folder}/ledger", facts, self.plan.config.seed, funnel
+            self.engine, chain, writer, selection, f"{folder}/ledger", facts, config.seed, funnel
         )

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from datetime import datetime, timezone
 from typing import Any
 
@@ -130,3 +131,15 @@ class RunLog:
             if fresh:
                 storage.write_bytes(f"{folder}/{name}", before + fresh)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def silence_libraries() -> None:
+    """For the command line: progress bars and advice of libraries have no place in a pipeline's
+    output.
+    """
+    RunLog.divert = True
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")

@@ -1,9 +1,10 @@
 """Settings that decide which rows fail: where one changed, failures that it may have caused are
 tried again.
 
-`columns/<column set>/settings.json` holds the settings under which every failure that is stored
-there has been tried.  It is written when a run over all rows has ended well, so that an interrupted
-one tries again.
+`columns/<column set>/settings.json` holds, for each table, the settings under which every failure
+of its rows that is stored there has been tried.  It is written when a run over all rows has ended
+well, so that an interrupted one tries again.  Rows of a table that is not named there may have come
+from any other, so all of them are asked.
 """
 
 from collections.abc import Callable
@@ -37,16 +38,29 @@ class StoredSettings:
 
     def changes(self, chain: Chain) -> list[Change]:
         """What is another setting now, of the stages whose column sets can be told."""
-        return [change for stage in chain.stages for change in self.changes_of(stage)]
+        return [c for stage in chain.stages for c in self.changes_of(stage, chain.table.id)]
 
-    def changes_of(self, stage: PlannedStage) -> list[Change]:
-        name = file_of(stage)
-        if name is None or not self.storage.exists(name):
-            return []
-        before, now, found = self.storage.read_json(name), self.of(stage), []
-        for field, reach in reaches(stage).items():
-            if field in before and reach.frees(before[field], now[field]):
-                found.append(Change(stage.name, field, before[field], now[field], reach.classes))
+    def changes_of(self, stage: PlannedStage, table: str) -> list[Change]:
+        found: dict[str, Change] = {}
+        now = self.of(stage)
+        for before in self.stored(stage, table):
+            for field, reach in reaches(stage).items():
+                if field in before and reach.frees(before[field], now[field]):
+                    found.setdefault(
+                        field, Change(stage.name, field, before[field], now[field], reach.classes)
+                    )
+        return list(found.values())
+
+    def stored(self, stage: PlannedStage, table: str) -> list[dict[str, Any]]:
+        """Settings under which failures of the table's rows may have been tried."""
+        tables = self.tables(file_of(stage))
+        return [tables[table]] if table in tables else list(tables.values())
+
+    def tables(self, name: str | None) -> dict[str, dict[str, Any]]:
+        """Table → settings."""
+        found: dict[str, dict[str, Any]] = {}
+        if name is not None and self.storage.exists(name):
+            found = self.storage.read_json(name)["tables"]
         return found
 
     def of(self, stage: PlannedStage) -> dict[str, Any]:
@@ -63,17 +77,18 @@ class StoredSettings:
             name = file_of(stage)
             if name is None:
                 continue
-            missed = [c for c in self.changes_of(stage) if not is_tried(c, again)]
+            missed = [c for c in self.changes_of(stage, chain.table.id) if not is_tried(c, again)]
             if missed:
                 words, entries = "; ".join(map(str, missed)), ",".join(to_try_again(missed))
                 left.append(f"{words}: its failures were not tried again; `--retry {entries}` does")
             elif whole:
-                self.store(name, self.of(stage))
+                self.store(name, chain.table.id, self.of(stage))
         return left
 
-    def store(self, name: str, settings: dict[str, Any]) -> None:
-        if not self.storage.exists(name) or self.storage.read_json(name) != settings:
-            self.storage.write_json(name, settings)
+    def store(self, name: str, table: str, settings: dict[str, Any]) -> None:
+        tables = self.tables(name)
+        if tables.get(table) != settings:
+            self.storage.write_json(name, {"tables": {**tables, table: settings}})
 
 
 def file_of(stage: PlannedStage) -> str | None:

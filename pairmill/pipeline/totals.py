@@ -19,7 +19,7 @@ class StageTotals:
         total = self.stages.setdefault(stats.stage, {"shards": 0})
         total["shards"] += 1
         for key, value in stats.counts().items():
-            total[key] = round(total.get(key, 0) + value, 3)
+            total[key] = round(total.get(key, 0) + value, 9)
         notes = self.notes.setdefault(stats.stage, [])
         if stats.note and stats.note not in notes:
             notes.append(stats.note)
@@ -36,6 +36,15 @@ class StageTotals:
                 total.get("held_s", 0) + sum(ended - began for began, ended in spans.values()), 3
             )
         self.spans = {}
+
+    def spent(self) -> list[str]:
+        """What models cost, by the prices that the pipeline names."""
+        return [
+            f"stage {name!r}: {total['tokens_asked']:,.0f} tokens asked and "
+            f"{total['tokens']:,.0f} answered in this run cost ${total['dollars']:,.2f}"
+            for name, total in self.stages.items()
+            if total.get("dollars")
+        ]
 
     def loaded(self) -> list[str]:
         """What a person should know of how stages were loaded: whatever is not one plain way."""

@@ -1,4 +1,4 @@
-"""The planned stages of a run, as workers need them."""
+"""The planned stages of a run over a table, as workers need them."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -6,15 +6,22 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pairmill.errors import CorruptWorkspace
+from pairmill.plan.spelling import stored_names
 from pairmill.redaction import REDACTOR, Redactor
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
 from pairmill.schemas.expressions import Expression
-from pairmill.stages.base import GlobalStage, Stage
-from pairmill.workspace.columns import ColumnStore, groups_at, shard_file
+from pairmill.schemas.hashing import digest
+from pairmill.stages.base import GlobalStage, Stage, default_name
+from pairmill.workspace.addresses import Recipe, addresses, column_file, input_of
+from pairmill.workspace.columns import ColumnFile
+from pairmill.workspace.digests import digest_of
+from pairmill.workspace.shards import payload_file, read_rows, stored_file
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table
+
+REMEMBERED = 64
+"""Shards whose addresses are remembered."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,19 @@ class PlannedStage:
     gate: Expression | None
     when: Expression | None
     definition: dict[str, Any]
+    """What decides its values, beside those that it reads: in clear, for people."""
     identity: str | None
-    """None for a global stage, and for what reads its columns, until the rows it looks at are
+    """What decides its values, shards aside: its definition and those of the stages before that it
+    reads.  None for a global stage, and for what reads its columns, until the rows it looks at are
     known.
+    """
+    decides: dict[str, Any] | None = None
+    """The definition as it is hashed, where names that it has in clear decide nothing."""
+    population: str | None = None
+    """Of a global stage: a digest of the rows that it looks at."""
+    taken: tuple[str, ...] = ()
+    """Payload that outputs take of the rows that are alive after this stage (`after:`), whatever
+    later gates say.
     """
 
     @property
@@ -49,11 +66,25 @@ class PlannedStage:
         """Whether it writes columns, and is not only a gate."""
         return len(self.writes) > 0
 
+    @cached_property
+    def definition_id(self) -> str:
+        """Digest of the definition."""
+        return digest(self.decides or self.definition)
+
     @property
     def column_set(self) -> str:
-        """Name of the folder of its stored columns."""
-        assert self.identity is not None, f"{self.name} has no identity yet"
-        return f"{self.name}-{self.identity}"
+        """Name of the folder of its stored columns, whatever the stage is called."""
+        return f"{default_name(self.config.stage)}-{self.definition_id}"
+
+    @property
+    def label(self) -> str:
+        """Tells it from others in claims and caches: it writes columns under its own name."""
+        return f"{self.name}-{self.identity or self.definition_id}"
+
+    @cached_property
+    def stored_names(self) -> dict[str, str]:
+        """Its columns → what they are called where they are stored."""
+        return stored_names(self.stage, self.writes)
 
     def touches(self) -> set[str]:
         """Columns it needs of the rows that come to it: inputs, and those of `when` and of `keep`
@@ -77,28 +108,34 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Chain:
-    """A pool and the stages over it, in order; small, and sent to every worker."""
+    """A table and the stages over it, in order; small, and sent to every worker.
+
+    The table's shards are stored rows, wherever they came from: nothing here asks.
+    """
 
     root: str
-    pool: str
+    table: Table
+    """With the digests of the columns that stages read; of others nobody asks for an address."""
     pool_schema: pa.Schema
-    shard_rows: np.ndarray = field(compare=False)
-    """int32, one for each shard of the pool; an array, which a million shards' workers share
-    instead of unpacking it.
-    """
+    """The columns that the table's rows are stored with."""
     stages: tuple[PlannedStage, ...]
     limit: int | None = None
     secrets: Redactor = field(default=REDACTOR, compare=False, repr=False)
     """What the driver knows never to write; a worker that gets the chain knows it too."""
 
     @property
-    def store(self) -> ColumnStore:
-        """The stored columns of the workspace."""
-        return ColumnStore(Storage(self.root))
+    def pool(self) -> str:
+        """The table's name."""
+        return self.table.id
+
+    @property
+    def shard_rows(self) -> np.ndarray:
+        """int32: rows of each shard of the table."""
+        return self.table.rows
 
     def shards(self) -> list[int]:
         """The shards of the run, in order; `limit` leaves out what lies behind it."""
-        count = len(self.shard_rows)
+        count = len(self.table)
         return list(
             range(
                 count
@@ -118,37 +155,121 @@ class Chain:
         return every if self.limit is None else min(every, self.limit)
 
     def first_row(self, shard: int) -> int:
-        """Place in the pool of a shard's first row."""
+        """Place in the table of a shard's first row."""
         return int(self.starts[shard])
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """Place in the pool of each shard's first row."""
+        """Place in the table of each shard's first row."""
         return np.concatenate([[0], np.cumsum(self.shard_rows, dtype=np.int64)])
 
     def read_pool(self, shard: int, columns: list[str], rows: np.ndarray | None = None) -> pa.Table:
-        """Columns of a shard's rows; of `rows` alone, and in their order, if given."""
-        storage, name = Storage(self.root), f"pool/{self.pool}/{shard_file(shard)}"
-        sizes: list[int] = []
+        """Stored columns of a shard's rows; of `rows` alone, and in their order, if given."""
+        storage, wide = Storage(self.root), [c for c in columns if self.is_wide(c)]
+        narrow = [c for c in columns if c not in wide]
+        found: dict[str, pa.ChunkedArray] = {}
+        if narrow or not wide:
+            file = self.source_file(shard, "uid")
+            part = read_rows(storage, file, narrow or ["uid"], rows)
+            found |= {c: part.column(c) for c in part.schema.names}
+        for column in wide:
+            part = read_rows(storage, self.source_file(shard, column), [column], rows)
+            found[column] = part.column(column)
+        table = pa.table({c: found[c] for c in columns or ["uid"]})
+        return (table.slice(0, self.rows_of(shard)) if rows is None else table).combine_chunks()
 
-        def groups(meta: pq.FileMetaData) -> list[int]:
-            sizes.extend(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
-            return groups_at(sizes, rows)[0] if rows is not None else list(range(len(sizes)))
+    def is_wide(self, column: str) -> bool:
+        """Whether a stored column holds bytes, which have a file of their own."""
+        index = self.pool_schema.get_field_index(column)
+        return index >= 0 and is_payload(self.pool_schema.field(index).type)
 
-        try:
-            table = storage.read_table(name, columns or ["uid"], groups)
-        except FileNotFoundError:
-            storage.check_there()
-            raise CorruptWorkspace(
-                f"{storage.path(name)} is gone; delete "
-                f"{storage.path(f'pool/{self.pool}')} and run again"
-            ) from None
-        table = (
-            table.slice(0, self.rows_of(shard))
-            if rows is None
-            else table.take(pa.array(groups_at(sizes, rows)[1]))
+    def source_file(self, shard: int, column: str) -> str:
+        """Where a column that the rows are stored with lies."""
+        name = int(self.table.names[shard])
+        if self.is_wide(column):
+            return payload_file(name, int(self.table.digests[column][shard]))
+        return stored_file(name, int(self.table.contents[shard]))
+
+    @cached_property
+    def recipes(self) -> tuple[Recipe | None, ...]:
+        """By stage: what decides its values beside the rows; None of a gate, and where that is not
+        known yet.
+        """
+        return tuple(
+            Recipe(s.definition_id, s.population, tuple(map(self.input_of, s.reads)))
+            if s.computes and s.identity
+            else None
+            for s in self.stages
         )
-        return table.combine_chunks()
+
+    def input_of(self, column: str) -> tuple[int | None, str | int]:
+        """(None, name) of a source column, (stage, place among its columns) of others."""
+        writer = self.writer_of(column)
+        if writer is None:
+            return None, column
+        return writer.index, writer.writes.get_field_index(column)
+
+    def addresses(self, shard: int) -> tuple[int | None, ...]:
+        """By stage: the address of what it stores of a shard."""
+        if (found := self.remembered.get(shard)) is not None:
+            return found
+        made = addresses(self.recipes, int(self.table.names[shard]), self.digests_of(shard))
+        if len(self.remembered) >= REMEMBERED:
+            self.remembered.clear()
+        return self.remembered.setdefault(shard, made)
+
+    def digests_of(self, shard: int) -> dict[str, int]:
+        """Of the source columns of a shard that stages read."""
+        return {c: int(d[shard]) for c, d in self.table.digests.items()}
+
+    def inputs_digest(self, index: int, shard: int) -> bytes:
+        """Stands for what a stage over all rows reads of a shard, whichever rows it looks at."""
+        made, digests = self.addresses(shard), self.digests_of(shard)
+        names = dict.fromkeys(["uid", *self.stages[index].reads])
+        inputs = (input_of(self.input_of(c), digests, made) for c in names)
+        return digest_of(*inputs).to_bytes(8, "little")
+
+    @cached_property
+    def remembered(self) -> dict[int, tuple[int | None, ...]]:
+        """Addresses of the last shards that were asked for."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is remembered stays behind."""
+        return {k: v for k, v in vars(self).items() if k != "remembered"}
+
+    def columns_of(self, stage: PlannedStage, shard: int) -> ColumnFile:
+        """Where what a stage wrote of a shard is stored."""
+        address = self.addresses(shard)[stage.index]
+        assert address is not None, f"{stage.name} has no address yet"
+        return ColumnFile(
+            Storage(self.root),
+            column_file(stage.column_set, int(self.table.names[shard]), address),
+            stage.writes,
+            stage.stored_names,
+            {"inputs": [self.place_of(c, shard) for c in stage.reads]},
+        )
+
+    def place_of(self, column: str, shard: int) -> tuple[str, str]:
+        """(file, name there) of a column of a shard."""
+        writer = self.writer_of(column)
+        if writer is None:
+            return self.source_file(shard, column), column
+        return self.columns_of(writer, shard).name, writer.stored_names[column]
+
+    def until(self, upto: int) -> "Chain":
+        """The chain that ends with its first `upto` stages."""
+        return replace(self, stages=self.stages[:upto])
+
+    def taken(self) -> dict[str, int]:
+        """Payload that outputs take → how many stages count for the first of them: its bytes must
+        be there for every row that is alive after those.
+        """
+        found: dict[str, int] = {}
+        for stage in self.stages:
+            for name in stage.taken:
+                found.setdefault(name, stage.index + 1)
+        return found
 
     def dtype(self, name: str) -> pa.DataType:
         """Type of a column."""
@@ -168,9 +289,3 @@ class Chain:
         that.
         """
         return name + SIZE_SUFFIX if is_payload(self.dtype(name)) else name
-
-    def with_identity(self, index: int, identity: str) -> "Chain":
-        """The chain with one stage's identity known."""
-        stages = list(self.stages)
-        stages[index] = replace(stages[index], identity=identity)
-        return replace(self, stages=tuple(stages))

@@ -13,13 +13,22 @@ from pydantic_core import PydanticUndefined
 from pairmill.outputs.catalogue import OUTPUTS
 from pairmill.schemas.arrow import doc_of, is_volatile
 from pairmill.schemas.config import SPEED, StageConfig, marks_of
-from pairmill.schemas.pipeline import PipelineConfig
+from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig
 from pairmill.sources.catalogue import SOURCES
 from pairmill.stages.base import GlobalStage, Stage
 from pairmill.stages.catalogue import known_stages, stage_class
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "embed": {"embedding_dim": 512},
     "caption": {"model": "org/model", "prompt": "Merge: {text}"},
+    "rewrite": {"model": "org/model", "prompt": {"id": "fuse"}},
+    "translate": {"model": "org/model", "to": "de"},
+    "judge": {"model": "org/model", "prompt": {"id": "judge-match"}},
+    "caption_checks": {"caption": "synthetic", "objects": "objects", "model": "org/model"},
+    "caption_templates": {"caption": "synthetic"},
+    "shorten": {"caption": "synthetic"},
+    "best_of": {"candidates": ["fused", "synthetic"], "model": "org/model"},
+    "self_consistency": {"candidates": "samples"},
     "dedup": {"on": ["sha256"]},
     "clip": {"model": "org/model"},
     "derive": {"expression": "clip_score * 2"},
@@ -162,10 +171,23 @@ def json_schema() -> dict[str, Any]:
         description = schema["properties"][place].get("description", "")
         schema["properties"][place] = {
             "description": description,
-            **({"type": "array", "items": items} if place != "source" else items),
+            **({"type": "array", "items": items} if place != "source" else one_or_several(items)),
         }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
+
+
+def one_or_several(source: dict[str, Any]) -> dict[str, Any]:
+    """The keys of one source, or a mapping of names to such."""
+    names = {"pattern": SOURCE_NAME.pattern}
+    return {
+        "if": {"properties": {"type": {"type": "string"}}, "required": ["type"]},
+        "then": source,
+        "else": {
+            "type": "object", "minProperties": 1, "propertyNames": names,
+            "additionalProperties": source,
+        },
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pairmill.schemas.config import StageConfig
+from pairmill.schemas.pipeline import SourceConfig, SourcesConfig
 from pairmill.sources.base import Source
 from pairmill.sources.image_bytes import ImageBytesConfig
 from pairmill.stages.catalogue import UnknownStage, stage_class
@@ -13,10 +14,18 @@ def settle_image_check(source: Source, stages: Sequence[StageConfig]) -> None:
 
     It depends on the stages of the pipeline file alone, so it is the same in every run of it.
     """
-    config = source.config
+    check = "header" if any(decodes(stage) for stage in stages) else "pixels"
+    source.take_config(settled(source.config, check))
+
+
+def settled(config: SourceConfig, check: str) -> SourceConfig:
+    """A source's config with `check` filled in where it was left open; of several, in each."""
+    if isinstance(config, SourcesConfig):
+        parts = {name: settled(one, check) for name, one in config.sources.items()}
+        return config.model_copy(update={"sources": parts})
     if isinstance(config, ImageBytesConfig) and config.check is None:
-        check = "header" if any(decodes(stage) for stage in stages) else "pixels"
-        source.take_config(config.model_copy(update={"check": check}))
+        return config.model_copy(update={"check": check})
+    return config
 
 
 def decodes(stage: StageConfig) -> bool:
@@ -30,4 +39,5 @@ def decodes(stage: StageConfig) -> bool:
         and getattr(stage, "image", None) in ("image", ["image"])
         and stage.when is None
         and stage.on_missing != "keep"
+        and "image" in kind(stage).reads()  # and not its stored embedding instead
     )

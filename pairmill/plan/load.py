@@ -4,9 +4,9 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,7 +17,7 @@ from pairmill.plan.named_modules import name_module
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
 from pairmill.redaction import GONE, redact, secret_pair, shown
 from pairmill.schemas.config import FILE, MODEL, PATH, StageConfig, marks_of
-from pairmill.schemas.pipeline import PipelineConfig
+from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig, SourceConfig, SourcesConfig
 from pairmill.sources.catalogue import SOURCES
 from pairmill.sources.tables import PairsConfig
 from pairmill.stages.catalogue import UnknownStage, known_stages, stage_class
@@ -35,17 +35,27 @@ class Loaded(BaseModel):
     secrets: Secrets
 
 
+SET_LINE = re.compile(r"^# --set ([^=\n]+)=(.*)$", re.MULTILINE)
+"""An override as it stands above the text of a pipeline that was run."""
+
+
 def load_pipeline(
-    path: str | Path, overrides: Mapping[str, str] | None = None, base: str | Path | None = None
+    path: str | Path,
+    overrides: Mapping[str, str] | None = None,
+    base: str | Path | None = None,
+    home: str | Path | None = None,
 ) -> Loaded:
     """Reads a pipeline file and checks its keys; faults are noted in `document.problems`.
+
+    `base`: the folder that relative paths of data mean; `home`: that of code and files that the
+    pipeline names.  Both are the file's own if absent.
 
     The config then ends before the first stage that has one, so that the rest can still be planned
     and its faults be shown in the same go.  Raises PipelineFileError where the file's top level is
     wrong.
     """
     document = read_document(path, overrides)
-    folder = Path(path).absolute().parent
+    folder = Path(home or Path(path).parent).absolute()
     config = build(document, folder, Path(base).absolute() if base else folder)
     if config is None:
         raise PipelineFileError(document.problems)
@@ -69,7 +79,7 @@ def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None
     """`folder` holds the code and files that the pipeline names, `base` its data."""
     data = dict(document.data)
     stages = stage_configs(data.get("stages"), document, folder)
-    source = one_of(SOURCES, "type", "source", data.get("source"), ("source",), document, base)
+    source = source_config(data.get("source"), document, base)
     outputs = [
         one_of(OUTPUTS, "type", "output", item, ("outputs", i), document, base)
         for i, item in enumerate(listed(data, "outputs", document))
@@ -79,7 +89,7 @@ def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None
     if isinstance(rest["workspace"], str):
         rest["workspace"] = resolve(rest["workspace"], base)
     sound = stages.index(None) if None in stages else len(stages)
-    parts = {
+    parts: dict[str, Any] = {
         "stages": stages[:sound],
         "outputs": [o for o in outputs if o] if sound == len(stages) else [],
     }
@@ -93,6 +103,33 @@ def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None
             and None
         )
     return validate(PipelineConfig, {**rest, **parts}, (), document)
+
+
+def source_config(item: Any, document: Document, base: Path) -> SourceConfig | None:
+    """The config of one source, or of several: a mapping of names to sources."""
+    if not is_several(item):
+        config: SourceConfig | None = one_of(
+            SOURCES, "type", "source", item, ("source",), document, base
+        )
+        return config
+    parts: dict[str, SourceConfig | None] = {}
+    for name, one in item.items():
+        path: Path_ = ("source", name)
+        if not (isinstance(name, str) and SOURCE_NAME.fullmatch(name)):
+            advice = fitting(str(name), SOURCE_NAME.pattern)
+            document.problem(
+                path, f"a source cannot be named {name!r}; write for example `{advice}`"
+            )
+        parts[str(name)] = one_of(SOURCES, "type", "source", one or {}, path, document, base)
+    sound = {name: config for name, config in parts.items() if config is not None}
+    return SourcesConfig.of(sound) if len(sound) == len(parts) else None
+
+
+def is_several(item: Any) -> bool:
+    """Whether `source:` is a mapping of names to sources, and not the keys of one."""
+    if not isinstance(item, dict) or not item or isinstance(item.get("type"), str):
+        return False
+    return all(one is None or isinstance(one, dict) for one in item.values())
 
 
 def listed(data: Mapping[str, Any], key: str, document: Document) -> list[Any]:
@@ -185,7 +222,8 @@ def explain(kind: type[BaseModel], fault: Any) -> str:
             + f"(keys: {', '.join(keys)})"
         )
     if fault["type"] == "missing":
-        field = kind.model_fields.get(str(fault["loc"][0]))
+        model = model_at(kind, fault["loc"][:-1])
+        field = model.model_fields.get(str(fault["loc"][-1])) if model else None
         return f"the key {place!r} is missing: {field.description if field else 'it is needed'}"
     if fault["type"] == "string_pattern_mismatch":
         pattern = fault["ctx"]["pattern"]
@@ -209,14 +247,31 @@ def fitting(given: str, pattern: str) -> str | None:
     return next((c for c in candidates if c != given and re.search(pattern, c)), None)
 
 
-def keys_at(kind: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+def keys_at(kind: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    model = model_at(kind, loc)
+    return list(model.model_fields) if model else []
+
+
+def model_at(kind: type[BaseModel], loc: Sequence[Any]) -> type[BaseModel] | None:
+    """The model that stands at a place of another; None where none does.  Numbers of a list's items
+    are passed by.
+    """
     for step in loc:
+        if isinstance(step, int):
+            continue
         field = kind.model_fields.get(str(step))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        kind = inner
-    return list(kind.model_fields)
+        inner = models_in(field.annotation) if field else []
+        if not inner:
+            return None
+        kind = inner[0]
+    return kind
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models in a type: itself, a list's items, a union's members."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models_in(part)]
 
 
 def resolved(config: Any, folder: Path) -> Any:
@@ -231,6 +286,8 @@ def resolved(config: Any, folder: Path) -> Any:
             changes[field] = resolve(value, folder, is_model=MODEL in marks)
         elif isinstance(value, list):
             changes[field] = [resolve(v, folder) for v in value]
+        elif isinstance(value, dict):
+            changes[field] = {name: resolve(v, folder) for name, v in value.items()}
     return config.model_copy(update=changes) if changes else config
 
 

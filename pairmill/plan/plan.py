@@ -2,11 +2,10 @@
 data, no Ray.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import PairmillError
@@ -15,16 +14,20 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
+from pairmill.plan.identity import identified
 from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
+from pairmill.plan.selection import Selection, selection_of, with_takers
+from pairmill.plan.spelling import without_spelling
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import Expression, unknown_column
-from pairmill.schemas.hashing import digest
+from pairmill.schemas.hashing import NoStableForm, canonical, digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
 from pairmill.stages.base import GlobalStage
+from pairmill.workspace.tables import Table
 
 OF_IMAGES = ("parquet", "webdataset", "folder")
 """Sources that bring images along."""
@@ -41,6 +44,8 @@ class Plan:
     pool_schema: pa.Schema
     stages: tuple[PlannedStage, ...]
     writers: list[Writer]
+    selections: list[Selection]
+    """Which rows each of the writers takes."""
     identities: dict[str, str | None] = field(default_factory=dict)
     redact: Callable[[Any], Any] = lambda value: value
     blur: Expression | None = None
@@ -58,17 +63,14 @@ class Plan:
                 phases.append((stage.index, stage.index + 1))
         return phases
 
-    def chain(self, pool: str, shard_rows: Sequence[int], limit: int | None) -> Chain:
-        """The stages over a pool, with identities as far as they can be known before a run."""
-        chain = Chain(
-            self.config.workspace,
-            pool,
-            self.pool_schema,
-            np.array(shard_rows, np.int32),
-            self.stages,
-            limit,
+    def chain(self, table: Table, limit: int | None) -> Chain:
+        """The stages over a table, with identities as far as they can be known before a run."""
+        wide = [f.name for f in self.pool_schema if is_payload(f.type)]
+        read = {"uid", *wide, *(c for s in self.stages for c in s.reads)}
+        own = self.pool_schema
+        return identified(
+            Chain(self.config.workspace, table.narrowed(read), own, self.stages, limit)
         )
-        return identified(chain)
 
     def run_id(self, chain: Chain) -> str:
         """What is run: the same pipeline over the same input has the same id, so that it goes on
@@ -103,16 +105,11 @@ def make_plan(
         if not (unknown_input and "nothing before it writes" in message):
             report(path, message)
 
-    try:
-        pool_schema = pool_schema_of(source.schema())
-    except PairmillError as error:
-        note(("source", "path"), str(error))
-        unknown_input = True  # which columns there are is not known: that one is missing, neither
-        pool_schema = POOL_COLUMNS
+    found = input_schema(source, note)
+    unknown_input = found is None  # that a column is missing is not known either
+    pool_schema = POOL_COLUMNS if found is None else pool_schema_of(found)
     if "image" in pool_schema.names:
         settle_image_check(source, config.stages)
-    if config.source.type in OF_IMAGES and "image" not in pool_schema.names and not seen:
-        note(("source",), "the source gives no images")
     stages = planned_stages(config, pool_schema, note, redact)
     if not seen:
         note_missing_inputs(source, stages, note)
@@ -132,11 +129,14 @@ def make_plan(
                 f"rows cannot be grouped by {group!r}, which is {types[group]} (they "
                 f"can by {plain})",
             )
-    writers = []
+    writers, selections, wants = [], [], []
     for i, output in enumerate(config.outputs):
         writer = open_writer(output)
-        for key, message in writer.problems(every):
+        selection, schema = selection_of(output, ("outputs", i), pool_schema, stages, note)
+        faults = list(writer.problems(schema))
+        for key, message in faults:
             note(("outputs", i, *key), message)
+        wants.append((selection.upto, () if faults else writer.stored_payload(schema)))
         if any(same_place(o.path, output.path) for o in config.outputs[:i]):
             note(("outputs", i, "path"), f"two outputs write to {output.path}, links followed")
         if lies_in(output.path, config.workspace):
@@ -145,9 +145,34 @@ def make_plan(
                 f"{output.path} lies in the workspace {config.workspace}, where `gc` removes what no run refers to; choose a folder outside",
             )
         writers.append(writer)
+        selections.append(selection)
     if len(seen) > before:
         return None
-    return Plan(config, source, pool_schema, tuple(stages), writers, redact=redact, blur=blur)
+    stages = with_takers(stages, wants)
+    return Plan(
+        config, source, pool_schema, tuple(stages), writers, selections, redact=redact, blur=blur
+    )
+
+
+def input_schema(source: Source, note: Report) -> pa.Schema | None:
+    """The columns of the input; None where that is wrong, which is noted, of each source for
+    itself.
+    """
+    sound = True
+    for keys, part in source.parts().items():
+        try:
+            images = "image" in part.schema().names
+        except PairmillError as error:
+            note(("source", *keys, "path"), str(error))
+            sound = False
+        else:
+            if part.config.type in OF_IMAGES and not images:
+                note(("source", *keys), "the source gives no images")
+    try:
+        return source.schema() if sound else None
+    except PairmillError as error:  # sources whose columns do not agree
+        note(("source",), str(error))
+        return None
 
 
 def note_missing_inputs(source: Source, stages: Sequence[PlannedStage], note: Report) -> None:
@@ -234,38 +259,31 @@ def planned_stages(
         gate = expression(
             stage_config.keep, schema, (*path, "keep"), note, [*before, stage_config.stage]
         )
+        try:
+            plain = canonical({**value_fields(stage.config), **facts}, stage.name)
+            params = redact(plain)
+        except NoStableForm as error:
+            note(path, str(error))
+            continue
         definition = {
             "stage": stage_config.stage,
             "version": stage.version,
-            "params": redact({**value_fields(stage.config), **facts}),
-            "writes": {f.name: str(f.type) for f in writes},
-            "reads": reads,
+            "params": params,
+            "writes": [str(f.type) for f in writes],
         }
+        decides = {**definition, "params": without_spelling(params, stage.config, reads)}
         planned.append(
             PlannedStage(
-                len(planned), stage.name, stage, tuple(reads), writes, gate, when, definition, None
+                len(planned),
+                stage.name,
+                stage,
+                tuple(reads),
+                writes,
+                gate,
+                when,
+                definition,
+                None,
+                decides,
             )
         )
     return planned
-
-
-def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:
-    """The chain with every identity that can be told.
-
-    A global stage's identity includes the digest of the rows it looked at (`rows`: stage index →
-    digest), so it is known once these are; what reads its columns waits for that, too.
-    """
-    known: dict[str, str | None] = dict.fromkeys(chain.pool_schema.names, chain.pool)
-    stages = []
-    for stage in chain.stages:
-        inputs = {c: known.get(c) for c in stage.reads}
-        identity = None
-        if all(v is not None for v in inputs.values()):
-            facts = {**stage.definition, "inputs": inputs, "pool": chain.pool}
-            if not stage.is_global:
-                identity = digest(facts)
-            elif rows and stage.index in rows:
-                identity = digest({**facts, "rows": rows[stage.index]})
-        stages.append(replace(stage, identity=identity))
-        known.update(dict.fromkeys(stage.writes.names, identity))
-    return replace(chain, stages=tuple(stages))

@@ -33,20 +33,34 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
     for field in type(config).model_fields:
         marks = marks_of(type(config), field)
         value = getattr(config, field)
-        if value is None:
+        if value is None or config.elsewhere(field):
             continue
         pin = "revision" if field == "model" else f"{field}_revision"
         try:
             if MODEL in marks:
                 facts[field] = model_identity(value, getattr(config, pin, None))
             elif FILE in marks:
-                facts[field] = {"content": file_digest(value)}
+                facts[field] = content_of(value)
         except BadReference as error:
             error.field = field
             raise
         if MODEL in marks and "revision" in facts[field] and pin in type(config).model_fields:
             config = config.model_copy(update={pin: facts[field]["revision"]})
     return config, facts
+
+
+def content_of(value: Any) -> dict[str, str]:
+    """The digest of a file, or of all files, folders and packages of a mapping."""
+    if not isinstance(value, dict):
+        return {"content": file_digest(value)}
+    h = hashlib.sha256()
+    for name, path in sorted(value.items()):
+        manifest = os.path.join(path, "manifest.json")  # holds the digests of a package's files
+        if os.path.isfile(manifest):
+            path = manifest
+        content = folder_digest(path) if os.path.isdir(path) else file_digest(path)
+        h.update(f"{name}\0{content}\n".encode())
+    return {"content": h.hexdigest()}
 
 
 def model_identity(model: str, revision: str | None) -> dict[str, str]:

@@ -87,11 +87,41 @@ INPUTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("TFRecord of img2dataset", {"type": "tfrecord", "path": "shards/*.tfrecord"}),
     ("Lance", {"type": "lance", "path": "set.lance"}),
     ("a package that pairmill wrote", {"type": "package", "path": "out"}),
+    (
+        "the rows that another pipeline kept, without a package between",
+        {"type": "pairmill", "pipeline": "first.yaml", "columns": ["image", "clip_score"]},
+    ),
 )
 """Inputs by their shape, and the source that reads them."""
 NOT_YET = (
     "Not read yet: pages of many images and sentences (MMC4, OBELICS); rows of several images. "
     "They are refused with a message."
+)
+
+
+SEVERAL = (
+    "## Several sources",
+    "",
+    "`source:` is one source, or a mapping of names to sources:",
+    "",
+    "```yaml",
+    "source:",
+    "  web: {type: pairs, path: laion/*.parquet, set: {license: unknown}}",
+    "  shop: {type: pairs, path: shop.csv, columns: {url: link}, set: {license: cc-by}}",
+    "```",
+    "",
+    "- The rows of a source stand behind those of the one before, and carry its name in `source`. What "
+    "stands there in a pipeline with one source (the input file, or the input's own column `source`) "
+    "is in `source_within`; of a package of several sources as `NAME/FILE`.",
+    "- Columns are united: a column that a source does not have is null in its rows; types become the "
+    "narrowest that holds both (integers and doubles become doubles; an integer that no double holds "
+    "makes its row unreadable). Types that have none in common are an error that names both files.",
+    "- Each source has its own keys: mapping, types, constant columns (`set:`). What reading one has to "
+    "say begins with its name.",
+    "- Uids are unique over all: where a source brings a uid that stands in one before, its row gets "
+    "another, which is told. `doc_id` begins with the source's name (`shop/17`), so that documents of "
+    "two sources are two. `rows_per_shard` is the smallest that a source asks for.",
+    "",
 )
 
 
@@ -112,6 +142,7 @@ def source_page() -> str:
         "",
         NOT_YET,
         "",
+        *SEVERAL,
         "## Keys of every source",
         "",
         keys_table(SourceConfig, skip={"type"}),

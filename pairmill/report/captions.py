@@ -6,19 +6,10 @@ import itertools
 import re
 from collections import Counter
 
-REFUSAL = re.compile(
-    r"\b(i'?m sorry|i am sorry|i (?:cannot|can't|am unable to|am not able to)|as an "
-    r"ai|unable to (?:see|view|assist|describe))\b",
-    re.I,
-)
-HEDGE = re.compile(
-    r"\b(?:may|might|maybe|perhaps|possibly|probably|appears? to|seems? "
-    r"to|seem(?:s|ingly)?|likely|suggest(?:s|ing)?|could be)\b",
-    re.I,
-)
-LEAK = re.compile(r"<\|?[a-z_]+\|?>|\[/?INST\]|###|\bASSISTANT:|\bUSER:", re.I)
+from pairmill.texts.facts import facts_of, keeps, numbers_of
+from pairmill.texts.signs import hedges, leaks, refuses
+
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-FACT = re.compile(r"\b\d[\d.,]*\b|(?<![.!?:]\s)(?<!^)\b[A-Z][\w'’-]+")
 WINDOW = 50
 """Words of the moving window of the type–token ratio (Covington and McFall 2010)."""
 
@@ -47,21 +38,20 @@ def measures(
         "template_rate": sum(c for _, c in openings.most_common(10)) / n,
         "duplicate_rate": 1 - len({t.strip().lower() for t in texts}) / n,
         "repetition_rate": sum(map(repeats, lower)) / n,
-        "refusal_rate": sum(bool(REFUSAL.search(t)) for t in texts) / n,
-        "hedges_per_100_words": 100
-        * sum(len(HEDGE.findall(t)) for t in texts)
-        / max(1, sum(lengths)),
-        "leak_rate": sum(bool(LEAK.search(t)) for t in texts) / n,
+        "refusal_rate": sum(map(refuses, texts)) / n,
+        "hedges_per_100_words": 100 * sum(map(hedges, texts)) / max(1, sum(lengths)),
+        "leak_rate": sum(leaks(t) is not None for t in texts) / n,
     }
     if finish:
         found["truncated_rate"] = sum(f == "length" for f in finish) / n
     if alts:
-        facts = [(set(FACT.findall(alt)), text) for alt, text in zip(alts, texts, strict=True)]
-        total = sum(len(names) for names, _ in facts)
-        if total:
-            found["alt_retention"] = (
-                sum(name in text for names, text in facts for name in names) / total
-            )
+        kept = [
+            keeps(fact, text, numbers_of(text))
+            for alt, text in zip(alts, texts, strict=True)
+            for fact in facts_of(alt, None)
+        ]
+        if kept:
+            found["alt_retention"] = sum(kept) / len(kept)
         ratios = sorted(
             len(w) / max(1, len(WORD.findall(a))) for w, a in zip(words, alts, strict=True)
         )

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from pairmill.fates.run_table import Run
 from pairmill.plan.chain import Chain
-from pairmill.schemas.arrow import doc_of, of_role
+from pairmill.report.domains import domains
+from pairmill.schemas.arrow import doc_of, of_role, role_of
 from pairmill.schemas.hashing import row_chance
 
 GROUPS = ("language", "source", "domain", "resolution", "text length", "format")
@@ -23,6 +24,13 @@ WORDS = (3, 8, 16, 32, 64)
 MOST_ROWS = 2_000_000
 MOST_SHARDS = 2_000
 """What a report reads at most; of a larger run it is a sample, and says so."""
+SHARE, ROWS_A_SECOND, LEAST_ROWS = 0.05, 150_000, 50_000
+"""A report takes a twentieth of its run's time, at so many rows a second; so many it always has."""
+
+
+def rows_worth(run_s: float) -> int:
+    """Rows that the report of a run that took `run_s` seconds reads."""
+    return max(LEAST_ROWS, min(MOST_ROWS, int(run_s * SHARE * ROWS_A_SECOND)))
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Score:
     stage: str | None
     meaning: str
     unit: str
+    fact: bool = False
+    """It describes the row (sides, counts, times) and does not judge it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,9 @@ def scores_of(schema: pa.Schema, writers: dict[str, str | None]) -> list[Score]:
         if pa.types.is_uint64(field.type):  # a hash is no score
             continue
         unit = (field.metadata or {}).get(b"unit", b"").decode()
-        found.append(Score(field.name, writers.get(field.name), doc_of(field), unit))
+        writer = writers.get(field.name)
+        fact = role_of(field) != "score" and (pa.types.is_integer(field.type) or bool(unit))
+        found.append(Score(field.name, writer, doc_of(field), unit, fact))
     return found
 
 
@@ -82,17 +94,19 @@ def group_name(column: str) -> str:
     return f"by {column}"
 
 
-def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
+def drawn(
+    chain: Chain, seed: int, most_shards: int = MOST_SHARDS, most_rows: int = MOST_ROWS
+) -> list[int]:
     """The shards that a report reads: all, or as many as the limits allow, by chance, a function of
     the seed.
     """
     every = chain.shards()
-    if len(every) <= most_shards and chain.rows() <= MOST_ROWS:
+    if len(every) <= most_shards and chain.rows() <= most_rows:
         return every
     chosen: list[int] = []
     rows = 0
     for shard in sorted(every, key=lambda s: row_chance(str(s), seed, "report shards")):
-        if chosen and (rows + chain.rows_of(shard) > MOST_ROWS or len(chosen) == most_shards):
+        if chosen and (rows + chain.rows_of(shard) > most_rows or len(chosen) == most_shards):
             break
         chosen.append(shard)
         rows += chain.rows_of(shard)
@@ -100,7 +114,11 @@ def drawn(chain: Chain, seed: int, most_shards: int = MOST_SHARDS) -> list[int]:
 
 
 def gather(
-    chain: Chain, named: Sequence[str] = (), seed: int = 0, most_shards: int = MOST_SHARDS
+    chain: Chain,
+    named: Sequence[str] = (),
+    seed: int = 0,
+    most_shards: int = MOST_SHARDS,
+    most_rows: int = MOST_ROWS,
 ) -> ReportRows:
     """Reads fates and narrow columns of the drawn shards; rows are grouped by the columns `named`,
     too.
@@ -113,7 +131,7 @@ def gather(
     texts = [
         n for n in schema.names if n in ("url", "text", "source", "image_format", language, *marked)
     ]
-    parts, shards = [], drawn(chain, seed, most_shards)
+    parts, shards = [], drawn(chain, seed, most_shards, most_rows)
     read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named])]
     places = {stage.name: stage.index for stage in chain.stages}
     for part in Run(chain).parts(read, shards):
@@ -177,8 +195,7 @@ def with_groups(frame: pl.DataFrame, language: str | None) -> pl.DataFrame:
     if "source" in have:
         made["source"] = pl.col("source")
     if "url" in have:
-        host = pl.col("url").str.extract(r"^[a-z]+://(?:[^/@]*@)?([^/:?#]+)", 1).str.to_lowercase()
-        made["domain"] = host.str.extract(r"([^.]+\.[^.]+)$", 1).fill_null(host)
+        made["domain"] = pl.lit(domains(frame["url"]))
     if width and height:
         side = pl.min_horizontal(width, height)
         labels = [

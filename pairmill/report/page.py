@@ -17,14 +17,16 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import trace
 from pairmill.names import one_name
+from pairmill.packages.manifest import chosen
 from pairmill.packages.publish import versions
 from pairmill.pipeline.run import RunOutcome
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
 from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
+from pairmill.report.comparing import comparison
 from pairmill.report.effects import effects
-from pairmill.report.gather import ReportRows, gather
+from pairmill.report.gather import ReportRows, gather, rows_worth
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
@@ -34,6 +36,8 @@ from pairmill.work.block import block_columns
 from pairmill.workspace.storage import Storage
 
 HERE = Path(__file__).parent
+SCRIPTS = ("drawing", "funnel", "scores", "tables", "gallery", "comparing", "page")
+"""The page's script, part by part."""
 CAPTION_ROWS = 5_000
 """Kept rows whose captions are measured."""
 
@@ -44,7 +48,9 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
     """
     storage = Storage(chain.root)
     folder = f"runs/{outcome.run_id}"
-    rows = gather(chain, [*dict.fromkeys(plan.config.report.groups)], plan.config.seed)
+    most_rows = rows_worth(sum(outcome.seconds.values()))
+    named = [*dict.fromkeys(plan.config.report.groups)]
+    rows = gather(chain, named, plan.config.seed, most_rows=most_rows)
     text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
     told = {
         "name": plan.config.name,
@@ -55,6 +61,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
             {
                 "path": plan.redact(p),
                 **{k: m[k] for k in ("format", "samples", "shards", "package")},
+                "chosen": chosen(m),
             }
             for p, m in outcome.packages.items()
         ],
@@ -62,6 +69,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         "effects": effects(rows),
         "captions": captions(chain, rows),
         "caption_columns": caption_columns(chain),
+        "duplicates": list(rows.duplicates),
         "downloads": downloads(chain, rows, outcome.funnel),
         "seconds": outcome.seconds,
         "stages": stages(chain, outcome),
@@ -96,29 +104,28 @@ def rebuild(paths: list[str], workspace: str | None = None) -> str:
     """
     folders = [run_folder(path, workspace) for path in paths]
     runs = [redact_data(folder.data()) for folder in folders]
-    return folders[0].write(
-        PAGE
-        if len(runs) == 1
-        else f"report/against-{one_name(runs[1]['run'], f'{paths[1]}: {DATA}')}.html",
-        page(runs),
-    )
+    if len(runs) == 1:
+        return folders[0].write(PAGE, page(runs))
+    name = f"report/against-{one_name(runs[1]['run'], f'{paths[1]}: {DATA}')}.html"
+    return folders[0].write(name, page(runs, redact_data(comparison(folders, runs))))
 
 
-def page(runs: list[dict[str, Any]]) -> bytes:
-    """The page of one run, or of two side by side."""
+def page(runs: list[dict[str, Any]], compared: dict[str, Any] | None = None) -> bytes:
+    """The page of one run, or of two side by side with what `comparison` says of them."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=select_autoescape(default=True),
         keep_trailing_newline=True,
     )
-    script, style = ((HERE / name).read_text("utf-8") for name in ("page.js", "page.css"))
+    script = "".join((HERE / f"{name}.js").read_text("utf-8") for name in SCRIPTS)
+    style = (HERE / "page.css").read_text("utf-8")
     text = environment.get_template("page.html").render(
         title=" against ".join(r["name"] for r in runs),
         script=script,
         style=style,
         script_hash=content_hash(script),
         style_hash=content_hash(style),
-        data=json_for_html(runs),
+        data=json_for_html({"runs": runs, "compared": compared}),
     )
     return text.encode("utf-8", "replace")
 
@@ -148,6 +155,10 @@ def captions(chain: Chain, rows: ReportRows) -> list[dict[str, Any]]:
     kept = rows.frame.filter("kept").select("shard", "row")
     if not columns or kept.height == 0:
         return []
+    # of as few shards as have that many: each is read whole
+    shards = kept["shard"].value_counts().sort("shard").sample(fraction=1, shuffle=True, seed=0)
+    before = pl.col("count").cum_sum() - pl.col("count")
+    kept = kept.join(shards.filter(before < CAPTION_ROWS).select("shard"), on="shard")
     kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
     ends = {c: about(chain.schema, c, "finish_reason") for c in columns}
     finish = {column: end for column, end in ends.items() if end}

@@ -20,7 +20,7 @@ from pairmill.report.gather import ReportRows
 from pairmill.report.scores import thresholds
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.expressions import Expression, frame_of
-from pairmill.schemas.hashing import row_chance
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.work.ahead import THREADS, ahead, give_back
 from pairmill.work.block import block_columns
 
@@ -36,15 +36,16 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
     step.
     """
     tags: dict[Place, list[str]] = defaultdict(list)
-    frame = rows.frame
+    names = {s.name for s in rows.scores} | set(rows.duplicates)
+    frame = rows.frame.select("shard", "row", "uid", "fate", "at", "reason", *sorted(names))
 
     def add(found: pl.DataFrame, tag: str) -> None:
         for place in found.select("shard", "row").iter_rows():
             if len(tags) < count or place in tags:
                 tags[place].append(tag)
 
-    chance = [row_chance(uid, seed, "report") for uid in frame["uid"]]
-    shuffled = frame.with_columns(pl.Series("chance", chance, pl.UInt64)).sort("chance")
+    chance = row_chances(frame["uid"].to_arrow(), seed, "report")
+    shuffled = frame.with_columns(pl.Series("chance", chance)).sort("chance")
     groups = shuffled.partition_by("fate", "at", maintain_order=True)
     for group in groups:
         add(group.head(max(1, count // 2 // max(1, len(groups)))), "random")

@@ -20,12 +20,13 @@ def distributions(rows: ReportRows) -> list[dict[str, Any]]:
     counts at every stop.
     """
     charts = [c for score in rows.scores if (c := distribution(rows, score))]
-    return sorted(charts, key=lambda c: not c["gates"])  # those that a gate reads come first
+    return sorted(charts, key=lambda c: (not c["gates"], c["fact"]))  # gated ones first, facts last
 
 
 def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
     """How the values of a score are spread."""
-    part = rows.frame.select(pl.col(score.name).alias("value"), "kept").drop_nulls("value")
+    wanted = (pl.col(score.name).alias("value"), "kept", "fate", "at")
+    part = rows.frame.select(*wanted).drop_nulls("value")
     if part["value"].dtype.is_float():
         part = part.filter(
             pl.col("value").is_finite()
@@ -67,6 +68,32 @@ def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
         "reach": above(values, at, side),
         "reach_kept": above(values[kept], at, side),
         "rows_kept": int(kept.sum()),
+        "fact": score.fact,
+        **regained(rows, part, gates, at, side),
+    }
+
+
+def regained(
+    rows: ReportRows,
+    part: pl.DataFrame,
+    gates: list[dict[str, Any]],
+    stops: np.ndarray,
+    side: Literal["left", "right"],
+) -> dict[str, Any]:
+    """`dropped_reach`: for each stop, the rows that the score's gate dropped and that are on the
+    upper side of it; `exact`: whether a looser gate would keep just those in the end.
+
+    It would where the gate is this one comparison and nothing comes after it; else it keeps at
+    most those.
+    """
+    if not gates:
+        return {"dropped_reach": None, "exact": False}
+    index = rows.stages.index(gates[0]["stage"])
+    dropped = part.filter((pl.col("fate") == "dropped") & (pl.col("at") == index))
+    alone = len(comparisons(gates[0]["text"])) == 1 and is_comparison(gates[0]["text"])
+    return {
+        "dropped_reach": above(dropped["value"].to_numpy(), stops, side),
+        "exact": alone and index == len(rows.stages) - 1,
     }
 
 
@@ -94,6 +121,12 @@ def thresholds(gate: str, column: str) -> list[tuple[str, float]]:
     (">=", 0.3).
     """
     return [(sign, number) for name, sign, number in comparisons(gate) if name == column]
+
+
+@lru_cache(256)
+def is_comparison(gate: str) -> bool:
+    """Whether a gate is a single comparison and nothing else."""
+    return type(sqlglot.parse_one(gate, dialect="postgres")) in SIGNS
 
 
 @lru_cache(256)

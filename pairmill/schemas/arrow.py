@@ -77,13 +77,17 @@ Role = Literal[
     "language",
     "score",
     "embedding",
+    "concepts",
+    "repeats",
+    "chosen",
     "duplicate",
     "fetched_at",
     "seconds",
 ]
 """What a column is, for reports, outputs and documents: a text about the image; why its writing
-ended; a language code; a judgement of the row; a vector; the uid of the row that this one repeats;
-when the image was fetched; how long that took.
+ended; a language code; a judgement of the row; a vector; what the row is about; how often the row
+is written; whether it is chosen out of all rows; the uid of the row that this one repeats; when the
+image was fetched; how long that took.
 """
 
 

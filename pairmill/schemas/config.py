@@ -16,6 +16,12 @@ identity.
 MODEL = Mark("model")
 """The field names a model: hub id (identity: resolved revision) or folder (identity: its content).
 """
+COLUMN = Mark("column")
+"""The field names a column, or several, that the stage reads (in `reads`): how they are called is no
+part of its identity, what they hold is.
+"""
+TEMPLATE = Mark("template")
+"""The field is a text with names of columns that the stage reads in braces: the same of these."""
 PATH = Mark("path")
 """The field names a file or folder, relative to the pipeline file."""
 FILE = Mark("file")
@@ -113,7 +119,8 @@ class StageConfig(Strict):
     on_deadline: Annotated[Literal["fail", "stop"], SPEED] = "fail"
     """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found,
     and this row fails as `deadline`; or the run stops and names it.  Without Ray, and for stages
-    that look at all rows, the run stops.
+    that look at all rows, the run stops.  Where a stage asks row by row, the late row alone is
+    given up, with Ray or without.
     """
     setup_deadline_s: Annotated[float | None, SPEED] = Field(14_400, gt=0)
     """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging
@@ -126,6 +133,12 @@ class StageConfig(Strict):
     store: Annotated[Literal["all", "kept"], SPEED] = "all"
     """Whose payload bytes stay in the workspace: of all rows, or of rows that outlive the phase."""
 
+    def elsewhere(self, field: str) -> bool:
+        """Whether what a MODEL field names is at a server, so that its name is all there is to
+        hash.
+        """
+        return False
+
 
 def marks_of(config: type[BaseModel], field: str) -> set[str]:
     """The marks on a field of a config model."""
@@ -133,7 +146,11 @@ def marks_of(config: type[BaseModel], field: str) -> set[str]:
 
 
 def value_fields(config: BaseModel) -> dict[str, Any]:
-    """The fields that decide values, as plain data: all but those marked SPEED."""
+    """The fields that decide values, as they are: all but those marked SPEED.
+
+    They are hashed (`schemas/hashing.py`) before anything flattens them, so that a value without a
+    stable form (a set, NaN, an object) is refused and not turned into one.
+    """
     kind = type(config)
-    plain = config.model_dump(mode="json")
-    return {name: plain[name] for name in kind.model_fields if SPEED not in marks_of(kind, name)}
+    names = [name for name in kind.model_fields if SPEED not in marks_of(kind, name)]
+    return {name: getattr(config, name) for name in names}

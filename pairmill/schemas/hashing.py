@@ -4,27 +4,59 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
+
+from pydantic import BaseModel
+
+
+class NoStableForm(TypeError):
+    """A value of which two processes would not make the same hash; the message says where."""
 
 
 def canonical(value: object, at: str) -> Any:
     """`value` as plain JSON with sorted keys.
 
-    Raises TypeError, naming the place `at`, for anything that has no stable hash.
+    Raises NoStableForm, naming the place `at`, for anything that has no stable hash.
     """
     match value:
+        case Enum():
+            return canonical(value.value, at)
         case None | bool() | int() | str():
             return value
         case float() if math.isfinite(value):
             return value
         case Mapping():
-            return {str(k): canonical(v, f"{at}.{k}") for k, v in sorted(value.items())}
+            strange = [k for k in value if not isinstance(k, str | int | Enum)]
+            if strange or len({str(k) for k in value}) < len(value):
+                raise NoStableForm(f"{at}: the keys of a map must be texts, and {strange} are none")
+            return {str(k): canonical(v, f"{at}.{k}") for k, v in sorted(value.items(), key=by_key)}
         case list() | tuple():
             return [canonical(v, f"{at}[{i}]") for i, v in enumerate(value)]
+        case BaseModel():
+            return canonical({name: getattr(value, name) for name in type(value).model_fields}, at)
+        case bytes():
+            return {"bytes": value.hex()}
+        case PurePath():
+            return value.as_posix()
+        case date() | time():
+            return value.isoformat()
+        case timedelta():
+            return {"seconds": value.total_seconds()}
+        case Decimal() if value.is_finite():
+            return {"decimal": str(value)}
         case _:
-            raise TypeError(
+            raise NoStableForm(
                 f"{at}: {value!r:.40} has no stable hash; use text, numbers, lists or maps"
             )
+
+
+def by_key(item: tuple[Any, Any]) -> str:
+    """Keys of a map in the order of their texts."""
+    return str(item[0])
 
 
 def digest(value: object, at: str = "identity") -> str:

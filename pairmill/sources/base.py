@@ -1,7 +1,7 @@
 """What a source is: input files, the columns they give, and their rows in order."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pairmill.addresses import without_credentials
 from pairmill.redaction import redact
+from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.files import Input, Listing, NoInput, list_inputs
 from pairmill.sources.names import column_names
@@ -47,6 +48,20 @@ class Remark:
     def __post_init__(self) -> None:
         for name in ("location", "what"):
             object.__setattr__(self, name, redact(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of the input that is read by itself: what it gives depends on its files, the source's
+    options and `how`, and on nothing else.
+    """
+
+    items: tuple[Input, ...]
+    read: Callable[[], Iterator[pa.Table | Unreadable | Remark]]
+    how: str = ""
+    """What else was settled for it: which of its columns became which of ours."""
+    passed: Callable[[int, list[Unreadable]], None] = lambda rows, faults: None
+    """Told of rows and faults of the unit where they are known and it is not read."""
 
 
 class Source:
@@ -88,6 +103,25 @@ class Source:
         """
         raise NotImplementedError
 
+    def parts(self) -> dict[tuple[str, ...], "Source"]:
+        """The sources of which this one is made, by their keys in the pipeline file below `source`:
+        itself, or several.
+        """
+        return {(): self}
+
+    def options(self) -> dict[str, Any]:
+        """What in the config decides the rows, as plain data; where the files lie does not."""
+        kind = type(self.config)
+        decides = {
+            k: v for k, v in value_fields(self.config).items() if PATH not in marks_of(kind, k)
+        }
+        return {"type": self.config.type, "options": decides}
+
+    def file_with(self, column: str) -> str:
+        """For people: the input that holds a column, as near as it is known."""
+        names = [item.name for item in self.inputs()]
+        return names[0] if len(names) == 1 else f"{len(names):,} files, {names[0]} the first"
+
     def mapping(self) -> list[str]:
         """For people: which of the input's columns became which of ours, one line for each kind
         of file.
@@ -106,6 +140,12 @@ class Source:
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
         """Rows in the order of the input; every row that cannot be read comes as Unreadable."""
         raise NotImplementedError
+
+    def units(self) -> Sequence[Unit]:
+        """The same part by part, in order, where parts can be read without the others: so that a
+        file that was read before is not read again.  A large unit has shards of its own.
+        """
+        return [Unit(tuple(self.inputs()), self.read)]
 
 
 def content_digest(item: Input) -> str:

@@ -83,6 +83,9 @@ class WithEmbeddings(Source):
         named = ", ".join(f"{plain_name(n)} ({size})" for n, size in self.sizes.items())
         return [*self.inner.mapping(), f"embeddings by uid: {named}"]
 
+    def file_with(self, column: str) -> str:
+        return self.inner.file_with(column)
+
     def advice(self, column: str) -> str:
         return self.inner.advice(column)
 

@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field as with_default
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.errors import RunError
 from pairmill.sources.arrow_files import saved_by_datasets
-from pairmill.sources.base import Remark, Source, Unreadable
+from pairmill.sources.base import Remark, Source, Unit, Unreadable
 from pairmill.sources.files import Input, Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
@@ -41,6 +44,19 @@ class TypeChanges(RunError):
             f"but {count:,} values are not; the first: {first.location}, {first.reason}. "
             f"Say `types: {{{column}: text}}` (or float64) in the source"
         )
+
+
+@dataclass
+class Misfits:
+    """Rows that were read so far, and values among them that do not fit, by column."""
+
+    rows: int = 0
+    counts: Counter[str] = with_default(default_factory=Counter)
+
+    def passed(self, rows: int, faults: list[Unreadable]) -> None:
+        """A file that is known already."""
+        self.rows += rows + len(faults)
+        self.counts.update(fault.column or "" for fault in faults)
 
 
 class TableSource(Source):
@@ -95,6 +111,10 @@ class TableSource(Source):
     def mapping(self) -> list[str]:
         return self.layout().mapping()
 
+    def file_with(self, column: str) -> str:
+        names = [f.item.name for f in self.layout().files if column in f.mapping.names()]
+        return names[0] if names else super().file_with(column)
+
     def advice(self, column: str) -> str:
         """What the files have instead of a column, and the `columns:` line that would give it."""
         names = list(dict.fromkeys(n for f in self.layout().files for n in f.schema.names))
@@ -109,27 +129,44 @@ class TableSource(Source):
         return [*super().remarks(), *self.layout().remarks]
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
-        misfits: Counter[str] = Counter()
-        rows = 0
-        yield from self.layout().damaged
-        for file in self.layout().files:
-            for part in parts_of(file, self.config, self.layout().schema):
-                if not isinstance(part, Rows):
-                    yield part
-                    continue
-                rows += part.table.num_rows
-                ours, bad = self._ours(part, file)
-                for fault in bad:
-                    self._count(misfits, fault, rows)
-                    yield fault
-                yield from self._finished(ours, file)
+        for unit in self.units():
+            yield from unit.read()
 
-    def _count(self, misfits: Counter[str], fault: Unreadable, rows: int) -> None:
+    def units(self) -> list[Unit]:
+        """File by file, behind what was found damaged by a look at all of them."""
+        misfits = Misfits()
+        found = [
+            Unit(
+                (f.item,),
+                partial(self._rows_of, f, misfits),
+                repr((f.kind, f.mapping)),
+                misfits.passed,
+            )
+            for f in self.layout().files
+        ]
+        damaged = self.layout().damaged
+        return [Unit((), lambda: iter(damaged), repr(damaged)), *found] if damaged else found
+
+    def _rows_of(
+        self, file: TableFile, misfits: "Misfits"
+    ) -> Iterator[pa.Table | Unreadable | Remark]:
+        for part in parts_of(file, self.config, self.layout().schema):
+            if not isinstance(part, Rows):
+                yield part
+                continue
+            misfits.rows += part.table.num_rows
+            ours, bad = self._ours(part, file)
+            for fault in bad:
+                self._count(misfits, fault)
+                yield fault
+            yield from self._finished(ours, file)
+
+    def _count(self, misfits: "Misfits", fault: Unreadable) -> None:
         column = fault.column or ""
-        misfits[column] += 1
-        if misfits[column] > max(MISFITS, MISFIT_SHARE * rows):
+        misfits.counts[column] += 1
+        if misfits.counts[column] > max(MISFITS, MISFIT_SHARE * misfits.rows):
             dtype = self.layout().schema.field(column).type
-            raise TypeChanges(column, dtype, fault, misfits[column])
+            raise TypeChanges(column, dtype, fault, misfits.counts[column])
 
     def _ours(self, part: Rows, file: TableFile) -> tuple[Rows, list[Unreadable]]:
         """One part of a file in our columns and types, and the rows that do not fit them."""

@@ -1,12 +1,13 @@
 """WebDataset tars, as img2dataset, DataComp and others write them."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Literal
 
 import pyarrow as pa
 
 from pairmill.schemas.config import PATH, SPEED
-from pairmill.sources.base import Input, Remark, Source, Unreadable
+from pairmill.sources.base import Input, Remark, Source, Unit, Unreadable
 from pairmill.sources.embeddings import EmbeddingsConfig
 from pairmill.sources.image_bytes import ImageBytesConfig, measured_schema
 from pairmill.sources.sample_look import Look, Shape
@@ -88,5 +89,14 @@ class WebDatasetSource(Source):
             yield item, 100
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
-        for item in self.inputs():
-            yield from SampleRows(TarSamples(item), self.shape(), self.wanted, self.config.check)
+        for unit in self.units():
+            yield from unit.read()
+
+    def units(self) -> list[Unit]:
+        """Tar by tar."""
+        shape = self.shape()
+        how = repr((shape.schema, shape.names, shape.text_keys, sorted(shape.repeats)))
+        return [Unit((item,), partial(self._samples_of, item), how) for item in self.inputs()]
+
+    def _samples_of(self, item: Input) -> Iterator[pa.Table | Unreadable | Remark]:
+        yield from SampleRows(TarSamples(item), self.shape(), self.wanted, self.config.check)

@@ -43,7 +43,7 @@ class Stage:
     """
     ask: Any = None
     """`HostBoard.share` of the run, where the stage runs beside other workers (see
-    stages/download/shares.py).
+    shares.py).
     """
 
     def __init__(self, config: Any) -> None:
@@ -86,8 +86,18 @@ class Stage:
         """One field per new column, with the field metadata of `pairmill.schemas.arrow.column`."""
         raise NotImplementedError
 
+    def made_by(self, params: dict[str, Any]) -> dict[str, Any]:
+        """What a reader of a package should know of how the values were made, for the manifest;
+        `params`: the keys that decide values, as the identity has them, without secrets.
+        """
+        return {}
+
     note: str = ""
     """How a worker loaded the stage (device, precision), for the report; set by `setup`."""
+
+    def notes(self) -> list[str]:
+        """What a person should know of it before it runs, one line each, for the plan."""
+        return []
 
     def examine(self) -> list[str]:
         """Looks, before any work, at what `setup` will load; says what was found, one line each.
@@ -122,6 +132,44 @@ class GlobalStage(Stage):
     def keys(self) -> list[str]:
         """Columns whose equal values must meet."""
         return []
+
+
+class LinkingStage(GlobalStage):
+    """A stage over all rows that connects some of them with others, and answers component by
+    component.
+
+    In one process `links` sees all rows, then `answer` does.  Where rows are too many for that,
+    `learn` makes one table of what every partition's `sample` gave; `spread` gives each row its
+    keys; rows that share a key meet in one call of `links`; and the rows of one component, over all
+    calls, meet in one call of `answer`.  A stage that has `keys()` needs none of this: rows that it
+    may connect meet anyway.  `total`: rows that the stage looks at, in all partitions.
+    """
+
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        """A small part of some rows, for `learn`; None where nothing has to be learnt."""
+        return None
+
+    def learn(self, samples: pa.Table, total: int) -> pa.Table | None:
+        """What `spread` and `links` have to know of all rows; the same for any order of samples."""
+        return None
+
+    def spread(self, rows: pa.Table, known: pa.Table | None) -> list[Any]:
+        """Arrays of keys, each uint64, (n,)."""
+        raise NotImplementedError
+
+    def links(self, rows: pa.Table, known: pa.Table | None) -> Any:
+        """For each row a number, int64, (n,), that it shares with those it is connected to."""
+        raise NotImplementedError
+
+    def answer(self, rows: pa.Table, labels: Any) -> pa.Table:
+        """The new columns, for whole components: rows of one share a number of `labels`."""
+        raise NotImplementedError
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The new columns, where all rows are there."""
+        sample = self.sample(rows, rows.num_rows)
+        known = None if sample is None else self.learn(sample, rows.num_rows)
+        return self.answer(rows, self.links(rows, known))
 
 
 def default_name(stage_type: str) -> str:

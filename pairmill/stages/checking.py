@@ -2,6 +2,7 @@
 theirs.
 """
 
+import inspect
 import pickle
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from pairmill.schemas.arrow import ERROR, doc_of
 from pairmill.schemas.config import StageConfig
+from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.base import GlobalStage, Stage
 
 SIZE = "#size"
@@ -41,6 +43,9 @@ def check_stage(
     )
     stage = pickle.loads(pickle.dumps(kind(config)))
     need(stage.config == config, f"{kind.__name__} travels to a worker with another config")
+    if isinstance(stage, AsyncStage):
+        fine = inspect.iscoroutinefunction(stage.answer)
+        need(fine, f"{kind.__name__}: `answer` must be `async def`")
     stage.bind(rows.schema)
     check_columns(stage, rows)
     whole = isinstance(stage, GlobalStage) or not stage.reads()
@@ -147,4 +152,6 @@ def near(one: Any, other: Any, tolerance: float) -> bool:
         return abs(one - other) <= tolerance or (one != one and other != other)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(near, one, other, [tolerance] * len(one)))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(near(one[k], other[k], tolerance) for k in one)
     return bool(one == other)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pairmill.errors import RunError, StrangeFile, first_line
 from pairmill.fates.ledger import read_funnel
-from pairmill.packages.manifest import MANIFEST, read_manifest
+from pairmill.packages.manifest import MANIFEST, chosen, read_manifest
 from pairmill.packages.package import verify
 from pairmill.safe_output import printable
 from pairmill.terminal.display import funnel_table
@@ -93,6 +93,8 @@ def show_package(
             )
         )
         out.print(funnel_table(read_funnel(manifest["funnel"], storage.path(MANIFEST))))
+        for line in chosen(manifest):
+            out.print(Text(printable(line)), soft_wrap=True)
         first = next(
             (
                 f["name"]

@@ -25,9 +25,17 @@ def plan_view(plan: dict[str, Any], columns: bool = False) -> Group:
             parts.append(Text(f"\nphase {phase}{', over all rows' if stage['global'] else ''}"))
         parts += stage_lines(plan, stage, columns)
     parts.append(Text(""))
-    parts += [Text(f"output: {o['type']} → {o['path']}") for o in plan["outputs"]]
+    parts += [Text(output_line(o)) for o in plan["outputs"]]
     parts.append(Text(memory(plan)))
     return Group(*parts)
+
+
+def output_line(output: dict[str, Any]) -> str:
+    """What an output writes where, and which rows it takes."""
+    order = ", ".join(output["order"])
+    keys = {"after": output["after"], "where": output["where"], "order": order}
+    taken = "".join(f"; {key}: {value}" for key, value in keys.items() if value)
+    return f"output: {output['type']} → {output['path']}{taken}"
 
 
 def stage_lines(plan: dict[str, Any], stage: dict[str, Any], columns: bool) -> list[Any]:
@@ -44,6 +52,7 @@ def stage_lines(plan: dict[str, Any], stage: dict[str, Any], columns: bool) -> l
     for label in ("when", "keep"):
         if stage[label]:
             found.append(indented(f"{label}: {stage[label]}"))
+    found += [indented(note) for note in stage["notes"]]
     identity = stage["identity"] or ("known once its rows are" if stage["writes"] else None)
     if identity:
         found.append(indented(f"identity {identity}"))

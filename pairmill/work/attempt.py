@@ -4,6 +4,7 @@ processes down, and a broken stage is told from broken rows.
 
 import threading
 import traceback
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 
 from pairmill.errors import (
     PairmillError,
+    RowError,
     StageBroken,
     StageFailed,
     first_line,
@@ -126,6 +128,11 @@ class Attempt:
             table = checked(self.planned, answer, batch.num_rows)
         except PairmillError:
             raise
+        except RowError as error:
+            if batch.num_rows > 1:
+                return self.halves(batch, numbers)
+            self.fine += 1
+            return failure(self.planned.writes, (error.kind, str(error)))
         except Exception as error:  # a stage may raise anything on a row
             if batch.num_rows > 1:
                 self.probe(batch, numbers)
@@ -179,6 +186,26 @@ class Attempt:
         limit = self.planned.config.max_failures
         if self.first and self.fine == 0 and self.raised >= ALL_FAILED and limit < 1:
             raise StageFailed(self.planned.name, self.raised, self.raised, *self.first, limit)
+
+
+def batched(
+    attempt: Attempt,
+    rows: Callable[[np.ndarray], pa.Table],
+    todo: np.ndarray,
+    numbers: np.ndarray,
+) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    """(row numbers, answers) of batches cut from the beginning of `todo`, places in a block, so
+    that an interruption moves no boundary.  `numbers`: row number of each place.
+    """
+    size = attempt.planned.config.batch_size
+    chunks = [todo[first : first + size] for first in range(0, len(todo), size)]
+    batches = map(rows, chunks)
+    batch = next(batches, None)
+    for chunk in chunks:
+        current, batch = batch, next(batches, None)
+        if batch is not None and attempt.past.attempts == 1:  # else a death has one suspect
+            attempt.stage.prepare(batch)
+        yield numbers[chunk], attempt.compute(current, numbers[chunk])
 
 
 def failure(writes: pa.Schema, reason: tuple[str, str]) -> pa.Table:

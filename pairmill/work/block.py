@@ -63,7 +63,7 @@ class RowBlock:
     numbers: np.ndarray
     alive: np.ndarray
     fresh: np.ndarray
-    """Rows whose payload was fetched by this run."""
+    """Rows whose payload was fetched by this run and that no output takes as yet."""
     rows: pa.Table
     stats: tuple[StageStats, ...] = ()
     """What the stages of the phase did with it so far."""
@@ -117,7 +117,7 @@ class RowBlock:
         rows: Collection[int] = set(self.numbers[self.fresh & ~self.alive].tolist())
         for stage in job.stages():
             if rows and stage.payload() and stage.config.store == "kept":
-                job.chain.store.evict(stage.column_set, self.shard, rows, stage.writes)
+                job.chain.columns_of(stage, self.shard).evict(rows)
         return self.stats
 
 
@@ -136,7 +136,7 @@ def block_columns(
         wanted = [n for n in names if n in stage.writes.names]
         if wanted:
             near = rows if set(stage.payload()) & set(wanted) else None
-            stored = chain.store.load(stage.column_set, shard, wanted, near)
+            stored = chain.columns_of(stage, shard).load(wanted, near)
             at = np.where(found.ran[stage.index][rows], places(stored, rows), -1)
             taken = taken_columns(stored, at, wanted, stage.writes)
             columns.update({n: taken.column(n) for n in wanted})

@@ -24,7 +24,7 @@ class WorkPlace:
     """
 
     stage: str
-    """Its column set."""
+    """Its label."""
     shard: int | None = None
     first_row: int | None = None
 

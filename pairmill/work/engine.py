@@ -19,6 +19,9 @@ class Engine(Protocol):
 
     run_id: str
 
+    def ready(self, jobs: Sequence[Job]) -> None:
+        """Raises RunError where no machine holds a worker of one of the jobs' stages."""
+
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """Takes shards through the map stages of a job, and commits what they compute; the counts
         of each shard, as it is done.

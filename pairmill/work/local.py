@@ -1,10 +1,11 @@
-"""The work of a run in this process: for one machine without Ray, for a debugger, and for tests."""
+"""The work of a run on one machine, without Ray: in worker processes, or in this one."""
 
 import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -12,54 +13,89 @@ from pairmill.errors import StageHung
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.ahead import THREADS, THREADS_FAR, ahead
-from pairmill.work.block import Job, RowBlock
+from pairmill.work.block import Job
+from pairmill.work.crew import Crew
+from pairmill.work.crew_size import (
+    FEW_ROWS,
+    cores,
+    gpus_each,
+    is_small,
+    processes_for,
+    travels,
+    writers,
+)
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
 from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
-from pairmill.work.refill import refetch
-from pairmill.work.worker import StageWorker
+from pairmill.work.shard_work import PhaseWork, RefetchWork
 
 Item = TypeVar("Item")
 T = TypeVar("T")
 AT_ONCE = 2
 """Output shards that one process writes at the same time; each is in memory as a whole."""
+PER_ITEM = 16
+"""Shards that a process looks at at a time."""
+SOME, MANY = 64, 400
+"""Shards that are worth looking at in processes, where these are there already, and where not."""
 KEPT = 10_000
 """Messages that wait for whoever shows them; the oldest go first where nobody does."""
 
 
 class LocalEngine:
-    """The work of a run in this process.  `disk`: the workspace is on one, which answers faster
-    than an object store.
+    """The work of a run on this machine: in worker processes, or in this one where that is sooner.
+
+    `disk`: the workspace is on one, which answers faster than an object store.  `processes`: worker
+    processes at most, as many as cores if None; with 0 all work is done in this process.  `paths`:
+    folders in which they find modules, besides.
     """
 
-    def __init__(self, disk: bool) -> None:
+    def __init__(self, disk: bool, processes: int | None = 0, paths: Sequence[str] = ()) -> None:
         self.run_id = ""
         self.threads = THREADS if disk else THREADS_FAR
         self.told: deque[Message] = deque(maxlen=KEPT)
+        self.processes = cores() if processes is None else processes
+        self.crew = Crew(paths)
+
+    def ready(self, jobs: Sequence[Job]) -> None:
+        """This process is the machine; `preflight` looked at it."""
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
-        """Shard by shard; a first stage that mostly waits works on the next shards meanwhile."""
-        stages = job.stages()
-        with loaded_stages(len(stages)) as (loaded, watchdog):
-            workers = [
-                StageWorker(job, stage.index, Line(), watchdog, one)
-                for stage, one in zip(stages, loaded, strict=True)
-            ]
-
-            def first(shard: int) -> RowBlock:
-                block = job.read(shard)
-                return workers[0](block) if len(block.numbers) else block
-
-            for block in ahead(first, shards, stages[0].stage.overlap):
-                if not len(block.numbers):
-                    continue
-                for worker in workers[1:]:
-                    block = worker(block)
-                stats = block.finish(job)
+        """Shard by shard, several at a time."""
+        work = PhaseWork(job)
+        taken: Iterator[tuple[int, Any]]
+        count = processes_for(job, self.processes)
+        rows = sum(map(job.chain.rows_of, shards))
+        if self.processes and travels(job) and not is_small(job, rows):
+            self.crew.gpus = gpus_each(job)
+            taken = self.crew.run(work, shards, count, work.width)
+        else:
+            taken = zip(shards, self.here(work, shards), strict=True)
+        for _, stats in taken:
+            if stats:
                 self.told.extend(stats)
                 yield stats
+
+    def here(self, work: Any, shards: Sequence[int]) -> Iterator[Any]:
+        """Work on shards in this process, several at a time where its stages mostly wait.
+
+        What is loaded is closed at the end, but not after an interrupt or a call that hangs: a
+        stage that is closed while it works would commit failures.
+        """
+        watchdog = ThreadWatchdog()
+        begun = work.begin(Line(), watchdog)
+        try:
+            yield from ahead(begun, shards, work.width)
+        except (KeyboardInterrupt, StageHung):
+            raise
+        except Exception:
+            begun.close()
+            raise
+        else:
+            begun.close()
+        finally:
+            watchdog.close()
 
     def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> None:
         """All rows in one call."""
@@ -73,28 +109,66 @@ class LocalEngine:
         commit(job, values)
 
     def over(self, work: Callable[[int], T], shards: Sequence[int]) -> Iterator[T]:
-        """In threads."""
-        yield from ahead(work, shards, self.threads)
+        """In threads; in processes where there are many."""
+        if self.processes < 2 or len(shards) < (SOME if self.crew.seats else MANY):
+            yield from ahead(work, shards, self.threads)
+            return
+        parts = [shards[i : i + PER_ITEM] for i in range(0, len(shards), PER_ITEM)]
+        looked: Iterator[list[T]] = self.in_order(partial(each_of, work), parts, self.processes)
+        for found in looked:
+            yield from found
 
     def each(self, work: Callable[[Item], T], items: Sequence[Item], rows: int) -> Iterator[T]:
-        """In threads, few of them."""
-        yield from ahead(work, items, AT_ONCE)
+        """In few threads; in processes where there is much to write."""
+        if self.processes < 2 or rows <= FEW_ROWS or len(items) == 1:
+            return ahead(work, items, AT_ONCE)
+        return self.in_order(work, items, min(self.processes, writers()))
+
+    def in_order(self, work: Callable[[Item], T], items: Sequence[Item], count: int) -> Iterator[T]:
+        """`work` of each item in worker processes, in order."""
+        waiting: dict[int, T] = {}
+        numbered = list(enumerate(items))
+        due = 0
+        found: T
+        for (number, _), found in self.crew.run(Numbered(work), numbered, count):
+            waiting[number] = found
+            while due in waiting:
+                yield waiting.pop(due)
+                due += 1
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None
     ) -> None:
         """Shard by shard."""
-        with loaded_stages(1) as ((loaded,), watchdog):
-            work = partial(refetch, chain, stage, upto, Line(), watchdog, loaded)
-            for _ in ahead(work, shards, stage.stage.overlap):
-                pass
+        work, job = RefetchWork(chain, stage, upto), Job(chain, stage.index, stage.index + 1)
+        if self.processes and travels(job):
+            count = processes_for(job, self.processes)
+            deque(self.crew.run(work, shards, count, work.width), maxlen=0)
+        else:
+            deque(self.here(work, shards), maxlen=0)
 
     def news(self) -> list[Message]:
         """Counts of the shards that passed since the last call; failures are in the log already."""
         return [self.told.popleft() for _ in range(len(self.told))]
 
     def close(self) -> None:
-        """Nothing is held between calls."""
+        """Ends the worker processes."""
+        self.crew.close()
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Work on items that bring their number along."""
+
+    work: Callable[[Any], Any]
+
+    def __call__(self, item: tuple[int, Any]) -> Any:
+        return self.work(item[1])
+
+
+def each_of(work: Callable[[int], Any], shards: Sequence[int]) -> list[Any]:
+    """`work` of some shards."""
+    return [work(shard) for shard in shards]
 
 
 @contextlib.contextmanager

@@ -31,10 +31,18 @@ class StageStats:
     """From block to block; `busy_s` of them inside the stage itself, `setup_s` for loading it."""
     busy_s: float = 0.0
     setup_s: float = 0.0
+    cpu_s: float = 0.0
+    """Seconds of cores that its process took meanwhile; of its thread alone where several shards
+    are at work in a process (`overlap`).  Processes of a stage's own do not count.
+    """
     bytes: int = 0
     """Bytes committed, before compression."""
     tokens: int = 0
     """Tokens generated."""
+    tokens_asked: int = 0
+    """Tokens of requests to a model."""
+    dollars: float = 0.0
+    """What the tokens cost, where the stage has `prices`."""
     note: str = ""
     """How the worker loaded the stage: device, precision, whose code."""
 

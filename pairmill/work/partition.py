@@ -1,7 +1,9 @@
 """A stage over all rows: what it sees of each shard, its answer for a partition, and the commit."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +13,13 @@ from pairmill.fates.survey import ShardPopulation, living, looked_at
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ORDER
+from pairmill.stages.base import LinkingStage, Stage
 from pairmill.work.attempt import checked
 from pairmill.work.block import Job
 from pairmill.work.claims import SETUP, RowRange, WorkPlace
 from pairmill.work.deadline import Limited, ThreadWatchdog, Watchdog
 from pairmill.work.line import Line
+from pairmill.work.linking import COMPONENT, edges_of
 from pairmill.work.loaded import LoadedStage
 
 ROWS_PER_PARTITION = 1_000_000
@@ -40,13 +44,37 @@ class PartitionWorker:
     loaded: LoadedStage = field(default_factory=LoadedStage)
 
     def answer(self, rows: pa.Table) -> pa.Table:
-        """The stage's columns for one partition, beside `__shard` and `__row`.
+        """The stage's columns for one partition, beside `__shard` and `__row`.  Where components
+        are known, rows of one are all here.
 
         Raises StageHung where an earlier process outlived its deadline, StageBroken where too many
         of them died.
         """
-        planned, rows = self.job.chain.stages[self.job.first], rows.sort_by(ORDER)
-        place = WorkPlace(planned.column_set, first_row=int(rows.column(ORDER)[0].as_py()))
+        rows = rows.sort_by(ORDER)
+        seen = rows.drop_columns(["__shard", "__row"])
+
+        def work(stage: Stage) -> pa.Table:
+            if COMPONENT not in seen.schema.names:
+                return stage(seen)
+            labels = seen.column(COMPONENT).to_numpy()
+            return cast(LinkingStage, stage).answer(seen.drop_columns([COMPONENT]), labels)
+
+        planned = self.job.chain.stages[self.job.first]
+        values = checked(planned, self.guarded(rows, work), rows.num_rows)
+        return values.append_column("__shard", rows.column("__shard")).append_column(
+            "__row", rows.column("__row")
+        )
+
+    def links(self, rows: pa.Table, known: pa.Table | None) -> pa.Table:
+        """What a stage that connects rows connects of a partition; raises as `answer` does."""
+        rows = rows.sort_by(ORDER)
+        found: pa.Table = self.guarded(rows, lambda s: edges_of(cast(LinkingStage, s), rows, known))
+        return found
+
+    def guarded(self, rows: pa.Table, work: Callable[[Stage], pa.Table]) -> Any:
+        """Work on rows in order, under the stage's deadline and with a count of attempts."""
+        planned = self.job.chain.stages[self.job.first]
+        place = WorkPlace(planned.label, first_row=int(rows.column(ORDER)[0].as_py()))
         every = RowRange(0, rows.num_rows - 1, rows.num_rows)
         call = Limited(self.line, planned, place, every, deadline_of(planned, rows.num_rows))
         past = self.line.begin(place)
@@ -58,12 +86,9 @@ class PartitionWorker:
                 f"{past.attempts - 1} times; is there enough memory for them on a node?"
             )
         stage, _ = self.loaded.take(planned, place, self.line, self.watchdog, past)
-        seen = rows.drop_columns(["__shard", "__row"])
-        values = checked(planned, self.watchdog.run(lambda: stage(seen), call), rows.num_rows)
+        found = self.watchdog.run(lambda: work(stage), call)
         self.line.end(place)
-        return values.append_column("__shard", rows.column("__shard")).append_column(
-            "__row", rows.column("__row")
-        )
+        return found
 
 
 def deadline_of(planned: PlannedStage, rows: int) -> float | None:
@@ -102,4 +127,4 @@ def commit(job: Job, values: pa.Table) -> None:
         part = part.drop_columns(["__shard"]).rename_columns(
             ["row" if n == "__row" else n for n in part.schema.names if n != "__shard"]
         )
-        job.chain.store.commit(stage.column_set, int(shard), part, stage.writes)
+        job.chain.columns_of(stage, int(shard)).commit(part)

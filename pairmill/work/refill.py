@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.fates.decide import ALIVE, PENDING
-from pairmill.fates.trace import lost_payload, trace
+from pairmill.fates.trace import lost_payload, trace, wanted_payload
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.attempt import Attempt
 from pairmill.work.block import block_columns
@@ -23,22 +23,24 @@ def refetch(
     loaded: LoadedStage,
     shard: int,
 ) -> int:
-    """Computes a stage again for the rows of a shard whose bytes are gone and that are alive or
-    wait for a stage before index `upto`; gives their number.
+    """Computes a stage again for the rows of a shard whose bytes are gone and that are alive, wait
+    for a stage before index `upto`, or are taken by an output; gives their number.
     """
     payload, size = planned.payload(), planned.config.batch_size
     found = trace(chain, shard, upto, want=("uid", *payload))
     wanted = lost_payload(found, chain, payload) & np.isin(found.fate, (ALIVE, PENDING))
+    taken = {name: upto for name, upto in chain.taken().items() if name in payload}
+    wanted |= wanted_payload(found, chain, taken)
     rows = np.flatnonzero(wanted).astype(np.int32)
     if not len(rows):
         return 0
-    place = WorkPlace(planned.column_set, shard)
+    place = WorkPlace(planned.label, shard)
     past = line.begin(place)
     stage, _ = loaded.take(planned, place, line, watchdog, past)
     attempt = Attempt(planned, stage, place, line, watchdog, past)
     for part in (rows[i : i + size] for i in range(0, len(rows), size)):
         inputs = block_columns(chain, shard, part, list(planned.reads), found, planned.index)
         answer = attempt.compute(inputs, part).add_column(0, "row", pa.array(part))
-        chain.store.commit(planned.column_set, shard, answer, planned.writes)
+        chain.columns_of(planned, shard).commit(answer)
     line.end(place)
     return len(rows)

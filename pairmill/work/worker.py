@@ -5,8 +5,8 @@ batches, commits.
 import os
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +16,16 @@ from pairmill.fates.decide import DROPPED, FAILED, MISSING, Answers, Trace, deci
 from pairmill.fates.trace import stored_answers
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.stages.asynchronous import AsyncStage
 from pairmill.work.ahead import give_back
-from pairmill.work.attempt import LEAST_FAILURES, Attempt
+from pairmill.work.attempt import LEAST_FAILURES, Attempt, batched
 from pairmill.work.block import Job, RowBlock
 from pairmill.work.claims import WorkPlace
 from pairmill.work.deadline import ThreadWatchdog, Watchdog
 from pairmill.work.line import Line
 from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import StageStats
+from pairmill.work.stream import streamed
 from pairmill.workspace.columns import stored_schema
 
 
@@ -47,6 +49,9 @@ class StageWorker:
     def __call__(self, block: RowBlock) -> RowBlock:
         """The block after the stage; its rows stay, with what became of them."""
         planned, start = self.planned, time.monotonic()
+        alone = all(stage.stage.overlap == 1 for stage in self.job.stages())
+        clock = time.process_time if alone else time.thread_time
+        cpu = clock()
         stats = StageStats(
             planned.name,
             block.shard,
@@ -70,7 +75,7 @@ class StageWorker:
         block = self.after(block, found.alive, taken, computed)
         if planned.payload():
             give_back()
-        stats.seconds = time.monotonic() - start
+        stats.seconds, stats.cpu_s = time.monotonic() - start, clock() - cpu
         return replace(block, stats=(*block.stats, stats))
 
     def fill(
@@ -114,38 +119,32 @@ class StageWorker:
     def compute(
         self, block: RowBlock, todo: np.ndarray, sound: int, stats: StageStats
     ) -> list[pa.Table]:
-        """Computes `todo` in order, in batches cut from its beginning, so that an interruption
-        moves no boundary.
-        """
+        """Computes rows of the block, and commits them at the end and every `flush_s` seconds."""
         if not len(todo):
             return []
-        planned, place = self.planned, WorkPlace(self.planned.column_set, block.shard)
+        planned, place = self.planned, WorkPlace(self.planned.label, block.shard)
         past = self.line.begin(place)
         stage, stats.setup_s = self.loaded.take(planned, place, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, place, self.line, self.watchdog, past, sound)
+        rows = partial(self.rows, block)
+        if isinstance(stage, AsyncStage) and past.attempts == 1:  # else a death has one suspect
+            answers = streamed(attempt, rows, todo, block.numbers)
+        else:
+            answers = batched(attempt, rows, todo, block.numbers)
         waiting: list[pa.Table] = []
         committed: list[pa.Table] = []
-        flushed = time.monotonic()
-        size = planned.config.batch_size
-        chunks = [todo[first : first + size] for first in range(0, len(todo), size)]
-        batches = self.batches(block, chunks)
-        batch = next(batches, None)
-        for chunk in chunks:
-            current, batch = batch, next(batches, None)
-            if batch is not None and past.attempts == 1:  # else a death has one suspect
-                stage.prepare(batch)
-            numbers = block.numbers[chunk]
-            began = time.monotonic()
-            answer = attempt.compute(current, numbers)
+        flushed = began = time.monotonic()
+        for numbers, answer in answers:
             stats.busy_s += time.monotonic() - began
             stats.errors += answer.num_rows - answer.column("error").null_count
             if attempt.raised >= LEAST_FAILURES and not self.job.retry:
                 attempt.judge()
             waiting.append(answer.add_column(0, "row", pa.array(numbers)))
             pause = stage.flush_s
-            if pause is not None and attempt.fine and time.monotonic() - flushed > pause:
+            if pause is not None and attempt.fine and time.monotonic() - flushed >= pause:
                 committed.append(self.commit(block.shard, waiting, stats))
                 waiting, flushed = [], time.monotonic()
+            began = time.monotonic()
         if not self.job.retry:
             attempt.judge()
         if waiting:
@@ -154,23 +153,27 @@ class StageWorker:
         stats.note = stage.note
         return committed
 
-    def batches(self, block: RowBlock, chunks: list[np.ndarray]) -> Iterator[pa.Table]:
-        """The rows of each chunk, as the stage reads them."""
+    def rows(self, block: RowBlock, at: np.ndarray) -> pa.Table:
+        """Some rows of a block, as the stage reads them."""
         reads = self.planned.reads
-        rows = block.rows.select([*reads])
-        for chunk in chunks:
-            batch = rows.take(pa.array(chunk)) if reads else pa.table({"__n": pa.array(chunk)})
-            yield batch.combine_chunks()
+        if not reads:
+            return pa.table({"__n": pa.array(at)})
+        return block.rows.select([*reads]).take(pa.array(at)).combine_chunks()
 
     def commit(self, shard: int, pieces: list[pa.Table], stats: StageStats) -> pa.Table:
         """Stores answers; gives what is stored of these rows now."""
         planned = self.planned
         stats.bytes += sum(p.nbytes for p in pieces)
-        for name in planned.columns_in("tokens"):
-            stats.tokens += sum(pc.sum(p.column(name)).as_py() or 0 for p in pieces)
-        return self.job.chain.store.commit(
-            planned.column_set, shard, pa.concat_tables(pieces), planned.writes
-        )
+        tokens, asked = (tokens_in(planned, pieces, unit) for unit in ("tokens", "tokens asked"))
+        stats.tokens += tokens
+        stats.tokens_asked += asked
+        if (prices := getattr(planned.config, "prices", None)) is not None:
+            stats.dollars += prices.dollars(asked, tokens)
+        new = pa.concat_tables(pieces)
+        numbers = np.asarray(new.column("row"))
+        if not (numbers[1:] > numbers[:-1]).all():
+            new = new.take(pa.array(np.argsort(numbers)))
+        return self.job.chain.columns_of(planned, shard).commit(new)
 
     def after(
         self, block: RowBlock, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray
@@ -189,6 +192,14 @@ class StageWorker:
         fresh = block.fresh
         if planned.payload() and planned.config.store == "kept":
             fresh = fresh | computed
+        if planned.taken:  # an output takes them, whatever later gates say
+            fresh = fresh & ~alive
         return replace(
             block, alive=alive, fresh=fresh, rows=pa.table(dict(sorted(columns.items())))
         )
+
+
+def tokens_in(planned: PlannedStage, pieces: list[pa.Table], unit: str) -> int:
+    """Sum of the columns that are counted in a unit."""
+    names = planned.columns_in(unit)
+    return sum(pc.sum(p.column(name)).as_py() or 0 for name in names for p in pieces)

@@ -1,6 +1,9 @@
-"""Column sets: what one stage wrote under one identity, one Parquet file per shard."""
+"""Column files: what one stage wrote of one shard, under the address of what decides it."""
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,9 +14,8 @@ import pyarrow.parquet as pq
 from pairmill.schemas.arrow import ERROR, SIZE_SUFFIX, error_array, is_payload, payload_sizes
 from pairmill.workspace.storage import Storage
 
-
-def shard_file(shard: int) -> str:
-    return f"shard-{shard:06d}.parquet"
+FACTS = b"pairmill"
+"""Key of what a file says of itself, in its metadata."""
 
 
 def stored_schema(writes: pa.Schema) -> pa.Schema:
@@ -40,46 +42,57 @@ def without_secrets(new: pa.Table) -> pa.Table:
     return new.set_column(new.schema.get_field_index("error"), "error", clean)
 
 
-class ColumnStore:
-    """Reads and commits the column files of a workspace."""
+@dataclass(frozen=True)
+class ColumnFile:
+    """What one stage wrote of one shard: `writes` are its columns, `stored` what each is called in
+    the file, `facts` what the file says of itself: where the columns lie that it was made from.
+    """
 
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
+    storage: Storage
+    name: str
+    writes: pa.Schema
+    stored: Mapping[str, str]
+    facts: Mapping[str, Any]
 
-    def load(
-        self, column_set: str, shard: int, columns: Collection[str], near: np.ndarray | None = None
-    ) -> pa.Table | None:
+    def load(self, columns: Collection[str], near: np.ndarray | None = None) -> pa.Table | None:
         """`row`, `error` and the wanted columns of the rows computed so far, sorted by row; None if
         there are none.
 
         `near`: only the row groups that may hold some of these rows.
         """
-        name, wanted = (
-            f"columns/{column_set}/{shard_file(shard)}",
-            ["row", "error", *sorted(columns)],
-        )
+        wanted = ["row", "error", *sorted(columns)]
+        groups = None if near is None else lambda meta: groups_near(meta, near)
         try:
-            table = self.storage.read_table(
-                name, wanted, None if near is None else lambda meta: groups_near(meta, near)
-            )
+            table = self.storage.read_table(self.name, [self.spelled(c) for c in wanted], groups)
         except FileNotFoundError:
             self.storage.check_there()
             return None
-        return table.combine_chunks()
+        return table.rename_columns(wanted).combine_chunks()
 
-    def commit(self, column_set: str, shard: int, new: pa.Table, writes: pa.Schema) -> pa.Table:
-        """Adds rows to a shard's file atomically and gives back the rows of `new` as they are
-        stored now.
+    def spelled(self, column: str) -> str:
+        """What a column of the stage, or the size of one, is called in the file."""
+        plain = column.removesuffix(SIZE_SUFFIX)
+        return self.stored.get(plain, plain) + column[len(plain) :]
+
+    def schema(self) -> pa.Schema:
+        """Of the file."""
+        fields = (f.with_name(self.spelled(f.name)) for f in stored_schema(self.writes))
+        return pa.schema(fields, metadata={FACTS: json.dumps(self.facts)})
+
+    def commit(self, new: pa.Table) -> pa.Table:
+        """Adds rows to the file atomically and gives back the rows of `new` as they are stored now.
 
         A row that is stored already stays as it is, so that every reader sees one value, unless
         what is stored is a failure or has lost its payload: then the new one takes its place.
         """
-        new = (
-            with_sizes(without_secrets(new), writes)
-            .select(stored_schema(writes).names)
-            .cast(stored_schema(writes))
-        )
-        name = f"columns/{column_set}/{shard_file(shard)}"
+        ours = stored_schema(self.writes)
+        new = with_sizes(without_secrets(new), self.writes).select(ours.names)
+        new = new.cast(ours).rename_columns([self.spelled(c) for c in ours.names])
+        return self.store(new.cast(self.schema())).rename_columns(ours.names)
+
+    def store(self, new: pa.Table) -> pa.Table:
+        """The same of rows as the file has them, with its own names and sizes."""
+        schema = new.schema
         if self.storage.local:  # before a folder is made in its place
             self.storage.check_there()
 
@@ -88,37 +101,37 @@ class ColumnStore:
                 if not self.storage.local:
                     self.storage.check_there()
                 return new
-            return merge(old.select(new.schema.names).cast(new.schema), new, writes)
+            return merge(old.select(schema.names).cast(schema), new)
 
-        stored = self.storage.update_table(name, merged)
-        if stored is new:
-            return new
-        wanted = pc.is_in(stored.column("row"), value_set=new.column("row").combine_chunks())
-        return stored.filter(wanted).combine_chunks()
+        stored = self.storage.update_table(self.name, merged)
+        if stored is not new:
+            wanted = pc.is_in(stored.column("row"), value_set=new.column("row").combine_chunks())
+            stored = stored.filter(wanted).combine_chunks()
+        return stored
 
-    def evict(self, column_set: str, shard: int, rows: Collection[int], writes: pa.Schema) -> None:
+    def evict(self, rows: Collection[int]) -> None:
         """Forgets the payload bytes of `rows`; their sizes turn negative, all other columns stay."""
 
         def forgotten(table: pa.Table | None) -> pa.Table:
             if table is None:
-                raise FileNotFoundError(name)
+                raise FileNotFoundError(self.name)
             gone = pc.is_in(table.column("row"), value_set=pa.array(sorted(rows), pa.int32()))
-            for field in writes:
+            for field in self.schema():
                 if is_payload(field.type):
-                    i = table.schema.get_field_index(field.name)
-                    table = table.set_column(
-                        i, field, pc.if_else(gone, pa.scalar(None, field.type), table.column(i))
-                    )
                     i = table.schema.get_field_index(field.name + SIZE_SUFFIX)
                     size = table.column(i)
-                    lost = pc.and_(gone, pc.greater(size, 0))
+                    # A value without a byte (an empty list of tiles) stays: nothing is gained, and
+                    # no size below zero would tell that it is gone.
+                    lost = pc.fill_null(pc.and_(gone, pc.greater(size, 0)), False)
                     table = table.set_column(
                         i, table.schema.field(i), pc.if_else(lost, pc.negate(size), size)
                     )
+                    i = table.schema.get_field_index(field.name)
+                    kept = pc.if_else(lost, pa.scalar(None, field.type), table.column(i))
+                    table = table.set_column(i, field, kept)
             return table
 
-        name = f"columns/{column_set}/{shard_file(shard)}"
-        self.storage.update_table(name, forgotten)
+        self.storage.update_table(self.name, forgotten)
 
 
 def groups_at(sizes: Sequence[int], rows: np.ndarray) -> tuple[list[int], np.ndarray]:
@@ -148,9 +161,9 @@ def groups_near(meta: pq.FileMetaData, rows: np.ndarray) -> list[int]:
     return found
 
 
-def merge(old: pa.Table, new: pa.Table, writes: pa.Schema) -> pa.Table:
+def merge(old: pa.Table, new: pa.Table) -> pa.Table:
     """The union of both, sorted by row: sound old rows first, then new ones, then old failures."""
-    payload = [f.name for f in writes if is_payload(f.type)]
+    payload = [f.name for f in new.schema if is_payload(f.type)]
     sound = pc.is_null(old.column("error"))
     for name in payload:
         lost = pc.fill_null(pc.less(old.column(name + SIZE_SUFFIX), 0), False)

@@ -5,13 +5,26 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pairmill.errors import RunError, StrangeFile
+from pairmill.errors import CorruptWorkspace, RunError, StrangeFile
 from pairmill.version import __version__
+from pairmill.workspace.addresses import FOLDER as COLUMNS
+from pairmill.workspace.addresses import Recipe, addresses, column_file
+from pairmill.workspace.memo import FOLDER as INGEST
+from pairmill.workspace.shards import FOLDER as SHARDS
+from pairmill.workspace.shards import PAYLOAD, payload_file, stored_file, stored_files
 from pairmill.workspace.storage import SIGN, Storage
+from pairmill.workspace.tables import FOLDER as TABLES
+from pairmill.workspace.tables import Table, open_table
 
-FORMAT = 1
-OURS = re.compile(r"^(?:[\w-]+\.parquet|(?:pool|stage|settings|table|shards?|lease)\.json|\.lock)$")
-"""Names of files of a pool or column set."""
+FORMAT = 2
+SHARD_FILE = re.compile(r"^[0-9a-f]{16}\.[0-9a-f]{16}\.parquet$")
+TABLE_FILE = re.compile(r"^[0-9a-f]{16}\.parquet$")
+OURS = re.compile(r"^(?:[0-9a-f]{16}\.[0-9a-f]{16}\.parquet|(?:stage|settings)\.json|\.lock)$")
+"""Names of files of a column set."""
+
+
+class OlderWorkspace(RunError):
+    """The workspace was written by an older pairmill."""
 
 
 class NewerWorkspace(RunError):
@@ -20,12 +33,15 @@ class NewerWorkspace(RunError):
 
 @dataclass(frozen=True)
 class StoredSet:
-    """A column set or pool: its folder, bytes, files, and the runs that refer to it."""
+    """A column set or table: its folder, bytes, files, and the runs that refer to it.  `names`: where
+    some files of the folder are meant, and not all.
+    """
 
     folder: str
     bytes: int
     files: int
     runs: tuple[str, ...]
+    names: tuple[str, ...] | None = None
 
 
 def open_workspace(root: str) -> Storage:
@@ -40,6 +56,13 @@ def open_workspace(root: str) -> Storage:
 
 def check_format(storage: Storage) -> None:
     facts = storage.read_json(SIGN)
+    if facts.get("format_version", 0) < FORMAT:
+        raise OlderWorkspace(
+            f"{storage.root} has workspace format {facts.get('format_version')}, written by pairmill "
+            f"{facts.get('pairmill')}; this is pairmill {__version__} with format {FORMAT}, which "
+            "stores rows and columns under other names: use another workspace (packages stay as "
+            "they are), and delete this one when nothing needs it any more"
+        )
     if facts.get("format_version", 0) > FORMAT:
         raise NewerWorkspace(
             f"{storage.root} has workspace format {facts['format_version']}, written by pairmill {facts.get('pairmill')}; "
@@ -62,11 +85,12 @@ def read_plan(storage: Storage, folder: str) -> dict[str, Any]:
     stages = found.get("stages") if isinstance(found, dict) else None
     if (
         not isinstance(stages, list)
-        or not isinstance(found.get("pool"), str)
+        or not isinstance(found.get("table"), str)
         or not all(
             isinstance(s, dict)
             and isinstance(s.get("name"), str)
             and isinstance(s.get("column_set"), str | None)
+            and isinstance(s.get("recipe"), dict | None)
             and isinstance(s.get("keep"), str | None)
             for s in stages
         )
@@ -78,57 +102,165 @@ def read_plan(storage: Storage, folder: str) -> dict[str, Any]:
     return found
 
 
-def references(storage: Storage) -> dict[str, tuple[str, ...]]:
-    """Folder of a pool or column set → the runs whose plan names it."""
-    found: dict[str, list[str]] = {}
+@dataclass(frozen=True)
+class Used:
+    """What the plans of runs name: tables, column sets and their files, and by which runs."""
+
+    tables: dict[str, list[str]]
+    sets: dict[str, list[str]]
+    shards: set[str]
+    """Files of the tables' shards."""
+    columns: dict[str, set[str] | None]
+    """Column set → its files; None where a run does not know yet which."""
+
+
+def used(storage: Storage) -> Used:
+    """Reads the plan of every run, and the tables that they are of."""
+    found = Used({}, {}, set(), {})
+    opened: dict[str, Table | None] = {}
     for run in storage.folders("runs"):
-        if storage.exists(f"runs/{run}/plan.json"):
-            plan = read_plan(storage, f"runs/{run}")
-            sets = [s["column_set"] for s in plan["stages"] if s.get("column_set")]
-            folders = [f"pool/{plan['pool']}", *(f"columns/{name}" for name in sets)]
-            for folder in folders:
-                found.setdefault(folder, []).append(run)
-    return {folder: tuple(runs) for folder, runs in found.items()}
-
-
-def contents(storage: Storage) -> list[StoredSet]:
-    """Every pool and column set, with size and users."""
-    used = references(storage)
-    found = []
-    for kind in ("pool", "columns"):
-        for name in storage.folders(kind):
-            files = storage.files(f"{kind}/{name}")
-            found.append(
-                StoredSet(
-                    f"{kind}/{name}",
-                    sum(size for _, size in files),
-                    len(files),
-                    used.get(f"{kind}/{name}", ()),
-                )
-            )
+        if not storage.exists(f"runs/{run}/plan.json"):
+            continue
+        plan = read_plan(storage, f"runs/{run}")
+        name = plan["table"]
+        if name not in opened:
+            opened[name] = open_table(storage, name)
+        found.tables.setdefault(name, []).append(run)
+        for stage in plan["stages"]:
+            if stage["column_set"]:
+                found.sets.setdefault(stage["column_set"], []).append(run)
+        add_files(found, plan["stages"], opened[name])
     return found
 
 
+def add_files(found: Used, stages: list[dict[str, Any]], table: Table | None) -> None:
+    """The files of a run: its table's shards, and its stages' columns of them."""
+    recipes = [Recipe.from_json(s["recipe"]) if s["recipe"] else None for s in stages]
+    for stage, recipe in zip(stages, recipes, strict=True):
+        if stage["column_set"] and (recipe is None or table is None):
+            found.columns[stage["column_set"]] = None
+    if table is None:
+        return
+    first = next((i for i, r in enumerate(recipes) if r is None and stages[i]["column_set"]), None)
+    known = recipes[:first]
+    for shard, name in enumerate(table.names.tolist()):
+        digests = {c: int(d[shard]) for c, d in table.digests.items()}
+        found.shards.add(stored_file(name, int(table.contents[shard])))
+        found.shards.update(payload_file(name, d) for d in digests.values())
+        for stage, address in zip(stages, addresses(known, name, digests), strict=False):
+            files = found.columns.setdefault(stage["column_set"] or "", set())
+            if address is not None and files is not None:
+                files.add(column_file(stage["column_set"], name, address))
+
+
+def contents(storage: Storage) -> list[StoredSet]:
+    """Every table and column set, with size and users; a shard of several tables counts in each."""
+    uses = used(storage)
+    found = []
+    sizes = stored_files(storage)
+    for name in table_names(storage):
+        table = open_table(storage, name)
+        files = [f for f in table_files(table) if f in sizes] if table else []
+        users = tuple(uses.tables.get(name, ()))
+        total = sum(sizes[f] for f in files)
+        found.append(StoredSet(f"{TABLES}/{name}", total, len(files), users))
+    for name in storage.folders(COLUMNS):
+        parts = storage.files(f"{COLUMNS}/{name}")
+        users = tuple(uses.sets.get(name, ()))
+        total = sum(size for _, size in parts)
+        found.append(StoredSet(f"{COLUMNS}/{name}", total, len(parts), users))
+    return found
+
+
+def table_names(storage: Storage) -> list[str]:
+    """Ids of the tables that are there."""
+    names = (name.rpartition("/")[2] for name, _ in storage.files(TABLES))
+    return [n.removesuffix(".parquet") for n in names if TABLE_FILE.match(n)]
+
+
+def table_files(table: Table) -> set[str]:
+    """Files of a table's shards, and names of others that were never written."""
+    names, contents = table.names.tolist(), table.contents.tolist()
+    return {stored_file(n, c) for n, c in zip(names, contents, strict=True)} | {
+        payload_file(n, d)
+        for digests in table.digests.values()
+        for n, d in zip(names, digests.tolist(), strict=True)
+    }
+
+
 def unused(storage: Storage) -> list[StoredSet]:
-    """What no run refers to, and pairmill wrote as a pool or column set."""
-    return [s for s in contents(storage) if not s.runs and not foreign(storage, s.folder)]
+    """What no run refers to, and pairmill wrote: tables, shards, what is remembered of files whose
+    shards go, column sets, and of other sets the files of shards that no run has.
+    """
+    uses = used(storage)
+    found = []
+    for name in table_names(storage):
+        if name not in uses.tables:
+            mine = (f"{name}.json", f"{name}.parquet", f"{name}-unreadable.parquet")
+            found.append(some_files(storage, TABLES, f"{TABLES}/{name}", set(mine)))
+    gone = {f for f in stored_files(storage) if SHARD_FILE.match(base(f))} - uses.shards
+    for folder in (SHARDS, PAYLOAD):
+        names = {base(f) for f in gone if f.startswith(f"{folder}/")}
+        found.append(some_files(storage, folder, folder, names))
+    stale = {base(f) for f, _ in storage.files(INGEST) if lost(storage, f, gone)}
+    found.append(some_files(storage, INGEST, INGEST, stale))
+    for name in storage.folders(COLUMNS):
+        folder = f"{COLUMNS}/{name}"
+        if name not in uses.sets:
+            if not foreign(storage, folder):
+                parts = storage.files(folder)
+                found.append(StoredSet(folder, sum(s for _, s in parts), len(parts), ()))
+        elif (kept := uses.columns.get(name)) is not None:
+            files = {f for f, _ in storage.files(folder) if SHARD_FILE.match(base(f))} - kept
+            found.append(some_files(storage, folder, folder, {base(f) for f in files}))
+    return [stored for stored in found if stored.files]
+
+
+def some_files(storage: Storage, folder: str, label: str, names: set[str]) -> StoredSet:
+    """Files of a folder that go; all else in it stays."""
+    parts = [(f, size) for f, size in storage.files(folder) if base(f) in names]
+    files = tuple(f for f, _ in parts)
+    return StoredSet(label, sum(size for _, size in parts), len(parts), (), files)
+
+
+def base(name: str) -> str:
+    """A file's name without its folder."""
+    return name.rpartition("/")[2]
+
+
+def lost(storage: Storage, name: str, gone: set[str]) -> bool:
+    """Whether what is remembered of some input files names shards that go."""
+    if not gone or not name.endswith(".parquet"):
+        return False
+    try:
+        lines = storage.read_table(name, ["name", "content"])
+    except (CorruptWorkspace, FileNotFoundError):
+        return False
+    pairs = zip(*(lines.column(c).to_pylist() for c in ("name", "content")), strict=True)
+    return any(stored_file(*pair) in gone for pair in pairs)
 
 
 def left_alone(storage: Storage) -> list[str]:
-    """Folders that no run refers to, and that are no pool or column set."""
-    return [s.folder for s in contents(storage) if not s.runs and foreign(storage, s.folder)]
+    """Folders among the column sets that no run refers to, and that are none."""
+    known = used(storage).sets
+    folders = [f"{COLUMNS}/{n}" for n in storage.folders(COLUMNS) if n not in known]
+    return [folder for folder in folders if foreign(storage, folder)]
 
 
 def foreign(storage: Storage, folder: str) -> bool:
-    """Whether a folder is no pool or column set, whatever place it has: a package, a link, folders
-    of somebody else.  Nobody may lose data because it lay in the wrong place.
+    """Whether a folder is no column set, whatever place it has: a package, a link, folders of
+    somebody else.  Nobody may lose data because it lay in the wrong place.
     """
     if storage.local and os.path.islink(storage.path(folder)):
         return True
-    names = [name.rpartition("/")[2] for name, _ in storage.files(folder)]
+    names = [base(name) for name, _ in storage.files(folder)]
     return bool(storage.folders(folder)) or any(not OURS.match(name) for name in names)
 
 
 def collect(storage: Storage, sets: list[StoredSet]) -> None:
+    """Removes what is unused."""
     for stored in sets:
-        storage.delete_folder(stored.folder)
+        if stored.names is None:
+            storage.delete_folder(stored.folder)
+        for name in stored.names or ():
+            storage.delete_file(name)

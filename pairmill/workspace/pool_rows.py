@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.addresses import without_credentials
-from pairmill.schemas.hashing import row_uid
+from pairmill.schemas import hash_columns
 from pairmill.sources.base import Remark
 from pairmill.workspace.told import Notes
 from pairmill.workspace.uids import UniqueUids
@@ -57,6 +57,7 @@ def prepared(
         numbers = pa.array(position.number(docs.to_pylist()), pa.int32())
     else:
         docs, numbers = uids, pa.array(np.zeros(n, np.int32))
+        position.last = None
     have["doc_id"], have["position"] = docs, numbers
     have.setdefault("source", pa.nulls(n, pa.string()))
     table = pa.table([as_field(have.get(f.name), f, n) for f in schema], schema=schema)
@@ -98,14 +99,9 @@ def row_uids(have: dict[str, Any], wanted: np.ndarray) -> pa.Array:
     """Uids by what a row holds, null where none is wanted."""
     if not wanted.any():
         return pa.nulls(len(wanted), pa.string())
-    urls, texts = (have[name].to_pylist() for name in ("url", "text"))
     images = "sha256" in have and "image" in have
-    marks = have["sha256"].to_pylist() if images else [None] * len(urls)
-    made = (
-        row_uid(*parts) if want else None
-        for want, *parts in zip(wanted.tolist(), urls, texts, marks, strict=True)
-    )
-    return pa.array(made, pa.string())
+    marks = have["sha256"] if images else pa.nulls(len(wanted))
+    return hash_columns.row_uids([whole(v) for v in (have["url"], have["text"], marks)], wanted)
 
 
 def as_field(values: Any, field: pa.Field, rows: int) -> Any:

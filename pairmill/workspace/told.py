@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from pairmill.sources.base import Remark, Unreadable
 
 EXAMPLES = 3
-ORDINARY = frozenset({"equal rows", "skipped files"})
+ORDINARY = frozenset({"equal rows", "rows with copied payload", "skipped files"})
 """Kinds that are worth a word and no fault: copies in web data, and a README beside the data."""
 
 
@@ -54,6 +55,28 @@ class Notes:
         examples = self.examples.setdefault(kind, [])
         if len(examples) < EXAMPLES and example not in examples:
             examples.append(example)
+
+    def join(self, other: "Notes") -> None:
+        """What was told of the next unit of the input."""
+        self.unreadable += other.unreadable
+        self.counts.update(other.counts)
+        for kind, examples in other.examples.items():
+            mine = self.examples.setdefault(kind, [])
+            mine += [e for e in examples if e not in mine][: EXAMPLES - len(mine)]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the workspace remembers it of a unit of the input."""
+        unreadable = [[u.location, u.reason, u.column, u.rows] for u in self.unreadable]
+        return {"unreadable": unreadable, "counts": self.counts, "examples": self.examples}
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "Notes":
+        """What `to_json` made."""
+        notes = cls()
+        notes.unreadable = [Unreadable(*parts) for parts in facts["unreadable"]]
+        notes.counts = Counter(facts["counts"])
+        notes.examples = {kind: list(examples) for kind, examples in facts["examples"].items()}
+        return notes
 
     def told(self) -> tuple[Told, ...]:
         return tuple(Told(k, n, tuple(self.examples[k])) for k, n in sorted(self.counts.items()))

@@ -1,10 +1,31 @@
-"""Uids that are unique over a pool, whatever the input says."""
+"""Uids that are unique over a table, whatever the input says."""
+
+from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 
 from pairmill.schemas.hashing import row_uid
+from pairmill.workspace.digests import uid_hash, uid_hashes
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one unit of the input told of uids.  `fresh`: hashes, sorted, of those that were new;
+    `repeats`: (uid, how often it was there before the unit, and with it) of those that were not.
+    """
+
+    fresh: np.ndarray
+    repeats: tuple[tuple[str, int, int], ...] = ()
+
+    @classmethod
+    def together(cls, parts: "list[Seen]") -> "Seen":
+        """Of neighbouring units."""
+        repeats: dict[str, tuple[str, int, int]] = {}
+        for uid, before, after in (r for part in parts for r in part.repeats):
+            repeats[uid] = (uid, repeats[uid][1] if uid in repeats else before, after)
+        fresh = np.concatenate([np.empty(0, np.uint64), *(part.fresh for part in parts)])
+        return cls(np.sort(fresh), tuple(repeats.values()))
 
 
 class UniqueUids:
@@ -18,28 +39,66 @@ class UniqueUids:
         self.runs: list[np.ndarray] = []
         self.times: dict[str, int] = {}
         """How often a repeated uid was there."""
+        self.fresh: list[np.ndarray] = []
+        self.repeats: dict[str, int] = {}
 
     def unique(self, uids: pa.Array) -> tuple[pa.Array, list[int]]:
         """The uids, all of them new, and the places at which they were not."""
-        hashes = pl.Series(pl.from_arrow(uids)).hash().to_numpy()
+        hashes = uid_hashes(uids)
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         repeated = np.zeros(len(hashes), bool)
         repeated[order[1:]] = ordered[1:] == ordered[:-1]
-        for run in self.runs:
-            at = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
-            repeated |= run[at] == hashes
-        self._keep(ordered[np.append(True, ordered[1:] != ordered[:-1])])
+        known = self.has(ordered)
+        repeated[order[known]] = True
+        fresh = ordered[np.append(True, ordered[1:] != ordered[:-1]) & ~known]
+        self.fresh.append(fresh)
+        self._keep(fresh)
         places = np.flatnonzero(repeated).tolist()
         if not places:
             return uids, []
         values = uids.to_pylist()
         for i in places:
-            times = self.times[values[i]] = self.times.get(values[i], 1) + 1
-            values[i] = row_uid(values[i], f"repeat {times}")
+            before = self.times.get(values[i], 1)
+            self.repeats.setdefault(values[i], before)
+            self.times[values[i]] = before + 1
+            values[i] = row_uid(values[i], f"repeat {before + 1}")
         return pa.array(values, pa.string()), places
 
+    def has(self, hashes: np.ndarray) -> np.ndarray:
+        """Which hashes were there."""
+        found = np.zeros(len(hashes), bool)
+        for run in self.runs:
+            at = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
+            found |= run[at] == hashes
+        return found
+
+    def end_unit(self) -> Seen:
+        """What the rows since the last call told."""
+        repeats = tuple((uid, before, self.times[uid]) for uid, before in self.repeats.items())
+        seen = Seen(np.sort(np.concatenate([np.empty(0, np.uint64), *self.fresh])), repeats)
+        self.fresh, self.repeats = [], {}
+        return seen
+
+    def fits(self, seen: Seen) -> bool:
+        """Whether units that were read elsewhere would get the same uids here."""
+        if self.has(seen.fresh).any():
+            return False
+        for uid, before, _ in seen.repeats:
+            own = np.array([uid_hash(uid)], np.uint64)
+            there = self.has(own)[0] or own[0] in seen.fresh
+            if not there or self.times.get(uid, 1) != before:
+                return False
+        return True
+
+    def adopt(self, seen: Seen) -> None:
+        """Units that fit count as read."""
+        self._keep(seen.fresh)
+        self.times |= {uid: after for uid, _, after in seen.repeats}
+
     def _keep(self, hashes: np.ndarray) -> None:
+        if not len(hashes):
+            return
         self.runs.append(hashes)
         while len(self.runs) > 1 and len(self.runs[-2]) <= 2 * len(self.runs[-1]):
             last = self.runs.pop()

@@ -12,9 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace, PairmillError, first_line
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, payload_sizes
+from pairmill.schemas.arrow import SIZE_SUFFIX, hash_of, is_payload, payload_sizes
+from pairmill.workspace.contents import table_names
+from pairmill.workspace.digests import column_digest, hexed
 from pairmill.workspace.encoding import read_footer
+from pairmill.workspace.shards import FOLDER as SHARDS
+from pairmill.workspace.shards import PAYLOAD, stored_file
 from pairmill.workspace.storage import SIGN, Storage
+from pairmill.workspace.tables import open_table
 
 FAULTS = 1000
 """Faults that are listed; a disk that died has more."""
@@ -41,7 +46,7 @@ def verify_workspace(storage: Storage) -> Checked:
         except (PairmillError, OSError, pa.ArrowException) as error:
             faults = [first_line(error)]
         checked.faults += faults[: max(0, FAULTS - len(checked.faults))]
-    checked.faults += pool_faults(storage)
+    checked.faults += table_faults(storage)
     return checked
 
 
@@ -62,6 +67,7 @@ def parquet_faults(storage: Storage, name: str) -> Iterator[str]:
         try:
             footer = read_footer(place, stream)
             file = pq.ParquetFile(stream, metadata=footer, page_checksum_verification=True)
+            uids: list[pa.ChunkedArray] = []
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, use_threads=False)
                 table.validate(full=True)
@@ -70,18 +76,29 @@ def parquet_faults(storage: Storage, name: str) -> Iterator[str]:
                     if rows[0] <= last or (np.diff(rows) <= 0).any():
                         yield f"{place}: its rows are not in order; delete it and run again"
                     last = int(rows[-1])
-                for column, bad in changed_payload(table, in_pool=name.startswith("pool/")).items():
+                if name.startswith(f"{SHARDS}/") and "uid" in table.schema.names:
+                    uids.append(table.column("uid"))
+                for column, bad in changed_payload(
+                    table, in_shard=name.startswith(f"{PAYLOAD}/")
+                ).items():
                     yield (
                         f"{place}: {bad} values of {column!r} are not what was stored with them; "
                         "delete it and run again"
                     )
+            if uids and hexed(column_digest(together(uids))) != name.rpartition("/")[2][:16]:
+                yield f"{place}: its rows are not those that its name tells; delete it and run again"
         except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError, OSError) as error:
             raise CorruptWorkspace(
                 f"{place} cannot be read ({first_line(error)}); delete it and run again"
             ) from None
 
 
-def changed_payload(table: pa.Table, in_pool: bool) -> dict[str, int]:
+def together(parts: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Row groups of one column."""
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks])
+
+
+def changed_payload(table: pa.Table, in_shard: bool) -> dict[str, int]:
     """Payload column → values whose length or SHA-256 is not the stored one."""
     found = {}
     for part in table.schema:
@@ -97,8 +114,9 @@ def changed_payload(table: pa.Table, in_pool: bool) -> dict[str, int]:
             pc.fill_null(pc.less_equal(sizes, 0), True),
         )
         bad = table.num_rows - (pc.sum(pc.fill_null(right, False)).as_py() or 0)
-        if in_pool and part.name == "image" and "sha256" in table.schema.names:
-            bad = max(bad, changed_images(values, table.column("sha256")))
+        for hashes in table.schema if in_shard else ():
+            if hash_of(hashes) == part.name:
+                bad = max(bad, changed_images(values, table.column(hashes.name)))
         if bad:
             found[part.name] = bad
     return found
@@ -113,28 +131,36 @@ def changed_images(values: pa.ChunkedArray, digests: pa.ChunkedArray) -> int:
     )
 
 
-def pool_faults(storage: Storage) -> list[str]:
-    """Shards of a pool that are gone, or have other rows than the pool says."""
+def table_faults(storage: Storage) -> list[str]:
+    """Shards of a table that are gone, or have other rows than the table says."""
     faults = []
-    for pool in storage.folders("pool"):
-        name = f"pool/{pool}/pool.json"
+    for name in table_names(storage):
         try:
-            if not storage.exists(name):
-                continue
-            rows = storage.read_json(name)["shard_rows"]
-            for shard, count in enumerate(rows):
-                file = f"pool/{pool}/shard-{shard:06d}.parquet"
-                if not storage.exists(file):
-                    faults.append(f"{storage.path(file)} is gone; delete its folder and run again")
-                elif (found := storage.row_count(file)) != count:
-                    faults.append(
-                        f"{storage.path(file)} has {found} rows, {name} says {count}; "
-                        "delete the pool's folder and run again"
-                    )
-        except (CorruptWorkspace, FileNotFoundError):  # told already
+            table = open_table(storage, name)
+        except CorruptWorkspace:  # told already
             continue
-        except (KeyError, TypeError):
-            faults.append(f"{storage.path(name)} is no pool that pairmill wrote; delete its folder")
+        if table is None:
+            continue
+        there = {file for file, _ in storage.files(SHARDS)}
+        for shard, known in enumerate(table.names.tolist()):
+            file = stored_file(known, int(table.contents[shard]))
+            if file not in there:
+                faults.append(
+                    f"{storage.path(file)} is gone; delete {storage.path('tables')} and run again"
+                )
+            elif (found := rows_in(storage, file)) not in (None, int(table.rows[shard])):
+                faults.append(
+                    f"{storage.path(file)} has {found} rows, tables/{name}.parquet says "
+                    f"{table.rows[shard]}; delete it and {storage.path('tables')}, and run again"
+                )
     if not storage.exists(SIGN):
         faults.append(f"{storage.path(SIGN)} is gone: without it this is no workspace")
     return faults
+
+
+def rows_in(storage: Storage, name: str) -> int | None:
+    """Rows of a file; None where it cannot be read, which is told already."""
+    try:
+        return storage.row_count(name)
+    except (CorruptWorkspace, FileNotFoundError):
+        return None

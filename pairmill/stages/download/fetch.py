@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from pairmill.errors import first_line
+from pairmill.shares import Ask, follow
 from pairmill.stages.download.addresses import CheckedResolver, Refused
 from pairmill.stages.download.answers import (
     RETRIED,
@@ -30,7 +31,6 @@ from pairmill.stages.download.hosts import Host, Hosts
 from pairmill.stages.download.lenient import MOST_HEAD_BYTES, MOST_HEADERS, lenient
 from pairmill.stages.download.opt_out import decision
 from pairmill.stages.download.robots import Robots
-from pairmill.stages.download.shares import Ask, follow
 from pairmill.stages.download.urls import as_spelled, pointed_to
 
 CHUNK = 2**16

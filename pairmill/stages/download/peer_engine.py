@@ -38,7 +38,7 @@ RESIZER_CLASSES = {
 
 
 class PeerEngine:
-    """The same call as the stage's own engine: addresses to outcomes, in order."""
+    """That package's way from an address to an outcome, in `threads`."""
 
     def __init__(self, options: DownloadConfig) -> None:
         try:
@@ -65,9 +65,6 @@ class PeerEngine:
 
     def close(self) -> None:
         self.threads.shutdown()
-
-    def __call__(self, urls: list[str], hashes: list[str | None]) -> list[Outcome]:
-        return list(self.threads.map(self.one, urls, hashes))
 
     def one(self, url: str, expected: str | None) -> Outcome:
         start, o = time.monotonic(), self.options

@@ -1,29 +1,24 @@
 """The download stage: addresses to images, many at a time."""
 
-import asyncio
-import threading
 import time
-from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
 from pairmill.addresses import without_credentials
-from pairmill.schemas.arrow import column, error_array
-from pairmill.stages.base import Stage
+from pairmill.schemas.arrow import column
+from pairmill.shares import Ask
+from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.decoder import Decoders
 from pairmill.stages.download.fetch import Fetcher
 from pairmill.stages.download.outcome import Outcome
-from pairmill.stages.download.shares import Ask
-
-T = TypeVar("T")
 
 
-class DownloadStage(Stage):
+class DownloadStage(AsyncStage):
     """Bytes are stored as they came, or resized; error classes: dns, connect, tls, timeout,
     http_4xx, http_429, http_5xx, protocol, too_large, not_image, decode, policy.
     """
@@ -31,9 +26,7 @@ class DownloadStage(Stage):
     Config = DownloadConfig
 
     version = 3
-    actor = True
     cpus = 2.0
-    overlap = 3
     flush_s = 60.0
     ask: Ask | None = None
     """Asks for this worker's share of the whole run's limits; without it, all of them are this
@@ -87,55 +80,49 @@ class DownloadStage(Stage):
             )
         return pa.schema(fields)
 
+    def at_once(self) -> int:
+        """`batch_size` of each shard that is under way; most of them wait for their host."""
+        return self.config.batch_size * self.overlap
+
     def setup(self) -> None:
         self.peer = None
         if self.config.engine == "img2dataset":
             from pairmill.stages.download.peer_engine import PeerEngine
 
             self.peer = PeerEngine(self.config)
-            return
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, name="download", daemon=True)
-        self.thread.start()
-        count = max(1, round(self.config.resources.cpus or self.cpus))
-        self.decoders = Decoders(self.config, count)
-        self.waiting = ThreadPoolExecutor(count, thread_name_prefix="decode")
-        self.decoders.begin()
-        self.fetcher = self.wait_for(self._fetcher())
+        else:
+            count = max(1, round(self.config.resources.cpus or self.cpus))
+            self.decoders = Decoders(self.config, count)
+            self.waiting = ThreadPoolExecutor(count, thread_name_prefix="decode")
+            self.decoders.begin()
+        super().setup()
 
-    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+    async def begin(self) -> None:
+        if not self.peer:
+            self.fetcher = Fetcher(self.config, ask=self.ask)
+
+    async def end(self) -> None:
+        if not self.peer:
+            await self.fetcher.close()
 
     def close(self) -> None:
+        super().close()
         if self.peer:
             self.peer.close()
             return
-        self.wait_for(self.fetcher.close())
-        self.wait_for(self.loop.shutdown_default_executor())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
         self.waiting.shutdown()
         self.decoders.close()
 
-    async def _fetcher(self) -> Fetcher:
-        return Fetcher(self.config, ask=self.ask)
+    async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        url = row[self.config.url]
+        expected = row[self.config.verify_hash] if self.config.verify_hash else None
+        if self.peer:
+            pool, peer = self.peer.threads, self.peer.one
+            return self.columns(await self.loop.run_in_executor(pool, peer, url, expected))
+        return self.columns(await self.fetched(url, expected))
 
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        urls = rows.column(self.config.url).to_pylist()
-        hashes = (
-            rows.column(self.config.verify_hash).to_pylist()
-            if self.config.verify_hash
-            else [None] * len(urls)
-        )
-        return self.table(
-            self.peer(urls, hashes) if self.peer else self.wait_for(self.all(urls, hashes))
-        )
-
-    async def all(self, urls: list[str], hashes: list[str | None]) -> list[Outcome]:
-        return await asyncio.gather(*(self.one(u, h) for u, h in zip(urls, hashes, strict=True)))
-
-    async def one(self, url: str, expected: str | None) -> Outcome:
+    async def fetched(self, url: str, expected: str | None) -> Outcome:
+        """What becomes of one address, by pairmill's own engine."""
         start, examined = time.monotonic(), None
         async with self.fetcher.fetch(without_credentials(url) or "") as fetched:
             if fetched.body is not None:
@@ -152,35 +139,31 @@ class DownloadStage(Stage):
             datetime.now(timezone.utc),
         )
 
-    def table(self, outcomes: list[Outcome]) -> pa.Table:
-        stored = [o.examined and o.examined.stored for o in outcomes]
-
-        def of(name: str) -> list[Any]:
-            return [getattr(image, name) if image else None for image in stored]
-
-        fetched = [o.fetched for o in outcomes]
-        values: list[list[Any]] = [
-            of("data"),
-            of("width"),
-            of("height"),
-            of("original_width"),
-            of("original_height"),
-            [o.size for o in outcomes],
-            of("format"),
-            [o.examined and o.examined.sha256 for o in outcomes],
-            [f.status for f in fetched],
-            [f.content_type for f in fetched],
-            [f.final_url for f in fetched],
-            [f.opt_out for f in fetched],
-            [o.seconds for o in outcomes],
-            [o.fetched_at.replace(microsecond=0) for o in outcomes],
-        ]
-        if self.config.extract_exif:
-            values.append(of("exif"))
+    def columns(self, outcome: Outcome) -> dict[str, Any]:
+        """What is stored of an outcome."""
+        fetched, examined = outcome.fetched, outcome.examined
+        stored = examined.stored if examined else None
+        values: dict[str, Any] = {
+            "original_bytes": outcome.size,
+            "sha256": examined.sha256 if examined else None,
+            "http_status": fetched.status,
+            "content_type": fetched.content_type,
+            "final_url": fetched.final_url,
+            "opt_out": fetched.opt_out,
+            "download_s": outcome.seconds,
+            "fetched_at": outcome.fetched_at.replace(microsecond=0),
+        }
+        if stored:
+            values |= {
+                "image": stored.data,
+                "width": stored.width,
+                "height": stored.height,
+                "original_width": stored.original_width,
+                "original_height": stored.original_height,
+                "image_format": stored.format,
+            }
+            if self.config.extract_exif:
+                values["exif"] = stored.exif
         if self.config.compute_hash != "sha256":
-            values.append([o.examined and o.examined.other_hash for o in outcomes])
-        table = pa.table(
-            [pa.array(v, f.type) for v, f in zip(values, self.writes(), strict=True)],
-            schema=self.writes(),
-        )
-        return table.append_column("error", error_array(o.error for o in outcomes))
+            values[self.config.compute_hash] = examined.other_hash if examined else None
+        return {self.column(c): v for c, v in values.items()} | {"error": outcome.error}

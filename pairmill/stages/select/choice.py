@@ -35,19 +35,23 @@ def ranked(score: np.ndarray, group: np.ndarray, uid_rank: np.ndarray, groups: i
     return Ranked(order, starts, np.bincount(group[~missing], minlength=groups))
 
 
-def top_fraction(score: np.ndarray, rows: Ranked, fraction: float, ties: Ties) -> np.ndarray:
-    """The best rows of each group, as a mask.
+def top_fraction(
+    score: np.ndarray, rows: Ranked, fraction: float, ties: Ties, every: bool = False
+) -> np.ndarray:
+    """The best rows of each group, as a mask.  `every`: a share of all rows, scored or not.
 
     `keep` is DataComp's rule: all rows at or above the score at place int(n · fraction) of the n
     scored rows, best first, so that the boundary and all its ties stay.  `cut` takes exactly
     int(n · fraction) rows.
     """
     chosen = np.zeros(len(score), bool)
-    for first, count in zip(rows.starts[:-1], rows.scored, strict=True):
-        place = int(count * fraction)
+    for first, count, size in zip(rows.starts[:-1], rows.scored, np.diff(rows.starts), strict=True):
+        place = int((size if every else count) * fraction)
         if not count or (place == 0 and ties == "cut"):
             continue
         best = rows.order[first : first + count]
+        if every and ties == "keep" and count <= place < size:
+            continue  # DataComp's threshold is the NaN of a row without a score: none reaches it
         if ties == "cut":
             chosen[best[:place]] = True
         else:

@@ -30,7 +30,11 @@ class SelectConfig(StageConfig):
     by: str = Field(min_length=1)
     """Column or expression; the largest values are chosen first."""
     fraction: float | None = Field(None, gt=0, le=1)
-    """Share of the rows with a score, of each group by itself."""
+    """Share of the rows, of each group by itself."""
+    of: Literal["scored", "all"] = "scored"
+    """What `fraction` is a share of: rows with a score, or `all` that come, as DataComp counts; its
+    threshold then is no number, and nothing is chosen, where fewer rows have a score.
+    """
     budget: float | None = Field(None, gt=0)
     """What is chosen in all: rows, or what `cost` counts; the first that does not fit ends it."""
     cost: str | None = None
@@ -62,6 +66,8 @@ class SelectConfig(StageConfig):
             self.quotas and not any(self.quotas.values())
         ):
             raise ValueError("`quotas` are numbers from 0, not all of them 0")
+        if self.of == "all" and self.fraction is None:
+            raise ValueError("`of: all` goes with `fraction`")
         if self.cost is not None and self.fraction is not None:
             raise ValueError("`cost` goes with `budget`; `fraction` counts rows")
         return self
@@ -88,6 +94,10 @@ class SelectStage(GlobalStage):
     def reads(self) -> list[str]:
         texts = [self.config.by, *([self.config.cost] if self.config.cost else [])]
         return list(dict.fromkeys([*(c for t in texts for c in columns_of(t)), *self.config.per]))
+
+    def may_lack(self) -> list[str]:
+        """Rows without a score or group count for `of: all`, and are chosen never."""
+        return self.reads() if self.config.of == "all" else super().may_lack()
 
     def writes(self) -> pa.Schema:
         fields = [
@@ -129,7 +139,8 @@ class SelectStage(GlobalStage):
         """Whether each row is chosen, bool, (n,)."""
         config = self.config
         if config.fraction is not None:
-            return choice.top_fraction(score, ranked, config.fraction, config.ties)
+            every = config.of == "all"
+            return choice.top_fraction(score, ranked, config.fraction, config.ties, every)
         ends = ranked.starts[:-1] + ranked.scored
         spans = zip(ranked.starts[:-1], ends, strict=True)
         there = np.array([cost[ranked.order[first:end]].sum() for first, end in spans])

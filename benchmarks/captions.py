@@ -1,0 +1,165 @@
+"""Captions: the pipeline beside bare loops with the same model, and `engine: openai` beside a bare
+client of the same server.
+
+    python benchmarks/captions.py [--images 300] [--asked 100]
+
+The demo's captioner, float32, greedy, batches of 16.  `one by one` and `batched` decode, prepare
+and generate with `transformers` alone; `pipeline` is `Pipeline.run` in this process, its source
+read and its captions stored, without the loading of the model.  The server is `transformers serve`
+with the same model; both clients ask 16 requests at a time.  Each is measured twice, in turn, and
+the better figure counts.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import openai
+import polars as pl
+import torch
+from measuring import machine
+
+from pairmill.api import Pipeline
+from pairmill.captioners.openai_client import data_url
+from pairmill.demo.pictures import picture_bytes
+from pairmill.demo.show import MODELS
+from pairmill.demo.texts import SHORT_PROMPT
+from pairmill.demo.world import World
+from pairmill.images import decode_rgb
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.model_server import serving
+
+BATCH = 16
+TOKENS = 48
+CAPTIONER = str(MODELS / "captioner")
+PIPELINE = """
+name: captions
+source: {{type: parquet, path: images.parquet, rows_per_shard: 100}}
+stages:
+  - stage: caption
+    model: {model}
+    prompt: {prompt}
+    max_new_tokens: {tokens}
+    batch_size: {batch}
+    {engine}
+outputs:
+  - {{type: table, path: out, columns: [caption]}}
+"""
+
+
+def encoded(count: int) -> list[bytes]:
+    """Pictures of the demo's world, each another."""
+    world = World(2 * count, 5)
+    rows = (world.row(i) for i in range(world.rows))
+    return [picture_bytes(world, row) for row in rows if row.copy == "original"][:count]
+
+
+class Bare:
+    """The model without a pipeline."""
+
+    def __init__(self) -> None:
+        # only now: `import pairmill` lets processors find torchvision
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self.processor = AutoProcessor.from_pretrained(CAPTIONER)
+        self.processor.tokenizer.padding_side = "left"
+        kind = AutoModelForImageTextToText
+        self.model = kind.from_pretrained(CAPTIONER, dtype=torch.float32).eval()
+
+    def captions(self, images: list[bytes], size: int) -> None:
+        turn = [{"type": "image"}, {"type": "text", "text": SHORT_PROMPT}]
+        chat = [{"role": "user", "content": turn}]
+        text = self.processor.apply_chat_template(chat, add_generation_prompt=True)
+        for first in range(0, len(images), size):
+            part = [decode_rgb(data) for data in images[first : first + size]]
+            inputs = self.processor(text=[text] * len(part), images=part, return_tensors="pt")
+            with torch.inference_mode():
+                out = self.model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)
+            begin = inputs["input_ids"].shape[1]
+            self.processor.batch_decode(out[:, begin:], skip_special_tokens=True)
+
+
+def piped(images: list[bytes], engine: str) -> tuple[float, float]:
+    """(wall, CPU) seconds of the run, the wall of the phase that captions without loading the
+    model.
+    """
+    cpu = time.process_time()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pl.DataFrame({"image": images, "text": [""] * len(images)}).write_parquet(
+            folder / "images.parquet"
+        )
+        keys = {"model": CAPTIONER, "prompt": SHORT_PROMPT, "tokens": TOKENS, "batch": BATCH}
+        (folder / "pipeline.yaml").write_text(PIPELINE.format(**keys, engine=engine))
+        result = Pipeline.from_yaml(folder / "pipeline.yaml").run(
+            progress=False, local=True, processes=0
+        )
+        assert result.funnel.kept == len(images)
+        wall = result.seconds["phase 1"] - result.stages["caption"]["setup_s"]
+        return float(wall), time.process_time() - cpu
+
+
+async def asked(images: list[bytes], url: str) -> None:
+    """A bare client with 16 requests at a time."""
+    places = asyncio.Semaphore(BATCH)
+
+    async def one(client: openai.AsyncOpenAI, data: bytes) -> None:
+        async with places:
+            picture = {"type": "image_url", "image_url": {"url": data_url(decode_rgb(data))}}
+            turn = {"role": "user", "content": [picture, {"type": "text", "text": SHORT_PROMPT}]}
+            await client.chat.completions.create(
+                model=CAPTIONER, messages=[turn], max_tokens=TOKENS, temperature=0
+            )
+
+    async with openai.AsyncOpenAI(base_url=url, api_key="none") as client:
+        await asyncio.gather(*(one(client, data) for data in images))
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """(wall, CPU) seconds of this process."""
+    start, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - start, time.process_time() - cpu
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--asked", type=int, default=100)
+    args = parser.parse_args()
+    images, bare = encoded(args.images), Bare()
+    few = images[: max(BATCH, args.images // 5)]
+    own = "dtype: float32"
+    bare.captions(images[:BATCH], BATCH)
+    part = len(images) / len(few)
+    wall, cpu = timed(lambda: bare.captions(few, 1))
+    alone = (wall * part, cpu * part)
+    turns = [(timed(lambda: bare.captions(images, BATCH)), piped(images, own)) for _ in range(2)]
+    batched, pipeline = (min(times) for times in zip(*turns, strict=True))
+    print(f"{machine()}; {len(images)} pictures\n")
+    print("| way | images/s | of batched | images/CPU s | of batched |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for way, (wall, cpu) in (("one by one", alone), ("batched", batched), ("pipeline", pipeline)):
+        print(
+            f"| {way} | {len(images) / wall:.1f} | {batched[0] / wall:.2f} "
+            f"| {len(images) / cpu:.1f} | {batched[1] / cpu:.2f} |"
+        )
+    print(f"\npipeline / one by one: {alone[0] / pipeline[0]:.1f}\n")
+    some = images[: args.asked]
+    with serving(CAPTIONER) as url:
+        engine = f"engine: openai\n    base_url: {url}\n    concurrency: {BATCH}"
+        asyncio.run(asked(some[:BATCH], url))
+        both = [(timed(lambda: asyncio.run(asked(some, url))), piped(some, engine)) for _ in "ab"]
+    client, ours = (min(times)[0] for times in zip(*both, strict=True))
+    print("| asked | images/s | of the bare client |\n| --- | ---: | ---: |")
+    print(f"| bare client | {len(some) / client:.1f} | 1.00 |")
+    print(f"| engine: openai | {len(some) / ours:.1f} | {client / ours:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

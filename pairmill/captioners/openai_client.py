@@ -1,0 +1,88 @@
+"""A client of a server with OpenAI's API: its key, how turns are written, which models it has."""
+
+import asyncio
+import base64
+import io
+import os
+from typing import Any
+
+from pairmill.captioners.engine import Message
+from pairmill.errors import MissingPackage, StageBroken, first_line
+from pairmill.redaction import REDACTOR
+
+JPEG = {"format": "JPEG", "quality": 95, "subsampling": 0}
+"""How images go to the server."""
+DEFAULT_KEY = "OPENAI_API_KEY"
+LOOK_S = 30.0
+"""Seconds within which a server has to say which models it has."""
+
+
+def turn(message: Message) -> dict[str, Any]:
+    """A turn as the API takes it; images before the text, as data URLs."""
+    if not message.images:
+        return {"role": message.role, "content": message.text}
+    parts: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": data_url(image)}} for image in message.images
+    ]
+    return {"role": message.role, "content": [*parts, {"type": "text", "text": message.text}]}
+
+
+def data_url(image: Any) -> str:
+    """An RGB image as a data URL."""
+    out = io.BytesIO()
+    image.save(out, **JPEG)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def client_of(stage: str, config: Any) -> Any:
+    """A client with the key of the environment, which no message tells."""
+    try:
+        import openai
+    except ImportError:
+        raise MissingPackage("openai", "engine: openai", "openai") from None
+    variable = config.api_key_env or (DEFAULT_KEY if config.base_url is None else None)
+    key = os.environ.get(variable) if variable else "none"
+    if not key:
+        raise StageBroken(
+            f"stage {stage!r}: the environment variable {variable} (api_key_env) is not set where "
+            "the stage runs; on a cluster, `pairmill submit --env` takes it along"
+        )
+    if variable:
+        REDACTOR.add(key, variable)
+    base_url = config.base_url or "https://api.openai.com/v1"  # never of another variable
+    return openai.AsyncOpenAI(
+        api_key=key, base_url=base_url, max_retries=0, timeout=config.request_timeout_s
+    )
+
+
+def check_server(stage: str, config: Any) -> list[str]:
+    """Asks the server which models it has; raises StageBroken where it cannot be reached, or has
+    not this one.
+    """
+    return asyncio.run(checked_server(stage, config))
+
+
+async def checked_server(stage: str, config: Any) -> list[str]:
+    """See `check_server`."""
+    import openai
+
+    client = client_of(stage, config)
+    where = f"the server {client.base_url}"
+    try:
+        async with client:
+            found = await asyncio.wait_for(client.models.list(), LOOK_S)
+            names = [model.id for model in found.data]
+    except openai.AuthenticationError as error:
+        raise StageBroken(
+            f"stage {stage!r}: {where} does not take the key: {first_line(error)}"
+        ) from None
+    except (openai.APIConnectionError, asyncio.TimeoutError) as error:
+        reason = first_line(error.__cause__ or error)
+        raise StageBroken(f"stage {stage!r}: {where} cannot be reached: {reason}") from None
+    except Exception:  # servers need not list their models
+        return [f"{where} does not list its models; {config.model} was not looked for"]
+    if names and config.model not in names:
+        raise StageBroken(
+            f"stage {stage!r}: {where} has no model {config.model!r} (has: {', '.join(names[:10])})"
+        )
+    return [f"{config.model} at {where}"]

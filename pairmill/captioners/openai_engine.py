@@ -1,0 +1,233 @@
+"""Answers by a server with OpenAI's API: vLLM, SGLang, llama.cpp, `transformers serve`, hosted
+ones.
+"""
+
+import asyncio
+import itertools
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pairmill.captioners.engine import Answer, Request, Sampling
+from pairmill.captioners.openai_client import DEFAULT_KEY, client_of, turn
+from pairmill.captioners.reasoning import split_reasoning
+from pairmill.captioners.window import Window
+from pairmill.errors import RowError, StageBroken, first_line
+from pairmill.schemas.hashing import row_chance
+from pairmill.shares import Ask, follow
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+IMAGE_TOKENS = 500
+"""Tokens of an image, as long as no answer has told."""
+CHARACTERS_PER_TOKEN = 4
+OUR_FAULT = {401: "it does not take the key", 402: "it wants to be paid", 403: "it refuses"}
+"""Statuses after which no request is answered, and what they mean."""
+NO_QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attempt without an answer: the class and message of the failure, whether another may
+    succeed, whether the server is overloaded, and the pause it asks for.
+    """
+
+    kind: str
+    message: str
+    again: bool = True
+    overload: bool = False
+    pause_s: float = 0.0
+
+
+class OpenAIEngine:
+    """Asks one server; lives in one event loop."""
+
+    def __init__(self, stage: str, config: Any, ask: Ask | None = None) -> None:
+        self.stage, self.config, self.structured = stage, config, True
+        self.sampling: Sampling = config.sampling()
+        self.client = client_of(stage, config)
+        self.window = Window(
+            f"{stage} {self.client.base_url}",
+            config.concurrency,
+            config.requests_per_minute,
+            config.tokens_per_minute,
+            shared=ask is not None,
+        )
+        self.sharing = asyncio.ensure_future(follow(self.window, ask)) if ask else None
+        self.encoders = ThreadPoolExecutor(2, "encode")
+
+    @property
+    def note(self) -> str:
+        """The server, for the report."""
+        return f"{self.config.model} at {self.client.base_url.host}"
+
+    def neutral(self, text: str) -> str:
+        """As it is: what a server does with control tokens in texts is its own affair."""
+        return text
+
+    async def close(self) -> None:
+        """Gives back the share of the run's limits, and the connections."""
+        if self.sharing:
+            self.sharing.cancel()
+            await asyncio.gather(self.sharing, return_exceptions=True)
+        await self.client.close()
+        self.encoders.shutdown(wait=False, cancel_futures=True)
+
+    async def answer(self, request: Request) -> Answer:
+        """Attempts until there is an answer; RowError with the class of the last failure."""
+        turns = await asyncio.get_running_loop().run_in_executor(
+            self.encoders, lambda: [turn(m) for m in request.messages]
+        )
+        for attempt in itertools.count():
+            found = await self.attempt(turns, request)
+            if isinstance(found, Answer):
+                return found
+            if not found.again or attempt >= self.config.request_retries:
+                raise RowError(found.kind, found.message)
+            pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1.5)
+            await asyncio.sleep(max(pause, found.pause_s))
+        raise AssertionError
+
+    async def attempt(self, turns: list[dict[str, Any]], request: Request) -> Answer | Failed:
+        """One request to the server, in its turn."""
+        async with self.window.turn(self.expected_tokens(request)):
+            began = time.monotonic()
+            try:
+                found: Any = await asyncio.wait_for(
+                    self.client.chat.completions.create(**self.options(turns, request)),
+                    self.config.request_timeout_s,
+                )
+                answer = self.read(found)
+            except RowError:
+                raise
+            except Exception as error:  # servers, proxies and networks raise many kinds
+                failed = self.failed(error, request)
+                if failed.overload:
+                    self.window.overloaded(began, failed.pause_s)
+                return failed
+            self.window.answered(began, (answer.prompt_tokens or 0) + answer.tokens)
+            return answer
+
+    def expected_tokens(self, request: Request) -> int:
+        """A guess at what a request takes."""
+        _, characters = request.size()
+        images = IMAGE_TOKENS * len(request.images())
+        return images + characters // CHARACTERS_PER_TOKEN + self.sampling.max_new_tokens
+
+    def options(self, turns: list[dict[str, Any]], request: Request) -> dict[str, Any]:
+        """What the server is asked."""
+        s, c = self.sampling, self.config
+        limit = "max_tokens" if c.base_url else "max_completion_tokens"
+        asked: dict[str, Any] = {
+            "model": c.model,
+            "messages": turns,
+            "temperature": s.temperature,
+            limit: s.max_new_tokens,
+        }
+        if s.temperature > 0:
+            asked["seed"] = row_chance(request.key, s.seed, "caption") % 2**31
+        if s.top_p < 1:
+            asked["top_p"] = s.top_p
+        if s.logprobs:
+            asked["logprobs"] = True
+        if request.schema is not None and self.structured:
+            strict = request.schema.get("additionalProperties") is False
+            form = {"name": "answer", "schema": dict(request.schema), "strict": strict}
+            asked["response_format"] = {"type": "json_schema", "json_schema": form}
+        extra = dict(c.extra_body)
+        if s.chat_template_kwargs:
+            extra["chat_template_kwargs"] = s.chat_template_kwargs
+        return {**asked, "extra_body": extra} if extra else asked
+
+    def read(self, found: Any) -> Answer:
+        """The server's answer; raises RowError where the model refuses, ValueError where it is
+        none.
+        """
+        choices: Any = getattr(found, "choices", None) or [None]
+        message = getattr(choices[0], "message", None)
+        if message is None:
+            raise ValueError(f"the server's answer is no chat completion: {found!r:.100}")
+        if getattr(message, "refusal", None):
+            raise RowError("refused", str(message.refusal))
+        text, reasoning = message.content, None
+        for name in ("reasoning", "reasoning_content"):
+            reasoning = reasoning or getattr(message, name, None)
+        reason = choices[0].finish_reason or "stop"
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"the content of the server's answer is no text: {text!r:.100}")
+        if reason == "content_filter" and not text:
+            raise RowError("refused", "the server's content filter kept the answer back")
+        if text is None and reason != "length":
+            raise ValueError(f"the server's answer has no content (finish_reason {reason!r})")
+        if text is not None and reasoning is None:
+            reasoning, text = split_reasoning(text, False)
+        usage = found.usage
+        told = getattr(choices[0], "logprobs", None)
+        parts = getattr(told, "content", None) if told else None
+        return Answer(
+            text.strip() if text else text,
+            reason,
+            int(getattr(usage, "completion_tokens", 0) or 0),
+            reasoning,
+            getattr(usage, "prompt_tokens", None),
+            tuple(part.logprob for part in parts) if parts else None,
+        )
+
+    def failed(self, error: Exception, request: Request) -> Failed:
+        """What an error means; raises StageBroken where no request can be answered."""
+        import openai
+
+        said = first_line(error)
+        if isinstance(error, (openai.APITimeoutError, asyncio.TimeoutError)):
+            late = f"no answer within {self.config.request_timeout_s:g} s (request_timeout_s)"
+            return Failed("timeout", late, overload=True)
+        if isinstance(error, openai.APIStatusError):
+            return self.refused(error, request, said)
+        if isinstance(error, openai.APIConnectionError):
+            return Failed(
+                "connect", f"{said}: {first_line(error.__cause__ or error)}", overload=True
+            )
+        return Failed("protocol", said)
+
+    def refused(self, error: Any, request: Request, said: str) -> Failed:
+        """What a status means."""
+        status, where = error.status_code, self.client.base_url
+        if status in OUR_FAULT:
+            variable = self.config.api_key_env or DEFAULT_KEY
+            raise StageBroken(
+                f"stage {self.stage!r}: {where} answers {status}, {OUR_FAULT[status]} "
+                f"(api_key_env: {variable}): {said}"
+            )
+        if status == 404:
+            raise StageBroken(
+                f"stage {self.stage!r}: {where} knows no model {self.config.model!r}, or no chat "
+                f"completions (is `base_url` right, with its /v1?): {said}"
+            )
+        if status == 429 and getattr(error, "code", None) in NO_QUOTA:
+            raise StageBroken(
+                f"stage {self.stage!r}: {where} says that the account has no credit left: {said}"
+            )
+        if status == 400 and request.schema is not None and self.structured and names_form(said):
+            self.structured = False  # who asks checks the answer
+            return Failed("http_4xx", said)
+        if status in (408, 409, 425, 429) or status >= 500:
+            pause = retry_after_s(error)
+            kind = "http_429" if status == 429 else "http_5xx" if status >= 500 else "http_4xx"
+            closed = pause > self.config.max_retry_after_s
+            overload = status in (429, 503, 529)
+            return Failed(kind, said, not closed, overload, 0.0 if closed else pause)
+        return Failed("http_4xx", said, again=False)
+
+
+def names_form(said: str) -> bool:
+    """Whether a refusal is about the form of the answer that was asked for."""
+    return any(word in said.lower() for word in ("response_format", "json_schema", "schema"))
+
+
+def retry_after_s(error: Any) -> float:
+    """The pause that a server asks for; 0 where it says nothing that can be read."""
+    try:
+        return max(0.0, float(error.response.headers.get("retry-after", 0)))
+    except (ValueError, AttributeError):
+        return 0.0

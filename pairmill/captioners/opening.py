@@ -1,0 +1,59 @@
+"""The engine that a stage's config names: opened, and looked at before anything is computed."""
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from pairmill.captioners.batches import Batched
+from pairmill.captioners.engine import Engine
+from pairmill.shares import Ask
+
+
+async def open_engine(
+    stage: str, config: Any, images: int, system: bool, cpus: float, ask: Ask | None = None
+) -> Engine:
+    """The engine of a stage, in its event loop; raises PairmillError where it cannot start.
+
+    `images`: at most so many in a request; `system`: whether requests have a system turn; `cpus`:
+    cores of the worker; `ask`: for its share of the run's limits.
+    """
+    if config.engine == "openai":
+        from pairmill.captioners.openai_engine import OpenAIEngine
+
+        return OpenAIEngine(stage, config, ask)
+    from pairmill.captioners.transformers_engine import TransformersCaptioner
+
+    spec, sampling = config.spec(cpus), config.sampling()
+    return Batched(TransformersCaptioner(stage, spec, sampling, images, system), config.batch_size)
+
+
+def check_engine(stage: str, config: Any, images: int, system: bool, cpus: float) -> list[str]:
+    """What can be said of the engine and its model before any work, one line each; raises
+    PairmillError for what would fail then.
+    """
+    if config.engine == "openai":
+        from pairmill.captioners.openai_client import check_server
+
+        return check_server(stage, config)
+    from pairmill.captioners.check import check_caption
+
+    return check_caption(stage, config.spec(cpus), config.sampling(), images, system)
+
+
+@cache
+def engine_version(engine: str) -> str:
+    """The version of the package that runs the model, or asks the server that does."""
+    return version(engine)
+
+
+def at_once(config: Any) -> int:
+    """Requests that are under way at a time in one worker."""
+    if config.engine == "openai":
+        return int(config.concurrency) + READY
+    return BATCHES * int(config.batch_size)
+
+
+BATCHES = 4
+"""Batches that rows are under way for: answered, ready, and some to choose neighbours from."""
+READY = 16
+"""Requests that are made ready while others are in flight."""

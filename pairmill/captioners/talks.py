@@ -1,0 +1,112 @@
+"""Conversations with a model, one for each row, whatever answers them.
+
+A talk is a generator: it yields the requests of one round and is sent their answers; what it
+returns is the row's result.  It neither waits nor knows an engine, so the same talk is held in
+batches with others or by itself in an event loop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pairmill.captioners.engine import Answer, Message, Request
+from pairmill.captioners.structured import BadAnswer, instruction, parsed
+
+Talk = Generator[list[Request], list[Answer], dict[str, Any]]
+REPAIR = (
+    "Your answer cannot be used: {fault}. Answer again, with one JSON object alone that fits the "
+    "schema."
+)
+
+
+@dataclass
+class Told:
+    """A model's answer as it was taken: with the values of its JSON, and all that it took."""
+
+    text: str | None
+    finish_reason: str
+    tokens: int
+    prompt_tokens: int | None = None
+    reasoning: str | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    repaired: bool = False
+    fault: str | None = None
+    """Why the answer is of no use."""
+
+    def add(self, before: "Told") -> None:
+        """Counts the tokens of an answer before this one, too."""
+        self.tokens += before.tokens
+        if self.prompt_tokens is not None and before.prompt_tokens is not None:
+            self.prompt_tokens += before.prompt_tokens
+
+
+def told_in(
+    requests: list[Request], schema: dict[str, Any] | None
+) -> Generator[list[Request], list[Answer], list[Told]]:
+    """Asks, and reads the answers; those that do not fit the schema are asked for once more.
+
+    An answer that still does not fit has a `fault`.
+    """
+    answers = yield [with_schema(r, schema) for r in requests] if schema else requests
+    found = [read(answer, schema) for answer in answers]
+    wrong = [i for i, one in enumerate(found) if one.fault and one.text is not None]
+    if not schema or not wrong:
+        return found
+    again = [repair(with_schema(requests[i], schema), found[i]) for i in wrong]
+    answers = yield again
+    for i, answer in zip(wrong, answers, strict=True):
+        second = read(answer, schema)
+        second.add(found[i])
+        second.repaired = True
+        found[i] = second
+    return found
+
+
+def with_schema(request: Request, schema: dict[str, Any]) -> Request:
+    """The request, its last turn saying what the answer has to fit."""
+    *before, last = request.messages
+    text = f"{last.text}\n{instruction(schema)}"
+    return Request((*before, Message(last.role, text, last.images)), request.key, schema)
+
+
+def repair(request: Request, answer: Told) -> Request:
+    """Asks for an answer once more, with the one that was wrong and what is wrong with it."""
+    turns = (
+        Message("assistant", answer.text or ""),
+        Message("user", REPAIR.format(fault=answer.fault)),
+    )
+    return Request((*request.messages, *turns), f"{request.key}!", request.schema)
+
+
+def read(answer: Answer, schema: dict[str, Any] | None) -> Told:
+    """An answer with the values of its JSON, or what is wrong with it."""
+    told = Told(
+        answer.text, answer.finish_reason, answer.tokens, answer.prompt_tokens, answer.reasoning
+    )
+    if answer.text is None:
+        told.fault = "the token limit cut the model off while it thought; raise max_new_tokens"
+    elif schema is not None:
+        try:
+            told.values = parsed(answer.text, schema)
+        except BadAnswer as error:
+            cut = " (the token limit cut it off)" if answer.finish_reason == "length" else ""
+            told.fault = f"{error}{cut}"
+    return told
+
+
+async def hold(talk: Talk, answer: Callable[[Request], Awaitable[Answer]]) -> dict[str, Any]:
+    """The result of a talk; requests of one round are asked at the same time."""
+    try:
+        requests = next(talk)
+        while True:
+            answers = await asyncio.gather(*map(answer, requests))
+            requests = talk.send(list(answers))
+    except StopIteration as end:
+        return dict(end.value)
+
+
+def sum_known(numbers: Iterable[int | None]) -> int | None:
+    """Their sum; None where one is not known."""
+    every = list(numbers)
+    return None if None in every else sum(n for n in every if n is not None)

@@ -1,0 +1,109 @@
+"""The caption recipes on the demo world, and what proves each of them.
+
+    python -m pairmill.demo.recipes capsfusion [--rows 300] [--folder FOLDER]
+
+Writes pictures and texts of the world, starts the oracle (no model: it answers from the truth, with
+errors at known rates), runs the recipe in this process, and prints its figures.
+"""
+
+import argparse
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copyfile
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from pairmill.demo.oracle import asking
+from pairmill.demo.pictures import picture_bytes
+from pairmill.demo.proofs import PROOFS
+from pairmill.demo.quality import Measure
+from pairmill.demo.show import MODELS, quality_table
+from pairmill.demo.tables import chunks
+from pairmill.demo.world import World
+
+RECIPES = Path(__file__).parent.parent.parent / "recipes"
+
+
+def write_pictures(world: World, folder: Path) -> pl.DataFrame:
+    """Writes `web/pairs.parquet` (image, url, text) with a row for each original picture of the
+    world; gives the truth by url.
+    """
+    tables = [pa.concat_tables(part).combine_chunks() for part in zip(*chunks(world), strict=True)]
+    seen, truth = (pl.from_arrow(table) for table in tables)
+    assert isinstance(seen, pl.DataFrame)
+    assert isinstance(truth, pl.DataFrame)
+    originals = truth["copy"] == "original"
+    images = [
+        picture_bytes(world, world.row(i)) for i, own in enumerate(originals.to_list()) if own
+    ]
+    pairs = seen.filter(originals).select(pl.Series("image", images), "url", "text")
+    (folder / "web").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pairs.to_arrow(), folder / "web/pairs.parquet")
+    return truth.filter(originals)
+
+
+@contextlib.contextmanager
+def served(world: World, **errors: float) -> Iterator[None]:
+    """The oracle of a world, and the variables that the recipes name."""
+    with asking(world.rows, world.seed, None, **errors) as address:
+        before = {name: os.environ.get(name) for name in ("ORACLE", "DEMO_MODELS")}
+        os.environ.update(ORACLE=address, DEMO_MODELS=str(MODELS))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def run_recipe(name: str, folder: Path, truth: pl.DataFrame) -> list[Measure]:
+    """Runs a recipe over the pictures in `folder`; gives what its proof measures.  `served` has to
+    be around it.
+    """
+    from pairmill.api import Pipeline, silence_libraries
+
+    silence_libraries()
+    file = folder / f"{name}.yaml"
+    copyfile(RECIPES / f"{name}.yaml", file)
+    changes = {f"outputs.{i}.path": f"{name}/{i}" for i in range(outputs_of(file))}
+    result = Pipeline.from_yaml(file, changes).run(local=True, console=Console(quiet=True))
+    rows = result.table().join(truth, on="url", suffix="_true")
+    return PROOFS[name](rows, folder / name)
+
+
+def outputs_of(file: Path) -> int:
+    """How many outputs a recipe has."""
+    from ruamel.yaml import YAML
+
+    return len(YAML(typ="safe").load(file.read_text("utf-8"))["outputs"])
+
+
+def main() -> None:
+    """Runs recipes and prints their figures."""
+    parser = argparse.ArgumentParser(description="Caption recipes on the demo world.")
+    parser.add_argument("names", nargs="*", default=list(PROOFS), help=", ".join(PROOFS))
+    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="recipes-") as temporary:
+        folder = args.folder or Path(temporary)
+        world = World(args.rows, args.seed)
+        truth = write_pictures(world, folder)
+        with served(world):
+            for name in args.names:
+                found = quality_table(run_recipe(name, folder, truth))
+                found.title = f"{name}, {truth.height} pictures"
+                Console().print(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Which concepts of a list a text names."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from pairmill.errors import MissingPackage, StageBroken
+from pairmill.filters.concept_list import ConceptList, Inflection, concept_list, read_concepts
+from pairmill.filters.concept_texts import Match, patterns, spaced
+from pairmill.schemas.arrow import column
+from pairmill.schemas.config import FILE, SPEED, StageConfig
+from pairmill.stages.base import Stage
+
+SEPARATOR = "\x00"
+"""Stands between texts that are searched together; no form of a concept holds it."""
+AT_ONCE = 2**20
+"""Bytes that are searched together."""
+
+
+class ConceptsConfig(StageConfig):
+    """Concepts of a list that a text names: whole words, synonyms, plurals; in Chinese, Japanese,
+    Thai and the like by character.
+
+    `{stage: concepts, path: metadata.json, match: metaclip}` is MetaCLIP's substring matching over
+    its list of 500,000 entries; `balance` caps what it finds.
+    """
+
+    stage: Annotated[Literal["concepts"], SPEED] = "concepts"
+    text: str = "text"
+    """Column to look at."""
+    path: Annotated[str | None, FILE] = None
+    """File with a concept a line and synonyms behind it between tabs, or JSON: a list of names, or
+    a map of names to lists of synonyms.
+    """
+    concepts: dict[str, list[str]] = Field({}, max_length=100_000)
+    """Name → synonyms, in place of a file."""
+    match: Match = "words"
+    """`words`: whole words in any case, punctuation aside.  `split`: a word between white space, in
+    lower case, as DataComp's text filter looks words up.  `metaclip`: exactly MetaCLIP's rule, with
+    case and punctuation.
+    """
+    inflection: Inflection = "none"
+    """`english`: plurals say a concept, too."""
+    batch_size: Annotated[int, SPEED] = Field(4096, ge=1, le=65_536)
+    """Rows looked at at once."""
+
+    @model_validator(mode="after")
+    def one_list(self) -> "ConceptsConfig":
+        if (self.path is None) == (not self.concepts):
+            raise ValueError("give `path` or `concepts`, one of them")
+        return self
+
+
+class ConceptsStage(Stage):
+    """`concepts`: names of the concepts found, each once, in the order of the list;
+    `concepts_count`: how many.  Found by Aho–Corasick (the crate aho-corasick).
+    """
+
+    Config = ConceptsConfig
+    prefix = "concepts"
+    cpus = 1.0
+    actor = True
+
+    def reads(self) -> list[str]:
+        return [self.config.text]
+
+    def writes(self) -> pa.Schema:
+        names, count = "concepts that the text names", "how many concepts that are"
+        return pa.schema(
+            [
+                column(self.column(), pa.list_(pa.string()), names, of=self.config.text,
+                       role="concepts"),
+                column(self.column("count"), pa.int32(), count, "concepts", 0),
+            ]
+        )  # fmt: skip
+
+    def listed(self) -> ConceptList:
+        """The concepts with the forms that say them."""
+        found = self.config.concepts or read_concepts(self.name, self.config.path)
+        return concept_list(found, self.config.inflection)
+
+    def setup(self) -> None:
+        self.finder = Finder(self.name, self.listed(), self.config.match)
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        values = pl.Series(rows.column(self.config.text)).cast(pl.String)
+        row, concept = self.finder(spaced(values, self.config.match))
+        counts = np.bincount(row, minlength=rows.num_rows).astype(np.int32)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+        names = self.finder.names.take(pa.array(concept))
+        lists = pa.ListArray.from_arrays(pa.array(offsets), names)
+        return pa.table([lists, pa.array(counts)], schema=self.writes())
+
+
+class Finder:
+    """Finds all forms of all concepts in texts at once."""
+
+    def __init__(self, stage: str, listed: ConceptList, match: Match) -> None:
+        forms = patterns([form for form, _ in listed.forms], match)
+        said = [(form, number) for form, (_, number) in zip(forms, listed.forms, strict=True)]
+        said = [(form, number) for form, number in said if form and SEPARATOR not in form]
+        if not said:
+            raise StageBroken(f"stage {stage!r}: no concept of the list holds a word to look for")
+        self.names = pa.array(listed.names, pa.string())
+        self.numbers = np.array([number for _, number in said], np.int64)
+        self.automaton = automaton(stage, [form for form, _ in said])
+
+    def __call__(self, texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+        """(row, concept) of everything found in spaced texts, int64 each, once and in order."""
+        ends = np.cumsum(texts.str.len_bytes().to_numpy().astype(np.int64) + len(SEPARATOR))
+        found = [np.zeros(0, np.int64)]
+        for first, last in spans(ends, AT_ONCE):
+            some = ends[first:last] - (ends[first - 1] if first else 0)
+            joined = texts.slice(first, last - first).str.join(SEPARATOR)[0].encode()
+            matches = self.automaton.find_matches_as_indexes(joined, overlapping=True)
+            flat = np.fromiter(chain.from_iterable(matches), np.int64, 3 * len(matches))
+            rows = np.searchsorted(some, flat[1::3], side="right") + first
+            both = np.sort(rows * len(self.names) + self.numbers[flat[0::3]])
+            found.append(both[np.diff(both, prepend=-1) != 0])
+        pairs = np.concatenate(found)
+        return pairs // len(self.names), pairs % len(self.names)
+
+
+def spans(ends: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
+    """(first, behind the last) of neighbouring texts that have about `size` bytes together."""
+    first = 0
+    while first < len(ends):
+        held = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, held + size, side="right")))
+        yield first, last
+        first = last
+
+
+def automaton(stage: str, forms: list[str]) -> Any:
+    """Aho–Corasick over the bytes of all forms."""
+    try:
+        import ahocorasick_rs
+    except ModuleNotFoundError:
+        raise MissingPackage("ahocorasick_rs", f"stage {stage!r}", "core") from None
+    kind = ahocorasick_rs.Implementation.ContiguousNFA  # a DFA is larger and, here, slower
+    return ahocorasick_rs.BytesAhoCorasick([f.encode() for f in forms], implementation=kind)

@@ -1,0 +1,107 @@
+"""Embeddings of images and texts as columns, computed once for all that reads them."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from pairmill.filters.clip import ClipStage, TowersConfig
+from pairmill.models.feed import Ready
+from pairmill.models.vectors import unit
+from pairmill.schemas.arrow import column, error_array
+from pairmill.schemas.config import SPEED
+from pairmill.torch_device import in_halves
+
+WIDTH = {"float16": pa.float16(), "float32": pa.float32()}
+
+
+class EmbedConfig(TowersConfig):
+    """Embeddings of a two-tower model: one forward pass for `clip`, `classify`, `retrieve`, dedup.
+
+    `{stage: embed, model: openai/clip-vit-large-patch14}` writes `image_embedding` and
+    `text_embedding`; stages that read them (`clip` with `embedded:`, `classify` with `embedding:`)
+    then compute no image a second time.
+    """
+
+    stage: Annotated[Literal["embed"], SPEED] = "embed"
+    embeddings: list[Literal["image", "text"]] = Field(["image", "text"], min_length=1)
+    """Which towers run; only their column is read."""
+    stored: Literal["float16", "float32"] = "float16"
+    """Precision in which they are stored: float16 changes a cosine in its fourth digit."""
+
+
+class EmbedStage(ClipStage):
+    """`image_embedding` and `text_embedding`, of unit length."""
+
+    Config = EmbedConfig
+    prefix = ""
+    version = 1
+
+    def reads(self) -> list[str]:
+        sides = {"image": self.config.image, "text": self.config.text}
+        return [sides[side] for side in dict.fromkeys(self.config.embeddings)]
+
+    def writes(self) -> pa.Schema:
+        kind = pa.list_(WIDTH[self.config.stored], self.dimension())
+        return pa.schema(
+            column(
+                self.column(f"{side}_embedding"),
+                kind,
+                f"unit-length {side} embedding of {str(self.config.model).rpartition('/')[2]}",
+                role="embedding",
+                of=getattr(self.config, side),
+            )
+            for side in dict.fromkeys(self.config.embeddings)
+        )
+
+    def prepare(self, rows: pa.Table) -> None:
+        if "image" in self.config.embeddings:
+            super().prepare(rows)
+
+    def words(self, rows: pa.Table, sound: list[int]) -> dict[str, Any]:
+        return super().words(rows, sound) if "text" in self.config.embeddings else {}
+
+    def computed(self, ready: Ready) -> tuple[Ready, dict[str, np.ndarray]]:
+        """Unit-length float32 embeddings, (n, d), of the sound rows, by side."""
+        towers = {
+            "image": (ready.images, self.towers.of_images),
+            "text": (ready.words, self.towers.of_texts),
+        }
+        none = np.zeros((0, self.dimension()), np.float32)
+        return ready, {
+            side: self.vectors(*towers[side]) if ready.sound else none
+            for side in dict.fromkeys(self.config.embeddings)
+        }
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        if "image" in self.config.embeddings:
+            assert self.feed is not None
+            ready, found = self.feed(rows)
+        else:
+            every = list(range(rows.num_rows))
+            words = self.words(rows, every)
+            ready, found = self.computed(Ready([None] * rows.num_rows, every, words=words))
+        columns = [
+            self.spread(found[side], ready.sound, rows.num_rows)
+            for side in dict.fromkeys(self.config.embeddings)
+        ]
+        table = pa.table(columns, schema=self.writes())
+        return table.append_column("error", error_array(ready.errors))
+
+    def vectors(self, inputs: dict[str, Any], tower: Any) -> np.ndarray:
+        def work(rows: list[int]) -> list[np.ndarray]:
+            at = slice(rows[0], rows[-1] + 1)
+            return list(tower({name: value[at] for name, value in inputs.items()}))
+
+        count = len(next(iter(inputs.values())))
+        found = np.stack(in_halves(work, list(range(count)), self.room))
+        self.note = self.room.told(self.towers.note)
+        return unit(found)
+
+    def spread(self, vectors: np.ndarray, rows: list[int], total: int) -> pa.Array:
+        """Embeddings of some rows as a nullable column of all rows."""
+        dim, width = self.dimension(), np.dtype(self.config.stored)
+        full, absent = np.zeros((total, dim), width), np.ones(total, bool)
+        full[rows], absent[rows] = vectors.astype(width), False
+        return pa.FixedSizeListArray.from_arrays(pa.array(full.ravel()), dim, mask=pa.array(absent))

@@ -1,0 +1,168 @@
+"""How likely a small language model finds a text."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from pairmill.errors import MissingPackage
+from pairmill.models.load import LoadedModel, Spec, load
+from pairmill.models.two_towers import placed
+from pairmill.schemas.arrow import column
+from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig
+from pairmill.stages.base import Stage
+from pairmill.torch_device import Device, Precision, Room, in_halves
+
+
+class PerplexityConfig(StageConfig):
+    """Perplexity of a text by a causal model of `transformers`, or by a KenLM file.
+
+    POINTS keeps the fifth of its pairs with the lowest: `{stage: select, by: 0 - perplexity,
+    fraction: 0.2, keep: selected}`.
+    """
+
+    stage: Annotated[Literal["perplexity"], SPEED] = "perplexity"
+    model: Annotated[str | None, MODEL] = None
+    """Hub id or folder of a causal language model."""
+    revision: Annotated[str | None, SPEED] = None
+    """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
+    kenlm: Annotated[str | None, FILE] = None
+    """In place of `model`: a KenLM file (.arpa, .bin); needs the extra `kenlm`.  Its tokens are the
+    words between white space."""
+    text: str = "text"
+    """Column to look at."""
+    max_tokens: int = Field(256, ge=2, le=32_768)
+    """Tokens of a text that are looked at."""
+    device: Annotated[Device, SPEED] = "auto"
+    """`cuda` without a GPU is an error, never a CPU run."""
+    dtype: Precision = "float32"
+    """Precision of the model."""
+    batch_size: Annotated[int, SPEED] = Field(32, ge=1, le=65_536)
+    """Texts given to the model at once; halved where they do not fit its memory."""
+
+    @model_validator(mode="after")
+    def one_model(self) -> "PerplexityConfig":
+        if (self.model is None) == (self.kenlm is None):
+            raise ValueError("give `model` or `kenlm`, one of them")
+        return self
+
+
+class PerplexityStage(Stage):
+    """`perplexity`: exp of the mean negative log-probability of a token given those before it;
+    `perplexity_tokens`: how many were predicted; `perplexity_bits`: bits in all.
+
+    Predicted are all tokens behind the first (which is the model's beginning where its tokenizer
+    puts one); a text without any has no perplexity.
+    """
+
+    Config = PerplexityConfig
+    prefix = "perplexity"
+    actor = True
+
+    def reads(self) -> list[str]:
+        return [self.config.text]
+
+    def writes(self) -> pa.Schema:
+        c = self.column
+        return pa.schema(
+            [
+                column(c(), pa.float32(), "exp of the mean negative log-probability", "", 1,
+                       role="score", of=self.config.text),
+                column(c("tokens"), pa.int32(), "tokens that were predicted", "tokens", 0),
+                column(c("bits"), pa.float32(), "negative log-probability of them", "bits", 0),
+            ]
+        )  # fmt: skip
+
+    def setup(self) -> None:
+        config = self.config
+        if config.kenlm:
+            self.score = kenlm_scorer(self.name, config.kenlm)
+            return
+        cpus = config.resources.cpus or self.cpus
+        spec = Spec(
+            config.model, config.revision, device=config.device, dtype=config.dtype, cpus=cpus
+        )
+        self.model = CausalModel(self.name, spec, config.max_tokens)
+        self.score, self.note = self.model, self.model.note
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        nats, tokens = self.score(rows.column(self.config.text).to_pylist())
+        each = np.divide(nats, tokens, out=np.full(len(nats), np.nan), where=tokens > 0)
+        columns = [
+            pa.array(np.exp(np.minimum(each, 80)).astype(np.float32), from_pandas=True),
+            pa.array(tokens, pa.int32()),
+            pa.array((nats / np.log(2)).astype(np.float32)),
+        ]
+        return pa.table(columns, schema=self.writes())
+
+
+class CausalModel:
+    """A causal language model: negative log-probabilities of texts."""
+
+    def __init__(self, stage: str, spec: Spec, max_tokens: int) -> None:
+        self.max_tokens = max_tokens
+        self.loaded: LoadedModel = load(
+            stage, spec, ["AutoModelForCausalLM"], "AutoTokenizer", self.probe
+        )
+        self.note, self.room = self.loaded.note, Room()
+
+    def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
+        import torch
+
+        ids = torch.tensor([processor("a red ball on the meadow")["input_ids"]] * 4, device=device)
+
+        def work() -> None:
+            with torch.inference_mode():
+                model(input_ids=ids)
+
+        return work
+
+    def __call__(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(negative log-probability in nats, float64; tokens predicted, int64) of each text."""
+        options = {"truncation": True, "max_length": self.max_tokens}
+        ids = self.loaded.processor(texts, **options)["input_ids"] if texts else []
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+        nats, tokens = np.zeros(len(ids)), np.array([max(0, len(i) - 1) for i in ids], np.int64)
+        asked = [i for i in order if len(ids[i]) > 1]
+        answers = in_halves(self.answers, [ids[i] for i in asked], self.room)
+        nats[asked] = answers
+        return nats, tokens
+
+    def answers(self, ids: list[list[int]]) -> list[float]:
+        """Negative log-probability of the tokens behind the first."""
+        import torch
+
+        longest = max(map(len, ids))
+        padded = torch.zeros(len(ids), longest, dtype=torch.long)
+        mask = torch.zeros(len(ids), longest, dtype=torch.long)
+        for row, tokens in enumerate(ids):
+            padded[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        inputs = placed({"input_ids": padded, "attention_mask": mask}, self.loaded.device, None)
+        with torch.inference_mode(), self.loaded.lock:
+            logits = self.loaded.model(**inputs).logits[:, :-1].float()
+            said = inputs["input_ids"][:, 1:, None]
+            found = (
+                -logits.log_softmax(-1).gather(-1, said)[..., 0] * inputs["attention_mask"][:, 1:]
+            )
+        return found.double().sum(1).tolist()
+
+
+def kenlm_scorer(stage: str, path: str) -> Callable[[list[str]], tuple[np.ndarray, np.ndarray]]:
+    """The same of a KenLM file, over words and the end of the sentence."""
+    try:
+        import kenlm
+    except ModuleNotFoundError:
+        raise MissingPackage("kenlm", f"stage {stage!r}: `kenlm`", "kenlm") from None
+    model = kenlm.Model(path)
+
+    def score(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        words = [" ".join(text.split()) for text in texts]
+        nats = np.array(
+            [-model.score(w, bos=True, eos=True) * np.log(10) if w else 0 for w in words]
+        )
+        return nats, np.array([len(w.split()) + 1 if w else 0 for w in words], np.int64)
+
+    return score

@@ -1,0 +1,84 @@
+"""How a run was started, kept in its folder, so that the run can be opened again by that folder
+alone.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pairmill.errors import RunError, StrangeFile
+from pairmill.plan.load import SET_LINE, Loaded, load_pipeline
+from pairmill.plan.yaml_file import read_document
+from pairmill.workspace.encoding import sealed
+from pairmill.workspace.storage import Storage
+
+FILE = "started.json"
+OnFolder = Callable[[Storage, str], None]
+
+
+@dataclass(frozen=True)
+class Started:
+    """How a run was started."""
+
+    base: str
+    """Folder that relative paths of data mean."""
+    home: str
+    """Folder of the files that the pipeline names."""
+    limit: int | None = None
+
+    def write(self, storage: Storage, folder: str) -> None:
+        """Into a run's folder."""
+        storage.write_json(f"{folder}/{FILE}", sealed(asdict(self)))
+
+    def noted_before(self, then: OnFolder) -> OnFolder:
+        """What a run does once it has a folder: this is written there, then `then` goes on."""
+
+        def on_folder(storage: Storage, folder: str) -> None:
+            self.write(storage, folder)
+            then(storage, folder)
+
+        return on_folder
+
+    @classmethod
+    def read(cls, storage: Storage) -> "Started":
+        """From a run's folder; raises RunError."""
+        if not storage.exists(FILE):
+            raise RunError(
+                f"{storage.root} holds no {FILE}: it is no run's folder, or of a run by an older "
+                "pairmill; name the pipeline file instead"
+            )
+        found = storage.read_json(FILE)
+        base, home, limit = (found.get(key) for key in ("base", "home", "limit"))
+        sound = isinstance(base, str) and isinstance(home, str)
+        if not sound or not (limit is None or isinstance(limit, int)):
+            raise StrangeFile(f"{storage.path(FILE)} is not as pairmill writes it")
+        return cls(base, home, limit)
+
+
+def reopened(folder: str) -> tuple[Loaded, Started]:
+    """The pipeline of a run's folder, as it was run; raises RunError.
+
+    A folder may come from a stranger, and must not make this process load code: a run with stages
+    of one's own is opened by its pipeline file alone.
+    """
+    storage = Storage(folder)
+    started = Started.read(storage)
+    text = storage.read_bytes("pipeline.yaml").decode()
+    sets = dict(SET_LINE.findall(text))
+    with tempfile.TemporaryDirectory(prefix="pairmill-run-") as home:
+        file = Path(home) / "pipeline.yaml"
+        file.write_text(text, "utf-8")
+        if own := own_stages(file, sets):
+            raise RunError(
+                f"the run has stages of one's own ({', '.join(own)}), and a run's folder loads no "
+                "code; name the pipeline file instead of the folder"
+            )
+        return load_pipeline(file, sets, started.base, started.home), started
+
+
+def own_stages(file: Path, sets: dict[str, str]) -> list[str]:
+    """Stages of a pipeline file that are code of a module, as the file names them."""
+    stages = read_document(file, sets).data.get("stages")
+    named = [s.get("stage") for s in stages if isinstance(s, dict)] if stages else []
+    return [name for name in named if isinstance(name, str) and ":" in name]

@@ -1,0 +1,80 @@
+"""`row_uid` and `row_chance` of whole columns: the messages are made by Arrow, and what is left for
+each row is one call of BLAKE2b.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+LARGE = pa.large_binary()
+
+
+def row_uids(parts: Sequence[pa.Array], wanted: np.ndarray | None = None) -> pa.Array:
+    """`row_uid` of each row of the columns `parts` (texts, bytes or nulls), null where none is
+    wanted.
+    """
+    count = len(parts[0])
+    wanted = np.ones(count, bool) if wanted is None else wanted
+    chosen = pa.array(wanted)
+    hex_digits = hexadecimal(messages([p.filter(chosen) for p in parts]), 16)
+    if wanted.all():
+        return hex_digits
+    places = np.cumsum(wanted) - 1
+    return hex_digits.take(pa.array(places, mask=~wanted))
+
+
+def row_chances(uids: pa.Array, seed: int, salt: str) -> np.ndarray:
+    """`row_chance` of each uid: uint64."""
+    keys = joined(pa.scalar(f"{seed}:{salt}:".encode(), LARGE), as_bytes(uids))
+    return np.frombuffer(digests(keys.to_pylist(), 8), "<u8")
+
+
+def messages(parts: Sequence[pa.Array]) -> list[bytes]:
+    """What `row_uid` hashes of each row: of every part a mark, its length, and its bytes."""
+    if not len(parts[0]):
+        return []
+    pieces = []
+    for part in parts:
+        data = as_bytes(part)
+        sizes = np.asarray(pc.fill_null(pc.binary_length(data), 0)).astype("<u8")
+        lengths = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(8), len(sizes), [None, pa.py_buffer(sizes)]
+        )
+        told = joined(pa.scalar(b"\x01", LARGE), lengths.cast(LARGE), data)
+        pieces.append(pc.fill_null(told, pa.scalar(b"\x00", LARGE)))
+    found: list[bytes] = joined(*pieces).to_pylist()
+    return found
+
+
+def joined(*pieces: Any) -> pa.Array:
+    """The pieces of each row one after another; null where one of them is."""
+    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", LARGE))
+
+
+def as_bytes(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The bytes of texts, or bytes as they are, in one piece that may be larger than 2 GiB."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), LARGE)
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_string_view(kind):
+        values = values.cast(pa.large_string())
+    return values.cast(LARGE)
+
+
+def digests(data: Iterable[bytes], size: int) -> bytes:
+    """The BLAKE2b digests of `size` bytes, one after another."""
+    return b"".join([blake2b(one, digest_size=size).digest() for one in data])
+
+
+def hexadecimal(data: Sequence[bytes], size: int) -> pa.Array:
+    """The digests as texts of hexadecimal digits."""
+    digits = digests(data, size).hex().encode()
+    offsets = np.arange(len(data) + 1, dtype=np.int64) * (2 * size)
+    made = pa.LargeStringArray.from_buffers(len(data), pa.py_buffer(offsets), pa.py_buffer(digits))
+    return made.cast(pa.string())

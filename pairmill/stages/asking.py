@@ -1,0 +1,204 @@
+"""What all stages that ask a model have in common: prompts filled, images shown, answers taken."""
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from pairmill.captioners.config import AskingConfig
+from pairmill.captioners.engine import Engine, Message, Request
+from pairmill.captioners.library import named
+from pairmill.captioners.opening import at_once, check_engine, engine_version, open_engine
+from pairmill.captioners.prompts import BadPrompt, Wording, fill
+from pairmill.captioners.talks import Talk, hold
+from pairmill.errors import RowError
+from pairmill.images import DecodeError, decode_rgb
+from pairmill.models.pixels import within
+from pairmill.redaction import redact
+from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.hashing import row_chance
+from pairmill.stages.asynchronous import AsyncStage
+
+DECODING = (
+    "max_new_tokens", "temperature", "top_p", "seed", "samples", "dtype", "chat_template_kwargs",
+)  # fmt: skip
+"""Keys that say how tokens were chosen."""
+
+
+@dataclass(frozen=True)
+class AskedRow:
+    """What a row brings to a prompt: values by column, pictures, and what seeds its own chance."""
+
+    values: dict[str, Any]
+    key: str = ""
+    pictures: tuple[Any, ...] = field(default=(), repr=False)
+
+
+class AskingStage(AsyncStage):
+    """Asks a model about each row.  Subclasses write `writes` and `talk`: the rounds of questions
+    and answers by which a row gets its columns.
+    """
+
+    decodes = True
+    flush_s = 2.0
+    engine: Engine
+
+    def __init__(self, config: AskingConfig) -> None:
+        super().__init__(config.with_file())
+
+    @classmethod
+    def own_seed(cls, config: AskingConfig, seed: int) -> int:
+        """Two sampled stages of a pipeline do not draw the same, so the name is part of it."""
+        if config.temperature == 0:
+            return seed
+        return row_chance(config.name or cls.prefix, seed, "stage") % 2**32
+
+    def talk(self, row: AskedRow) -> Talk:
+        """The questions about a row, and its columns by full name."""
+        raise NotImplementedError
+
+    def references(self) -> list[str]:
+        """Columns whose values stand in prompts."""
+        return list(self.config.references())
+
+    def bind(self, schema: pa.Schema) -> None:
+        for name in self.references():
+            if name in schema.names and is_payload(schema.field(name).type):
+                raise ValueError(
+                    f"stage {self.name!r}: {name!r} holds bytes and cannot stand in a prompt; "
+                    "name it in `image`"
+                )
+
+    def reads(self) -> list[str]:
+        key = ["uid"] if self.config.temperature > 0 else []
+        named = [*self.config.columns_of_images(), *self.references(), *key]
+        return list(dict.fromkeys(named))
+
+    def made_by(self, params: dict[str, Any]) -> dict[str, Any]:
+        c = self.config
+        wording = c.wording()
+        turns = {"system": params["system"], "examples": params["examples"]}
+        return {
+            "model": params["model"],
+            "revision": c.revision,
+            "adapter": params["adapter"],
+            "engine": c.engine,
+            "engine_version": engine_version(c.engine),
+            "prompt_id": wording.digest,
+            "library": named(wording),
+            "prompt": {**turns, "text": params["prompt"], "json_schema": params["json_schema"]},
+            "decoding": {name: params[name] for name in DECODING},
+        }
+
+    def with_origin(self, text: pa.Field) -> pa.Field:
+        """The column of the model's text, which says in its metadata how it was made."""
+        c = self.config
+        wording = c.wording()
+        facts = {
+            "model": c.model if c.engine == "openai" else self.model_name(),
+            "revision": c.revision,
+            "engine": c.engine,
+            "engine_version": engine_version(c.engine),
+            "prompt_id": wording.digest,
+            "system": wording.system,
+            "prompt": wording.text,
+            **{name: getattr(c, name) for name in DECODING},
+        }
+        told = redact(json.dumps(facts, ensure_ascii=False, sort_keys=True))
+        return text.with_metadata({**(text.metadata or {}), b"made_by": told.encode()})
+
+    def reasons(self) -> bool:
+        """Whether there is a column for reasoning; what the model's files say is kept."""
+        c = self.config
+        if c.reasoning is None and c.engine == "transformers":
+            from pairmill.models.files import is_folder, mentions
+
+            known = c.revision is not None or is_folder(c.model)  # else it is no plan's
+            found = known and mentions(c.model, c.revision, ("</think>", "[/THINK]"))
+            self.config = self.config.model_copy(update={"reasoning": found})
+        return bool(self.config.reasoning)
+
+    def has_system(self) -> bool:
+        """Whether requests have a system turn."""
+        return self.config.system is not None
+
+    def examine(self) -> list[str]:
+        c = self.config
+        images = len(c.columns_of_images())
+        return check_engine(self.name, c, images, self.has_system(), self.cpus)
+
+    def at_once(self) -> int:
+        return at_once(self.config)
+
+    def leaves_late_rows(self) -> bool:
+        return bool(self.config.engine == "openai")
+
+    async def begin(self) -> None:
+        c = self.config
+        images = len(c.columns_of_images())
+        self.engine = await open_engine(
+            self.name, c, images, self.has_system(), self.cpus, self.ask
+        )
+        self.note = self.engine.note
+        self.names = self.writes().names
+        threads = max(1, int(c.resources.cpus or self.cpus))
+        self.threads = ThreadPoolExecutor(threads, "asking-decode")
+
+    async def end(self) -> None:
+        await self.engine.close()
+        self.threads.shutdown(cancel_futures=True)
+
+    async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        asked = await self.loop.run_in_executor(self.threads, self.asked, row)
+        columns = await hold(self.talk(asked), self.engine.answer)
+        self.note = self.engine.note
+        return {n: v for n, v in columns.items() if n in self.names or n == "error"}
+
+    def asked(self, row: dict[str, Any]) -> AskedRow:
+        """The row with its pictures decoded; raises RowError where one cannot be shown."""
+        key = row["uid"] if self.config.temperature > 0 else ""
+        try:
+            pictures = self.pictures(row)
+        except DecodeError as error:
+            raise RowError("decode", str(error)) from None
+        return AskedRow({name: row[name] for name in self.references()}, key, pictures)
+
+    def pictures(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        """The row's images, within the bounds of their size."""
+        c = self.config
+        encoded = flat(row[name] for name in c.columns_of_images())
+        return tuple(within(decode_rgb(data), c.min_pixels, c.max_pixels) for data in encoded)
+
+    def request(
+        self, row: AskedRow, wording: Wording, values: dict[str, Any], key: str = ""
+    ) -> Request:
+        """One question about a row; raises RowError where its prompt cannot be filled.  `key` tells
+        several questions about one row apart.
+        """
+        texts = [wording.system or "", wording.text]
+        separator, neutral = self.config.separator, self.engine.neutral
+        try:
+            system, text = (fill(one, values, separator, neutral) for one in texts)
+        except BadPrompt as error:
+            raise RowError("prompt", str(error)) from None
+        turns = [Message("system", system)] if wording.system else []
+        for example in wording.examples:
+            turns += [Message("user", example.user), Message("assistant", example.assistant)]
+        return Request((*turns, Message("user", text, row.pictures)), f"{row.key}{key}")
+
+    def model_name(self) -> str:
+        """The model as columns name it: of a folder its own name alone."""
+        model = self.config.model
+        return model.rstrip("/").rsplit("/", 1)[-1] if model.startswith("/") else model
+
+
+def flat(values: Iterable[Any]) -> Iterator[bytes]:
+    """Encoded images of a row's columns; a column may hold a list of them."""
+    for value in values:
+        if isinstance(value, list):
+            yield from (v for v in value if v is not None)
+        else:
+            yield value

@@ -1,0 +1,87 @@
+"""Clusters of rows: who stands for each, who is too far from it, what is gathered of all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from pairmill.schemas.expressions import compile_expression, frame_of
+
+TooFar = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(members, who stands for them) → whether they lie too far apart, bool."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """`stands_for`: position of the row that stands for each row, int64, its own for that one.
+    `order`: members of clusters, those that stand for one first, then as they are preferred.
+    """
+
+    stands_for: np.ndarray
+    sizes: np.ndarray
+    order: np.ndarray
+
+    @property
+    def repeats(self) -> np.ndarray:
+        """Positions of rows that another stands for."""
+        return np.flatnonzero(self.stands_for != np.arange(len(self.stands_for)))
+
+    def others(self) -> pa.Array:
+        """`stands_for`, null for rows that stand for themselves."""
+        own = self.stands_for == np.arange(len(self.stands_for))
+        return pa.array(self.stands_for, mask=own)
+
+    def gathered(self, values: pa.ChunkedArray) -> pa.Array:
+        """For each row that stands for a cluster the values of all its rows; null for the others."""
+        alone = np.flatnonzero(self.sizes == 1)
+        members = np.concatenate([self.order[self.sizes[self.order] > 1], alone])
+        heads = self.stands_for[members]
+        by = np.argsort(heads, kind="stable")
+        own = self.stands_for == np.arange(len(self.stands_for))
+        offsets = np.concatenate([[0], np.cumsum(np.where(own, self.sizes, 0))]).astype(np.int32)
+        flat = values.combine_chunks().take(pa.array(members[by]))
+        lists = pa.ListArray.from_arrays(pa.array(offsets), flat)
+        return lists.take(pa.array(np.arange(len(own)), mask=~own))
+
+
+def clusters_of(
+    rows: pa.Table, labels: np.ndarray, prefer: str | None, too_far: TooFar | None
+) -> Clusters:
+    """`labels`: for each row a number that its component shares; `rows` hold uid and what `prefer`
+    reads.
+    """
+    count = len(labels)
+    _, label, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    sizes = sizes[label]
+    stands_for = np.arange(count)
+    members = np.flatnonzero(sizes > 1)
+    if not len(members):
+        return Clusters(stands_for, sizes, members)
+    order = members[preferred(rows.take(pa.array(members)), label[members], prefer)]
+    first = np.r_[True, np.diff(label[order]) != 0]
+    heads = order[first][np.cumsum(first) - 1]
+    stands_for[order] = heads
+    if too_far is not None:
+        at = np.flatnonzero(order != heads)
+        far = order[at[too_far(order[at], heads[at])]]
+        left = np.bincount(stands_for[far], minlength=count)
+        sizes = sizes - left[stands_for]
+        stands_for[far], sizes[far] = far, 1
+    return Clusters(stands_for, sizes, order)
+
+
+def preferred(rows: pa.Table, label: np.ndarray, prefer: str | None) -> np.ndarray:
+    """The order of rows by label, then by what `prefer` says, the largest first, then by uid."""
+    frame = pl.DataFrame({"label": label, "uid": frame_of(rows.select(["uid"]))["uid"]})
+    by, descending = ["label", "uid"], [False, False]
+    if prefer is not None:
+        expression, _ = compile_expression(prefer, rows.schema)
+        value = expression.evaluate(frame_of(rows))
+        if value.dtype.is_float():
+            value = value.fill_nan(None)
+        frame = frame.with_columns(value.alias("value"))
+        by, descending = ["label", "value", "uid"], [False, True, False]
+    at = frame.with_row_index("__at")
+    return at.sort(by, descending=descending, nulls_last=True)["__at"].to_numpy().astype(np.int64)

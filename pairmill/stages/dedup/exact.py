@@ -1,0 +1,76 @@
+"""Rows that are equal, as they are or after their texts or addresses were made alike."""
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from pairmill.schemas.expressions import frame_of
+from pairmill.stages.dedup.config import DedupConfig
+from pairmill.stages.dedup.normal import normal_texts, normal_urls
+
+
+class Exact:
+    """Equal values in all columns."""
+
+    similarity = True
+
+    def __init__(self, config: DedupConfig) -> None:
+        self.config = config
+
+    def reads(self, have: list[str]) -> list[str]:
+        return list(self.config.on)
+
+    def check(self, schema: pa.Schema) -> None:
+        for name in self.config.on if self.config.normalise != "none" else []:
+            if not pa.types.is_string(schema.field(name).type):
+                raise ValueError(
+                    f"`normalise: {self.config.normalise}` goes with texts, and {name!r} is "
+                    f"{schema.field(name).type}"
+                )
+
+    def notes(self) -> list[str]:
+        return []
+
+    def load(self, rows: pa.Table) -> pl.DataFrame:
+        frame = frame_of(rows.select(self.config.on))
+        if self.config.normalise == "none":
+            return frame
+        alike = normal_texts if self.config.normalise == "text" else normal_urls
+        return frame.with_columns(alike(frame[name]).alias(name) for name in frame.columns)
+
+    def unfit(self, seen: pl.DataFrame) -> tuple[np.ndarray, str]:
+        return np.zeros(seen.height, bool), ""
+
+    def labels(self, seen: pl.DataFrame, known: pa.Table | None) -> np.ndarray:
+        return first_of(seen).to_numpy()
+
+    def scores(self, seen: pl.DataFrame, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return np.ones(len(left))
+
+    def diameter(self, seen: pl.DataFrame) -> float | None:
+        return None
+
+    def nearest(self, seen: pl.DataFrame, others: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        places = others.with_row_index("__at").unique(others.columns, keep="first")
+        on = others.columns
+        for name, kind in seen.schema.items():
+            if places.schema[name] != kind:
+                places = places.with_columns(pl.col(name).cast(kind, strict=False))
+        met = seen.join(places, on=on, how="left", maintain_order="left", nulls_equal=True)
+        at = met["__at"].cast(pl.Int64).fill_null(-1).to_numpy()
+        return at, np.where(at >= 0, 1.0, np.nan)
+
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        return None
+
+    def learn(self, samples: pa.Table, total: int) -> pa.Table | None:
+        return None
+
+    def spread(self, rows: pa.Table, known: pa.Table | None) -> list[np.ndarray]:
+        return [self.load(rows).hash_rows().to_numpy()]
+
+
+def first_of(frame: pl.DataFrame) -> pl.Series:
+    """For each row the position of the first that is equal to it."""
+    at = frame.with_row_index("__at")
+    return at.select(pl.col("__at").first().over(frame.columns).cast(pl.Int64))["__at"]

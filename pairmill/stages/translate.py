@@ -1,0 +1,193 @@
+"""Translations, each with a figure of how much of the text came through."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from pairmill.captioners.config import AskingConfig
+from pairmill.captioners.engine import Answer, Request
+from pairmill.captioners.library import prompt_of
+from pairmill.captioners.talks import Talk, Told, sum_known, told_in
+from pairmill.errors import RowError
+from pairmill.schemas.arrow import column
+from pairmill.schemas.config import SPEED
+from pairmill.stages.asking import AskedRow, AskingStage
+from pairmill.texts.languages import language_name
+from pairmill.texts.similarity import chrf, coverage
+
+Asked = Generator[list[Request], list[Answer], Told]
+
+
+class TranslateConfig(AskingConfig):
+    """Translates a text column, checks each translation by its way back, and tries once more where
+    it does not say what the text says.
+
+    `keep: translation_fidelity >= 0.5` leaves what came through; demanding more costs rows whose
+    words have several right translations.
+    """
+
+    stage: Annotated[Literal["translate"], SPEED] = "translate"
+    text: str = "text"
+    """Column to translate."""
+    to: str = Field(pattern=r"^[a-z]{2,3}$")
+    """Code of the language it is translated into, such as `de`."""
+    language: str = "lang"
+    """Column with the code of the text's own language, as `language` writes it.  A text that is in
+    the language already stays as it is, and no model is asked.
+    """
+    back: bool = True
+    """Whether the translation is translated back, by the same model, and compared with the text;
+    without that there is no fidelity, and no second try.
+    """
+    likeness: Literal["chrf", "words"] = "chrf"
+    """How text and way back are compared: chrF forgives other forms of a word; `words` is the share
+    of the text's words that come back, which sees one word that changed in a longer sentence.
+    """
+    least_fidelity: float = Field(0.5, ge=0, le=1)
+    """Fidelity below which the model is shown the translation with its way back and asked to repair
+    it.
+    """
+    tries: int = Field(2, ge=1, le=5)
+    """Translations of a row at most, the first one included; the most faithful counts."""
+    repair_prompt: str | None = Field(None, min_length=1, max_length=20_000)
+    """What the model is asked then; reads `{text}`, `{to}`, `{translation}`, `{back}`.  Absent: the
+    library's `repair-translation`.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prompted(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not {"prompt", "prompt_file"} & set(data):
+            found = prompt_of("translate")
+            return {"system": found.system, **data, "prompt": found.text}
+        return data
+
+    @model_validator(mode="after")
+    def _plain(self) -> "TranslateConfig":
+        if self.json_schema is not None or self.samples > 1 or self.image is not None:
+            raise ValueError("`translate` takes no `json_schema`, `samples` or `image`")
+        if self.prompt_file is None and "text" not in self.wording().references():
+            raise ValueError("the prompt has to name {text}, what is to be translated")
+        return self
+
+    def references(self) -> list[str]:
+        named = [name for key, name in self.meant().items() if key not in ("text", "to")]
+        return list(dict.fromkeys([self.text, self.language, *named]))
+
+
+LIKENESS = {"chrf": chrf, "words": coverage}
+
+
+@dataclass
+class Try:
+    """One translation of a row."""
+
+    told: Told
+    back: str | None = None
+    fidelity: float | None = None
+
+
+class TranslateStage(AskingStage):
+    """Fidelity is the likeness of the text and its translation's way back, 0 to 1: cheap, for any
+    pair of languages that the model knows, and a lower bound, since right ways back have other words,
+    too.
+    """
+
+    Config = TranslateConfig
+    prefix = "translation"
+    decodes = False
+
+    def has_system(self) -> bool:
+        return super().has_system() or (self.config.back and self.config.tries > 1)
+
+    def may_lack(self) -> list[str]:
+        return [n for n in self.reads() if n not in (self.config.text, "uid")]
+
+    def writes(self) -> pa.Schema:
+        name, share = self.column(), pa.float32()
+        to = language_name(self.config.to)
+        text = column(name, pa.string(), f"the text in {to}", role="caption")
+        fields = [self.with_origin(text)]
+        if self.config.back:
+            like = "likeness of the text and the translation's way back"
+            fields += [
+                column(self.column("fidelity"), share, like, "", 0, 1, role="score", of=name),
+                column(self.column("back"), pa.string(), "the translation's way back", of=name),
+            ]
+        doc = "stop, or length where the token limit cut it off"
+        return pa.schema(
+            [
+                *fields,
+                column(self.column("tries"), pa.int32(), "translations made; 0: not needed", "", 0),
+                column(self.column("model"), pa.string(), "model that wrote it"),
+                column(self.column("prompt_id"), pa.string(), "stands for the prompt's wording"),
+                column(
+                    self.column("finish_reason"), pa.string(), doc, role="finish_reason", of=name
+                ),
+                column(self.column("tokens"), pa.int32(), "tokens generated", "tokens", 0),
+                column(
+                    self.column("prompt_tokens"),
+                    pa.int32(),
+                    "tokens of all requests, where the engine tells",
+                    "tokens asked",
+                    0,
+                ),
+            ]
+        )
+
+    def talk(self, row: AskedRow) -> Talk:
+        c = self.config
+        text, own = str(row.values[c.text]), row.values[c.language]
+        if own == c.to:
+            return self.columns_of([], text, [])
+        tries: list[Try] = []
+        every: list[Told] = []
+        for number in range(c.tries if c.back else 1):
+            values = {"text": text, "to": language_name(c.to)}
+            if tries:
+                last = tries[-1]
+                values |= {"translation": last.told.text or "", "back": last.back or ""}
+            told = yield from self.asked_for(row, values, f"#{number}", repair=bool(tries))
+            every.append(told)
+            one = Try(told)
+            tries.append(one)
+            if c.back:
+                home = {"text": told.text or "", "to": language_name(own or "the former language")}
+                back = yield from self.asked_for(row, home, f"#{number}<", repair=False)
+                every.append(back)
+                one.back, one.fidelity = back.text, LIKENESS[c.likeness](text, back.text or "")
+            if one.fidelity is None or one.fidelity >= c.least_fidelity:
+                break
+        return self.columns_of(tries, text, every)
+
+    def asked_for(self, row: AskedRow, values: dict[str, Any], key: str, repair: bool) -> Asked:
+        """One answer; raises RowError where the model never came to its end."""
+        c = self.config
+        wording = c.wording()
+        if repair:
+            library = prompt_of("repair-translation").wording
+            wording = type(library)(c.repair_prompt or library.text, library.system)
+        others = {k: row.values[n] for k, n in c.meant().items() if k not in ("text", "to")}
+        request = self.request(row, wording, {**c.values, **others, **values}, key)
+        (told,) = yield from told_in([request], None)
+        if told.fault:
+            raise RowError("unfinished", told.fault)
+        return told
+
+    def columns_of(self, tries: list[Try], text: str, every: list[Told]) -> dict[str, Any]:
+        c = self.config
+        best = max(tries, key=lambda t: t.fidelity or 0.0) if tries else None
+        return {
+            self.column(): best.told.text if best else text,
+            self.column("fidelity"): best.fidelity if best else 1.0,
+            self.column("back"): best.back if best else None,
+            self.column("tries"): len(tries),
+            self.column("model"): self.model_name() if best else None,
+            self.column("prompt_id"): c.wording().digest if best else None,
+            self.column("finish_reason"): best.told.finish_reason if best else None,
+            self.column("tokens"): sum(t.tokens for t in every),
+            self.column("prompt_tokens"): sum_known(t.prompt_tokens for t in every),
+        }

@@ -1,0 +1,57 @@
+"""Rows of a run that an expression chooses: on the terminal, or into a file."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.table import Table
+from rich.text import Text
+
+from pairmill.errors import RunError
+from pairmill.safe_output import printable
+from pairmill.terminal.inspecting import brief
+
+WRITERS = (".csv", ".jsonl", ".parquet")
+
+
+def rows_table(rows: pl.DataFrame, count: int) -> Table:
+    """The first `count` rows; columns that are null in all of them are left out."""
+    head = rows.head(count)
+    shown = [c for c in head.columns if c not in ("shard", "row") and head[c].null_count() < count]
+    table = Table(title=f"{rows.height:,} rows, the first {head.height}", title_justify="left")
+    for name in shown:
+        table.add_column(Text(printable(name)), overflow="fold", max_width=40)
+    for row in head.select(shown).iter_rows():
+        table.add_row(*(Text(cell(value)) for value in row))
+    return table
+
+
+def cell(value: Any) -> str:
+    """A value in a table's cell."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return brief(value)
+    text = printable(str(value.to_list() if isinstance(value, pl.Series) else value))
+    return text if len(text) <= 120 else text[:117] + "…"
+
+
+def write_rows(rows: pl.DataFrame, path: Path) -> None:
+    """Into a CSV, JSON Lines or Parquet file, by its ending; raises RunError."""
+    kind = path.suffix.lower()
+    if kind not in WRITERS:
+        raise RunError(f"{path}: a file ends in {', '.join(WRITERS)}")
+    if path.exists():
+        raise RunError(f"{path} is there already; name another file")
+    if kind == ".parquet":
+        rows.write_parquet(path)
+    elif kind == ".jsonl":
+        rows.write_ndjson(path)
+    else:
+        nested = [n for n, t in rows.schema.items() if t.is_nested()]
+        if nested:
+            raise RunError(
+                f"{path}: CSV has no form for {', '.join(nested)}; write Parquet or JSON Lines, or "
+                "name other --columns"
+            )
+        rows.write_csv(path)

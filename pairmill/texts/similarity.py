@@ -1,0 +1,70 @@
+"""How alike two texts are, by what stands in them."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+from pairmill.texts.words import plain_words
+
+CHRF_ORDER = 6
+CHRF_BETA = 2.0
+
+
+def chrf(text: str, other: str) -> float:
+    """chrF2 in [0, 1]: F-score of the character n-grams (1 to 6, recall of `text` counts twice),
+    spaces left out (Popović 2015).  For any script; 1 for equal texts.
+    """
+    one, two = ("".join(t.casefold().split()) for t in (text, other))
+    precisions, recalls = [], []
+    for size in range(1, CHRF_ORDER + 1):
+        mine, theirs = ngrams(one, size), ngrams(two, size)
+        if not mine or not theirs:
+            break
+        common = (mine & theirs).total()
+        precisions.append(common / theirs.total())
+        recalls.append(common / mine.total())
+    if not precisions:
+        return float(one == two)
+    precision, recall = sum(precisions) / len(precisions), sum(recalls) / len(recalls)
+    if precision + recall == 0:
+        return 0.0
+    square = CHRF_BETA**2
+    return (1 + square) * precision * recall / (square * precision + recall)
+
+
+def ngrams(text: str, size: int) -> Counter[str]:
+    return Counter(text[i : i + size] for i in range(len(text) - size + 1))
+
+
+def coverage(text: str, other: str) -> float:
+    """Share of a text's words that another text has, too, in [0, 1]: what is added does not count,
+    a word that changed does.
+    """
+    mine, theirs = (Counter(plain_words(t)) for t in (text, other))
+    return (mine & theirs).total() / mine.total() if mine else 1.0
+
+
+def agreement(text: str, other: str) -> float:
+    """Dice coefficient of the words and pairs of neighbouring words of two texts, in [0, 1]."""
+    one, two = (pieces(t) for t in (text, other))
+    total = one.total() + two.total()
+    return 2 * (one & two).total() / total if total else 1.0
+
+
+def pieces(text: str) -> Counter[tuple[str, ...]]:
+    words = plain_words(text)
+    return Counter([*((w,) for w in words), *itertools.pairwise(words)])
+
+
+def agreements(texts: Sequence[str]) -> list[float]:
+    """Mean agreement of each text with the others; 1 where it stands alone."""
+    counts = [pieces(t) for t in texts]
+    found = []
+    for i, one in enumerate(counts):
+        others = [two for j, two in enumerate(counts) if j != i]
+        shares = [
+            2 * (one & two).total() / (one.total() + two.total()) if one or two else 1.0
+            for two in others
+        ]
+        found.append(sum(shares) / len(shares) if shares else 1.0)
+    return found

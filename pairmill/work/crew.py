@@ -1,0 +1,159 @@
+"""Worker processes of a run on one machine: as many as there are cores, started when there is work
+for them, and again where one dies.
+
+The driver hands out items one by one.  What a process held when it died is given to the one that
+takes its place; the board's claims (work/claims.py) tell it what that died of, so that a deadly row
+is found and fails, as on Ray.
+"""
+
+import itertools
+import pickle
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pairmill import errors
+from pairmill.errors import RunError
+from pairmill.work.board import RunBoard
+from pairmill.work.crew_process import CrewProcess, ended_by
+from pairmill.work.crew_size import cores, devices
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+IDLE_DEATHS = 5
+"""Processes that may end at an item while they claim nothing of it, before the run stops: a death
+is claimed from the second attempt at a batch on, so more are none of a row's.
+"""
+
+
+@dataclass
+class Seat:
+    """A place in the crew: the process that has it now, and the items that it holds, by ticket."""
+
+    process: CrewProcess
+    held: dict[int, Any] = field(default_factory=dict)
+
+
+class Crew:
+    """The worker processes of a run.  `paths`: folders in which they find modules, besides."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self.board, self.asking = RunBoard(), threading.Lock()
+        self.events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self.seats: list[Seat] = []
+        self.threads = 1
+        self.gpus = 0
+        """GPUs of each process, where there are several processes."""
+        self.numbers, self.tickets = itertools.count(), itertools.count()
+        self.deaths: dict[int, int] = {}
+        """Ticket → deaths of its processes that no claim explains."""
+
+    def run(
+        self, work: Callable[[Item], T] | Any, items: Sequence[Item], count: int, width: int = 1
+    ) -> Iterator[tuple[Item, T]]:
+        """Each item with what `work` gives, as they come, from `count` processes that do `width`
+        items at a time.  Raises RunError, and what `pickle` raises.
+        """
+        packed = pickle.dumps(work)
+        if threading.current_thread() is threading.main_thread():
+            # polars lets a wait go on after Ctrl-C, which then comes when the next shard is done
+            signal.siginterrupt(signal.SIGINT, True)
+        count = max(1, min(count, len(items)))
+        self.settle(count)
+        job, waiting = next(self.numbers), deque(items)
+        opening = ("job", job, packed, width, count == 1)
+        working = self.seats[:count]
+        for seat in working:
+            seat.process.send(*opening)
+            self.fill(seat, job, waiting, width)
+        try:
+            while any(seat.held for seat in working):
+                process, kind, *told = self.events.get()
+                at = next((i for i, s in enumerate(working) if s.process is process), None)
+                if at is None:  # the last word of a process that has been replaced
+                    continue
+                seat = working[at]
+                if kind == "done":
+                    item = seat.held.pop(told[0])
+                    self.fill(seat, job, waiting, width)
+                    yield item, told[1]
+                elif kind == "failed":
+                    raise told_error(*told[1:])
+                elif kind == "died":
+                    self.replace(seat, opening, told[0])
+        except BaseException:
+            self.close()
+            raise
+        self.end(job, working)
+
+    def fill(self, seat: Seat, job: int, waiting: "deque[Any]", width: int) -> None:
+        """Gives a process as much as it does at a time."""
+        while waiting and len(seat.held) < width:
+            ticket, item = next(self.tickets), waiting.popleft()
+            seat.held[ticket] = item
+            seat.process.send("item", job, ticket, item)
+
+    def settle(self, count: int) -> None:
+        """Starts processes that are not there yet."""
+        self.threads = max(1, cores() // count)
+        for number, seat in enumerate(self.seats):
+            if seat.process.process.poll() is not None:
+                seat.process = self.start(number)
+        while len(self.seats) < count:
+            self.seats.append(Seat(self.start(len(self.seats))))
+
+    def start(self, number: int) -> CrewProcess:
+        """A new process for a seat, with its share of cores and GPUs."""
+        settings, there = {"POLARS_MAX_THREADS": str(self.threads)}, devices()
+        if self.gpus and len(there) > self.gpus:
+            first = number * self.gpus % len(there)
+            settings["CUDA_VISIBLE_DEVICES"] = ",".join(there[first : first + self.gpus])
+        return CrewProcess(self.paths, settings, self.board, self.asking, self.events)
+
+    def replace(self, seat: Seat, opening: tuple[Any, ...], code: int) -> None:
+        """Another process takes the place of one that died, and what that held."""
+        with self.asking:
+            claimed = bool(self.board.claims.at) or any(
+                past.hung for past in self.board.claims.open.values()
+            )
+        for ticket in seat.held:
+            self.deaths[ticket] = 0 if claimed else self.deaths.get(ticket, 0) + 1
+            if self.deaths[ticket] > IDLE_DEATHS:
+                raise RunError(
+                    f"worker processes end at {seat.held[ticket]} without a stage's doing "
+                    f"({self.deaths[ticket]} times, by {ended_by(code)}); is there enough memory, "
+                    "and does the stages' code load in a process by itself?"
+                )
+        seat.process = self.start(self.seats.index(seat))
+        seat.process.send(*opening)
+        for ticket, item in seat.held.items():
+            seat.process.send("item", opening[1], ticket, item)
+
+    def end(self, job: int, working: Sequence[Seat]) -> None:
+        """Waits until the processes have given back what the work took."""
+        for seat in working:
+            seat.process.send("end", job)
+        left = {id(seat.process) for seat in working}
+        while left:
+            process, kind, *_ = self.events.get()
+            if kind in ("ended", "died"):
+                left.discard(id(process))
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for seat in self.seats:
+            seat.process.kill()
+        self.seats = []
+
+
+def told_error(kind: str, text: str) -> RunError:
+    """The error that a process told of."""
+    made = getattr(errors, kind, RunError)
+    error = made.__new__(made)
+    Exception.__init__(error, text)
+    return error if isinstance(error, RunError) else RunError(text)

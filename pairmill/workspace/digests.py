@@ -1,0 +1,149 @@
+"""Digests of columns: 64 bits of what the values are, however Arrow has laid them out in memory."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pairmill.schemas.arrow import hash_of, is_list
+
+HEX = frozenset(b"0123456789abcdef")
+
+
+def digest_of(*parts: bytes) -> int:
+    """64 bits of BLAKE2b over parts, each with its length."""
+    h = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        h.update(len(part).to_bytes(8, "little"))
+        h.update(part)
+    return int.from_bytes(h.digest(), "little")
+
+
+def hexed(digest: int) -> str:
+    """A digest as it stands in names of files: 16 hex digits."""
+    return f"{int(digest):016x}"
+
+
+def column_digest(values: pa.Array | pa.ChunkedArray) -> int:
+    """Of a column: its type, its values, which of them are null; offsets, chunks and what lies in
+    memory under nulls do not count.
+    """
+    h = hashlib.blake2b(digest_size=8)
+    for part in pieces(whole(values)):
+        h.update(part)
+    return int.from_bytes(h.digest(), "little")
+
+
+def column_digests(table: pa.Table) -> dict[str, int]:
+    """Of each column; bytes whose SHA-256 stands in another column are told by that."""
+    told = {of: f.name for f in table.schema if (of := hash_of(f)) and of in table.schema.names}
+    return {
+        name: digest_of(b"sha256", column_digest(table.column(told[name])).to_bytes(8, "little"))
+        if name in told and not table.column(told[name]).null_count
+        else column_digest(table.column(name))
+        for name in table.schema.names
+    }
+
+
+def whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One array from offset 0, without what a slice leaves behind."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+        if isinstance(values, pa.ChunkedArray):  # of several chunks: they are too large for one
+            values = pa.concat_arrays(values.chunks)
+    return pa.concat_arrays([values]) if values.offset else values
+
+
+def pieces(values: pa.Array) -> Iterable[Any]:
+    """What a digest is made of: buffers, one after another."""
+    kind, n = values.type, len(values)
+    yield f"{kind} {n}".encode()
+    if isinstance(kind, pa.ExtensionType):
+        yield from pieces(whole(values.storage))
+        return
+    if pa.types.is_dictionary(kind):
+        yield from pieces(values.cast(kind.value_type))
+        return
+    valid = np.asarray(pc.is_valid(values))
+    yield np.packbits(valid)
+    if pa.types.is_null(kind):
+        return
+    if pa.types.is_struct(kind):
+        for i in range(kind.num_fields):
+            yield kind.field(i).name.encode()
+            yield from pieces(whole(pc.struct_field(values, [i])))
+    elif is_list(kind):
+        yield np.asarray(pc.fill_null(pc.list_value_length(values), 0)).astype(np.int64)
+        yield from pieces(whole(pc.list_flatten(values)))
+    elif is_text(kind):
+        filled = whole(values.drop_null()) if values.null_count else values
+        wide = filled.cast(pa.large_binary())
+        offsets = np.frombuffer(wide.buffers()[1], np.int64, len(wide) + 1) if len(wide) else None
+        if offsets is not None:
+            yield np.diff(offsets)
+            data = wide.buffers()[2]
+            yield memoryview(data)[offsets[0] : offsets[-1]] if data is not None else b""
+    elif pa.types.is_boolean(kind):
+        yield np.asarray(pc.fill_null(values, False)).astype(np.uint8)
+    elif pa.types.is_primitive(kind) or pa.types.is_decimal(kind):
+        width = kind.bit_width // 8
+        raw = (
+            np.frombuffer(values.buffers()[1], np.uint8, n * width) if n else np.empty(0, np.uint8)
+        )
+        yield np.where(valid[:, None], raw.reshape(n, width), np.uint8(0))
+    else:
+        yield json.dumps(values.to_pylist(), default=repr, sort_keys=True).encode()
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values are texts or bytes."""
+    return (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def uid_hashes(uids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """uint64, one a row: the first 16 digits of uids of 32 hex digits, which are hashes already,
+    and 64 bits of BLAKE2b of others.
+    """
+    values = whole(uids)
+    made = hex_prefixes(values)
+    if made is not None:
+        return made
+    return np.array([uid_hash(uid) for uid in values.to_pylist()], np.uint64)
+
+
+def uid_hash(uid: str) -> int:
+    """Of one uid."""
+    if len(uid) == 32 and HEX.issuperset(uid.encode("utf-8", "surrogatepass")):
+        return int(uid[:16], 16)
+    return int.from_bytes(
+        hashlib.blake2b(uid.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
+    )
+
+
+def hex_prefixes(values: pa.Array) -> np.ndarray | None:
+    """Of uids that are all 32 small hex digits; None of others."""
+    if not len(values) or values.null_count:
+        return None
+    lengths = np.asarray(pc.binary_length(values))
+    if not (lengths == 32).all():
+        return None
+    wide = values.cast(pa.large_binary())
+    first = np.frombuffer(wide.buffers()[1], np.int64, 1)[0]
+    text = np.frombuffer(wide.buffers()[2], np.uint8)[first : first + 32 * len(values)]
+    digits = text.reshape(len(values), 32)
+    numbers = (digits >= 48) & (digits <= 57)
+    letters = (digits >= 97) & (digits <= 102)
+    if not (numbers | letters).all():
+        return None
+    nibbles = np.where(numbers, digits - 48, digits - 87)[:, :16].astype(np.uint64)
+    return (nibbles << np.arange(60, -4, -4, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)

@@ -1,0 +1,111 @@
+"""Shards as files: the rows of a table, stored once for what they hold, whatever table they are of.
+
+`shards/<name>.<content>.parquet` has a shard's narrow columns, `payload/<name>.<digest>.parquet`
+one column of bytes.  The name is the digest of the shard's uids; content and digest are those of the
+values, so that another column in the input copies no image.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairmill.errors import CorruptWorkspace
+from pairmill.schemas.arrow import SIZE_SUFFIX, hash_of, is_payload
+from pairmill.workspace.columns import groups_at, with_sizes
+from pairmill.workspace.digests import column_digest, column_digests, digest_of, hexed
+from pairmill.workspace.storage import Storage
+
+FOLDER, PAYLOAD = "shards", "payload"
+
+
+def shard_file(shard: int) -> str:
+    """Name of a file that a run writes for a shard of its table, such as one of its ledger."""
+    return f"shard-{shard:06d}.parquet"
+
+
+def stored_file(name: int, content: int) -> str:
+    """Where the narrow columns of a shard are stored."""
+    return f"{FOLDER}/{hexed(name)}.{hexed(content)}.parquet"
+
+
+def payload_file(name: int, digest: int) -> str:
+    """Where one column of bytes is stored."""
+    return f"{PAYLOAD}/{hexed(name)}.{hexed(digest)}.parquet"
+
+
+def stored_files(storage: Storage) -> dict[str, int]:
+    """Every file of a shard → bytes."""
+    return dict([*storage.files(FOLDER), *storage.files(PAYLOAD)])
+
+
+@dataclass(frozen=True)
+class ShardFacts:
+    """What a table knows of one shard: its name (a digest of its uids), the digest of its narrow
+    columns together, rows, bytes of payload, and each column's digest.
+    """
+
+    name: int
+    content: int
+    rows: int
+    bytes: int
+    digests: Mapping[str, int]
+
+    def files(self, schema: pa.Schema) -> list[str]:
+        """Everything that is stored of it."""
+        wide = (self.digests[f.name] for f in schema if is_payload(f.type))
+        return [stored_file(self.name, self.content), *(payload_file(self.name, d) for d in wide)]
+
+
+def store_shard(storage: Storage, table: pa.Table, there: set[str] | None = None) -> ShardFacts:
+    """Stores a shard unless it is `there` (None: that is looked up); gives its facts."""
+    digests = column_digests(table)
+    name = digests["uid"]
+    narrow = [f.name for f in table.schema if not is_payload(f.type)]
+    wide = [f.name for f in table.schema if is_payload(f.type)]
+    sized = with_sizes(table, table.schema)
+    sizes = [c + SIZE_SUFFIX for c in wide]
+    told = {c: digests[c] for c in narrow} | {c: column_digest(sized.column(c)) for c in sizes}
+    content = digest_of(*(part for c, d in told.items() for part in spelled(sized, c, d)))
+    write(storage, stored_file(name, content), sized.select([*narrow, *sizes]), there)
+    for column in wide:
+        hashes = [f.name for f in table.schema if hash_of(f) == column]
+        kept = [column, column + SIZE_SUFFIX, *hashes]
+        write(storage, payload_file(name, digests[column]), sized.select(kept), there)
+    total = sum(table.column(c).nbytes for c in wide)
+    return ShardFacts(name, content, table.num_rows, total, digests)
+
+
+def spelled(table: pa.Table, column: str, digest: int) -> tuple[bytes, bytes]:
+    """What of a column counts for the file of narrow columns: what it is called, what it holds."""
+    field = table.schema.field(column)
+    return f"{column} {field.type}".encode(), int(digest).to_bytes(8, "little")
+
+
+def write(storage: Storage, name: str, table: pa.Table, there: set[str] | None) -> None:
+    """A file that holds what its name says is not written again."""
+    if not (name in there if there is not None else storage.exists(name)):
+        storage.write_table(name, table)
+
+
+def read_rows(
+    storage: Storage, name: str, columns: Sequence[str], rows: np.ndarray | None = None
+) -> pa.Table:
+    """Columns of a shard's file; of `rows` alone, and in their order, if given."""
+    sizes: list[int] = []
+
+    def groups(meta: pq.FileMetaData) -> list[int]:
+        sizes.extend(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
+        return groups_at(sizes, rows)[0] if rows is not None else list(range(len(sizes)))
+
+    try:
+        table = storage.read_table(name, list(columns), groups)
+    except FileNotFoundError:
+        storage.check_there()
+        raise CorruptWorkspace(
+            f"{storage.path(name)} is gone; delete {storage.path('tables')} and run again: what is "
+            "left is found by what it holds, and the rest is read again"
+        ) from None
+    return table if rows is None else table.take(pa.array(groups_at(sizes, rows)[1]))

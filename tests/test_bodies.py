@@ -1,0 +1,151 @@
+"""Where a run works: in this process, in processes of its own, or on Ray; and what it leaves out."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pairmill.api import Pipeline
+from pairmill.errors import RunError
+from pairmill.pipeline.whereabouts import wanted_processes, whereabouts
+from pairmill.report.gather import LEAST_ROWS, MOST_ROWS, rows_worth
+from pairmill.work.block import Job
+from pairmill.work.crew_size import processes_for
+from tests.conftest import pairmill
+from tests.test_hanging import Write
+
+FILE = """
+name: bodies
+source: {type: parquet, path: numbers.parquet, rows_per_shard: 5}
+stages:
+  - {stage: text_rules, keep: text_words > 1}
+  - {stage: "tests.stages_for_tests:PickyStage", name: picky, batch_size: 2, log: LOG}
+outputs: [{type: parquet, path: out}]
+"""
+
+
+def pids(log: Path) -> set[int]:
+    return {json.loads(line)["pid"] for line in log.read_text().splitlines()}
+
+
+def package(folder: Path) -> dict[str, bytes]:
+    return {f.name: f.read_bytes() for f in (folder / "out").rglob("*.parquet")}
+
+
+def test_processes_give_the_package_of_this_process_alone(numbers: Path, write: Write) -> None:
+    """A stranger's stage never works in the driver, unless it is told to with 0."""
+    found = []
+    for processes in (0, 2):
+        log = numbers / f"log{processes}"
+        file = write(FILE.replace("LOG", str(log)))
+        result = Pipeline.from_yaml(file).run(progress=False, processes=processes)
+        assert (os.getpid() in pids(log)) == (processes == 0)
+        assert len(pids(log)) == max(1, processes)
+        found.append((result.funnel.to_json(), package(numbers)))
+        for folder in ("workspace", "out"):
+            (numbers / folder).rename(numbers / f"{folder}{processes}")
+    assert found[0] == found[1]
+
+
+def test_stage_of_a_script_works_in_the_scripts_process(numbers: Path) -> None:
+    """No other process could find its class."""
+    script = numbers / "script.py"
+    script.write_text(
+        """
+import os
+import pyarrow as pa
+from pairmill import Pipeline, Stage, StageConfig, column
+
+class OwnConfig(StageConfig):
+    stage: str = "own"
+
+class Own(Stage):
+    Config = OwnConfig
+    def reads(self): return ["number"]
+    def writes(self): return pa.schema([column("pid", pa.int64(), "process")])
+    def __call__(self, rows): return pa.table({"pid": [os.getpid()] * rows.num_rows})
+
+Pipeline.from_yaml("p.yaml").run(progress=False, processes=2)
+print(os.getpid())
+"""
+    )
+    (numbers / "p.yaml").write_text(
+        "name: own\\nsource: {type: parquet, path: numbers.parquet}\\n"
+        'stages: [{stage: "__main__:Own", name: own}]\\n'.replace("\\n", "\n")
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=numbers, capture_output=True, text=True, env=ENV
+    )
+    assert done.returncode == 0, done.stderr
+    stored = pl.read_parquet(numbers / "workspace/columns/own-*/*.parquet")
+    assert set(stored["pid"]) == {int(done.stdout)}
+
+
+ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
+@pytest.mark.parametrize(
+    ("resources", "most", "count"),
+    [
+        ("", 8, 8),
+        ("    resources: {replicas: 3}\n", 8, 3),
+        ("    resources: {replicas: [1, 2]}\n", 8, 2),
+        ("    resources: {gpus: 1}\n", 8, 1),
+    ],
+)
+def test_light_stages_have_every_core_and_costly_ones_what_the_user_says(
+    numbers: Path, write: Write, resources: str, most: int, count: int
+) -> None:
+    text = FILE.replace(", log: LOG}", "}").replace(
+        '  - {stage: "tests.stages_for_tests:PickyStage", name: picky, batch_size: 2}',
+        f"  - stage: tests.stages_for_tests:PickyStage\n    name: picky\n{resources}",
+    )
+    chain = Pipeline.from_yaml(write(text)).checked.chain("pool", (60,), None)
+    assert processes_for(Job(chain, 0, 2), most) == count
+
+
+def test_command_line_says_where_it_works_and_leaves_the_report_out(
+    numbers: Path, write: Write
+) -> None:
+    file = write(FILE.replace("LOG", str(numbers / "log")))
+    told = pairmill("run", str(file), "--processes", "1", "--no-report")
+    assert told.returncode == 0, told.stderr
+    assert "on this machine, in 1 worker processes at most" in told.stderr
+    assert "report:" not in told.stdout
+    assert not list(numbers.glob("workspace/runs/*/report"))
+    file.write_text(file.read_text() + "report: none\n")
+    assert Pipeline.from_yaml(file).run(progress=False).report == ""
+    assert pairmill("run", str(file), "--local", "--ray").returncode == 2
+
+
+def test_environment_tells_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRMILL_PROCESSES", "3")
+    assert wanted_processes() == 3
+    monkeypatch.setenv("PAIRMILL_PROCESSES", "many")
+    with pytest.raises(RunError, match="PAIRMILL_PROCESSES is 'many'"):
+        wanted_processes()
+    assert whereabouts(True, 0) == "on this machine, in this process (--ray or --address takes Ray)"
+
+
+def test_report_reads_a_twentieth_of_its_runs_time() -> None:
+    assert rows_worth(1) == LEAST_ROWS
+    assert rows_worth(100) == 750_000
+    assert rows_worth(100_000) == MOST_ROWS
+
+
+def test_profile_says_what_each_stage_took_and_which_is_narrowest(
+    numbers: Path, write: Write
+) -> None:
+    text = FILE.replace("LOG", str(numbers / "log")).replace("picky, ", "picky, pause_s: 0.01, ")
+    told = pairmill("run", str(write(text)), "--processes", "0", "--profile")
+    assert told.returncode == 0, told.stderr
+    rows = {w[0]: w for line in told.stdout.splitlines() if len(w := line.split()) == 10}
+    picky = next(w for name, w in rows.items() if name == "picky")
+    computed, _, busy = (float(picky[i].replace(",", "")) for i in (2, 3, 4))
+    assert (computed, busy >= 0.6) == (60, True)
+    assert "bottleneck: stage picky in phase 1" in told.stdout
+    assert "of its time is the stage itself" in told.stdout

@@ -1,0 +1,107 @@
+"""The rows behind any number of a run: from Python, from the command line, in a notebook."""
+
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import pairmill
+from pairmill.api import Pipeline
+from pairmill.cli import app
+from pairmill.errors import RunError
+from pairmill.run_result import RunResult
+from pairmill.workspace.storage import Storage
+
+STAGES = "  - {stage: text_rules, keep: text_words > 2}\n"
+
+
+def ran(folder: Path, stages: str = STAGES) -> RunResult:
+    """A run over five captions, of which those of two words are dropped."""
+    rows = [{"uid": f"u{i}", "text": f"number {'x ' * (i % 2)}{i}"} for i in range(5)]
+    (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    head = "name: rows\nworkspace: w\nsource: {type: pairs, path: in.jsonl}\nstages:\n"
+    (folder / "p.yaml").write_text(head + stages)
+    return Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
+
+
+def test_rows_of_a_run_by_expression_and_fate(tmp_path: Path) -> None:
+    result = ran(tmp_path)
+    short = result.rows(["text", "text_words"], where="text_words < 3")
+    assert short["uid"].to_list() == ["u0", "u2", "u4"]
+    assert short["text_words"].to_list() == [2, 2, 2]
+    assert result.rows([], fate="kept")["uid"].to_list() == ["u1", "u3"]
+    assert result.rows([], where="stage = 'text_rules' AND fate = 'dropped'").height == 3
+    assert result.rows([], limit=2)["uid"].to_list() == ["u0", "u1"]
+    with pytest.raises(RunError, match=r"did you mean 'text_words'"):
+        result.rows(["text_word"])
+    with pytest.raises(RunError, match=r"'text_chars'"):
+        result.rows([], where="text_char > 3")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_inspect_writes_the_rows_of_a_run_folder_to_a_file(tmp_path: Path, kind: str) -> None:
+    result = ran(tmp_path)
+    file = tmp_path / f"short.{kind}"
+    asked = ["--where", "text_words < 3", "--columns", "uid,text", "--to", str(file)]
+    said = CliRunner().invoke(app, ["inspect", result.folder, *asked])
+    assert said.exit_code == 0, said.output
+    assert "3 rows written" in said.output
+    read = {"csv": pl.read_csv, "jsonl": pl.read_ndjson, "parquet": pl.read_parquet}[kind]
+    assert read(file)["uid"].to_list() == ["u0", "u2", "u4"]
+    again = CliRunner().invoke(app, ["inspect", str(tmp_path / "p.yaml"), *asked])
+    assert again.exit_code == 1  # nothing is written over
+
+
+def test_run_folder_is_opened_with_the_settings_of_its_command_line(tmp_path: Path) -> None:
+    ran(tmp_path)
+    changed = {"stages.text_rules.keep": "text_words < 3"}
+    result = Pipeline.from_yaml(tmp_path / "p.yaml", changed).run(
+        local=True, progress=False, limit=3
+    )
+    found, limit = Pipeline.from_run(result.folder)
+    assert found.stored(limit).rows([], fate="kept")["uid"].to_list() == ["u0", "u2"]
+
+
+def test_run_folder_loads_no_code(tmp_path: Path) -> None:
+    (tmp_path / "own_rows.py").write_text(
+        "import pyarrow as pa\nfrom pairmill import Stage, column\n"
+        "class Shout(Stage):\n"
+        "    def reads(self): return ['text']\n"
+        "    def writes(self): return pa.schema([column('loud', pa.bool_(), 'Always.')])\n"
+        "    def __call__(self, rows): return pa.table({'loud': [True] * rows.num_rows})\n"
+    )
+    result = ran(tmp_path, "  - {stage: 'own_rows:Shout'}\n")
+    with pytest.raises(RunError, match="name the pipeline file"):
+        Pipeline.from_run(result.folder)
+    said = CliRunner().invoke(app, ["inspect", str(tmp_path / "p.yaml"), "--where", "loud"])
+    assert "5 rows" in said.output
+
+
+def test_gallery_shows_pictures_and_escapes_what_the_web_wrote(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(picture, "PNG")
+    table = pl.DataFrame({"text": ["<script>red</script>"], "image": [picture.getvalue()]})
+    table.write_parquet(tmp_path / "in.parquet")
+    (tmp_path / "p.yaml").write_text(
+        "name: shown\nworkspace: w\nsource: {type: parquet, path: in.parquet}\n"
+    )
+    result = Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, progress=False)
+    page = result.show()._repr_html_()
+    assert "data:image/jpeg;base64," in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_package_shows_what_it_offers() -> None:
+    assert {"Pipeline", "Stage", "RunResult"} <= set(dir(pairmill))
+
+
+def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    Storage(str(tmp_path)).write_json("x.json", {})
+    assert CliRunner().invoke(app, ["inspect", str(tmp_path), "--where", "true"]).exit_code == 1
+    with pytest.raises(RunError, match="name the pipeline file"):
+        Pipeline.from_run(tmp_path)

@@ -1,0 +1,84 @@
+"""Scores against independent computations."""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image, ImageFilter
+
+from pairmill.filters.image_rules import ImageRulesConfig, ImageRulesStage
+from pairmill.filters.perplexity import PerplexityConfig, PerplexityStage
+from pairmill.stage import check_stage
+from tests.tiny import built
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_image_rules_are_opencvs_and_skimages_figures() -> None:
+    from skimage import data
+    from skimage.measure import shannon_entropy
+
+    photo = data.astronaut()[:200, :240]
+    found = ImageRulesStage(ImageRulesConfig())(pa.table({"image": [png(photo)]})).to_pylist()[0]
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    inner = cv2.Laplacian(grey, cv2.CV_64F)[1:-1, 1:-1]
+    assert found["image_rules_sharpness"] == pytest.approx(inner.var(), rel=0.01)
+    assert found["image_rules_entropy"] == pytest.approx(shannon_entropy(grey), abs=0.01)
+    assert found["image_rules_brightness"] == pytest.approx(grey.mean(), abs=0.6)
+    assert found["image_rules_contrast"] == pytest.approx(grey.std(), abs=0.6)
+    assert found["image_rules_bytes"] == len(png(photo))
+
+
+def test_image_rules_tell_blurred_grey_and_framed_pictures_apart() -> None:
+    from skimage import data
+
+    photo = data.astronaut()[:200, :200]
+    blurred = np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(4)))
+    grey = np.repeat(photo[..., :1], 3, axis=2)
+    framed = np.full((200, 200, 3), 250, np.uint8)
+    framed[40:180, 50:190] = photo[:140, :140]
+    plain = np.full((2, 3, 3), 7, np.uint8)
+    images = [png(p) for p in (photo, blurred, grey, framed, plain)]
+    found = ImageRulesStage(ImageRulesConfig())(pa.table({"image": images})).to_pydict()
+    sharp, border = found["image_rules_sharpness"], found["image_rules_border"]
+    assert sharp[1] < sharp[0] / 20
+    assert found["image_rules_saturation"][2] == 0 < found["image_rules_saturation"][0]
+    assert border[3] == pytest.approx(1 - 140 * 140 / 200**2, abs=0.03)
+    assert border[0] < 0.05
+    assert (border[4], sharp[4], found["image_rules_entropy"][4]) == (1, 0, 0)
+
+
+def test_perplexity_is_the_models_own_loss(tmp_path: Path) -> None:
+    import torch
+    import transformers as t
+
+    model = built("text", tmp_path)
+    texts = ["a red ball on the meadow", "two", "the quick brown fox jumps", "x", ""]
+    rows = pa.table({"text": texts})
+    found = check_stage(PerplexityStage, rows, model=model).to_pylist()
+    network = t.AutoModelForCausalLM.from_pretrained(model).eval()
+    tokenizer = t.AutoTokenizer.from_pretrained(model)
+    for text, row in zip(texts, found, strict=True):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"].long()
+        if ids.shape[1] < 2:
+            assert row["perplexity"] is None
+            assert row["perplexity_tokens"] == 0
+            continue
+        with torch.inference_mode():
+            loss = network(input_ids=ids, labels=ids).loss.double().item()
+        assert row["perplexity"] == pytest.approx(np.exp(loss), rel=1e-3)
+        assert row["perplexity_tokens"] == ids.shape[1] - 1
+        assert row["perplexity_bits"] == pytest.approx(
+            loss * (ids.shape[1] - 1) / np.log(2), rel=1e-3
+        )
+    short = check_stage(PerplexityStage, rows, model=model, max_tokens=3)
+    assert max(short["perplexity_tokens"].to_pylist()) == 2
+    with pytest.raises(ValueError, match="one of them"):
+        PerplexityConfig()
