@@ -16,7 +16,7 @@ from pairmill.report.gather import LEAST_ROWS, MOST_ROWS, rows_worth
 from pairmill.work.block import Job
 from pairmill.work.crew_size import processes_for
 from tests.conftest import pairmill
-from tests.test_hanging import Write
+from tests.test_hanging import ONE_SHARD, Write
 
 FILE = """
 name: bodies
@@ -104,7 +104,7 @@ def test_light_stages_have_every_core_and_costly_ones_what_the_user_says(
         '  - {stage: "tests.stages_for_tests:PickyStage", name: picky, batch_size: 2}',
         f"  - stage: tests.stages_for_tests:PickyStage\n    name: picky\n{resources}",
     )
-    chain = Pipeline.from_yaml(write(text)).checked.chain("pool", (60,), None)
+    chain = Pipeline.from_yaml(write(text)).checked.chain(ONE_SHARD, None)
     assert processes_for(Job(chain, 0, 2), most) == count
 
 
@@ -149,3 +149,23 @@ def test_profile_says_what_each_stage_took_and_which_is_narrowest(
     assert (computed, busy >= 0.6) == (60, True)
     assert "bottleneck: stage picky in phase 1" in told.stdout
     assert "of its time is the stage itself" in told.stdout
+
+
+NARROW = "name: n\nsource: {type: pairs, path: pairs.csv}\nstages: [{stage: text_rules}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (NARROW, 16_384),
+        (NARROW.replace("}\nstages", ", rows_per_shard: 7}\nstages"), 7),
+        (NARROW.replace("text_rules}", "text_rules}, {stage: download}"), 1_024),
+        (NARROW.replace("text_rules}", "text_rules, resources: {replicas: 2}}"), 1_024),
+    ],
+)
+def test_shards_have_many_rows_where_they_are_only_looked_at(
+    tmp_path: Path, write: Write, text: str, rows: int
+) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
+    pipeline = Pipeline.from_yaml(write(text))
+    assert pipeline.checked.source.config.rows_per_shard == rows

@@ -20,6 +20,8 @@ class DeriveConfig(StageConfig):
     """
 
     stage: Annotated[Literal["derive"], SPEED] = "derive"
+    batch_size: Annotated[int, SPEED] = Field(16_384, ge=1, le=65_536)
+    """Rows given to the stage at once."""
     expression: str = Field(min_length=1)
     """What the column holds, in the SQL of gates."""
 

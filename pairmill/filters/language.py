@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from pairmill.errors import MissingPackage
 from pairmill.schemas.arrow import column
@@ -17,6 +18,8 @@ class LanguageConfig(StageConfig):
     """Top-1 language of a text column.  DataComp's basic filter is `keep: lang = 'en'`."""
 
     stage: Annotated[Literal["language"], SPEED] = "language"
+    batch_size: Annotated[int, SPEED] = Field(2_048, ge=1, le=65_536)
+    """Rows given to the stage at once."""
     text: str = "text"
     """Column to look at."""
     model: Annotated[str | None, FILE] = None

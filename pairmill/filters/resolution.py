@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
@@ -17,6 +18,8 @@ class ResolutionConfig(StageConfig):
     """
 
     stage: Annotated[Literal["resolution"], SPEED] = "resolution"
+    batch_size: Annotated[int, SPEED] = Field(16_384, ge=1, le=65_536)
+    """Rows given to the stage at once."""
     width: str = "width"
     """Column with the width in pixels; `original_width` for the size before resizing."""
     height: str = "height"

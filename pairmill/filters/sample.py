@@ -16,6 +16,8 @@ class SampleConfig(StageConfig):
     """A uniform random number per row; `keep: sample < 0.1` keeps a tenth."""
 
     stage: Annotated[Literal["sample"], SPEED] = "sample"
+    batch_size: Annotated[int, SPEED] = Field(16_384, ge=1, le=65_536)
+    """Rows given to the stage at once."""
     seed: int | None = Field(None, ge=0, le=2**32 - 1)
     """Seed, the pipeline's if absent; two samples with different seeds are independent."""
 

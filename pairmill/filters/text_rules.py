@@ -43,6 +43,8 @@ class TextRulesConfig(StageConfig):
     """
 
     stage: Annotated[Literal["text_rules"], SPEED] = "text_rules"
+    batch_size: Annotated[int, SPEED] = Field(16_384, ge=1, le=65_536)
+    """Rows given to the stage at once."""
     text: str = "text"
     """Column to look at."""
     boilerplate: list[str] = Field(list(BOILERPLATE), max_length=1000)

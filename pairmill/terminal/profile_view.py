@@ -24,7 +24,7 @@ def profile_view(seconds: Mapping[str, float], stages: Figures) -> Group:
         parts.add_row(part, f"{taken:,.2f}", f"{taken / total:.0%}" if total else "")
     title = "stages, seconds of all workers together"
     table = Table("stage", title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("workers", "computed", "rows/s", "busy s", "CPU-s", "load s", "rest s", "idle s"):
+    for name in ("workers", "rows", "rows/s", "busy s", "CPU-s", "load s", "rest s", "idle s"):
         table.add_column(name, justify="right")
     table.add_column("MB", justify="right")
     for name, told in stages.items():

@@ -7,8 +7,10 @@ import os
 from pairmill.plan.chain import PlannedStage
 from pairmill.work.block import Job
 
-FEW_ROWS = 20_000
+FEW_ROWS = 100_000
 """Rows that light stages of pairmill's own do in less time than processes take to start."""
+FEW_WRITTEN = 20_000
+"""Rows of packages that threads of this process write sooner."""
 BYTES_EACH = 4 * 2**30
 """Memory of the machine for each process that writes output shards."""
 

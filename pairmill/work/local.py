@@ -16,7 +16,7 @@ from pairmill.work.ahead import THREADS, THREADS_FAR, ahead
 from pairmill.work.block import Job
 from pairmill.work.crew import Crew
 from pairmill.work.crew_size import (
-    FEW_ROWS,
+    FEW_WRITTEN,
     cores,
     gpus_each,
     is_small,
@@ -120,7 +120,7 @@ class LocalEngine:
 
     def each(self, work: Callable[[Item], T], items: Sequence[Item], rows: int) -> Iterator[T]:
         """In few threads; in processes where there is much to write."""
-        if self.processes < 2 or rows <= FEW_ROWS or len(items) == 1:
+        if self.processes < 2 or rows <= FEW_WRITTEN or len(items) == 1:
             return ahead(work, items, AT_ONCE)
         return self.in_order(work, items, min(self.processes, writers()))
 
