@@ -154,13 +154,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         expected = published(generate(folder, rows), folder)
-        print(f"| baseline, {rows:,} rows | published | pairmill | differing | s |\n|---|--:|--:|--:|--:|")
+        print(
+            f"| baseline, {rows:,} rows | published | pairmill | differing | s |\n|---|--:|--:|--:|--:|"
+        )
         for name in NAMES:
             start = time.perf_counter()
             found = achieved(folder, name)
             seconds = time.perf_counter() - start
             wrong = len(found ^ expected[name])
-            print(f"| {name} | {len(expected[name]):,} | {len(found):,} | {wrong} | {seconds:.1f} |")
+            print(
+                f"| {name} | {len(expected[name]):,} | {len(found):,} | {wrong} | {seconds:.1f} |"
+            )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pairmill.fates.run_table import Run
 from pairmill.pipeline.overview import overview, stored_run
 from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.run_log import RunLog, silence_libraries
+from pairmill.pipeline.sampling import Cost, estimate
 from pairmill.pipeline.started import Started, reopened
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
@@ -154,6 +155,16 @@ class Pipeline:
         Starts nothing.
         """
         return overview(self.checked, limit)
+
+    def estimate(self, rows: int = 200, limit: int | None = None) -> Cost:
+        """What the run has yet to cost, by a drawn sample of rows that goes through the stages here;
+        its values are stored, so that nothing is computed twice.
+        """
+        runner = Runner(self.checked, self.text, Watcher(), [], limit, local=True, processes=0)
+        try:
+            return estimate(self.checked, rows, limit, runner.table)
+        finally:
+            runner.engine.close()
 
     def _repr_html_(self) -> str:
         console = SafeConsole(record=True, file=io.StringIO(), width=100)

@@ -74,7 +74,8 @@ def init(
     except PairmillError as error:
         fail(str(error), 1)
     if "://" not in given and not os.path.isabs(given):
-        proposal.keys["path"] = os.path.relpath(given, file.absolute().parent)
+        for key in {"path", "images"} & proposal.keys.keys():
+            proposal.keys[key] = os.path.relpath(proposal.keys[key], file.absolute().parent)
     file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")
     for line in proposal.mapping:
         out.print(Text(f"columns: {line}"), soft_wrap=True)
@@ -112,19 +113,32 @@ def plan(
     columns: Annotated[
         bool, typer.Option("--columns", help="All columns by name, and who writes them.")
     ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            min=1,
+            help="Take so many drawn rows through the stages, and tell what the run will cost.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what would run: the DAG by columns, phases, identities, waiting rows, resources."""
+    from pairmill.terminal.estimate_view import estimate_view
     from pairmill.terminal.plan_view import plan_view
 
+    described = pipeline(file, set_)
     try:
-        found = pipeline(file, set_).plan(limit)
+        cost = described.estimate(sample, limit) if sample is not None else None
+        found = described.plan(limit)
     except PairmillError as error:
         fail(str(error), 1)
     if as_json:
-        print_json(found)
-    else:
-        out.print(plan_view(found, columns))
+        print_json({**found, **({"cost": cost.to_json()} if cost else {})})
+        return
+    out.print(plan_view(found, columns))
+    if cost is not None:
+        out.print(estimate_view(cost))
 
 
 @app.command()

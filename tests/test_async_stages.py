@@ -18,6 +18,7 @@ from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
 from tests.stages_for_tests import AskedStage
+from tests.workspaces import stored_values
 
 FILE = """
 name: asked
@@ -32,14 +33,12 @@ Write = Callable[[str], Path]
 
 def stored(folder: Path) -> pl.DataFrame:
     """What is stored of the stage, with the row numbers of the source."""
-    files = sorted(folder.glob("workspace/columns/asked-*/shard-*.parquet"))
-    parts = [pl.read_parquet(f).with_columns(pl.col("row") + 20 * i) for i, f in enumerate(files)]
-    return pl.concat(parts)
+    return stored_values(Pipeline.from_yaml(folder / "pipeline.yaml").checked)
 
 
 def failures(rows: pl.DataFrame) -> dict[int, str]:
     failed = rows.filter(pl.col("error").is_not_null())
-    return {r["row"]: r["error"]["class"] for r in failed.iter_rows(named=True)}
+    return {r["at"]: r["error"]["class"] for r in failed.iter_rows(named=True)}
 
 
 def run(file: Path) -> Pipeline:
@@ -54,7 +53,7 @@ def test_rows_are_under_way_over_several_shards_up_to_the_limit_and_stored_in_or
     AskedStage.most = 0
     run(write(FILE))
     rows = stored(numbers)
-    assert rows["row"].to_list() == [*range(60)]
+    assert rows["at"].to_list() == [*range(60)]
     assert rows["asked"].to_list() == [2 * i for i in range(60)]
     assert AskedStage.most == 30  # more than a shard has, and no more than batch_size
 
@@ -70,13 +69,13 @@ def test_each_kind_of_failure_costs_its_row_alone_and_what_is_known_of_it_stays(
         33: "refused",
         41: "deadline",
     }
-    assert rows.filter(pl.col("row") == 20)["asked_how"].to_list() == ["asked"]
+    assert rows.filter(pl.col("at") == 20)["asked_how"].to_list() == ["asked"]
     assert rows["asked"].null_count() == 4
 
 
 def test_answers_are_committed_while_others_are_under_way(numbers: Path, write: Write) -> None:
     """The last row waits until the other rows of its shard are stored."""
-    pattern = numbers / "workspace/columns/asked-*/shard-000002.parquet"
+    pattern = numbers / "workspace/columns/asked-*/*.parquet"
     run(write(FILE + f"    waits_for: '{pattern}'\n    deadline_s: 60\n"))
     assert stored(numbers)["asked"].to_list() == [2 * i for i in range(60)]
 
@@ -87,7 +86,7 @@ def test_stage_that_raises_on_all_its_first_rows_stops_the_run_with_file_and_lin
     file = write(FILE.replace("0.9", "0.05") + f"    raises: {[*range(60)]}\n")
     with pytest.raises(StageFailed, match=r"row \d+ is bad \(.*stages_for_tests.py:\d+\)"):
         run(file)
-    assert not [*numbers.glob("workspace/columns/asked-*/shard-*.parquet")]
+    assert not [*numbers.glob("workspace/columns/asked-*/*.parquet")]
 
 
 @pytest.mark.parametrize(

@@ -93,5 +93,5 @@ def command(file: Path, folder: Path) -> subprocess.Popen[bytes]:
 
 def stored(folder: Path) -> int:
     """Rows whose captions are stored."""
-    files = [*folder.glob("workspace/columns/caption-*/shard-*.parquet")]
+    files = [*folder.glob("workspace/columns/caption-*/*.parquet")]
     return sum(pl.scan_parquet(f).select(pl.len()).collect().item() for f in files)

@@ -183,3 +183,4 @@ def test_second_crawl_is_looked_for_in_the_package_of_the_first(
     assert kept["text"].to_list() == ["photo 3"]
     dropped = table.filter(pl.col("fate") == "dropped")
     assert dropped["against_set"].to_list() == ["last month"]
+    assert "dedup: rows that stand in other sets: last month ×1" in result.notes

@@ -73,7 +73,7 @@ def run(folder: Path, limit: int | None = None, **options: Any) -> tuple[RunOutc
     (folder / "p.yaml").write_text(text)
     CountedStage.seen.clear()
     plan = Pipeline.from_yaml(folder / "p.yaml").checked
-    outcome = Runner(plan, text, Watcher(), [], limit, local=True).run()
+    outcome = Runner(plan, text, Watcher(), [], limit, local=True, processes=0).run()
     return outcome, list(CountedStage.seen)
 
 

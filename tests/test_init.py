@@ -36,6 +36,14 @@ def with_images(folder: Path) -> None:
     pq.write_table(pa.table({"image": images, "caption": WORDS}), folder / "in.parquet")
 
 
+def naming_files(folder: Path) -> None:
+    (folder / "img").mkdir()
+    for i in range(4):
+        (folder / f"img/{i}.jpg").write_bytes(picture(i))
+    lines = [f"{i}.jpg;{text};{2000 + i}\n" for i, text in enumerate(WORDS)]
+    (folder / "in.csv").write_text("Datei;Beschreibung;Jahr\n" + "".join(lines))
+
+
 def folder_of_images(folder: Path) -> None:
     (folder / "in").mkdir()
     for i, text in enumerate(WORDS):
@@ -50,6 +58,7 @@ def folder_of_images(folder: Path) -> None:
         (without_header, "in.tsv", {"header": False}),
         (with_images, "in.parquet", {"type": "parquet"}),
         (folder_of_images, "in", {"type": "folder"}),
+        (naming_files, "in.csv", {"image": "Datei", "columns": {"text": "Beschreibung"}}),
     ],
 )  # fmt: skip
 def test_first_pipeline_for_an_input_validates_and_runs_where_images_are_at_hand(
@@ -66,7 +75,7 @@ def test_first_pipeline_for_an_input_validates_and_runs_where_images_are_at_hand
     assert checked.exit_code == 0, checked.output
     pipeline = Pipeline.from_yaml(file)
     assert {k: getattr(pipeline.config.source, k) for k in source} == source
-    if source.get("type"):
+    if source.get("type") or source.get("image"):
         assert pipeline.run(local=True, progress=False).funnel.kept == 4
 
 

@@ -104,9 +104,9 @@ def command(file: Path, pause_s: float, options: list[str]) -> subprocess.Popen[
         )
 
 
-def shards_of(folder: Path, stage: str) -> int:
-    """Shards of a stage that are stored."""
-    return len([*folder.glob(f"workspace/columns/{stage}-*/shard-*")])
+def shards_of(folder: Path, kind: str) -> int:
+    """Shards that are stored of the stage of a kind."""
+    return len([*folder.glob(f"workspace/columns/{kind}-*/*.parquet")])
 
 
 def batches_in(folder: Path) -> int:
@@ -116,11 +116,11 @@ def batches_in(folder: Path) -> int:
 
 
 MOMENTS: list[Callable[[Path], bool]] = [
-    lambda folder: bool([*folder.glob("workspace/pool/*/*")]),
+    lambda folder: bool([*folder.glob("workspace/shards/*")]),
     lambda folder: shards_of(folder, "download") >= 2,
     lambda folder: shards_of(folder, "dedup") >= 1,
     lambda folder: batches_in(folder) >= 5,
-    lambda folder: shards_of(folder, "slow") >= 4,
+    lambda folder: shards_of(folder, "picky") >= 4,
 ]
 """When the run is killed: while it reads the source, downloads, has found duplicates, is at its
 first batches of the slow stage, and at the last ones.
@@ -176,7 +176,7 @@ def committed(folder: Path) -> dict[Path, tuple[int, int]]:
     found = [
         f
         for f in folder.glob("workspace/columns/*/*.parquet")
-        if not f.parent.name.startswith("slow-")
+        if not f.parent.name.startswith("picky-")
     ]
     return {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in found}
 

@@ -54,6 +54,14 @@ NARROW = {
         {"by": "concepts", "cap": 1, "seed": 1},
         {"concepts": [["a"], ["a", "b"], None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
     ),
+    "noise": (
+        {"by": "score"},
+        {"score": [0.1, 0.9, None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
+    "agreement": (
+        {"of": ["one", "two"]},
+        {"one": [1, 2, 3], "two": [0.3, None, 0.1], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
     "mix": (
         {"by": ["lang"], "budget": 4, "max_repeats": 2, "seed": 1},
         {"lang": ["en", "en", None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
@@ -109,7 +117,9 @@ def test_download_keeps_the_contract(web: dict[str, str]) -> None:
 
 
 def test_every_stage_of_the_catalogue_is_checked() -> None:
-    assert {*NARROW, *PICTURED, "near_dedup", "download", "classify", "nearest", "perplexity"} == {*BUILT_IN}
+    assert {*NARROW, *PICTURED, "near_dedup", "download", "classify", "nearest", "perplexity"} == {
+        *BUILT_IN
+    }
 
 
 class Config(StageConfig):

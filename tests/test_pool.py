@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pairmill.schemas.hashing import row_uid
 from pairmill.sources.tables import PairsConfig, TableSource
 from pairmill.workspace.cutting import Cutter
+from pairmill.workspace.digests import uid_hash, uid_hashes
 from pairmill.workspace.tables import Table
 from pairmill.workspace.uids import UniqueUids
 from tests.workspaces import built as read
@@ -116,3 +117,14 @@ def test_rows_of_a_document_stand_in_the_order_of_their_given_positions(tmp_path
     (tmp_path / "plain.csv").write_text("position,url,text\nleft,a,x\n")
     _, rows = built(tmp_path / "plain.csv", tmp_path / "w2")
     assert rows["position_"].to_list() == ["left"]
+
+
+def test_uids_that_are_numbers_in_hex_are_told_apart() -> None:
+    """Padded counters, and uids that differ in their first half alone, have hashes of their own,
+    which are the same one by one and all at once.
+    """
+    uids = [f"{i:032x}" for i in range(3000)] + [f"{i:016x}{7:016x}" for i in range(3000)]
+    hashes = uid_hashes(pa.array(uids))
+    assert len(set(hashes.tolist())) == len(set(uids))
+    assert hashes.tolist() == [uid_hash(uid) for uid in uids]
+    assert UniqueUids().unique(pa.array(uids[:3000])) == (pa.array(uids[:3000]), [])

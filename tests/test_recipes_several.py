@@ -149,3 +149,42 @@ def test_five_baselines_of_datacomp_come_out_of_one_run(
 def uids(package: Path) -> set[str]:
     """What DataComp's resharder reads."""
     return {f"{int(a):016x}{int(b):016x}" for a, b in np.load(package / "uids.npy")}
+
+
+def test_second_crawl_computes_its_own_rows_and_gives_what_a_fresh_workspace_gives(
+    tmp_path: Path,
+) -> None:
+    """With two sources, of which the second grows by a file, and by another source after it."""
+    world = [World(120, 0).row(i) for i in range(120)]
+    rows = [{"url": row.url, "text": row.text} for row in world]
+    parts = {"a": (0, 50), "b1": (50, 80), "b2": (80, 100), "c": (100, 120)}
+    text = (
+        "name: crawl\nsource:\n  a: {type: pairs, path: a.parquet}\n  b: {type: pairs, path: b}\n"
+    )
+    tail = (
+        "stages:\n  - {stage: text_rules}\n  - {stage: language}\n"
+        "outputs: [{type: table, path: out, overwrite: true}]\n"
+    )
+    (tmp_path / "b").mkdir()
+
+    def crawl(workspace: str, more: str = "") -> tuple[list[float], list[bytes]]:
+        file = tmp_path / "crawl.yaml"
+        file.write_text(f"workspace: {workspace}\n{text}{more}{tail}")
+        result = Pipeline.from_yaml(file).run(local=True, progress=False)
+        metrics = json.loads((Path(result.folder) / "metrics.json").read_text())["stages"]
+        counts = [metrics.get(name, {}).get("computed", 0) for name in ("text_rules", "language")]
+        return counts, [f.read_bytes() for f in sorted((tmp_path / "out/data").iterdir())]
+
+    def write(name: str, file: str) -> None:
+        pl.DataFrame(rows[slice(*parts[name])]).write_parquet(tmp_path / file)
+
+    write("a", "a.parquet")
+    write("b1", "b/1.parquet")
+    assert crawl("grown")[0] == [80, 80]
+    write("b2", "b/2.parquet")
+    assert crawl("grown")[0] == [20, 20]
+    write("c", "c.parquet")
+    third = "  c: {type: pairs, path: c.parquet}\n"
+    counts, files = crawl("grown", third)
+    assert counts == [20, 20]
+    assert crawl("fresh", third) == ([120, 120], files)

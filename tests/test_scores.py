@@ -75,7 +75,9 @@ def test_perplexity_is_the_models_own_loss(tmp_path: Path) -> None:
             loss = network(input_ids=ids, labels=ids).loss.double().item()
         assert row["perplexity"] == pytest.approx(np.exp(loss), rel=1e-3)
         assert row["perplexity_tokens"] == ids.shape[1] - 1
-        assert row["perplexity_bits"] == pytest.approx(loss * (ids.shape[1] - 1) / np.log(2), rel=1e-3)
+        assert row["perplexity_bits"] == pytest.approx(
+            loss * (ids.shape[1] - 1) / np.log(2), rel=1e-3
+        )
     short = check_stage(PerplexityStage, rows, model=model, max_tokens=3)
     assert max(short["perplexity_tokens"].to_pylist()) == 2
     with pytest.raises(ValueError, match="one of them"):

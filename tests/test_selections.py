@@ -184,7 +184,7 @@ def tiles_in(folder: Path) -> list[int]:
 
 def forgotten(folder: Path) -> int:
     """Rows whose tiles were there and are stored no more."""
-    files = folder.glob("workspace/columns/tiles-*/shard-*.parquet")
+    files = folder.glob("workspace/columns/tiles-*/*.parquet")
     return sum(int(pl.read_parquet(f)["tiles#size"].lt(0).sum()) for f in files)
 
 

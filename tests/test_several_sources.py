@@ -13,6 +13,8 @@ from pairmill.errors import PipelineFileError
 from pairmill.packages.package import verify
 from pairmill.plan.documentation import json_schema
 from pairmill.run_result import RunResult
+from pairmill.workspace.ingest import unit_keys
+from pairmill.workspace.storage import Storage
 from tests.conftest import pairmill
 from tests.inputs import picture, sample, write_tar
 
@@ -81,7 +83,7 @@ def test_what_reading_has_to_say_names_the_source(write: Write, tmp_path: Path) 
     assert result.funnel.rows == 4
     assert result.funnel.kept == 3
     (told,) = [w for w in result.warnings if "unreadable" in w]
-    assert "web: row 0, column 'likes': '9007199254740993' is no double" in told
+    assert "web: web.parquet row 0, column 'likes': '9007199254740993' is no double" in told
 
 
 def test_each_image_source_measures_its_own_images(write: Write, tmp_path: Path) -> None:
@@ -203,3 +205,24 @@ def test_editors_know_the_keys_of_one_source_and_of_several() -> None:
     assert list(checker.iter_errors({**several, "source": several["source"]["web"]})) == []
     for wrong in ({"type": "pears"}, {"shop": {"type": "pears"}}, {"Shop": {"type": "pairs"}}, {}):
         assert list(checker.iter_errors({**several, "source": wrong})), wrong
+
+
+def test_files_of_a_source_stay_known_where_another_source_comes(
+    write: Write, tmp_path: Path
+) -> None:
+    """Their units keep their keys; other constants, or another name of the source, change them."""
+    inputs(tmp_path)
+
+    def keys(text: str) -> list[str]:
+        plan = Pipeline.from_yaml(write(text)).checked
+        units = plan.source.units()
+        storage = Storage(plan.config.workspace)
+        return unit_keys(storage, plan.source, units, plan.pool_schema)
+
+    first = keys(FILE)
+    assert len(first) == 2
+    more = "  more: {type: pairs, path: web.parquet, set: {license: mit, weight: 0.1}}\nstages:"
+    assert keys(FILE.replace("stages:", more))[:2] == first
+    assert keys(FILE.replace("cc-by", "cc0"))[0] == first[0]
+    assert keys(FILE.replace("cc-by", "cc0"))[1] != first[1]
+    assert keys(FILE.replace("shop: {", "store: {"))[1] != first[1]

@@ -43,10 +43,14 @@ def rng_for(*key: object) -> random.Random:
     return random.Random("|".join(map(str, key)))
 
 
-def random_group(rng: random.Random, split: str) -> Group:
-    """A group whose kind and colour belong to `split`: train, held_out or any."""
+def random_group(rng: random.Random, split: str, zipf: float = 0.0) -> Group:
+    """A group whose kind and colour belong to `split`: train, held_out or any.  With `zipf`, the
+    kind of rank r (in the order of KINDS) is drawn in proportion to r to the power of -`zipf`.
+    """
+    weights = [rank**-zipf for rank in range(1, len(KINDS) + 1)]
     while True:
-        kind, colour = rng.choice(KINDS), rng.choice(COLOURS)
+        kind = rng.choices(KINDS, weights)[0] if zipf else rng.choice(KINDS)
+        colour = rng.choice(COLOURS)
         if split == "any" or held_out(kind, colour) == (split == "held_out"):
             break
     count = rng.choices((1, 2, 3, 4), (5, 3, 2, 1))[0]
@@ -54,16 +58,16 @@ def random_group(rng: random.Random, split: str) -> Group:
     return Group(kind, colour, count, rng.choice(SIZES), texture)
 
 
-def random_scene(rng: random.Random, split: str = "any") -> Scene:
+def random_scene(rng: random.Random, split: str = "any", zipf: float = 0.0) -> Scene:
     """A scene of one group (2 in 5) or of two groups of different kinds, now and then with a
     painted sign.
     """
-    first = random_group(rng, split)
+    first = random_group(rng, split, zipf)
     groups: tuple[Group, ...] = (first,)
     if rng.random() < 0.6:
-        second = random_group(rng, split)
+        second = random_group(rng, split, zipf)
         while second.kind == first.kind:
-            second = random_group(rng, split)
+            second = random_group(rng, split, zipf)
         groups = (first, second)
     sign = random_name(rng).upper() if rng.random() < 0.06 else None
     return Scene(groups, rng.choice(PLACES), rng.choice(RELATIONS), sign)

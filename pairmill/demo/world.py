@@ -108,10 +108,19 @@ class WorldRow:
 
 
 class World:
-    """`rows` rows of a web that depends on `seed` alone."""
+    """`rows` rows of a web that depends on `seed` alone, and on what it is asked to be like.
 
-    def __init__(self, rows: int, seed: int = 0) -> None:
+    `zipf`: exponent of Zipf's law by which kinds of things occur; 0: all are equally frequent.
+    `noise`: share of texts that are about another picture; None: 12%, beside other faults.
+    `names`: how many proper names there are, which then recur; None: each is drawn anew.
+    """
+
+    def __init__(
+        self, rows: int, seed: int = 0, zipf: float = 0.0, noise: float | None = None,
+        names: int | None = None,
+    ) -> None:  # fmt: skip
         self.rows, self.seed = rows, seed
+        self.zipf, self.noise, self.names = zipf, noise, names
 
     def rng(self, purpose: str, index: int) -> random.Random:
         """Chance for a purpose and a row."""
@@ -144,7 +153,8 @@ class World:
     def picture_scene(self, picture: int) -> Scene:
         """What a picture shows."""
         rng = self.rng("scene", picture)
-        return random_scene(rng, "held_out" if rng.random() < HELD_OUT_SHARE else "any")
+        split = "held_out" if rng.random() < HELD_OUT_SHARE else "any"
+        return random_scene(rng, split, self.zipf)
 
     def row(self, index: int) -> WorldRow:
         """Everything about row `index` (0 ≤ index < rows)."""
@@ -155,11 +165,13 @@ class World:
         if copy == "confusable":
             scene = confuse(rng, scene)
         change = rng.choice(NEAR_CHANGES) if copy == "near" else None
-        kind = rng.choices(TEXT_KINDS, TEXT_WEIGHTS)[0]
+        kind = rng.choices(TEXT_KINDS, self.text_weights())[0]
         language = "en" if rng.random() < 0.55 else rng.choice(LANGUAGES[1:])
         name = (
             random_name(rng) if rng.random() < 0.3 and kind in ("matched", "mismatched") else None
         )
+        if name is not None and self.names is not None:
+            name = random_name(self.rng("name", rng.randrange(self.names)))
         text = self.text(rng, kind, language, scene, name)
         tag = language if rng.random() < 0.93 else rng.choice(LANGUAGES)
         if kind in ("boilerplate", "spam"):
@@ -180,6 +192,14 @@ class World:
             name,
         )
 
+    def text_weights(self) -> tuple[float, ...]:
+        """How often each of TEXT_KINDS occurs."""
+        if self.noise is None:
+            return TEXT_WEIGHTS
+        others = sum(TEXT_WEIGHTS) - TEXT_WEIGHTS[1]
+        rest = (1 - self.noise) / others
+        return tuple(self.noise if i == 1 else w * rest for i, w in enumerate(TEXT_WEIGHTS))
+
     def text(
         self, rng: random.Random, kind: str, language: str, scene: Scene, name: str | None
     ) -> str:
@@ -189,9 +209,9 @@ class World:
         if kind == "spam":
             return rng.choice(SPAM).format(n=rng.randrange(9999))
         if kind == "mismatched":
-            other = random_scene(rng)
+            other = random_scene(rng, zipf=self.zipf)
             while {g.kind for g in other.groups} & {g.kind for g in scene.groups}:
-                other = random_scene(rng)
+                other = random_scene(rng, zipf=self.zipf)
             scene = other
         text = alt_text(scene, language, rng, name)
         if kind == "short":

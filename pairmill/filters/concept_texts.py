@@ -1,7 +1,9 @@
 """Texts as concepts are looked for in them: what separates words becomes one space."""
 
+import re
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 Match = Literal["words", "split", "metaclip"]
@@ -12,6 +14,13 @@ UNSPACED = (
 """Scripts without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, kana, Han."""
 SPLIT = r"[\s\x1c-\x1f]+"
 """What `str.split()` of Python splits at."""
+SEPARATOR = b"\x00"
+"""Stands between texts that are searched together; no form of a concept holds it."""
+PLAIN = bytes(
+    c + 32 if 65 <= c <= 90 else c if c == 0 or (chr(c).isalnum() and c < 128) else 32
+    for c in range(256)
+)
+"""ASCII in lower case, everything but letters and digits (and the separator) a space."""
 METACLIP_MARKS = r"[,.;:?!`]"
 METACLIP_SPACES = r"[\t\n\r]"
 
@@ -36,6 +45,27 @@ def spaced(texts: pl.Series, match: Match) -> pl.Series:
         other = other.str.replace_all(f"{UNSPACED}+", " $0 ").str.replace_all(r"[\W_]+", " ")
         plain = plain.scatter(foreign.arg_true(), other)
     return " " + plain.str.strip_chars(" ") + " "
+
+
+def joined(texts: pl.Series, match: Match) -> tuple[bytes, np.ndarray]:
+    """Spaced texts one behind the other, and where each ends there, int64."""
+    if match == "words" and (data := joined_ascii(texts)) is not None:
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 0)
+        return data, np.append(ends, len(data))
+    parts = spaced(texts, match)
+    ends = np.cumsum(parts.str.len_bytes().to_numpy().astype(np.int64) + len(SEPARATOR))
+    return parts.str.join(SEPARATOR.decode())[0].encode(), ends
+
+
+def joined_ascii(texts: pl.Series) -> bytes | None:
+    """The same for words, several times as fast; None where a text is not of ASCII alone, or holds
+    the separator.
+    """
+    data = texts.str.join(SEPARATOR.decode())[0].encode()
+    if not data.isascii() or data.count(SEPARATOR) != len(texts) - 1:
+        return None
+    data = b" " + data.translate(PLAIN).replace(SEPARATOR, b" " + SEPARATOR + b" ") + b" "
+    return re.sub(b"  +", b" ", data) if b"  " in data else data
 
 
 def patterns(forms: list[str], match: Match) -> list[str]:

@@ -11,13 +11,11 @@ from pydantic import Field, model_validator
 
 from pairmill.errors import MissingPackage, StageBroken
 from pairmill.filters.concept_list import ConceptList, Inflection, concept_list, read_concepts
-from pairmill.filters.concept_texts import Match, patterns, spaced
+from pairmill.filters.concept_texts import SEPARATOR, Match, joined, patterns
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import FILE, SPEED, StageConfig
 from pairmill.stages.base import Stage
 
-SEPARATOR = "\x00"
-"""Stands between texts that are searched together; no form of a concept holds it."""
 AT_ONCE = 2**20
 """Bytes that are searched together."""
 
@@ -89,7 +87,7 @@ class ConceptsStage(Stage):
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         values = pl.Series(rows.column(self.config.text)).cast(pl.String)
-        row, concept = self.finder(spaced(values, self.config.match))
+        row, concept = self.finder(values)
         counts = np.bincount(row, minlength=rows.num_rows).astype(np.int32)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         names = self.finder.names.take(pa.array(concept))
@@ -103,23 +101,23 @@ class Finder:
     def __init__(self, stage: str, listed: ConceptList, match: Match) -> None:
         forms = patterns([form for form, _ in listed.forms], match)
         said = [(form, number) for form, (_, number) in zip(forms, listed.forms, strict=True)]
-        said = [(form, number) for form, number in said if form and SEPARATOR not in form]
+        said = [(form, number) for form, number in said if form and SEPARATOR.decode() not in form]
         if not said:
             raise StageBroken(f"stage {stage!r}: no concept of the list holds a word to look for")
+        self.match = match
         self.names = pa.array(listed.names, pa.string())
         self.numbers = np.array([number for _, number in said], np.int64)
         self.automaton = automaton(stage, [form for form, _ in said])
 
     def __call__(self, texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-        """(row, concept) of everything found in spaced texts, int64 each, once and in order."""
-        ends = np.cumsum(texts.str.len_bytes().to_numpy().astype(np.int64) + len(SEPARATOR))
+        """(row, concept) of everything found, int64 each, once and in order."""
         found = [np.zeros(0, np.int64)]
-        for first, last in spans(ends, AT_ONCE):
-            some = ends[first:last] - (ends[first - 1] if first else 0)
-            joined = texts.slice(first, last - first).str.join(SEPARATOR)[0].encode()
-            matches = self.automaton.find_matches_as_indexes(joined, overlapping=True)
+        sizes = np.cumsum(texts.str.len_bytes().to_numpy().astype(np.int64))
+        for first, last in spans(sizes, AT_ONCE):
+            data, ends = joined(texts.slice(first, last - first), self.match)
+            matches = self.automaton.find_matches_as_indexes(data, overlapping=True)
             flat = np.fromiter(chain.from_iterable(matches), np.int64, 3 * len(matches))
-            rows = np.searchsorted(some, flat[1::3], side="right") + first
+            rows = np.searchsorted(ends, flat[1::3], side="right") + first
             both = np.sort(rows * len(self.names) + self.numbers[flat[0::3]])
             found.append(both[np.diff(both, prepend=-1) != 0])
         pairs = np.concatenate(found)

@@ -81,7 +81,9 @@ class PerplexityStage(Stage):
             self.score = kenlm_scorer(self.name, config.kenlm)
             return
         cpus = config.resources.cpus or self.cpus
-        spec = Spec(config.model, config.revision, device=config.device, dtype=config.dtype, cpus=cpus)
+        spec = Spec(
+            config.model, config.revision, device=config.device, dtype=config.dtype, cpus=cpus
+        )
         self.model = CausalModel(self.name, spec, config.max_tokens)
         self.score, self.note = self.model, self.model.note
 
@@ -142,7 +144,9 @@ class CausalModel:
         with torch.inference_mode(), self.loaded.lock:
             logits = self.loaded.model(**inputs).logits[:, :-1].float()
             said = inputs["input_ids"][:, 1:, None]
-            found = -logits.log_softmax(-1).gather(-1, said)[..., 0] * inputs["attention_mask"][:, 1:]
+            found = (
+                -logits.log_softmax(-1).gather(-1, said)[..., 0] * inputs["attention_mask"][:, 1:]
+            )
         return found.double().sum(1).tolist()
 
 
@@ -156,7 +160,9 @@ def kenlm_scorer(stage: str, path: str) -> Callable[[list[str]], tuple[np.ndarra
 
     def score(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         words = [" ".join(text.split()) for text in texts]
-        nats = np.array([-model.score(w, bos=True, eos=True) * np.log(10) if w else 0 for w in words])
+        nats = np.array(
+            [-model.score(w, bos=True, eos=True) * np.log(10) if w else 0 for w in words]
+        )
         return nats, np.array([len(w.split()) + 1 if w else 0 for w in words], np.int64)
 
     return score

@@ -7,12 +7,14 @@ from pairmill.cluster.room import cpus_needed, cpus_of
 from pairmill.errors import RunError
 from pairmill.fates.run_table import Run
 from pairmill.fates.survey import Survey, known_stages
+from pairmill.pipeline.news import news
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.identity import identified
 from pairmill.plan.notes import notes_of
 from pairmill.plan.plan import Plan
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.fingerprints import table_id
+from pairmill.workspace.ingest import foreseen
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table
 
@@ -46,7 +48,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
                 ),
                 "global": stage.is_global,
                 "identity": stage.identity,
-                "rows_stored": stored_rows(storage, stage),
+                "rows_stored": stored_rows(storage, chain, stage),
                 "rows_waiting": waiting.get(stage.index, 0) if pool else None,
                 "cpus": cpus_of(stage),
                 "gpus": resources.gpus,
@@ -60,6 +62,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
         "workspace": storage.root,
         "pool": identity,
         "pool_rows": rows,
+        "news": whats_new(storage, plan, pool),
         "stages": stages,
         "columns": plan.source.mapping(),
         "input": [f"{r.kind}: {r.location} ({r.what})" for r in plan.source.remarks()],
@@ -80,14 +83,24 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     }
 
 
-def stored_rows(storage: Storage, stage: PlannedStage) -> int | None:
-    """Rows that the stage's column set holds, of this run or any other; None for a gate, or an
-    identity not known yet.
+def whats_new(storage: Storage, plan: Plan, table: Table | None) -> str | None:
+    """What a run would find new, in words; None where there was none before, or nothing is new."""
+    if table is not None:
+        found = news(storage, table, plan.config.name)
+        return str(found) if found else None
+    rows, unread = foreseen(storage, plan.source, plan.pool_schema)
+    return f"{rows:,} rows known, {unread:,} parts of the input to be read" if rows else None
+
+
+def stored_rows(storage: Storage, chain: Chain, stage: PlannedStage) -> int | None:
+    """Rows of this table for which the stage has values, of this run or any other; None for a gate,
+    or an identity not known yet.
     """
     if not stage.computes or stage.identity is None:
         return None
-    files = storage.files(f"columns/{stage.column_set}")
-    return sum(storage.row_count(name) for name, _ in files if name.endswith(".parquet"))
+    there = {name for name, _ in storage.files(f"columns/{stage.column_set}")}
+    mine = (chain.columns_of(stage, shard).name for shard in chain.shards())
+    return sum(storage.row_count(name) for name in mine if name in there)
 
 
 def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:

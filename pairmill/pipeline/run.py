@@ -18,6 +18,8 @@ from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
 from pairmill.pipeline.findings import findings
 from pairmill.pipeline.folder import clear_temporary
+from pairmill.pipeline.matches import matches
+from pairmill.pipeline.news import news
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
 from pairmill.pipeline.settings import StoredSettings, to_try_again
@@ -117,6 +119,9 @@ class Runner:
                 raise RunError(reason)
         try:
             table = self.timed("table", lambda: self.table(storage))
+            fresh = news(storage, table, self.plan.config.name)
+            if fresh:
+                self.watcher.note(str(fresh))
             chain = self.plan.chain(table, self.limit)
             run_id = self.plan.run_id(chain)
             folder = f"runs/{run_id}"
@@ -140,6 +145,7 @@ class Runner:
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
+                found = matches(chain, self.engine.over)
                 left = settings.end(
                     chain, again=(*self.retry, *self.again), whole=self.limit is None
                 )
@@ -168,7 +174,9 @@ class Runner:
                 *left,
             ),
             notes=(
+                *([str(fresh)] if fresh else []),
                 *(str(told) for told in table.told if told.ordinary),
+                *found,
                 *self.totals.loaded(),
                 *self.totals.spent(),
             ),

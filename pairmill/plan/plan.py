@@ -14,16 +14,14 @@ from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.declared import BadStage, declared
-from pairmill.plan.identity import identified
+from pairmill.plan.identity import definition_of, identified
 from pairmill.plan.image_check import settle_image_check
 from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.plan.selection import Selection, selection_of, with_takers
 from pairmill.plan.shard_rows import settle_rows_per_shard
-from pairmill.plan.spelling import without_spelling
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
-from pairmill.schemas.config import value_fields
 from pairmill.schemas.expressions import Expression, unknown_column
-from pairmill.schemas.hashing import NoStableForm, canonical, digest
+from pairmill.schemas.hashing import NoStableForm, digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
@@ -227,7 +225,7 @@ def planned_stages(
         except BadStage as error:
             note((*path, *([error.field] if error.field else [])), str(error))
             continue
-        stage, facts, reads, writes = found.stage, found.facts, found.reads, found.writes
+        stage, reads, writes = found.stage, found.reads, found.writes
         if stage.name in names:
             note(
                 path,
@@ -262,18 +260,10 @@ def planned_stages(
             stage_config.keep, schema, (*path, "keep"), note, [*before, stage_config.stage]
         )
         try:
-            plain = canonical({**value_fields(stage.config), **facts}, stage.name)
-            params = redact(plain)
+            definition, decides = definition_of(found, redact)
         except NoStableForm as error:
             note(path, str(error))
             continue
-        definition = {
-            "stage": stage_config.stage,
-            "version": stage.version,
-            "params": params,
-            "writes": [str(f.type) for f in writes],
-        }
-        decides = {**definition, "params": without_spelling(params, stage.config, reads)}
         planned.append(
             PlannedStage(
                 len(planned),

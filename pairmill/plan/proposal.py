@@ -12,9 +12,12 @@ from pairmill.errors import RunError
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import SOURCES, open_source
+from pairmill.sources.tables import TableSource
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 ADDRESS = r"^https?://"
+PICTURE = r"(?i)\.(?:jpe?g|png|webp|gif|bmp|tiff?)$"
+NOTHING = "no column holds addresses"
 LOOKED_AT = 1000
 """Rows whose values are looked at where no name of a column is known."""
 
@@ -46,7 +49,9 @@ def propose(path: str) -> Proposal:
         except (RunError, OSError, ValueError) as error:
             way = ", ".join(f"{k}: {v!r}" for k, v in keys.items() if k != "path")
             tried[way] = str(error)
-    reasons = "\n".join(f"  {way}: {reason}" for way, reason in list(tried.items())[:3])
+    # what was read and held nothing of use says more than what could not be read
+    best = sorted(tried, key=lambda way: tried[way].startswith(NOTHING), reverse=True)[:3]
+    reasons = "\n".join(f"  {way}: {tried[way]}" for way in best)
     raise NoProposal(f"{path} cannot be read as image–text pairs\n{reasons}")
 
 
@@ -79,8 +84,7 @@ def looked_at(keys: dict[str, Any]) -> Proposal:
     source = opened(keys)
     columns = source.schema().names
     if "url" not in columns and "image" not in columns:
-        found = by_values(first_rows(source))
-        keys = {**keys, "columns": found}
+        keys = {**keys, **by_values(renamed(source, first_rows(source)), str(keys["path"]))}
         source = opened(keys)
         columns = source.schema().names
     return Proposal(keys, tuple(columns), source.mapping())
@@ -98,9 +102,17 @@ def first_rows(source: Source) -> pa.Table:
     raise NoProposal("no row can be read")
 
 
-def by_values(rows: pa.Table) -> dict[str, str]:
-    """`columns:` for a table whose names say nothing: the first column of addresses is `url`, the one
-    of the longest other texts is `text`.
+def renamed(source: Source, rows: pa.Table) -> pa.Table:
+    """The rows under the names that the input has for its columns."""
+    if not isinstance(source, TableSource):
+        return rows
+    theirs = source.layout().files[0].mapping.kept
+    return rows.rename_columns([theirs.get(name, name) for name in rows.schema.names])
+
+
+def by_values(rows: pa.Table, path: str) -> dict[str, Any]:
+    """Keys for a table whose names say nothing: the first column of addresses is `url`, else the
+    first of files that are pictures is `image`; the one of the longest other texts is `text`.
     """
     texts = {
         f.name: rows.column(f.name)
@@ -109,19 +121,38 @@ def by_values(rows: pa.Table) -> dict[str, str]:
         and f.name not in ("uid", "doc_id", "source")
         and rows.column(f.name).null_count < rows.num_rows
     }
-    addresses = [
-        name
-        for name, values in texts.items()
-        if 2 * (pc.sum(pc.match_substring_regex(values, ADDRESS)).as_py() or 0) > rows.num_rows
-    ]
-    if not addresses:
-        raise NoProposal(f"no column holds addresses (columns: {', '.join(rows.schema.names)})")
+
+    def fitting(pattern: str) -> list[str]:
+        counts = {n: pc.sum(pc.match_substring_regex(v, pattern)).as_py() for n, v in texts.items()}
+        return [name for name, count in counts.items() if 2 * (count or 0) > rows.num_rows]
+
+    addresses, files = fitting(ADDRESS), fitting(PICTURE)
+    if not addresses and not files:
+        have = ", ".join(rows.schema.names)
+        raise NoProposal(f"{NOTHING} or names of picture files (columns: {have})")
     lengths = {
         name: pc.mean(pc.utf8_length(values)).as_py()
         for name, values in texts.items()
-        if name not in addresses
+        if name not in (*addresses, *files)
     }
-    found = {"url": addresses[0]}
-    if lengths:
-        found["text"] = max(lengths, key=lambda name: lengths[name])
-    return found
+    known = "text" in texts or not lengths
+    text = {} if known else {"text": max(lengths, key=lambda name: lengths[name])}
+    if addresses:
+        return {"columns": {"url": addresses[0], **text}}
+    folder = folder_of(path, texts[files[0]].drop_null()[0].as_py())
+    return {
+        "image": files[0],
+        **({"images": folder} if folder else {}),
+        **({"columns": text} if text else {}),
+    }
+
+
+def folder_of(path: str, name: str) -> str | None:
+    """The folder in which the picture `name` of a table lies; None where it is the table's own, or
+    is not found.
+    """
+    home = os.path.dirname(path) or "."
+    if "://" in path or os.path.exists(os.path.join(home, name)):
+        return None
+    inside = (os.path.join(home, entry) for entry in sorted(os.listdir(home)))
+    return next((f for f in inside if os.path.exists(os.path.join(f, name))), None)

@@ -51,7 +51,8 @@ class Selection:
     def columns(self) -> list[str]:
         """What has to be known of a row."""
         every = [*(self.where.columns if self.where else ())]
-        every += [self.repeats] if self.repeats is not None else []
+        if self.repeats is not None:
+            every.append(self.repeats)
         return list(dict.fromkeys([*every, *(c for key in self.order for c in key.value.columns)]))
 
 
@@ -103,9 +104,8 @@ class Places:
     @property
     def schema(self) -> pa.Schema:
         """The columns that there are after the stages that count."""
-        return pa.schema(
-            [*self.pool_schema, *(f for s in self.stages[: self.upto] for f in s.writes)]
-        )
+        fields = [*self.pool_schema, *(f for s in self.stages[: self.upto] for f in s.writes)]
+        return pa.schema(list({f.name: f for f in fields}.values()))  # two of a name are a fault
 
     def later(self, column: str | None) -> str:
         """What to do about a column that a stage behind `after:` writes."""

@@ -25,8 +25,9 @@ from pairmill.plan.plan import Plan
 from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
 from pairmill.report.comparing import comparison
+from pairmill.report.concepts import concepts
 from pairmill.report.effects import effects
-from pairmill.report.gather import ReportRows, gather, rows_worth
+from pairmill.report.gather import ReportRows, drawn, gather, rows_worth
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
@@ -36,7 +37,7 @@ from pairmill.work.block import block_columns
 from pairmill.workspace.storage import Storage
 
 HERE = Path(__file__).parent
-SCRIPTS = ("drawing", "funnel", "scores", "tables", "gallery", "comparing", "page")
+SCRIPTS = ("drawing", "funnel", "scores", "tables", "concepts", "gallery", "comparing", "page")
 """The page's script, part by part."""
 CAPTION_ROWS = 5_000
 """Kept rows whose captions are measured."""
@@ -67,6 +68,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         ],
         "scores": distributions(rows),
         "effects": effects(rows),
+        "concepts": concepts(chain, drawn(chain, plan.config.seed, most_rows=most_rows)),
         "captions": captions(chain, rows),
         "caption_columns": caption_columns(chain),
         "duplicates": list(rows.duplicates),

@@ -81,13 +81,14 @@ Role = Literal[
     "repeats",
     "chosen",
     "duplicate",
+    "other_set",
     "fetched_at",
     "seconds",
 ]
 """What a column is, for reports, outputs and documents: a text about the image; why its writing
 ended; a language code; a judgement of the row; a vector; what the row is about; how often the row
-is written; whether it is chosen out of all rows; the uid of the row that this one repeats; when the
-image was fetched; how long that took.
+is written; whether it is chosen out of all rows; the uid of the row that this one repeats; another
+set that holds the row; when the image was fetched; how long that took.
 """
 
 

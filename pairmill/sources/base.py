@@ -1,7 +1,7 @@
 """What a source is: input files, the columns they give, and their rows in order."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -62,6 +62,8 @@ class Unit:
     """What else was settled for it: which of its columns became which of ours."""
     passed: Callable[[int, list[Unreadable]], None] = lambda rows, faults: None
     """Told of rows and faults of the unit where they are known and it is not read."""
+    options: Mapping[str, Any] | None = None
+    """What in the config decides its rows, where that is less than the source's `options`."""
 
 
 class Source:

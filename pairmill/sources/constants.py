@@ -1,12 +1,15 @@
 """Columns that have one value in every row of a source: `set:` of its config."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
 from pairmill.schemas.pipeline import SourceConfig
-from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
+from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
 
+Parts = Iterator[pa.Table | Unreadable | Remark]
 TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
 
@@ -51,7 +54,17 @@ class WithConstants(Source):
         return self.inner.remarks()
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:
-        for part in self.inner.read():
+        yield from self._filled(self.inner.read())
+
+    def units(self) -> list[Unit]:
+        """Those of the source itself."""
+        return [replace(unit, read=partial(self._of_unit, unit)) for unit in self.inner.units()]
+
+    def _of_unit(self, unit: Unit) -> Parts:
+        return self._filled(unit.read())
+
+    def _filled(self, parts: Parts) -> Parts:
+        for part in parts:
             if isinstance(part, pa.Table):
                 others = [n for n in part.schema.names if n not in self.constants]
                 part = part.select(others)  # `source`, which readers fill in, may be set

@@ -105,13 +105,17 @@ class UnitedSource(Source):
             yield from unit.read()
 
     def units(self) -> list[Unit]:
-        """Those of each source, behind those of the one before."""
+        """Those of each source, behind those of the one before; what is known of one stays known
+        where another comes or goes.
+        """
+        options = {name: source.options() for name, source in self.sources.items()}
         return [
             Unit(
                 tuple(replace(item, name=f"{name}: {item.name}") for item in unit.items),
                 partial(self._rows_of, name, unit),
                 repr((name, unit.how)),
                 unit.passed,
+                options[name] if unit.options is None else unit.options,
             )
             for name, source in self.sources.items()
             for unit in source.units()

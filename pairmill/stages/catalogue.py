@@ -31,6 +31,8 @@ BUILT_IN = {
     "select": "pairmill.stages.select.stage:SelectStage",
     "balance": "pairmill.stages.select.balance:BalanceStage",
     "mix": "pairmill.stages.select.mix:MixStage",
+    "noise": "pairmill.stages.select.noise:NoiseStage",
+    "agreement": "pairmill.stages.select.agreement:AgreementStage",
     "caption": "pairmill.stages.caption:CaptionStage",
     "rewrite": "pairmill.stages.caption:RewriteStage",
     "translate": "pairmill.stages.translate:TranslateStage",
@@ -38,7 +40,6 @@ BUILT_IN = {
     "caption_checks": "pairmill.filters.caption_checks.stage:CaptionChecksStage",
     "caption_templates": "pairmill.stages.caption_templates:CaptionTemplatesStage",
     "shorten": "pairmill.filters.shorten:ShortenStage",
-    "sentences": "pairmill.filters.sentences:SentencesStage",
     "best_of": "pairmill.filters.best_of:BestOfStage",
     "self_consistency": "pairmill.filters.self_consistency:SelfConsistencyStage",
 }

@@ -15,6 +15,8 @@ MEMBERS = 8
 def plan_view(plan: dict[str, Any], columns: bool = False) -> Group:
     """`columns`: every column by name, with the stage that writes it."""
     rows = "not read yet" if plan["pool_rows"] is None else f"{plan['pool_rows']:,} rows"
+    if plan["news"]:
+        rows = f"{rows}: {plan['news']}"
     parts: list[Any] = [Text(f"{plan['name']}: pool {plan['pool']} ({rows})", style="bold")]
     parts += [Text(f"columns: {line}") for line in plan["columns"]]
     parts += [Text(line) for line in plan["input"]]

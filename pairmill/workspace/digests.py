@@ -110,12 +110,16 @@ def is_text(kind: pa.DataType) -> bool:
     )
 
 
+MIX = 0x9E3779B97F4A7C15
+"""2^64 over the golden ratio, odd, so that different halves stay different."""
+
+
 def uid_hashes(uids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """uint64, one a row: the first 16 digits of uids of 32 hex digits, which are hashes already,
-    and 64 bits of BLAKE2b of others.
+    """uint64, one a row: both halves of uids of 32 hex digits, mixed (a half alone may be the same in
+    all of them, where they are numbers), and 64 bits of BLAKE2b of others.
     """
     values = whole(uids)
-    made = hex_prefixes(values)
+    made = hex_mixed(values)
     if made is not None:
         return made
     return np.array([uid_hash(uid) for uid in values.to_pylist()], np.uint64)
@@ -124,13 +128,13 @@ def uid_hashes(uids: pa.Array | pa.ChunkedArray) -> np.ndarray:
 def uid_hash(uid: str) -> int:
     """Of one uid."""
     if len(uid) == 32 and HEX.issuperset(uid.encode("utf-8", "surrogatepass")):
-        return int(uid[:16], 16)
+        return int(uid[:16], 16) ^ (int(uid[16:], 16) * MIX) % 2**64
     return int.from_bytes(
         hashlib.blake2b(uid.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big"
     )
 
 
-def hex_prefixes(values: pa.Array) -> np.ndarray | None:
+def hex_mixed(values: pa.Array) -> np.ndarray | None:
     """Of uids that are all 32 small hex digits; None of others."""
     if not len(values) or values.null_count:
         return None
@@ -145,5 +149,8 @@ def hex_prefixes(values: pa.Array) -> np.ndarray | None:
     letters = (digits >= 97) & (digits <= 102)
     if not (numbers | letters).all():
         return None
-    nibbles = np.where(numbers, digits - 48, digits - 87)[:, :16].astype(np.uint64)
-    return (nibbles << np.arange(60, -4, -4, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
+    nibbles = np.where(numbers, digits - 48, digits - 87).astype(np.uint64)
+    places = np.arange(60, -4, -4, dtype=np.uint64)
+    high = (nibbles[:, :16] << places).sum(axis=1, dtype=np.uint64)
+    low = (nibbles[:, 16:] << places).sum(axis=1, dtype=np.uint64)
+    return high ^ (low * np.uint64(MIX))

@@ -22,7 +22,7 @@ from pairmill.workspace.uids import UniqueUids
 
 ROWS_PER_SHARD = 1_024
 """Where nobody says, the planner included."""
-FORMAT = 1
+FORMAT = 2
 """Raised where the same files give other shards than before."""
 
 
@@ -58,18 +58,37 @@ def unit_keys(
     items = {item.url for unit in units for item in unit.items}
     digests = input_digests(storage, source)
     common = {
-        **source.options(),
         "schema": str(schema.remove_metadata()),
         "beside": [[i.name, d] for i, d in digests if i.url not in items],
         "bytes": SHARD_BYTES,
         "format": FORMAT,
     }
     by_url = {item.url: d for item, d in digests}
-    shared = digest(common)
+    whole, shared = source.options(), digest(common)
     return [
-        digest([shared, u.how, [[i.name, i.partitions, by_url.get(i.url)] for i in u.items]])
+        digest(
+            [
+                shared,
+                whole if u.options is None else u.options,
+                u.how,
+                [[i.name, i.partitions, by_url.get(i.url)] for i in u.items],
+            ]
+        )
         for u in units
     ]
+
+
+def foreseen(storage: Storage, source: Source, schema: pa.Schema) -> tuple[int, int]:
+    """(rows of files that are known, parts of the input that are not), before anything is read."""
+    units, memory = source.units(), Memory(storage)
+    keys = unit_keys(storage, source, units, schema)
+    at, rows, unread = 0, 0, 0
+    while at < len(keys):
+        segment = memory.find(keys, at, schema)
+        rows += segment.rows if segment else 0
+        unread += segment is None
+        at += len(segment.units) if segment else 1
+    return rows, unread
 
 
 @dataclass

@@ -101,7 +101,7 @@ class DedupConfig(StageConfig):
     """k-means cells of `semantic`; if absent, the square root of the rows."""
     probes: int = Field(8, ge=1, le=64)
     """Nearest cells in which a row is compared; more find more of the pairs that lie astride."""
-    device: Annotated[Literal["auto", "cpu", "cuda"], SPEED] = "auto"
+    device: Annotated[Literal["auto", "cuda", "cpu"], SPEED] = "auto"
     """Where embeddings are compared."""
 
     @model_validator(mode="before")

@@ -2,6 +2,7 @@
 al. 2023); all pairs where rows are few.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -112,7 +113,8 @@ class Semantic:
 
     def gpu(self) -> str | None:
         """The device that is not this machine's processor."""
-        if self.config.device == "cpu":
+        driver = os.path.exists("/dev/nvidiactl")  # torch takes seconds to say as much
+        if self.config.device == "cpu" or (self.config.device == "auto" and not driver):
             return None
         import torch
 

@@ -67,7 +67,7 @@ class DedupStage(LinkingStage):
                 ("against_member", pa.string(), "which member of it"),
                 ("against_score", pa.float64(), f"{score}: this row and that member"),
             ]
-        roles: dict[str, Any] = {"dup_of": "duplicate"}
+        roles: dict[str, Any] = {"dup_of": "duplicate", "against_set": "other_set"}
         units = {"cluster_size": "rows"}
         fields = [
             column(self.column(name), kind, doc, units.get(name, ""), role=roles.get(name))

@@ -1,0 +1,257 @@
+"""What a run will cost: a drawn sample of its rows goes through the stages, and what they took is
+scaled up.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pairmill.cluster.room import cpus_of
+from pairmill.errors import RunError
+from pairmill.pipeline.folder import describe
+from pairmill.pipeline.overview import undecided
+from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.plan.plan import Plan
+from pairmill.work.block import Job, RowBlock
+from pairmill.work.deadline import ThreadWatchdog
+from pairmill.work.line import Line
+from pairmill.work.messages import StageStats
+from pairmill.work.shard_work import ShardWork
+from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table
+
+CHUNKS = 10
+"""Pieces in which the sample is taken, of different shards where there are several; how much they
+differ gives the intervals.
+"""
+DRAWS = 1000
+INTERVAL = (5.0, 95.0)
+"""Percentiles of the bootstrap."""
+COUNTED = ("rows", "computed", "seconds", "tokens_asked", "tokens", "dollars", "bytes")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An estimate, and where 90 of 100 such samples would put it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage has yet to do: `rows` that will reach it, `computed` of them by it, over all
+    workers; `note`: how the sample's worker loaded it.
+    """
+
+    name: str
+    figures: dict[str, Figure]
+    seconds_per_row: Figure | None
+    """Of one worker; None where no row of the sample was computed."""
+    setup_s: float
+    cpus: float
+    gpus: float
+    sampled: int
+    """Rows of the sample that it computed."""
+    note: str = ""
+
+    def hours(self, each: float) -> Figure:
+        """Hours of cores (or GPUs), `each` of a worker."""
+        seconds = self.figures["seconds"]
+        return Figure(*(v * each / 3600 for v in (seconds.value, seconds.low, seconds.high)))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        figures = {k: [f.value, f.low, f.high] for k, f in self.figures.items()}
+        hours = {"cpu_hours": self.hours(self.cpus), "gpu_hours": self.hours(self.gpus)}
+        figures |= {k: [f.value, f.low, f.high] for k, f in hours.items()}
+        each = self.seconds_per_row
+        facts = {"seconds_per_row": [each.value, each.low, each.high] if each else None}
+        own = ("name", "setup_s", "cpus", "gpus", "sampled", "note")
+        return {**{k: getattr(self, k) for k in own}, **facts, **figures}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run has yet to do, by stage, by a sample of `sampled` of `undecided` rows."""
+
+    undecided: int
+    sampled: int
+    chunks: int
+    stages: list[StageCost]
+    left_out: dict[str, str]
+    """Stages that the sample did not go through → why."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "undecided_rows": self.undecided,
+            "sampled_rows": self.sampled,
+            "stages": [stage.to_json() for stage in self.stages],
+            "left_out": self.left_out,
+        }
+
+
+def estimate(
+    plan: Plan, rows: int, limit: int | None, table_of: Callable[[Storage], Table]
+) -> Cost:
+    """Takes `rows` rows, drawn by the pipeline's seed of those that are undecided, through the
+    stages in this process, stores what they compute, and scales up.
+
+    Raises RunError, and what the stages raise.
+    """
+    storage = open_workspace(plan.config.workspace)
+    chain, waiting = undecided(plan, plan.chain(table_of(storage), limit))
+    first = 1 + max((s.index for s in chain.stages if is_answered(s, waiting)), default=-1)
+    whole, (chain, left_out) = chain, without_open_globals(chain, first)
+    job = Job(chain, first, len(chain.stages))
+    total = sum(count for index, count in waiting.items() if index >= first)
+    if not job.stages() or not total:
+        return Cost(total, 0, 0, [], left_out)
+    describe(storage, whole, f"runs/{plan.run_id(whole)}", plan.redact)
+    found, notes = run_sample(job, rows, plan.config.seed)
+    if not found:
+        raise RunError("the sample found no row to compute")
+    taken = np.array([chunk.taken for chunk in found])
+    rng = np.random.default_rng(plan.config.seed)
+    draws = rng.integers(0, len(found), (DRAWS, len(found)))
+    stages = [
+        cost_of(stage, [c.stats[i] for c in found], taken, draws, total, notes[i])
+        for i, stage in enumerate(job.stages())
+    ]
+    return Cost(total, int(taken.sum()), len(found), stages, left_out)
+
+
+def is_answered(stage: PlannedStage, waiting: dict[int, int]) -> bool:
+    """Whether a stage over all rows has its values."""
+    return stage.is_global and stage.identity is not None and not waiting.get(stage.index)
+
+
+def without_open_globals(chain: Chain, first: int) -> tuple[Chain, dict[str, str]]:
+    """The chain without stages over all rows that wait for rows, and without what reads, or is
+    gated by, their columns; and why each is left out.
+    """
+    kept: list[PlannedStage] = list(chain.stages[:first])
+    unknown: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for stage in chain.stages[first:]:
+        missing = sorted({unknown[c] for c in stage.touches() if c in unknown})
+        if stage.is_global:
+            left_out[stage.name] = "looks at all rows; taken as if it stopped none"
+        elif missing:
+            left_out[stage.name] = f"needs the answer of {', '.join(missing)}"
+        else:
+            kept.append(replace(stage, index=len(kept)))
+            continue
+        unknown |= dict.fromkeys(stage.writes.names, stage.name)
+    return replace(chain, stages=tuple(kept)), left_out
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of one shard that went through the stages together."""
+
+    taken: int
+    stats: tuple[StageStats, ...]
+
+
+def run_sample(job: Job, rows: int, seed: int) -> tuple[list[Chunk], list[str]]:
+    """The chunks of a sample, and how each stage was loaded."""
+    watchdog = ThreadWatchdog()
+    work = ShardWork(job, Line(), watchdog)
+    found: list[Chunk] = []
+    try:
+        for block in drawn(job, rows, seed):
+            taken = len(block.numbers)
+            for worker in work.workers:
+                block = worker(block)
+            found.append(Chunk(taken, block.finish(job)))
+    finally:
+        work.close()
+        watchdog.close()
+    return found, [one.stage.note if one.stage else "" for one in work.loaded]
+
+
+def drawn(job: Job, rows: int, seed: int) -> Iterator[RowBlock]:
+    """Blocks of a few rows each, drawn by chance, of shards drawn by chance."""
+    shards = job.chain.shards()
+    rng = random.Random(f"{seed}|{job.chain.pool}|sample")
+    rng.shuffle(shards)
+    size = max(1, -(-rows // CHUNKS))
+    each = max(size, -(-rows // max(1, len(shards))))
+    left = rows
+    for shard in shards:
+        if left <= 0:
+            return
+        block = job.read(shard)
+        count = min(each, left, len(block.numbers))
+        picked = sorted(rng.sample(range(len(block.numbers)), count))
+        left -= count
+        mixed = rng.sample(picked, len(picked))
+        for start in range(0, count, size):
+            yield part_of(block, sorted(mixed[start : start + size]))
+
+
+def part_of(block: RowBlock, places: Sequence[int]) -> RowBlock:
+    """Some rows of a block."""
+    at = np.array(places, np.int64)
+    return replace(
+        block,
+        numbers=block.numbers[at],
+        alive=block.alive[at],
+        fresh=block.fresh[at],
+        rows=block.rows.take(pa.array(at)) if block.rows.num_columns else block.rows,
+    )
+
+
+def cost_of(
+    stage: PlannedStage,
+    stats: list[StageStats],
+    taken: np.ndarray,
+    draws: np.ndarray,
+    total: int,
+    note: str,
+) -> StageCost:
+    """Scales a stage's counts from the sample to all rows: each count by row that was drawn."""
+    counts = {name: np.array([count_of(s, name) for s in stats], float) for name in COUNTED}
+    sampled = taken[draws].sum(1)
+    figures = {
+        name: figure(total * values.sum() / taken.sum(), total * values[draws].sum(1) / sampled)
+        for name, values in counts.items()
+    }
+    computed, seconds = counts["computed"], counts["seconds"]
+    each = None
+    if computed.sum():
+        drawn_rows = np.maximum(computed[draws].sum(1), 1)
+        each = figure(seconds.sum() / computed.sum(), seconds[draws].sum(1) / drawn_rows)
+    return StageCost(
+        stage.name,
+        figures,
+        each,
+        round(sum(s.setup_s for s in stats), 3),
+        cpus_of(stage),
+        stage.config.resources.gpus,
+        int(computed.sum()),
+        note,
+    )
+
+
+def count_of(stats: StageStats, name: str) -> float:
+    """One count of a chunk; seconds without those of loading the stage, and none where nothing was
+    computed.
+    """
+    if name == "seconds":
+        return max(0.0, stats.seconds - stats.setup_s) if stats.computed else 0.0
+    return float(getattr(stats, name))
+
+
+def figure(value: float, draws: np.ndarray) -> Figure:
+    """A value with its bootstrapped interval."""
+    low, high = np.percentile(draws, INTERVAL)
+    return Figure(float(value), float(min(low, value)), float(max(high, value)))

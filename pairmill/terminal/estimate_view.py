@@ -1,0 +1,87 @@
+"""What a run will cost, as a table."""
+
+from collections.abc import Callable
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from pairmill.pipeline.sampling import Cost, Figure, StageCost
+
+FEWEST = 30
+"""Computed rows below which a figure is marked as uncertain."""
+
+
+def estimate_view(cost: Cost) -> Group:
+    """A row for each stage: rows, seconds, hours, tokens, dollars, bytes, each with its interval."""
+    if not cost.stages:
+        return Group(Text("nothing is left to compute; no row was drawn"))
+    head = f"What is left to do, by {cost.sampled:,} drawn rows of {cost.undecided:,}"
+    table = Table(title=head, title_justify="left")
+    for name in ("stage", "rows", "s / row", "hours", "tokens in / out", "$", "bytes"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+    for stage in cost.stages:
+        table.add_row(*map(Text, cells(stage)))
+    lines = [Text(line) for line in remarks(cost)]
+    return Group(table, *lines)
+
+
+def cells(stage: StageCost) -> list[str]:
+    """The columns of one stage."""
+    figures = stage.figures
+    mark = "?" if 0 < stage.sampled < FEWEST else ""
+    rows = ranged(figures["computed"], whole)
+    each = ranged(stage.seconds_per_row, seconds) if stage.seconds_per_row else "none computed"
+    hours = f"{ranged(stage.hours(stage.cpus), short)} CPU"
+    if stage.gpus:
+        hours += f"\n{ranged(stage.hours(stage.gpus), short)} GPU"
+    asked, made = figures["tokens_asked"], figures["tokens"]
+    tokens = f"{whole(asked.value)} / {ranged(made, whole)}" if made.value or asked.value else ""
+    dollars = ranged(figures["dollars"], short) if figures["dollars"].value else ""
+    name = f"{stage.name} ({stage.cpus:g} CPU" + (f" + {stage.gpus:g} GPU)" if stage.gpus else ")")
+    return [name, rows, f"{each}{mark}", hours, tokens, dollars, bytes_text(figures["bytes"].value)]
+
+
+def remarks(cost: Cost) -> list[str]:
+    """What a reader has to know of the table."""
+    found = [
+        f"In brackets: where 90 of 100 such samples would lie, by {cost.chunks} parts of this one; "
+        "a question mark: fewer than 30 rows were computed.",
+        "Hours are of one worker in this process, without loading; the values are stored, and a run "
+        "does not compute them again.",
+    ]
+    setups = [f"{s.name} {s.setup_s:.1f} s" for s in cost.stages if s.setup_s >= 0.1]
+    if setups:
+        found.append(f"Loading, once a worker: {', '.join(setups)}.")
+    found += [f"Not sampled: {name}, which {why}." for name, why in cost.left_out.items()]
+    return found
+
+
+def ranged(figure: Figure, text: Callable[[float], str]) -> str:
+    """A figure and its interval."""
+    shown = [text(v) for v in (figure.value, figure.low, figure.high)]
+    return shown[0] if shown[1] == shown[2] else f"{shown[0]} ({shown[1]}–{shown[2]})"
+
+
+def whole(value: float) -> str:
+    """A count."""
+    return f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """Seconds with three digits that count."""
+    return f"{value:.3g}"
+
+
+def short(value: float) -> str:
+    """Hours or dollars."""
+    return f"{value:,.2f}" if value >= 0.095 or not value else f"{value:.2g}"
+
+
+def bytes_text(value: float) -> str:
+    """Bytes before compression, in a unit of their size."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:,.0f} {unit}"
+        value /= 1000
+    return ""
