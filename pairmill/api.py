@@ -103,7 +103,8 @@ class Pipeline:
         seed: int = 0,
         report: ReportConfig | None = None,
     ) -> "Pipeline":
-        """A pipeline from config objects, several sources by name; raises PipelineFileError with all
+        """A pipeline from config objects, several sources by name; raises PipelineFileError with
+        all
         its faults.
         """
         config = PipelineConfig(
@@ -157,7 +158,8 @@ class Pipeline:
         return overview(self.checked, limit)
 
     def estimate(self, rows: int = 200, limit: int | None = None) -> Cost:
-        """What the run has yet to cost, by a drawn sample of rows that goes through the stages here;
+        """What the run has yet to cost, by a drawn sample of rows that goes through the stages
+        here;
         its values are stored, so that nothing is computed twice.
         """
         runner = Runner(self.checked, self.text, Watcher(), [], limit, local=True, processes=0)

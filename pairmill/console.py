@@ -94,7 +94,9 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def stopping_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does; one that is ignored (nohup) stays ignored."""
+    """SIGTERM and SIGHUP end the block as Ctrl-C does; one that is ignored (nohup) stays
+    ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -124,7 +124,8 @@ class StrangeName(RunError):
         self.args_for_pickle = (name, where, why)
         super().__init__(
             f"{where} names {shown(name, 80)}, which is no file below its folder ({why}); "
-            "nothing was touched. Was the file damaged, or made to do harm? Delete it, or mend the name"
+            "nothing was touched. Was the file damaged, or made to do harm? Delete it, or mend the "
+            "name"
         )
 
     def __reduce__(self) -> Any:

@@ -49,7 +49,9 @@ class Extensible(Mapping[str, type[T]], Generic[T]):
     """Built-in classes by name, and those that installed packages name in an entry point group."""
 
     def __init__(self, group: str, base: type[T], built_in: Mapping[str, type[T] | str]) -> None:
-        """`built_in`: classes, or `module:Class` of those that are imported when they are needed."""
+        """`built_in`: classes, or `module:Class` of those that are imported when they are
+        needed.
+        """
         self.group, self.base, self.built_in = group, base, built_in
 
     def __getitem__(self, name: str) -> type[T]:

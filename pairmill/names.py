@@ -54,7 +54,8 @@ def same_place(one: str, other: str) -> bool:
     if first == second:
         return True
     local = "://" not in first and "://" not in second
-    return local and os.path.exists(first) and os.path.exists(second) and os.path.samefile(first, second)  # fmt: skip
+    there = local and os.path.exists(first) and os.path.exists(second)
+    return there and os.path.samefile(first, second)
 
 
 def lies_in(inner: str, outer: str) -> bool:

@@ -168,7 +168,9 @@ def forms(value: str) -> list[str]:
     """A value as URLs, JSON, Python, HTML and basic authentication write it."""
     quoted = json.dumps(value)[1:-1]
     found = [
-        value, quote(value, safe=""), quote(value), quote_plus(value), quoted, json.dumps(value, ensure_ascii=False)[1:-1],
+        value, quote(value, safe=(
+            ""
+        )), quote(value), quote_plus(value), quoted, json.dumps(value, ensure_ascii=False)[1:-1],
         repr(value)[1:-1], html.escape(value),
     ]  # fmt: skip
     if len(value) >= SHORTEST_UNNAMED:
@@ -219,6 +221,8 @@ def secret_pair(key: object, value: object) -> bool:
 
 
 def shown(value: object, most: int) -> str:
-    """A value for a message: without secrets, as Python writes it, then cut to `most` characters."""
+    """A value for a message: without secrets, as Python writes it, then cut to `most`
+    characters.
+    """
     text = redact(repr(redact_data(value)))
     return text if len(text) <= most else text[: most - 1] + "…"

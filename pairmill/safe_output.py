@@ -1,4 +1,6 @@
-"""What reaches a terminal or a log of this process: no secret, and no control character of others."""
+"""What reaches a terminal or a log of this process: no secret, and no control character of
+others.
+"""
 
 import filecmp
 import io

@@ -27,7 +27,8 @@ def pick_device(wanted: Device, stage: str) -> str:
 
     if wanted == "cuda" and not torch.cuda.is_available():
         raise StageBroken(
-            f"stage {stage!r}: device is cuda, and torch sees no GPU in this worker; give the stage `resources: {{gpus: 1}}` "
+            f"stage {stage!r}: device is cuda, and torch sees no GPU in this worker; give the "
+            f"stage `resources: {{gpus: 1}}` "
             "on a node that has one, or set `device: auto`"
         )
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"

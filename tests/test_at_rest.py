@@ -1,4 +1,5 @@
-"""Bytes at rest: what changed on the disk is told; what killed writers leave is cleared, and nothing
+"""Bytes at rest: what changed on the disk is told; what killed writers leave is cleared, and
+nothing
 that a living one holds.
 """
 
@@ -30,7 +31,15 @@ from pairmill.workspace.verify import verify_workspace
 from tests.conftest import pairmill
 
 WRITES = pa.schema(
-    [("v", pa.int64()), ("t", pa.string()), ("image", pa.large_binary()), ("e", pa.list_(pa.float32(), 4))]
+    [((
+        "v"
+    ), pa.int64()), ((
+        "t"
+    ), pa.string()), ((
+        "image"
+    ), pa.large_binary()), ((
+        "e"
+    ), pa.list_(pa.float32(), 4))]
 )  # fmt: skip
 COLUMNS = ["v", "t", "image", "e", "image#size"]
 FILE = """
@@ -86,7 +95,15 @@ def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -
     assert sound.returncode == 0
     assert "every byte is as written" in sound.stdout
     damaged = {}
-    for pattern in ("shards/*.parquet", "payload/*.parquet", "columns/*/*.parquet", "runs/*/ledger/*0.parquet",
+    for pattern in ((
+        "shards/*.parquet"
+    ), (
+        "payload/*.parquet"
+    ), (
+        "columns/*/*.parquet"
+    ), (
+        "runs/*/ledger/*0.parquet"
+    ),
                     "runs/*/plan.json", "tables/*.json", "ingest/*.parquet"):  # fmt: skip
         file = min(workspace.glob(pattern))
         damaged[file] = file.read_bytes()

@@ -63,7 +63,8 @@ class Chat:
         except Exception as error:  # templates and processors raise many kinds
             kind = f"{'a system turn, ' if system else ''}{images} image(s) and a text"
             raise StageBroken(
-                f"stage {self.stage!r}: the model's chat template or processor does not take {kind}: "
+                f"stage {self.stage!r}: the model's chat template or processor does not take "
+                f"{kind}: "
                 f"{type(error).__name__}: {first_line(error)}"
             ) from error
 

@@ -82,7 +82,8 @@ def referenced(prompt: str) -> list[str]:
                 continue
             if not name.isidentifier() or spec or conversion:
                 raise BadPrompt(
-                    f"{{{name}}} is no column name; write {{column}}, or {{{{ and }}}} for plain braces"
+                    f"{{{name}}} is no column name; write {{column}}, or {{{{ and }}}} for plain "
+                    "braces"
                 )
             names.append(name)
     except ValueError as error:

@@ -67,7 +67,8 @@ def arrow_type(schema: Mapping[str, Any], at: str) -> pa.DataType:
         inner = schema["properties"].items()
         return pa.struct([(name, arrow_type(s, f"{at}.{name}")) for name, s in inner])
     raise BadSchema(
-        f"json_schema: {at} has no type that makes a column; write `type:` string, integer, number, "
+        f"json_schema: {at} has no type that makes a column; write `type:` string, integer, "
+        "number, "
         "boolean, array with `items`, or object with `properties`"
     )
 

@@ -1,4 +1,6 @@
-"""Answers by any image-text-to-text or text model of `transformers`, through its own chat template."""
+"""Answers by any image-text-to-text or text model of `transformers`, through its own chat
+template.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,5 @@
-"""Two sources of the demo world: pictures with the web's texts, and pictures that have a label alone.
+"""Two sources of the demo world: pictures with the web's texts, and pictures that have a label
+alone.
 
     python -m pairmill.demo.labelled FOLDER --rows 300
 

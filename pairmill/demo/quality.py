@@ -65,7 +65,8 @@ def language_measures(rows: pl.DataFrame) -> Iterable[Measure]:
 
 
 def duplicate_measures(rows: pl.DataFrame) -> Iterable[Measure]:
-    """Over rows that the stage saw: of the rows that it says repeat another, those whose other shows
+    """Over rows that the stage saw: of the rows that it says repeat another, those whose other
+    shows
     the same picture; and of all rows but one of each picture, those that it says so of rightly.
     """
     for stage, column, size, others in (

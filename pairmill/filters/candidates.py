@@ -1,7 +1,8 @@
 """Regular expressions over a whole column: Polars looks for candidates, Python's `re` decides.
 
 A pattern of Python is turned into one of Rust that finds something wherever Python does, and
-perhaps elsewhere: assertions are left out, and of a character beyond ASCII it is taken that it fits.
+perhaps elsewhere: assertions are left out, and of a character beyond ASCII it is taken that it
+fits.
 So what is said of a text is Python's word, and only few texts are asked.
 """
 

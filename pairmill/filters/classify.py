@@ -61,7 +61,8 @@ class ClassifyConfig(StageConfig):
     activation: Activation = "auto"
     """Between layers of a head; `auto`: as a published layout has it, ReLU in others."""
     output: Output = "auto"
-    """After the last layer; `auto`: as a published layout has it; softmax where there are labels."""
+    """After the last layer; `auto`: as a published layout has it; softmax where there are labels.
+    """
     device: Annotated[Device, SPEED] = "auto"
     """`cuda` without a GPU is an error, never a CPU run."""
     dtype: Precision = "float32"
@@ -175,7 +176,8 @@ class ClassifyStage(Stage):
         wanted = max(1, len(self.config.labels))
         if self.head.outputs != wanted:
             raise StageBroken(
-                f"stage {self.name!r}: {self.config.head} answers with {self.head.outputs} numbers; "
+                f"stage {self.name!r}: {self.config.head} answers with {self.head.outputs} "
+                "numbers; "
                 f"give as many `labels` (there are {len(self.config.labels)})"
             )
 

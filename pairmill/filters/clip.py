@@ -145,7 +145,8 @@ class ClipStage(Stage):
             dim = open_clip_length(spec) if open_clip else embedding_length(self.name, spec)
             if not dim:
                 raise StageBroken(
-                    f"stage {self.name!r}: the config of {self.config.model!r} tells no embedding length; set `embedding_dim`"
+                    f"stage {self.name!r}: the config of {self.config.model!r} tells no embedding "
+                    "length; set `embedding_dim`"
                 )
             self.config = self.config.model_copy(update={"embedding_dim": int(dim)})
         return self.config.embedding_dim

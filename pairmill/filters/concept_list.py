@@ -24,7 +24,9 @@ SAME = frozenset("fish sheep deer species series aircraft moose salmon trout bis
 
 @dataclass(frozen=True)
 class ConceptList:
-    """`names` of the concepts in order, and the `forms` that say each: (form, number of concept)."""
+    """`names` of the concepts in order, and the `forms` that say each: (form, number of
+    concept).
+    """
 
     names: tuple[str, ...]
     forms: tuple[tuple[str, int], ...]

@@ -29,7 +29,9 @@ NSFW_L14 = ((1, 2, 3, 4), (64, 512, 256))
 
 @dataclass(frozen=True)
 class Head:
-    """Layers in order: weights float32 (out, in), biases float32 (out,); an activation after each."""
+    """Layers in order: weights float32 (out, in), biases float32 (out,); an activation after
+    each.
+    """
 
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray, ...]

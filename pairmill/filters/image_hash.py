@@ -16,7 +16,8 @@ class ImageHashConfig(StageConfig):
     """Hashes of each image for `dedup`, and an 8 × 8 RGB thumbnail that tells colours apart.
 
     The hash of a flat picture (four fifths of it in one colour) would say nothing: then what stands
-    on the ground is hashed, cut out, and `image_hash_flat` tells; of a picture in one colour it is a
+    on the ground is hashed, cut out, and `image_hash_flat` tells; of a picture in one colour it
+    is a
     digest of the pixels.
     """
 

@@ -32,7 +32,8 @@ class ImageRulesConfig(StageConfig):
 
 class ImageRulesStage(Stage):
     """`sharpness`: variance of the Laplacian of the luminance (Pech-Pacheco 2000); `entropy`: of
-    its 256 levels, in bits; `brightness`, `contrast`: its mean and standard deviation; `saturation`:
+    its 256 levels, in bits; `brightness`, `contrast`: its mean and standard deviation;
+    `saturation`:
     mean distance of the largest and smallest channel, 0 in a grey picture; `border`: share of rows
     and columns at the edges that have one colour; `bytes`.
     """

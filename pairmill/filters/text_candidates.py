@@ -29,7 +29,8 @@ def check_candidates(config: CandidatesConfig, schema: pa.Schema) -> None:
         plain = pa.types.is_string(texts) or pa.types.is_large_string(texts)
         if not plain or is_list(kind) != isinstance(config.candidates, str):
             raise ValueError(
-                f"candidates: {name!r} is {kind}; name one column with lists of texts, or a list of "
+                f"candidates: {name!r} is {kind}; name one column with lists of texts, or a list "
+                "of "
                 "columns with one text each"
             )
 

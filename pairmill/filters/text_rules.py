@@ -31,7 +31,8 @@ SPACES = "".join(c for c in map(chr, range(2**14)) if c.isspace())
 BOILERPLATE = (
     r"^(?:img|dsc|dscn|dscf|pict?|image|photo|screenshot|untitled|unnamed|default|thumbnail|logo|icon|banner|placeholder)[\s_\-.:()#]*\d*(?:\.(?:jpe?g|png|gif|webp|bmp))?$",
     r"^[\w\-.%]+\.(?:jpe?g|png|gif|webp|bmp|svg)$",
-    r"\bclick (?:here|to|for|on)\b|\b(?:image|photo|picture) (?:not available|coming soon)\b|\bno image\b",
+    r"\bclick (?:here|to|for|on)\b|\b(?:image|photo|picture) (?:not available|coming soon)\b|\bno "
+    r"image\b",
     r"^(?:loading|share|read more|view larger|see more|default)\b.{0,20}$",
     r"\bshare on\b|\ball rights reserved\b|\bfree shipping\b|\bbuy now\b|\bcookie policy\b",
 )

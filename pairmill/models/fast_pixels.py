@@ -42,7 +42,8 @@ def fast_pixels(processor: Any) -> "FastPixels | None":
 
 
 class FastPixels:
-    """Pictures as the model's device wants them, in two halves: a thread makes bytes of one shape of
+    """Pictures as the model's device wants them, in two halves: a thread makes bytes of one shape
+    of
     them, and `normalised` makes of these, wherever they lie, what the processor gives.
     """
 

@@ -206,7 +206,7 @@ def load_processor(stage: str, folder: str, spec: Spec, kind: str) -> Any:
 
 
 def guarded(stage: str, spec: Spec, work: Callable[[], Any]) -> Any:
-    """What `work` gives; what it raises is told as StageBroken, with what to install or to allow."""
+    """What `work` gives; what it raises is told as StageBroken, with what to install or allow."""
     try:
         return work()
     except StageBroken:

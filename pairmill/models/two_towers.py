@@ -148,7 +148,9 @@ def vectors(answer: Any) -> np.ndarray:
 
 
 def check_towers(stage: str, spec: Spec) -> None:
-    """Raises StageBroken where the checkpoint is no two-tower model; reads its description alone."""
+    """Raises StageBroken where the checkpoint is no two-tower model; reads its description
+    alone.
+    """
     folder = checkpoint_folder(
         spec.model, spec.revision, weights=False, code=spec.trust_remote_code
     )
@@ -156,7 +158,8 @@ def check_towers(stage: str, spec: Spec) -> None:
     for name in named:
         if any(word in name for word in ("TextRetrieval", "ITM", "ImageTextMatching")):
             raise StageBroken(
-                f"stage {stage!r}: {spec.model!r} is {name}, an image–text matching head that looks "
+                f"stage {stage!r}: {spec.model!r} is {name}, an image–text matching head that "
+                "looks "
                 "at both at once; `clip` needs a two-tower model (CLIP, SigLIP, ALIGN, …)"
             )
     from transformers import AutoModel
@@ -174,7 +177,9 @@ def check_towers(stage: str, spec: Spec) -> None:
 
 
 def text_options(processor: Any, config: Any) -> dict[str, Any]:
-    """How texts are padded and cut: as the family's processor says, else as its model was trained."""
+    """How texts are padded and cut: as the family's processor says, else as its model was
+    trained.
+    """
     kwargs = getattr(processor, "valid_processor_kwargs", None)
     defaults = {
         **(getattr(kwargs, "_defaults", None) or {}).get("text_kwargs", {}),

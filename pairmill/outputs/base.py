@@ -62,7 +62,8 @@ class ShardRows:
     table: pa.Table
     payload: Callable[[], Iterable[pa.Table]]
     told: Counter[str] = field(default_factory=Counter)
-    """What was done to rows on the way out, and to how many: for people; it stands in the manifest."""
+    """What was done to rows on the way out, and to how many: for people; it stands in the manifest.
+    """
     facts: dict[str, Any] = field(default_factory=dict)
     """What the shard's record should hold for `closing_files` and `loading`."""
 
@@ -151,7 +152,9 @@ class Writer:
         """Takes a look at the beginnings of some values before shards are written."""
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
-        """The files of output shard number `shard`; each is written before the next is asked for."""
+        """The files of output shard number `shard`; each is written before the next is asked
+        for.
+        """
         raise NotImplementedError
 
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:

@@ -31,7 +31,8 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, loading: Loading) 
         reading(loading),
         "## Where the rows went",
         funnel(manifest["funnel"]["steps"]),
-        "`missing`: a value that the step or its gate needs is null. Every row's fate stands in the "
+        "`missing`: a value that the step or its gate needs is null. Every row's fate stands in "
+        "the "
         "run's ledger.",
         told(manifest["told"]),
         selection(manifest),
@@ -43,7 +44,8 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, loading: Loading) 
         "## Pipeline",
         fenced(manifest["pipeline"], "yaml"),
         f"## Citation\n\n{fenced(manifest['citation'], '')}" if manifest["citation"] else "",
-        "Rights in the pictures and texts stay with their owners; `opt_out` and the URLs tell where "
+        "Rights in the pictures and texts stay with their owners; `opt_out` and the URLs tell "
+        "where "
         "they came from.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

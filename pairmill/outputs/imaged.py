@@ -70,7 +70,8 @@ class ImageWriter(Writer):
         elif not is_bytes(schema.field(image).type):
             yield (
                 ("image",),
-                f"{image!r} is {schema.field(image).type}, not encoded images; name a column of bytes",
+                f"{image!r} is {schema.field(image).type}, not encoded images; name a column of "
+                "bytes",
             )
         yield from self.choice.problems(schema)
         for name in sorted(set(self.reserved) & set(self.quality_columns(schema))):
@@ -134,8 +135,10 @@ class ImageWriter(Writer):
     def refuse(self, row: pa.Table, mark: str | None, found: Picture) -> None:
         uid = row.column("uid")[0].as_py()
         raise RunError(
-            f"output {self.config.path}: {self.config.image!r} of row {uid} is not what was read: its "
-            f"SHA-256 is {found.sha256}, {mark!r} says {row.column(mark)[0].as_py()}; the stored bytes "
+            f"output {self.config.path}: {self.config.image!r} of row {uid} is not what was read: "
+            "its "
+            f"SHA-256 is {found.sha256}, {mark!r} says {row.column(mark)[0].as_py()}; the stored "
+            "bytes "
             "have changed on the disk; delete the workspace's pool and run again"
         )
 

@@ -34,8 +34,14 @@ from pairmill.schemas.expressions import unknown_column
 OWN = ("messages", "images", "images_file_names", "key", "id", "image", "conversations")
 PICTURES = "images"
 """Folder of pictures, and in it of a table that tells `datasets` what belongs to them."""
-TRL = "TRL: `load_dataset(FOLDER)` gives `messages` and `images` as `SFTTrainer` takes them for vision models."
-FACTORY = "LLaMA-Factory, ms-swift: the lines hold `messages` with `<image>` and `images` relative to this folder (`media_dir`, `ROOT_IMAGE_DIR`)."
+TRL = (
+    "TRL: `load_dataset(FOLDER)` gives `messages` and `images` as `SFTTrainer` takes them for "
+    "vision models."
+)
+FACTORY = (
+    "LLaMA-Factory, ms-swift: the lines hold `messages` with `<image>` and `images` relative to "
+    "this folder (`media_dir`, `ROOT_IMAGE_DIR`)."
+)
 LLAVA = "LLaVA: `--data_path FOLDER/00000.json --image_folder FOLDER/images`."
 
 
@@ -87,7 +93,8 @@ class MessagesWriter(ImageWriter):
         elif name is not None and keys_of(schema.field(name).type) is None:
             yield (
                 ("messages",),
-                f"{name!r} is {schema.field(name).type}, no conversation; that is a list of structs "
+                f"{name!r} is {schema.field(name).type}, no conversation; that is a list of "
+                "structs "
                 "with `role` and `content`, or with `from` and `value`",
             )
 

@@ -14,7 +14,8 @@ from pairmill.outputs.values import leaving, leaving_field
 from pairmill.schemas.config import SPEED
 
 DATA = "data"
-"""Folder of a package's Parquet files, which holds nothing else, so that it can be read as it is."""
+"""Folder of a package's Parquet files, which holds nothing else, so that it can be read as it is.
+"""
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """A picture as `datasets` stores it."""
 

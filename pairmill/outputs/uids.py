@@ -18,7 +18,8 @@ DTYPE = np.dtype("u8,u8")
 
 
 class UidsOutputConfig(OutputConfig):
-    """`uids.npy`: sorted, dtype `u8,u8`, the two halves of each uid; what DataComp's resharder takes
+    """`uids.npy`: sorted, dtype `u8,u8`, the two halves of each uid; what DataComp's resharder
+    takes
     as a subset.
     """
 
@@ -47,8 +48,10 @@ class UidsWriter(Writer):
         for uid in uids:
             if not HEX.fullmatch(uid):
                 raise RunError(
-                    f"output {self.config.path}: the uid {uid!r} is not 32 hex digits (lower case), as "
-                    "a subset of DataComp needs; take `type: table` with `columns: [uid]`, or leave "
+                    f"output {self.config.path}: the uid {uid!r} is not 32 hex digits (lower "
+                    "case), as "
+                    "a subset of DataComp needs; take `type: table` with `columns: [uid]`, or "
+                    "leave "
                     "the input's uids aside"
                 )
         pairs = np.array([(int(u[:16], 16), int(u[16:], 16)) for u in uids], DTYPE)

@@ -1,4 +1,6 @@
-"""Columns as they leave the pipeline: in types that consumers know, and as JSON that round-trips."""
+"""Columns as they leave the pipeline: in types that consumers know, and as JSON that
+round-trips.
+"""
 
 import json
 import math

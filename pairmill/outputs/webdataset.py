@@ -27,15 +27,30 @@ from pairmill.schemas.config import SPEED
 
 STATUS = "success"
 OWN: dict[str, pa.DataType] = {
-    "uid": pa.string(), "key": pa.string(), "url": pa.string(), "caption": pa.string(), "status": pa.string(),
-    "error_message": pa.string(), "width": pa.int32(), "height": pa.int32(), "original_width": pa.int32(),
+    "uid": pa.string(), (
+        "key"
+    ): pa.string(), (
+        "url"
+    ): pa.string(), (
+        "caption"
+    ): pa.string(), (
+        "status"
+    ): pa.string(),
+    "error_message": pa.string(), (
+        "width"
+    ): pa.int32(), (
+        "height"
+    ): pa.int32(), (
+        "original_width"
+    ): pa.int32(),
     "original_height": pa.int32(), "exif": pa.string(), "sha256": pa.string(),
 }  # fmt: skip
 """img2dataset's fields, with which every sample's `.json` begins."""
 WRITTEN = ("key", "caption", "status", "error_message")
 """Fields whose values are the output's own."""
 ADVICE = (
-    "open_clip: `--train-data 'FOLDER/{00000..NNNNN}.tar' --dataset-type webdataset`, with `webdataset<0.3`.",
+    "open_clip: `--train-data 'FOLDER/{00000..NNNNN}.tar' --dataset-type webdataset`, with "
+    "`webdataset<0.3`.",
     "Megatron-Energon: `.nv-meta` is here; `energon prepare` need not ask.",
 )
 SIDECAR = ["url", "caption", "key", "status", "error_message", "width", "height", "original_width",

@@ -1,4 +1,6 @@
-"""The rows that an output takes, shard by shard: alive where its gates end, and chosen by `where`."""
+"""The rows that an output takes, shard by shard: alive where its gates end, and chosen by
+`where`.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace

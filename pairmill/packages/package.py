@@ -124,11 +124,17 @@ def check_owner(writer: Writer, pipeline: str) -> str | None:
     if storage.exists(MANIFEST):
         owner = read_manifest(storage)["name"]
         if owner != pipeline:
-            return f"{storage.root} holds a package of the pipeline {owner!r}; choose another path, or set `overwrite: true`"
+            return (
+                f"{storage.root} holds a package of the pipeline {owner!r}; choose another path, "
+                "or set `overwrite: true`"
+            )
         return None
     strangers = [name for name, _ in storage.files()]
     if strangers and not storage.exists(RECORDS):
-        return f"{storage.root} holds files that are no package ({strangers[0]}, …); choose another path, or set `overwrite: true`"
+        return (
+            f"{storage.root} holds files that are no package ({strangers[0]}, …); choose another "
+            "path, or set `overwrite: true`"
+        )
     return None
 
 

@@ -33,7 +33,9 @@ OPENING: list[str] = []
 
 
 class RunConfig(SourceConfig):
-    """The rows that another pipeline kept, or those of a package, with the columns that are named."""
+    """The rows that another pipeline kept, or those of a package, with the columns that are
+    named.
+    """
 
     type: Annotated[Literal["pairmill"], SPEED] = "pairmill"
     pipeline: Annotated[str | None, PATH] = None

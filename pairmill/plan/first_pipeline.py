@@ -36,7 +36,9 @@ MODELS = """\
 
 
 def first_pipeline(name: str, proposal: Proposal, file: str) -> str:
-    """YAML that validates; `file`: how the pipeline file is called, for the commands in its head."""
+    """YAML that validates; `file`: how the pipeline file is called, for the commands in its
+    head.
+    """
     columns = set(proposal.columns)
     text = "text" in columns
     lines = [

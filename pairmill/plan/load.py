@@ -154,7 +154,7 @@ def stage_config(item: Any, index: int, document: Document, folder: Path) -> Sta
     if not isinstance(item, dict) or not isinstance(item.get("stage"), str):
         document.problem(
             path,
-            f"a stage begins with `stage: NAME` (stages: {', '.join(known_stages())}; or my_module:MyStage)",
+            f"a stage begins with `stage: NAME` (or my_module:MyStage; {', '.join(known_stages())})",
         )
         return None
     name_module(item["stage"], folder)
@@ -238,7 +238,7 @@ EXAMPLES = ("english_only", "english-only", "4 GB", "$.rows", "MY_TOKEN")
 
 
 def fitting(given: str, pattern: str) -> str | None:
-    """A text that fits a pattern: what was given with its strange characters replaced, or another."""
+    """A text that fits a pattern: what was given, its strange characters replaced, or another."""
     plain = (
         unicodedata.normalize("NFKD", given.replace("ß", "ss")).encode("ascii", "ignore").decode()
     )

@@ -15,7 +15,15 @@ from pathlib import Path
 from types import ModuleType
 
 INSTALLED = tuple(
-    str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    str(Path(sysconfig.get_path(name)).resolve()) for name in ((
+        "stdlib"
+    ), (
+        "platstdlib"
+    ), (
+        "purelib"
+    ), (
+        "platlib"
+    ))
 )  # fmt: skip
 
 

@@ -142,7 +142,8 @@ def make_plan(
         if lies_in(output.path, config.workspace):
             note(
                 ("outputs", i, "path"),
-                f"{output.path} lies in the workspace {config.workspace}, where `gc` removes what no run refers to; choose a folder outside",
+                f"{output.path} lies in the workspace {config.workspace}, where `gc` removes what "
+                "no run refers to; choose a folder outside",
             )
         writers.append(writer)
         selections.append(selection)

@@ -1,4 +1,6 @@
-"""A first pipeline file for an input: how it is read, and a plain recipe that can be run as it is."""
+"""A first pipeline file for an input: how it is read, and a plain recipe that can be run as it
+is.
+"""
 
 import os
 from collections.abc import Iterator

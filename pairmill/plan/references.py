@@ -94,13 +94,15 @@ def hub_revision(model: str, revision: str | None) -> str:
             return commit
     if HF_HUB_OFFLINE:
         raise BadReference(
-            f"model {model!r} is neither a folder nor in the local cache ({HF_HUB_CACHE}), and HF_HUB_OFFLINE is set"
+            f"model {model!r} is neither a folder nor in the local cache ({HF_HUB_CACHE}), and "
+            "HF_HUB_OFFLINE is set"
         )
     try:
         commit = str(HfApi().model_info(model, revision=revision, timeout=10).sha)
     except Exception as error:  # no network, no such model, no right to it
         raise BadReference(
-            f"model {model!r} is no folder, is not in the local cache, and the hub does not give it: {hub_reason(error)}"
+            f"model {model!r} is no folder, is not in the local cache, and the hub does not give "
+            f"it: {hub_reason(error)}"
         ) from None
     with contextlib.suppress(OSError):  # the cache's own note of what a branch stood for
         cached.parent.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,9 @@ def selection_of(
     stages: Sequence[PlannedStage],
     note: Report,
 ) -> tuple[Selection, pa.Schema]:
-    """The selection of an output at `path`, and the columns there are for it; notes what is wrong."""
+    """The selection of an output at `path`, and the columns there are for it; notes what is
+    wrong.
+    """
     upto = end_of(output.after, stages)
     if upto is None:
         names = [*(s.name for s in stages), SOURCE]

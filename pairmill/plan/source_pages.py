@@ -14,7 +14,8 @@ from pairmill.sources.catalogue import SOURCES
 
 INPUTS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
-        "Parquet, CSV, TSV, JSON lines of URLs and texts (LAION, DataComp, COYO, cc2dataset): names are recognised",
+        "Parquet, CSV, TSV, JSON lines of URLs and texts (LAION, DataComp, COYO, cc2dataset): "
+        "names are recognised",
         {"type": "pairs", "path": "laion/*.parquet"},
     ),
     (
@@ -110,16 +111,23 @@ SEVERAL = (
     "  shop: {type: pairs, path: shop.csv, columns: {url: link}, set: {license: cc-by}}",
     "```",
     "",
-    "- The rows of a source stand behind those of the one before, and carry its name in `source`. What "
-    "stands there in a pipeline with one source (the input file, or the input's own column `source`) "
+    "- The rows of a source stand behind those of the one before, and carry its name in `source`. "
+    "What "
+    "stands there in a pipeline with one source (the input file, or the input's own column "
+    "`source`) "
     "is in `source_within`; of a package of several sources as `NAME/FILE`.",
-    "- Columns are united: a column that a source does not have is null in its rows; types become the "
-    "narrowest that holds both (integers and doubles become doubles; an integer that no double holds "
+    "- Columns are united: a column that a source does not have is null in its rows; types become "
+    "the "
+    "narrowest that holds both (integers and doubles become doubles; an integer that no double "
+    "holds "
     "makes its row unreadable). Types that have none in common are an error that names both files.",
-    "- Each source has its own keys: mapping, types, constant columns (`set:`). What reading one has to "
+    "- Each source has its own keys: mapping, types, constant columns (`set:`). What reading one "
+    "has to "
     "say begins with its name.",
-    "- Uids are unique over all: where a source brings a uid that stands in one before, its row gets "
-    "another, which is told. `doc_id` begins with the source's name (`shop/17`), so that documents of "
+    "- Uids are unique over all: where a source brings a uid that stands in one before, its row "
+    "gets "
+    "another, which is told. `doc_id` begins with the source's name (`shop/17`), so that documents "
+    "of "
     "two sources are two. `rows_per_shard` is the smallest that a source asks for.",
     "",
 )

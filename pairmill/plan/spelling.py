@@ -34,7 +34,8 @@ def without_spelling(
 
 
 def stored_names(stage: Stage, writes: pa.Schema) -> dict[str, str]:
-    """A stage's columns → what they are called where they are stored: as if the stage had no name of
+    """A stage's columns → what they are called where they are stored: as if the stage had no name
+    of
     its own.
     """
     own = stage.config.name

@@ -26,7 +26,7 @@ Path_ = tuple[str | int, ...]
 
 @dataclass
 class Secrets:
-    """Values that came from secret environment variables; `redact` puts their names in their place."""
+    """Values of secret environment variables; `redact` puts their names in their place."""
 
     values: dict[str, str] = field(default_factory=dict)
     marked: frozenset[str] = frozenset()
@@ -105,7 +105,8 @@ def read_document(path: str | Path, overrides: Mapping[str, str] | None = None) 
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        what = f"the byte 0x{error.object[error.start]:02x} is no UTF-8; is this a pipeline file, and no data?"
+        byte = error.object[error.start]
+        what = f"the byte 0x{byte:02x} is no UTF-8; is this a pipeline file, and no data?"
         raise PipelineFileError([Problem(line, column, what, str(path))]) from None
     return parse_document(text, str(path), overrides or {})
 
@@ -220,7 +221,7 @@ def fill(scalar: str, path: Path_, document: Document) -> Any:
         if value is None:
             document.problem(
                 path,
-                f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}",
+                f"the environment variable {name} is not set; set it, or write ${{{name}:-x}}",
             )
             return ""
         document.secrets.add(name, value)

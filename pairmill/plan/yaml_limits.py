@@ -50,7 +50,10 @@ def check_text(text: str, file: str) -> None:
             if depth > DEEPEST:
                 raise at(mark.line + 1, mark.column + 1, TOO_DEEP, file)
             if kind == "TagToken" and (tag := tag_of(token.value)) not in PLAIN_TAGS:
-                message = f"the tag {tag!r} means nothing here; a pipeline file holds texts, numbers, lists and maps: take it away"
+                message = (
+                    f"the tag {tag!r} means nothing here; a pipeline file holds texts, numbers, "
+                    "lists and maps: take it away"
+                )
                 raise at(mark.line + 1, mark.column + 1, message, file)
     except YAMLError as error:
         raise told(error, text, file) from None

@@ -109,7 +109,8 @@ def run_folder(path: str, workspace: str | None = None) -> RunFolder:
     )
     raise RunError(
         f"{path} is a package of the pipeline {manifest['name']!r}, and no run that wrote it was "
-        f"found in {', '.join(places) or 'a folder beside it'}{elsewhere}; if you trust the package, "
+        f"found in {', '.join(places) or 'a folder beside it'}{elsewhere}; if you trust the "
+        "package, "
         "name the workspace that holds its run: --workspace PATH"
     )
 

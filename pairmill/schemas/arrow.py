@@ -158,7 +158,9 @@ def is_volatile(field: pa.Field) -> bool:
 
 
 def is_payload(dtype: pa.DataType) -> bool:
-    """Whether a column holds bytes (images, audio) rather than something to compare, at any depth."""
+    """Whether a column holds bytes (images, audio) rather than something to compare, at any
+    depth.
+    """
     if pa.types.is_struct(dtype):
         return any(is_payload(dtype.field(i).type) for i in range(dtype.num_fields))
     if is_list(dtype):
@@ -206,7 +208,9 @@ def payload_sizes(values: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def error_array(errors: Iterable[tuple[str, str] | None]) -> pa.Array:
-    """(class, message) pairs, None where a row is fine, as an ERROR column; secrets are left out."""
+    """(class, message) pairs, None where a row is fine, as an ERROR column; secrets are left
+    out.
+    """
     return pa.array(
         [
             None if e is None else {"class": redact(e[0]), "message": redact(e[1])[:MESSAGE_MAX]}

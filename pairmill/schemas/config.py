@@ -17,7 +17,8 @@ MODEL = Mark("model")
 """The field names a model: hub id (identity: resolved revision) or folder (identity: its content).
 """
 COLUMN = Mark("column")
-"""The field names a column, or several, that the stage reads (in `reads`): how they are called is no
+"""The field names a column, or several, that the stage reads (in `reads`): how they are called is
+no
 part of its identity, what they hold is.
 """
 TEMPLATE = Mark("template")

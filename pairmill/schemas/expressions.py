@@ -48,7 +48,9 @@ class Expression:
 
 
 def column_of(frame: pl.DataFrame, expr: pl.Expr) -> pl.Series:
-    """One value a row, also of what Polars takes for a single value: a literal, `COALESCE(1, x)`."""
+    """One value a row, also of what Polars takes for a single value: a literal, `COALESCE(1,
+    x)`.
+    """
     series = frame.select(expr.alias("value")).to_series()
     return series if len(series) == frame.height else series.new_from_index(0, frame.height)
 
@@ -97,7 +99,10 @@ def unknown_column(text: str, name: str, have: Iterable[str]) -> str:
     have = [h for h in have if not h.endswith("#size")]
     near = difflib.get_close_matches(name, have, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{text!r} reads {name!r}, which nothing before it writes; {hint}(columns here: {', '.join(have)})"
+    return (
+        f"{text!r} reads {name!r}, which nothing before it writes; {hint}(columns here: "
+        f"{', '.join(have)})"
+    )
 
 
 def frame_of(table: pa.Table) -> pl.DataFrame:

@@ -19,7 +19,8 @@ class ReportConfig(Strict):
     about 8 KB each.
     """
     blur: str | None = None
-    """SQL expression (docs/expressions.md); pictures of rows for which it is true are blurred until clicked, such
+    """SQL expression (docs/expressions.md); pictures of rows for which it is true are blurred until
+    clicked, such
     as `nsfw_score > 0.5`.
     """
     groups: list[str] = []

@@ -1,4 +1,6 @@
-"""Arrow files: streams and files of record batches, as Hugging Face's `save_to_disk` writes them."""
+"""Arrow files: streams and files of record batches, as Hugging Face's `save_to_disk` writes
+them.
+"""
 
 import json
 import posixpath

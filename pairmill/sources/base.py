@@ -79,7 +79,9 @@ class Source:
         self._listing: Listing | None = None
 
     def take_config(self, config: SourceConfig) -> None:
-        """Takes another config, in which the planner has settled what the pipeline file left open."""
+        """Takes another config, in which the planner has settled what the pipeline file left
+        open.
+        """
         self.config = config
 
     def reads(self, name: str) -> bool:

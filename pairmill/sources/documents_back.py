@@ -103,7 +103,9 @@ def facts_of(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def captions_of(document: dict[str, Any]) -> list[str | None]:
-    """The text of each image: the one behind it, or before it in documents that begin with a text."""
+    """The text of each image: the one behind it, or before it in documents that begin with a
+    text.
+    """
     texts = document["texts"]
     before = bool(texts) and texts[0] is not None
     captions: list[str | None] = []

@@ -140,7 +140,9 @@ def listed(
 
 
 def below(system: Any, folder: str, root: str) -> Iterator[Input]:
-    """Every file below a folder, in name order; a folder that links lead to twice is walked once."""
+    """Every file below a folder, in name order; a folder that links lead to twice is walked
+    once.
+    """
     if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
         walked: set[str] = set()
         names = []

@@ -33,7 +33,9 @@ class FolderConfig(ImageBytesConfig):
 
 
 class FolderSource(Source):
-    """Each image is a row; `source` is its path, and `split` the folder `train`, `test` or the like."""
+    """Each image is a row; `source` is its path, and `split` the folder `train`, `test` or the
+    like.
+    """
 
     Config = FolderConfig
 

@@ -136,7 +136,9 @@ class Guess:
         return pa.string()
 
     def nested(self) -> bool:
-        """Whether values are kept as JSON text because they are objects, lists of such, or mixed."""
+        """Whether values are kept as JSON text because they are objects, lists of such, or
+        mixed.
+        """
         if not self.kinds & {"object", "list"}:
             return False
         inner = self.items.kinds if self.items else set()

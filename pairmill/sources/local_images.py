@@ -90,7 +90,9 @@ def listed(text: str) -> Any:
 def with_images(
     table: pa.Table, column: str, places: list[str], files: ImageFiles
 ) -> Iterator[tuple[pa.Table, list[str]] | Unreadable]:
-    """Tables whose column holds bytes or null, in pieces of some MB, and the places of their rows."""
+    """Tables whose column holds bytes or null, in pieces of some MB, and the places of their
+    rows.
+    """
     rows: list[int] = []
     images: list[bytes | None] = []
     size = 0

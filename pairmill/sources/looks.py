@@ -1,4 +1,6 @@
-"""A look at every file of a table source: its columns, and what of the description does not fit it."""
+"""A look at every file of a table source: its columns, and what of the description does not
+fit it.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -158,7 +158,8 @@ class Package:
         self.files = [self.input_of(name) for name in self.names]
         if not self.files:
             raise NoInput(
-                f"{path}: its {MANIFEST} names no {suffix} file; `type: pairs` reads its other files"
+                f"{path}: its {MANIFEST} names no {suffix} file; `type: pairs` reads its other "
+                "files"
             )
 
     def input_of(self, name: str) -> Input:

@@ -46,7 +46,8 @@ def parquet_schema(item: Input) -> tuple[pa.Schema, int]:
     size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
     if size > RATIO_FROM_BYTES and size > RATIO * max(item.size_bytes, 1):
         raise NoInput(
-            f"{item.name}: {item.size_bytes:,} bytes that unpack to {size:,}; such a file is not read"
+            f"{item.name}: {item.size_bytes:,} bytes that unpack to {size:,}; such a file is not "
+            "read"
         )
     return pa.schema([pa.field(f.name, plain_type(f.type)) for f in schema]), meta.num_rows
 
@@ -204,7 +205,9 @@ def unpacked(batch: pa.RecordBatch) -> Iterator[pa.Table]:
 
 
 def readable(rows: Rows, file: str) -> Iterator[Part]:
-    """Rows whose texts are UTF-8; what is not is repaired or, deep within a value, costs the row."""
+    """Rows whose texts are UTF-8; what is not is repaired or, deep within a value, costs the
+    row.
+    """
     table = rows.table
     try:
         table.validate(full=True)

@@ -59,7 +59,9 @@ def lines_of(data: bytes, first: int, blank: bytes) -> Iterator[tuple[int, bytes
 
 
 def filled_lines(data: bytes, first: int, blank: bytes) -> np.ndarray:
-    """Numbers of the lines that hold more than `blank`; counted over bytes, apart from any parser."""
+    """Numbers of the lines that hold more than `blank`; counted over bytes, apart from any
+    parser.
+    """
     if not data:
         return np.empty(0, np.int64)
     ends = newline_places(data)

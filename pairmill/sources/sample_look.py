@@ -29,7 +29,8 @@ class Shape:
     schema: pa.Schema
     names: dict[str, str]
     text_keys: tuple[str, ...]
-    """Where a sample's caption stands, the first that is there; the column is named after the first.
+    """Where a sample's caption stands, the first that is there; the column is named after the
+    first.
     """
     repeats: frozenset[str]
     """Keys of the JSON that say the caption once more, and are no columns of their own."""

@@ -11,7 +11,9 @@ from pairmill.sources.members import MAX_TEXT_BYTES, is_text
 
 @dataclass(eq=False)
 class Sample:
-    """A key and its members by suffix, in small letters; their bytes are read where they are wanted."""
+    """A key and its members by suffix, in small letters; their bytes are read where they are
+    wanted.
+    """
 
     key: str
     source: str

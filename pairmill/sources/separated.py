@@ -14,7 +14,8 @@ from pairmill.sources.rows import Part, Rows, filled_lines, line_place, lines_of
 from pairmill.sources.text_stream import Block
 
 PATIENCE_BYTES = 2**18
-"""A quoted value that is open for longer is looked at carefully, as its quote may be a stray one."""
+"""A quoted value that is open for longer is looked at carefully, as its quote may be a stray one.
+"""
 MAX_RECORD_BYTES = 16 * 2**20
 
 

@@ -40,7 +40,8 @@ class TypeChanges(RunError):
 
     def __init__(self, column: str, dtype: pa.DataType, first: Unreadable, count: int) -> None:
         super().__init__(
-            f"column {column!r} is {dtype} by a look at the beginning, middle and end of the files, "
+            f"column {column!r} is {dtype} by a look at the beginning, middle and end of the "
+            "files, "
             f"but {count:,} values are not; the first: {first.location}, {first.reason}. "
             f"Say `types: {{{column}: text}}` (or float64) in the source"
         )

@@ -1,4 +1,6 @@
-"""Text files of tables: their dialect, their rows, and windows at their beginning, middle and end."""
+"""Text files of tables: their dialect, their rows, and windows at their beginning, middle and
+end.
+"""
 
 from collections.abc import Iterator
 from contextlib import closing

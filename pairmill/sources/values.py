@@ -29,7 +29,9 @@ def is_list(dtype: pa.DataType) -> bool:
 
 
 def path_type(schema: pa.Schema, path: str) -> pa.DataType | None:
-    """The type at a dotted path; text where it leads into JSON text; None where it leads nowhere."""
+    """The type at a dotted path; text where it leads into JSON text; None where it leads
+    nowhere.
+    """
     name = column_of(path, lambda name: schema.get_field_index(name) >= 0)
     if name is None:
         return None

@@ -137,7 +137,7 @@ def compare(stage: Stage, together: pa.Table, alone: pa.Table, tolerance: float)
             continue
         both = (together[name].to_pylist(), alone[name].to_pylist())
         if name == "error":
-            both = tuple([e and e["class"] for e in values] for values in both)  # type: ignore[assignment]
+            both = tuple([e and e[("class")] for e in values] for values in both)  # type: ignore[assignment]
         for one, other in zip(*both, strict=True):
             need(
                 near(one, other, tolerance),

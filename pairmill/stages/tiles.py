@@ -33,7 +33,8 @@ class TilesConfig(StageConfig):
     whole: bool = False
     """Whether the whole image stands in front of the tiles, as the last models want it."""
     boxes: str | None = None
-    """Column with lists of boxes instead of a grid: four numbers each, or structs with a field `box`
+    """Column with lists of boxes instead of a grid: four numbers each, or structs with a field
+    `box`
     of four numbers.
     """
     box_format: Literal["xyxy", "xywh"] = "xyxy"
@@ -95,7 +96,8 @@ class TilesStage(Stage):
         return [*whole, *((x0, y0, x1, y1) for y0, y1 in down for x0, x1 in across)]
 
     def box_of(self, given: Any, image: Image.Image) -> Box:
-        """A box as given, in whole pixels around it, cut at the image's border; without extent where
+        """A box as given, in whole pixels around it, cut at the image's border; without extent
+        where
         it is none.
         """
         numbers = given.get("box") if isinstance(given, dict) else given

@@ -92,7 +92,8 @@ class Try:
 
 class TranslateStage(AskingStage):
     """Fidelity is the likeness of the text and its translation's way back, 0 to 1: cheap, for any
-    pair of languages that the model knows, and a lower bound, since right ways back have other words,
+    pair of languages that the model knows, and a lower bound, since right ways back have other
+    words,
     too.
     """
 

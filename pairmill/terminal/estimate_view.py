@@ -13,7 +13,9 @@ FEWEST = 30
 
 
 def estimate_view(cost: Cost) -> Group:
-    """A row for each stage: rows, seconds, hours, tokens, dollars, bytes, each with its interval."""
+    """A row for each stage: rows, seconds, hours, tokens, dollars, bytes, each with its
+    interval.
+    """
     if not cost.stages:
         return Group(Text("nothing is left to compute; no row was drawn"))
     head = f"What is left to do, by {cost.sampled:,} drawn rows of {cost.undecided:,}"
@@ -47,7 +49,8 @@ def remarks(cost: Cost) -> list[str]:
     found = [
         f"In brackets: where 90 of 100 such samples would lie, by {cost.chunks} parts of this one; "
         "a question mark: fewer than 30 rows were computed.",
-        "Hours are of one worker in this process, without loading; the values are stored, and a run "
+        "Hours are of one worker in this process, without loading; the values are stored, and a "
+        "run "
         "does not compute them again.",
     ]
     setups = [f"{s.name} {s.setup_s:.1f} s" for s in cost.stages if s.setup_s >= 0.1]

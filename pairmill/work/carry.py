@@ -45,7 +45,9 @@ class Earlier:
 def carry_over(
     engine: Engine, chain: Chain, stages: Sequence[PlannedStage], shards: Sequence[int]
 ) -> int:
-    """Carries what can be carried into some shards; gives the number of values, by row and stage."""
+    """Carries what can be carried into some shards; gives the number of values, by row and
+    stage.
+    """
     earlier = look_for(chain, stages, shards)
     if earlier is None:
         return 0

@@ -1,7 +1,8 @@
 """A worker process of a run on one machine: what it does with what the driver sends.
 
 Messages are pickled tuples over one socket.  From the driver: `job` (number, work, threads), `item`
-(job, ticket, item), `end` (job), `answer` (question, value).  To the driver: `ready`, `done` (ticket,
+(job, ticket, item), `end` (job), `answer` (question, value).  To the driver: `ready`, `done`
+(ticket,
 value), `failed` (ticket, kind, text), `ended` (job), `ask` (question, method, arguments), `tell`
 (method, arguments).
 """

@@ -74,5 +74,7 @@ def input_of(
 
 
 def column_file(column_set: str, name: int, address: int) -> str:
-    """Where it is stored: names of shard and address tell whose rows these are, and which values."""
+    """Where it is stored: names of shard and address tell whose rows these are, and which
+    values.
+    """
     return f"{FOLDER}/{column_set}/{hexed(name)}.{hexed(address)}.parquet"

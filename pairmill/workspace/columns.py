@@ -110,7 +110,9 @@ class ColumnFile:
         return stored
 
     def evict(self, rows: Collection[int]) -> None:
-        """Forgets the payload bytes of `rows`; their sizes turn negative, all other columns stay."""
+        """Forgets the payload bytes of `rows`; their sizes turn negative, all other columns
+        stay.
+        """
 
         def forgotten(table: pa.Table | None) -> pa.Table:
             if table is None:

@@ -33,7 +33,8 @@ class NewerWorkspace(RunError):
 
 @dataclass(frozen=True)
 class StoredSet:
-    """A column set or table: its folder, bytes, files, and the runs that refer to it.  `names`: where
+    """A column set or table: its folder, bytes, files, and the runs that refer to it.  `names`:
+    where
     some files of the folder are meant, and not all.
     """
 
@@ -58,15 +59,18 @@ def check_format(storage: Storage) -> None:
     facts = storage.read_json(SIGN)
     if facts.get("format_version", 0) < FORMAT:
         raise OlderWorkspace(
-            f"{storage.root} has workspace format {facts.get('format_version')}, written by pairmill "
+            f"{storage.root} has workspace format {facts.get('format_version')}, written by "
+            "pairmill "
             f"{facts.get('pairmill')}; this is pairmill {__version__} with format {FORMAT}, which "
             "stores rows and columns under other names: use another workspace (packages stay as "
             "they are), and delete this one when nothing needs it any more"
         )
     if facts.get("format_version", 0) > FORMAT:
         raise NewerWorkspace(
-            f"{storage.root} has workspace format {facts['format_version']}, written by pairmill {facts.get('pairmill')}; "
-            f"this is pairmill {__version__} with format {FORMAT}: upgrade it, or use another workspace"
+            f"{storage.root} has workspace format {facts['format_version']}, written by pairmill "
+            f"{facts.get('pairmill')}; "
+            f"this is pairmill {__version__} with format {FORMAT}: upgrade it, or use another "
+            "workspace"
         )
 
 

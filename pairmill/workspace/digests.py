@@ -115,7 +115,8 @@ MIX = 0x9E3779B97F4A7C15
 
 
 def uid_hashes(uids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """uint64, one a row: both halves of uids of 32 hex digits, mixed (a half alone may be the same in
+    """uint64, one a row: both halves of uids of 32 hex digits, mixed (a half alone may be the same
+    in
     all of them, where they are numbers), and 64 bits of BLAKE2b of others.
     """
     values = whole(uids)

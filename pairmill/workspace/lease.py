@@ -87,7 +87,8 @@ class Lease:
             )
         apart_s = other["at"] + age_s - time.time()
         clocks = (
-            f" (the clock there is {abs(apart_s):,.0f} s {'ahead of' if apart_s > 0 else 'behind'} the one here)"
+            f" (the clock there is {abs(apart_s):,.0f} s {'ahead of' if apart_s > 0 else 'behind'} "
+            "the one here)"
             if abs(apart_s) > TTL_S
             else ""
         )
@@ -159,7 +160,9 @@ def leased(storage: Storage, folder: str, what: str = "this run") -> Iterator[Le
 
 
 def holds(lease: dict[str, Any], age_s: float) -> bool:
-    """Whether who took a lease holds it still; `age_s`: since it was renewed, by the store's clock."""
+    """Whether who took a lease holds it still; `age_s`: since it was renewed, by the store's
+    clock.
+    """
     if lease.get("machine") == machine():
         return age_s <= TTL_S and born(lease["pid"]) == lease.get("born")
     return age_s <= TTL_S

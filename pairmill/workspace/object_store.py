@@ -21,7 +21,10 @@ from pairmill.errors import MissingPackage, RunError, first_line
 
 CLIENT = {"timeout": "5m", "connect_timeout": "10s"}
 """One request, its body included: a shard's images are a single one."""
-ANONYMOUS = '{"gcs_base_url": "%s", "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}'
+ANONYMOUS = (
+    '{"gcs_base_url": "%s", "disable_oauth": true, "client_email": "", "private_key": "", '
+    '"private_key_id": ""}'
+)
 WRITTEN = (fs.S3FileSystem, fs.GcsFileSystem)
 """pyarrow's names of the stores that obstore is asked for; others are read by pyarrow alone, and
 not written to.
@@ -46,7 +49,7 @@ class Objects:
 
         try:
             found = obstore.get(self.store, key(path))
-            version = {k: v for k in ("e_tag", "version") if (v := found.meta[k]) is not None}  # type: ignore[literal-required]
+            version = {k: v for k in (("e_tag"), ("version")) if (v := found.meta[k]) is not None}  # type: ignore[literal-required]
             return pa.py_buffer(found.bytes()), version
         except FileNotFoundError:
             return None, None
@@ -183,7 +186,8 @@ def opened(url: str, filesystem: fs.FileSystem) -> Any:
         config = {"service_account_key": ANONYMOUS % endpoint} if endpoint else {}
         return GCSStore(bucket, config=config, client_options=client)
     raise RunError(
-        f"{parts.scheme}:// can be read from and not written to; use s3://, gs://, or a mounted folder"
+        f"{parts.scheme}:// can be read from and not written to; use s3://, gs://, or a mounted "
+        "folder"
     )
 
 

@@ -1,7 +1,8 @@
 """Shards as files: the rows of a table, stored once for what they hold, whatever table they are of.
 
 `shards/<name>.<content>.parquet` has a shard's narrow columns, `payload/<name>.<digest>.parquet`
-one column of bytes.  The name is the digest of the shard's uids; content and digest are those of the
+one column of bytes.  The name is the digest of the shard's uids; content and digest are those of
+the
 values, so that another column in the input copies no image.
 """
 

@@ -154,7 +154,9 @@ class Storage:
     def replaced(
         self, name: str, change: Callable[[pa.Buffer | None], tuple[Any, bytes | pa.Buffer | None]]
     ) -> Any:
-        """Of an object: `change` gives the new value and its bytes, or None to leave it as it is."""
+        """Of an object: `change` gives the new value and its bytes, or None to leave it as it
+        is.
+        """
         for attempt in range(WRITES):
             data, version = self.objects.read(self.path(name))
             value, new = change(data)
@@ -162,12 +164,15 @@ class Storage:
                 return value
             time.sleep(min(5.0, 0.01 * 2**attempt) * random.random())
         raise StorageAway(
-            f"{self.path(name)}: {WRITES} writes in a row came too late; does the store give objects lasting versions (ETags)?"
+            f"{self.path(name)}: {WRITES} writes in a row came too late; does the store give "
+            "objects lasting versions (ETags)?"
         )
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Any]:
-        """A stream whose content appears under `name` when the block ends well, and not otherwise."""
+        """A stream whose content appears under `name` when the block ends well, and not
+        otherwise.
+        """
         target = self.path(name)
         if not self.local:
             with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as stream:
@@ -204,7 +209,8 @@ class Storage:
             _SEEN[self.root] = now
         else:
             raise StorageAway(
-                f"the workspace {self.root} is not there any more; bring its file system back, and run the same command again"
+                f"the workspace {self.root} is not there any more; bring its file system back, and "
+                "run the same command again"
             )
 
     def read_bytes(self, name: str) -> bytes:
@@ -232,7 +238,8 @@ class Storage:
         except (pa.ArrowInvalid, OSError, KeyError) as error:
             if isinstance(error, OSError) and not self.answers():
                 raise StorageAway(
-                    f"{self.root} does not answer ({first_line(error)}); run the same command again when it does"
+                    f"{self.root} does not answer ({first_line(error)}); run the same command "
+                    "again when it does"
                 ) from None
             raise corrupt(self.path(name), error) from None
 
@@ -276,7 +283,9 @@ class Storage:
         )
 
     def clear_temporary(self, name: str = "", recursive: bool = True) -> int:
-        """Removes what writers that are gone left unfinished under a folder; gives how many files."""
+        """Removes what writers that are gone left unfinished under a folder; gives how many
+        files.
+        """
         return disk.clear_temporary(self.path(name), recursive) if self.local else 0
 
     def delete_file(self, name: str) -> None:

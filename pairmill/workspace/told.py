@@ -1,4 +1,6 @@
-"""What a person must be told of the input: unreadable rows, repairs, repeated uids, files left out."""
+"""What a person must be told of the input: unreadable rows, repairs, repeated uids, files left
+out.
+"""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -86,7 +86,9 @@ def parquet_faults(storage: Storage, name: str) -> Iterator[str]:
                         "delete it and run again"
                     )
             if uids and hexed(column_digest(together(uids))) != name.rpartition("/")[2][:16]:
-                yield f"{place}: its rows are not those that its name tells; delete it and run again"
+                yield (
+                    f"{place}: its rows are not those that its name tells; delete it and run again"
+                )
         except (pa.ArrowInvalid, pa.ArrowTypeError, KeyError, OSError) as error:
             raise CorruptWorkspace(
                 f"{place} cannot be read ({first_line(error)}); delete it and run again"

@@ -194,7 +194,9 @@ class CaptionChecksStage(Stage):
     def by_sentences(
         self, images: pa.ChunkedArray, captions: list[str], alts: list[str | None]
     ) -> tuple[list[list[Any]], list[Error]]:
-        """Mean and least cosine of a caption's sentences, and the alt text's; why rows have none."""
+        """Mean and least cosine of a caption's sentences, and the alt text's; why rows have
+        none.
+        """
         assert self.scorer is not None, "asked for only where a model is named"
         texts = [[*sentences(c), alt or ""] for c, alt in zip(captions, alts, strict=True)]
         scores, errors = self.scorer.scores(images, texts)

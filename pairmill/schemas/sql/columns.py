@@ -56,7 +56,8 @@ def from_expr(column: pl.Expr, dtype: pl.DataType) -> Value:
     if isinstance(dtype, pl.Date | pl.Datetime | pl.Duration):
         return moment(column, dtype)
     kinds: Sequence[tuple[Any, str]] = (
-        (pl.String, TEXT), (pl.Boolean, FLAG), (pl.List, LIST), (pl.Struct, STRUCT), (pl.Null, NULL),
+        (pl.String, TEXT), (pl.Boolean, FLAG), (pl.List, LIST), (pl.Struct, STRUCT),
+        (pl.Null, NULL),
     )  # fmt: skip
     kind = next((k for polars_type, k in kinds if dtype == polars_type), OTHER)
     return Value(column, kind, dtype=dtype)

@@ -1,4 +1,6 @@
-"""Node by node from a parsed tree to Polars: an allow-list, so that a gate sees one row at a time."""
+"""Node by node from a parsed tree to Polars: an allow-list, so that a gate sees one row at a
+time.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -149,7 +151,8 @@ class Compiler:
             return pl.lit(None, dtype=pl.Boolean)
         if value.kind != FLAG:
             raise self.fault(
-                f": {what} takes true or false, and {shown(node)} is {named(value)}; compare it with something"
+                f": {what} takes true or false, and {shown(node)} is {named(value)}; compare it "
+                "with something"
             )
         return value.expr
 
@@ -176,7 +179,8 @@ class Compiler:
         for node, value in zip(nodes, values, strict=True):
             if not comparable([values[first], value]):
                 raise self.fault(
-                    f" compares {shown(nodes[first])} ({values[first].kind}) with {shown(node)} ({value.kind})"
+                    f" compares {shown(nodes[first])} ({values[first].kind}) with {shown(node)} "
+                    f"({value.kind})"
                 )
         return values
 

@@ -12,7 +12,9 @@ Unary = Callable[[pl.Expr], pl.Expr]
 
 
 def float_of(function: Unary) -> Callable[[Steps, Value], Value]:
-    """A function of one number that gives a float; an infinite argument may give an infinite one."""
+    """A function of one number that gives a float; an infinite argument may give an infinite
+    one.
+    """
 
     def build(steps: Steps, x: Value) -> Value:
         if x.finite:

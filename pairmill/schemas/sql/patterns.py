@@ -1,4 +1,6 @@
-"""LIKE and regular expressions: the pattern stands in the expression, so it is checked beforehand."""
+"""LIKE and regular expressions: the pattern stands in the expression, so it is checked
+beforehand.
+"""
 
 import polars as pl
 

@@ -27,7 +27,8 @@ class BalanceConfig(StageConfig):
     by: str
     """Column with the group of a row, or with a list of concepts, as `concepts` writes it."""
     per: list[str] = Field([], max_length=4)
-    """Columns whose values are balanced apart, such as `[lang]`: counts, `tail`, caps are theirs."""
+    """Columns whose values are balanced apart, such as `[lang]`: counts, `tail`, caps are theirs.
+    """
     cap: int | None = Field(None, ge=1)
     """Rows of a concept; MetaCLIP's t, 20,000 for 400 million pairs.  Of a column with one group a
     row, exactly so many stay; of lists, so many on average by each concept.
