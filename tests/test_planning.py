@@ -11,7 +11,7 @@ from pairmill.api import Pipeline
 from pairmill.cluster.executor import operators
 from pairmill.cluster.memory import IMAGE_BYTES, ROW_BYTES
 from pairmill.cluster.nodes import look
-from pairmill.cluster.room import Room
+from pairmill.cluster.room import WorkerShares
 from pairmill.errors import RunError
 from pairmill.work.block import Job
 from pairmill.workspace.shards import ShardFacts
@@ -105,9 +105,12 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
     small, large = {"CPU": 4.0, "memory": 2e9}, {"CPU": 16.0, "memory": 64e9}
     shard = 10_000 * (IMAGE_BYTES + ROW_BYTES)
     rules, download = job().stages()
-    assert Room(job(), [large]).options(rules)["memory"] == 3 * shard
-    assert Room(job(), [large]).options(download)["memory"] == 3 * shard * download.stage.overlap
-    crowded = Room(job(), [small, small])
+    assert WorkerShares(job(), [large]).options(rules)["memory"] == 3 * shard
+    assert (
+        WorkerShares(job(), [large]).options(download)["memory"]
+        == 3 * shard * download.stage.overlap
+    )
+    crowded = WorkerShares(job(), [small, small])
     assert (
         crowded.options(rules)["memory"] + 2 * crowded.options(download)["memory"] <= 2e9
     )  # half of what both nodes have
@@ -121,8 +124,8 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
             r"have 4 CPU, 0 GPU and 2\.0 GB"
         ),
     ):
-        Room(job(), [small, small])
-    assert Room(job(), [small, large]).options(job().stages()[1])["memory"] == 4 * 10**9
+        WorkerShares(job(), [small, small])
+    assert WorkerShares(job(), [small, large]).options(job().stages()[1])["memory"] == 4 * 10**9
 
 
 def test_node_with_another_version_or_without_the_drivers_file_is_told(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ REPAIR = (
 
 
 @dataclass
-class Told:
+class TakenAnswer:
     """A model's answer as it was taken: with the values of its JSON, and all that it took."""
 
     text: str | None
@@ -34,7 +34,7 @@ class Told:
     fault: str | None = None
     """Why the answer is of no use."""
 
-    def add(self, before: "Told") -> None:
+    def add(self, before: "TakenAnswer") -> None:
         """Counts the tokens of an answer before this one, too."""
         self.tokens += before.tokens
         if self.prompt_tokens is not None and before.prompt_tokens is not None:
@@ -43,7 +43,7 @@ class Told:
 
 def told_in(
     requests: list[Request], schema: dict[str, Any] | None
-) -> Generator[list[Request], list[Answer], list[Told]]:
+) -> Generator[list[Request], list[Answer], list[TakenAnswer]]:
     """Asks, and reads the answers; those that do not fit the schema are asked for once more.
 
     An answer that still does not fit has a `fault`.
@@ -70,7 +70,7 @@ def with_schema(request: Request, schema: dict[str, Any]) -> Request:
     return Request((*before, Message(last.role, text, last.images)), request.key, schema)
 
 
-def repair(request: Request, answer: Told) -> Request:
+def repair(request: Request, answer: TakenAnswer) -> Request:
     """Asks for an answer once more, with the one that was wrong and what is wrong with it."""
     turns = (
         Message("assistant", answer.text or ""),
@@ -79,9 +79,9 @@ def repair(request: Request, answer: Told) -> Request:
     return Request((*request.messages, *turns), f"{request.key}!", request.schema)
 
 
-def read(answer: Answer, schema: dict[str, Any] | None) -> Told:
+def read(answer: Answer, schema: dict[str, Any] | None) -> TakenAnswer:
     """An answer with the values of its JSON, or what is wrong with it."""
-    told = Told(
+    told = TakenAnswer(
         answer.text, answer.finish_reason, answer.tokens, answer.prompt_tokens, answer.reasoning
     )
     if answer.text is None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from pairmill.cluster.executor import alive_nodes, run_phase, run_refetch
 from pairmill.cluster.over_shards import FEW, in_tasks, over_shards
 from pairmill.cluster.partitions import run_global
-from pairmill.cluster.room import Room
+from pairmill.cluster.room import WorkerShares
 from pairmill.cluster.session import RaySession
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
@@ -52,7 +52,7 @@ class RayEngine:
         """Asks the cluster, which is started for it."""
         nodes = alive_nodes(self.session.ensure())
         for job in jobs:
-            Room(job, nodes)
+            WorkerShares(job, nodes)
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """A streaming execution of Ray Data."""

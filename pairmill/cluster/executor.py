@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.cluster.room import Room, cpus_of
+from pairmill.cluster.room import WorkerShares, cpus_of
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
 from pairmill.cluster.worker_start import safe_errors
@@ -143,7 +143,7 @@ def run_phase(
     """
     ray = session.ensure()
     set_context(ray)
-    room = Room(job, alive_nodes(ray))
+    room = WorkerShares(job, alive_nodes(ray))
     line = RunLine(session.progress)
     # an array, which tasks share; a list of a million would be unpacked by each
     numbers = np.array(shards, np.int32)
@@ -180,7 +180,7 @@ def run_refetch(
     ray = session.ensure()
     set_context(ray)
     job = Job(chain, stage.index, stage.index + 1)
-    room, line = Room(job, alive_nodes(ray)), RunLine(session.progress)
+    room, line = WorkerShares(job, alive_nodes(ray)), RunLine(session.progress)
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
     kwargs = {"job": job, "upto": upto, "line": line, "shards": np.array(shards, np.int32)}
     data = add_pool(data, ray, stage, room, RefetchActor, kwargs)
@@ -203,7 +203,12 @@ def batches(data: Any) -> Iterator[pa.Table]:
 
 
 def add_pool(
-    data: Any, ray: Any, stage: PlannedStage, room: Room, actor: type, kwargs: dict[str, Any]
+    data: Any,
+    ray: Any,
+    stage: PlannedStage,
+    room: WorkerShares,
+    actor: type,
+    kwargs: dict[str, Any],
 ) -> Any:
     """Adds an operator whose workers are actors."""
     options = {**PLAIN, **room.options(stage)}

@@ -17,7 +17,7 @@ def cpus_of(stage: PlannedStage) -> float:
     return float(stage.config.resources.cpus or stage.stage.cpus)
 
 
-class Room:
+class WorkerShares:
     """What each worker asks of the cluster.
 
     Actors' cores and all workers' memory are scaled to half of what the cluster has, because Ray

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pairmill.demo.oracle_reading import Told, told_by
+from pairmill.demo.oracle_reading import OracleQuestion, told_by
 from pairmill.demo.scenes import Group, Scene, rng_for
 from pairmill.demo.texts import (
     alt_text,
@@ -196,7 +196,7 @@ def wronged(group: Group, rng: random.Random) -> Group:
     return replace(group, count=other((1, 2, 3, 4), {group.count}, rng))
 
 
-def compared(told: Told, scene: Scene | None) -> tuple[int, list[str]]:
+def compared(told: OracleQuestion, scene: Scene | None) -> tuple[int, list[str]]:
     """(things that are right, what is wrong) of a text about a scene; without one, of the text by
     itself.
     """
@@ -217,7 +217,7 @@ def compared(told: Told, scene: Scene | None) -> tuple[int, list[str]]:
     return right, wrong
 
 
-def merged(raw: Told, seen: str) -> str:
+def merged(raw: OracleQuestion, seen: str) -> str:
     """One caption out of a web text and a caption: the caption, and the name that the web text
     knows where both tell of the same things.
     """
@@ -225,7 +225,7 @@ def merged(raw: Told, seen: str) -> str:
     return fused_caption(seen, raw.name if fits else None)
 
 
-def shortened(told: Told) -> str:
+def shortened(told: OracleQuestion) -> str:
     """The first thing, and where it is."""
     if not told.groups:
         return "a picture"
@@ -233,7 +233,7 @@ def shortened(told: Told) -> str:
     return f"{english_group(told.groups[0])}{place}"
 
 
-def negative(told: Told, rng: random.Random) -> dict[str, Any]:
+def negative(told: OracleQuestion, rng: random.Random) -> dict[str, Any]:
     """A caption that is wrong in one attribute, and which."""
     first = told.groups[0]
     colour = other(COLOURS, {first.colour}, rng)

@@ -44,7 +44,7 @@ NAME = re.compile(
 
 
 @dataclass(frozen=True)
-class Told:
+class OracleQuestion:
     """What a text tells: things in order, the place if it names one, a proper name, and the
     language.
     """
@@ -99,7 +99,7 @@ def look(image: Image.Image) -> np.ndarray:
     return np.asarray(small, np.float32).ravel()
 
 
-def told_by(text: str) -> Told:
+def told_by(text: str) -> OracleQuestion:
     """What a text tells of things, place and name, in the language that most of its words are
     from.
     """
@@ -111,7 +111,7 @@ def told_by(text: str) -> Told:
         if (len(groups), place is not None) > (len(best[0]), best[1] is not None):
             best = (groups, place, language)
     groups, place, language = best
-    return Told(tuple(groups), place, name[1] if name else None, language)
+    return OracleQuestion(tuple(groups), place, name[1] if name else None, language)
 
 
 def places(language: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ from pairmill.plan.chain import Chain
 from pairmill.plan.selection import Selection
 from pairmill.schemas.hashing import digest
 from pairmill.version import __version__
-from pairmill.work.engine import Engine
+from pairmill.work.engine import WorkEngine
 from pairmill.workspace.storage import Storage
 
 TOLD = ("license", "citation")
@@ -39,7 +39,7 @@ TOLD = ("license", "citation")
 
 
 def publish(
-    engine: Engine,
+    engine: WorkEngine,
     chain: Chain,
     writer: Writer,
     selection: Selection,
@@ -58,7 +58,9 @@ def publish(
     read = partial(kept_rows, chain, selection, ledger, writer.documents(), seed)
     kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, selection, kept, seed)
-    memory = Memory(Storage(chain.root), f"{ledger.rpartition('/')[0]}/packages", storage.root)
+    memory = PackageMemory(
+        Storage(chain.root), f"{ledger.rpartition('/')[0]}/packages", storage.root
+    )
     told = {key: facts.get(key) for key in TOLD}
     sound: list[Facts] = []
     if storage.exists(MANIFEST):
@@ -102,7 +104,7 @@ def close(
     return [*written, write_file(storage, described)]
 
 
-class Memory:
+class PackageMemory:
     """What the workspace remembers of a package's files: their state when they were written or
     last compared with their hashes, so that a rerun reads none that is untouched.
     """

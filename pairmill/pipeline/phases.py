@@ -17,7 +17,7 @@ from pairmill.plan.plan import Plan
 from pairmill.work.attempt import LEAST_FAILURES
 from pairmill.work.block import Job
 from pairmill.work.carry import carry_over
-from pairmill.work.engine import Engine
+from pairmill.work.engine import WorkEngine
 from pairmill.workspace.lease import Lease
 from pairmill.workspace.storage import Storage
 
@@ -33,7 +33,7 @@ class Phases:
     """The phases of one run."""
 
     plan: Plan
-    engine: Engine
+    engine: WorkEngine
     watcher: Watcher
     lease: Lease
     totals: StageTotals

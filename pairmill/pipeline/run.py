@@ -28,7 +28,7 @@ from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
 from pairmill.redaction import redact, redact_data
-from pairmill.work.engine import Engine
+from pairmill.work.engine import WorkEngine
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.fingerprints import table_id
@@ -93,7 +93,7 @@ class Runner:
     def __post_init__(self) -> None:
         places = (self.plan.config.workspace, *(w.config.path for w in self.plan.writers))
         disk = Storage(self.plan.config.workspace).local
-        self.engine: Engine = (
+        self.engine: WorkEngine = (
             LocalEngine(disk, self.processes, self.import_paths)
             if self.local
             else RayEngine(self.import_paths, places, disk)

@@ -154,24 +154,24 @@ def without_open_globals(chain: Chain, first: int) -> tuple[Chain, dict[str, str
 
 
 @dataclass(frozen=True)
-class Chunk:
+class SampleChunk:
     """Rows of one shard that went through the stages together."""
 
     taken: int
     stats: tuple[StageStats, ...]
 
 
-def run_sample(job: Job, rows: int, seed: int) -> tuple[list[Chunk], list[str]]:
+def run_sample(job: Job, rows: int, seed: int) -> tuple[list[SampleChunk], list[str]]:
     """The chunks of a sample, and how each stage was loaded."""
     watchdog = ThreadWatchdog()
     work = ShardWork(job, Line(), watchdog)
-    found: list[Chunk] = []
+    found: list[SampleChunk] = []
     try:
         for block in drawn(job, rows, seed):
             taken = len(block.numbers)
             for worker in work.workers:
                 block = worker(block)
-            found.append(Chunk(taken, block.finish(job)))
+            found.append(SampleChunk(taken, block.finish(job)))
     finally:
         work.close()
         watchdog.close()

@@ -77,7 +77,7 @@ def selection_of(
             + f"(stages: {', '.join(names)})",
         )
         upto = len(stages)
-    places = Places(output, path, pool_schema, stages, upto, note)
+    places = KeyPlaces(output, path, pool_schema, stages, upto, note)
     where = places.expression(output.where, ("where",)) if output.where is not None else None
     keys = [places.key(key, ("order", i)) for i, key in enumerate(output.order)]
     repeats = places.repeats(output.repeats) if output.repeats is not None else None
@@ -93,7 +93,7 @@ def end_of(after: str | None, stages: Sequence[PlannedStage]) -> int | None:
 
 
 @dataclass(frozen=True)
-class Places:
+class KeyPlaces:
     """What an output's expressions may read."""
 
     output: OutputConfig

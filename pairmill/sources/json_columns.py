@@ -17,7 +17,7 @@ MAX_KEYS = 1000
 """Keys that become columns, the most frequent ones; all others stay in `metadata`."""
 
 
-class Seen:
+class SeenColumn:
     """What a key's values were so far."""
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class JsonShape:
     """The keys of the objects that were looked at, and how wide their values are."""
 
     def __init__(self) -> None:
-        self.keys: dict[str, Seen] = {}
+        self.keys: dict[str, SeenColumn] = {}
 
     def see(self, fields: Mapping[str, Any]) -> None:
         for key, value in fields.items():
             if key not in self.keys:
-                self.keys[key] = Seen()
+                self.keys[key] = SeenColumn()
             self.keys[key].see(value)
 
     def schema(self) -> pa.Schema:

@@ -22,14 +22,14 @@ MMC4, OBELICS = {"text_list", "image_info"}, {"images", "texts"}
 
 
 @dataclass(frozen=True)
-class Document:
+class JsonDocument:
     """What a JSON document is, in a word for people, and its rows."""
 
     kind: str
     rows: Callable[[], Iterator[Record]]
 
 
-def document_of(item: Input, path: str | None) -> Document:
+def document_of(item: Input, path: str | None) -> JsonDocument:
     """The shape of a document; `path`: the list that holds its rows, such as `$.annotations`.
 
     Raises NoInput where it has none that is known.
@@ -38,24 +38,24 @@ def document_of(item: Input, path: str | None) -> Document:
         prefix = prefix_of(path)
         if first_of(item, prefix) is None:
             raise NoInput(f"{item.name} has no list at {path}{shown_keys(item)}")
-        return Document(f"rows of {path}", lambda: listed(item, prefix, path))
+        return JsonDocument(f"rows of {path}", lambda: listed(item, prefix, path))
     if first_byte(item) == b"[":
         first = first_of(item, "item")
         refuse_documents(item.name, first)
-        return Document("an array", lambda: listed(item, "item", "$"))
+        return JsonDocument("an array", lambda: listed(item, "item", "$"))
     annotation, image = first_of(item, "annotations.item"), first_of(item, "images.item")
     if isinstance(annotation, dict) and isinstance(image, dict):
         if "caption" in annotation:
-            return Document("COCO, a row for each caption", lambda: coco_captions(item))
-        return Document("COCO, a row for each image", lambda: coco_images(item))
+            return JsonDocument("COCO, a row for each caption", lambda: coco_captions(item))
+        return JsonDocument("COCO, a row for each image", lambda: coco_images(item))
     if isinstance(annotation, dict):
-        return Document(
+        return JsonDocument(
             "rows of $.annotations", lambda: listed(item, "annotations.item", "$.annotations")
         )
     return searched(item)
 
 
-def searched(item: Input) -> Document:
+def searched(item: Input) -> JsonDocument:
     """A document whose lists have to be looked for."""
     lists = [key for key in LISTS if first_of(item, f"{key}.item") is not None]
     if item.size_bytes > SMALL_BYTES and not lists:
@@ -63,13 +63,13 @@ def searched(item: Input) -> Document:
             f"{item.name} is one JSON object; name the list of its rows: `json_path: $.KEY`"
         )
     if len(lists) >= 2 or item.size_bytes > SMALL_BYTES:
-        return Document("parallel lists", lambda: parallel(item))
+        return JsonDocument("parallel lists", lambda: parallel(item))
     with opened(item) as stream:
         whole = json.load(stream)
     refuse_documents(item.name, whole)
     found = [k for k, v in whole.items() if isinstance(v, list) and v and isinstance(v[0], dict)]
     if len(found) == 1:
-        return Document(
+        return JsonDocument(
             f"rows of $.{found[0]}", lambda: listed(item, f"{found[0]}.item", f"$.{found[0]}")
         )
     if found:
@@ -78,8 +78,8 @@ def searched(item: Input) -> Document:
             + " or ".join(f"`json_path: $.{k}`" for k in found)
         )
     if {len(v) if isinstance(v, list) else -1 for v in whole.values()} - {-1}:
-        return Document("parallel lists", lambda: parallel(item))
-    return Document("a row", lambda: iter([sound(whole)]))
+        return JsonDocument("parallel lists", lambda: parallel(item))
+    return JsonDocument("a row", lambda: iter([sound(whole)]))
 
 
 def refuse_documents(name: str, names: Any) -> None:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.structured import column_types
-from pairmill.captioners.talks import Talk, Told, sum_known, told_in
+from pairmill.captioners.talks import TakenAnswer, Talk, sum_known, told_in
 from pairmill.schemas.arrow import column
 from pairmill.stages.asking import AskedRow, AskingStage
 
@@ -79,7 +79,7 @@ class OnePromptStage(AskingStage):
             columns["error"] = (kind, str(told[0].fault))
         return columns
 
-    def columns_of(self, told: list[Told]) -> dict[str, Any]:
+    def columns_of(self, told: list[TakenAnswer]) -> dict[str, Any]:
         """A row's columns; of several samples, those that are of no use are null."""
         c = self.config
         found: dict[str, list[Any]] = {

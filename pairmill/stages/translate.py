@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from pairmill.captioners.config import AskingConfig
 from pairmill.captioners.engine import Answer, Request
 from pairmill.captioners.library import prompt_of
-from pairmill.captioners.talks import Talk, Told, sum_known, told_in
+from pairmill.captioners.talks import TakenAnswer, Talk, sum_known, told_in
 from pairmill.errors import RowError
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED
@@ -18,7 +18,7 @@ from pairmill.stages.asking import AskedRow, AskingStage
 from pairmill.texts.languages import language_name
 from pairmill.texts.similarity import chrf, coverage
 
-Asked = Generator[list[Request], list[Answer], Told]
+Asked = Generator[list[Request], list[Answer], TakenAnswer]
 
 
 class TranslateConfig(AskingConfig):
@@ -85,7 +85,7 @@ LIKENESS = {"chrf": chrf, "words": coverage}
 class Try:
     """One translation of a row."""
 
-    told: Told
+    told: TakenAnswer
     back: str | None = None
     fidelity: float | None = None
 
@@ -145,7 +145,7 @@ class TranslateStage(AskingStage):
         if own == c.to:
             return self.columns_of([], text, [])
         tries: list[Try] = []
-        every: list[Told] = []
+        every: list[TakenAnswer] = []
         for number in range(c.tries if c.back else 1):
             values = {"text": text, "to": language_name(c.to)}
             if tries:
@@ -178,7 +178,7 @@ class TranslateStage(AskingStage):
             raise RowError("unfinished", told.fault)
         return told
 
-    def columns_of(self, tries: list[Try], text: str, every: list[Told]) -> dict[str, Any]:
+    def columns_of(self, tries: list[Try], text: str, every: list[TakenAnswer]) -> dict[str, Any]:
         c = self.config
         best = max(tries, key=lambda t: t.fidelity or 0.0) if tries else None
         return {

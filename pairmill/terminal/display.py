@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
 from pairmill.pipeline.watcher import Watcher
-from pairmill.work.engine import Engine
+from pairmill.work.engine import WorkEngine
 from pairmill.work.messages import Message, WorkerLog
 
 COUNTED = ("rows", "kept", "dropped", "missing", "failed", "seconds")
@@ -34,7 +34,7 @@ class LiveWatcher(Watcher):
         self.stop = threading.Event()
         self.thread: threading.Thread | None = None
 
-    def watch(self, engine: Engine) -> None:
+    def watch(self, engine: WorkEngine) -> None:
         """Asks the engine for news, so that counts appear when a stage finishes a shard, not when a
         phase does.
         """

@@ -17,7 +17,7 @@ from pairmill.errors import CorruptWorkspace
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
 from pairmill.work.ahead import ahead
-from pairmill.work.engine import Engine
+from pairmill.work.engine import WorkEngine
 from pairmill.workspace.addresses import FOLDER as COLUMNS
 from pairmill.workspace.columns import FACTS, ColumnFile, groups_near
 from pairmill.workspace.digests import uid_hashes, whole
@@ -43,7 +43,7 @@ class Earlier:
 
 
 def carry_over(
-    engine: Engine, chain: Chain, stages: Sequence[PlannedStage], shards: Sequence[int]
+    engine: WorkEngine, chain: Chain, stages: Sequence[PlannedStage], shards: Sequence[int]
 ) -> int:
     """Carries what can be carried into some shards; gives the number of values, by row and
     stage.

@@ -33,7 +33,7 @@ ORPHANED = 71
 class MemberLine(Line):
     """A member's line to the run.  `alone`: no other process asks the same hosts."""
 
-    def __init__(self, member: "Member", alone: bool) -> None:
+    def __init__(self, member: "CrewMember", alone: bool) -> None:
         self.member = member
         if not alone:
             self.ask = self.share
@@ -68,7 +68,7 @@ class MemberLine(Line):
         self.member.send("tell", "end", (place,))
 
 
-class Member:
+class CrewMember:
     """The process's end of the socket."""
 
     def __init__(self, connection: Connection) -> None:
@@ -117,7 +117,9 @@ class Member:
 class MemberJob:
     """One piece of work, done by some threads; the first of them loads it."""
 
-    def __init__(self, member: Member, number: int, work: bytes, threads: int, alone: bool) -> None:
+    def __init__(
+        self, member: CrewMember, number: int, work: bytes, threads: int, alone: bool
+    ) -> None:
         self.member, self.number, self.work = member, number, work
         self.line = MemberLine(member, alone)
         self.items: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
@@ -168,4 +170,4 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     redact_streams()
     as_told()
-    Member(Connection(int(sys.argv[1]))).serve()
+    CrewMember(Connection(int(sys.argv[1]))).serve()

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 
 
-class Engine(Protocol):
+class WorkEngine(Protocol):
     """Where the work of a run is done: in this process (work/local.py), or on Ray
     (cluster/engine.py).  All methods raise RunError.
     """

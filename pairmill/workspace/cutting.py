@@ -38,7 +38,7 @@ def weights(rows: pa.Table, rows_per_shard: int) -> np.ndarray:
 
 
 @dataclass
-class Rows:
+class CutRows:
     """Some rows in order, with what decides where they are cut."""
 
     table: pa.Table
@@ -49,7 +49,7 @@ class Rows:
     """bool: the row begins a document."""
 
     @classmethod
-    def of(cls, table: pa.Table, rows_per_shard: int) -> "Rows":
+    def of(cls, table: pa.Table, rows_per_shard: int) -> "CutRows":
         """A piece of a source, with a pool's columns."""
         weight = weights(table, rows_per_shard)
         # a uid of hex digits is a hash, of which the first digits order it: other bits decide here
@@ -61,11 +61,11 @@ class Rows:
     def __len__(self) -> int:
         return self.table.num_rows
 
-    def slice(self, first: int, last: int | None = None) -> "Rows":
+    def slice(self, first: int, last: int | None = None) -> "CutRows":
         """The rows from `first` to before `last`."""
         part = slice(first, last)
         length = None if last is None else last - first
-        return Rows(
+        return CutRows(
             self.table.slice(first, length), self.weight[part], self.ends[part], self.begins[part]
         )
 
@@ -75,7 +75,7 @@ class Cutter:
     """Cuts a stream of units into shards.  `open`: the rows of the shard that has no end yet."""
 
     rows_per_shard: int
-    open: list[Rows] = field(default_factory=list)
+    open: list[CutRows] = field(default_factory=list)
     weight: int = 0
     due: bool = False
     """Whether the open shard ends before the next row that begins a document, whatever comes."""
@@ -92,8 +92,8 @@ class Cutter:
         rows, self.open, self.weight, self.due = self.open, [], 0, False
         return pa.concat_tables([r.table for r in rows]) if rows else None
 
-    def take(self, rows: Rows) -> None:
-        """Rows join the open shard, and may make its end due."""
+    def take(self, rows: CutRows) -> None:
+        """CutRows join the open shard, and may make its end due."""
         if not len(rows):
             return
         reached = self.weight + np.cumsum(rows.weight)
@@ -103,9 +103,9 @@ class Cutter:
 
     def unit(self, parts: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, bool]]:
         """Takes one unit; yields the shards that end before or within it, and which it is."""
-        waiting: list[Rows] = []
+        waiting: list[CutRows] = []
         for table in parts:
-            waiting.append(Rows.of(table, self.rows_per_shard))
+            waiting.append(CutRows.of(table, self.rows_per_shard))
             if sum(int(r.weight.sum()) for r in waiting) >= RIPE:
                 break
         else:
@@ -115,7 +115,7 @@ class Cutter:
         self.was_large = True
         yield from self.large(waiting, parts)
 
-    def small(self, rows: list[Rows]) -> Iterator[tuple[pa.Table, bool]]:
+    def small(self, rows: list[CutRows]) -> Iterator[tuple[pa.Table, bool]]:
         """A unit that stays whole, and may stand with others in one shard."""
         if rows and self.due and rows[0].begins[0] and (ended := self.flush()) is not None:
             yield ended, True
@@ -123,7 +123,7 @@ class Cutter:
             self.take(part)
 
     def large(
-        self, waiting: list[Rows], parts: Iterator[pa.Table]
+        self, waiting: list[CutRows], parts: Iterator[pa.Table]
     ) -> Iterator[tuple[pa.Table, bool]]:
         """A unit that begins and ends on boundaries."""
         if waiting[0].begins[0] and (ended := self.flush()) is not None:
@@ -139,11 +139,11 @@ class Cutter:
             more = next(parts, None)
             if more is None:
                 break
-            ahead = joined([ahead, Rows.of(more, self.rows_per_shard)])
+            ahead = joined([ahead, CutRows.of(more, self.rows_per_shard)])
         self.take(ahead)
         self.due = True
 
-    def cut(self, ahead: Rows) -> int | None:
+    def cut(self, ahead: CutRows) -> int | None:
         """How many of the rows ahead end the open shard: at least one, and as many stay behind as
         make half a shard, so that the unit's last shard is no small one.
         """
@@ -159,11 +159,11 @@ class Cutter:
         return at if int(ahead.weight[at:].sum()) >= RIPE else None
 
 
-def joined(rows: list[Rows]) -> Rows:
+def joined(rows: list[CutRows]) -> CutRows:
     """Pieces of a unit as one."""
     if len(rows) == 1:
         return rows[0]
-    return Rows(
+    return CutRows(
         pa.concat_tables([r.table for r in rows]),
         np.concatenate([r.weight for r in rows]),
         np.concatenate([r.ends for r in rows]),

@@ -19,7 +19,7 @@ from pairmill.workspace.shards import ShardFacts, stored_files
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, facts_in, lines_of
 from pairmill.workspace.told import Notes
-from pairmill.workspace.uids import Seen
+from pairmill.workspace.uids import SeenUids
 
 FOLDER = "ingest"
 FACTS = b"pairmill"
@@ -37,7 +37,7 @@ class Segment:
 
     units: list[str] = field(default_factory=list)
     shards: list[ShardFacts] = field(default_factory=list)
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[SeenUids] = field(default_factory=list)
     notes: list[Notes] = field(default_factory=list)
     first: str | None = None
     last: str | None = None
@@ -58,7 +58,7 @@ def segment_file(units: Sequence[str]) -> str:
 
 def remember(storage: Storage, segment: Segment) -> None:
     """Stores a segment with rows."""
-    seen = Seen.together(segment.seen)
+    seen = SeenUids.together(segment.seen)
     facts = {
         "units": segment.units,
         "notes": [n.to_json() for n in segment.notes],
@@ -105,7 +105,7 @@ class Memory:
             lines = self.storage.read_table(name)
             facts = json.loads((lines.schema.metadata or {})[FACTS])
             fresh = np.asarray(lines.column(FRESH)[0].values).astype(np.uint64)
-            seen = Seen(fresh, tuple((u, b, a) for u, b, a in facts["repeats"]))
+            seen = SeenUids(fresh, tuple((u, b, a) for u, b, a in facts["repeats"]))
             return Segment(
                 facts["units"],
                 facts_in(lines.drop_columns([FRESH])),

@@ -10,7 +10,7 @@ from pairmill.workspace.digests import uid_hash, uid_hashes
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenUids:
     """What one unit of the input told of uids.  `fresh`: hashes, sorted, of those that were new;
     `repeats`: (uid, how often it was there before the unit, and with it) of those that were not.
     """
@@ -19,7 +19,7 @@ class Seen:
     repeats: tuple[tuple[str, int, int], ...] = ()
 
     @classmethod
-    def together(cls, parts: "list[Seen]") -> "Seen":
+    def together(cls, parts: "list[SeenUids]") -> "SeenUids":
         """Of neighbouring units."""
         repeats: dict[str, tuple[str, int, int]] = {}
         for uid, before, after in (r for part in parts for r in part.repeats):
@@ -73,14 +73,14 @@ class UniqueUids:
             found |= run[at] == hashes
         return found
 
-    def end_unit(self) -> Seen:
+    def end_unit(self) -> SeenUids:
         """What the rows since the last call told."""
         repeats = tuple((uid, before, self.times[uid]) for uid, before in self.repeats.items())
-        seen = Seen(np.sort(np.concatenate([np.empty(0, np.uint64), *self.fresh])), repeats)
+        seen = SeenUids(np.sort(np.concatenate([np.empty(0, np.uint64), *self.fresh])), repeats)
         self.fresh, self.repeats = [], {}
         return seen
 
-    def fits(self, seen: Seen) -> bool:
+    def fits(self, seen: SeenUids) -> bool:
         """Whether units that were read elsewhere would get the same uids here."""
         if self.has(seen.fresh).any():
             return False
@@ -91,7 +91,7 @@ class UniqueUids:
                 return False
         return True
 
-    def adopt(self, seen: Seen) -> None:
+    def adopt(self, seen: SeenUids) -> None:
         """Units that fit count as read."""
         self._keep(seen.fresh)
         self.times |= {uid: after for uid, _, after in seen.repeats}

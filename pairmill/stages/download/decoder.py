@@ -129,7 +129,7 @@ class Decoder:
             self.child = None
 
 
-class Decoders:
+class DownloadDecoders:
     """`count` children; a call takes a free one, waiting for it."""
 
     def __init__(self, options: DownloadConfig, count: int) -> None:

@@ -28,7 +28,7 @@ BODILESS = (204, 304)
 
 
 @dataclass(frozen=True)
-class Head:
+class ResponseHead:
     """A status line with headers as a parser wants them, the status, and how many bytes of body
     follow (None: that is not told by a length).
     """
@@ -38,7 +38,7 @@ class Head:
     length: int | None
 
 
-def mended(head: bytes) -> Head | None:
+def mended(head: bytes) -> ResponseHead | None:
     """None where it is no HTTP."""
     first, *lines = head.lstrip().split(b"\n")
     match = STATUS.fullmatch(first)
@@ -69,7 +69,7 @@ def mended(head: bytes) -> Head | None:
         found.append(b"Content-Length: %d" % length)
     if status < 200 or status in BODILESS:
         length = 0
-    return Head(b"\r\n".join([*found, b"", b""]), status, length)
+    return ResponseHead(b"\r\n".join([*found, b"", b""]), status, length)
 
 
 def fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:

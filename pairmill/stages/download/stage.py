@@ -13,7 +13,7 @@ from pairmill.schemas.arrow import column
 from pairmill.shares import Ask
 from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.download.config import DownloadConfig
-from pairmill.stages.download.decoder import Decoders
+from pairmill.stages.download.decoder import DownloadDecoders
 from pairmill.stages.download.fetch import Fetcher
 from pairmill.stages.download.outcome import Outcome
 
@@ -92,7 +92,7 @@ class DownloadStage(AsyncStage):
             self.peer = PeerEngine(self.config)
         else:
             count = max(1, round(self.config.resources.cpus or self.cpus))
-            self.decoders = Decoders(self.config, count)
+            self.decoders = DownloadDecoders(self.config, count)
             self.waiting = ThreadPoolExecutor(count, thread_name_prefix="decode")
             self.decoders.begin()
         super().setup()

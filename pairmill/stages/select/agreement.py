@@ -10,7 +10,7 @@ from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.base import GlobalStage
-from pairmill.stages.select.noise import Mixture
+from pairmill.stages.select.noise import ScoreMixture
 
 
 class AgreementConfig(StageConfig):
@@ -86,7 +86,7 @@ def together(scores: list[np.ndarray]) -> np.ndarray:
     odds, priors, known = np.zeros(len(scores[0])), [], np.zeros(len(scores[0]), np.int64)
     for score in scores:
         there = np.isfinite(score)
-        mixture = Mixture.fitted(score[there])
+        mixture = ScoreMixture.fitted(score[there])
         prior = float(np.clip(mixture.weights[0], 1e-6, 1 - 1e-6))
         priors.append(np.log(prior / (1 - prior)))
         noise = np.clip(mixture.noise(score[there]), 1e-9, 1 - 1e-9)

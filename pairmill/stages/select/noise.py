@@ -65,27 +65,27 @@ class NoiseStage(GlobalStage):
         score = frame[self.config.by].cast(float).fill_null(float("nan")).to_numpy()
         group, names = groups_of(frame, list(self.config.per))
         known = np.isfinite(score)
-        whole = Mixture.fitted(score[known])
+        whole = ScoreMixture.fitted(score[known])
         noise = np.full(len(score), np.nan)
         for number in range(len(names)):
             mine = known & (group == number)
             if mine.any():
                 enough = mine.sum() >= self.config.least
-                mixture = Mixture.fitted(score[mine]) if enough else whole
+                mixture = ScoreMixture.fitted(score[mine]) if enough else whole
                 noise[mine] = mixture.noise(score[mine])
         level = np.minimum(np.floor(np.nan_to_num(noise) * 5) + 1, 5).astype(np.int32)
         columns = [pa.array(noise, from_pandas=True), pa.array(level, mask=~known)]
         return pa.table(columns, schema=self.writes())
 
 
-class Mixture:
+class ScoreMixture:
     """Two normal distributions: the lower is noise."""
 
     def __init__(self, weights: np.ndarray, means: np.ndarray, deviations: np.ndarray) -> None:
         self.weights, self.means, self.deviations = weights, means, deviations
 
     @classmethod
-    def fitted(cls, scores: np.ndarray) -> "Mixture":
+    def fitted(cls, scores: np.ndarray) -> "ScoreMixture":
         """By expectation–maximisation from the halves below and above the middle between the 5th
         and the 95th percentile; the same for any order of scores.
         """
