@@ -115,7 +115,7 @@ def main() -> None:
                         pl.read_parquet(f, columns=["fetched_at", "error"]).with_columns(
                             pl.col("error").struct.field("class")
                         )
-                        for f in folder.glob("workspace/columns/download-*/shard-*.parquet")
+                        for f in folder.glob("workspace/columns/download-*/*.parquet")
                     ]
                 )
                 classes = facts.group_by("class").len().sort("len", descending=True).rows()

@@ -74,7 +74,7 @@ def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
 ) -> None:
     file = write(
         FILE
-        + f"    crash: [3]\n    hang: [41]\n    deadline_s: {4 if 'ray' in body else 2}\n"
+        + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n"
         + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
     )
     result = Pipeline.from_yaml(file).run(progress=False, **body)

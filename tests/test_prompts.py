@@ -50,6 +50,21 @@ def test_library_prompt_stands_in_the_config_with_all_its_turns() -> None:
         rewrite()
 
 
+def test_column_of_the_text_says_how_it_was_made() -> None:
+    stage = RewriteStage(rewrite(prompt={"id": "fuse"}))
+    facts = json.loads(stage.writes().field("rewrite").metadata[b"made_by"])
+    fuse = library()["fuse"]
+    assert (facts["prompt"], facts["system"], facts["prompt_id"]) == (
+        fuse.text,
+        fuse.system,
+        fuse.wording.digest,
+    )
+    assert (facts["engine"], facts["temperature"]) == ("transformers", 0.0)
+    params = {**value_fields(stage.config), "model": {"content": "x"}}
+    made = stage.made_by(params)
+    assert (made["library"], made["model"]) == ("fuse@1", {"content": "x"})
+
+
 def test_prompt_file_counts_by_its_content(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(

@@ -1,5 +1,6 @@
 """The caption recipes on a small demo world: each mechanism does what its system is known for."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def test_recipe_reaches_its_goals(name: str, place: Place) -> None:
     assert [m for m in measures if m.goal is not None]
     assert [m for m in measures if m.goal is not None and m.value < m.goal] == []
     assert all(m.rows > 0 for m in measures)
+    made = json.loads((place[0] / name / "0/manifest.json").read_text())["made_by"]
+    assert made
+    for facts in made.values():
+        assert facts["model"]
+        assert facts["engine"] in ("transformers", "openai")
+        assert facts["engine_version"]
+        assert facts["prompt"]["text"]
+        assert len(facts["prompt_id"]) == 16
+        assert facts["decoding"]["max_new_tokens"] > 0
 
 
 def test_every_proof_has_its_recipe() -> None:

@@ -39,7 +39,7 @@ def samples(package: Path) -> pl.DataFrame:
 def test_humanvlm_makes_a_bulk_and_an_hq_package_and_computes_nothing_twice(
     tmp_path: Path, web: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World(90, 0)
+    world = World(60, 0)
     _, truth = write_world(world, tmp_path / "world")
     result = run("humanvlm", tmp_path, monkeypatch, DEMO_SERVER=web["*.demo.test"])
     bulk, hq = samples(tmp_path / "bulk"), samples(tmp_path / "hq")
@@ -69,7 +69,7 @@ def test_humanvlm_makes_a_bulk_and_an_hq_package_and_computes_nothing_twice(
 def test_rs5m_unites_filtered_web_pairs_and_labelled_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    truth = write_two_sources(World(90, 0), tmp_path)
+    truth = write_two_sources(World(60, 0), tmp_path)
     result = run("rs5m", tmp_path, monkeypatch)
     union = samples(tmp_path / "union")
     facts = pl.read_parquet(truth).unique("sha256")

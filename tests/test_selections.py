@@ -89,7 +89,7 @@ def before(a: Row, b: Row, keys: list[tuple[str, Callable[[Row], Any], bool]]) -
     return -1 if a["uid"] < b["uid"] else 1
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_packages_hold_what_brute_force_chooses_in_the_order_asked_for(
     write: Write, tmp_path: Path, seed: int
 ) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import more_talkers
+import tiny_parts
 import tiny_talkers
 import tiny_towers
 
+pictures = tiny_parts.pictures
 BUILDERS: dict[str, Callable[[Path], None]] = {
     "clip": tiny_towers.clip,
     "qwen": tiny_talkers.qwen2_5_vl,

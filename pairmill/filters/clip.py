@@ -1,27 +1,21 @@
 """CLIP similarity of image and text."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from pairmill.errors import StageBroken
-from pairmill.images import DecodeError, decode_rgb
+from pairmill.models.feed import Feed, Ready
 from pairmill.models.load import Spec
 from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip, open_clip_length
 from pairmill.models.two_towers import TransformersTowers, TwoTowers, embedding_length
+from pairmill.models.vectors import cosines, unit, vectors_of
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, Room, in_halves
-
-AT_ONCE = 16
-"""Images that a thread decodes and prepares in one go."""
-AHEAD = 4
-"""Batches that wait at most; a batch that is never computed must not hold memory for ever."""
 
 
 class TowersConfig(StageConfig):
@@ -53,6 +47,10 @@ class TowersConfig(StageConfig):
     """Precision of the forward pass.  `auto`: the checkpoint's on a GPU; on a CPU what a
     measurement at load finds faster.  In bfloat16 a score changes in its third digit.
     """
+    compile: bool = False
+    """Makes kernels for the image tower at load (`torch.compile`), some tens of seconds of work
+    that pay on a GPU; a score changes as it does by another precision.
+    """
     batch_size: Annotated[int, SPEED] = Field(64, ge=1, le=65_536)
     """Rows given to the model at once; halved where they do not fit its memory."""
 
@@ -66,6 +64,7 @@ class TowersConfig(StageConfig):
             device=self.device,
             dtype=self.dtype,
             image_processor=None if self.image_processor == "auto" else self.image_processor,
+            compiled=self.compile,
             cpus=self.resources.cpus or cpus,
         )
 
@@ -100,6 +99,12 @@ class ClipStage(Stage):
     decodes = True
     actor = True
     towers: TwoTowers
+    feed: "Feed[Any] | None" = None
+
+    def __init__(self, config: TowersConfig) -> None:
+        super().__init__(config)
+        if config.resources.gpus or config.device == "cuda":
+            self.overlap = 2  # the end of a shard does not leave the GPU idle
 
     @property
     def embedded(self) -> list[str] | None:
@@ -153,113 +158,62 @@ class ClipStage(Stage):
         return check_clip(self.name, self.config.spec(self.cpus))
 
     def setup(self) -> None:
-        if not self.embedded:
-            self.towers = open_towers(self.name, self.config.spec(self.cpus))
-            self.note = self.towers.note
-        cpus = self.config.resources.cpus or self.cpus
-        self.threads = ThreadPoolExecutor(max(1, int(cpus)), "clip")
         self.room = Room()
-        self.waiting: dict[int, tuple[pa.Table, list[Future[Any]]]] = {}
+        if self.embedded:
+            return
+        self.towers = open_towers(self.name, self.config.spec(self.cpus))
+        self.note = self.towers.note
+        c, cores = self.config, max(1, int(self.config.resources.cpus or self.cpus))
+        self.feed = Feed(self.towers, c.image, cores, c.batch_size, self.computed, self.words)
 
     def close(self) -> None:
-        self.threads.shutdown(cancel_futures=True)
+        if self.feed is not None:
+            self.feed.close()
 
     def prepare(self, rows: pa.Table) -> None:
-        """Begins to decode rows that will come next, while the model computes those before them."""
-        if len(self.waiting) < AHEAD and not self.embedded:
-            self.waiting[id(rows)] = (rows, self.begun(rows))
+        """Begins with rows that will come next, while those before them are computed."""
+        if self.feed is not None:
+            self.feed.prepare(rows)
 
-    def begun(self, rows: pa.Table) -> list[Future[Any]]:
-        images = rows.column(self.config.image)
-        return [
-            self.threads.submit(self.decoded, images.slice(first, AT_ONCE))
-            for first in range(0, rows.num_rows, AT_ONCE)
-        ]
+    def words(self, rows: pa.Table, sound: list[int]) -> dict[str, Any]:
+        """The text tower's inputs of some rows."""
+        texts = rows.column(self.config.text).take(pa.array(sound, pa.int64()))
+        return self.towers.words(texts.to_pylist())
 
-    def decoded(self, images: pa.ChunkedArray) -> tuple[list[Any], dict[str, Any] | None]:
-        """Errors, None where an image is sound; and the image tower's inputs of the sound ones."""
-        sound: list[Any] = []
-        errors: list[tuple[str, str] | None] = []
-        for scalar in images:
-            try:
-                sound.append(decode_rgb(scalar.as_py()))
-                errors.append(None)
-            except DecodeError as error:
-                errors.append(("decode", str(error)))
-        return errors, self.towers.pixels(sound) if sound else None
+    def computed(self, ready: Ready) -> tuple[Ready, dict[str, np.ndarray]]:
+        """Unit-length float32 embeddings of the sound rows by side, (n, d) each."""
+
+        def work(rows: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+            at = slice(rows[0], rows[-1] + 1)
+            sides = (ready.images, ready.words)
+            parts = ({name: v[at] for name, v in side.items()} for side in sides)
+            return list(zip(*self.towers.embed(*parts), strict=True))
+
+        if not ready.sound:
+            return ready, dict.fromkeys(("image", "text"), np.zeros((0, 1), np.float32))
+        pairs = in_halves(work, list(range(len(ready.sound))), self.room)
+        self.note = self.room.told(self.towers.note)
+        image, text = (unit(np.stack(side)) for side in zip(*pairs, strict=True))
+        return ready, {"image": image, "text": text}
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         if self.embedded:
             image, text = (vectors_of(rows.column(name)) for name in self.embedded)
             return pa.table([cosines(image, text)], schema=self.writes())
-        _, begun = self.waiting.pop(id(rows), (rows, None))
-        parts = [future.result() for future in begun or self.begun(rows)]
-        errors = [e for part, _ in parts for e in part]
-        sound = [i for i, e in enumerate(errors) if e is None]
-        texts = rows.column(self.config.text).take(pa.array(sound, pa.int64())).to_pylist()
-        image, text = self.embed([p for _, p in parts if p], texts)
+        assert self.feed is not None
+        ready, vectors = self.feed(rows)
         scores = np.full(rows.num_rows, np.nan, np.float32)
-        scores[sound] = (image * text).sum(1)
+        scores[ready.sound] = (vectors["image"] * vectors["text"]).sum(1)
         columns: list[pa.Array] = [pa.array(scores)]
         for side in self.config.embeddings:
-            columns.append(
-                spread(image if side == "image" else text, sound, rows.num_rows, self.dimension())
-            )
-        return pa.table(columns, schema=self.writes()).append_column("error", error_array(errors))
-
-    def embed(
-        self, pixels: list[dict[str, Any]], texts: list[str]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Unit-length float32 embeddings, (n, d) each."""
-        import torch
-
-        if not texts:
-            return np.zeros((0, 1), np.float32), np.zeros((0, 1), np.float32)
-        images = {name: torch.cat([p[name] for p in pixels]) for name in pixels[0]}
-        words = self.towers.words(texts)
-
-        def work(rows: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
-            at = slice(rows[0], rows[-1] + 1)
-            parts = ({name: v[at] for name, v in side.items()} for side in (images, words))
-            return list(zip(*self.towers.embed(*parts), strict=True))
-
-        pairs = in_halves(work, list(range(len(texts))), self.room)
-        self.note = self.room.told(self.towers.note)
-        image, text = (np.stack(side) for side in zip(*pairs, strict=True))
-        return unit(image), unit(text)
+            columns.append(spread(vectors[side], ready.sound, rows.num_rows, self.dimension()))
+        table = pa.table(columns, schema=self.writes())
+        return table.append_column("error", error_array(ready.errors))
 
 
 def open_towers(stage: str, spec: Spec) -> TwoTowers:
     """The model, by the library that its checkpoint is made for."""
     return OpenClipTowers(stage, spec) if is_open_clip(spec) else TransformersTowers(stage, spec)
-
-
-def vectors_of(values: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """A column of embeddings as float32, (n, d), NaN in rows without one; raises ValueError where
-    their lengths differ.
-    """
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    there = values.drop_null()
-    lengths = np.asarray(pc.list_value_length(there), np.int64)
-    dim = int(lengths[0]) if len(lengths) else 0
-    if (lengths != dim).any():
-        raise ValueError(f"embeddings of {lengths.min()} and of {lengths.max()} numbers")
-    found = np.full((len(values), dim), np.nan, np.float32)
-    numbers = pc.list_flatten(there).to_numpy(zero_copy_only=False)
-    found[np.asarray(values.is_valid())] = numbers.astype(np.float32).reshape(-1, dim)
-    return found
-
-
-def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """float32, (n,): NaN where either row is no vector; raises ValueError where lengths differ."""
-    if one.shape != other.shape:
-        raise ValueError(f"an embedding of {one.shape[1]} numbers beside one of {other.shape[1]}")
-    return (unit(one) * unit(other)).sum(1)
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def spread(vectors: np.ndarray, rows: list[int], total: int, dim: int) -> pa.Array:

@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.filters.clip import ClipStage, TowersConfig, unit
+from pairmill.filters.clip import ClipStage, TowersConfig
+from pairmill.models.feed import Ready
+from pairmill.models.vectors import unit
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import SPEED
 from pairmill.torch_device import in_halves
@@ -57,36 +59,35 @@ class EmbedStage(ClipStage):
         if "image" in self.config.embeddings:
             super().prepare(rows)
 
+    def words(self, rows: pa.Table, sound: list[int]) -> dict[str, Any]:
+        return super().words(rows, sound) if "text" in self.config.embeddings else {}
+
+    def computed(self, ready: Ready) -> tuple[Ready, dict[str, np.ndarray]]:
+        """Unit-length float32 embeddings, (n, d), of the sound rows, by side."""
+        towers = {
+            "image": (ready.images, self.towers.of_images),
+            "text": (ready.words, self.towers.of_texts),
+        }
+        none = np.zeros((0, self.dimension()), np.float32)
+        return ready, {
+            side: self.vectors(*towers[side]) if ready.sound else none
+            for side in dict.fromkeys(self.config.embeddings)
+        }
+
     def __call__(self, rows: pa.Table) -> pa.Table:
-        errors: list[tuple[str, str] | None] = [None] * rows.num_rows
-        parts: list[dict[str, Any]] = []
         if "image" in self.config.embeddings:
-            _, begun = self.waiting.pop(id(rows), (rows, None))
-            answers = [future.result() for future in begun or self.begun(rows)]
-            errors = [e for part, _ in answers for e in part]
-            parts = [p for _, p in answers if p]
-        sound = [i for i, error in enumerate(errors) if error is None]
-        columns = []
-        for side in dict.fromkeys(self.config.embeddings):
-            found = self.images(parts) if side == "image" else self.texts(rows, sound)
-            columns.append(self.spread(found, sound, rows.num_rows))
-        return pa.table(columns, schema=self.writes()).append_column("error", error_array(errors))
-
-    def images(self, parts: list[dict[str, Any]]) -> np.ndarray:
-        """Unit-length float32, (n, d), of prepared images."""
-        import torch
-
-        if not parts:
-            return np.zeros((0, self.dimension()), np.float32)
-        pixels = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
-        return self.vectors(pixels, self.towers.of_images)
-
-    def texts(self, rows: pa.Table, sound: list[int]) -> np.ndarray:
-        """Unit-length float32, (n, d), of the texts of some rows."""
-        texts = rows.column(self.config.text).take(pa.array(sound, pa.int64())).to_pylist()
-        if not texts:
-            return np.zeros((0, self.dimension()), np.float32)
-        return self.vectors(self.towers.words(texts), self.towers.of_texts)
+            assert self.feed is not None
+            ready, found = self.feed(rows)
+        else:
+            every = list(range(rows.num_rows))
+            words = self.words(rows, every)
+            ready, found = self.computed(Ready([None] * rows.num_rows, every, words=words))
+        columns = [
+            self.spread(found[side], ready.sound, rows.num_rows)
+            for side in dict.fromkeys(self.config.embeddings)
+        ]
+        table = pa.table(columns, schema=self.writes())
+        return table.append_column("error", error_array(ready.errors))
 
     def vectors(self, inputs: dict[str, Any], tower: Any) -> np.ndarray:
         def work(rows: list[int]) -> list[np.ndarray]:

@@ -7,8 +7,8 @@ import pyarrow as pa
 from pydantic import Field
 
 from pairmill.errors import StageBroken
-from pairmill.filters.clip import vectors_of
 from pairmill.filters.heads import read_arrays
+from pairmill.models.vectors import vectors_of
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import FILE, SPEED, StageConfig
 from pairmill.stages.base import Stage

@@ -5,32 +5,28 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from pairmill.errors import MissingPackage
 from pairmill.models.load import LoadedModel, Spec, load
 from pairmill.models.two_towers import placed
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig
+from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, Room, in_halves
 
 
 class PerplexityConfig(StageConfig):
-    """Perplexity of a text by a causal model of `transformers`, or by a KenLM file.
+    """Perplexity of a text by a causal model of `transformers`.
 
     POINTS keeps the fifth of its pairs with the lowest: `{stage: select, by: 0 - perplexity,
     fraction: 0.2, keep: selected}`.
     """
 
     stage: Annotated[Literal["perplexity"], SPEED] = "perplexity"
-    model: Annotated[str | None, MODEL] = None
+    model: Annotated[str, MODEL]
     """Hub id or folder of a causal language model."""
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
-    kenlm: Annotated[str | None, FILE] = None
-    """In place of `model`: a KenLM file (.arpa, .bin); needs the extra `kenlm`.  Its tokens are the
-    words between white space."""
     text: str = "text"
     """Column to look at."""
     max_tokens: int = Field(256, ge=2, le=32_768)
@@ -41,12 +37,6 @@ class PerplexityConfig(StageConfig):
     """Precision of the model."""
     batch_size: Annotated[int, SPEED] = Field(32, ge=1, le=65_536)
     """Texts given to the model at once; halved where they do not fit its memory."""
-
-    @model_validator(mode="after")
-    def one_model(self) -> "PerplexityConfig":
-        if (self.model is None) == (self.kenlm is None):
-            raise ValueError("give `model` or `kenlm`, one of them")
-        return self
 
 
 class PerplexityStage(Stage):
@@ -77,9 +67,6 @@ class PerplexityStage(Stage):
 
     def setup(self) -> None:
         config = self.config
-        if config.kenlm:
-            self.score = kenlm_scorer(self.name, config.kenlm)
-            return
         cpus = config.resources.cpus or self.cpus
         spec = Spec(
             config.model, config.revision, device=config.device, dtype=config.dtype, cpus=cpus
@@ -148,21 +135,3 @@ class CausalModel:
                 -logits.log_softmax(-1).gather(-1, said)[..., 0] * inputs["attention_mask"][:, 1:]
             )
         return found.double().sum(1).tolist()
-
-
-def kenlm_scorer(stage: str, path: str) -> Callable[[list[str]], tuple[np.ndarray, np.ndarray]]:
-    """The same of a KenLM file, over words and the end of the sentence."""
-    try:
-        import kenlm
-    except ModuleNotFoundError:
-        raise MissingPackage("kenlm", f"stage {stage!r}: `kenlm`", "kenlm") from None
-    model = kenlm.Model(path)
-
-    def score(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        words = [" ".join(text.split()) for text in texts]
-        nats = np.array(
-            [-model.score(w, bos=True, eos=True) * np.log(10) if w else 0 for w in words]
-        )
-        return nats, np.array([len(w.split()) + 1 if w else 0 for w in words], np.int64)
-
-    return score

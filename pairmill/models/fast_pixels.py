@@ -33,7 +33,7 @@ def fast_pixels(processor: Any) -> "FastPixels | None":
             picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
             own = processor(images=[picture], return_tensors="pt")
             if set(own) != {"pixel_values"} or not torch.equal(
-                own["pixel_values"], fast([picture])
+                own["pixel_values"], fast.normalised(fast([picture]))
             ):
                 return None
     except Exception:  # a processor of another kind: any attribute may lack
@@ -42,7 +42,9 @@ def fast_pixels(processor: Any) -> "FastPixels | None":
 
 
 class FastPixels:
-    """(n, 3, height, width) float32 of RGB pictures."""
+    """Pictures as the model's device wants them, in two halves: a thread makes bytes of one shape of
+    them, and `normalised` makes of these, wherever they lie, what the processor gives.
+    """
 
     def __init__(self, processor: Any) -> None:
         import torch
@@ -50,6 +52,8 @@ class FastPixels:
         self.mode = MODES[int(processor.resample)]
         self.size = processor.size
         self.crop = processor.crop_size if getattr(processor, "do_center_crop", False) else None
+        self.shape = self.fixed()
+        """(height, width) of every picture, None where it depends on the picture."""
         scale = 1 / processor.rescale_factor
         self.mean, self.std = (
             (torch.tensor(values) * scale).view(-1, 1, 1)
@@ -57,30 +61,38 @@ class FastPixels:
         )
 
     def __call__(self, images: Sequence[Image.Image]) -> Any:
+        """(n, height, width, 4) uint8 of RGB pictures; the fourth value means nothing."""
         import torch
 
         resized = [self.resized(image) for image in images]
-        shape = (len(images), 3, *resized[0].shape[-2:])
-        out = torch.empty(shape, dtype=torch.float32)
+        out = torch.empty((len(images), *resized[0].shape[:2], 4), dtype=torch.uint8)
         for place, pixels in zip(out, resized, strict=True):
-            torch.sub(pixels, self.mean, out=place)
-        return out.div_(self.std)
+            place[..., : pixels.shape[-1]].copy_(pixels)
+        return out
+
+    def normalised(self, pixels: Any) -> Any:
+        """(n, 3, height, width) float32 of what the call gave, on its device."""
+        mean, std = self.mean.to(pixels.device), self.std.to(pixels.device)
+        return pixels[..., :3].permute(0, 3, 1, 2).contiguous().sub(mean).div_(std)
 
     def resized(self, image: Image.Image) -> Any:
-        """(3, height, width) uint8, resized and cropped."""
-        from torch.nn.functional import interpolate
-
+        """(height, width, 3 or 4) uint8, resized and cropped."""
         height, width = self.target(image.height, image.width)
-        pixels = bytes_of(image)
-        if (height, width) != pixels.shape[-2:]:
-            pixels = interpolate(pixels, size=(height, width), mode=self.mode, antialias=True)
+        pixels = resized(bytes_of(image), height, width, self.mode)
         if self.crop is not None:
             top, left = (
                 int((have - want) / 2)
                 for have, want in ((height, self.crop["height"]), (width, self.crop["width"]))
             )
-            pixels = pixels[..., top : top + self.crop["height"], left : left + self.crop["width"]]
-        return pixels[0, :3]
+            pixels = pixels[top : top + self.crop["height"], left : left + self.crop["width"]]
+        return pixels
+
+    def fixed(self) -> tuple[int, int] | None:
+        if self.crop is not None:
+            return self.crop["height"], self.crop["width"]
+        if getattr(self.size, "shortest_edge", None) is None:
+            return self.size["height"], self.size["width"]
+        return None
 
     def target(self, height: int, width: int) -> tuple[int, int]:
         edge = getattr(self.size, "shortest_edge", None)
@@ -91,13 +103,25 @@ class FastPixels:
         return edge, int(edge * width / height)
 
 
+def resized(pixels: Any, height: int, width: int, mode: str) -> Any:
+    """(height, width, depth) uint8, resized by torch's own kernel for bytes.
+
+    The axes are named so that torch sees them in its `channels_last` order, and copies nothing.
+    """
+    from torch.nn.functional import interpolate
+
+    if (height, width) == pixels.shape[:2]:
+        return pixels
+    batch = pixels[None].permute(0, 3, 1, 2)
+    return interpolate(batch, size=(height, width), mode=mode, antialias=True)[0].permute(1, 2, 0)
+
+
 def bytes_of(image: Image.Image) -> Any:
-    """(1, 4, height, width) uint8, the picture's own memory where it is one piece."""
+    """(height, width, 4 or 3) uint8, the picture's own memory where it is one piece."""
     import torch
 
     try:
         array = torch.utils.dlpack.from_dlpack(pa.array(image).flatten())
-        array = array.view(image.height, image.width, 4)
+        return array.view(image.height, image.width, 4)
     except (ValueError, TypeError, RuntimeError, BufferError, pa.ArrowException):
-        array = torch.from_numpy(np.array(image))
-    return array.permute(2, 0, 1)[None]
+        return torch.from_numpy(np.array(image))

@@ -39,6 +39,8 @@ class Spec:
     """`auto` places the tensors over all GPUs of the worker."""
     image_processor: str | None = None
     """`torchvision` or `pil`; None: what transformers takes."""
+    compiled: bool = False
+    """The layers' kernels are made for this model (`torch.compile`)."""
     cpus: float = 1.0
 
 
@@ -53,6 +55,8 @@ class LoadedModel:
     note: str
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while the model computes: threads and stages may share it."""
+    words_lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the tokenizer is used, which fails in two threads at once."""
 
 
 Probe = Callable[[Any, Any, str, Any], Callable[[], Any]]

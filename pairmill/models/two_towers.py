@@ -6,21 +6,26 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from pairmill.errors import StageBroken
+from pairmill.errors import StageBroken, first_line
 from pairmill.models.fast_pixels import fast_pixels
 from pairmill.models.files import checkpoint_folder, read_json
-from pairmill.models.load import LoadedModel, Spec, load, load_config
+from pairmill.models.load import LoadedModel, Probe, Spec, load, load_config
 
 Inputs = Mapping[str, Any]
 """A tower's inputs by name: tensors whose first axis is the rows'."""
 LONG = 10**6
 """Tokenizers without a limit give an absurd number."""
+BYTES = "pixel_bytes"
+"""The image tower's input before it is normalised, which is done on the model's device."""
 
 
 class TwoTowers(Protocol):
-    """What `clip` needs of a model.  `pixels` is called in threads, the rest in one."""
+    """What `clip` needs of a model.  `pixels` is called in threads, `words` in one, `embed` in
+    another.
+    """
 
     note: str
+    device: str
 
     def pixels(self, images: Sequence[Image.Image]) -> dict[str, Any]:
         """The image tower's inputs, tensors whose first axis is the images'."""
@@ -46,7 +51,10 @@ class TransformersTowers:
     def __init__(self, stage: str, spec: Spec) -> None:
         check_towers(stage, spec)
         self.loaded: LoadedModel = load(stage, spec, ["AutoModel"], "AutoProcessor", self.probe)
-        self.note = self.loaded.note
+        self.note, self.device = self.loaded.note, self.loaded.device
+        if spec.compiled:
+            compile_layers(stage, self.loaded, self.probe)
+            self.note += ", compiled"
         self.options = text_options(self.loaded.processor, self.loaded.model.config)
         self.fast = fast_pixels(self.loaded.processor.image_processor)
 
@@ -68,27 +76,35 @@ class TransformersTowers:
 
     def pixels(self, images: Sequence[Image.Image]) -> dict[str, Any]:
         if self.fast is not None:
-            return {"pixel_values": self.fast(images)}
+            return {BYTES: self.fast(images)}
         return dict(self.loaded.processor(images=list(images), return_tensors="pt"))
 
     def words(self, texts: Sequence[str]) -> dict[str, Any]:
-        return dict(self.loaded.processor(text=list(texts), return_tensors="pt", **self.options))
+        with self.loaded.words_lock:
+            return dict(
+                self.loaded.processor(text=list(texts), return_tensors="pt", **self.options)
+            )
 
     def embed(self, pixels: Inputs, words: Inputs) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
         where = (self.loaded.device, self.loaded.dtype)
         with torch.inference_mode(), self.loaded.lock:
-            image = self.loaded.model.get_image_features(**placed(pixels, *where))
+            image = self.loaded.model.get_image_features(**self.seen(pixels))
             text = self.loaded.model.get_text_features(**placed(words, *where))
             return vectors(image), vectors(text)
 
     def of_images(self, pixels: Inputs) -> np.ndarray:
         import torch
 
-        inputs = placed(pixels, self.loaded.device, self.loaded.dtype)
         with torch.inference_mode(), self.loaded.lock:
-            return vectors(self.loaded.model.get_image_features(**inputs))
+            return vectors(self.loaded.model.get_image_features(**self.seen(pixels)))
+
+    def seen(self, pixels: Inputs) -> dict[str, Any]:
+        """What `pixels` gave, as the image tower takes it, on its device."""
+        if self.fast is not None:
+            pixels = {"pixel_values": self.fast.normalised(pixels[BYTES].to(self.device))}
+        return placed(pixels, self.loaded.device, self.loaded.dtype)
 
     def of_texts(self, words: Inputs) -> np.ndarray:
         import torch
@@ -96,6 +112,25 @@ class TransformersTowers:
         inputs = placed(words, self.loaded.device, self.loaded.dtype)
         with torch.inference_mode(), self.loaded.lock:
             return vectors(self.loaded.model.get_text_features(**inputs))
+
+
+def compile_layers(stage: str, loaded: LoadedModel, probe: Probe) -> None:
+    """Makes kernels for the image tower's layers, one set for all of them; tries them.
+
+    Raises StageBroken where that cannot be done here: it takes a C compiler.
+    """
+    tower = getattr(loaded.model, "vision_model", loaded.model)
+    stacks = [m for m in tower.modules() if type(m).__name__ == "ModuleList" and len(m) > 1]
+    for layer in stacks[0] if stacks else ():
+        layer.compile()
+    try:
+        with loaded.lock:
+            probe(loaded.model, loaded.processor, loaded.device, loaded.dtype)()
+    except Exception as error:  # dynamo and inductor raise kinds of their own
+        raise StageBroken(
+            f"stage {stage!r}: `compile` does not work on this worker: {first_line(error)}; leave "
+            "it out, or install a C compiler"
+        ) from error
 
 
 def placed(inputs: Inputs, device: str, dtype: Any) -> dict[str, Any]:

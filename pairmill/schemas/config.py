@@ -118,9 +118,9 @@ class StageConfig(Strict):
     """
     on_deadline: Annotated[Literal["fail", "stop"], SPEED] = "fail"
     """What becomes of a batch that hangs: the worker starts anew, halves it until the row is found,
-    and this row fails as `deadline`; or the run stops and names it.  Without Ray, and for stages
-    that look at all rows, the run stops.  Where a stage asks row by row, the late row alone is
-    given up, with Ray or without.
+    and this row fails as `deadline`; or the run stops and names it.  With `--processes 0`, and for
+    stages that look at all rows, the run stops.  Where a stage asks row by row, the late row alone
+    is given up, wherever it runs.
     """
     setup_deadline_s: Annotated[float | None, SPEED] = Field(14_400, gt=0)
     """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging

@@ -37,7 +37,7 @@ class Stage:
 
     takes_nulls: ClassVar[bool] = False
     """True where rows are computed though a column they are read from is null there."""
-    overlap: ClassVar[int] = 1
+    overlap: int = 1
     """Shards that one worker takes at the same time, `__call__` in as many threads: for stages that
     mostly wait.
     """

@@ -1,0 +1,243 @@
+"""The parts of benchmarks/gpu.py."""
+
+import contextlib
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import real_sizes
+import torch
+from feeding import fed, jpegs
+from transformers import AutoProcessor
+
+from pairmill.api import Pipeline
+from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.images import decode_rgb
+from pairmill.models.decoders import Decoders
+from pairmill.models.fast_pixels import fast_pixels
+
+TEXT = "the quick brown fox jumps over the lazy dog"
+"""Eleven tokens of the toy tokenizer, about as many as an alt text has of CLIP's own."""
+
+
+@dataclass
+class Bench:
+    """Where the models are, and how large they are to be."""
+
+    scratch: Path
+    tiny: bool
+    gpu: bool = field(default_factory=torch.cuda.is_available)
+    ceiling: float = 0.0
+    """bf16 TFLOP/s of a large matrix product."""
+
+    def __post_init__(self) -> None:
+        self.device = "cuda" if self.gpu else "cpu"
+        self.pictures = jpegs(256, 256, 64)
+
+    def few(self, many: int) -> int:
+        """So many, or few of them where all is tiny."""
+        return min(many, 64) if self.tiny else many
+
+    def images(self, count: int) -> list[bytes]:
+        return (self.pictures * (count // len(self.pictures) + 1))[:count]
+
+    def rows(self, count: int) -> pa.Table:
+        return pa.table({"image": self.images(count), "text": [TEXT] * count})
+
+    def clip(self, name: str) -> str:
+        name = "tiny" if self.tiny else name
+        place = self.scratch / f"clip-{name.replace('/', '')}"
+        if not place.exists():
+            real_sizes.clip(place, name, self.device)
+        return str(place)
+
+    def qwen(self) -> str:
+        place = self.scratch / "qwen"
+        if not place.exists():
+            real_sizes.qwen(place, self.tiny, self.device)
+        return str(place)
+
+
+def sync() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def seconds(work: Callable[[], Any], times: int = 3) -> float:
+    """The median of some calls after a first one."""
+    work()
+    took = []
+    for _ in range(times):
+        sync()
+        start = time.perf_counter()
+        work()
+        sync()
+        took.append(time.perf_counter() - start)
+    return statistics.median(took)
+
+
+@contextlib.contextmanager
+def busy() -> Iterator[list[float]]:
+    """Filled at the end with the share of time in which a kernel ran, as the driver tells it."""
+    found: list[float] = []
+    if not torch.cuda.is_available():
+        yield found
+        return
+    samples: list[int] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.1):
+            samples.append(torch.cuda.utilization())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        watcher.join()
+        found.append(round(statistics.mean(samples) / 100, 3) if samples else 0.0)
+
+
+def ceiling(bench: Bench) -> dict[str, Any]:
+    side = 512 if bench.tiny else 8192
+    a, b = (torch.randn(side, side, dtype=torch.bfloat16, device=bench.device) for _ in "ab")
+    bench.ceiling = 2 * side**3 / seconds(lambda: a @ b, 10) / 1e12
+    found = {"bf16 matrix TFLOP/s": round(bench.ceiling, 1)}
+    if bench.gpu:
+        pinned = torch.empty(2**28, dtype=torch.uint8, pin_memory=True)
+        found["pinned upload GB/s"] = round(0.268 / seconds(lambda: pinned.cuda()), 1)
+    return found
+
+
+def decoding(bench: Bench) -> dict[str, Any]:
+    """Pictures a second: one thread, and many; and processes, which make them ready, too."""
+    images = bench.images(bench.few(2048))
+    found = {}
+    for threads in (1, 4, 15):
+        with ThreadPoolExecutor(threads) as pool:
+            parts = [images[i : i + 16] for i in range(0, len(images), 16)]
+
+            def work(parts: Any = parts, pool: Any = pool) -> None:
+                list(pool.map(lambda part: [decode_rgb(d) for d in part], parts))
+
+            found[f"{threads} threads"] = round(len(images) / seconds(work, 1))
+    processor = AutoProcessor.from_pretrained(bench.clip("B/32")).image_processor
+    fast: Any = fast_pixels(processor)
+    for count in (1, 4 if bench.tiny else 15):
+        decoders = Decoders(count, fast, fast.shape, 2048)
+        pool = ThreadPoolExecutor(count)
+        block: Any = decoders.block(len(images))
+
+        def apart(pool: Any = pool, decoders: Any = decoders, block: Any = block) -> None:
+            firsts = range(0, len(images), 16)
+            list(pool.map(lambda i: decoders.decode(images[i : i + 16], block, i), firsts))
+
+        found[f"{count} processes, ready for the model"] = round(len(images) / seconds(apart, 1))
+        decoders.close()
+    return found
+
+
+def model_alone(bench: Bench, stage: ClipStage, size: int) -> float:
+    """Images a second of the towers on inputs that lie on the device."""
+    towers: Any = stage.towers
+    images = [decode_rgb(d) for d in bench.images(size)]
+    pixels = {n: v.to(towers.device) for n, v in towers.pixels(images).items()}
+    words = {n: v.to(towers.device) for n, v in towers.words([TEXT] * size).items()}
+    return size / seconds(lambda: towers.embed(pixels, words))
+
+
+def clip(bench: Bench) -> dict[str, Any]:
+    """Images a second: the stage fed by processes, and the model alone."""
+    found: dict[str, Any] = {}
+    for name, compiled in (("L/14", False), ("L/14", True), ("B/32", False)):
+        for cudnn in (False, True) if name == "L/14" and bench.gpu else (False,):
+            torch._dynamo.reset()
+            for off in (
+                torch.backends.cuda.enable_flash_sdp,
+                torch.backends.cuda.enable_mem_efficient_sdp,
+            ):
+                off(not cudnn)
+            stage = clip_stage(bench, name, compile=compiled, batch_size=512)
+            for size in (256, 512):
+                ways = (" compiled" if compiled else "") + (", cuDNN attention" if cudnn else "")
+                found[f"{name}{ways}, batch {size}"] = clip_rates(bench, stage, name, size)
+            stage.close()
+    torch.backends.cuda.enable_flash_sdp(True)
+    torch.backends.cuda.enable_mem_efficient_sdp(True)
+    return found
+
+
+def clip_stage(bench: Bench, name: str, **options: Any) -> ClipStage:
+    resources = {"cpus": 15.0}
+    stage = ClipStage(ClipConfig(model=bench.clip(name), resources=resources, **options))
+    stage.setup()
+    return stage
+
+
+def clip_rates(bench: Bench, stage: ClipStage, name: str, size: int) -> dict[str, Any]:
+    alone = model_alone(bench, stage, size)
+    count = bench.few(6_144 if name == "L/14" else 12_288)
+    rows = bench.rows(count)
+    fed(stage, rows.slice(0, size * 2), size)
+    with busy() as share:
+        start = time.perf_counter()
+        fed(stage, rows, size)
+        rate = count / (time.perf_counter() - start)
+    flops = real_sizes.CLIPS["tiny" if bench.tiny else name].image_flops()
+    return {
+        "model alone": round(alone),
+        "stage": round(rate),
+        "of alone": round(rate / alone, 3),
+        "busy": share,
+        "TFLOP/s": round(alone * flops / 1e12, 1),
+        "of ceiling": round(alone * flops / 1e12 / bench.ceiling, 3) if bench.ceiling else None,
+        "note": stage.note,
+    }
+
+
+def pipeline(bench: Bench, stages: str, count: int, label: str) -> dict[str, Any]:
+    """A whole run in this process, from a Parquet file of encoded images to stored columns."""
+    place = bench.scratch / f"run-{label}"
+    place.mkdir()
+    uids = [f"{i:08d}" for i in range(count)]
+    pq.write_table(bench.rows(count).append_column("uid", [uids]), place / "in.parquet")
+    (place / "p.yaml").write_text(
+        f"name: bench\nsource: {{type: parquet, path: in.parquet}}\nstages:\n{stages}outputs: []\n"
+    )
+    with busy() as share:
+        start = time.perf_counter()
+        result = Pipeline.from_yaml(place / "p.yaml").run(local=True, progress=False)
+        wall = time.perf_counter() - start
+        return {"rows": count, "wall s": round(wall, 2), "seconds": result.seconds, "busy": share}
+
+
+def runs(bench: Bench) -> dict[str, Any]:
+    """Encoded JPEG to stored score."""
+    found = {}
+    for name, compiled in (("L/14", True), ("B/32", False)):
+        stage = (
+            f"  - {{stage: clip, model: {bench.clip(name)}, batch_size: 512, device: {bench.device}, "
+            f"compile: {str(compiled).lower()}, resources: {{cpus: 15}}}}\n"
+        )
+        label = f"{name} compiled" if compiled else name
+        found[label] = pipeline(bench, stage, bench.few(20_000), label.replace("/", ""))
+    return found
+
+
+def cpu(bench: Bench) -> dict[str, Any]:
+    """Images a second of the towers on this machine's CPU."""
+    found = {}
+    for name, size in (("B/32", 64), ("L/14", 32)):
+        stage = clip_stage(bench, name, device="cpu", dtype="bfloat16", batch_size=size)
+        found[name] = round(model_alone(bench, stage, size), 1)
+        stage.close()
+    return found

@@ -1,0 +1,44 @@
+"""A process of `pairmill.models.decoders`: reads pickled parts of batches from its parent, decodes
+them into the shared memory and answers with their errors.  It ends when its parent does.
+"""
+
+import mmap
+import os
+import pickle
+import sys
+from typing import Any
+
+from pairmill.images import DecodeError, decode_rgb
+
+
+def main() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not stand between answers
+    parent = sys.stdin.buffer
+    pictures, memory, shape = pickle.load(parent)
+    shared = torch.frombuffer(mmap.mmap(memory, shape.numel()), dtype=torch.uint8).view(shape)
+    while True:
+        try:
+            block, at, images = pickle.load(parent)
+        except EOFError:
+            return
+        answer = [decoded(pictures, data, shared[block, at + i]) for i, data in enumerate(images)]
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+def decoded(pictures: Any, data: bytes, place: Any) -> tuple[str, str] | None:
+    """Puts a picture's pixels at their place; or says why it has none."""
+    try:
+        pixels = pictures.resized(decode_rgb(data))
+    except DecodeError as error:
+        return ("decode", str(error))
+    place[..., : pixels.shape[-1]].copy_(pixels)
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Batches on their way to a model: what threads, processes and the processor itself make of images
+is the same; and what becomes of those that cannot be decoded.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.models.decoders import DecoderDied, Decoders
+from tests.conftest import jpeg
+from tests.tiny import built, pictures
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClipStage]:
+    model = built("clip", tmp_path_factory.mktemp("models"))
+    stage = ClipStage(ClipConfig(model=model, dtype="float32", batch_size=32))
+    stage.setup()
+    yield stage
+    stage.close()
+
+
+def rows(count: int) -> pa.Table:
+    images = [jpeg(i) for i in pictures()[1:]] * count
+    images[3] = b"no picture"
+    texts = [f"picture {i}" for i in range(count)]
+    return pa.table({"image": images[:count], "text": texts})
+
+
+def test_pixels_of_processes_are_those_of_threads_and_errors_stay_with_their_rows(
+    stage: ClipStage,
+) -> None:
+    batches = [rows(30), rows(7)]
+    by_threads = [stage(batch) for batch in batches]
+    fast = stage.towers.fast
+    stage.feed.decoders = Decoders(2, fast, fast.shape, 32)
+    try:
+        for batch in batches:
+            stage.prepare(batch)
+        for batch, other in zip(batches, by_threads, strict=True):
+            answer = stage(batch)
+            np.testing.assert_array_equal(answer["clip_score"], other["clip_score"])
+            assert answer["error"] == other["error"]
+        assert stage(rows(33)).num_rows == 33  # more than a block holds: by threads
+        assert len(stage.feed.decoders.blocks) == 6  # all were given back
+    finally:
+        stage.feed.decoders.close()
+        stage.feed.decoders = None
+    assert by_threads[0]["error"].to_pylist()[3]["class"] == "decode"
+    assert np.isnan(by_threads[0]["clip_score"]).tolist() == [i == 3 for i in range(30)]
+
+
+def test_process_that_dies_fails_its_rows_and_is_replaced(stage: ClipStage) -> None:
+    fast = stage.towers.fast
+    decoders = Decoders(1, fast, fast.shape, 4)
+    try:
+        block, image = decoders.block(4), jpeg(Image.new("RGB", (50, 40), "red"))
+        assert block is not None
+        assert decoders.decode([image], block, 0) == [None]
+        for process in decoders.running:
+            process.kill()
+        with pytest.raises(DecoderDied, match="ended with -9 while it decoded 1 pictures"):
+            decoders.decode([image], block, 0)
+        assert decoders.decode([image, b""], block, 1)[0] is None
+    finally:
+        decoders.close()
