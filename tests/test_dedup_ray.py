@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 from pairmill import Pipeline
 from pairmill.cluster.engine import RayEngine
@@ -28,6 +29,8 @@ stages:
 """
 
 
+# Ray warns of its own options when its data context is made first
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_components_over_partitions_are_those_of_one_process(
     ray_session: None, tmp_path: Path
 ) -> None:
