@@ -161,9 +161,9 @@ def florence2(folder: Path) -> None:
         decoder_start_token_id=words.eos_token_id, forced_eos_token_id=None, forced_bos_token_id=None,
     )  # fmt: skip
     config = t.Florence2Config(
-        text_config=text, vision_config=eye, image_token_id=words.convert_tokens_to_ids((
+        text_config=text, vision_config=eye, image_token_id=words.convert_tokens_to_ids(
             "<image>"
-        )), **ids(words),
+        ), **ids(words),
         decoder_start_token_id=words.eos_token_id,
     )  # fmt: skip
     images = t.CLIPImageProcessor(size=SIDE, crop_size=SIDE, do_center_crop=False)

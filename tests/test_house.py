@@ -96,6 +96,15 @@ def imported(file: Path) -> set[str]:
     return names
 
 
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for file in SOURCES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 def test_arrows_lead_only_downwards() -> None:
     """The rooms can be sorted so that each imports from earlier ones alone."""
     TopologicalSorter(ARROWS).prepare()

@@ -154,7 +154,7 @@ def stage_config(item: Any, index: int, document: Document, folder: Path) -> Sta
     if not isinstance(item, dict) or not isinstance(item.get("stage"), str):
         document.problem(
             path,
-            f"a stage begins with `stage: NAME` (or my_module:MyStage; {', '.join(known_stages())})",
+            f"a stage begins with `stage: NAME` (my_module:MyStage; {', '.join(known_stages())})",
         )
         return None
     name_module(item["stage"], folder)

@@ -112,7 +112,7 @@ class TarSamples:
         if reason := not_of_a_sample(member.name):
             self.passed[reason] += 1
             return
-        key, suffix = NAME.fullmatch(as_text(member.name).removeprefix(("./"))).groups()  # type: ignore[union-attr]
+        key, suffix = NAME.fullmatch(as_text(member.name).removeprefix("./")).groups()  # type: ignore[union-attr]
         sample = self.sample_of(key, suffix.lower())
         self.waiting_members += 1
         if member.refused:

@@ -34,7 +34,9 @@ class Clusters:
         return pa.array(self.stands_for, mask=own)
 
     def gathered(self, values: pa.ChunkedArray) -> pa.Array:
-        """For each row that stands for a cluster the values of all its rows; null for the others."""
+        """For each row that stands for a cluster the values of all its rows; null for the
+        others.
+        """
         alone = np.flatnonzero(self.sizes == 1)
         members = np.concatenate([self.order[self.sizes[self.order] > 1], alone])
         heads = self.stands_for[members]

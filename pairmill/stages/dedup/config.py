@@ -26,7 +26,8 @@ OF_KIND: dict[str, tuple[str, ...]] = {
 
 
 class DedupConfig(StageConfig):
-    """Rows that repeat others, of any kind: equal values, pictures that look alike, texts that share
+    """Rows that repeat others, of any kind: equal values, pictures that look alike, texts that
+    share
     most of their words, embeddings that point the same way.
 
     Without `keep`, the gate is `dup_of IS NULL` (and `against_set IS NULL`, where there is
@@ -40,7 +41,8 @@ class DedupConfig(StageConfig):
     (cosine of embeddings).
     """
     on: list[str] = Field(min_length=1, max_length=16)
-    """Columns that are compared: for `exact` any, such as `[sha256]` or `[url, text]`, equal in all;
+    """Columns that are compared: for `exact` any, such as `[sha256]` or `[url, text]`, equal in
+    all;
     for the other kinds one: a hash (`[image_hash]`, `[image_hash_pdq]`), a text, an embedding.
     Tools that read YAML 1.1 take a bare `on` for true; they want `"on": [sha256]`.
     """
@@ -49,7 +51,8 @@ class DedupConfig(StageConfig):
     are decided by uid, and a row without a value (null, NaN) only stands where none has one.
     """
     on_duplicate: Literal["drop", "mark", "merge"] = "drop"
-    """`drop`: the gate lets one row of each cluster pass; `mark`: all pass, the columns tell; `merge`:
+    """`drop`: the gate lets one row of each cluster pass; `mark`: all pass, the columns tell;
+    `merge`:
     one passes, and gathers what `merge` names of the others.
     """
     merge: list[str] = Field(["text", "url", "source"], min_length=1, max_length=16)

@@ -100,9 +100,9 @@ def join_within(
     for band in bands:
         if not band.flips:
             continue
-        table = Table.of(band.keys(words), band.width, forest.labels())
+        table = BandTable.of(band.keys(words), band.width, forest.labels())
         if table.join_balls(forest, list(band.masks()), near):
-            table = Table.of(band.keys(words), band.width, forest.labels())
+            table = BandTable.of(band.keys(words), band.width, forest.labels())
         masks = itertools.islice(band.masks(), 1, None)
         look = partial(table.partners, words[table.order], radius)
         with ThreadPoolExecutor(cores()) as threads:
@@ -117,7 +117,7 @@ def always(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 @dataclass
-class Table:
+class BandTable:
     """Rows sorted by a band's key, and within a key by what they are connected with."""
 
     order: np.ndarray
@@ -133,7 +133,7 @@ class Table:
     """For each key the label that all its rows share, or -1."""
 
     @classmethod
-    def of(cls, keys: np.ndarray, width: int, labels: np.ndarray) -> "Table":
+    def of(cls, keys: np.ndarray, width: int, labels: np.ndarray) -> "BandTable":
         """Sorts."""
         order = np.lexsort((labels, keys))
         counts = np.bincount(keys, minlength=1 << width)
@@ -186,7 +186,9 @@ class Table:
     def without_own(
         self, rows: np.ndarray, other: np.ndarray, first: np.ndarray, last: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ranges of large partner buckets, cut in two around the rows that are connected already."""
+        """Ranges of large partner buckets, cut in two around the rows that are connected
+        already.
+        """
         assert self.together is not None
         large = last - first > DENSE
         if not large.any():
@@ -210,7 +212,7 @@ def nearest_within(
     found, best = np.full(len(words), -1), np.full(len(words), radius + 1)
     bands = bands_for(words.shape[1] * 64, radius, max(len(words), len(others), 1))
     for band in bands:
-        table = Table.of(band.keys(others), band.width, np.arange(len(others)))
+        table = BandTable.of(band.keys(others), band.width, np.arange(len(others)))
         keys = band.keys(words)
         for mask in band.masks():
             other = keys ^ mask

@@ -60,7 +60,8 @@ class KindOfDuplicate(Protocol):
         """What all partitions have to know."""
 
     def spread(self, rows: pa.Table, known: pa.Table | None) -> list[np.ndarray]:
-        """Keys, each uint64, (n,): rows that are duplicates share one of them, or of another pair in
+        """Keys, each uint64, (n,): rows that are duplicates share one of them, or of another pair
+        in
         between.
         """
 

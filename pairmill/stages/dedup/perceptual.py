@@ -18,7 +18,9 @@ RADIUS = {64: 8, 256: 31}
 
 @dataclass
 class Hashes:
-    """`words`: uint64, (n, bits / 64).  `pixels`: uint8, (n, values), or None.  `bad`: bool, (n,)."""
+    """`words`: uint64, (n, bits / 64).  `pixels`: uint8, (n, values), or None.  `bad`: bool,
+    (n,).
+    """
 
     words: np.ndarray
     pixels: np.ndarray | None

@@ -54,7 +54,8 @@ class Semantic:
 
     def notes(self) -> list[str]:
         return [
-            f"up to {EXACT_ROWS:,} rows (where `cells` is not given) all pairs are compared; beyond, those of which one lies in "
+            f"up to {EXACT_ROWS:,} rows (where `cells` is not given) all pairs are compared; "
+            "beyond, those of which one lies in "
             f"one of the other's {self.config.probes} nearest cells"
         ]
 

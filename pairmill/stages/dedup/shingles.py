@@ -43,7 +43,8 @@ class Shingles:
 
 
 def shingles(texts: pl.Series, words: bool, size: int) -> Shingles:
-    """Of texts, made alike first (normal.py).  A text of fewer than `size` words (or characters) has
+    """Of texts, made alike first (normal.py).  A text of fewer than `size` words (or characters)
+    has
     none, so that only equal ones are duplicates.
     """
     pieces = [texts[i : i + AT_ONCE] for i in range(0, len(texts), AT_ONCE)]

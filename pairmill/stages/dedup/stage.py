@@ -158,7 +158,9 @@ class DedupStage(LinkingStage):
         return far
 
     def against(self, seen: Any, rows: int) -> dict[str, pa.Array]:
-        """The first of the other sets that holds a duplicate of each row, and its nearest member."""
+        """The first of the other sets that holds a duplicate of each row, and its nearest
+        member.
+        """
         if self.sets is None:
             self.setup()
         names, members = np.full(rows, None, object), np.full(rows, None, object)

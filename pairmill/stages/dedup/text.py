@@ -100,7 +100,8 @@ class Text:
         at = (1 - self.config.least**self.rows) ** self.bands
         return [
             f"MinHash: {self.bands} bands of {self.rows} values; of pairs at a similarity of "
-            f"{self.config.least:g} or more {share:.2%} are expected to be missed, of those just at "
+            f"{self.config.least:g} or more {share:.2%} are expected to be missed, of those just "
+            "at "
             f"it {at:.1%}"
         ]
 
