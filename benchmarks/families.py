@@ -1,4 +1,4 @@
-"""Which families of models `clip` and `caption` load, and whether they are right.
+"""Which families of models `clip`, `match` and `caption` load, and whether they are right.
 
     python benchmarks/families.py [--write] [FAMILY ...]
 
@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from direct_scores import direct_matches, direct_open_clip, direct_scores
 from PIL import Image
+from tiny_heads import HEADS
 from tiny_parts import HOSTILE, PLAIN, PROMPT, pictures
 from tiny_talkers import TALKERS, Talker
 from tiny_towers import TOWERS
 
 from pairmill.captioners.engine import Message, Request
 from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.filters.match import MatchConfig, MatchStage
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 
 PAGE = Path(__file__).parent.parent / "docs/models.md"
@@ -30,6 +33,10 @@ BEGIN, END = "<!-- begin of benchmarks/families.py -->", "<!-- end -->"
 TOKENS = 8
 CLOSE = 2e-5
 """Largest difference of two scores that are called equal: float32 sums in another order."""
+
+
+Direct = Callable[[list[Image.Image], list[str]], list[float]]
+"""Scores of pairs by transformers itself."""
 
 
 @dataclass
@@ -67,24 +74,38 @@ def tower_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
     build(folder)
     stage = ClipStage(ClipConfig(model=str(folder), dtype="float32", batch_size=64))
     stage.setup()
+    own = direct_open_clip if family == "open_clip" else direct_scores
+    return scored_row(family, "clip", stage, stage.towers, lambda *rows: own(folder, *rows))
+
+
+def head_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
+    build(folder)
+    stage = MatchStage(MatchConfig(model=str(folder), dtype="float32", batch_size=64))
+    stage.setup()
+    return scored_row(
+        family, "match", stage, stage.matcher, lambda *rows: direct_matches(folder, *rows)
+    )
+
+
+def scored_row(family: str, name: str, stage: Any, holder: Any, own: Direct) -> Row:
+    """The line of a stage that scores pairs; `own`: direct calls."""
     images = pictures()
     encoded = [png(i) for i in images]
 
     def scores(texts: list[str], together: bool) -> list[float]:
         table = pa.table({"image": encoded, "text": texts})
         parts = [table] if together else [table.slice(i, 1) for i in range(len(texts))]
-        return [s for part in parts for s in stage(part)["clip_score"].to_pylist()]
+        return [s for part in parts for s in stage(part)[f"{name}_score"].to_pylist()]
 
     plain, hostile = scores(PLAIN, True), scores(HOSTILE, True)
     assert len({round(s, 4) for s in plain}) > 3, f"{family}: scores do not depend on the row"
-    own = direct_open_clip if family == "open_clip" else direct_scores
     row = Row(
         family,
-        "clip",
-        loaded_by(stage.towers),
-        equal(plain, own(folder, images, PLAIN)),
+        name,
+        loaded_by(holder),
+        equal(plain, own(images, PLAIN)),
         equal(plain, scores(PLAIN, False)),
-        equal(hostile, own(folder, images, HOSTILE)),
+        equal(hostile, own(images, HOSTILE)),
     )
     stage.close()
     return row
@@ -95,40 +116,6 @@ def loaded_by(holder: Any) -> str:
     if loaded is None:
         return f"{type(holder.model).__name__} of open_clip"
     return f"{type(loaded.model).__name__}, {type(loaded.processor).__name__}"
-
-
-def direct_open_clip(folder: Path, images: list[Image.Image], texts: list[str]) -> list[float]:
-    import open_clip
-    import torch
-
-    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
-    words = open_clip.get_tokenizer(f"local-dir:{folder}")(texts)
-    with torch.no_grad():
-        image = model.encode_image(torch.stack([preprocess(i) for i in images]))
-        text = model.encode_text(words)
-    return [float(s) for s in torch.nn.functional.cosine_similarity(image, text)]
-
-
-def direct_scores(folder: Path, images: list[Image.Image], texts: list[str]) -> list[float]:
-    """As the family's own example does it: the processor, then the model, in one call each."""
-    import torch
-    from transformers import AutoModel, AutoProcessor
-
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
-    processor = AutoProcessor.from_pretrained(folder)
-    kind = model.config.model_type
-    padding = {"padding": "max_length"} if "siglip" in kind else {}
-    if kind in ("clip", "altclip", "chinese_clip", "metaclip_2"):
-        padding = {"padding": True}
-    limit = {"altclip": {"max_length": 40}}.get(kind, {})  # places of its RoBERTa, less two
-    inputs = processor(
-        text=texts, images=images, return_tensors="pt", truncation=True, **padding, **limit
-    )
-    with torch.no_grad():
-        out = model(**inputs)
-    return [
-        float(s) for s in torch.nn.functional.cosine_similarity(out.image_embeds, out.text_embeds)
-    ]
 
 
 def talker_row(family: str, talker: Talker, folder: Path) -> Row:
@@ -224,12 +211,14 @@ def harmless(chat: Any, images: list[Any], answers: list[str]) -> tuple[int, int
 def rows_of(wanted: Sequence[str] = ()) -> Iterator[Row]:
     """The table's rows, each as it is known."""
     with tempfile.TemporaryDirectory() as scratch:
-        for number, family in enumerate([*TOWERS, *TALKERS]):
+        for number, family in enumerate([*TOWERS, *HEADS, *TALKERS]):
             if wanted and family not in wanted:
                 continue
             folder = Path(scratch) / str(number)
             if family in TOWERS:
                 yield tower_row(family, TOWERS[family], folder)
+            elif family in HEADS:
+                yield head_row(family, HEADS[family], folder)
             else:
                 yield talker_row(family, TALKERS[family], folder)
 

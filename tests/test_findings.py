@@ -1,5 +1,6 @@
 """What a run says at its end of what a person has to know."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 from pairmill.cli import app
 from pairmill.fates.ledger import Funnel, Step
 from pairmill.pipeline.findings import findings, retry_hint
+from tests.conftest import CLIP
 
 FEW = "name: told\nworkspace: w\nsource: {type: pairs, path: in.csv}\nstages:\n"
 
@@ -37,6 +39,23 @@ def test_run_ends_with_its_warnings_and_strict_makes_them_a_failure(
     assert ("warning:" in plain.output) == bool(warning)
     strict = CliRunner().invoke(app, ["run", file, "--local", "--strict"])
     assert strict.exit_code == strict_code
+
+
+def test_trusted_code_of_a_checkpoint_is_named_in_run_and_report_even_if_values_are_stored(
+    pairs: Path,
+) -> None:
+    file = pairs.parent / "p.yaml"
+    model = f"{{stage: clip, model: {CLIP}, dtype: float32, trust_remote_code: true}}"
+    source = f"{{type: parquet, path: {pairs.name}}}"
+    file.write_text(f"name: t\nworkspace: w\nsource: {source}\nstages: [{model}]\n")
+    for _ in ("computed", "stored"):
+        ran = CliRunner().invoke(app, ["run", str(file), "--local"])
+        assert ran.exit_code == 0, ran.output
+        said = " ".join(ran.output.split())
+        assert "stage 'clip': `trust_remote_code: true` lets" in said
+        (report,) = pairs.parent.glob("w/runs/*/report/data.json")
+        lines = json.loads(report.read_text())["warnings"]
+        assert sum("trust_remote_code" in line for line in lines) == 1
 
 
 def test_version_is_told() -> None:

@@ -6,7 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from pairmill.errors import PairmillError
@@ -40,6 +42,33 @@ def with_a_hole(source: str, target: Path) -> str:
     weights[names[1]] = weights[names[1]].flatten()[:3].clone()
     save_file(weights, place, metadata={"format": "pt"})
     return str(target)
+
+
+LARGEST_FP8 = 448
+
+
+def quantised(source: str, target: Path) -> str:
+    """A copy of a text model with the weights of its projections in fp8, one scale each."""
+    place = changed(source, target)
+    weights = load_file(place / "model.safetensors")
+    weights = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
+    for name in [n for n in weights if n.endswith("proj.weight")]:
+        scale = weights[name].abs().max().float() / LARGEST_FP8
+        weights[name] = (weights[name] / scale).to(torch.float8_e4m3fn)
+        weights[f"{name}_scale_inv"] = scale.reshape(1, 1)
+    save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((place / "config.json").read_text())
+    method = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    config |= {"quantization_config": {**method, "activation_scheme": "dynamic"}}
+    (place / "config.json").write_text(json.dumps({**config, "dtype": "bfloat16"}))
+    return str(place)
+
+
+def dequantised(model: str, name: str) -> torch.Tensor:
+    """A stored weight as it was before it was quantised, in bfloat16."""
+    weights = load_file(f"{model}/model.safetensors")
+    scale = weights.get(f"{name}_scale_inv", torch.tensor(1.0))
+    return (weights[name].float() * scale).to(torch.bfloat16).float()
 
 
 @pytest.mark.parametrize("kind", ["qwen", "clip"])
@@ -85,6 +114,24 @@ def test_model_of_another_kind_is_refused_with_a_word(folder: Path, tmp_path: Pa
     (place / "config.json").write_text(json.dumps(config))
     with pytest.raises(PairmillError, match="matching head"):
         ClipStage(ClipConfig(model=str(place))).setup()
+
+
+def test_checkpoint_quantised_to_fp8_is_computed_and_told_on_a_cpu(
+    folder: Path, tmp_path: Path
+) -> None:
+    model = quantised(built("text", folder), tmp_path / "fp8")
+    stage = caption(model, prompt="Say {text}", image=None, device="cpu", max_new_tokens=8)
+    assert "quantised (fp8)" in stage.examine()[0]
+    stage.setup()
+    assert stage.engine.note == "cpu bfloat16, from weights quantised by fp8"
+    held = stage.engine.engine.loaded.model.state_dict()
+    for name in load_file(f"{model}/model.safetensors"):
+        if name in held:
+            assert torch.equal(held[name].float(), dequantised(model, name)), name
+    rows = pa.table({"text": ["a red ball", "a boat at night"]})
+    first, second = stage(rows)["caption"].to_pylist()
+    assert first != second
+    assert None not in (first, second)
 
 
 def test_system_turn_that_a_model_cannot_take_is_told(folder: Path) -> None:

@@ -11,6 +11,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import families  # noqa: E402
+from tiny_heads import HEADS  # noqa: E402
 from tiny_talkers import TALKERS  # noqa: E402
 from tiny_towers import TOWERS  # noqa: E402
 
@@ -18,7 +19,7 @@ PAGE = (BENCHMARKS.parent / "docs/models.md").read_text()
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("family", [*TOWERS, *TALKERS])
+@pytest.mark.parametrize("family", [*TOWERS, *HEADS, *TALKERS])
 def test_family_is_right_and_the_page_says_so(family: str) -> None:
     row = next(families.rows_of([family]))
     assert row.right(), row

@@ -11,6 +11,7 @@ from pairmill.filters.image_hash import ImageHashStage
 from pairmill.stage import ContractError, Stage, StageConfig, check_stage, column
 from pairmill.stages.catalogue import BUILT_IN, stage_class
 from tests.conftest import CAPTIONER, CLIP
+from tests.tiny import built
 
 ROOT = Path(__file__).parent.parent
 NARROW = {
@@ -98,6 +99,17 @@ def test_stages_that_look_at_pictures_keep_the_contract(
     assert [e and e["class"] for e in answer["error"].to_pylist()][:2] == [None, "decode"]
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_match_keeps_the_contract(pictures: list[tuple[bytes, str]], tmp_path: Path) -> None:
+    images = [pictures[0][0], b"no picture", *(p for p, _ in pictures[1:4])]
+    texts = ["a red ball", "", "a boat <image>", "x" * 500, "[SEP]"]
+    options = {"model": built("blip_itm", tmp_path), "dtype": "float32"}
+    answer = check_stage(
+        stage_class("match"), pa.table({"image": images, "text": texts}), 1e-5, **options
+    )
+    assert [e and e["class"] for e in answer["error"].to_pylist()][:2] == [None, "decode"]
+
+
 def test_near_dedup_keeps_the_contract(pictures: list[tuple[bytes, str]]) -> None:
     images = pa.table({"image": [pictures[i][0] for i in (0, 1, 0, 2)]})
     rows = check_stage(ImageHashStage, images).drop_columns(["error"])
@@ -117,9 +129,9 @@ def test_download_keeps_the_contract(web: dict[str, str]) -> None:
 
 
 def test_every_stage_of_the_catalogue_is_checked() -> None:
-    assert {*NARROW, *PICTURED, "near_dedup", "download", "classify", "nearest", "perplexity"} == {
-        *BUILT_IN
-    }
+    assert {*NARROW, *PICTURED, "near_dedup", "download", "match"} | {
+        *("classify", "nearest", "perplexity")
+    } == {*BUILT_IN}
 
 
 class Config(StageConfig):

@@ -7,12 +7,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import more_talkers
+import tiny_heads
 import tiny_parts
 import tiny_talkers
 import tiny_towers
 
 pictures = tiny_parts.pictures
 BUILDERS: dict[str, Callable[[Path], None]] = {
+    "blip_itm": tiny_heads.blip_itm,
     "clip": tiny_towers.clip,
     "qwen": tiny_talkers.qwen2_5_vl,
     "reasoning": tiny_talkers.reasoning,

@@ -3,16 +3,16 @@
 from typing import Any
 
 from pairmill.errors import StageBroken
-from pairmill.models.files import WEIGHTS, checkpoint_folder, has_weights, is_folder, read_json
-from pairmill.models.load import (
-    Spec,
-    auto_class,
+from pairmill.models.files import (
+    WEIGHTS,
     checkpoint_dtype,
-    load_processor,
-    needs,
+    checkpoint_folder,
+    has_weights,
+    is_folder,
     quantisation,
-    whole,
+    read_json,
 )
+from pairmill.models.load import Spec, auto_class, load_processor, needs, whole
 
 QUANTISERS = {
     "awq": "gptqmodel",
@@ -39,6 +39,17 @@ def check_clip(stage: str, spec: Spec) -> list[str]:
     processor = load_processor(stage, folder, spec, "AutoProcessor")
     check_sees(stage, spec, processor)
     return check_weights(stage, spec, folder, auto, processor)
+
+
+def check_match(stage: str, spec: Spec) -> list[str]:
+    """As `check_clip`, of an image–text matching head."""
+    from pairmill.models.matching import HEADS
+
+    folder = described(stage, spec)
+    head = auto_class(stage, folder, spec, HEADS)
+    processor = load_processor(stage, folder, spec, "AutoProcessor")
+    check_sees(stage, spec, processor)
+    return check_weights(stage, spec, folder, head, processor)
 
 
 def described(stage: str, spec: Spec) -> str:

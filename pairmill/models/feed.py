@@ -1,18 +1,19 @@
-"""Batches of images on their way to a two-tower model: decoded, gathered and computed, each step
+"""Batches of images on their way to a model that sees: decoded, gathered and computed, each step
 while the others work on other batches.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.decoders import Decoders
-from pairmill.models.two_towers import BYTES, TwoTowers
+from pairmill.models.two_towers import BYTES
 
 Answer = TypeVar("Answer")
 Error = tuple[str, str]
@@ -23,6 +24,15 @@ AT_ONCE = 16
 """Rows that are decoded in one go."""
 AHEAD = 4
 """Batches that wait at most; a batch that is never asked for must not hold memory for ever."""
+
+
+class Seer(Protocol):
+    """A model that images are prepared for."""
+
+    device: str
+
+    def pixels(self, images: Sequence[Image.Image]) -> dict[str, Any]:
+        """The model's inputs, tensors whose first axis is the images'; called in threads."""
 
 
 @dataclass
@@ -38,14 +48,14 @@ class Ready:
 class Feed(Generic[Answer]):
     """Answers for batches of rows; `prepare` begins with those that will be asked for next.
 
-    `words`: inputs of the text tower for some rows of a batch (none, if absent); `compute`: the
+    `words`: the texts' inputs for some rows of a batch (none, if absent); `compute`: the
     model.  Images of the column `image` are decoded in threads; in processes where the model is on
     a GPU, which threads of one Python cannot feed.  What a step raises is raised to who asks.
     """
 
     def __init__(
         self,
-        towers: TwoTowers,
+        towers: Seer,
         image: str,
         threads: int,
         batch_size: int,
@@ -121,7 +131,7 @@ class Feed(Generic[Answer]):
             self.decoders.close()
 
 
-def processes(towers: TwoTowers, count: int, rows: int) -> Decoders | None:
+def processes(towers: Seer, count: int, rows: int) -> Decoders | None:
     """Processes that decode for a model on a GPU; None where threads do, or must do."""
     fast = getattr(towers, "fast", None)
     if towers.device != "cuda" or count < 2 or fast is None or fast.shape is None:

@@ -4,7 +4,7 @@ fetched into it once.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,21 @@ def read_json(folder: str, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise StageBroken(f"{file} holds a {type(found).__name__}, not an object")
     return found
+
+
+def quantisation(config: Mapping[str, Any]) -> str | None:
+    """How the checkpoint's weights are quantised (`fp8`, `awq`, …)."""
+    return (config.get("quantization_config") or {}).get("quant_method")
+
+
+def checkpoint_dtype(config: Mapping[str, Any]) -> str:
+    """The precision in which the weights were saved."""
+    places = (config, *(config.get(k) or {} for k in ("text_config", "vision_config")))
+    for place in places:
+        named = place.get("dtype") or place.get("torch_dtype")
+        if named in ("float32", "bfloat16", "float16"):
+            return str(named)
+    return "float32"
 
 
 def mentions(model: str, revision: str | None, words: tuple[str, ...]) -> bool:

@@ -2,12 +2,12 @@
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pairmill.errors import StageBroken, first_line
-from pairmill.models.files import checkpoint_folder, read_json
+from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
 from pairmill.torch_device import (
     FASTER,
     Device,
@@ -68,7 +68,7 @@ _LOCK = threading.Lock()
 def load(
     stage: str, spec: Spec, classes: Sequence[str], processor: str, probe: Probe
 ) -> LoadedModel:
-    """The checkpoint, by the first of transformers' auto classes that knows its type.
+    """The checkpoint, by the first of transformers' classes that knows its type.
 
     Loaded once in a process for all stages that name it alike.  Raises StageBroken.
     """
@@ -92,6 +92,9 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
         needs(stage, "accelerate", "`device_map`")
         options["device_map"] = spec.device_map
     quantised = quantisation(config)
+    if quantised and device == "cuda" and not spec.device_map:
+        needs(stage, "accelerate", f"a checkpoint quantised by {quantised} on a GPU")
+        options["device_map"] = {"": "cuda"}  # `to` may not move such weights
 
     def weights(dtype: Any) -> Any:
         model = whole(stage, auto, folder, spec, {**options, "dtype": dtype})
@@ -111,14 +114,12 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
         model = measured(spec, weights, processor, probe)
     dtype = getattr(model, "dtype", None)
     device = str(getattr(model, "device", device)).split(":")[0]
-    precision = f"quantised ({quantised})" if quantised else str(dtype).removeprefix("torch.")
-    custom = ", code of the checkpoint's own" if spec.trust_remote_code else ""
-    return LoadedModel(model, processor, device, dtype, f"{device} {precision}{custom}")
-
-
-def quantisation(config: Mapping[str, Any]) -> str | None:
-    """How the checkpoint's weights are quantised (`fp8`, `awq`, …)."""
-    return (config.get("quantization_config") or {}).get("quant_method")
+    precision = str(dtype).removeprefix("torch.")
+    if quantised and getattr(model.config, "quantization_config", None) is None:
+        precision += f", from weights quantised by {quantised}"  # as here no kernels take them
+    elif quantised:
+        precision = f"quantised ({quantised})"
+    return LoadedModel(model, processor, device, dtype, f"{device} {precision}")
 
 
 def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: Probe) -> Any:
@@ -142,18 +143,8 @@ def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: P
     return found.get("model") or weights(pick_dtype(dtype))
 
 
-def checkpoint_dtype(config: Mapping[str, Any]) -> str:
-    """The precision in which the weights were saved."""
-    places = (config, *(config.get(k) or {} for k in ("text_config", "vision_config")))
-    for place in places:
-        named = place.get("dtype") or place.get("torch_dtype")
-        if named in ("float32", "bfloat16", "float16"):
-            return str(named)
-    return "float32"
-
-
 def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> Any:
-    """The first of transformers' auto classes that knows the checkpoint's type."""
+    """The first of transformers' (auto) classes that knows the checkpoint's type."""
     import transformers
 
     config = load_config(stage, folder, spec)
@@ -162,7 +153,7 @@ def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> A
         if auto is None:
             continue
         custom = spec.trust_remote_code and name in (getattr(config, "auto_map", None) or {})
-        if custom or type(config) in auto._model_mapping:
+        if custom or serves(auto, config):
             return auto
     text_only = transformers.AutoModelForCausalLM._model_mapping
     if "AutoModelForImageTextToText" in classes and type(config) in text_only:
@@ -175,6 +166,12 @@ def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> A
         f"({', '.join(config.architectures or ['no architecture named'])}), which none of "
         f"{', '.join(classes)} loads"
     )
+
+
+def serves(auto: Any, config: Any) -> bool:
+    """Whether an auto class, or a model's class itself, loads checkpoints of a config's type."""
+    known = getattr(auto, "_model_mapping", None)
+    return type(config) is auto.config_class if known is None else type(config) in known
 
 
 def load_config(stage: str, folder: str, spec: Spec) -> Any:

@@ -159,8 +159,8 @@ def check_towers(stage: str, spec: Spec) -> None:
         if any(word in name for word in ("TextRetrieval", "ITM", "ImageTextMatching")):
             raise StageBroken(
                 f"stage {stage!r}: {spec.model!r} is {name}, an image–text matching head that "
-                "looks "
-                "at both at once; `clip` needs a two-tower model (CLIP, SigLIP, ALIGN, …)"
+                "looks at both at once; the stage `match` scores pairs by such a head, and this "
+                "one needs a two-tower model (CLIP, SigLIP, ALIGN, …)"
             )
     from transformers import AutoModel
 

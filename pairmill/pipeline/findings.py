@@ -3,11 +3,12 @@ in its report, and turned into exit code 1 by `--strict`.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pairmill.fates.ledger import SOURCE, Funnel, Step
 from pairmill.packages.manifest import chosen
+from pairmill.plan.chain import PlannedStage
 
 LARGE_SHARE = 0.2
 """Of the rows that came to a step; from there on what is lost says more of the step than of the
@@ -23,6 +24,24 @@ def findings(funnel: Funnel, of_input: Sequence[str] = ()) -> list[str]:
     """One sentence each, the gravest first.  `of_input`: what reading the source had to say."""
     kept = [nothing_kept(funnel)] if funnel.kept == 0 else []
     return [*kept, *of_input, *(text for step in funnel.steps for text in step_findings(step))]
+
+
+def trusted_code(stages: Iterable[PlannedStage]) -> list[str]:
+    """Stages whose checkpoint may run code of its own, whether in this run or when the values that
+    it found stored were computed.
+    """
+    return [
+        f"stage {stage.name!r}: `trust_remote_code: true` lets {stage.config.model!r} run code of "
+        "its own"
+        for stage in stages
+        if getattr(stage.config, "trust_remote_code", False) and loads_here(stage)
+    ]
+
+
+def loads_here(stage: PlannedStage) -> bool:
+    """Whether the stage's workers load a model: neither stored embeddings nor a server serve it."""
+    engine = getattr(stage.config, "engine", None)
+    return getattr(stage.config, "model", None) is not None and engine != "openai"
 
 
 def nothing_kept(funnel: Funnel) -> str:

@@ -16,7 +16,7 @@ from pairmill.fates.survey import Survey
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import check_failures, failure_classes
-from pairmill.pipeline.findings import findings
+from pairmill.pipeline.findings import findings, trusted_code
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
@@ -177,6 +177,7 @@ class Runner:
                 *([str(fresh)] if fresh else []),
                 *(str(told) for told in table.told if told.ordinary),
                 *found,
+                *trusted_code(chain.stages),
                 *self.totals.loaded(),
                 *self.totals.spent(),
             ),

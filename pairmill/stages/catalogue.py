@@ -12,6 +12,7 @@ BUILT_IN = {
     "language": "pairmill.filters.language:LanguageStage",
     "resolution": "pairmill.filters.resolution:ResolutionStage",
     "clip": "pairmill.filters.clip:ClipStage",
+    "match": "pairmill.filters.match:MatchStage",
     "embed": "pairmill.filters.embed:EmbedStage",
     "classify": "pairmill.filters.classify:ClassifyStage",
     "concepts": "pairmill.filters.concepts:ConceptsStage",
