@@ -97,9 +97,11 @@ class RedactedStream(io.TextIOBase):
         self.target.flush()
 
     def fileno(self) -> int:
+        """The target's descriptor."""
         return self.target.fileno()
 
     def isatty(self) -> bool:
+        """Whether the target is a terminal."""
         return self.target.isatty()
 
     def writable(self) -> bool:
@@ -107,6 +109,7 @@ class RedactedStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
+        """The target's encoding."""
         return self.target.encoding
 
 
