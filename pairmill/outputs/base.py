@@ -28,6 +28,7 @@ class OutputFile:
 
 
 def bytes_file(name: str, data: bytes) -> OutputFile:
+    """A file of a package whose whole content is in memory."""
     return OutputFile(name, lambda stream: stream.write(data))
 
 
@@ -38,9 +39,11 @@ class HashingStream(io.RawIOBase):
         self.target, self.count, self.hash = target, 0, hashlib.sha256()
 
     def writable(self) -> bool:
+        """Always true; what wraps a raw stream asks for it before it writes."""
         return True
 
     def write(self, data: Any) -> int:
+        """Passes the bytes on and gives their number; `data` is any object that has a buffer."""
         self.target.write(data)
         size = len(memoryview(data).cast("B"))
         self.hash.update(data)
@@ -48,6 +51,7 @@ class HashingStream(io.RawIOBase):
         return size
 
     def tell(self) -> int:
+        """The number of bytes that were written so far."""
         return self.count
 
 
@@ -195,4 +199,5 @@ class Loading:
 
 
 def without_bytes(names: Sequence[str], schema: pa.Schema) -> list[str]:
+    """The names of those columns whose types hold no bytes, not even inside lists or structs."""
     return [n for n in names if not holds_bytes(schema.field(n).type)]

@@ -54,9 +54,11 @@ class Place:
         return numbers[np.argsort(self.rows[numbers], kind="stable")]
 
     def sources(self) -> list[int]:
+        """Numbers of the pool shards in which the rows lie, ascending."""
         return [int(s) for s in np.unique(self.shards)]
 
     def in_pool_order(self) -> bool:
+        """Whether the rows lie in the pool as in the package, so that one pass over it suffices."""
         steps, within = np.diff(self.shards), np.diff(self.rows)
         return bool(np.all((steps > 0) | ((steps == 0) & (within > 0))))
 
@@ -102,6 +104,7 @@ def slices(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def narrow_columns(place: Place, columns: list[str]) -> pa.Table:
+    """Columns without bytes, of all rows of the output shard, in the package's order."""
     if not columns:
         return pa.table({"row": pa.array(place.rows)}).select([])
     parts = [shard_rows(place, s, place.at(s), columns) for s in place.sources()]

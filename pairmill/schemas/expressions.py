@@ -97,6 +97,7 @@ def outward(value: Value) -> pl.Expr:
 
 
 def unknown_column(text: str, name: str, have: Iterable[str]) -> str:
+    """The message for a name that is no column, with the nearest of those there are."""
     have = [h for h in have if not is_companion(h)]
     near = difflib.get_close_matches(name, have, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -107,6 +108,7 @@ def unknown_column(text: str, name: str, have: Iterable[str]) -> str:
 
 
 def frame_of(table: pa.Table) -> pl.DataFrame:
+    """An Arrow table as a Polars frame, without a copy where the types allow it."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -41,6 +41,7 @@ def inspect_path(
 
 
 def inspect_place(path: str, rows: int, check: bool, out: Console, pictures: bool) -> list[str]:
+    """What `inspect_path` does, but with the errors of a damaged file as they come."""
     folder, _, name = path.rstrip("/").rpartition("/")
     pictures = pictures and can_show(out)
     if path.endswith((".parquet", ".tar")):

@@ -56,6 +56,7 @@ def open_workspace(root: str) -> Storage:
 
 
 def check_format(storage: Storage) -> None:
+    """Raises OlderWorkspace or NewerWorkspace where this version cannot use what is stored."""
     facts = storage.read_json(SIGN)
     if facts.get("format_version", 0) < FORMAT:
         raise OlderWorkspace(

@@ -52,6 +52,7 @@ def verify_workspace(storage: Storage) -> Checked:
 
 
 def file_faults(storage: Storage, name: str) -> Iterator[str]:
+    """Faults of one Parquet or JSON file; raises where it cannot be read at all."""
     if name.endswith(".parquet"):
         yield from parquet_faults(storage, name)
     elif name.endswith(".json"):
@@ -123,6 +124,7 @@ def changed_payload(table: pa.Table, in_shard: bool) -> dict[str, int]:
 
 
 def changed_images(values: pa.ChunkedArray, digests: pa.ChunkedArray) -> int:
+    """How many values have another SHA-256 than the digests beside them, nulls aside."""
     return sum(
         value.is_valid
         and digest.is_valid
