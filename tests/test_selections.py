@@ -185,7 +185,7 @@ def tiles_in(folder: Path) -> list[int]:
 def forgotten(folder: Path) -> int:
     """Rows whose tiles were there and are stored no more."""
     files = folder.glob("workspace/columns/tiles-*/*.parquet")
-    return sum(int(pl.read_parquet(f)["tiles#size"].lt(0).sum()) for f in files)
+    return sum(int(pl.read_parquet(f)["tiles#forgotten"].sum()) for f in files)
 
 
 @pytest.mark.parametrize("at_once", [True, False])

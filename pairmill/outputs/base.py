@@ -10,7 +10,8 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 
 from pairmill.outputs.values import holds_bytes, is_embedding, leaving_field, refusal
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, is_volatile
+from pairmill.schemas.arrow import is_payload, is_volatile
+from pairmill.schemas.companions import is_companion
 from pairmill.schemas.expressions import unknown_column
 from pairmill.schemas.pipeline import OutputConfig
 
@@ -126,14 +127,14 @@ class Writer:
 
     def is_left_out(self, column: pa.Field) -> bool:
         """Whether a column does not leave unless it is named."""
-        return is_volatile(column) or is_embedding(column.type) or column.name.endswith(SIZE_SUFFIX)
+        return is_volatile(column) or is_embedding(column.type) or is_companion(column.name)
 
     def left_out(self, schema: pa.Schema) -> list[str]:
         """Columns that nobody asked to leave out, for people."""
         if self.config.columns is not None:
             return []
         have = set(self.columns(schema))
-        return [f.name for f in schema if f.name not in have and SIZE_SUFFIX not in f.name]
+        return [f.name for f in schema if f.name not in have and not is_companion(f.name)]
 
     def columns(self, schema: pa.Schema) -> list[str]:
         """All columns that `files` wants."""

@@ -17,7 +17,7 @@ from pairmill.fates.decide import Trace
 from pairmill.outputs.base import ShardRows
 from pairmill.outputs.values import holds_bytes
 from pairmill.plan.chain import Chain
-from pairmill.schemas.arrow import SIZE_SUFFIX
+from pairmill.schemas.companions import size_of
 from pairmill.work.block import block_columns
 from pairmill.workspace.encoding import GROUP_BYTES
 from pairmill.workspace.storage import Storage
@@ -142,9 +142,9 @@ def row_bytes(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[s
     """int64: bytes of each row, as far as the workspace has them at hand."""
     frame, total = place.look(shard).frame, np.zeros(len(numbers), np.int64)
     for name in columns:
-        if name + SIZE_SUFFIX in frame.columns:
-            sizes = frame[name + SIZE_SUFFIX].fill_null(0).to_numpy()
-            total += np.abs(sizes[place.rows[numbers]])
+        if size_of(name) in frame.columns:
+            sizes = frame[size_of(name)].fill_null(0).to_numpy()
+            total += sizes[place.rows[numbers]]
         else:
             total += NESTED_BYTES
     return total

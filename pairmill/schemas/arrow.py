@@ -14,11 +14,6 @@ ERROR = pa.struct([("class", pa.string()), ("message", pa.string())])
 for people.
 """
 
-SIZE_SUFFIX = "#size"
-"""A binary column `c` is stored with `c#size` (int64 bytes), so that nobody reads payload to learn
-whether it is there.
-"""
-
 HASH_OF = b"hash_of"
 """Key of the metadata of a column of hashes: which payload column's very bytes were hashed."""
 

@@ -16,7 +16,7 @@ from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.tables import FOLDER as TABLES
 from pairmill.workspace.tables import Table, open_table
 
-FORMAT = 2
+FORMAT = 3
 SHARD_FILE = re.compile(r"^[0-9a-f]{16}\.[0-9a-f]{16}\.parquet$")
 TABLE_FILE = re.compile(r"^[0-9a-f]{16}\.parquet$")
 OURS = re.compile(r"^(?:[0-9a-f]{16}\.[0-9a-f]{16}\.parquet|(?:stage|settings)\.json|\.lock)$")
@@ -63,7 +63,7 @@ def check_format(storage: Storage) -> None:
             f"{storage.root} has workspace format {facts.get('format_version')}, written by "
             "pairmill "
             f"{facts.get('pairmill')}; this is pairmill {__version__} with format {FORMAT}, which "
-            "stores rows and columns under other names: use another workspace (packages stay as "
+            "stores rows and columns in another way: use another workspace (packages stay as "
             "they are), and delete this one when nothing needs it any more"
         )
     if facts.get("format_version", 0) > FORMAT:
