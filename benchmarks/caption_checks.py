@@ -1,5 +1,4 @@
-"""Precision and recall of `caption_checks` on labelled captions: python
-benchmarks/caption_checks.py
+"""Precision and recall of `caption_checks` on labelled captions: python benchmarks/caption_checks.py
 
 The list (labelled_captions.tsv) was written by hand for this purpose, by the authors of the rules,
 so the figures say what the rules are for and no more: a captioner's own faults may look otherwise.
@@ -19,9 +18,7 @@ GATES = {
     "hedged": "check_hedges > 8",
     "leak": "check_leak",
     "truncated": "check_truncated",
-    "repeated": (
-        "check_repeated_sentences > 0 OR check_longest_run > 3 OR check_word_repetition > 0.2"
-    ),
+    "repeated": "check_repeated_sentences > 0 OR check_longest_run > 3 OR check_word_repetition > 0.2",
     "lost": "check_alt_retention < 0.5",
     "invented": "check_invented_numbers > 0",
 }

@@ -29,9 +29,7 @@ DIM, CLUSTERS = 16, 200
 
 
 def generate(folder: Path, rows: int, seed: int = 0) -> pl.DataFrame:
-    """Writes metadata as DataComp's (Parquet files with npz beside), centroids, targets,
-    entries.
-    """
+    """Writes metadata as DataComp's (Parquet files with npz beside), centroids, targets, entries."""
     rng = np.random.default_rng(seed)
     texts = [sentence(rng) for _ in range(rows)]
     scores = np.round(rng.normal(0.22, 0.06, (rows, 2)), 2 if seed else 3).astype(np.float32)
@@ -157,8 +155,7 @@ def main() -> None:
         folder = Path(place)
         expected = published(generate(folder, rows), folder)
         print(
-            f"| baseline, {rows:,} rows | published | pairmill | differing | s "
-            "|\n|---|--:|--:|--:|--:|"
+            f"| baseline, {rows:,} rows | published | pairmill | differing | s |\n|---|--:|--:|--:|--:|"
         )
         for name in NAMES:
             start = time.perf_counter()

@@ -4,8 +4,7 @@ nothing, against decoding alone.
     python benchmarks/feeding.py [--images 512]
 
 The processors are those of real models (CLIP at 224 pixels, Qwen2.5-VL bounded to few patches); the
-model behind them answers at once.  Photographs are drawn with noise and saved as JPEG; one core
-does all the work.
+model behind them answers at once.  Photographs are drawn with noise and saved as JPEG; one core does all the work.
 """
 
 import argparse

@@ -225,8 +225,7 @@ def runs(bench: Bench) -> dict[str, Any]:
     found = {}
     for name, compiled in (("L/14", True), ("B/32", False)):
         stage = (
-            f"  - {{stage: clip, model: {bench.clip(name)}, batch_size: 512, device: "
-            f"{bench.device}, "
+            f"  - {{stage: clip, model: {bench.clip(name)}, batch_size: 512, device: {bench.device}, "
             f"compile: {str(compiled).lower()}, resources: {{cpus: 15}}}}\n"
         )
         label = f"{name} compiled" if compiled else name

@@ -1,8 +1,7 @@
 """A newcomer's first hour, played by a script: python benchmarks/new_user.py
 
 Four kinds of input that a newcomer may have (a table, JSON Lines, a folder of pictures, tars) are
-made anew; for each, the commands of docs/first-run.md are typed one after another.  What is
-printed:
+made anew; for each, the commands of docs/first-run.md are typed one after another.  What is printed:
 commands, seconds until the package and the report stand, rows kept, and whether any command failed.
 Installing is left out: `make demo` measures it.
 """

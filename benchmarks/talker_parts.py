@@ -1,6 +1,4 @@
-"""Parts of tiny models that answer prompts: sizes, chat templates in a family's style,
-tokenizers.
-"""
+"""Parts of tiny models that answer prompts: sizes, chat templates in a family's style, tokenizers."""
 
 from typing import Any
 

@@ -158,13 +158,7 @@ def align(folder: Path) -> None:
 
     vision: dict[str, Any] = {
         "image_size": 64, "width_coefficient": 1.0, "depth_coefficient": 0.25, "hidden_dim": 32,
-        "kernel_sizes": [3, 3], (
-            "in_channels"
-        ): [32, 16], (
-            "out_channels"
-        ): [16, 32], (
-            "strides"
-        ): [1, 2],
+        "kernel_sizes": [3, 3], "in_channels": [32, 16], "out_channels": [16, 32], "strides": [1, 2],
         "num_block_repeats": [1, 1], "expand_ratios": [1, 6],
     }  # fmt: skip
     text = {**TEXT, "max_position_embeddings": 512, "pad_token_id": 0}

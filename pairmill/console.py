@@ -116,5 +116,6 @@ def stopping_by_signals() -> Iterator[None]:
 
 
 def fail_of_file(error: PipelineFileError, path: Path) -> None:
+    """Ends the command with status 2, all faults of a pipeline file told and counted."""
     fault = "fault" if len(error.problems) == 1 else "faults"
     fail(f"{error}\n{len(error.problems)} {fault} in {path}", 2)

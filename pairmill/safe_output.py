@@ -40,6 +40,7 @@ class SafeConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
+        """Segments of what is to be shown, secrets and control characters taken out."""
         for segment in super().render(clean(renderable), options):
             if segment.control:
                 yield segment
@@ -75,6 +76,9 @@ class RedactedStream(io.TextIOBase):
         self.target, self.waiting = target, ""
 
     def write(self, text: str) -> int:
+        """Passes on whole lines; the rest of the text, and a private key that has not ended yet,
+        wait.
+        """
         waiting = self.waiting + text
         whole = max(waiting.rfind("\n"), waiting.rfind("\r")) + 1
         begun = waiting.rfind(BEGINS, 0, whole)
@@ -86,15 +90,18 @@ class RedactedStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
+        """Passes on the line that was begun, too: a secret cut by the flush is not recognised."""
         if self.waiting:
             self.target.write(redact(self.waiting))
             self.waiting = ""
         self.target.flush()
 
     def fileno(self) -> int:
+        """The target's descriptor."""
         return self.target.fileno()
 
     def isatty(self) -> bool:
+        """Whether the target is a terminal."""
         return self.target.isatty()
 
     def writable(self) -> bool:
@@ -102,6 +109,7 @@ class RedactedStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
+        """The target's encoding."""
         return self.target.encoding
 
 

@@ -124,6 +124,7 @@ class Room:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that memory was lacking, on a GPU or a CPU."""
     import torch
 
     words = ("out of memory", "can't allocate memory", "not enough memory")

@@ -57,19 +57,11 @@ def table() -> pa.Table:
             "unsigned": pa.array([2**63 - 1 - i for i in n], pa.uint64()),
             "d": [1 / 3 + i for i in n],
             "f": pa.array([0.1 * i if i else float("nan") for i in n], pa.float32()),
-            "dec": pa.array([Decimal(
-                "12345678901234567890.12"
-            ) + i for i in n], pa.decimal128(30, 2)),
+            "dec": pa.array([Decimal("12345678901234567890.12") + i for i in n], pa.decimal128(30, 2)),
             "day": [dt.date(2020, 1, 1 + i) for i in n],
-            "ts": pa.array([moment + dt.timedelta(microseconds=i) for i in n], pa.timestamp((
-                "us"
-            ), (
-                "UTC"
-            ))),
+            "ts": pa.array([moment + dt.timedelta(microseconds=i) for i in n], pa.timestamp("us", "UTC")),
             "nano": pa.array([1577836800123456789 + i for i in n], pa.timestamp("ns")),
-            "dur": pa.array([dt.timedelta(seconds=93784, microseconds=500000 + i) for i in n], pa.duration(
-                "us"
-            )),
+            "dur": pa.array([dt.timedelta(seconds=93784, microseconds=500000 + i) for i in n], pa.duration("us")),
             "clock": pa.array([dt.time(1, 2, 3, 4 + i) for i in n], pa.time64("us")),
             "tags": pa.array([["a", "b"][: i % 3] for i in n], pa.list_(pa.string())),
             "boxes": [[{"x": i * 0.5, "label": "cat"}] for i in n],

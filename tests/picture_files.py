@@ -18,7 +18,7 @@ def in_modes() -> dict[str, Image.Image]:
     grey = np.asarray(NOISE.convert("L")).astype(np.uint16) * 257
     found["LA"] = NOISE.convert("L").convert("LA")
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    found[("LAB")] = ImageCms.profileToProfile(NOISE, srgb, lab, outputMode=("LAB"))  # type: ignore[assignment]
+    found["LAB"] = ImageCms.profileToProfile(NOISE, srgb, lab, outputMode="LAB")  # type: ignore[assignment]
     found["I;16"] = Image.fromarray(grey)
     found["I"] = Image.fromarray(grey.astype(np.int32))
     found["F"] = Image.fromarray((grey / 65_535).astype(np.float32))

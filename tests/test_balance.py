@@ -157,19 +157,7 @@ def test_mix_without_shares_is_unimax_to_a_row(
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({(
-            "shares"
-        ): {(
-            "a"
-        ): 45, (
-            "b"
-        ): 45, (
-            "c"
-        ): 10}, (
-            "budget"
-        ): 1000, (
-            "max_repeats"
-        ): 12}, (450, 450, 100)),
+        ({"shares": {"a": 45, "b": 45, "c": 10}, "budget": 1000, "max_repeats": 12}, (450, 450, 100)),
         ({"shares": {"a": 1, "b": 1}, "budget": 100}, (60, 40, 0)),
         ({"shares": {"a": 1, "b": 1}, "budget": 100, "short": "shrink"}, (40, 40, 0)),
         ({"shares": {"a": 1, "b": 1}, "short": "shrink", "max_repeats": 2}, (80, 80, 0)),

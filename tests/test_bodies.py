@@ -1,6 +1,4 @@
-"""Where a run works: in this process, in processes of its own, or on Ray; and what it leaves
-out.
-"""
+"""Where a run works: in this process, in processes of its own, or on Ray; and what it leaves out."""
 
 import json
 import os

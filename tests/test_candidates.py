@@ -20,28 +20,8 @@ Pictures = list[tuple[bytes, str]]
 @pytest.mark.parametrize(
     ("caption", "alt", "at", "cut"),
     [
-        ((
-            "A ball lies here. It is red. So it is."
-        ), (
-            "one two three four five six seven eight"
-        ), (
-            "sentence"
-        ), ((
-            "A ball lies here. It is red."
-        ), (
-            "sentence"
-        ))),
-        ((
-            "A ball lies here. It is red."
-        ), (
-            "one two three four five six"
-        ), (
-            "word"
-        ), ((
-            "A ball lies here. It is"
-        ), (
-            "word"
-        ))),
+        ("A ball lies here. It is red. So it is.", "one two three four five six seven eight", "sentence", ("A ball lies here. It is red.", "sentence")),
+        ("A ball lies here. It is red.", "one two three four five six", "word", ("A ball lies here. It is", "word")),
         ("A ball, red, lies here.", "one two", "sentence", ("A ball", "word")),
         ("A ball.", "one two three", "sentence", ("A ball.", "no")),
         ("A ball.", None, "sentence", ("A ball.", "no")),

@@ -18,8 +18,7 @@ def kept(folder: Path, settings: str, limit: int | None = None) -> int:
     file = folder / "p.yaml"
     file.write_text(
         "name: s\nsource: {type: pairs, path: in.parquet}\nstages:\n"
-        f"  - {{stage: download, retries: 0, {settings}}}\noutputs: [{{type: parquet, path: "
-        f"out}}]\n"
+        f"  - {{stage: download, retries: 0, {settings}}}\noutputs: [{{type: parquet, path: out}}]\n"
     )
     return Pipeline.from_yaml(file).run(progress=False, local=True, limit=limit).funnel.kept
 
@@ -51,17 +50,7 @@ def test_changed_setting_tries_the_failures_again_that_it_may_free(tmp_path: Pat
 @pytest.mark.parametrize(
     ("way", "before", "now", "frees"),
     [
-        ((
-            "more"
-        ), 5.0, 9.0, True), ((
-            "more"
-        ), 9.0, 5.0, False), ((
-            "more"
-        ), 9.0, None, True), ((
-            "less"
-        ), None, 2.0, True), ((
-            "less"
-        ), 2.0, 3.0, False),
+        ("more", 5.0, 9.0, True), ("more", 9.0, 5.0, False), ("more", 9.0, None, True), ("less", None, 2.0, True), ("less", 2.0, 3.0, False),
         ("other", ["a"], ["b"], True), ("other", ["a"], ["a"], False),
     ],
 )  # fmt: skip

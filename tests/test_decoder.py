@@ -92,8 +92,7 @@ def test_decoder_that_is_killed_while_it_starts_costs_its_row(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import os, signal, sys\n"
-        f"if os.path.exists({str(tmp_path / 'kill')!r}) and any('decoder' in a for a in "
-        "sys.orig_argv):\n"
+        f"if os.path.exists({str(tmp_path / 'kill')!r}) and any('decoder' in a for a in sys.orig_argv):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))

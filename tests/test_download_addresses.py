@@ -50,41 +50,7 @@ def test_private_hosts_are_names_suffixes_and_networks_alone(entry: str) -> None
 def test_private_hosts_match_by_name_suffix_and_network() -> None:
     urls = ["http://127.0.0.1:{}/", "http://localhost:{}/", "http://LocalHost:{}/", "http://[::ffff:127.0.0.1]:{}/"]  # fmt: skip
     for allowed, right in (
-        ([(
-            "localhost"
-        )], [(
-            "policy"
-        ), (
-            ""
-        ), (
-            ""
-        ), (
-            "policy"
-        )]), ([(
-            "127.0.0.0/8"
-        ), (
-            "::1"
-        )], [(
-            ""
-        ), (
-            ""
-        ), (
-            ""
-        ), (
-            ""
-        )]), ([(
-            "127.0.0.1"
-        ), (
-            "::1/128"
-        )], [(
-            ""
-        ), (
-            ""
-        ), (
-            ""
-        ), (
-            ""
-        )]),
+        (["localhost"], ["policy", "", "", "policy"]), (["127.0.0.0/8", "::1"], ["", "", "", ""]), (["127.0.0.1", "::1/128"], ["", "", "", ""]),
         (["*.localhost"], ["policy"] * 4), (["10.0.0.0/8"], ["policy"] * 4),
     ):  # fmt: skip
         with hostile_web(fine) as web:
@@ -135,9 +101,7 @@ def test_bodies_that_wait_for_decoders_keep_the_places_of_their_host() -> None:
     """
     with hostile_web(lambda host, path: (http(200, PICTURE), "")) as web:
         found = download(
-            [(
-                f"http://slow.test/{n}"
-            ) for n in range(12)], web.port, host_connections=2, host_failures=2, decode_timeout_s=1e-6
+            [f"http://slow.test/{n}" for n in range(12)], web.port, host_connections=2, host_failures=2, decode_timeout_s=1e-6
         )  # fmt: skip
     assert set(errors(found)) == {"decode"}
     assert web.asked.total() <= 4

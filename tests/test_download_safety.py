@@ -82,10 +82,7 @@ def test_pdq_is_the_reference_implementations(photos: list[bytes], index: int) -
 def test_robots_txt_is_fetched_once_per_origin_and_obeyed() -> None:
     def answers(host: str, path: str) -> Answer:
         if path == "/robots.txt":
-            rules = (
-                b"User-agent: pairbot\nDisallow: /private/\nAllow: /private/open\n\nUser-agent: "
-                b"*\nDisallow: /\n"
-            )
+            rules = b"User-agent: pairbot\nDisallow: /private/\nAllow: /private/open\n\nUser-agent: *\nDisallow: /\n"
             return {
                 "a.test": (http(200, rules), ""),
                 "b.test": (http(404), ""),

@@ -22,41 +22,9 @@ def noise(host: str, path: str) -> Answer:
     kind = int(path[1:]) % 13
     junk = random.Random(path).randbytes(500)
     return {
-        0: (http(404), (
-            ""
-        )), 1: (http(500), (
-            ""
-        )), 2: ((
-            b""
-        ), (
-            "reset"
-        )), 3: (http(200, PICTURE)[:-400], (
-            "reset"
-        )), 4: (http(200, (
-            b"<html>"
-        )), (
-            ""
-        )),
-        5: (http(200, (
-            b""
-        )), (
-            ""
-        )), 6: ((
-            b"HTTP/1.1 200 OK\r\nContent-Length: 90000000\r\n\r\n"
-        ), (
-            "reset"
-        )), 7: (http(200, (
-            b"\xff\xd8\xff"
-        ) + junk), (
-            ""
-        )),
-        8: (http(302, Location=(
-            f"/{int(path[1:]) * 13 + 9}"
-        )), (
-            ""
-        )), 9: fine(host, path), 10: fine(host, path), 11: (junk, (
-            "reset"
-        )), 12: fine(host, path),
+        0: (http(404), ""), 1: (http(500), ""), 2: (b"", "reset"), 3: (http(200, PICTURE)[:-400], "reset"), 4: (http(200, b"<html>"), ""),
+        5: (http(200, b""), ""), 6: (b"HTTP/1.1 200 OK\r\nContent-Length: 90000000\r\n\r\n", "reset"), 7: (http(200, b"\xff\xd8\xff" + junk), ""),
+        8: (http(302, Location=f"/{int(path[1:]) * 13 + 9}"), ""), 9: fine(host, path), 10: fine(host, path), 11: (junk, "reset"), 12: fine(host, path),
     }[kind]  # fmt: skip
 
 

@@ -21,51 +21,15 @@ HOSTILE: dict[str, tuple[pl.DataType, list[object]]] = {
     "large": (pl.UInt64(), [None, 0, 2**64 - 1, 2**63, 1, 2, 3, 4, 5, 6]),
     "text": (
         pl.String(),
-        [None, (
-            ""
-        ), (
-            "a"
-        ), (
-            "NaN"
-        ), (
-            "inf"
-        ), (
-            "12"
-        ), (
-            "9"
-        ) * 40, (
-            "2024-13-45"
-        ), (
-            "é\0\U0001f469\u200d\U0001f467"
-        ), (
-            "(["
-        )],
+        [None, "", "a", "NaN", "inf", "12", "9" * 40, "2024-13-45", "é\0\U0001f469\u200d\U0001f467", "(["],
     ),
     "yes": (pl.Boolean(), [None, True, False] * 3 + [True]),
     "day": (pl.Date(), [None, *map(datetime.date.fromordinal, (1, 3652059, 719163))] * 2 + [None] * 2),
     "when_ms": (pl.Datetime("ms"), [None, 0, 2**63 - 1, -(2**63) + 1, 2**53, 1, -1, 2, 3, 4]),
-    "when_ns": (pl.Datetime((
-        "ns"
-    ), (
-        "Europe/Paris"
-    )), [None, 0, 2**63 - 1, -(2**63) + 1, 1, 2, 3, 4, 5, 6]),
+    "when_ns": (pl.Datetime("ns", "Europe/Paris"), [None, 0, 2**63 - 1, -(2**63) + 1, 1, 2, 3, 4, 5, 6]),
     "span": (pl.Duration("ms"), [None, 0, 2**63 - 1, -(2**63) + 1, 1, 2, 3, 4, 5, 6]),
     "numbers": (pl.List(pl.Float64()), [None, [], [NAN], [INF, -INF], [1e308, 1e308], [None], [1.0], [0.0], [2.0], [3.0]]),
-    "words": (pl.List(pl.String()), [None, [], [None], [(
-        "a"
-    ), None], [(
-        "b"
-    )], [(
-        "a"
-    )], [(
-        ""
-    )], [(
-        "x"
-    )], [(
-        "y"
-    )], [(
-        "z"
-    )]]),
+    "words": (pl.List(pl.String()), [None, [], [None], ["a", None], ["b"], ["a"], [""], ["x"], ["y"], ["z"]]),
 }  # fmt: skip
 KINDS = {
     "number": ["number", "single", "decimal", "whole", "tiny", "large"],

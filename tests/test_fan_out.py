@@ -102,8 +102,7 @@ def test_boxes_of_a_column_are_cut_in_their_order(tmp_path: Path) -> None:
 )
 def test_tiles_want_a_grid_or_boxes(write: Write, numbers: Path, keys: str, message: str) -> None:
     file = write(
-        f"name: t\nsource: {{type: parquet, path: numbers.parquet}}\nstages: [{{stage: tiles, "
-        f"{keys[1:]}]\n"
+        f"name: t\nsource: {{type: parquet, path: numbers.parquet}}\nstages: [{{stage: tiles, {keys[1:]}]\n"
     )
     with pytest.raises(PipelineFileError, match=message):
         Pipeline.from_yaml(file)

@@ -148,23 +148,7 @@ class Workspace(RuleBasedStateMachine):
 
     @rule(
         change=st.sampled_from(
-            [((
-                "gate"
-            ), 12), ((
-                "gate"
-            ), 99), ((
-                "plus"
-            ), 1), ((
-                "plus"
-            ), 0), ((
-                "name"
-            ), (
-                "one"
-            )), ((
-                "name"
-            ), (
-                "first"
-            )),
+            [("gate", 12), ("gate", 99), ("plus", 1), ("plus", 0), ("name", "one"), ("name", "first"),
              ("dedup", 0), ("dedup", 9), ("rows", 6), ("rows", 8)]
         )
     )  # fmt: skip

@@ -32,13 +32,7 @@ def bomb(levels: int) -> str:
         ("a: &a [" + "x, " * 5_000 + "]\nb: [*a, *a, *a, *a]\n", "2:1", "aliases (*x)"),
         ("k: [" + "x, " * 30_000 + "]", "1:", "more than 20,000 values"),
         ("k: " + "x" * 1_000_001, "", "at most 1,000,000"),
-        ((
-            "a: 1\nb: !!python/object/apply:os.system ['true']\n"
-        ), (
-            "2:4"
-        ), (
-            "'!!python/object/apply:os.system'"
-        )),
+        ("a: 1\nb: !!python/object/apply:os.system ['true']\n", "2:4", "'!!python/object/apply:os.system'"),
         ("!!python/name:os.system\n", "1:1", "!!python/name"),
         ("a: !mine {b: 1}\n", "1:4", "the tag '!mine'"),
         ("a: !!omap [b: 1]\n", "1:4", "!!omap"),

@@ -105,6 +105,40 @@ def test_no_two_classes_have_one_name() -> None:
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
+def test_public_functions_classes_and_methods_say_what_they_are() -> None:
+    """Methods of a name that some class documents need no docstring, nor do pydantic's
+    validators.
+    """
+    silent: list[str] = []
+    methods: list[tuple[str, str]] = []
+    documented: set[str] = set()
+    for file in SOURCES:
+        for node in ast.parse(file.read_text()).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            place = f"{file.relative_to(ROOT)} {node.name}"
+            if not node.name.startswith("_") and not ast.get_docstring(node):
+                silent.append(place)
+            for method in node.body if isinstance(node, ast.ClassDef) else ():
+                if not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
+                    continue
+                if ast.get_docstring(method):
+                    documented.add(method.name)
+                elif not method.name.startswith("_") and not is_validator(method):
+                    methods.append((method.name, f"{place}.{method.name}"))
+    silent += [place for name, place in methods if name not in documented]
+    assert silent == []
+
+
+def is_validator(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether pydantic calls a method while it reads or writes a model."""
+    kinds = ("_validator", "_serializer")
+    return any(
+        ast.unparse(decorator).partition("(")[0].endswith(kinds)
+        for decorator in method.decorator_list
+    )
+
+
 def test_arrows_lead_only_downwards() -> None:
     """The rooms can be sorted so that each imports from earlier ones alone."""
     TopologicalSorter(ARROWS).prepare()

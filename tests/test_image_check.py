@@ -59,40 +59,8 @@ DECODES = "stages: [{stage: image_hash}]\n"
 @pytest.mark.parametrize(
     ("extra", "stages", "check"),
     [
-        ((
-            ""
-        ), (
-            ""
-        ), (
-            "pixels"
-        )), ((
-            ""
-        ), (
-            "stages: [{stage: resolution}]\n"
-        ), (
-            "pixels"
-        )), ((
-            ""
-        ), DECODES, (
-            "header"
-        )), ((
-            ", check: pixels"
-        ), DECODES, (
-            "pixels"
-        )),
-        ((
-            ""
-        ), (
-            "stages: [{stage: image_hash, when: width > 10}]\n"
-        ), (
-            "pixels"
-        )), ((
-            ", check: header"
-        ), (
-            ""
-        ), (
-            "header"
-        )),
+        ("", "", "pixels"), ("", "stages: [{stage: resolution}]\n", "pixels"), ("", DECODES, "header"), (", check: pixels", DECODES, "pixels"),
+        ("", "stages: [{stage: image_hash, when: width > 10}]\n", "pixels"), (", check: header", "", "header"),
         ("", "stages: [{stage: image_hash, on_missing: keep}]\n", "pixels"),
     ],
 )  # fmt: skip

@@ -54,23 +54,7 @@ def folder_of_images(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "name", "source"),
     [
-        (with_semicolons, (
-            "in.csv"
-        ), {(
-            "delimiter"
-        ): (
-            ";"
-        ), (
-            "columns"
-        ): {(
-            "url"
-        ): (
-            "picture"
-        ), (
-            "text"
-        ): (
-            "words"
-        )}}),
+        (with_semicolons, "in.csv", {"delimiter": ";", "columns": {"url": "picture", "text": "words"}}),
         (without_header, "in.tsv", {"header": False}),
         (with_images, "in.parquet", {"type": "parquet"}),
         (folder_of_images, "in", {"type": "folder"}),

@@ -1,6 +1,4 @@
-"""Which files a path, folder, glob or list gives, and what their columns become over all of
-them.
-"""
+"""Which files a path, folder, glob or list gives, and what their columns become over all of them."""
 
 import bz2
 import lzma

@@ -71,11 +71,7 @@ def test_clock_of_another_machine_neither_frees_a_living_lease_nor_keeps_a_dead_
     storage: Storage, apart_s: float
 ) -> None:
     put(storage, 5, at=time.time() + apart_s)
-    said = (
-        "renewed its lease 5 s ago .*the clock there is "
-        f"{abs(apart_s) - 5 if apart_s < 0 else apart_s + 5:,.0f} s "
-        f"{'ahead' if apart_s > 0 else 'behind'}"
-    )
+    said = f"renewed its lease 5 s ago .*the clock there is {abs(apart_s) - 5 if apart_s < 0 else apart_s + 5:,.0f} s {'ahead' if apart_s > 0 else 'behind'}"
     with pytest.raises(RunError, match=said), leased(storage, "runs/r"):
         pass
     put(storage, TTL_S + 1, at=time.time() + apart_s)

@@ -1,6 +1,4 @@
-"""Messages of a pipeline file: each stands at the key it is about, and says what to write
-instead.
-"""
+"""Messages of a pipeline file: each stands at the key it is about, and says what to write instead."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,15 +34,7 @@ def faults(file: Path, **overrides: str) -> list[str]:
     [
         ("text_words > 2", "lang = 'en'", "5:5", ["add `- stage: language` before it"]),
         ("text_words > 2", "clip_score > 0.2", "5:5", ["add `- stage: clip` before it"]),
-        ((
-            "keep: text_words > 2"
-        ), (
-            "when: image_hash IS NULL"
-        ), (
-            "5:5"
-        ), [(
-            "add `- stage: image_hash` before it"
-        )]),
+        ("keep: text_words > 2", "when: image_hash IS NULL", "5:5", ["add `- stage: image_hash` before it"]),
         ("text_words > 2", "text IN (en, de)", "5:5", ["put it in single quotes: 'en'"]),
         ("text_words > 2", 'text = "en"', "5:5", ["put it in single quotes: 'en'"]),
         ("text_words > 2", "text_words > 2 && text_chars > 5", "5:5", ["write AND in place of &&"]),
@@ -58,51 +48,11 @@ def faults(file: Path, **overrides: str) -> list[str]:
         ("text_words > 2", "text ~ '(['", "5:5", ["is no regular expression"]),
         ("text_words > 2", "CAST(text AS DECIMAL(5, 2)) > 1", "5:5", ["cast to DOUBLE"]),
         ("name: good", "name: bad name!", "1:1", ["write for example `bad-name`"]),
-        ((
-            "  - stage: resolution"
-        ), (
-            "  - stage: resolution\n    name: Größe 1"
-        ), (
-            "7:5"
-        ), [(
-            "`grosse_1`"
-        )]),
-        ((
-            "  - stage: resolution"
-        ), (
-            "  - stage: resolution\n    resources: {memory: lots}"
-        ), (
-            "7:17"
-        ), [(
-            "`4 GB`"
-        )]),
-        ((
-            "  - stage: resolution"
-        ), (
-            "  - stage: language\n    text: caption"
-        ), (
-            "7:5"
-        ), [(
-            "reads 'caption'"
-        )]),
-        ((
-            "  - stage: resolution"
-        ), (
-            "  - stage: dedup\n    on: [text, sha1]"
-        ), (
-            "7:16"
-        ), [(
-            "reads 'sha1'"
-        )]),
-        ((
-            "  - stage: resolution"
-        ), (
-            "  - stage: clip\n    model: ./nowhere"
-        ), (
-            "7:5"
-        ), [(
-            "does not exist"
-        )]),
+        ("  - stage: resolution", "  - stage: resolution\n    name: Größe 1", "7:5", ["`grosse_1`"]),
+        ("  - stage: resolution", "  - stage: resolution\n    resources: {memory: lots}", "7:17", ["`4 GB`"]),
+        ("  - stage: resolution", "  - stage: language\n    text: caption", "7:5", ["reads 'caption'"]),
+        ("  - stage: resolution", "  - stage: dedup\n    on: [text, sha1]", "7:16", ["reads 'sha1'"]),
+        ("  - stage: resolution", "  - stage: clip\n    model: ./nowhere", "7:5", ["does not exist"]),
     ],
 )  # fmt: skip
 def test_fault_stands_at_its_key_and_has_a_remedy(
@@ -143,7 +93,7 @@ def test_bad_set_is_the_command_lines_fault(
 def test_on_is_read_however_yaml_1_1_wrote_it(write: Write, pairs: Path) -> None:
     for key in ("on", '"on"', "'on'", "true"):
         file = write(FILE.replace("  - stage: resolution", f"  - stage: dedup\n    {key}: [text]"))
-        assert Pipeline.from_yaml(file).config.stages[1].on == [("text")]  # type: ignore[attr-defined]
+        assert Pipeline.from_yaml(file).config.stages[1].on == ["text"]  # type: ignore[attr-defined]
 
 
 def told(text: str) -> list[str]:

@@ -70,15 +70,7 @@ def test_samples_are_written_as_often_as_the_mixture_says(source: Path, more: st
 
 @pytest.mark.parametrize(
     ("repeats", "message"),
-    [((
-        "mix_group"
-    ), (
-        "'mix_group' holds string, and no whole numbers"
-    )), ((
-        "mix_repeat"
-    ), (
-        "did you mean 'mix_repeats'"
-    ))],
+    [("mix_group", "'mix_group' holds string, and no whole numbers"), ("mix_repeat", "did you mean 'mix_repeats'")],
 )  # fmt: skip
 def test_a_column_that_says_no_number_is_refused(source: Path, repeats: str, message: str) -> None:
     (source / "p.yaml").write_text(PIPELINE.format(repeats=repeats, more=""))

@@ -1,6 +1,4 @@
-"""Where a model's files come from: the cache first, the hub once per node, its reasons passed
-on.
-"""
+"""Where a model's files come from: the cache first, the hub once per node, its reasons passed on."""
 
 import os
 import shutil

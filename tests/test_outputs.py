@@ -125,20 +125,8 @@ def test_open_clip_style_loader_of_several_caption_fields(packages: Path) -> Non
 
     shards = [str(p) for p in sorted((packages / "wds").glob("*.tar"))]
     pipeline = wds.DataPipeline(
-        wds.SimpleShardList(shards), wds.tarfile_to_samples(), wds.select(lambda s: (
-            "txt"
-        ) in s), wds.decode(
-            "pilrgb"
-        ),
-        wds.rename(image=(
-            "jpg;png;jpeg;webp"
-        ), text=(
-            "txt"
-        )), wds.to_tuple((
-            "image"
-        ), (
-            "text"
-        )), wds.batched(5, partial=True, collation_fn=lambda b: list(zip(*b, strict=True))),
+        wds.SimpleShardList(shards), wds.tarfile_to_samples(), wds.select(lambda s: "txt" in s), wds.decode("pilrgb"),
+        wds.rename(image="jpg;png;jpeg;webp", text="txt"), wds.to_tuple("image", "text"), wds.batched(5, partial=True, collation_fn=lambda b: list(zip(*b, strict=True))),
     )  # fmt: skip
     assert sum(len(texts) for _, texts in pipeline) == expected(packages).height
 
@@ -222,10 +210,7 @@ def test_package_is_the_same_for_any_shard_size_of_the_pool(write: Write, pairs:
         )
         file = write(
             text
-            + (
-                f"outputs:\n  - {{type: webdataset, path: same{rows}, samples_per_shard: 12, "
-                f"shuffle: false}}\n"
-            )
+            + f"outputs:\n  - {{type: webdataset, path: same{rows}, samples_per_shard: 12, shuffle: false}}\n"
         )
         Pipeline.from_yaml(file).run(local=True, progress=False)
         found.append([p.read_bytes() for p in sorted((pairs.parent / f"same{rows}").glob("*.tar"))])

@@ -22,10 +22,7 @@ def run(
     write: Write, folder: Path, columns: dict[str, object], outputs: str, stages: str = ""
 ) -> None:
     pq.write_table(pa.table(columns), folder / "in.parquet")
-    text = (
-        f"name: x\nsource: {{type: parquet, path: in.parquet}}\nstages: [{stages}]\noutputs: "
-        f"[{outputs}]\n"
-    )
+    text = f"name: x\nsource: {{type: parquet, path: in.parquet}}\nstages: [{stages}]\noutputs: [{outputs}]\n"
     Pipeline.from_yaml(write(text)).run(local=True, progress=False)
 
 

@@ -104,9 +104,7 @@ def test_mlcroissant_reads_records_with_pictures(packages: Path, tmp_path: Path)
     script = Path(__file__).parent / "consumers/croissant_records.py"
     done = subprocess.run(
         [sys.executable, str(script), *(str(packages / kind) for kind in KINDS)],
-        env={**os.environ, (
-            "CROISSANT_CACHE"
-        ): str(tmp_path)}, capture_output=True, text=True, timeout=200,
+        env={**os.environ, "CROISSANT_CACHE": str(tmp_path)}, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     pixels = {url: hashlib.sha256(shown(row["image"])).hexdigest() for url, row in TRUTH.items()}

@@ -205,11 +205,15 @@ def test_license_alone_changes_no_shard(write: Write, tmp_path: Path) -> None:
 
 
 def test_documents_are_ordered_by_position(write: Write, tmp_path: Path) -> None:
-    from pairmill.packages.order import documents_in
-
-    pool = pa.table(
-        {"doc_id": list("AAABBCC"), "position": pa.array([2, 0, 1, 0, 1, 0, 0], pa.int32())}
-    )
-    rows, starts = documents_in(pool)
-    assert rows.tolist() == [1, 2, 0, 3, 4, 5, 6]
-    assert starts.tolist() == [0, 3, 5, 6]
+    """Rows of a document stand side by side in the input, in any order."""
+    named = {"doc_id": list("AAABBCC"), "position": pa.array([2, 0, 1, 0, 1, 0, 1], pa.int32())}
+    texts = [f"{doc}{place}" for doc, place in zip("AAABBCC", [2, 0, 1, 0, 1, 0, 1], strict=True)]
+    images = [picture(n, "PNG", (20, 20)) for n in range(7)]
+    rows = pa.table({**named, "text": texts, "image": images})
+    pq.write_table(rows, tmp_path / "in.parquet")
+    file = FILE.replace("type: webdataset", "type: interleaved").replace(", OPTIONS", "")
+    Pipeline.from_yaml(write(file)).run(local=True, progress=False)
+    (data,) = (tmp_path / "out").rglob("*.parquet")
+    documents = pq.read_table(data).column("texts").to_pylist()
+    found = [[text for text in document if text is not None] for document in documents]
+    assert found == [["A0", "A1", "A2"], ["B0", "B1"], ["C0", "C1"]]

@@ -176,15 +176,8 @@ def test_card_names_what_was_left_out_and_what_was_altered(packages: Path) -> No
 
 
 REFUSED = {
-    "{type: table, format: csv, "
-    "path: x, columns: [uid, "
-    "mask]}": (
-        "cannot hold the column 'mask' (large_binary): csv has no bytes"
-    ),
-    "{type: messages, layout: jsonl, path: x, columns: "
-    "[frames]}": (
-        "cannot hold the column 'frames'"
-    ),
+    "{type: table, format: csv, path: x, columns: [uid, mask]}": "cannot hold the column 'mask' (large_binary): csv has no bytes",
+    "{type: messages, layout: jsonl, path: x, columns: [frames]}": "cannot hold the column 'frames'",
     "{type: messages, path: x, messages: tags}": "'tags' is list<",
     "{type: parquet, path: x, image: scan}": "not encoded images",
     "{type: uids, path: x, columns: [uid]}": "uids alone",

@@ -20,116 +20,10 @@ from pairmill.filters.text_rules import BOILERPLATE, URL, TextRulesConfig, TextR
 ROOT = Path(pairmill.__file__).parent
 METHODS = ("search", "match", "fullmatch", "findall", "finditer", "split", "sub")
 UNITS = (
-    "a", (
-        "a-"
-    ), (
-        "a."
-    ), (
-        "-"
-    ), (
-        "."
-    ), (
-        "1"
-    ), (
-        "1,"
-    ), (
-        "1."
-    ), (
-        " "
-    ), (
-        "\t "
-    ), (
-        "\n"
-    ), (
-        "_"
-    ), (
-        "a_"
-    ), (
-        "A"
-    ), (
-        "A "
-    ), (
-        "a "
-    ), (
-        "'"
-    ), (
-        "a'"
-    ),
-    "[", (
-        "[ "
-    ), (
-        "{"
-    ), (
-        "<"
-    ), (
-        "<a"
-    ), (
-        "<|"
-    ), (
-        "//"
-    ), (
-        "://"
-    ), (
-        "a://"
-    ), (
-        "a:"
-    ), (
-        "a@"
-    ), (
-        "a/"
-    ), (
-        "/"
-    ), (
-        ".."
-    ), (
-        "../"
-    ), (
-        "%3A%2F%2F"
-    ),
-    "www.", (
-        "http://"
-    ), (
-        "x="
-    ), (
-        "token="
-    ), (
-        "key: "
-    ), (
-        "bearer "
-    ), (
-        "basic"
-    ), (
-        "${"
-    ), (
-        "${a:-"
-    ), (
-        "}"
-    ), (
-        "} "
-    ), (
-        "```"
-    ), (
-        "0x"
-    ),
-    "e1", (
-        "error: "
-    ), (
-        "img"
-    ), (
-        "default"
-    ), (
-        "a-----BEGIN PRIVATE KEY-----"
-    ), (
-        "eyJ"
-    ), (
-        "-----BEGIN "
-    ), (
-        "__"
-    ), (
-        "é"
-    ), (
-        "的"
-    ),
+    "a", "a-", "a.", "-", ".", "1", "1,", "1.", " ", "\t ", "\n", "_", "a_", "A", "A ", "a ", "'", "a'",
+    "[", "[ ", "{", "<", "<a", "<|", "//", "://", "a://", "a:", "a@", "a/", "/", "..", "../", "%3A%2F%2F",
+    "www.", "http://", "x=", "token=", "key: ", "bearer ", "basic", "${", "${a:-", "}", "} ", "```", "0x",
+    "e1", "error: ", "img", "default", "a-----BEGIN PRIVATE KEY-----", "eyJ", "-----BEGIN ", "__", "é", "的",
     "\r", "\0", "user-agent: ", ";", ",", "=", "a=\"", "#", "a\n", "- ", "Error: ",
 )  # fmt: skip
 SHORT, LONG = 2_000, 8_000
@@ -145,9 +39,7 @@ def methods_of(name: str, sources: list[str]) -> set[str]:
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[str], str]]:
-    """(where it stands, the pattern, how it is used), compiled ones and those written into
-    calls.
-    """
+    """(where it stands, the pattern, how it is used), compiled ones and those written into calls."""
     sources = {path: path.read_text() for path in sorted(ROOT.rglob("*.py"))}
     for info in pkgutil.walk_packages([str(ROOT)], "pairmill."):
         if info.name.endswith("__main__"):

@@ -146,7 +146,7 @@ def test_yaml_1_2_no_is_a_word(write: Write, pairs: Path) -> None:
             "  - stage: resolution\n", "  - {stage: download, name: web, resize_mode: no}\n"
         )
     )
-    assert Pipeline.from_yaml(file).config.stages[1].resize_mode == ("no")  # type: ignore[attr-defined]
+    assert Pipeline.from_yaml(file).config.stages[1].resize_mode == "no"  # type: ignore[attr-defined]
 
 
 def test_secrets_stay_out_of_workspace_package_and_identity(

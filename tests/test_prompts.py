@@ -1,6 +1,4 @@
-"""Prompts: of the library, of a file, with examples; structured answers: read, repaired,
-refused.
-"""
+"""Prompts: of the library, of a file, with examples; structured answers: read, repaired, refused."""
 
 import asyncio
 import json

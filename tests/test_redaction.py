@@ -1,6 +1,4 @@
-"""The filter of secrets: what it knows by name, by value, by shape; what it leaves; what it
-costs.
-"""
+"""The filter of secrets: what it knows by name, by value, by shape; what it leaves; what it costs."""
 
 import time
 
@@ -40,70 +38,14 @@ def test_ordinary_text_stays(text: str) -> None:
     ("name", "value", "secret"),
     [
         *((n, "x7-value-of-it", True) for n in (
-            "PGPASSWORD", (
-                "HFTOKEN"
-            ), (
-                "HF_TOKEN"
-            ), (
-                "MYSQL_PWD"
-            ), (
-                "DB_PASS"
-            ), (
-                "OPENAI_APIKEY"
-            ), (
-                "DATABASE_URL"
-            ), (
-                "REDIS_URL"
-            ),
-            "mongodb_uri", (
-                "SENTRY_DSN"
-            ), (
-                "AWS_SECRET_ACCESS_KEY"
-            ), (
-                "AWS_ACCESS_KEY_ID"
-            ), (
-                "GITHUB_PAT"
-            ), (
-                "JWT"
-            ), (
-                "Authorization"
-            ),
-            "SSH_PASSPHRASE", (
-                "SLACK_WEBHOOK"
-            ), (
-                "AZURE_STORAGE_CONNECTION_STRING"
-            ), (
-                "SAS"
-            ), (
-                "MY_CREDS"
-            ), (
-                "ACCOUNTKEY"
-            ), (
-                "APP_SECRETS"
-            ),
+            "PGPASSWORD", "HFTOKEN", "HF_TOKEN", "MYSQL_PWD", "DB_PASS", "OPENAI_APIKEY", "DATABASE_URL", "REDIS_URL",
+            "mongodb_uri", "SENTRY_DSN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "GITHUB_PAT", "JWT", "Authorization",
+            "SSH_PASSPHRASE", "SLACK_WEBHOOK", "AZURE_STORAGE_CONNECTION_STRING", "SAS", "MY_CREDS", "ACCOUNTKEY", "APP_SECRETS",
         )),
         ("ANYTHING", "hf_abcdefghijklmnopqrst", True),
         ("ANYTHING", "AKIAABCDEFGHIJKLMNOP", True),
         *((n, "x7-value-of-it", False) for n in (
-            "HOME", (
-                "PWD"
-            ), (
-                "MODEL"
-            ), (
-                "TOKENIZER"
-            ), (
-                "MAX_TOKENS"
-            ), (
-                "AUTHOR"
-            ), (
-                "KEYBOARD"
-            ), (
-                "COMPASS"
-            ), (
-                "PATH"
-            ), (
-                "RAY_AUTH_TOKEN_PATH"
-            ),
+            "HOME", "PWD", "MODEL", "TOKENIZER", "MAX_TOKENS", "AUTHOR", "KEYBOARD", "COMPASS", "PATH", "RAY_AUTH_TOKEN_PATH",
         )),
         ("DEDUP_KEY", "image_hash", False),
         ("RAY_AUTH_MODE", "token", False),
@@ -130,33 +72,7 @@ def test_broken_address_keeps_no_password(url: str, clean: str) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    [(
-        "a="
-    ), (
-        "://"
-    ), (
-        "key="
-    ), (
-        "x-"
-    ), (
-        "%3A%2F%2F"
-    ), (
-        "eyJ"
-    ), (
-        "bearer "
-    ), (
-        "-----BEGIN PRIVATE KEY-----"
-    ), (
-        "http://a:"
-    ), (
-        "'token"
-    ), (
-        "a.-_"
-    ), (
-        "password: "
-    ), (
-        "\n"
-    )],
+    ["a=", "://", "key=", "x-", "%3A%2F%2F", "eyJ", "bearer ", "-----BEGIN PRIVATE KEY-----", "http://a:", "'token", "a.-_", "password: ", "\n"],
 )  # fmt: skip
 def test_filter_is_linear_in_a_hostile_text(unit: str) -> None:
     """Eight times the text may cost twenty times the time; quadratic work would cost 64 times."""

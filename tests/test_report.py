@@ -72,13 +72,7 @@ def test_threshold_tells_what_would_be_kept_in_the_end(
 
 def test_domains_of_addresses_and_of_suffixes_of_two_parts() -> None:
     urls = [
-        "http://img.shop.co.uk/a", (
-            "https://user@10.1.2.3:80/b"
-        ), (
-            "http://[::1]/c"
-        ), (
-            "http://localhost/"
-        ),
+        "http://img.shop.co.uk/a", "https://user@10.1.2.3:80/b", "http://[::1]/c", "http://localhost/",
         "HTTP://CDN.Example.ORG", "no address", None,
     ]  # fmt: skip
     assert domains(pl.Series(urls)).to_list() == [

@@ -95,14 +95,15 @@ def test_two_runs_share_a_workspace_and_gc_removes_only_what_no_run_uses(
     assert len(list(numbers.glob("workspace/columns/picky-*"))) == 1
 
 
-def test_workspace_of_a_newer_format_is_refused(write: Write, numbers: Path) -> None:
+def test_workspace_of_another_format_is_refused(write: Write, numbers: Path) -> None:
     file = write(text(""))
     run(file)
-    (numbers / "workspace/workspace.json").write_text(
-        json.dumps({"format_version": 99, "pairmill": "9.0"})
-    )
-    with pytest.raises(RunError, match=r"format 99, written by pairmill 9\.0"):
-        run(file)
+    for version in (2, 99):
+        (numbers / "workspace/workspace.json").write_text(
+            json.dumps({"format_version": version, "pairmill": "9.0"})
+        )
+        with pytest.raises(RunError, match=rf"format {version}, written by pairmill 9\.0"):
+            run(file)
 
 
 def test_store_kept_forgets_payload_and_a_looser_run_fetches_it_again(

@@ -1,6 +1,4 @@
-"""No secret is left behind: twenty of them are planted, and everything that a run leaves is
-searched.
-"""
+"""No secret is left behind: twenty of them are planted, and everything that a run leaves is searched."""
 
 import base64
 import json
@@ -198,8 +196,7 @@ def test_secret_of_a_setting_is_hidden_and_the_identity_keeps_its_name(
 ) -> None:
     (pairs.parent / "p.yaml").write_text(
         "name: p\nsecrets: [WHO]\nsource: {type: parquet, path: pairs.parquet}\n"
-        "stages: [{stage: text_rules, keep: \"text != '${WHO}'\"}]\noutputs: [{type: parquet, "
-        "path: out}]\n"
+        "stages: [{stage: text_rules, keep: \"text != '${WHO}'\"}]\noutputs: [{type: parquet, path: out}]\n"
     )
     ids = []
     for value in ("somebody-1", "somebody-2"):

@@ -18,13 +18,7 @@ from pairmill.stages.select.stage import SelectConfig, SelectStage
 Row = dict[str, Any]
 SCORES = st.one_of(st.none(), st.sampled_from([0.1, 0.2, 0.3]), st.floats(-5, 5), st.just(float("nan")))  # fmt: skip
 ROWS = st.lists(
-    st.tuples(SCORES, st.sampled_from([(
-        "en"
-    ), (
-        "zh"
-    ), (
-        "de"
-    )]), st.integers(0, 9)), min_size=1, max_size=40
+    st.tuples(SCORES, st.sampled_from(["en", "zh", "de"]), st.integers(0, 9)), min_size=1, max_size=40
 )  # fmt: skip
 
 
@@ -114,25 +108,7 @@ def test_equal_shares_differ_only_where_a_group_is_exhausted_and_the_control_is_
         ({"quotas": {"en": 1, "zh": 1}}, {"en": 10, "zh": 10, "de": 0}),
         ({"quotas": {"en": 3, "zh": 1}, "budget": 20}, {"en": 15, "zh": 5, "de": 0}),
         ({"quotas": {"en": 1, "zh": 1}, "budget": 50}, {"en": 10, "zh": 10, "de": 0}),
-        ({(
-            "quotas"
-        ): {(
-            "en"
-        ): 1, (
-            "zh"
-        ): 1}, (
-            "budget"
-        ): 50, (
-            "short"
-        ): (
-            "fill"
-        )}, {(
-            "en"
-        ): 40, (
-            "zh"
-        ): 10, (
-            "de"
-        ): 0}),
+        ({"quotas": {"en": 1, "zh": 1}, "budget": 50, "short": "fill"}, {"en": 40, "zh": 10, "de": 0}),
         ({"quotas": {"en": 1, "fr": 1}}, {"en": 0, "zh": 0, "de": 0}),
         ({"budget": 30, "shares": "proportional"}, {"en": 20, "zh": 4, "de": 6}),
         ({"budget": 45}, {"en": 20, "zh": 10, "de": 15}),

@@ -18,10 +18,7 @@ from pairmill.workspace.fingerprints import table_id, unread_bytes
 from pairmill.workspace.storage import Storage
 from tests.workspaces import built, shards_of
 
-CSV = (
-    'URL,TEXT,WIDTH,similarity\nhttp://a.test/1.jpg,"a, '
-    'b",100,0.31\nhttp://user:pw@a.test/2.jpg,"line\nbreak",200,0.28\n'
-)
+CSV = 'URL,TEXT,WIDTH,similarity\nhttp://a.test/1.jpg,"a, b",100,0.31\nhttp://user:pw@a.test/2.jpg,"line\nbreak",200,0.28\n'
 
 
 def pool(source: object, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -94,8 +91,7 @@ def test_column_names_of_known_data_sets_are_recognised(
 
 def test_rows_that_cannot_be_read_are_kept_with_place_and_reason(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(
-        '{"url": "http://a.test/1", "text": "x"}\n{"url": \n[1]\n{"url": "http://a.test/2", '
-        '"text": "y"}\n'
+        '{"url": "http://a.test/1", "text": "x"}\n{"url": \n[1]\n{"url": "http://a.test/2", "text": "y"}\n'
     )
     (tmp_path / "b.csv").write_text("url,text\nhttp://a.test/3,z\nhttp://a.test/4,z,too,many\n")
     rows, bad = pool(

@@ -1,6 +1,4 @@
-"""JSON documents as tables: arrays, COCO, LLaVA, RedCaps, SBU; and images in files that rows
-name.
-"""
+"""JSON documents as tables: arrays, COCO, LLaVA, RedCaps, SBU; and images in files that rows name."""
 
 import json
 from pathlib import Path

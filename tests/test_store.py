@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from pairmill.errors import CorruptWorkspace, DiskFull, StorageAway
 from pairmill.plan.chain import Chain
 from pairmill.plan.references import BadReference, folder_digest, model_identity
 from pairmill.schemas.arrow import POOL_COLUMNS, error_array
+from pairmill.work.carry import values_at, values_from
 from pairmill.workspace.columns import ColumnFile, groups_at
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.shards import payload_file, store_shard
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
+from pairmill.workspace.verify import verify_workspace
 from tests.conftest import CLIP
 
 WRITES = pa.schema([("v", pa.int64()), ("image", pa.large_binary())])
@@ -63,13 +66,53 @@ def test_parts_are_merged_sorted_and_the_first_sound_value_stays(store: ColumnFi
 def test_failure_and_forgotten_payload_give_way_to_a_new_value(store: ColumnFile) -> None:
     store.commit(part([0, 1], [None, 4], [("dns", "x"), None]))
     store.evict([1])
-    loaded = store.load(["v", "image", "image#size"])
+    loaded = store.load(["v", "image", "image#size", "image#forgotten"])
     assert loaded is not None
-    assert loaded.column("image#size").to_pylist() == [None, -4]
+    assert loaded.column("image#size").to_pylist() == [None, 4]
+    assert loaded.column("image#forgotten").to_pylist() == [False, True]
     assert loaded.column("image").to_pylist() == [None, None]
     told = store.commit(part([0, 1], [7, 4]))
     assert told.column("image").to_pylist() == [b"x" * 7, b"x" * 4]
     assert told.column("error").to_pylist() == [None, None]
+    assert told.column("image#forgotten").to_pylist() == [False, False]
+
+
+def test_a_value_without_bytes_is_sound_only_where_the_mark_says_so(store: ColumnFile) -> None:
+    """Sizes are never negative, whatever was forgotten; a lost value with no mark is a fault."""
+    store.commit(part([0, 1, 2], [None, 0, 4], [("dns", "x"), None, None]))
+    store.evict([0, 1, 2])
+    store.evict([2])
+    stored = store.storage.read_table(store.name)
+    assert stored.column("image#size").to_pylist() == [None, 0, 4]
+    assert stored.column("image#forgotten").to_pylist() == [False, False, True]
+    assert verify_workspace(store.storage).faults == []
+    at = stored.schema.get_field_index("image#forgotten")
+    unmarked = stored.set_column(at, stored.schema.field(at), pa.array([False] * 3))
+    store.storage.write_table(store.name, unmarked)
+    (fault,) = verify_workspace(store.storage).faults
+    assert "1 values of 'image'" in fault
+
+
+def test_the_mark_of_forgotten_bytes_is_carried_over(store: ColumnFile) -> None:
+    """Rows 1 and 2 of one shard are rows 7 and 8 of another; both are asked for afterwards."""
+    store.commit(part([1, 2], [4, 5]))
+    store.evict([1])
+    into = replace(store, name="columns/s/b.parquet")
+    taken = values_from(store.storage, into, store.name, np.array([7, 8]), np.array([1, 2]))
+    assert taken.tolist() == [7, 8]
+    carried = into.load(["v", "image", "image#size", "image#forgotten"])
+    assert carried is not None
+    assert carried.drop_columns("error").to_pylist() == [
+        {"row": 7, "v": 4, "image": None, "image#size": 4, "image#forgotten": True},
+        {"row": 8, "v": 5, "image": b"x" * 5, "image#size": 5, "image#forgotten": False},
+    ]
+    places = [(file.name, "image") for file in (store, into)]
+    before, now = (
+        values_at(store.storage, place, np.array(rows, np.int32))
+        for place, rows in zip(places, ([1, 2], [7, 8]), strict=True)
+    )
+    assert before.forgotten.tolist() == now.forgotten.tolist() == [True, False]
+    assert before.there.tolist() == now.there.tolist() == [False, True]
 
 
 def storage_groups(storage: Storage, name: str) -> int:

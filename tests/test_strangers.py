@@ -29,30 +29,8 @@ stages: [{stage: text_rules}]
 outputs: [{type: webdataset, path: out, samples_per_shard: 20}]
 """
 LEADING_OUT = [
-    "../../victim/precious.txt", (
-        "a/../../victim/precious.txt"
-    ), (
-        "/victim/precious.txt"
-    ), (
-        "./x"
-    ), (
-        "a//x"
-    ),
-    "~/x", (
-        ".."
-    ), (
-        ""
-    ), (
-        "a\x00b"
-    ), (
-        "..\\victim"
-    ), (
-        "file:///victim/precious.txt"
-    ), (
-        "s3://bucket/x"
-    ), (
-        "a\x1b[2J"
-    ),
+    "../../victim/precious.txt", "a/../../victim/precious.txt", "/victim/precious.txt", "./x", "a//x",
+    "~/x", "..", "", "a\x00b", "..\\victim", "file:///victim/precious.txt", "s3://bucket/x", "a\x1b[2J",
     "link/precious.txt", "direct", "x" * 2000, 7, None, ["x"],
 ]  # fmt: skip
 
@@ -117,19 +95,7 @@ BROKEN = {
     "name null": {"name": None}, "funnel null": {"funnel": None}, "funnel a list": {"funnel": []},
     "funnel without steps": {"funnel": {"rows": 1, "kept": 1}},
     "step of other keys": {"funnel": {"rows": 1, "kept": 1, "steps": [{"stage": "a", "evil": 1}]}},
-    "samples a text": {(
-        "samples"
-    ): (
-        "many"
-    )}, (
-        "pipeline a map"
-    ): {(
-        "pipeline"
-    ): {}}, (
-        "no pipeline"
-    ): {(
-        "pipeline"
-    ): ...},
+    "samples a text": {"samples": "many"}, "pipeline a map": {"pipeline": {}}, "no pipeline": {"pipeline": ...},
 }  # fmt: skip
 
 

@@ -36,23 +36,7 @@ def test_headerless_files_take_names(tmp_path: Path) -> None:
         ("url;text\na;b,c\n", {"delimiter": ";"}, [("a", "b,c")]),
         ('url\ttext\n"a"\t"b\n""c"""\n', {"quoting": True, "delimiter": "\t"}, [("a", 'b\n"c"')]),
         ('url,text\na,"b\n', {"quoting": False}, [("a", '"b')]),
-        ((
-            "url,text\na,NA\nb,\nc,'NA'\n"
-        ), {(
-            "null_values"
-        ): [(
-            ""
-        ), (
-            "NA"
-        )]}, [((
-            "a"
-        ), None), ((
-            "b"
-        ), None), ((
-            "c"
-        ), (
-            "'NA'"
-        ))]),
+        ("url,text\na,NA\nb,\nc,'NA'\n", {"null_values": ["", "NA"]}, [("a", None), ("b", None), ("c", "'NA'")]),
         ('url,text\na,""\nb,\n', {}, [("a", ""), ("b", None)]),
         ("\ufeffurl,text\r\na,b\r\n\r\n", {}, [("a", "b")]),
     ],
@@ -80,28 +64,12 @@ def test_encodings(tmp_path: Path, encoding: str, name: str) -> None:
     [
         ("a.csv", "url;text\na;b\nc;d\n", "say `delimiter: ';'`"),
         ("a.tsv", "url,text\na,b\nc,d\n", "say `delimiter: ','`"),
-        ((
-            "a.csv"
-        ), (
-            "url,text,text\na,b,c\n"
-        ), (
-            "the header names 'text' more than once (columns 2, 3)"
-        )),
+        ("a.csv", "url,text,text\na,b,c\n", "the header names 'text' more than once (columns 2, 3)"),
         ("a.tsv", 'url\ttext\n"a"\t"b"\n"c"\t"d"\n', "say `quoting: true`"),
         ("a.csv", "url,text\n" + "a,caf\xe9\n" * 5, "say its `encoding:`, such as latin-1"),
         ("a.csv", "url,text\n" + 'a,"5" nail\n' * 20, "say `quoting: false`"),
         ("a.jsonl", "url,text\na,b\n", "no JSON object"),
-        ((
-            "a.csv"
-        ), (
-            ","
-        ).join((
-            f"c{i}"
-        ) for i in range(20_000)) + (
-            "\n"
-        ), (
-            "20,000 columns; at most 10,000"
-        )),
+        ("a.csv", ",".join(f"c{i}" for i in range(20_000)) + "\n", "20,000 columns; at most 10,000"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_the_file_is_a_fault(

@@ -2,7 +2,9 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -10,11 +12,16 @@ from typer.testing import CliRunner
 
 from pairmill.api import Pipeline
 from pairmill.cli import app
+from pairmill.errors import CorruptWorkspace, StrangeFile
+from pairmill.fates.ledger import Funnel, Step
+from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.terminal.display import LiveWatcher
+from pairmill.terminal.inspecting import inspect_path
 from pairmill.terminal.plan_view import plan_view
 from pairmill.terminal.runs import runs_of
 from pairmill.terminal.stage_list import stage_list
 from pairmill.work.messages import StageStats
+from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.storage import Storage
 
 STAGES = """
@@ -68,7 +75,43 @@ def test_runs_of_a_workspace_tell_rows_kept_and_gates(file: Path) -> None:
     table = CliRunner().invoke(app, ["runs", str(file.parent / "w")], env={"COLUMNS": "60"})
     assert result.run_id in table.output
     stored = CliRunner().invoke(app, ["workspace", str(file.parent / "w"), "--json"])
-    assert {s["folder"].split("/")[0] for s in json.loads(stored.output)} == {"pool", "columns"}
+    assert {s["folder"].split("/")[0] for s in json.loads(stored.output)} == {"tables", "columns"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        (lambda m: m["seconds"].update(run="x"), "its seconds are"),
+        (lambda m: m.update(stages=[]), r"its stages are \[\]"),
+        (lambda m: m.pop("loaded"), "what was loaded is None"),
+        (lambda m: m["funnel"].pop("kept"), "its funnel has no"),
+    ],
+)
+def test_damaged_figures_of_a_run_are_named(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], Any], what: str
+) -> None:
+    """By whoever reads them; what is written comes back as it was."""
+    storage = open_workspace(str(tmp_path))
+    metrics = RunMetrics(
+        {"run": 1.5}, {"a": {"rows": 3}}, {"a": ["a model"]}, Funnel(3, 2, [Step("a", 3, 2, 1)])
+    )
+    assert RunMetrics.read(storage, "runs/r") is None
+    metrics.write(storage, "runs/r")
+    assert RunMetrics.read(storage, "runs/r") == metrics
+    storage.write_json("runs/r/plan.json", {"table": "t", "stages": []})
+    found = storage.read_json("runs/r/metrics.json")
+    damage(found)
+    storage.write_json("runs/r/metrics.json", found)
+    folder = tmp_path / "runs/r"
+    with pytest.raises(StrangeFile, match=f"runs/r/metrics.json is not as .*{what}"):
+        inspect_path(str(folder), 3, False, Console(file=io.StringIO()))
+    with pytest.raises(StrangeFile, match=f"runs/r/metrics.json is not as .*{what}"):
+        runs_of(storage)
+    metrics.write(storage, "runs/r")
+    text = (folder / "metrics.json").read_text()
+    (folder / "metrics.json").write_text(text.replace("1.5", "1.6"))
+    with pytest.raises(CorruptWorkspace, match=r"runs/r/metrics\.json"):
+        runs_of(storage)
 
 
 def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:

@@ -55,9 +55,7 @@ def column_files(workspace: Path, stage: str) -> list[Path]:
 
 
 def stored_values(plan: Plan, index: int = 0) -> pl.DataFrame:
-    """What a stage stored (none over all rows, or behind one), with each row's place in the
-    table.
-    """
+    """What a stage stored (none over all rows, or behind one), with each row's place in the table."""
     return values_of(stored_chain(plan), index)
 
 

@@ -96,9 +96,7 @@ class Striker:
 
 
 def attack(seed: int, seconds: float, kinds: dict[str, int]) -> tuple[dict[str, Tally], int]:
-    """Rounds of all kinds until the time is over; gives what became of them, and the peak of
-    memory.
-    """
+    """Rounds of all kinds until the time is over; gives what became of them, and the peak of memory."""
     striker, found = Striker(seed), {kind: Tally() for kind in kinds}
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -121,8 +119,7 @@ def table(found: dict[str, Tally]) -> str:
     for kind, tally in found.items():
         refused, taken = tally.answers["refused with a message"], tally.answers["taken"]
         lines.append(
-            f"| {kind} | {tally.strikes:,} | {refused:,} | {taken:,} | {len(tally.faults)} | "
-            f"{tally.slowest_s:.1f} |"
+            f"| {kind} | {tally.strikes:,} | {refused:,} | {taken:,} | {len(tally.faults)} | {tally.slowest_s:.1f} |"
         )
     return "\n".join(lines)
 

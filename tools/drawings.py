@@ -12,10 +12,7 @@ FONT = 'font-family="system-ui, sans-serif"'
 def text(x: float, y: float, words: str, size: int = 14, fill: str = INK, end: str = "") -> str:
     """Words at a place; `end`: middle or end, if they do not begin there."""
     anchor = f' text-anchor="{end}"' if end else ""
-    return (
-        f'<text x="{x}" y="{y}" font-size="{size}" fill="{fill}" '
-        f"{FONT}{anchor}>{escape(words)}</text>"
-    )
+    return f'<text x="{x}" y="{y}" font-size="{size}" fill="{fill}" {FONT}{anchor}>{escape(words)}</text>'
 
 
 def box(x: float, y: float, w: float, h: float, fill: str = PAPER, line: str = LINE) -> str:
@@ -109,27 +106,9 @@ def phases() -> str:
         text(130, 70, "text_rules → download", 13, end="middle"),
         text(130, 92, "→ resolution → hash", 13, end="middle"),
         text(130, 128, "shard by shard, streaming", 12, SOFT, "middle"),
-        text(340, 82, (
-            "dedup"
-        ), 13, end=(
-            "middle"
-        )), text(340, 128, (
-            "all rows, narrow"
-        ), 12, SOFT, (
-            "middle"
-        )),
-        text(520, 82, (
-            "clip → caption"
-        ), 13, end=(
-            "middle"
-        )), text(520, 128, (
-            "GPU actors"
-        ), 12, SOFT, (
-            "middle"
-        )),
-        text(20, 182, (
-            "Images never take part in a shuffle: what looks at all rows reads narrow columns."
-        ), 13, SOFT),
+        text(340, 82, "dedup", 13, end="middle"), text(340, 128, "all rows, narrow", 12, SOFT, "middle"),
+        text(520, 82, "clip → caption", 13, end="middle"), text(520, 128, "GPU actors", 12, SOFT, "middle"),
+        text(20, 182, "Images never take part in a shuffle: what looks at all rows reads narrow columns.", 13, SOFT),
     ]  # fmt: skip
     return drawing(620, 196, "Phases of a run", *parts)
 

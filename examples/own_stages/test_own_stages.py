@@ -1,6 +1,4 @@
-"""Three stages as an outsider writes them, tested as every stage is: Arrow in, Arrow out, no
-Ray.
-"""
+"""Stages as an outsider writes them, tested as every stage is: Arrow in, Arrow out, no Ray."""
 
 import io
 import json

@@ -69,6 +69,9 @@ class Chat:
             ) from error
 
     def hostile(self) -> str:
+        """A text with up to 200 of the model's control tokens, which must all come out as plain
+        text.
+        """
         return "plain " + " ".join(self.controls[:200])
 
     def control_counts(self, inputs: Any) -> Counter[int]:
@@ -108,6 +111,9 @@ class Chat:
         )
 
     def turn(self, message: Message) -> dict[str, Any]:
+        """A message as the chat template takes it: images before the text, the bare text for a
+        model without images.
+        """
         if not self.sees:
             return {"role": message.role, "content": message.text}
         pictures = [{"type": "image", "image": image} for image in message.images]
@@ -138,6 +144,7 @@ class Chat:
 
 
 def has_template(processor: Any) -> bool:
+    """Whether the processor or its tokenizer brings a chat template."""
     tokenizer = getattr(processor, "tokenizer", None)
     return bool(
         getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)

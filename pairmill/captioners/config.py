@@ -160,6 +160,7 @@ class AskingConfig(EngineConfig):
         return Wording(self.prompt, self.system, tuple(self.examples))
 
     def columns_of_images(self) -> list[str]:
+        """Columns of `image` in order; none for a prompt without images."""
         if self.image is None:
             return []
         return [self.image] if isinstance(self.image, str) else list(self.image)
@@ -189,6 +190,7 @@ class AskingConfig(EngineConfig):
         )
 
     def sampling(self) -> Sampling:
+        """How answers are drawn; a seed that is absent counts as 0."""
         return Sampling(
             self.max_new_tokens,
             self.temperature,

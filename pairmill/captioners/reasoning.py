@@ -18,6 +18,7 @@ def split_reasoning(text: str, thinking: bool) -> tuple[str | None, str | None]:
 
 
 def without_opening(text: str) -> str:
+    """A thought without the mark that opens it, and without blanks around it."""
     text = text.strip()
     for mark in OPEN:
         text = text.removeprefix(mark)

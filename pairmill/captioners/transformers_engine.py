@@ -54,6 +54,7 @@ class TransformersCaptioner:
         return self.room.told(", ".join(filter(None, (self.loaded.note, self.chat.warning))))
 
     def special_ids(self) -> set[int]:
+        """Ids of all tokens that were added to the tokenizer's vocabulary."""
         return set(self.tokenizer.added_tokens_decoder)
 
     def neutral(self, text: str) -> str:
@@ -70,6 +71,7 @@ class TransformersCaptioner:
         return in_halves(work, list(begun.requests), self.room)
 
     def generate(self, begun: Begun) -> list[Answer]:
+        """One answer a request, in order, with the tokens of its prompt counted without padding."""
         import torch
         from transformers import LogitsProcessorList
 
@@ -112,6 +114,9 @@ class TransformersCaptioner:
         return length if same else 0
 
     def told(self, ids: list[int], thinking: bool) -> Answer:
+        """The answer in new token ids, cut at the first that ends one, else ended by `length`;
+        `thinking`: the prompt ended within a thought.
+        """
         end = next((i for i, token in enumerate(ids) if token in self.stop_ids), None)
         kept = ids if end is None else ids[:end]
         reasoning, text = split_reasoning(self.decoded(kept), thinking)
@@ -128,6 +133,7 @@ class TransformersCaptioner:
         return "".join([*parts, self.plain(ids[first:])])
 
     def plain(self, ids: list[int]) -> str:
+        """Text of token ids, special tokens left out."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)) if ids else ""
 
     def row_sampler(self, keys: list[str]) -> Callable[[Any, Any], Any]:

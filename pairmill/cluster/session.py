@@ -133,6 +133,9 @@ def interrupt_later() -> Iterator[None]:
 
 
 def told_to_workers() -> dict[str, str]:
+    """Environment variables that tell workers where the named modules lie, and which folder to take
+    off `sys.path`.
+    """
     here = os.path.abspath(os.curdir)
     strange = here if here not in sys.path and "" not in sys.path else ""
     return {VARIABLE: for_workers(), STRANGE_FOLDER: strange}

@@ -30,6 +30,7 @@ class WithoutFolder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> None:
+        """Finds nothing; takes the folder off `sys.path` before later finders look there."""
         if self.folder in sys.path:
             sys.path[:] = [p for p in sys.path if p != self.folder]
 

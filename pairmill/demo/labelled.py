@@ -75,6 +75,7 @@ def facts(branch: str, label: str | None, row: WorldRow, data: bytes) -> dict[st
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the two sources into the folder given, and prints where the truth lies."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=300)

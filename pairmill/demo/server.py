@@ -29,6 +29,9 @@ class DemoServer:
         self.seen: dict[int, int] = {}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        """The answer for one picture: its row's fault, the picture where there is none, 404 where
+        there is no row.
+        """
         index = int(request.match_info["index"])
         if index >= self.world.rows:
             return web.Response(status=404)
@@ -46,11 +49,13 @@ class DemoServer:
         )
 
     async def serve_redirect(self, request: web.Request, row: WorldRow) -> web.Response:
+        """One redirect to another address, which then has the picture."""
         if "to" in request.query:
             return self.image(row)
         return web.Response(status=302, headers={"Location": f"{request.path}?to=1"})
 
     async def serve_busy_once(self, request: web.Request, row: WorldRow) -> web.Response:
+        """429 without a pause at the first request, the picture at later ones."""
         return (
             web.Response(status=429, headers={"Retry-After": "0"})
             if self.seen[row.index] == 1
@@ -58,41 +63,53 @@ class DemoServer:
         )
 
     async def serve_error_once(self, request: web.Request, row: WorldRow) -> web.Response:
+        """503 at the first request, the picture at later ones."""
         return web.Response(status=503) if self.seen[row.index] == 1 else self.image(row)
 
     async def serve_wrong_type(self, request: web.Request, row: WorldRow) -> web.Response:
+        """The picture, announced as plain text."""
         return self.image(row, **{"Content-Type": "text/plain"})
 
     async def serve_robots_other(self, request: web.Request, row: WorldRow) -> web.Response:
+        """The picture with an X-Robots-Tag that binds other robots alone."""
         return self.image(
             row, **{"X-Robots-Tag": ROBOTS_FOR_OTHERS[row.index % len(ROBOTS_FOR_OTHERS)]}
         )
 
     async def serve_robots(self, request: web.Request, row: WorldRow) -> web.Response:
+        """The picture with an X-Robots-Tag by which the server opts out."""
         return self.image(row, **{"X-Robots-Tag": ROBOTS[row.index % len(ROBOTS)]})
 
     async def serve_tdm(self, request: web.Request, row: WorldRow) -> web.Response:
+        """The picture with its text and data mining rights reserved (`tdm-reservation: 1`)."""
         return self.image(row, **{"tdm-reservation": "1"})
 
     async def serve_not_found(self, request: web.Request, row: WorldRow) -> web.Response:
+        """404 with a text."""
         return web.Response(status=404, text="not found")
 
     async def serve_gone(self, request: web.Request, row: WorldRow) -> web.Response:
+        """410, for a picture that was taken away for good."""
         return web.Response(status=410)
 
     async def serve_forbidden(self, request: web.Request, row: WorldRow) -> web.Response:
+        """403, whoever asks."""
         return web.Response(status=403)
 
     async def serve_busy(self, request: web.Request, row: WorldRow) -> web.Response:
+        """429 with a `Retry-After` of a day, longer than a run waits."""
         return web.Response(status=429, headers={"Retry-After": "86400"})
 
     async def serve_error(self, request: web.Request, row: WorldRow) -> web.Response:
+        """500 at every request."""
         return web.Response(status=500)
 
     async def serve_loop(self, request: web.Request, row: WorldRow) -> web.Response:
+        """A redirect to the very address that was asked for."""
         return web.Response(status=301, headers={"Location": str(request.rel_url)})
 
     async def serve_private(self, request: web.Request, row: WorldRow) -> web.Response:
+        """A redirect to an address that is not public: loopback, link-local or inside IPv6."""
         targets = (
             "http://127.0.0.1:9/secret",
             "http://169.254.169.254/latest/meta-data",
@@ -102,6 +119,7 @@ class DemoServer:
         return web.Response(status=302, headers={"Location": targets[row.index % len(targets)]})
 
     async def serve_slow(self, request: web.Request, row: WorldRow) -> web.StreamResponse:
+        """The picture at 64 bytes every 0.6 s."""
         data = picture_bytes(self.world, row)
         response = web.StreamResponse(headers={"Content-Length": str(len(data))})
         await response.prepare(request)
@@ -112,10 +130,12 @@ class DemoServer:
         return response
 
     async def serve_stalled(self, request: web.Request, row: WorldRow) -> web.Response:
+        """No byte for a minute, then 504."""
         await asyncio.sleep(SLOW_S)
         return web.Response(status=504)
 
     async def serve_truncated(self, request: web.Request, row: WorldRow) -> web.StreamResponse:
+        """Half of the bytes that were announced, then an end of the connection."""
         data = picture_bytes(self.world, row)
         response = web.StreamResponse(headers={"Content-Length": str(len(data))})
         await response.prepare(request)
@@ -125,22 +145,27 @@ class DemoServer:
         return response
 
     async def serve_cut_file(self, request: web.Request, row: WorldRow) -> web.Response:
+        """A whole answer that holds the first third of a JPEG file."""
         data = picture_bytes(self.world, row)
         return web.Response(body=data[: len(data) // 3], content_type="image/jpeg")
 
     async def serve_html(self, request: web.Request, row: WorldRow) -> web.Response:
+        """A web page announced as JPEG."""
         return web.Response(text="<!doctype html><title>Sorry</title>", content_type="image/jpeg")
 
     async def serve_svg(self, request: web.Request, row: WorldRow) -> web.Response:
+        """A vector graphic with a script in it."""
         return web.Response(
             text="<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>",
             content_type="image/svg+xml",
         )
 
     async def serve_empty(self, request: web.Request, row: WorldRow) -> web.Response:
+        """A JPEG of no bytes."""
         return web.Response(body=b"", content_type="image/jpeg")
 
     async def serve_giant(self, request: web.Request, row: WorldRow) -> web.StreamResponse:
+        """A thousand bytes of 10 GB that are announced."""
         response = web.StreamResponse(headers={"Content-Length": str(10**10)})
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):
@@ -148,6 +173,7 @@ class DemoServer:
         return response
 
     async def serve_endless(self, request: web.Request, row: WorldRow) -> web.StreamResponse:
+        """Up to 250 MiB of zeros, their length not announced."""
         response = web.StreamResponse()
         await response.prepare(request)
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
@@ -156,6 +182,7 @@ class DemoServer:
         return response
 
     async def serve_bomb(self, request: web.Request, row: WorldRow) -> web.Response:
+        """A PNG of a few hundred bytes that promises 400 megapixels."""
         return web.Response(body=bomb(), content_type="image/png")
 
 

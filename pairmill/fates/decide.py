@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.companions import companions
 from pairmill.schemas.expressions import Expression, frame_of
 
 ALIVE, DROPPED, MISSING, FAILED, PENDING = range(5)
@@ -168,7 +169,7 @@ def taken_columns(
 ) -> pa.Table:
     """Stored columns spread over all rows, null where `at` is -1."""
     if stored is None:
-        types = {f.name: f.type for f in writes}
-        return pa.table({c: pa.nulls(len(at), types.get(c, pa.int64())) for c in columns})
+        types = {f.name: f.type for column in writes for f in (column, *companions(column))}
+        return pa.table({c: pa.nulls(len(at), types[c]) for c in columns})
     index = pa.array(at, mask=at < 0)
     return pa.table({c: stored.column(c).take(index) for c in columns})

@@ -34,7 +34,9 @@ class Run:
     def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """One line a row, in the input's order: `shard`, `row`, `uid`, `fate` (kept, dropped,
         missing, failed, pending), `stage` that decided it (null of kept rows), `reason`, `message`;
-        and columns, all narrow ones if not named: null where this run has no value.
+        and columns, all narrow ones if not named: null where this run has no value.  For a payload
+        column `c` stand `c#size`, its bytes, and, where a stage wrote it, `c#forgotten`: whether
+        they are stored no more.
 
         The table is in memory; `parts` gives it shard by shard.  `.to_arrow()` of it is a
         pyarrow.Table.
@@ -66,7 +68,7 @@ class Run:
             gate = compile_gate(where, pa.schema(list(have.items()))) if where else None
         except BadExpression as error:
             raise RunError(str(error)) from None
-        names = list(dict.fromkeys([*OWN, *(self.chain.narrow(n) for n in wanted if n not in OWN)]))
+        names = list(dict.fromkeys([*OWN, *self.narrow(wanted)]))
         asked = [*wanted, *(gate.columns if gate else ())]
         read = dict.fromkeys(n for n in asked if n not in OWN)
         found: list[pl.DataFrame] = []
@@ -83,11 +85,18 @@ class Run:
         rows = pl.concat(found)
         return rows if limit is None else rows.head(limit)
 
+    def narrow(self, columns: Sequence[str]) -> list[str]:
+        """What stands for columns, beside those of every row."""
+        asked = (name for name in columns if name not in OWN)
+        return [narrow for name in asked for narrow in self.chain.narrow_columns(name)]
+
     def parts(
         self, columns: Sequence[str], shards: Collection[int] | None = None
     ) -> Iterator[pl.DataFrame]:
-        """The same of some shards, one after another; of a payload column its size."""
-        wanted = [self.chain.narrow(name) for name in columns if name not in OWN]
+        """The same of some shards, one after another; of a payload column what is known without
+        its bytes.
+        """
+        wanted = self.narrow(columns)
         names = [stage.name for stage in self.chain.stages]
         for shard in self.chain.shards() if shards is None else shards:
             found = trace(self.chain, shard, want=["uid", *columns])

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from pairmill.fates.decide import Answers, Trace, decide
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.schemas.companions import companions, mark_of, without_suffix
 from pairmill.schemas.expressions import frame_of
 
 
@@ -28,22 +28,18 @@ def trace(
     frame, too.
     """
     stages = chain.stages[: len(chain.stages) if upto is None else upto]
-    wanted = {chain.narrow(c) for c in want}
+    wanted = {n for c in want for n in chain.narrow_columns(c)}
     for stage in stages:
         wanted |= {chain.narrow(c) for c in stage.touches()} | set(
             stage.gate.columns if stage.gate else ()
         )
-    from_pool = sorted(
-        c
-        for c in wanted
-        if c in chain.pool_schema.names or c.removesuffix(SIZE_SUFFIX) in chain.pool_schema.names
-    )
+    from_pool = sorted(c for c in wanted if without_suffix(c) in chain.pool_schema.names)
     table = chain.read_pool(shard, from_pool)
     rows = np.arange(chain.rows_of(shard), dtype=np.int32)
     frame = frame_of(table.select(from_pool)) if from_pool else pl.DataFrame({"__row": rows})
     found = Trace.start(frame, np.ones(len(rows), bool))
     for stage in stages:
-        columns = [c for f in stage.writes if (c := stored_name(f)) in wanted]
+        columns = [c for f in stage.writes for c in narrow_names(f) if c in wanted]
 
         def answers(
             run: np.ndarray, stage: PlannedStage = stage, columns: list[str] = columns
@@ -56,9 +52,9 @@ def trace(
     return found
 
 
-def stored_name(field: pa.Field) -> str:
-    """What stands for a column in a frame: of payload its size."""
-    return field.name + SIZE_SUFFIX if is_payload(field.type) else field.name
+def narrow_names(field: pa.Field) -> list[str]:
+    """What stands for a column of a stage in a frame: of payload what is beside it."""
+    return [beside.name for beside in companions(field)] or [field.name]
 
 
 def stored_answers(
@@ -98,7 +94,7 @@ def lost_payload(found: Trace, chain: Chain, payload: Collection[str]) -> np.nda
     lost = np.zeros(len(found.fate), bool)
     for name in payload:
         if chain.writer_of(name):
-            lost |= (found.frame[name + SIZE_SUFFIX] < 0).fill_null(False).to_numpy()
+            lost |= found.frame[mark_of(name)].fill_null(False).to_numpy()
     return lost
 
 

@@ -46,6 +46,7 @@ class Classifier:
         self.note, self.room = self.loaded.note, Room()
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
+        """A forward pass over four plain pictures, or four short texts."""
         import torch
 
         sample: list[Any] = ["a text"] * 4
@@ -60,6 +61,7 @@ class Classifier:
         return work
 
     def inputs(self, processor: Any, values: Sequence[Any]) -> dict[str, Any]:
+        """Tensors of images or texts for the model; texts are cut at 512 tokens at most."""
         if self.kind == "image":
             return dict(processor(images=list(values), return_tensors="pt"))
         limit = min(processor.model_max_length, 512)

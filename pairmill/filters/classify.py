@@ -120,6 +120,9 @@ class ClassifyStage(Stage):
         return self.known
 
     def find_labels(self) -> list[str]:
+        """Labels as the prompts, the file of concepts, the head's config or the classifier's
+        checkpoint name them.
+        """
         config = self.config
         if config.prompts:
             return list(config.prompts)
@@ -173,6 +176,7 @@ class ClassifyStage(Stage):
         return "softmax" if many else self.config.output
 
     def check_outputs(self) -> None:
+        """Raises StageBroken where the head's outputs are not as many as the labels."""
         wanted = max(1, len(self.config.labels))
         if self.head.outputs != wanted:
             raise StageBroken(

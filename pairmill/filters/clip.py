@@ -139,6 +139,9 @@ class ClipStage(Stage):
         return pa.schema(fields)
 
     def dimension(self) -> int:
+        """Numbers in an embedding, as the config or the checkpoint tells; raises StageBroken where
+        neither does.
+        """
         if self.config.embedding_dim is None:
             spec = self.config.spec(self.cpus)
             open_clip = is_open_clip(spec)

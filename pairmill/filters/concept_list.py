@@ -89,6 +89,7 @@ def read_concepts(stage: str, path: str) -> dict[str, list[str]]:
 
 
 def from_json(stage: str, path: str, content: Any) -> dict[str, list[str]]:
+    """Concept → synonyms of a JSON file's content; raises StageBroken where it is neither form."""
     wrong = StageBroken(
         f"stage {stage!r}: {path} holds neither a list of names nor a map of names to lists of "
         "synonyms"

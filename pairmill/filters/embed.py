@@ -90,6 +90,8 @@ class EmbedStage(ClipStage):
         return table.append_column("error", error_array(ready.errors))
 
     def vectors(self, inputs: dict[str, Any], tower: Any) -> np.ndarray:
+        """float32 (n, d) of unit length from one tower, in batches that fit the device's memory."""
+
         def work(rows: list[int]) -> list[np.ndarray]:
             at = slice(rows[0], rows[-1] + 1)
             return list(tower({name: value[at] for name, value in inputs.items()}))

@@ -96,6 +96,7 @@ class CausalModel:
         self.note, self.room = self.loaded.note, Room()
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
+        """A forward pass over four times the same sentence."""
         import torch
 
         ids = torch.tensor([processor("a red ball on the meadow")["input_ids"]] * 4, device=device)

@@ -31,6 +31,7 @@ class TextScorer:
         self.room = Room()
 
     def close(self) -> None:
+        """Ends the decoding threads; images that wait for one are not decoded."""
         self.threads.shutdown(cancel_futures=True)
 
     def scores(

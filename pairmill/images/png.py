@@ -34,6 +34,8 @@ class Header:
 
 @dataclass(frozen=True)
 class Chunk:
+    """A chunk of a PNG: its name, where it lies, and whether its CRC is the one of its content."""
+
     name: bytes
     start: int
     """Where its length field stands."""
@@ -43,6 +45,7 @@ class Chunk:
 
     @property
     def end(self) -> int:
+        """Where the next chunk begins: behind the length, the name and the CRC of 4 bytes each."""
         return self.start + 12 + self.size
 
 

@@ -49,6 +49,7 @@ def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def open_png(data: bytes, max_pixels: int) -> Image.Image:
+    """A PNG by the chunks that its pixels need; raises TooManyPixels, or DecodeError."""
     header = png.header_of(data)
     check_size(header.width, header.height, max_pixels)
     image = opened(png.essential(data), "PNG")
@@ -68,6 +69,7 @@ def in_mode(colour: tuple[int, ...], depth: int, mode: str) -> int | tuple[int, 
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raises TooManyPixels where a picture of this size has more than `max_pixels` pixels."""
     if width * height > max_pixels:
         raise TooManyPixels(f"{width}×{height} pixels, more than {max_pixels}")
 

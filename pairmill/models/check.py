@@ -70,6 +70,9 @@ def described(stage: str, spec: Spec) -> str:
 
 
 def check_sees(stage: str, spec: Spec, processor: Any) -> None:
+    """Raises StageBroken where the checkpoint's processor takes no images and no code of its own is
+    trusted.
+    """
     if not hasattr(processor, "image_processor") and not spec.trust_remote_code:
         raise StageBroken(
             f"stage {stage!r}: model {spec.model!r} has no processor for images: neither "

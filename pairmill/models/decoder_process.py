@@ -12,6 +12,7 @@ from pairmill.images import DecodeError, decode_rgb
 
 
 def main() -> None:
+    """Decodes what the parent sends, part by part, until the parent closes the pipe."""
     import torch
 
     torch.set_num_threads(1)

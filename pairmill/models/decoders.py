@@ -48,6 +48,7 @@ class Decoders:
             self.idle.put(self.begun())
 
     def begun(self) -> "subprocess.Popen[bytes]":
+        """A new process, which has been told the preprocessing and the shared memory."""
         path = os.pathsep.join(p for p in sys.path if p)
         process = subprocess.Popen(
             [sys.executable, "-m", "pairmill.models.decoder_process"],

@@ -24,6 +24,9 @@ class Door(MetaPathFinder):
     """Opens the door when torchvision is first imported, whoever does it; costs nothing before."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Finds nothing; declares the operators at the first import of torchvision, then steps
+        aside.
+        """
         if name == "torchvision" and self in sys.meta_path:
             sys.meta_path.remove(self)
             open_door()

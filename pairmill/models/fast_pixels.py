@@ -89,6 +89,7 @@ class FastPixels:
         return pixels
 
     def fixed(self) -> tuple[int, int] | None:
+        """(height, width) of every picture where a crop or a plain size sets it, else None."""
         if self.crop is not None:
             return self.crop["height"], self.crop["width"]
         if getattr(self.size, "shortest_edge", None) is None:
@@ -96,6 +97,9 @@ class FastPixels:
         return None
 
     def target(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) that a picture is resized to before the crop: the plain size, or the
+        shorter edge at its length.
+        """
         edge = getattr(self.size, "shortest_edge", None)
         if edge is None:
             return self.size["height"], self.size["width"]

@@ -78,6 +78,7 @@ class Feed(Generic[Answer]):
         return (begun or self.begun(rows)).result()
 
     def begun(self, rows: pa.Table) -> "Future[Answer]":
+        """A batch on its way through decoding, gathering and model, each a pool of its own."""
         decoding, gathering, computing = self.pools
         block = self.decoders.block(rows.num_rows) if self.decoders else None
         images = rows.column(self.image)
@@ -89,6 +90,9 @@ class Feed(Generic[Answer]):
         return computing.submit(lambda: self.compute(ready.result()))
 
     def decoded(self, images: pa.ChunkedArray, block: int | None, first: int) -> Part:
+        """Errors and inputs of some images; `first`: the place of the first in the block of shared
+        memory that processes decode into.
+        """
         encoded = images.to_pylist()
         if self.decoders is not None and block is not None:
             return self.decoders.decode(encoded, block, first), None
@@ -103,6 +107,7 @@ class Feed(Generic[Answer]):
         return errors, self.towers.pixels(sound) if sound else None
 
     def gathered(self, rows: pa.Table, parts: "Sequence[Future[Part]]", block: int | None) -> Ready:
+        """A batch's parts as one, on the model's device; gives the block back, whatever happens."""
         try:
             found = [part.result() for part in parts]
             errors = [error for part, _ in found for error in part]

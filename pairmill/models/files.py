@@ -90,6 +90,7 @@ def has_weights(folder: str) -> bool:
 
 
 def fetched(model: str, revision: str | None, weights: bool, code: bool) -> str:
+    """The folder with the files fetched from the hub; raises StageBroken with the hub's reason."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -134,11 +135,13 @@ def hub_reason(error: BaseException) -> str:
 
 
 def last_line(error: BaseException) -> str:
+    """The last line of an error's text that says something, else the error's class."""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return lines[-1][:300] if lines else type(error).__name__
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it was raised from, the outermost first."""
     while error is not None:
         yield error
         error = error.__cause__

@@ -68,10 +68,7 @@ _LOCK = threading.Lock()
 def load(
     stage: str, spec: Spec, classes: Sequence[str], processor: str, probe: Probe
 ) -> LoadedModel:
-    """The checkpoint, by the first of transformers' classes that knows its type.
-
-    Loaded once in a process for all stages that name it alike.  Raises StageBroken.
-    """
+    """The checkpoint by the first class that knows it, once a process; raises StageBroken."""
     folder = checkpoint_folder(spec.model, spec.revision, code=spec.trust_remote_code)
     auto = auto_class(stage, folder, spec, classes)
     key = (spec, auto.__name__, processor)
@@ -83,6 +80,7 @@ def load(
 
 
 def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Probe) -> LoadedModel:
+    """The model and its processor; `auto` is the checkpoint's precision, on a CPU the faster."""
     limit_threads(spec.cpus)
     device = pick_device(spec.device, stage)
     config = read_json(folder, "config.json")
@@ -175,6 +173,7 @@ def serves(auto: Any, config: Any) -> bool:
 
 
 def load_config(stage: str, folder: str, spec: Spec) -> Any:
+    """The checkpoint's config from local files; raises StageBroken where none can be read."""
     from transformers import AutoConfig
 
     return guarded(
@@ -266,6 +265,7 @@ class without_load_report:
 
 
 def listed(verb: str, names: Sequence[str]) -> str:
+    """A fault and the first weights that have it, for a message; empty where none has."""
     more = f", … ({len(names)})" if len(names) > SHOWN else ""
     return f"{verb} {', '.join(names[:SHOWN])}{more}" if names else ""
 

@@ -22,6 +22,7 @@ def is_open_clip(spec: Spec) -> bool:
 
 
 def open_clip_package(stage: str) -> Any:
+    """The module `open_clip`; raises MissingPackage where it is not installed."""
     try:
         import open_clip
     except ModuleNotFoundError as error:

@@ -59,6 +59,7 @@ class TransformersTowers:
         self.fast = fast_pixels(self.loaded.processor.image_processor)
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
+        """A forward pass of both towers over four plain pictures and four texts."""
         import torch
 
         grey = [Image.new("RGB", (64, 48), (90, 120, 150))] * 4

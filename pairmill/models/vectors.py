@@ -30,4 +30,5 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
+    """The rows of (n, d) at unit length; rows of zeros stay zeros."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 
 from pairmill.outputs.values import holds_bytes, is_embedding, leaving_field, refusal
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, is_volatile
+from pairmill.schemas.arrow import is_payload, is_volatile
+from pairmill.schemas.companions import is_companion
 from pairmill.schemas.expressions import unknown_column
 from pairmill.schemas.pipeline import OutputConfig
 
@@ -27,6 +28,7 @@ class OutputFile:
 
 
 def bytes_file(name: str, data: bytes) -> OutputFile:
+    """A file of a package whose whole content is in memory."""
     return OutputFile(name, lambda stream: stream.write(data))
 
 
@@ -37,9 +39,11 @@ class HashingStream(io.RawIOBase):
         self.target, self.count, self.hash = target, 0, hashlib.sha256()
 
     def writable(self) -> bool:
+        """Always true; what wraps a raw stream asks for it before it writes."""
         return True
 
     def write(self, data: Any) -> int:
+        """Passes the bytes on and gives their number; `data` is any object that has a buffer."""
         self.target.write(data)
         size = len(memoryview(data).cast("B"))
         self.hash.update(data)
@@ -47,6 +51,7 @@ class HashingStream(io.RawIOBase):
         return size
 
     def tell(self) -> int:
+        """The number of bytes that were written so far."""
         return self.count
 
 
@@ -122,14 +127,14 @@ class Writer:
 
     def is_left_out(self, column: pa.Field) -> bool:
         """Whether a column does not leave unless it is named."""
-        return is_volatile(column) or is_embedding(column.type) or column.name.endswith(SIZE_SUFFIX)
+        return is_volatile(column) or is_embedding(column.type) or is_companion(column.name)
 
     def left_out(self, schema: pa.Schema) -> list[str]:
         """Columns that nobody asked to leave out, for people."""
         if self.config.columns is not None:
             return []
         have = set(self.columns(schema))
-        return [f.name for f in schema if f.name not in have and SIZE_SUFFIX not in f.name]
+        return [f.name for f in schema if f.name not in have and not is_companion(f.name)]
 
     def columns(self, schema: pa.Schema) -> list[str]:
         """All columns that `files` wants."""
@@ -194,4 +199,5 @@ class Loading:
 
 
 def without_bytes(names: Sequence[str], schema: pa.Schema) -> list[str]:
+    """The names of those columns whose types hold no bytes, not even inside lists or structs."""
     return [n for n in names if not holds_bytes(schema.field(n).type)]

@@ -27,12 +27,16 @@ class CaptionChoice:
         return self.caption if isinstance(self.caption, list) else [self.caption]
 
     def problems(self, schema: pa.Schema) -> Iterator[tuple[tuple[str, ...], str]]:
+        """The one problem of `caption:` over these columns, under its key, if it has one."""
         try:
             self.compiled(schema)
         except BadExpression as error:
             yield ("caption",), str(error)
 
     def compiled(self, schema: pa.Schema) -> Expression:
+        """The choice as an expression; raises BadExpression where it reads what is no column, or
+        gives no text.
+        """
         plain = pa.schema([f for f in schema if not holds_bytes(f.type)])
         if isinstance(self.caption, list):
             for name in self.caption:
@@ -49,6 +53,7 @@ class CaptionChoice:
         return expression
 
     def of(self, rows: pa.Table) -> list[str | None]:
+        """The text of each row, null where the choice has none."""
         expression = self.expression or self.compiled(rows.schema)
         read = list(expression.columns) or rows.schema.names[:1]
         return expression.evaluate(frame_of(rows.select(read))).to_list()

@@ -96,6 +96,9 @@ def license_facts(license: str) -> dict[str, str]:
 
 
 def reading(loading: Loading) -> str:
+    """The card's section on how the package is loaded; empty where the output tells nothing about
+    it.
+    """
     if not loading.pattern and not loading.advice:
         return ""
     lines = ["- `datasets.load_dataset(FOLDER, split='train')`"] if loading.pattern else []
@@ -103,6 +106,7 @@ def reading(loading: Loading) -> str:
 
 
 def funnel(steps: list[dict[str, Any]]) -> str:
+    """A Markdown table with the rows that came to each stage and what became of them."""
     lines = [
         "| step | rows | kept | dropped | missing | failed | gate |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
@@ -130,6 +134,7 @@ def told(facts: dict[str, int]) -> str:
 
 
 def columns(schema: pa.Schema) -> str:
+    """A Markdown table of columns with their types, units, bounds and meanings."""
     lines = ["| column | type | unit | range | meaning |", "| --- | --- | --- | --- | --- |"]
     for field in schema:
         facts = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
@@ -146,6 +151,7 @@ def columns(schema: pa.Schema) -> str:
 
 
 def cell(text: str) -> str:
+    """A text that fits into one cell of a Markdown table: on one line, its bars escaped."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -157,4 +163,5 @@ def fenced(text: str, language: str) -> str:
 
 
 def size_category(samples: int) -> str:
+    """The Hugging Face Hub's name for a number of samples, such as `1K<n<10K`."""
     return next((name for limit, name in SIZES if samples < limit), "n>1B")

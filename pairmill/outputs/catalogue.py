@@ -25,4 +25,5 @@ OUTPUTS = Configs(WRITERS, {})
 
 
 def open_writer(config: OutputConfig) -> Writer:
+    """The writer for an output of this config's `type`."""
     return WRITERS[config.type](config)

@@ -42,6 +42,7 @@ def told_by(turns: list[Mapping[str, Any]], keys: tuple[str, str]) -> list[Messa
 
 
 def untagged(text: str) -> str:
+    """A message without the tag of a picture, nor the line break that parts it from the text."""
     for tag in (f"{TAG}\n", f"\n{TAG}", TAG):
         text = text.replace(tag, "")
     return text

@@ -52,10 +52,12 @@ def croissant(
 
 
 def media_of(name: str) -> str:
+    """The MIME type that a file's suffix says; `application/octet-stream` for an unknown one."""
     return MEDIA.get(name.rpartition(".")[2], "application/octet-stream")
 
 
 def file_object(file: dict[str, Any]) -> dict[str, Any]:
+    """A file of the manifest as a `cr:FileObject`, with its size and SHA-256."""
     return {
         "@type": "cr:FileObject", "@id": file["name"], "name": file["name"], "contentUrl": file["name"],
         "contentSize": f"{file['bytes']} B", "encodingFormat": media_of(file["name"]), "sha256": file["sha256"],
@@ -80,6 +82,9 @@ def file_sets(files: list[dict[str, Any]], loading: Loading) -> Iterator[dict[st
 
 
 def record_set(loading: Loading, columns: pa.Schema) -> dict[str, Any]:
+    """The `cr:RecordSet` of the samples: a field for each column that Croissant has a type for, and
+    the pictures, by key where they are files of their own.
+    """
     features = loading.described if loading.described is not None else loading.features
     images = loading.images if not loading.pictures else ()
     fields = [made for f in features if (made := field_of(f, f.name in images, columns))]
@@ -131,6 +136,7 @@ def field_of(field: pa.Field, image: bool, columns: pa.Schema) -> dict[str, Any]
 
 
 def data_type_of(kind: pa.DataType) -> str | None:
+    """The schema.org type of a column, or None where there is none for it."""
     tests = (
         (pa.types.is_string, "sc:Text"), (pa.types.is_large_string, "sc:Text"), (pa.types.is_boolean, "sc:Boolean"),
         (pa.types.is_integer, "sc:Integer"), (pa.types.is_floating, "sc:Float"), (pa.types.is_timestamp, "sc:DateTime"),

@@ -27,6 +27,7 @@ NAMES = {
 
 
 def value_name(dtype: pa.DataType) -> str:
+    """What `datasets` calls an Arrow type that has no parts."""
     return NAMES.get(dtype) or str(dtype)
 
 
@@ -39,6 +40,9 @@ def with_features(schema: pa.Schema, images: Collection[str] = ()) -> pa.Schema:
 
 
 def feature(dtype: pa.DataType, image: bool = False) -> Any:
+    """A column as the metadata of a Parquet file describes it to `datasets`; `image`: it holds
+    pictures, or lists of them.
+    """
     if is_list(dtype):
         inner = feature(dtype.value_type, image)
         length = {"length": dtype.list_size} if pa.types.is_fixed_size_list(dtype) else {}
@@ -56,6 +60,9 @@ def card_features(schema: pa.Schema, images: Collection[str] = ()) -> list[dict[
 
 
 def card_feature(dtype: pa.DataType, image: bool = False) -> dict[str, Any]:
+    """A column as the YAML head of a dataset card describes it; `image`: it holds pictures, or
+    lists of them.
+    """
     if is_list(dtype):
         inner = card_feature(dtype.value_type, image)
         length = {"length": dtype.list_size} if pa.types.is_fixed_size_list(dtype) else {}

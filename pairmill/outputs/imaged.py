@@ -126,6 +126,7 @@ class ImageWriter(Writer):
             yield Batch(first, table, rest, pictures)
 
     def refuse_missing(self, rows: int) -> None:
+        """Raises RunError for kept rows without a picture, and says which gate leaves them out."""
         name = self.config.image
         raise RunError(
             f"output {self.config.path}: {rows} kept rows have no {name!r}; add `keep: "
@@ -133,6 +134,9 @@ class ImageWriter(Writer):
         )
 
     def refuse(self, row: pa.Table, mark: str | None, found: Picture) -> None:
+        """Raises RunError for a row whose picture has another SHA-256 than the one measured when it
+        was read.
+        """
         uid = row.column("uid")[0].as_py()
         raise RunError(
             f"output {self.config.path}: {self.config.image!r} of row {uid} is not what was read: "

@@ -72,6 +72,9 @@ class InterleavedWriter(ImageWriter):
             )
 
     def byte_columns(self, schema: pa.Schema) -> list[str]:
+        """Columns with bytes, other than the image, that become lists parallel to a document's
+        items.
+        """
         names = [n for n in self.quality_columns(schema) if n in schema.names]
         return [n for n in names if n not in self.payload() and holds_bytes(schema.field(n).type)]
 
@@ -82,6 +85,9 @@ class InterleavedWriter(ImageWriter):
         return True
 
     def table_schema(self, schema: pa.Schema) -> pa.Schema:
+        """The file's columns; the types of what stands in `metadata` travel in the schema's
+        metadata, so that the package can be read back.
+        """
         extra = {n: pa.list_(leaving_type(schema.field(n).type)) for n in self.byte_columns(schema)}
         made = with_features(pa.schema([*OWN, *extra.items()]), ["images"])
         named = [n for n in self.quality_columns(schema) if n in schema.names]
@@ -109,6 +115,9 @@ class InterleavedWriter(ImageWriter):
             yield as_table(waiting, schema)
 
     def made(self, rows: ShardRows, extra: list[str]) -> Iterator[Document]:
+        """The documents of a shard: rows that follow one another with one `doc_id` and rising
+        positions; `extra`: columns with bytes.
+        """
         captions = self.choice.of(rows.table)
         document: Document | None = None
         last = -1
@@ -165,12 +174,14 @@ class InterleavedWriter(ImageWriter):
 
 
 def as_table(documents: list[Document], schema: pa.Schema) -> pa.Table:
+    """Documents as rows of the file, a row for each."""
     done = [finished(d) for d in documents]
     columns = [pa.array([d[f.name] for d in done], f.type) for f in schema]
     return pa.table(columns, schema=schema)
 
 
 def finished(document: Document) -> Document:
+    """The document with its facts as JSON texts, and how many items and images it has."""
     general = {
         "items": len(document["texts"]),
         "images": sum(i is not None for i in document["images"]),

@@ -79,6 +79,9 @@ class MdsWriter(ImageWriter):
     def samples(
         self, batch: Batch, captions: list[str | None], names: list[str], rows: ShardRows
     ) -> Iterator[dict[str, Any]]:
+        """What MDS's writer takes for each row: uid, encoded image, caption and the columns in
+        `names`; nulls of bytes and numbers that JSON has no word for are counted in `rows.told`.
+        """
         table = leaving(batch.table)
         tell_not_finite(table, rows.told)
         uids = table.column("uid").to_pylist()
@@ -125,6 +128,8 @@ def moved(index: bytes, folder: str) -> list[dict[str, Any]]:
 
 
 def copier(path: str) -> Callable[[BinaryIO], None]:
+    """What writes a file from the local disk into a package, one MiB at a time."""
+
     def copy(stream: BinaryIO) -> None:
         with open(path, "rb") as source:
             shutil.copyfileobj(source, stream, 2**20)

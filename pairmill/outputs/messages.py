@@ -116,6 +116,9 @@ class MessagesWriter(ImageWriter):
         return [n for n in self.columns(schema) if n not in taken]
 
     def conversations(self, rows: ShardRows) -> list[list[Message]]:
+        """A conversation for each row: its column's, or the caption as the answer to the prompt, in
+        the roles and with the image tags of the layout.
+        """
         if self.config.messages:
             column = rows.table.column(self.config.messages)
             keys = keys_of(column.type)
@@ -140,6 +143,7 @@ class MessagesWriter(ImageWriter):
             yield from self.folder(rows, talks, shard, first_key)
 
     def table_schema(self, schema: pa.Schema) -> pa.Schema:
+        """The Parquet file's columns: messages, images, then those that travel with a sample."""
         own = [pa.field("messages", MESSAGES), pa.field("images", pa.list_(IMAGE))]
         fields = [leaving_field(schema.field(n)).remove_metadata() for n in self.others(schema)]
         return with_features(pa.schema([*own, *fields]), ["images"])
@@ -147,6 +151,7 @@ class MessagesWriter(ImageWriter):
     def tables(
         self, rows: ShardRows, talks: list[list[Message]], first_key: int, schema: pa.Schema
     ) -> Iterator[pa.Table]:
+        """Tables of `schema`, some rows at a time; the pictures are numbered from `first_key`."""
         for batch in self.batches(rows):
             n = batch.table.num_rows
             have = {**columns_of(leaving(batch.table)), **columns_of(leaving(batch.payload))}
@@ -186,13 +191,18 @@ class MessagesWriter(ImageWriter):
 
     @property
     def talk(self) -> str:
+        """The key of a line under which its conversation stands."""
         return "conversations" if self.config.layout == "llava" else "messages"
 
     def talk_type(self) -> pa.DataType:
+        """The Arrow type of a line's conversation: LLaVA's turns, or messages."""
         turn = pa.struct([("from", pa.string()), ("value", pa.string())])
         return pa.list_(turn) if self.config.layout == "llava" else MESSAGES
 
     def line(self, key: str, file: str, talk: list[Message]) -> dict[str, Any]:
+        """A line of JSON but for the quality columns: the conversation, and the file of its
+        picture.
+        """
         if self.config.layout == "llava":
             return {"id": key, "image": file, self.talk: talk}
         return {self.talk: talk, "images": [f"{PICTURES}/{file}"]}

@@ -46,6 +46,7 @@ class ParquetWriter(ImageWriter):
             )
 
     def table_schema(self, schema: pa.Schema) -> pa.Schema:
+        """The file's columns: image and caption, then those that travel with a sample."""
         own = [pa.field("image", IMAGE), pa.field("caption", pa.string())]
         taken = ("image", "caption", self.config.image)
         others = [n for n in self.columns(schema) if n not in taken]
@@ -71,6 +72,7 @@ class ParquetWriter(ImageWriter):
 
 
 def columns_of(table: pa.Table) -> dict[str, Any]:
+    """The table's columns by name."""
     return {n: table.column(n) for n in table.schema.names}
 
 

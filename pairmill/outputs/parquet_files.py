@@ -11,6 +11,7 @@ from pairmill.schemas.arrow import is_bytes, leaf_columns
 
 
 def parquet_file(name: str, table: pa.Table) -> OutputFile:
+    """A Parquet file of a table that is in memory."""
     return streamed_parquet(name, table.schema, lambda: [table])
 
 

@@ -149,6 +149,7 @@ class Picture:
 
     @property
     def sha256(self) -> str:
+        """SHA-256 of the encoded bytes, in hex."""
         return hashlib.sha256(self.data).hexdigest()
 
 

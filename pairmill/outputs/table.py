@@ -66,10 +66,12 @@ class TableWriter(Writer):
             yield OutputFile(name, lambda stream: write(table, stream))
 
     def table_schema(self, schema: pa.Schema) -> pa.Schema:
+        """The file's columns in the types in which they leave."""
         fields = [leaving_field(schema.field(n)).remove_metadata() for n in self.columns(schema)]
         return with_features(pa.schema(fields))
 
     def tables(self, rows: ShardRows, schema: pa.Schema) -> Iterator[pa.Table]:
+        """The shard as tables of `schema`, some rows at a time."""
         for _, table, payload in rows.batches():
             have = {**columns_of(leaving(table)), **columns_of(leaving(payload))}
             yield pa.table([have[n] for n in schema.names], schema=schema)
@@ -84,10 +86,12 @@ class TableWriter(Writer):
 
 
 def csv_type(dtype: pa.DataType) -> pa.DataType:
+    """The Arrow type of a leaving column in CSV: text (JSON) for lists and structs."""
     return pa.string() if pa.types.is_nested(dtype) else json_type(dtype)
 
 
 def write_lines(table: pa.Table, stream: BinaryIO) -> None:
+    """Writes each row as a line of JSON; NaN and infinity become null."""
     names = table.schema.names
     columns = [line_column(table.column(n)) for n in names]
     for values in zip(*columns, strict=True):

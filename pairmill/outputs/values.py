@@ -22,6 +22,7 @@ HASH = "hash"
 
 
 def is_list(dtype: pa.DataType) -> bool:
+    """Whether values are lists of any of Arrow's kinds: long, of fixed size, or views."""
     return (
         pa.types.is_list(dtype)
         or pa.types.is_large_list(dtype)
@@ -32,6 +33,7 @@ def is_list(dtype: pa.DataType) -> bool:
 
 
 def is_embedding(dtype: pa.DataType) -> bool:
+    """Whether values are vectors of one length."""
     return pa.types.is_fixed_size_list(dtype)
 
 
@@ -88,10 +90,12 @@ def leaving_type(dtype: pa.DataType) -> pa.DataType:
 
 
 def is_hash(field: pa.Field) -> bool:
+    """Whether a column holds hashes as integers of 64 or fewer bits, by its unit."""
     return pa.types.is_integer(field.type) and unit_of(field) == HASH
 
 
 def leaving_field(field: pa.Field) -> pa.Field:
+    """The column as it leaves: hashes as hex text, others in their `leaving_type`."""
     dtype = pa.string() if is_hash(field) else leaving_type(field.type)
     return pa.field(field.name, dtype, metadata=field.metadata)
 
@@ -107,6 +111,9 @@ def leaving(table: pa.Table) -> pa.Table:
 
 
 def converted(column: pa.ChunkedArray, old: pa.Field, new: pa.Field) -> Any:
+    """A column's values in the type of `new`, its leaving field; integers that are hashes become
+    hex text of fixed width.
+    """
     if is_hash(old):
         width = f"0{old.type.bit_width // 4}x"
         mask = (1 << old.type.bit_width) - 1
@@ -180,6 +187,9 @@ def json_converter(dtype: pa.DataType, keep_scalars: bool = False) -> Convert:
 
 
 def scalar_converter(dtype: pa.DataType) -> Convert:
+    """What makes JSON of a value that is neither list, struct nor map; NaN and infinity become
+    None.
+    """
     if pa.types.is_float64(dtype):
         return lambda value: value if math.isfinite(value) else None
     if pa.types.is_floating(dtype):
@@ -193,6 +203,7 @@ def scalar_converter(dtype: pa.DataType) -> Convert:
 
 
 def same(value: Any) -> Any:
+    """The value, which JSON knows as it is."""
     return value
 
 
@@ -204,10 +215,12 @@ def shortest(narrow: type[np.floating[Any]], value: float) -> float | None:
 
 
 def plain_decimal(value: Decimal) -> str:
+    """A decimal in full, without an exponent."""
     return format(value, "f")
 
 
 def iso(value: Any) -> str:
+    """A date, time or timestamp as ISO 8601."""
     return value.isoformat()
 
 
@@ -229,4 +242,5 @@ def tell_not_finite(table: pa.Table, told: Counter[str]) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
+    """Compact JSON in UTF-8; raises ValueError for NaN and infinity, which JSON does not have."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

@@ -121,6 +121,9 @@ class WebDatasetWriter(ImageWriter):
     def write_samples(
         self, stream: BinaryIO, batch: Batch, table: pa.Table, kinds: Counter[str]
     ) -> None:
+        """Writes the members of each sample: picture, `.txt`, `.json`, then columns with bytes;
+        members are counted by suffix in `kinds`.
+        """
         order = [*OWN, *(n for n in table.schema.names if n not in OWN)]
         facts = [json_column(table.column(n)) for n in order]
         values = {n: batch.payload.column(n) for n in batch.payload.schema.names}

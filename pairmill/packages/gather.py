@@ -17,7 +17,7 @@ from pairmill.fates.decide import Trace
 from pairmill.outputs.base import ShardRows
 from pairmill.outputs.values import holds_bytes
 from pairmill.plan.chain import Chain
-from pairmill.schemas.arrow import SIZE_SUFFIX
+from pairmill.schemas.companions import size_of
 from pairmill.work.block import block_columns
 from pairmill.workspace.encoding import GROUP_BYTES
 from pairmill.workspace.storage import Storage
@@ -54,9 +54,11 @@ class Place:
         return numbers[np.argsort(self.rows[numbers], kind="stable")]
 
     def sources(self) -> list[int]:
+        """Numbers of the pool shards in which the rows lie, ascending."""
         return [int(s) for s in np.unique(self.shards)]
 
     def in_pool_order(self) -> bool:
+        """Whether the rows lie in the pool as in the package, so that one pass over it suffices."""
         steps, within = np.diff(self.shards), np.diff(self.rows)
         return bool(np.all((steps > 0) | ((steps == 0) & (within > 0))))
 
@@ -102,6 +104,7 @@ def slices(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def narrow_columns(place: Place, columns: list[str]) -> pa.Table:
+    """Columns without bytes, of all rows of the output shard, in the package's order."""
     if not columns:
         return pa.table({"row": pa.array(place.rows)}).select([])
     parts = [shard_rows(place, s, place.at(s), columns) for s in place.sources()]
@@ -139,9 +142,9 @@ def row_bytes(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[s
     """int64: bytes of each row, as far as the workspace has them at hand."""
     frame, total = place.look(shard).frame, np.zeros(len(numbers), np.int64)
     for name in columns:
-        if name + SIZE_SUFFIX in frame.columns:
-            sizes = frame[name + SIZE_SUFFIX].fill_null(0).to_numpy()
-            total += np.abs(sizes[place.rows[numbers]])
+        if size_of(name) in frame.columns:
+            sizes = frame[size_of(name)].fill_null(0).to_numpy()
+            total += sizes[place.rows[numbers]]
         else:
             total += NESTED_BYTES
     return total

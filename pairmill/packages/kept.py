@@ -45,6 +45,9 @@ class Kept:
 
     @classmethod
     def joined(cls, parts: Iterable["Kept"]) -> "Kept":
+        """The rows of parts that follow one another in the pool as one; `starts` count over all of
+        them.
+        """
         shards, rows, starts, chance, keys = [], [], [], [], []
         count = alive = null = taken = 0
         mixtures = []

@@ -69,6 +69,9 @@ def checked_file(storage: Storage, file: Any, where: str) -> dict[str, Any]:
 
 
 def strange(storage: Storage, what: str, where: str = MANIFEST) -> StrangeFile:
+    """The error for a manifest or record that pairmill cannot have written: which file, and what in
+    it.
+    """
     return StrangeFile(
         f"{storage.path(where)} is not as pairmill writes it: {what}; "
         "was it damaged, or is this a package of another tool?"

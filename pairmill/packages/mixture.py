@@ -26,6 +26,7 @@ class Mixture:
 
     @classmethod
     def joined(cls, parts: Iterable["Mixture"]) -> "Mixture":
+        """The mixture of several parts: samples, times and costs summed by group."""
         total: dict[str, tuple[int, int, float]] = {}
         for part in parts:
             for group, (rows, times, cost) in part.written.items():

@@ -62,6 +62,9 @@ def sorted_samples(keys: pl.DataFrame, descending: list[bool]) -> np.ndarray:
 
 
 def shard_tasks(kept: Kept, order: np.ndarray, per_shard: int) -> Iterator[ShardTask]:
+    """The output shards of `per_shard` samples each, the last with what is left; `order`: numbers
+    of samples, in `kept`, as the package has them.
+    """
     ends = np.append(kept.starts[1:], len(kept.rows))
     for number, first in enumerate(range(0, len(order), per_shard)):
         samples = order[first : first + per_shard]

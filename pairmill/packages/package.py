@@ -60,6 +60,7 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
 
 
 def write_file(storage: Storage, file: OutputFile) -> Facts:
+    """Writes a file into a package and gives its name, size in bytes and SHA-256."""
     with storage.writing(file.name) as stream:
         hashing = HashingStream(stream)
         file.write(hashing)  # type: ignore[arg-type]
@@ -81,6 +82,7 @@ def state_of(storage: Storage, name: str) -> list[int] | None:
 
 
 def states_of(storage: Storage, files: Iterable[Facts]) -> Seen:
+    """The states of those files that are there, by name."""
     return {f["name"]: state for f in files if (state := state_of(storage, f["name"]))}
 
 
@@ -103,6 +105,7 @@ def damaged(storage: Storage, files: list[Facts], seen: Seen) -> set[str]:
 
 
 def hash_file(storage: Storage, name: str) -> str:
+    """SHA-256 of a package's file, in hex, read one MiB at a time."""
     h = hashlib.sha256()
     with storage.fs.open_input_stream(storage.path(name)) as stream:
         while chunk := stream.read(2**20):
@@ -111,6 +114,7 @@ def hash_file(storage: Storage, name: str) -> str:
 
 
 def record_name(package: str, shard: int) -> str:
+    """Where, below the package's folder, the record of a finished output shard lies."""
     return f"{RECORDS}/{package}/{shard:08d}.json"
 
 
@@ -195,6 +199,9 @@ def verify(path: str) -> list[str]:
 
 
 def faults(storage: Storage, files: list[Facts]) -> Iterator[str]:
+    """What differs between a package's folder and its manifest, a sentence a file; reads and hashes
+    every file whose size is right.
+    """
     listed = {f["name"]: f for f in files}
     for name, facts in listed.items():
         size = storage.size(name)

@@ -113,9 +113,11 @@ class PackageMemory:
         self.workspace, self.name = workspace, f"{folder}/{digest(package)[:16]}.json"
 
     def recalled(self) -> Seen:
+        """The states of files as last remembered; empty where nothing is."""
         return self.workspace.read_json(self.name) if self.workspace.exists(self.name) else {}
 
     def keep(self, storage: Storage, manifest: dict[str, Any]) -> None:
+        """Remembers the present states of the manifest's files."""
         states = states_of(storage, manifest["files"])
         if states != self.recalled():
             self.workspace.write_json(self.name, states)

@@ -18,7 +18,8 @@ from pairmill.pipeline.overview import stored_run
 from pairmill.plan.chain import Chain
 from pairmill.plan.load import load_pipeline
 from pairmill.plan.plan import make_plan
-from pairmill.schemas.arrow import POOL_COLUMNS, SIZE_SUFFIX, is_payload
+from pairmill.schemas.arrow import POOL_COLUMNS, is_payload
+from pairmill.schemas.companions import is_companion
 from pairmill.schemas.config import PATH, SPEED
 from pairmill.schemas.expressions import unknown_column
 from pairmill.schemas.pipeline import SourceConfig
@@ -122,7 +123,7 @@ class RunSource(Source):
         """Raises NoInput for a column that is not there."""
         every = self.package.schema() if self.package else self.chain.schema
         if self.config.columns is None:
-            return pa.schema([f for f in every if not f.name.endswith(SIZE_SUFFIX)])
+            return pa.schema([f for f in every if not is_companion(f.name)])
         for name in self.config.columns:
             if name not in every.names:
                 raise NoInput(unknown_column("columns", name, every.names))

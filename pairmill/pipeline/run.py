@@ -22,6 +22,7 @@ from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
 from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
+from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.pipeline.settings import StoredSettings, to_try_again
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
@@ -152,15 +153,8 @@ class Runner:
         finally:
             self.engine.close()
             self.watcher.done()
-        storage.write_json(
-            f"{folder}/metrics.json",
-            {
-                "seconds": self.seconds,
-                "stages": self.totals.stages,
-                "loaded": self.totals.notes,
-                "funnel": funnel.to_json(),
-            },
-        )
+        totals = self.totals
+        RunMetrics(self.seconds, totals.stages, totals.notes, funnel).write(storage, folder)
         return RunOutcome(
             run_id,
             f"{storage.root}/{folder}",

@@ -41,6 +41,7 @@ class StoredSettings:
         return [c for stage in chain.stages for c in self.changes_of(stage, chain.table.id)]
 
     def changes_of(self, stage: PlannedStage, table: str) -> list[Change]:
+        """Changes of one stage that may free failures of the table's rows, one a setting."""
         found: dict[str, Change] = {}
         now = self.of(stage)
         for before in self.stored(stage, table):
@@ -64,6 +65,7 @@ class StoredSettings:
         return found
 
     def of(self, stage: PlannedStage) -> dict[str, Any]:
+        """Settings of a stage that decide which rows fail, without secrets."""
         plain = stage.config.model_dump(mode="json")
         settings: dict[str, Any] = self.redact({field: plain[field] for field in reaches(stage)})
         return settings
@@ -86,6 +88,7 @@ class StoredSettings:
         return left
 
     def store(self, name: str, table: str, settings: dict[str, Any]) -> None:
+        """Writes a table's settings beside those of other tables, if they are not there already."""
         tables = self.tables(name)
         if tables.get(table) != settings:
             self.storage.write_json(name, {"tables": {**tables, table: settings}})

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from pairmill.plan.spelling import stored_names
 from pairmill.redaction import REDACTOR, Redactor
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, unit_of
+from pairmill.schemas.arrow import is_payload, unit_of
+from pairmill.schemas.companions import mark_of, size_of
 from pairmill.schemas.expressions import Expression
 from pairmill.schemas.hashing import digest
 from pairmill.stages.base import GlobalStage, Stage, default_name
@@ -288,4 +289,11 @@ class Chain:
         """What stands for a column where only its presence matters: payload is never read for
         that.
         """
-        return name + SIZE_SUFFIX if is_payload(self.dtype(name)) else name
+        return size_of(name) if is_payload(self.dtype(name)) else name
+
+    def narrow_columns(self, name: str) -> list[str]:
+        """All that is known of a column without reading bytes: of payload that a stage wrote also
+        whether it was forgotten.
+        """
+        narrow = self.narrow(name)
+        return [narrow, mark_of(name)] if narrow != name and self.writer_of(name) else [narrow]

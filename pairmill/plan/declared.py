@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pairmill.errors import PairmillError, author_line, first_line
 from pairmill.plan.references import BadReference, resolve_references
-from pairmill.schemas.arrow import SIZE_SUFFIX
+from pairmill.schemas.companions import is_companion
 from pairmill.schemas.config import StageConfig
 from pairmill.stages.base import Stage
 from pairmill.stages.catalogue import UnknownStage, stage_class
@@ -80,7 +80,7 @@ def faults(stage: Stage, reads: Any, writes: Any) -> Iterator[str]:
         if not name or name != name.strip():
             yield f"names a column {name!r}; set the class's `prefix`, or give the stage a `name:`"
     for name in writes.names:
-        if name in RESERVED or name.startswith("__") or name.endswith(SIZE_SUFFIX):
+        if name in RESERVED or name.startswith("__") or is_companion(name):
             yield f"writes a column {name!r}, a name that pairmill uses itself; choose another"
         if writes.names.count(name) > 1:
             yield f"writes the column {name!r} twice"

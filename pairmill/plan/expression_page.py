@@ -69,6 +69,9 @@ Types: {types}.
 
 
 def expression_page() -> str:
+    """The page of expressions in Markdown: syntax, types, and a row for each function with its
+    example.
+    """
     types = ", ".join(f"`{name}`" for name in NAMES)
     head = HEAD.format(longest=LONGEST, parts=", ".join(PARTS), types=types)
     rows = []

@@ -24,9 +24,7 @@ from pairmill.stages.catalogue import UnknownStage, known_stages, stage_class
 
 
 class Loaded(BaseModel):
-    """A pipeline, its file's text as written (with `${NAME}` unfilled), and what must never be
-    written down.
-    """
+    """A pipeline, its file's text with `${NAME}` unfilled, and what must never be written down."""
 
     model_config = {"arbitrary_types_allowed": True}
     config: PipelineConfig
@@ -45,14 +43,10 @@ def load_pipeline(
     base: str | Path | None = None,
     home: str | Path | None = None,
 ) -> Loaded:
-    """Reads a pipeline file and checks its keys; faults are noted in `document.problems`.
-
-    `base`: the folder that relative paths of data mean; `home`: that of code and files that the
-    pipeline names.  Both are the file's own if absent.
-
-    The config then ends before the first stage that has one, so that the rest can still be planned
-    and its faults be shown in the same go.  Raises PipelineFileError where the file's top level is
-    wrong.
+    """Reads a pipeline file and checks its keys; faults are noted in `document.problems`, and the
+    config ends before the first stage with one, so that what is before can still be planned.
+    `base`: the folder that relative paths of data mean; `home`: that of code and files named; both
+    the file's own if absent.  Raises PipelineFileError where the file's top level is wrong.
     """
     document = read_document(path, overrides)
     folder = Path(home or Path(path).parent).absolute()
@@ -68,6 +62,7 @@ def load_pipeline(
 
 
 def text_as_run(document: Document, overrides: Mapping[str, str]) -> str:
+    """The file's text below its overrides, without secrets, as a run keeps it."""
     lines = [
         f"# --set {key}={GONE if secret_pair(key, value) else value}\n"
         for key, value in overrides.items()
@@ -133,6 +128,7 @@ def is_several(item: Any) -> bool:
 
 
 def listed(data: Mapping[str, Any], key: str, document: Document) -> list[Any]:
+    """The list at a key; empty, with a fault noted, where something else stands there."""
     value = data.get(key, [])
     if isinstance(value, list):
         return value
@@ -143,6 +139,7 @@ def listed(data: Mapping[str, Any], key: str, document: Document) -> list[Any]:
 
 
 def stage_configs(items: Any, document: Document, folder: Path) -> list[StageConfig | None]:
+    """Configs of `stages:` in order, None for a stage with a fault."""
     return [
         stage_config(item, i, document, folder)
         for i, item in enumerate(listed({"stages": items or []}, "stages", document))
@@ -150,6 +147,7 @@ def stage_configs(items: Any, document: Document, folder: Path) -> list[StageCon
 
 
 def stage_config(item: Any, index: int, document: Document, folder: Path) -> StageConfig | None:
+    """The config of one stage, its paths resolved; None, with faults noted, where it is wrong."""
     path: Path_ = ("stages", index)
     if not isinstance(item, dict) or not isinstance(item.get("stage"), str):
         document.problem(
@@ -202,6 +200,7 @@ def one_of(
 
 
 def validate(kind: type[BaseModel], data: Any, path: Path_, document: Document) -> Any:
+    """The model of plain data; None, with pydantic's faults noted, where it does not fit."""
     try:
         return kind.model_validate(data)
     except ValidationError as error:
@@ -248,14 +247,13 @@ def fitting(given: str, pattern: str) -> str | None:
 
 
 def keys_at(kind: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    """Keys that may stand at a place of a model; none where no model stands there."""
     model = model_at(kind, loc)
     return list(model.model_fields) if model else []
 
 
 def model_at(kind: type[BaseModel], loc: Sequence[Any]) -> type[BaseModel] | None:
-    """The model that stands at a place of another; None where none does.  Numbers of a list's items
-    are passed by.
-    """
+    """The model at a place of another, numbers of list items passed by; None if there is none."""
     for step in loc:
         if isinstance(step, int):
             continue
@@ -292,6 +290,7 @@ def resolved(config: Any, folder: Path) -> Any:
 
 
 def resolve(value: str, folder: Path, is_model: bool = False) -> str:
+    """A path made absolute from a folder; a URL and a hub id stay as they are."""
     if "://" in value or os.path.isabs(value):
         return value
     candidate = folder / os.path.expanduser(value)

@@ -27,11 +27,13 @@ class NamedModules(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        """Finds a named top-level module in its folder alone, and no other module."""
         if path is None and fullname in self.folders:
             return PathFinder.find_spec(fullname, [self.folders[fullname]])
         return None
 
     def add(self, folders: dict[str, str]) -> None:
+        """Takes in modules, name → folder, and goes before all other finders."""
         if folders:
             self.folders |= folders
             importlib.invalidate_caches()

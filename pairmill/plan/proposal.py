@@ -93,11 +93,13 @@ def looked_at(keys: dict[str, Any]) -> Proposal:
 
 
 def opened(keys: dict[str, Any]) -> Source:
+    """The source of some keys; raises ValidationError where they do not fit its type."""
     config: SourceConfig = SOURCES[keys["type"]].model_validate(keys)
     return open_source(config)
 
 
 def first_rows(source: Source) -> pa.Table:
+    """The first rows, at most `LOOKED_AT`; raises NoProposal where none can be read."""
     for part in source.read():
         if isinstance(part, pa.Table) and part.num_rows:
             return part.slice(0, LOOKED_AT)

@@ -169,6 +169,7 @@ def fits(kind: type, dtype: object) -> bool:
 
 
 def comparable(schema: pa.Schema) -> pa.Schema:
+    """The columns that an expression may read: all but payload."""
     return pa.schema([f for f in schema if not is_payload(f.type)])
 
 

@@ -167,6 +167,7 @@ def example(keys: dict[str, Any]) -> str:
 
 
 def flow(value: Any) -> str:
+    """A value in YAML's flow style, texts quoted only where they have to be."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
@@ -176,6 +177,7 @@ def flow(value: Any) -> str:
 
 
 def section(name: str, config: type[BaseModel]) -> list[str]:
+    """Lines of Markdown on one type of source: what it reads, and the keys of its own."""
     common = {n for n in SourceConfig.model_fields if n in config.model_fields} - {"path"}
     return [
         f"## {name}", "", inspect.getdoc(config) or "", "", keys_table(config, skip=common), ""

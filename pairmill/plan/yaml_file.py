@@ -1,6 +1,4 @@
-"""A pipeline file as plain data, with the place of every key and value, environment variables
-filled in.
-"""
+"""A pipeline file as plain data, the place of each value, environment variables filled in."""
 
 import os
 import re
@@ -26,11 +24,10 @@ Path_ = tuple[str | int, ...]
 
 @dataclass
 class Secrets:
-    """Values of secret environment variables; `redact` puts their names in their place."""
+    """Values of secret environment variables; `marked`: names that the file marks as secret."""
 
     values: dict[str, str] = field(default_factory=dict)
     marked: frozenset[str] = frozenset()
-    """Names of variables that the file marks as secret."""
 
     def add(self, name: str, value: str) -> None:
         """Notes a variable's value if it is a secret."""
@@ -39,11 +36,13 @@ class Secrets:
             REDACTOR.add(value, f"${{{name}}}")
 
     def redact(self, text: str) -> str:
+        """The text with `${NAME}` in place of each value, the longest first."""
         for value, name in sorted(self.values.items(), key=lambda item: -len(item[0])):
             text = text.replace(value, name)
         return text
 
     def redact_data(self, value: Any) -> Any:
+        """Nested lists and maps with all their texts redacted; keys stay."""
         match value:
             case str():
                 return self.redact(value)
@@ -56,7 +55,7 @@ class Secrets:
 
 @dataclass
 class Document:
-    """Plain data, where each path stands in the text, and what went wrong so far."""
+    """Plain data, each path's place, faults so far; `overridden`: path → `--set KEY=VALUE`."""
 
     file: str
     text: str
@@ -66,7 +65,6 @@ class Document:
     problems: list[Problem]
     values: int = 0
     overridden: dict[Path_, str] = field(default_factory=dict)
-    """Paths whose values come from the command line → `--set KEY=VALUE`."""
 
     def problem(self, path: Path_, message: str) -> None:
         """Notes a fault at `path`, or at the nearest place above it that stands in the file."""
@@ -88,6 +86,7 @@ class Document:
         self.note(*place, message, self.file)
 
     def note(self, line: int, column: int, message: str, file: str) -> None:
+        """Notes a fault once, without secrets; line and column from 1, 0 for none."""
         found = Problem(line, column, redact(message), file)
         if found not in self.problems:
             self.problems.append(found)
@@ -152,6 +151,7 @@ def marked_names(root: Mapping[str, Any]) -> frozenset[str]:
 
 
 def yaml_parser() -> YAML:
+    """Parser that keeps places and quotes, and leaves dates as texts."""
     parser = YAML(typ="rt")
     parser.preserve_quotes = True
     parser.Constructor = WithoutDates
@@ -209,9 +209,7 @@ def key_text(key: Any) -> str:
 
 
 def fill(scalar: str, path: Path_, document: Document) -> Any:
-    """Puts in `${NAME}` and `${NAME:-default}`; `$${` is a plain `${`.  An unquoted whole value is
-    typed as YAML would.
-    """
+    """Puts in `${NAME}`, `${NAME:-default}`; `$${` is `${`.  An unquoted whole value is typed."""
 
     def value_of(match: re.Match[str]) -> str:
         name, default = match.group(1), match.group(2)
@@ -278,6 +276,7 @@ def override(document: Document, target: str, value: str) -> None:
 
 
 def step_into(node: Any, step: str) -> str | int | None:
+    """Key or index by which a step of a path leads on; None where it leads nowhere."""
     if isinstance(node, dict):
         return step if step in node else None
     if isinstance(node, list):
@@ -290,6 +289,7 @@ def step_into(node: Any, step: str) -> str | int | None:
 
 
 def choices(node: Any) -> str:
+    """Keys or items of a node in words, for a refusal; empty for a scalar."""
     if isinstance(node, dict):
         return f" (keys: {', '.join(node)})"
     if isinstance(node, list):

@@ -91,4 +91,5 @@ def place_of(text: str, position: int) -> tuple[int, int]:
 
 
 def at(line: int, column: int, message: str, file: str) -> PipelineFileError:
+    """The error of one fault at a line and column, both from 1, 0 for none."""
     return PipelineFileError([Problem(line, column, message, file)])

@@ -14,11 +14,6 @@ ERROR = pa.struct([("class", pa.string()), ("message", pa.string())])
 for people.
 """
 
-SIZE_SUFFIX = "#size"
-"""A binary column `c` is stored with `c#size` (int64 bytes), so that nobody reads payload to learn
-whether it is there.
-"""
-
 HASH_OF = b"hash_of"
 """Key of the metadata of a column of hashes: which payload column's very bytes were hashed."""
 
@@ -140,10 +135,12 @@ def without_roles(field: pa.Field) -> pa.Field:
 
 
 def doc_of(field: pa.Field) -> str:
+    """What a column means, by its metadata; empty where this says nothing."""
     return (field.metadata or {}).get(b"doc", b"").decode()
 
 
 def unit_of(field: pa.Field) -> str:
+    """The unit of a column's values, by its metadata; empty where they have none."""
     return (field.metadata or {}).get(b"unit", b"").decode()
 
 
@@ -154,6 +151,7 @@ def hash_of(field: pa.Field) -> str | None:
 
 
 def is_volatile(field: pa.Field) -> bool:
+    """Whether a column's values differ from run to run, by its metadata."""
     return b"volatile" in (field.metadata or {})
 
 

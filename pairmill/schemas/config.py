@@ -85,6 +85,7 @@ class Resources(Strict):
         )
 
     def memory_bytes(self) -> int | None:
+        """`memory` in bytes, or None where the user did not say."""
         if self.memory is None:
             return None
         unit = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}

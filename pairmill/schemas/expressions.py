@@ -13,6 +13,7 @@ import polars.selectors as cs
 import pyarrow as pa
 from sqlglot import exp
 
+from pairmill.schemas.companions import is_companion
 from pairmill.schemas.sql.nodes import Compiler
 from pairmill.schemas.sql.parsing import TOO_DEEP, parse
 from pairmill.schemas.sql.values import BadExpression, UnknownColumn, Value
@@ -96,7 +97,8 @@ def outward(value: Value) -> pl.Expr:
 
 
 def unknown_column(text: str, name: str, have: Iterable[str]) -> str:
-    have = [h for h in have if not h.endswith("#size")]
+    """The message for a name that is no column, with the nearest of those there are."""
+    have = [h for h in have if not is_companion(h)]
     near = difflib.get_close_matches(name, have, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return (
@@ -106,6 +108,7 @@ def unknown_column(text: str, name: str, have: Iterable[str]) -> str:
 
 
 def frame_of(table: pa.Table) -> pl.DataFrame:
+    """An Arrow table as a Polars frame, without a copy where the types allow it."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -103,6 +103,9 @@ class OutputConfig(Strict):
 
 
 def order_key(key: Any) -> Any:
+    """`EXPRESSION desc` or `EXPRESSION asc` as the two keys of an order, another text as its
+    expression; what is no text stays as it is.
+    """
     if not isinstance(key, str):
         return key
     parts = DIRECTION.fullmatch(key.strip())

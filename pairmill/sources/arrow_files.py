@@ -70,6 +70,9 @@ def arrow_rows(item: Input) -> Iterator[Part]:
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.Table]:
+    """A record batch as tables of at most BATCH_ROWS rows and about BATCH_BYTES bytes, at least a
+    row each.
+    """
     each = max(1, batch.nbytes // max(1, batch.num_rows))
     size = max(1, min(BATCH_ROWS, BATCH_BYTES // each))
     for at in range(0, batch.num_rows, size):
@@ -106,6 +109,9 @@ def saved_by_datasets(items: list[Input]) -> tuple[list[Input], list[tuple[str, 
 
 
 def state_of(folder: str) -> dict[str, Any] | None:
+    """What `save_to_disk` left as `state.json` in a folder; None where there is none that can be
+    read.
+    """
     system, path = fsspec.core.url_to_fs(f"{folder}/state.json")
     try:
         state = json.loads(system.cat_file(path))

@@ -28,15 +28,18 @@ class DocumentsBack:
         self.item = item
 
     def file_schema(self) -> pa.Schema:
+        """The file's own columns, a document a row, with the metadata that the writer left."""
         with fsspec.open(self.item.url, "rb") as stream:
             return pq.read_schema(stream)
 
     def documents(self, columns: list[str]) -> Iterator[dict[str, Any]]:
+        """The documents, eight of them in memory at once, with these columns alone."""
         with fsspec.open(self.item.url, "rb") as stream:
             for batch in pq.ParquetFile(stream).iter_batches(batch_size=8, columns=columns):
                 yield from batch.to_pylist()
 
     def caption_is_text(self) -> bool:
+        """Whether every caption is its row's `text`, so that it need not be a column of its own."""
         for document in self.documents(COLUMNS):
             pairs = zip(facts_of(document), captions_of(document), strict=True)
             if any((fact.get("text") or None) != caption for fact, caption in pairs):
@@ -44,6 +47,9 @@ class DocumentsBack:
         return True
 
     def read(self, schema: pa.Schema) -> Iterator[pa.Table | Unreadable]:
+        """Tables of a row for each image; a document that is not as pairmill writes it is
+        Unreadable.
+        """
         extra = [n for n in self.file_schema().names if n not in WRITERS]
         for document in self.documents([*COLUMNS, "images", *extra]):
             place = f"{self.item.name} document {document['doc_id']}"

@@ -47,6 +47,7 @@ class WithEmbeddings(Source):
 
     @cached_property
     def files(self) -> list[Input]:
+        """The `.npz` files that `embeddings:` names."""
         paths = self.inner.config.embeddings
         return arrays_at([paths] if isinstance(paths, str) else list(paths))
 
@@ -113,6 +114,9 @@ class WithEmbeddings(Source):
             yield Remark("repeated embeddings", where, what, index.repeated)
 
     def values(self, name: str, size: int, file: np.ndarray, row: np.ndarray) -> pa.Array:
+        """Vectors of `size` float32, one a row: row `row` of the array `name` in file number
+        `file`; null where `file` is negative or has no such array.
+        """
         found = np.zeros((len(file), size), np.float32)
         known = np.zeros(len(file), bool)
         for number in np.unique(file[file >= 0]).tolist():
@@ -201,6 +205,7 @@ def headers(item: Input) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
 
 
 def header_of(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, whether it lies by columns, type) of a NumPy array, by its header."""
     version = np.lib.format.read_magic(member)
     read = np.lib.format.read_array_header_1_0
     if version != (1, 0):

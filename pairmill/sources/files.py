@@ -74,6 +74,9 @@ def list_inputs(
 
 
 def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:
+    """The message where a source's path matches no file that is read, with what was left out and
+    why.
+    """
     if not skipped:
         return f"source path {pattern} matches no file"
     names = ", ".join(f"{name} ({reason})" for name, reason in skipped[:5])
@@ -161,6 +164,9 @@ def below(system: Any, folder: str, root: str) -> Iterator[Input]:
 
 
 def input_of(system: Any, path: str, root: str) -> Input:
+    """A file as input: its name below `root`, its size and version, and the Hive partitions of its
+    folders.
+    """
     info = system.info(path)
     keys = ("ETag", "etag", "mtime", "LastModified", "updated")
     version = next((str(info[k]) for k in keys if info.get(k)), "")

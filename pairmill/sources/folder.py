@@ -48,11 +48,15 @@ class FolderSource(Source):
         return suffix_of(name) in {*IMAGES, *BESIDE} or base_of(name) in METADATA
 
     def samples(self) -> FolderSamples:
+        """The samples of the folder, whose files are listed once."""
         if self._samples is None:
             self._samples = FolderSamples(self.inputs(), str(self.config.path))
         return self._samples
 
     def shape(self) -> Shape:
+        """What a look at samples from all over the folder found; raises NoInput where there is no
+        image.
+        """
         if self._shape is None:
             if not self.samples().samples:
                 raise NoInput(f"there is no image in {self.config.path} ({', '.join(IMAGES)})")

@@ -39,6 +39,9 @@ class FolderSamples:
         yield from self.samples
 
     def read(self, member: Input) -> bytes:
+        """The bytes of a member; raises EOFError for one that is too large, OSError where it is
+        gone.
+        """
         if member.size_bytes > MAX_MEMBER_BYTES:
             raise EOFError(f"{member.name} has {member.size_bytes:,} bytes; too many for an image")
         with fsspec.open(member.url, "rb") as stream:
@@ -136,6 +139,7 @@ def metadata_rows(file: Input) -> Iterator[dict[str, Any] | str]:
 
 
 def json_row(line: bytes) -> dict[str, Any] | str:
+    """A line of a metadata file as its object, or why it is none."""
     try:
         row, _ = parsed(line)
     except ValueError as error:
@@ -155,6 +159,7 @@ def as_value(text: str) -> Any:
 
 
 def base_of(name: str) -> str:
+    """A file's name without its folders."""
     return posixpath.basename(name)
 
 
@@ -164,4 +169,7 @@ def stem_of(name: str) -> str:
 
 
 def suffix_of(name: str) -> str:
+    """The last suffix of a file's name, in small letters and without the dot; empty where it has
+    none.
+    """
     return posixpath.splitext(name)[1].lstrip(".").lower()

@@ -111,6 +111,7 @@ class Guess:
         return all(len(d) <= DIGITS for d in digits)
 
     def merge(self, other: "Guess") -> None:
+        """Takes in what another guess has seen of the same column."""
         self.kinds |= other.kinds
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
         if other.items:
@@ -146,6 +147,7 @@ class Guess:
 
 
 def merged(guesses: Iterable[Guess]) -> Guess:
+    """What several guesses have seen between them."""
     total = Guess()
     for guess in guesses:
         total.merge(guess)

@@ -42,6 +42,7 @@ def is_hugging_face(dtype: pa.DataType) -> bool:
 
 
 def declared_image(schema: pa.Schema) -> str | None:
+    """The first column that the metadata of `datasets` calls an image, or None."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return next((n for n, f in features.items() if f.get("_type") == "Image"), None)

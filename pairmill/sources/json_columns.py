@@ -24,6 +24,7 @@ class SeenColumn:
         self.guess, self.count, self.has_bytes = Guess(), 0, False
 
     def see(self, value: Any) -> None:
+        """Takes in a value of the key."""
         self.count += 1
         if isinstance(value, bytes):
             self.has_bytes = True
@@ -45,6 +46,7 @@ class JsonShape:
         self.keys: dict[str, SeenColumn] = {}
 
     def see(self, fields: Mapping[str, Any]) -> None:
+        """Takes in the keys and values of an object."""
         for key, value in fields.items():
             if key not in self.keys:
                 self.keys[key] = SeenColumn()
@@ -85,6 +87,7 @@ def as_stored(value: Any, dtype: pa.DataType) -> Any:
 
 
 def as_json(value: Any) -> str:
+    r"""JSON with its letters as they are, not as `\uXXXX`."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -94,6 +94,7 @@ def refuse_documents(name: str, names: Any) -> None:
 
 
 def documents_named(names: Iterable[Any]) -> str | None:
+    """Which collection of interleaved documents has rows with these keys, or None."""
     found = {name for name in names if isinstance(name, str)}
     if found >= MMC4:
         return "MMC4 documents"
@@ -173,6 +174,7 @@ def coco_images(item: Input) -> Iterator[Record]:
 
 
 def images_by_id(item: Input) -> dict[Any, dict[str, Any]]:
+    """The entries of a COCO file's `images` by their `id`."""
     found = (v for v in values_at(item, "images.item") if isinstance(v, dict))
     return {image.get("id"): image for image in found}
 
@@ -184,6 +186,7 @@ def image_facts(image: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_an_object(item: Input, number: int) -> Unreadable:
+    """The report of a COCO annotation that is no JSON object."""
     return Unreadable(f"{item.name} $.annotations[{number}]", "no object")
 
 
@@ -223,16 +226,19 @@ def first_of(item: Input, prefix: str) -> Any:
 
 
 def shown(error: Exception) -> str:
+    """The first line of ijson's message, of at most 200 characters."""
     lines = str(error).strip().removeprefix("b'").split("\n")[0].split("\\n")
     return lines[0][:200] or type(error).__name__
 
 
 def first_byte(item: Input) -> bytes:
+    """The first byte behind a byte order mark and white space; no byte of an empty file."""
     with opened(item) as stream:
         return stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
 
 
 def shown_keys(item: Input) -> str:
+    """The keys of a small file's one object, for a message; else empty."""
     if item.size_bytes > SMALL_BYTES or first_byte(item) != b"{":
         return ""
     with opened(item) as stream:
@@ -240,4 +246,5 @@ def shown_keys(item: Input) -> str:
 
 
 def opened(item: Input) -> Any:
+    """The file as a stream of bytes, unpacked by its suffix."""
     return fsspec.open(item.url, "rb", compression="infer").open()

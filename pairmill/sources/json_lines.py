@@ -127,6 +127,9 @@ def doubles_are_exact(column: pa.ChunkedArray) -> bool:
 
 
 def careful(block: Block, schema: pa.Schema, nested: set[str], file: str) -> Iterator[Part]:
+    """The rows of a block, line by line: sound lines as one table, each faulty one as Unreadable,
+    and a remark for every key that the schema does not have.
+    """
     names, types = schema.names, schema.types
     columns: list[list[Any]] = [[] for _ in names]
     places: list[int] = []
@@ -160,6 +163,7 @@ def careful(block: Block, schema: pa.Schema, nested: set[str], file: str) -> Ite
 
 
 def reason_of(error: Exception) -> str:
+    """Why a line is not read, in words for people."""
     if isinstance(error, RecursionError):
         return "no JSON object: nested too deeply"
     return str(error.args[0]) if isinstance(error, Misfit) else f"no JSON object: {error}"

@@ -19,6 +19,7 @@ ANSWERERS = {"gpt", "assistant", "model", "chatgpt", "bard"}
 
 
 def may_be_document(name: str) -> bool:
+    """Whether a file's suffix is `.json`, packed or not."""
     packing = packing_of(name) or ""
     return name.lower().removesuffix(packing).endswith(".json")
 
@@ -35,6 +36,7 @@ def is_document(item: Input) -> bool:
 
 
 def json_document_schema(item: Input, config: TableConfig) -> tuple[pa.Schema, int | None]:
+    """(columns of a JSON document, its rows where their number is known)."""
     return schema_of(item, config.json_path if isinstance(config, PairsConfig) else None)
 
 
@@ -52,6 +54,9 @@ def schema_of(item: Input, rows: str | None) -> tuple[pa.Schema, int]:
 
 
 def json_document_rows(item: Input, config: TableConfig) -> Iterator[Part]:
+    """The rows of a JSON document as tables of at most BATCH_ROWS rows, and what of it cannot be
+    read.
+    """
     rows = config.json_path if isinstance(config, PairsConfig) else None
     schema, _ = schema_of(item, rows)
     batch: list[dict[str, Any]] = []
@@ -72,6 +77,9 @@ def json_document_rows(item: Input, config: TableConfig) -> Iterator[Part]:
 def table(
     item: Input, batch: list[dict[str, Any]], schema: pa.Schema, first: int
 ) -> Iterator[Part]:
+    """The rows of a batch as a table, and a remark on the values that have no column; `first`: the
+    number of the first of them.
+    """
     made, _, count = columns_of(batch, schema)
     if count:
         what = "values of keys that few rows have, beyond a thousand keys"

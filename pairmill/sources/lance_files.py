@@ -15,6 +15,7 @@ from pairmill.sources.table_config import TableConfig
 
 
 def opened(item: Input) -> Any:
+    """The Lance data set; raises MissingPackage without `pylance`, NoInput where it is none."""
     try:
         import lance
     except ModuleNotFoundError:
@@ -26,6 +27,7 @@ def opened(item: Input) -> Any:
 
 
 def lance_schema(item: Input, config: TableConfig) -> tuple[pa.Schema, int | None]:
+    """(columns of a Lance data set, its number of rows)."""
     dataset = opened(item)
     fields = [pa.field(f.name, plain_type(f.type)) for f in dataset.schema]
     return pa.schema(fields, dataset.schema.metadata), dataset.count_rows()

@@ -39,6 +39,7 @@ class LanceSource(TableSource):
 
 
 def dataset_input(path: str) -> Input:
+    """The folder of a Lance data set as one input; raises NoInput where it is no folder."""
     system, root = fsspec.core.url_to_fs(path)
     if not system.isdir(root):
         raise NoInput(f"{path} is no folder of a Lance data set")

@@ -45,6 +45,8 @@ class TableFile:
 
 @dataclass
 class Layout:
+    """The files of a table source, how they are read, and what they have in common."""
+
     files: list[TableFile]
     schema: pa.Schema
     """Our columns, without those of images."""
@@ -67,6 +69,7 @@ class Layout:
 
 
 def some(names: Sequence[str]) -> str:
+    """Up to three names, or two of them and how many more there are."""
     more = f" and {len(names) - 2:,} more" if len(names) > 3 else ""
     return ", ".join(names[: 2 if more else 3]) + more
 
@@ -102,6 +105,7 @@ def names_files(image: str | None, looked: Sequence[Looked]) -> bool:
 
 
 def listed(names: Sequence[str]) -> str:
+    """The first forty names, and how many there are in all."""
     return ", ".join(names[:40]) + (f", … ({len(names):,} in all)" if len(names) > 40 else "")
 
 
@@ -112,6 +116,9 @@ def mapped(
     problems: list[str],
     remarks: list[Remark],
 ) -> list[TableFile]:
+    """The files with the mappings of their columns; a column of `columns:` that no file has is
+    added to `problems`, one that some files lack to `remarks`.
+    """
     schemas = [with_partitions(one) for one in looked]
     every = list(dict.fromkeys(name for schema in schemas for name in schema.names))
     for ours, wanted in config.columns.items():
@@ -205,6 +212,9 @@ def types_over(
 
 
 def one_seen(file: TableFile, path: str) -> Seen:
+    """A column, or a path into one, as one file has it: its type, and for text formats and Hive
+    partitions what its values looked like.
+    """
     dtype = path_type(file.schema, path) or pa.null()
     own = dict(file.item.partitions)
     if path in own and path not in (file.look.names() if file.look else file.own):

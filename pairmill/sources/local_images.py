@@ -48,6 +48,9 @@ class ImageFiles:
             raise ValueError(f"there is no file {name[:200]} in {self.folder}") from None
 
     def place(self, name: str) -> str:
+        """Where the file of this name lies; raises ValueError for an address, and for what leads
+        out of the folder, by links too.
+        """
         path = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
         if "://" in path:
             raise ValueError(f"{name[:200]} is no file of {self.folder} but an address")

@@ -79,6 +79,9 @@ def looks(
 
 
 def kind_of(item: Input, config: TableConfig) -> str:
+    """The format of a table file, by the source's type, by `format:` or by its name; raises NoInput
+    where it is unknown, or another than the source reads.
+    """
     if config.type in FORMATS and not isinstance(config, ParquetConfig | ArrowConfig):
         return config.type
     asked = config.format if isinstance(config, PairsConfig) else None

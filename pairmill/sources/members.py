@@ -47,6 +47,7 @@ def words_of(suffix: str) -> set[str]:
 
 
 def is_text(suffix: str) -> bool:
+    """Whether a member is text or JSON, by the last part of its suffix."""
     return suffix.rpartition(".")[2] in FURTHER_TEXTS
 
 

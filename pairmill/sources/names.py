@@ -52,6 +52,7 @@ class FileMapping:
         return {ours: theirs for theirs, ours in self.others.items()}
 
     def names(self) -> list[str]:
+        """Our columns that the file gives."""
         return [*self.made, *self.others.values()]
 
     def sentence(self) -> str:

@@ -54,6 +54,7 @@ class PackageSource(Source):
 
     @property
     def has_images(self) -> bool:
+        """Whether every package holds pictures; those of the format `table` do not."""
         return all(package.format != "table" for package in self.packages)
 
     def inputs(self) -> list[Input]:
@@ -109,6 +110,9 @@ class PackageSource(Source):
     def prepared(
         self, part: pa.Table, schema: pa.Schema, places: list[str]
     ) -> Iterator[pa.Table | Unreadable]:
+        """A part of a package in our columns, null where it has none, and its images checked;
+        `places`: where each row stands, for messages.
+        """
         if "text" not in part.schema.names and "caption" in part.schema.names:
             part = part.append_column("text", part.column("caption"))
         measured = {f.name for f in measured_schema()}
@@ -163,6 +167,7 @@ class Package:
             )
 
     def input_of(self, name: str) -> Input:
+        """A file of the package as input; raises NoInput where it is missing."""
         place = f"{self.root.rstrip('/')}/{name}"
         try:
             info = self.system.info(place)
@@ -173,11 +178,13 @@ class Package:
         return Input(name, self.system.unstrip_protocol(place), info.get("size") or 0, version)
 
     def schemas(self) -> list[pa.Schema]:
+        """The columns of each file; one schema for all files of documents."""
         if self.format == "interleaved":
             return [documents_schema(DocumentsBack(item) for item in self.files)]
         return [reader.schema() for reader in self.readers()]
 
     def readers(self) -> Iterator[Any]:
+        """A reader for each file, by the package's format."""
         for item in self.files:
             if self.format == "webdataset":
                 beside = posixpath.basename(item.name)[: -len("tar")] + "parquet"
@@ -193,16 +200,21 @@ class PairsBack:
         self.item = item
 
     def schema(self) -> pa.Schema:
+        """The file's columns, without the metadata that was meant for other readers."""
         with fsspec.open(self.item.url, "rb") as stream:
             return pq.read_schema(stream).remove_metadata()
 
     def caption_is_text(self) -> bool:
+        """Whether every caption is its row's `text`, so that it need not be a column of its own."""
         if "caption" not in self.schema().names:
             return False
         with fsspec.open(self.item.url, "rb") as stream:
             return repeats_text(pq.read_table(stream, columns=["caption", "text"]))
 
     def read(self, schema: pa.Schema) -> Iterator[pa.Table | Unreadable | Remark]:
+        """The rows as tables, the first picture of a list as `image`, and what of the file cannot
+        be read.
+        """
         for part in parquet_rows(self.item):
             if not isinstance(part, Rows):
                 yield part
@@ -220,6 +232,7 @@ def first_of_each(images: pa.ChunkedArray) -> pa.Array:
 
 
 def repeats_text(table: pa.Table) -> bool:
+    """Whether the captions of a table are its texts, row by row."""
     return table.column("caption").equals(table.column("text"))
 
 

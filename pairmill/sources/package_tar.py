@@ -32,10 +32,12 @@ class PackageTar:
             return pq.read_table(stream).replace_schema_metadata(None)
 
     def caption_is_text(self) -> bool:
+        """Whether every caption is its row's `text`, so that it need not be a column of its own."""
         table = self.table()
         return table.column("caption").equals(table.column("text"))
 
     def schema(self) -> pa.Schema:
+        """The Parquet file's columns, and those with bytes of the tar's first samples."""
         with fsspec.open(self.sidecar.url, "rb") as stream:
             plain = pq.read_schema(stream).remove_metadata()
         samples = TarSamples(self.item, LOOK)
@@ -88,6 +90,9 @@ class PackageTar:
     def part(
         self, batch: list[tuple[int, bytes, dict[str, Any]]], table: pa.Table, schema: pa.Schema
     ) -> Iterator[pa.Table | Remark]:
+        """The rows of a batch as a table with their images and columns of bytes, and a remark for
+        members that are no column of `schema`; `batch`: (row in `table`, image, further bytes).
+        """
         part = table.take(pa.array([row for row, _, _ in batch]))
         for name in dict.fromkeys(n for _, _, further in batch for n in further):
             if name in table.schema.names:
@@ -129,6 +134,7 @@ def filled(form: Any, content: dict[str, bytes]) -> Any:
 
 
 def names_in(form: Any) -> Iterator[str]:
+    """The texts in a value's JSON form, wherever in it: names of members, or plain text."""
     if isinstance(form, str):
         yield form
     elif isinstance(form, list | dict):
@@ -137,4 +143,5 @@ def names_in(form: Any) -> Iterator[str]:
 
 
 def byte_type(dtype: pa.DataType) -> pa.DataType:
+    """The type of a column with bytes, wide enough for more than 2 GiB of them."""
     return pa.large_binary() if pa.types.is_binary(dtype) else dtype

@@ -53,6 +53,7 @@ def parquet_schema(item: Input) -> tuple[pa.Schema, int]:
 
 
 def first_line(error: BaseException) -> str:
+    """An error's kind and the first line of its message, of at most 300 characters."""
     text = str(error).strip() or type(error).__name__
     return f"{type(error).__name__}: {text.splitlines()[0][:300]}"
 
@@ -244,6 +245,7 @@ def readable(rows: Rows, file: str) -> Iterator[Part]:
 
 
 def is_valid(column: pa.Array) -> bool:
+    """Whether the values of an array are sound, UTF-8 and offsets included."""
     try:
         column.validate(full=True)
     except (pa.ArrowException, UnicodeDecodeError):

@@ -27,10 +27,12 @@ Part = Rows | Unreadable | Remark
 
 
 def line_place(file: str, line: int) -> str:
+    """Where a row of a text file stands, for messages."""
     return f"{file} line {line}"
 
 
 def row_place(file: str, row: int) -> str:
+    """Where a row of a file without lines stands, for messages."""
     return f"{file} row {row}"
 
 
@@ -48,6 +50,7 @@ def without(rows: Rows, bad: Sequence[int]) -> Rows:
 
 
 def newline_places(data: bytes) -> np.ndarray:
+    """Offsets of the line feeds in a block, int64, ascending."""
     return np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
 
 

@@ -58,6 +58,9 @@ class Look:
             self.faults.append(f"{samples.name}: {error}")
 
     def sample(self, sample: Sample, samples: Samples) -> None:
+        """Takes in one sample: its image's suffix, its keys and values, and which of them differ
+        from its caption.
+        """
         refuse_large_texts(sample)
         image = image_suffix(sample.members, self.wanted)
         if image is None:
@@ -117,6 +120,7 @@ class Look:
         )
 
     def sentence(self, columns: str) -> str:
+        """What becomes of the samples, in words: suffixes of images, then the columns."""
         images = ", ".join(f".{suffix}" for suffix, _ in self.images.most_common(5))
         return f"image ← {images}; {columns}"
 

@@ -117,6 +117,9 @@ class SampleRows:
         return at < 0 or not fits(value, self.shape.schema.field(at).type)
 
     def table(self, batch: list[Row]) -> Iterator[pa.Table | Unreadable]:
+        """The rows of a batch in our columns with their images; JSON values that fit no column stay
+        in `metadata`.
+        """
         table, left, count = columns_of([row.facts for row in batch], self.shape.schema)
         if count:
             what = "JSON values that fit no column, because few samples have such ones"

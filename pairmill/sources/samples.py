@@ -29,14 +29,17 @@ class Sample:
     """Whether another sample with this key stands before it."""
 
     def lacks(self, suffix: str) -> bool:
+        """Whether no member of this suffix was seen, neither read nor refused."""
         return suffix not in self.members and suffix not in self.refused
 
     @property
     def count(self) -> int:
+        """The number of its members, those that are not read included."""
         return len(self.members) + len(self.refused)
 
     @property
     def held_bytes(self) -> int:
+        """Bytes of the members that are held in memory."""
         return sum(len(m) for m in self.members.values() if isinstance(m, bytes))
 
 

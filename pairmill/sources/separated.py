@@ -132,6 +132,7 @@ class Gathered:
         return None
 
     def rows(self) -> Iterator[Rows]:
+        """The records as one table of texts; nothing where there are none."""
         if self.records:
             columns = [pa.array(v, pa.string()) for v in zip(*self.records, strict=True)]
             table = pa.Table.from_arrays(columns, names=list(self.dialect.names))

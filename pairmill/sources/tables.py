@@ -98,12 +98,14 @@ class TableSource(Source):
         return self._files
 
     def layout(self) -> Layout:
+        """What all files have in common, found once."""
         if self._layout is None:
             self._layout = layout_of(self.config, self.listing().files, self.look_bytes)
         return self._layout
 
     @property
     def image(self) -> str | None:
+        """The column that holds the images, or None."""
         return self.layout().image
 
     def schema(self) -> pa.Schema:
@@ -259,6 +261,9 @@ def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:
 
 
 def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
+    """The table with a column of text for each Hive partition of the file's folders that it does
+    not have itself.
+    """
     for name, value in file.item.partitions:
         if name not in table.schema.names:
             table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
@@ -266,6 +271,7 @@ def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
 
 
 def place_of(file: TableFile, place: int) -> str:
+    """Where a row stands, for messages: its line in text formats, else its row."""
     where = row_place if file.kind in FORMATS else line_place
     return where(file.item.name, int(place))
 

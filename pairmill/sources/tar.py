@@ -214,6 +214,7 @@ class Again:
         self.data, self.stream = data, stream
 
     def read(self, count: int) -> bytes:
+        """At most `count` bytes: of those read before, and behind them of the stream."""
         if not self.data:
             return self.stream.read(count)
         given, self.data = self.data[:count], self.data[count:]
@@ -239,10 +240,12 @@ def printable(name: str) -> str:
 
 
 def padded(size: int) -> int:
+    """A size in bytes, rounded up to whole blocks of a tar."""
     return -(-size // BLOCK) * BLOCK
 
 
 def as_name(data: bytes) -> str:
+    """A member's name; bytes that are no UTF-8 stay in it as surrogates."""
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -92,6 +92,9 @@ class TarSamples:
         return data
 
     def joined(self, reader: TarReader) -> Iterator[Sample | Unreadable]:
+        """The samples whose turn has come while the tar is read: those begun first, as soon as more
+        members or bytes wait than the window holds.
+        """
         for entry in reader:
             if isinstance(entry, Damage):
                 yield self.damage(entry.offset, entry.reason)
@@ -159,6 +162,7 @@ class TarSamples:
         return sample
 
     def damage(self, offset: int, reason: str) -> Unreadable:
+        """The report of a damaged place in the tar, with the sample before it."""
         after = f", after sample {printable(self.last.key)}" if self.last else ""
         return Unreadable(f"{self.item.name} byte {offset}{after}", f"broken tar: {reason}")
 

@@ -50,6 +50,7 @@ class TextLook:
     """All rows, where the file was looked at whole."""
 
     def names(self) -> list[str]:
+        """The names of the input's columns, in the order they were found."""
         return list(self.dialect.names) if self.dialect else list(self.guesses)
 
     def schema(self) -> pa.Schema:
@@ -59,6 +60,7 @@ class TextLook:
         return pa.schema([(name, guess.dtype()) for name, guess in self.guesses.items()])
 
     def nested(self) -> set[str]:
+        """The columns whose values are lists or objects."""
         return {name for name, guess in self.guesses.items() if guess.nested()}
 
 

@@ -57,7 +57,8 @@ class Unpacker(Protocol):
     eof: bool
     unused_data: bytes
 
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """At most `max_length` bytes of what was packed; the next call, without data, goes on."""
 
 
 class Gzip:
@@ -68,13 +69,16 @@ class Gzip:
 
     @property
     def eof(self) -> bool:
+        """Whether the end of a gzip member was reached."""
         return self.inner.eof
 
     @property
     def unused_data(self) -> bytes:
+        """Bytes behind that end: the next member, or rubbish."""
         return self.inner.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
+        """At most `max_length` bytes; what is left of `data` is kept for the next call."""
         return self.inner.decompress(self.inner.unconsumed_tail + data, max_length)
 
 
@@ -86,6 +90,7 @@ UNPACKERS: dict[str, Any] = {
 
 
 def packing_of(name: str) -> str | None:
+    """The suffix of a packed file, such as `.gz`, or None."""
     return next((s for s in PACKED if name.lower().endswith(s)), None)
 
 

@@ -49,6 +49,7 @@ class TfRecordSource(Source):
         return name.lower().endswith(SUFFIXES)
 
     def shape(self) -> Shape:
+        """What a look at the first records of every file found."""
         if self._shape is None:
             look = Look(())
             inputs = self.inputs()
@@ -78,6 +79,7 @@ class TfRecordSamples:
         self.passed: Counter[str] = Counter()
 
     def read(self, member: bytes) -> bytes:
+        """The bytes of a member, which a record holds in full."""
         return member
 
     def __iter__(self) -> Iterator[Sample | Unreadable | Remark]:

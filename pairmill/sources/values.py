@@ -21,6 +21,7 @@ Fitted = tuple[pa.ChunkedArray, list[int]]
 
 
 def is_list(dtype: pa.DataType) -> bool:
+    """Whether values are lists of any length, or all of one."""
     return (
         pa.types.is_list(dtype)
         or pa.types.is_large_list(dtype)

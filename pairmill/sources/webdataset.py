@@ -69,6 +69,7 @@ class WebDatasetSource(Source):
         return [self.shape().sentence]
 
     def shape(self) -> Shape:
+        """What a look at the first samples of some tars found."""
         if self._shape is None:
             look = Look(self.wanted)
             for item, most in self.looked_at():

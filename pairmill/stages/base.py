@@ -55,6 +55,7 @@ class Stage:
 
     @property
     def name(self) -> str:
+        """Name in the pipeline: as given, else by the stage's type."""
         return self.config.name or default_name(self.config.stage)
 
     def column(self, suffix: str = "") -> str:

@@ -11,11 +11,11 @@ import polars as pl
 import pyarrow as pa
 
 from pairmill.schemas.arrow import ERROR, doc_of
+from pairmill.schemas.companions import is_companion
 from pairmill.schemas.config import StageConfig
 from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.base import GlobalStage, Stage
 
-SIZE = "#size"
 OWN = ("row", "error")
 """Names that the stored file of a stage has of its own."""
 
@@ -88,7 +88,7 @@ def check_columns(stage: Stage, rows: pa.Table) -> None:
         need(name in rows.schema.names, f"it reads {name!r}; the rows have {rows.schema.names}")
     for field in writes:
         name = field.name
-        bad = not name or name in OWN or name in reads or name.endswith(SIZE)
+        bad = not name or name in OWN or name in reads or is_companion(name)
         need(not bad, f"it cannot write a column {name!r}")
         need(bool(doc_of(field)), f"the column {name!r} has no meaning; make it with column(…)")
 

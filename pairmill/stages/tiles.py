@@ -124,6 +124,7 @@ class TilesStage(Stage):
 
 
 def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)
 
 

@@ -179,6 +179,9 @@ class TranslateStage(AskingStage):
         return told
 
     def columns_of(self, tries: list[Try], text: str, every: list[TakenAnswer]) -> dict[str, Any]:
+        """The row's columns from its most faithful try; the text itself where it is in the language
+        already (no try).
+        """
         c = self.config
         best = max(tries, key=lambda t: t.fidelity or 0.0) if tries else None
         return {

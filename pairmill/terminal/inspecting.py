@@ -13,6 +13,8 @@ from pairmill.errors import RunError, StrangeFile, first_line
 from pairmill.fates.ledger import read_funnel
 from pairmill.packages.manifest import MANIFEST, chosen, read_manifest
 from pairmill.packages.package import verify
+from pairmill.pipeline.run_metrics import FILE as METRICS
+from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.safe_output import printable
 from pairmill.terminal.display import funnel_table
 from pairmill.terminal.thumbnails import can_show, show_pictures
@@ -39,6 +41,7 @@ def inspect_path(
 
 
 def inspect_place(path: str, rows: int, check: bool, out: Console, pictures: bool) -> list[str]:
+    """What `inspect_path` does, but with the errors of a damaged file as they come."""
     folder, _, name = path.rstrip("/").rpartition("/")
     pictures = pictures and can_show(out)
     if path.endswith((".parquet", ".tar")):
@@ -51,7 +54,7 @@ def inspect_place(path: str, rows: int, check: bool, out: Console, pictures: boo
         if check and (faults := verified(storage, out)):
             return faults
         out.print(workspace_table(storage))
-    elif storage.exists("metrics.json") or storage.exists("plan.json"):
+    elif storage.exists(METRICS) or storage.exists("plan.json"):
         show_run(storage, out)
     elif storage.exists(MANIFEST) or check:
         return show_package(storage, rows, check, out, pictures)
@@ -125,12 +128,12 @@ def show_package(
 
 def show_run(storage: Storage, out: Console) -> None:
     """Funnel, seconds, and the essentials of its report."""
-    if not storage.exists("metrics.json"):
+    metrics = RunMetrics.read(storage)
+    if metrics is None:
         out.print("the run has not finished", highlight=False)
         return
-    metrics = storage.read_json("metrics.json")
-    out.print(funnel_table(read_funnel(metrics["funnel"], storage.path("metrics.json"))))
-    out.print(Text("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in metrics["seconds"].items())))
+    out.print(funnel_table(metrics.funnel))
+    out.print(Text("seconds: " + ", ".join(f"{k} {v:.1f}" for k, v in metrics.seconds.items())))
     if not storage.exists("report/data.json"):
         return
     report = storage.read_json("report/data.json")

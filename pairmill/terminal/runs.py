@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.safe_output import printable
 from pairmill.workspace.contents import read_plan
 from pairmill.workspace.storage import Storage
@@ -17,23 +18,22 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
     """
     found = []
     for run in storage.folders("runs"):
-        plan, metrics = f"runs/{run}/plan.json", f"runs/{run}/metrics.json"
-        if not storage.exists(plan):
+        if not storage.exists(f"runs/{run}/plan.json"):
             continue
         gates = {
             s["name"]: s["keep"]
             for s in read_plan(storage, f"runs/{run}")["stages"]
             if s.get("keep")
         }
-        funnel = storage.read_json(metrics)["funnel"] if storage.exists(metrics) else {}
+        metrics = RunMetrics.read(storage, f"runs/{run}")
         modified = storage.fs.get_file_info(storage.path(f"runs/{run}/pipeline.yaml")).mtime
         began = modified.astimezone(timezone.utc).isoformat(timespec="seconds") if modified else ""
         found.append(
             {
                 "run": run,
                 "began": began,
-                "rows": funnel.get("rows"),
-                "kept": funnel.get("kept"),
+                "rows": metrics.funnel.rows if metrics else None,
+                "kept": metrics.funnel.kept if metrics else None,
                 "gates": gates,
             }
         )

@@ -98,6 +98,7 @@ def begins_sentence(text: str, at: int) -> bool:
 
 
 def next_is_capital(words: list[re.Match[str]], at: int) -> bool:
+    """Whether a capitalised word follows the word at `at`, at most two characters behind it."""
     follows = words[at + 1] if at + 1 < len(words) else None
     close = follows is not None and follows.start() - words[at].end() <= 2
     return close and follows is not None and follows.group()[0].isupper()
@@ -122,10 +123,12 @@ def keeps(fact: str, text: str, numbers: list[str]) -> bool:
 
 
 def is_countable(number: str) -> bool:
+    """Whether a number is whole and small enough to be counted in a picture."""
     return number.isdecimal() and 1 <= int(number) <= COUNTABLE
 
 
 def says_number(number: int, text: str) -> bool:
+    """Whether a text has a small number as a word, in any of the known languages."""
     words = {w[number - 1] for w in NUMBER_WORDS.values() if number <= len(w)}
     unspaced = {w for w in words if UNSPACED.search(w)}
     small = re.findall(r"[^\W\d_]+", text.casefold())

@@ -33,6 +33,7 @@ def chrf(text: str, other: str) -> float:
 
 
 def ngrams(text: str, size: int) -> Counter[str]:
+    """The runs of `size` characters in a text, and how often each occurs."""
     return Counter(text[i : i + size] for i in range(len(text) - size + 1))
 
 
@@ -52,6 +53,7 @@ def agreement(text: str, other: str) -> float:
 
 
 def pieces(text: str) -> Counter[tuple[str, ...]]:
+    """The words of a text and its pairs of neighbouring words, and how often each occurs."""
     words = plain_words(text)
     return Counter([*((w,) for w in words), *itertools.pairwise(words)])
 

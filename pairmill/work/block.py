@@ -10,7 +10,8 @@ import pyarrow as pa
 from pairmill.fates.decide import PENDING, Trace, taken_columns
 from pairmill.fates.trace import places, trace
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload, payload_sizes
+from pairmill.schemas.arrow import is_payload, payload_sizes
+from pairmill.schemas.companions import size_of
 from pairmill.schemas.expressions import frame_of
 from pairmill.work.messages import StageStats
 
@@ -105,7 +106,7 @@ class RowBlock:
         for f in self.rows.schema:
             values = self.rows.column(f.name)
             if is_payload(f.type):
-                columns[f.name + SIZE_SUFFIX] = payload_sizes(values)
+                columns[size_of(f.name)] = payload_sizes(values)
             else:
                 columns[f.name] = values
         return frame_of(pa.table(columns))

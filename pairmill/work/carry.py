@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from pairmill.errors import CorruptWorkspace
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.companions import forgotten, is_companion
 from pairmill.work.ahead import ahead
 from pairmill.work.engine import WorkEngine
 from pairmill.workspace.addresses import FOLDER as COLUMNS
@@ -201,11 +202,11 @@ def equal(
     """Which rows have the same value in both places."""
     before, now = values_at(storage, old, there), values_at(storage, new, here)
     same = before.there & now.there & same_values(before.values, now.values)
-    forgotten = before.forgotten & now.forgotten
-    if forgotten.any():  # the bytes are gone on purpose: what was stored with them stays
+    both = before.forgotten & now.forgotten
+    if both.any():  # the bytes are gone on purpose: what was stored with them stays
         for a, b in zip(before.beside, now.beside, strict=True):
-            forgotten &= same_values(a, b)
-        same |= forgotten if before.beside else False
+            both &= same_values(a, b)
+        same |= both if before.beside else False
     return same
 
 
@@ -238,9 +239,9 @@ def values_at(storage: Storage, place: Place, rows: np.ndarray) -> Values:
     there = np.asarray(pc.is_valid(at))
     if not wide:
         return Values(whole(part.column(column)), there, none)
-    sizes = np.asarray(pc.fill_null(part.column(column + SIZE_SUFFIX), 0))
-    gone = there & (sizes < 0)
-    told = tuple(whole(part.column(c)) for c in beside) if len(beside) > 2 else ()
+    gone = there & forgotten(part, column)
+    facts = any(c != "error" and not is_companion(c) for c in beside)
+    told = tuple(whole(part.column(c)) for c in beside) if facts else ()
     return Values(whole(part.column(column)), there & ~gone, gone, told)
 
 

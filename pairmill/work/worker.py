@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from pairmill.fates.decide import DROPPED, FAILED, MISSING, Answers, Trace, decide
 from pairmill.fates.trace import stored_answers
 from pairmill.plan.chain import PlannedStage
-from pairmill.schemas.arrow import SIZE_SUFFIX, is_payload
+from pairmill.schemas.arrow import is_payload
+from pairmill.schemas.companions import forgotten, mark_of
 from pairmill.stages.asynchronous import AsyncStage
 from pairmill.work.ahead import give_back
 from pairmill.work.attempt import LEAST_FAILURES, Attempt, batched
@@ -90,16 +91,12 @@ class StageWorker:
         which `computed` marks.
         """
         planned, chain = self.planned, self.job.chain
-        sizes = {n + SIZE_SUFFIX for n in planned.payload() if n in columns}
-        stored = stored_answers(
-            chain, block.shard, planned, columns | sizes, block.numbers, self.job.retry
-        )
+        payload = [n for n in planned.payload() if n in columns]
+        asked = columns | {mark_of(n) for n in payload}
+        stored = stored_answers(chain, block.shard, planned, asked, block.numbers, self.job.retry)
         lacking = stored.at < 0
-        for name in sizes if stored.table is not None else ():
-            assert stored.table is not None
-            negative = pc.fill_null(pc.less(stored.table.column(name), 0), False)
-            lost = np.asarray(negative.combine_chunks())
-            lacking |= (stored.at >= 0) & lost[stored.at]
+        for name in payload if stored.table is not None else ():
+            lacking |= (stored.at >= 0) & forgotten(stored.table, name)[stored.at]
         computed |= run & lacking
         stats.computed = int(computed.sum())
         stats.cached = int(run.sum()) - stats.computed

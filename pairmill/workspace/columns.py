@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pairmill.schemas.arrow import ERROR, SIZE_SUFFIX, error_array, is_payload, payload_sizes
+from pairmill.schemas.arrow import ERROR, error_array, is_payload, payload_sizes
+from pairmill.schemas.companions import companions, forgotten, mark_of, size_of, without_suffix
 from pairmill.workspace.storage import Storage
 
 FACTS = b"pairmill"
@@ -19,9 +20,9 @@ FACTS = b"pairmill"
 
 
 def stored_schema(writes: pa.Schema) -> pa.Schema:
-    """row, the stage's columns, the sizes of its payload columns, error."""
-    sizes = [pa.field(f.name + SIZE_SUFFIX, pa.int64()) for f in writes if is_payload(f.type)]
-    return pa.schema([pa.field("row", pa.int32()), *writes, *sizes, pa.field("error", ERROR)])
+    """row, the stage's columns, what stands beside those with payload, error."""
+    beside = [companion for field in writes for companion in companions(field)]
+    return pa.schema([pa.field("row", pa.int32()), *writes, *beside, pa.field("error", ERROR)])
 
 
 def with_sizes(table: pa.Table, writes: pa.Schema) -> pa.Table:
@@ -29,7 +30,16 @@ def with_sizes(table: pa.Table, writes: pa.Schema) -> pa.Table:
     for field in writes:
         if is_payload(field.type):
             sizes = payload_sizes(table.column(field.name))
-            table = table.append_column(field.name + SIZE_SUFFIX, sizes)
+            table = table.append_column(size_of(field.name), sizes)
+    return table
+
+
+def none_forgotten(table: pa.Table, writes: pa.Schema) -> pa.Table:
+    """Adds `c#forgotten`, false in every row, for each payload column `c`."""
+    marks = pa.array(np.zeros(table.num_rows, bool))
+    for field in writes:
+        if is_payload(field.type):
+            table = table.append_column(mark_of(field.name), marks)
     return table
 
 
@@ -70,8 +80,8 @@ class ColumnFile:
         return table.rename_columns(wanted).combine_chunks()
 
     def spelled(self, column: str) -> str:
-        """What a column of the stage, or the size of one, is called in the file."""
-        plain = column.removesuffix(SIZE_SUFFIX)
+        """What a column of the stage, or one beside it, is called in the file."""
+        plain = without_suffix(column)
         return self.stored.get(plain, plain) + column[len(plain) :]
 
     def schema(self) -> pa.Schema:
@@ -86,12 +96,13 @@ class ColumnFile:
         what is stored is a failure or has lost its payload: then the new one takes its place.
         """
         ours = stored_schema(self.writes)
-        new = with_sizes(without_secrets(new), self.writes).select(ours.names)
+        new = with_sizes(without_secrets(new), self.writes)
+        new = none_forgotten(new, self.writes).select(ours.names)
         new = new.cast(ours).rename_columns([self.spelled(c) for c in ours.names])
         return self.store(new.cast(self.schema())).rename_columns(ours.names)
 
     def store(self, new: pa.Table) -> pa.Table:
-        """The same of rows as the file has them, with its own names and sizes."""
+        """The same of rows as the file has them, with its own names and all that it holds."""
         schema = new.schema
         if self.storage.local:  # before a folder is made in its place
             self.storage.check_there()
@@ -110,30 +121,28 @@ class ColumnFile:
         return stored
 
     def evict(self, rows: Collection[int]) -> None:
-        """Forgets the payload bytes of `rows`; their sizes turn negative, all other columns
-        stay.
+        """Forgets the payload bytes of `rows` and marks them so; all other columns stay, the sizes
+        too.
         """
 
-        def forgotten(table: pa.Table | None) -> pa.Table:
+        def without_bytes(table: pa.Table | None) -> pa.Table:
             if table is None:
                 raise FileNotFoundError(self.name)
             gone = pc.is_in(table.column("row"), value_set=pa.array(sorted(rows), pa.int32()))
             for field in self.schema():
                 if is_payload(field.type):
-                    i = table.schema.get_field_index(field.name + SIZE_SUFFIX)
-                    size = table.column(i)
-                    # A value without a byte (an empty list of tiles) stays: nothing is gained, and
-                    # no size below zero would tell that it is gone.
+                    # A value without a byte (an empty list of tiles) stays: nothing is gained.
+                    size = table.column(size_of(field.name))
                     lost = pc.fill_null(pc.and_(gone, pc.greater(size, 0)), False)
-                    table = table.set_column(
-                        i, table.schema.field(i), pc.if_else(lost, pc.negate(size), size)
-                    )
+                    i = table.schema.get_field_index(mark_of(field.name))
+                    marks = pc.or_(lost, table.column(i))
+                    table = table.set_column(i, table.schema.field(i), marks)
                     i = table.schema.get_field_index(field.name)
                     kept = pc.if_else(lost, pa.scalar(None, field.type), table.column(i))
                     table = table.set_column(i, field, kept)
             return table
 
-        self.storage.update_table(self.name, forgotten)
+        self.storage.update_table(self.name, without_bytes)
 
 
 def groups_at(sizes: Sequence[int], rows: np.ndarray) -> tuple[list[int], np.ndarray]:
@@ -166,12 +175,11 @@ def groups_near(meta: pq.FileMetaData, rows: np.ndarray) -> list[int]:
 def merge(old: pa.Table, new: pa.Table) -> pa.Table:
     """The union of both, sorted by row: sound old rows first, then new ones, then old failures."""
     payload = [f.name for f in new.schema if is_payload(f.type)]
-    sound = pc.is_null(old.column("error"))
+    sound = np.array(pc.is_null(old.column("error")))
     for name in payload:
-        lost = pc.fill_null(pc.less(old.column(name + SIZE_SUFFIX), 0), False)
-        sound = pc.and_(sound, pc.invert(lost))
+        sound &= ~forgotten(old, name)
     both = pa.concat_tables([old, new]).combine_chunks()
-    rank = np.concatenate([np.where(np.asarray(sound), 0, 2), np.ones(new.num_rows, np.int64)])
+    rank = np.concatenate([np.where(sound, 0, 2), np.ones(new.num_rows, np.int64)])
     order = (
         pl.DataFrame(
             {"row": np.asarray(both.column("row")), "rank": rank, "at": np.arange(both.num_rows)}

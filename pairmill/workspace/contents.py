@@ -16,7 +16,7 @@ from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.tables import FOLDER as TABLES
 from pairmill.workspace.tables import Table, open_table
 
-FORMAT = 2
+FORMAT = 3
 SHARD_FILE = re.compile(r"^[0-9a-f]{16}\.[0-9a-f]{16}\.parquet$")
 TABLE_FILE = re.compile(r"^[0-9a-f]{16}\.parquet$")
 OURS = re.compile(r"^(?:[0-9a-f]{16}\.[0-9a-f]{16}\.parquet|(?:stage|settings)\.json|\.lock)$")
@@ -56,13 +56,14 @@ def open_workspace(root: str) -> Storage:
 
 
 def check_format(storage: Storage) -> None:
+    """Raises OlderWorkspace or NewerWorkspace where this version cannot use what is stored."""
     facts = storage.read_json(SIGN)
     if facts.get("format_version", 0) < FORMAT:
         raise OlderWorkspace(
             f"{storage.root} has workspace format {facts.get('format_version')}, written by "
             "pairmill "
             f"{facts.get('pairmill')}; this is pairmill {__version__} with format {FORMAT}, which "
-            "stores rows and columns under other names: use another workspace (packages stay as "
+            "stores rows and columns in another way: use another workspace (packages stay as "
             "they are), and delete this one when nothing needs it any more"
         )
     if facts.get("format_version", 0) > FORMAT:

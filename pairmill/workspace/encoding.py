@@ -33,11 +33,13 @@ def sealed(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def checksum(value: Any) -> str:
+    """CRC-32 of a JSON value, 8 hexadecimal digits, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def json_bytes(value: Any) -> bytes:
+    """A value as indented JSON in UTF-8, with a newline at its end."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -85,6 +87,7 @@ class FooterGuard(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
+        """Passes bytes of rows on, and keeps those of the footer; gives how many it took."""
         view = memoryview(data).cast("B")
         self.count += len(view)
         if self.tail is None:
@@ -101,6 +104,7 @@ class FooterGuard(io.RawIOBase):
         self.tail = bytearray()
 
     def finish(self) -> None:
+        """Writes the guard, then the footer that was kept."""
         tail = bytes(self.tail or b"")
         self.target.write(GUARD.pack(GUARD_MARK, zlib.crc32(tail)) + tail)
 

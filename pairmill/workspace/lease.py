@@ -98,6 +98,8 @@ class Lease:
         )
 
     def renew(self) -> None:
+        """Renews the lease's time; sets `lost` where another driver holds it or it is gone."""
+
         def change(found: dict[str, Any] | None) -> dict[str, Any] | None:
             if found and found.get("owner") == self.mine["owner"]:
                 return {**self.mine, "at": time.time()}
@@ -107,12 +109,14 @@ class Lease:
             self.lost.set()
 
     def keep(self) -> None:
+        """Renews the lease every 15 s until it is over or lost, whether storage answers or not."""
         while not self.over.wait(RENEW_S) and not self.lost.is_set():
             # the storage may be away or full for a while
             with contextlib.suppress(OSError, PairmillError):
                 self.renew()
 
     def end(self) -> None:
+        """Deletes the lease if it is still this driver's."""
         folder = self.storage.path(self.name.rpartition("/")[0])
         shut = disk.exclusive(folder) if self.storage.local else contextlib.nullcontext()
         with contextlib.suppress(OSError, PairmillError), shut:

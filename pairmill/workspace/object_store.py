@@ -130,6 +130,7 @@ def connected(url: str, variables: frozenset[tuple[str, str]]) -> tuple[fs.FileS
 
 @lru_cache(64)
 def objects_of(url: str, variables: frozenset[tuple[str, str]]) -> Objects:
+    """Objects of a URL's bucket, one client a process for as long as the variables stay."""
     return Objects(url, connected(url, variables)[0])
 
 
@@ -139,6 +140,7 @@ def body(content: bytes | pa.Buffer | IO[bytes]) -> Any:
 
 
 def key(path: str) -> str:
+    """An object's key in its bucket, from a path that begins with the bucket."""
     return path.partition("/")[2]
 
 

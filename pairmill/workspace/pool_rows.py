@@ -24,6 +24,7 @@ class Positions:
         self.next = 0
 
     def number(self, doc_ids: list[str]) -> list[int]:
+        """Position of each row in its document, from 0; counting goes on from the call before."""
         found = []
         for doc in doc_ids:
             self.next = self.next + 1 if doc == self.last else 0
@@ -84,6 +85,7 @@ def in_order(table: pa.Table) -> pa.Table:
 
 
 def whole(values: Any) -> pa.Array:
+    """The values as one array."""
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
@@ -105,6 +107,7 @@ def row_uids(have: dict[str, Any], wanted: np.ndarray) -> pa.Array:
 
 
 def as_field(values: Any, field: pa.Field, rows: int) -> Any:
+    """A column in a field's type, all null where the source has none."""
     if values is None:
         return pa.nulls(rows, field.type)
     return values.cast(field.type) if values.type != field.type else values

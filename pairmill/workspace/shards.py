@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace
-from pairmill.schemas.arrow import SIZE_SUFFIX, hash_of, is_payload
+from pairmill.schemas.arrow import hash_of, is_payload
+from pairmill.schemas.companions import size_of
 from pairmill.workspace.columns import groups_at, with_sizes
 from pairmill.workspace.digests import column_digest, column_digests, digest_of, hexed
 from pairmill.workspace.storage import Storage
@@ -67,13 +68,13 @@ def store_shard(storage: Storage, table: pa.Table, there: set[str] | None = None
     narrow = [f.name for f in table.schema if not is_payload(f.type)]
     wide = [f.name for f in table.schema if is_payload(f.type)]
     sized = with_sizes(table, table.schema)
-    sizes = [c + SIZE_SUFFIX for c in wide]
+    sizes = [size_of(c) for c in wide]
     told = {c: digests[c] for c in narrow} | {c: column_digest(sized.column(c)) for c in sizes}
     content = digest_of(*(part for c, d in told.items() for part in spelled(sized, c, d)))
     write(storage, stored_file(name, content), sized.select([*narrow, *sizes]), there)
     for column in wide:
         hashes = [f.name for f in table.schema if hash_of(f) == column]
-        kept = [column, column + SIZE_SUFFIX, *hashes]
+        kept = [column, size_of(column), *hashes]
         write(storage, payload_file(name, digests[column]), sized.select(kept), there)
     total = sum(table.column(c).nbytes for c in wide)
     return ShardFacts(name, content, table.num_rows, total, digests)

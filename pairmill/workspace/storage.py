@@ -88,21 +88,22 @@ class Storage:
         return inner_name(name, self.path(where), self.base if self.local else None)
 
     def write_bytes(self, name: str, data: bytes) -> None:
+        """Writes a file whole or not at all."""
         with self.writing(name) as stream:
             stream.write(data)
 
     def write_json(self, name: str, value: Any) -> None:
+        """Writes a value as indented JSON, whole or not at all."""
         self.write_bytes(name, json_bytes(value))
 
     def write_table(self, name: str, table: pa.Table, **options: Any) -> None:
+        """Writes a Parquet file, whole or not at all; `options` go to its writer."""
         with self.writing(name) as stream:
             write_parquet(stream, table, GROUP_BYTES[self.local], **options)
 
     def update_table(self, name: str, change: Callable[[pa.Table | None], pa.Table]) -> pa.Table:
         """Replaces a table by what `change` makes of it (of None where there is none) and gives
-        what is stored now.
-
-        Nobody else's change is lost: `change` is called again where another came first.
+        what is stored now.  No change is lost: `change` is called again where another came first.
         """
 
         def changed(data: pa.Buffer | None) -> tuple[pa.Table, pa.Buffer]:
@@ -140,9 +141,7 @@ class Storage:
             return new
 
     def keeps_conditions(self) -> bool:
-        """Whether nobody's change can be lost here: an object store must refuse a write over what
-        its writer did not read.
-        """
+        """Whether no change can be lost: a store must refuse writes over what was not read."""
         if self.local:
             return True
         name = disk.temporary_name()
@@ -154,9 +153,7 @@ class Storage:
     def replaced(
         self, name: str, change: Callable[[pa.Buffer | None], tuple[Any, bytes | pa.Buffer | None]]
     ) -> Any:
-        """Of an object: `change` gives the new value and its bytes, or None to leave it as it
-        is.
-        """
+        """Of an object: `change` gives the new value and its bytes, None to leave it as it is."""
         for attempt in range(WRITES):
             data, version = self.objects.read(self.path(name))
             value, new = change(data)
@@ -170,9 +167,7 @@ class Storage:
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Any]:
-        """A stream whose content appears under `name` when the block ends well, and not
-        otherwise.
-        """
+        """A stream whose content appears under `name` only when the block ends well."""
         target = self.path(name)
         if not self.local:
             with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as stream:
@@ -198,9 +193,7 @@ class Storage:
 
     def check_there(self) -> None:
         """Raises StorageAway where the workspace's own sign is gone: an unmounted folder looks like
-        one with nothing stored.
-
-        An object store that showed it a moment ago is not asked again.
+        one with nothing stored.  A store that showed it a moment ago is not asked again.
         """
         now = time.monotonic()
         if not self.local and now - _SEEN.get(self.root, -SIGN_S) < SIGN_S:
@@ -214,10 +207,12 @@ class Storage:
             )
 
     def read_bytes(self, name: str) -> bytes:
+        """Content of a file; raises FileNotFoundError."""
         with self.fs.open_input_stream(self.path(name)) as stream:
             return stream.read()
 
     def read_json(self, name: str) -> Any:
+        """Value of a JSON file; raises FileNotFoundError, CorruptWorkspace."""
         return parsed_json(self.path(name), self.read_bytes(name))
 
     def read_table(
@@ -252,22 +247,24 @@ class Storage:
             raise corrupt(self.path(name), error) from None
 
     def schema_of(self, name: str) -> pa.Schema:
+        """Columns of a Parquet file, by its footer; raises CorruptWorkspace."""
         return self.footer(name).schema.to_arrow_schema()
 
     def row_count(self, name: str) -> int:
+        """Rows of a Parquet file, by its footer; raises CorruptWorkspace."""
         return self.footer(name).num_rows
 
     def exists(self, name: str) -> bool:
+        """Whether a file or folder is there; raises OSError where the store does not answer."""
         return self.fs.get_file_info(self.path(name)).type != fs.FileType.NotFound
 
     def size(self, name: str) -> int | None:
+        """Bytes of a file; None where there is none."""
         info = self.fs.get_file_info(self.path(name))
         return info.size if info.type == fs.FileType.File else None
 
     def files(self, name: str = "", recursive: bool = False) -> list[tuple[str, int]]:
-        """(path relative to the root, bytes) of the files under a folder, sorted; temporary ones
-        left out.
-        """
+        """(path from the root, bytes) of a folder's files, sorted; temporary ones left out."""
         selector = fs.FileSelector(self.path(name), recursive=recursive, allow_not_found=True)
         infos = self.fs.get_file_info(selector)
         return sorted(
@@ -277,22 +274,23 @@ class Storage:
         )
 
     def folders(self, name: str = "") -> list[str]:
+        """Names of the folders in a folder, sorted; none where it is absent."""
         selector = fs.FileSelector(self.path(name), allow_not_found=True)
         return sorted(
             i.base_name for i in self.fs.get_file_info(selector) if i.type == fs.FileType.Directory
         )
 
     def clear_temporary(self, name: str = "", recursive: bool = True) -> int:
-        """Removes what writers that are gone left unfinished under a folder; gives how many
-        files.
-        """
+        """Removes what writers that are gone left under a folder; gives how many files."""
         return disk.clear_temporary(self.path(name), recursive) if self.local else 0
 
     def delete_file(self, name: str) -> None:
+        """Deletes a file, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             self.fs.delete_file(self.path(name))
 
     def delete_folder(self, name: str) -> None:
+        """Deletes a folder with all that is in it, if it is there."""
         if self.exists(name):
             with contextlib.suppress(
                 FileNotFoundError

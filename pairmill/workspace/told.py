@@ -45,6 +45,7 @@ class Notes:
             self.add(remark)
 
     def add(self, part: Unreadable | Remark) -> None:
+        """Takes in unreadable rows or a remark, with its place as an example."""
         if isinstance(part, Unreadable):
             self.unreadable.append(part)
             column = f", column {part.column!r}" if part.column else ""
@@ -81,6 +82,7 @@ class Notes:
         return notes
 
     def told(self) -> tuple[Told, ...]:
+        """What was noted, by kind in alphabetical order."""
         return tuple(Told(k, n, tuple(self.examples[k])) for k, n in sorted(self.counts.items()))
 
     def table(self) -> pa.Table:

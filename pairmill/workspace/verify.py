@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace, PairmillError, first_line
-from pairmill.schemas.arrow import SIZE_SUFFIX, hash_of, is_payload, payload_sizes
+from pairmill.schemas.arrow import hash_of, is_payload, payload_sizes
+from pairmill.schemas.companions import forgotten, size_of
 from pairmill.workspace.contents import table_names
 from pairmill.workspace.digests import column_digest, hexed
 from pairmill.workspace.encoding import read_footer
@@ -51,6 +52,7 @@ def verify_workspace(storage: Storage) -> Checked:
 
 
 def file_faults(storage: Storage, name: str) -> Iterator[str]:
+    """Faults of one Parquet or JSON file; raises where it cannot be read at all."""
     if name.endswith(".parquet"):
         yield from parquet_faults(storage, name)
     elif name.endswith(".json"):
@@ -104,18 +106,15 @@ def changed_payload(table: pa.Table, in_shard: bool) -> dict[str, int]:
     """Payload column → values whose length or SHA-256 is not the stored one."""
     found = {}
     for part in table.schema:
-        if not is_payload(part.type) or part.name + SIZE_SUFFIX not in table.schema.names:
+        if not is_payload(part.type) or size_of(part.name) not in table.schema.names:
             continue
         values = table.column(part.name)
-        sizes = table.column(part.name + SIZE_SUFFIX)
-        there = pc.is_valid(values)
-        # a size turns negative where the bytes were forgotten on purpose
-        right = pc.if_else(
-            there,
-            pc.equal(sizes, payload_sizes(values)),
-            pc.fill_null(pc.less_equal(sizes, 0), True),
-        )
-        bad = table.num_rows - (pc.sum(pc.fill_null(right, False)).as_py() or 0)
+        sizes = table.column(size_of(part.name))
+        there, gone = np.asarray(pc.is_valid(values)), forgotten(table, part.name)
+        equal = np.asarray(pc.fill_null(pc.equal(sizes, payload_sizes(values)), False))
+        # a value that was forgotten on purpose keeps its size; one that never was has none
+        right = np.where(there, equal & ~gone, np.asarray(pc.is_valid(sizes)) == gone)
+        bad = int((~right).sum())
         for hashes in table.schema if in_shard else ():
             if hash_of(hashes) == part.name:
                 bad = max(bad, changed_images(values, table.column(hashes.name)))
@@ -125,6 +124,7 @@ def changed_payload(table: pa.Table, in_shard: bool) -> dict[str, int]:
 
 
 def changed_images(values: pa.ChunkedArray, digests: pa.ChunkedArray) -> int:
+    """How many values have another SHA-256 than the digests beside them, nulls aside."""
     return sum(
         value.is_valid
         and digest.is_valid

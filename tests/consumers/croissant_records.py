@@ -1,8 +1,7 @@
 """Run in a process of its own, since mlcroissant keeps what it unpacked under the tar's name alone,
 whichever package it came from (CROISSANT_CACHE says where).
 
-Arguments: packages.  Prints, for each, license, citation, faults, and of each record the address
-and
+Arguments: packages.  Prints, for each, license, citation, faults, and of each record the address and
 a hash of the picture's pixels, as JSON.
 """
 

@@ -16,8 +16,7 @@ PINS: dict[str, tuple[str, ...]] = {
     "streaming": ("mosaicml-streaming==0.13.0", "torchvision==0.28.0"),
     "trl": ("trl==1.16.0",),
 }
-"""Environment → exact versions.  open_clip wants webdataset 0.2, mosaicml-streaming NumPy before
-2.2
+"""Environment → exact versions.  open_clip wants webdataset 0.2, mosaicml-streaming NumPy before 2.2
 and transformers before 5.
 """
 FOLDER = Path(sys.prefix) / "consumers"

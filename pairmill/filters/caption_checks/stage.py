@@ -70,9 +70,11 @@ class CaptionChecksStage(Stage):
         high: float | None = None,
         unit: str = "",
     ) -> pa.Field:
+        """One of the stage's columns, marked as a fact of the caption column."""
         return column(self.column(suffix), dtype, doc, unit, low, high, of=self.config.caption)
 
     def counts(self) -> list[pa.Field]:
+        """Columns that need the caption alone."""
         f = self.field
         unspaced = "words; characters of unspaced scripts count one each"
         return [
@@ -90,6 +92,7 @@ class CaptionChecksStage(Stage):
         ]
 
     def of_alt(self) -> list[pa.Field]:
+        """Columns that compare the caption with the alt text."""
         kept = "names and numbers of the alt text that the caption has / all; null without any"
         return [
             self.field("alt_ratio", SHARE, "words of the caption / of the alt text", 0),
@@ -97,6 +100,7 @@ class CaptionChecksStage(Stage):
         ]
 
     def of_objects(self) -> list[pa.Field]:
+        """Columns that compare the objects mentioned with those detected in the image."""
         return [
             self.field("objects", pa.int32(), "objects that the caption mentions", 0),
             self.field("ungrounded", pa.list_(pa.string()), "those of them not detected"),
@@ -104,6 +108,7 @@ class CaptionChecksStage(Stage):
         ]
 
     def of_sentences(self) -> list[pa.Field]:
+        """Columns of a two-tower model's cosines: image and sentences, image and alt text."""
         cosine = "cosine of image and sentence"
         fields = [
             self.field("clip_mean", SHARE, f"{cosine}: mean over the sentences", -1, 1),

@@ -28,18 +28,21 @@ LARGEST = 1.7014118346046923e38 * (1 - 1e-9)
 
 
 def add(steps: Steps, a: Value, b: Value) -> Value:
+    """`a + b`: exact of integers, a float as soon as one is; null where the result does not fit."""
     if a.whole and b.whole:
         return integers(steps, a, b, lambda x, y: x + y, a.low + b.low, a.high + b.high)
     return reals(steps, a, b, lambda x, y: x + y)
 
 
 def subtract(steps: Steps, a: Value, b: Value) -> Value:
+    """`a - b`: exact of integers, a float as soon as one is; null where the result does not fit."""
     if a.whole and b.whole:
         return integers(steps, a, b, lambda x, y: x - y, a.low - b.high, a.high - b.low)
     return reals(steps, a, b, lambda x, y: x - y)
 
 
 def multiply(steps: Steps, a: Value, b: Value) -> Value:
+    """`a * b`: exact of integers, a float as soon as one is; null where the result does not fit."""
     if a.whole and b.whole:
         corners = [x * y for x in (a.low, a.high) for y in (b.low, b.high)]
         return integers(steps, a, b, lambda x, y: x * y, min(corners), max(corners))
@@ -94,6 +97,7 @@ def magnitude(value: Value) -> pl.Expr:
 
 
 def negate(steps: Steps, value: Value) -> Value:
+    """The number with the other sign; null for the least integer of its width, which has none."""
     if value.is_constant:
         return constant(-value.constant)
     if not value.whole:
@@ -102,6 +106,7 @@ def negate(steps: Steps, value: Value) -> Value:
 
 
 def absolute(steps: Steps, value: Value) -> Value:
+    """The number without its sign; null for -2^63, as 2^63 does not fit."""
     if not value.whole:
         return real(value.expr.abs(), value.single, value.finite)
     return settled(magnitude(value), 0, max(abs(value.low), abs(value.high)), value.wide)

@@ -91,6 +91,9 @@ def cast(steps: Steps, value: Value, target: str) -> Value:
 
 
 def to_whole(value: Value) -> Value | None:
+    """A number, text or truth value as an integer, the fraction of a float cut off; null where it
+    is none or does not fit, None for kinds that are never one.
+    """
     if value.kind == NUMBER:
         return value if value.whole else whole(value.expr.cast(pl.Int64, strict=False))
     if value.kind == TEXT:
@@ -112,6 +115,7 @@ def bounded(steps: Steps, value: Value, low: int, high: int) -> Value:
 
 
 def to_real(value: Value, single: bool = False) -> Value:
+    """A number, text or truth value as a float of 64 bits, or of 32 where `single`."""
     expr = value.expr
     if value.kind == TEXT:
         expr = expr.str.strip_chars().cast(pl.Float64, strict=False)
@@ -121,6 +125,7 @@ def to_real(value: Value, single: bool = False) -> Value:
 
 
 def to_text(value: Value) -> Value:
+    """A value as text: dates and timestamps as in ISO 8601 with a space between day and time."""
     if value.kind == DATE:
         return text(value.expr.dt.strftime("%Y-%m-%d"))
     if value.kind == TIMESTAMP:
@@ -129,6 +134,7 @@ def to_text(value: Value) -> Value:
 
 
 def text_to_flag(value: Value) -> Value:
+    """true, t, yes and 1, false, f, no and 0 in any case as truth values; other texts are null."""
     word = value.expr.str.strip_chars().str.to_lowercase()
     return flag(
         word.replace_strict(
@@ -141,6 +147,7 @@ def text_to_flag(value: Value) -> Value:
 
 
 def text_to_date(value: Value) -> Value:
+    """A text such as 2024-01-31 as a date; other texts are null."""
     return Value(value.expr.str.strip_chars().str.to_date("%Y-%m-%d", strict=False), DATE)
 
 
@@ -160,6 +167,7 @@ def text_to_timestamp(value: Value) -> Value:
 
 
 def typed_null(target: str) -> Value:
+    """NULL as a value of the type that CAST names."""
     if target.startswith(("int", "uint")):
         return whole(pl.lit(None, dtype=pl.Int64))
     types: Mapping[str, pl.DataType] = {

@@ -34,6 +34,9 @@ def from_column(name: str, dtype: pl.DataType) -> Value:
 
 
 def from_expr(column: pl.Expr, dtype: pl.DataType) -> Value:
+    """A Polars expression of a column's type as a value: integers widened, decimals as floats, NaN
+    as null, categories as text, arrays as lists.
+    """
     if dtype.is_integer():
         bits = int("".join(c for c in str(dtype) if c.isdigit()))
         signed = dtype.is_signed_integer()
@@ -89,5 +92,8 @@ def timestamp(micros: pl.Expr) -> Value:
 
 
 def duration(micros: pl.Expr) -> Value:
+    """A duration out of microseconds, null beyond the span of the years 1 to 9999; reads them
+    twice.
+    """
     inside = pl.when(micros.is_between(-LAST_US, LAST_US)).then(micros)
     return Value(inside.cast(pl.Duration("us")), DURATION)

@@ -29,6 +29,7 @@ def alike(values: tuple[Value, ...], what: str) -> list[pl.Expr]:
 
 
 def coalesce(steps: Steps, *values: Value) -> Value:
+    """The first value that is not null; raises BadExpression where their kinds differ."""
     if all(v.kind in (LIST, STRUCT) for v in values):
         return values[0] if len(values) == 1 else _same_columns(values)
     return merged(values, pl.coalesce(alike(values, "COALESCE")))
@@ -41,6 +42,7 @@ def _same_columns(values: tuple[Value, ...]) -> Value:
 
 
 def nullif(steps: Steps, value: Value, other: Value) -> Value:
+    """The value, null where it equals `other`; raises BadExpression where the kinds differ."""
     value = steps.kept(value)
     left, right = alike((value, other), "NULLIF")
     if value.kind == NULL:
@@ -50,13 +52,16 @@ def nullif(steps: Steps, value: Value, other: Value) -> Value:
 
 
 def if_(steps: Steps, condition: Value, yes: Value, no: Value) -> Value:
+    """`yes` where the condition is true, `no` where it is false or null."""
     left, right = alike((yes, no), "IF")
     return merged([yes, no], pl.when(condition.expr).then(left).otherwise(right))
 
 
 def greatest(steps: Steps, *values: Value) -> Value:
+    """The largest of the values, nulls passed over; null where all are null."""
     return merged(values, pl.max_horizontal(alike(values, "GREATEST")))
 
 
 def least(steps: Steps, *values: Value) -> Value:
+    """The smallest of the values, nulls passed over; null where all are null."""
     return merged(values, pl.min_horizontal(alike(values, "LEAST")))

@@ -37,6 +37,9 @@ PARTS: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
 
 
 def date_part(steps: Steps, part: Value, when: Value) -> Value:
+    """A part of a date or timestamp as a whole number, or the seconds since 1970 as a float; raises
+    BadExpression for an unknown part, and for all but the epoch of a duration.
+    """
     name = part.constant.lower()
     if name == "epoch":
         return real(micros_of(when).cast(pl.Float64) / 1e6)
@@ -49,6 +52,9 @@ def date_part(steps: Steps, part: Value, when: Value) -> Value:
 
 
 def strftime(steps: Steps, when: Value, form: Value) -> Value:
+    """A date or timestamp written by a format; raises BadExpression for a format that Polars
+    refuses.
+    """
     at = at_midnight(when) if when.kind == DATE else when
     try:
         pl.Series([datetime(2024, 1, 31)]).dt.strftime(form.constant)
@@ -68,6 +74,9 @@ def read(steps: Steps, x: Value, form: str) -> Value:
 
 
 def parsed(expr: pl.Expr, form: str) -> pl.Expr:
+    """Texts read by a format as timestamps in UTC, null where they do not fit; a format without a
+    time gives midnight.
+    """
     if "%z" in form or "%#z" in form:
         utc = expr.str.to_datetime(form, time_unit="us", strict=False, time_zone="UTC")
         return utc.dt.replace_time_zone(None)
@@ -77,10 +86,14 @@ def parsed(expr: pl.Expr, form: str) -> pl.Expr:
 
 
 def strptime(steps: Steps, x: Value, form: Value) -> Value:
+    """A text read by a format as a timestamp in UTC, null where it does not fit."""
     return read(steps, x, form.constant)
 
 
 def date(steps: Steps, x: Value, form: Value | None = None) -> Value:
+    """A text, date or timestamp as a date; raises BadExpression for a format beside what is no
+    text.
+    """
     if x.kind == TEXT and form is not None:
         return cast(steps, read(steps, x, form.constant), DATE)
     if form is not None:

@@ -53,6 +53,7 @@ class Function:
 
     @property
     def name(self) -> str:
+        """The first of its names, the one that is documented."""
         return self.names.split()[0]
 
     def kinds(self, count: int) -> list[str] | None:
@@ -176,10 +177,14 @@ def call(steps: Steps, name: str, values: Sequence[Value], shown: str) -> Value:
 
 
 def all_constant(values: Sequence[Value]) -> bool:
+    """Whether all values stand in the expression itself, and none comes from a column."""
     return all(v.is_constant for v in values)
 
 
 def unknown_function(name: str, shown: str) -> str:
+    """The message for a function that is not on the list: it looks at other rows, or the nearest
+    name that is on it.
+    """
     kind = exp.FUNCTION_BY_NAME.get(name)
     if (kind is not None and issubclass(kind, exp.AggFunc)) or name in WINDOWS:
         return f"{shown} looks at other rows; a gate sees one row at a time"

@@ -40,6 +40,7 @@ UNIT_US = {
 
 
 def column(compiler: "Compiler", node: exp.Expr) -> Value:
+    """A column, or a struct's field as `struct.field`; raises UnknownColumn for other names."""
     given = compiler.parts(node, "this", "table")
     name = node.name
     if "table" in given:
@@ -54,6 +55,9 @@ def column(compiler: "Compiler", node: exp.Expr) -> Value:
 
 
 def field_of(compiler: "Compiler", name: str, member: str, node: exp.Expr) -> Value:
+    """A field of a struct column; raises UnknownColumn where there is no such column, BadExpression
+    where it is no struct or has no such field.
+    """
     dtype = compiler.schema.get(name)
     if dtype is None:
         raise UnknownColumn(compiler.unknown(name), name)
@@ -78,6 +82,7 @@ def quoting(node: exp.Expr) -> str:
 
 
 def literal(compiler: "Compiler", node: exp.Expr) -> Value:
+    """A number or a text in quotes; raises BadExpression for a number that is too large."""
     written = node.name
     if node.args.get("is_string"):
         return constant(written)
@@ -90,22 +95,27 @@ def literal(compiler: "Compiler", node: exp.Expr) -> Value:
 
 
 def boolean(compiler: "Compiler", node: exp.Expr) -> Value:
+    """TRUE or FALSE."""
     return constant(bool(node.this))
 
 
 def nothing(compiler: "Compiler", node: exp.Expr) -> Value:
+    """NULL, which has no type of its own."""
     return null()
 
 
 def paren(compiler: "Compiler", node: exp.Expr) -> Value:
+    """What stands in parentheses."""
     return compiler.value(compiler.parts(node, "this")["this"])
 
 
 def negation(compiler: "Compiler", node: exp.Expr) -> Value:
+    """NOT of a truth value, null for null."""
     return flag(~compiler.flag(compiler.parts(node, "this")["this"], "NOT"))
 
 
 def minus(compiler: "Compiler", node: exp.Expr) -> Value:
+    """A number with the other sign; raises BadExpression for other kinds of values."""
     value = compiler.value(compiler.parts(node, "this")["this"])
     if value.kind == NULL:
         return value
@@ -115,6 +125,7 @@ def minus(compiler: "Compiler", node: exp.Expr) -> Value:
 
 
 def bitwise_not(compiler: "Compiler", node: exp.Expr) -> Value:
+    """`~a` of a whole number, as -1 - a; raises BadExpression for other values."""
     value = compiler.value(compiler.parts(node, "this")["this"])
     if not value.whole:
         raise compiler.fault(f": {shown(node)} takes a whole number")
@@ -136,6 +147,9 @@ def is_(compiler: "Compiler", node: exp.Expr) -> Value:
 
 
 def in_(compiler: "Compiler", node: exp.Expr) -> Value:
+    """IN and NOT IN of a list of values: null where nothing equals and a NULL is among the items;
+    raises BadExpression for a subquery, an empty list and kinds that cannot be compared.
+    """
     given = compiler.parts(node, "this", "expressions", "query", "field", "unnest", "negate")
     if "expressions" not in given:
         if set(given) - {"this", "negate"}:
@@ -158,6 +172,7 @@ def in_(compiler: "Compiler", node: exp.Expr) -> Value:
 
 
 def between(compiler: "Compiler", node: exp.Expr) -> Value:
+    """BETWEEN and NOT BETWEEN, both bounds included; null where a bound that matters is null."""
     given = compiler.parts(node, "this", "low", "high", "negate")
     nodes = [given["this"], given["low"], given["high"]]
     values = compiler.agreeing(nodes)
@@ -169,6 +184,9 @@ def between(compiler: "Compiler", node: exp.Expr) -> Value:
 
 
 def case(compiler: "Compiler", node: exp.Expr) -> Value:
+    """CASE in both forms: the answer of the first condition that is true, else that of ELSE, or
+    null.
+    """
     given = compiler.parts(node, "this", "ifs", "default")
     ifs = [compiler.parts(i, "this", "true") for i in given["ifs"]]
     if "this" in given:
@@ -231,23 +249,27 @@ def bracket(compiler: "Compiler", node: exp.Expr) -> Value:
 
 
 def anonymous(compiler: "Compiler", node: exp.Expr) -> Value:
+    """A call of a function that the parser has no node for."""
     given = compiler.parts(node, "this", "expressions")
     return compiler.function(str(given["this"]), given.get("expressions", []), node)
 
 
 def trim(compiler: "Compiler", node: exp.Expr) -> Value:
+    """TRIM with its position: LEADING is LTRIM, TRAILING is RTRIM."""
     given = compiler.parts(node, "this", "expression", "position")
     name = {"LEADING": "LTRIM", "TRAILING": "RTRIM"}.get(str(given.get("position")), "TRIM")
     return compiler.function(name, [given[p] for p in ("this", "expression") if p in given], node)
 
 
 def extract_(compiler: "Compiler", node: exp.Expr) -> Value:
+    """EXTRACT(part FROM value), as DATE_PART."""
     given = compiler.parts(node, "this", "expression")
     part = exp.Literal.string(given["this"].name)
     return compiler.function("DATE_PART", [part, given["expression"]], node)
 
 
 def normalize(compiler: "Compiler", node: exp.Expr) -> Value:
+    """NORMALIZE with its form as a bare word, such as NFKC."""
     given = compiler.parts(node, "this", "form")
     form = [exp.Literal.string(given["form"].name)] if "form" in given else []
     return compiler.function("NORMALIZE", [given["this"], *form], node)

@@ -43,10 +43,14 @@ def elements(items: Value) -> tuple[pl.Expr, Value]:
 
 
 def length(steps: Steps, items: Value) -> Value:
+    """The number of a list's elements, nulls included."""
     return whole(items.expr.list.len().cast(pl.Int64), 0, FAR)
 
 
 def contains(steps: Steps, items: Value, wanted: Value) -> Value:
+    """Whether a list holds the value, null where that is null; raises BadExpression for elements
+    that cannot be compared with it.
+    """
     found, one = elements(items)
     if one.kind not in ORDERED or not comparable([one, wanted]):
         raise BadExpression(f"looks for {named(wanted)} in a list of {one.kind}s")
@@ -66,6 +70,10 @@ def get(steps: Steps, items: Value, place: Value) -> Value:
 
 
 def extreme(function: Callable[[pl.Expr], pl.Expr]) -> Callable[..., Value]:
+    """A function that gives a list's least or greatest element, nulls passed over; it raises
+    BadExpression for elements without an order.
+    """
+
     def build(steps: Steps, items: Value) -> Value:
         found, one = elements(items)
         if one.kind not in ORDERED:
@@ -80,14 +88,19 @@ largest = extreme(lambda x: x.list.max())
 
 
 def total(steps: Steps, items: Value) -> Value:
+    """The sum of a list's numbers as a float, nulls passed over; 0 of an empty list."""
     return summed(steps, items, lambda x: x.list.sum())
 
 
 def mean(steps: Steps, items: Value) -> Value:
+    """The mean of a list's numbers as a float, nulls passed over; null of an empty list."""
     return summed(steps, items, lambda x: x.list.mean())
 
 
 def summed(steps: Steps, items: Value, function: Callable[[pl.Expr], pl.Expr]) -> Value:
+    """What `function` makes of a list's numbers as floats, null where that is not finite; raises
+    BadExpression for elements that are no numbers.
+    """
     found, one = elements(items)
     if one.kind != NUMBER:
         raise BadExpression(f"a list of {one.kind}s has no sum")
@@ -96,6 +109,7 @@ def summed(steps: Steps, items: Value, function: Callable[[pl.Expr], pl.Expr]) -
 
 
 def joined(steps: Steps, items: Value, separator: Value) -> Value:
+    """A list's elements as one text, the separator between them; nulls are passed over."""
     one = element(items)
     words = items.expr.list.eval(cast(steps, one, TEXT).expr)
     return text(words.list.join(separator.constant, ignore_nulls=True))

@@ -87,6 +87,7 @@ class Compiler:
         self.columns: dict[str, Value] = {}
 
     def fault(self, message: str) -> BadExpression:
+        """The error for the expression, which is quoted up to 200 characters, then the message."""
         written = self.text if len(self.text) <= 200 else self.text[:197] + "…"
         return BadExpression(f"{written!r}{message}")
 
@@ -96,6 +97,9 @@ class Compiler:
         return replace(value, expr=folded(value.expr))
 
     def compiled(self, node: exp.Expr) -> Value:
+        """A node's value by the table that its type stands in; raises BadExpression where it stands
+        in none.
+        """
         kind = type(node)
         if kind in (exp.And, exp.Or):
             return self.logic(node)
@@ -114,6 +118,9 @@ class Compiler:
         raise self.refused(node)
 
     def refused(self, node: exp.Expr) -> BadExpression:
+        """The error for a node that is on no list: whether it looks at other rows, and what may be
+        meant.
+        """
         others = (exp.Window, exp.Filter, exp.WithinGroup, exp.Subquery, exp.Select, exp.Exists)
         if isinstance(node, others):
             return self.fault(f": {shown(node)} {OTHER_ROWS}")
@@ -131,6 +138,7 @@ class Compiler:
         return given
 
     def values(self, nodes: Sequence[exp.Expr]) -> list[Value]:
+        """The values of several nodes, compiled one by one."""
         return [self.value(n) for n in nodes]
 
     def logic(self, node: exp.Expr) -> Value:
@@ -157,6 +165,9 @@ class Compiler:
         return value.expr
 
     def comparison(self, node: exp.Expr) -> Value:
+        """A comparison of two values of one kind; raises BadExpression for other kinds, and beside
+        a bare NULL, where it is never true.
+        """
         sides = self.parts(node, "this", "expression")
         pair = [sides["this"], sides["expression"]]
         tells_null = isinstance(node, exp.NullSafeEQ | exp.NullSafeNEQ)
@@ -185,6 +196,9 @@ class Compiler:
         return values
 
     def arithmetic(self, node: exp.Expr) -> Value:
+        """Arithmetic of numbers and of moments, bits of whole numbers; raises BadExpression for
+        other kinds of values.
+        """
         sides = self.parts(node, "this", "expression")
         nodes = [sides["this"], sides["expression"]]
         a, b = self.values(nodes)
@@ -207,6 +221,9 @@ class Compiler:
         return self.guarded(lambda: ARITHMETIC[type(node)](self.steps, a, b))
 
     def pattern(self, node: exp.Expr) -> Value:
+        """LIKE, ILIKE and regular expressions, with NOT and ESCAPE; raises BadExpression for a
+        pattern that does not stand in the expression, and for values other than texts.
+        """
         escape = None
         if isinstance(node, exp.Escape):
             if not isinstance(node.this, exp.Like | exp.ILike):
@@ -234,11 +251,13 @@ class Compiler:
             raise self.fault(f": {error}") from None
 
     def function(self, name: str, nodes: Sequence[exp.Expr], node: exp.Expr) -> Value:
+        """A call of a function on the list; raises BadExpression for other names and arguments."""
         values = self.values(nodes)
         return self.guarded(lambda: call(self.steps, name, values, shown(node)))
 
 
 def as_moment(steps: Steps, value: Value) -> Value:
+    """A text in quotes as the date or timestamp that it spells; other values stay as they are."""
     if value.kind != TEXT or not value.is_constant:
         return value
     return cast(steps, value, TIMESTAMP if len(value.constant) > len("2024-01-31") else DATE)

@@ -37,14 +37,17 @@ def like(value: Value, pattern: str, flags: str = "s") -> Value:
 
 
 def ilike(value: Value, pattern: str) -> Value:
+    """As `like`, whatever the case of the letters."""
     return like(value, pattern, "si")
 
 
 def matches(value: Value, pattern: str) -> Value:
+    """Whether a regular expression is found in the text; raises BadExpression where it is none."""
     return found(value, pattern)
 
 
 def imatches(value: Value, pattern: str) -> Value:
+    """As `matches`, whatever the case of the letters."""
     return found(value, f"(?i){pattern}")
 
 
@@ -55,6 +58,7 @@ def found(value: Value, pattern: str) -> Value:
 
 
 def checked(pattern: str) -> str:
+    """The regular expression as it was; raises BadExpression where Polars cannot compile it."""
     try:
         pl.Series([""]).str.contains(pattern)
     except pl.exceptions.PolarsError as error:

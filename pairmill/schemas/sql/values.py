@@ -69,6 +69,7 @@ class Value:
 
     @property
     def is_constant(self) -> bool:
+        """Whether the value stands in the expression itself, the same for every row."""
         return self.constant is not VARIABLE
 
     def real(self, single: bool = False) -> pl.Expr:
@@ -94,12 +95,14 @@ class Steps:
     made: list[tuple[str, pl.Expr]] = field(default_factory=list)
 
     def keep(self, expr: pl.Expr) -> pl.Expr:
+        """The expression as a column that is computed once; literals and columns as they are."""
         expr = folded(expr)
         if expr.meta.is_literal() or expr.meta.is_column():
             return expr
         return self.column(expr)
 
     def column(self, expr: pl.Expr) -> pl.Expr:
+        """A new column, named by its number, that is computed before the expression."""
         name = f"#{len(self.made)}"
         self.made.append((name, expr))
         return pl.col(name)
@@ -118,28 +121,34 @@ def folded(expr: pl.Expr) -> pl.Expr:
 
 
 def fits(low: int, high: int, bounds: tuple[int, int]) -> bool:
+    """Whether integers from `low` to `high` lie within the bounds, both included."""
     return bounds[0] <= low and high <= bounds[1]
 
 
 def whole(expr: pl.Expr, low: int = INT64[0], high: int = INT64[1], wide: bool = False) -> Value:
+    """An integer within `low` and `high`, in 64 bits, or in 128 where `wide`."""
     bounds = INT128 if wide else INT64
     low, high = max(low, bounds[0]), min(high, bounds[1])
     return Value(expr, NUMBER, whole=True, low=low, high=high, wide=wide)
 
 
 def real(expr: pl.Expr, single: bool = False, finite: bool = True) -> Value:
+    """A float of 64 bits, or of 32 where `single`; `finite`: no infinity can come out of it."""
     return Value(expr, NUMBER, single=single, finite=finite)
 
 
 def flag(expr: pl.Expr) -> Value:
+    """A truth value: true, false or null."""
     return Value(expr, FLAG)
 
 
 def text(expr: pl.Expr) -> Value:
+    """A text."""
     return Value(expr, TEXT)
 
 
 def null() -> Value:
+    """NULL, which goes with every kind of value."""
     return Value(pl.lit(None), NULL, constant=None)
 
 
@@ -196,6 +205,7 @@ def together(values: Sequence[Value]) -> list[pl.Expr]:
 
 
 def as_type(value: Value, dtype: pl.DataType) -> pl.Expr:
+    """The value as a Polars expression of `dtype`, which `common_type` has found for it."""
     if value.kind == NULL:
         return pl.lit(None, dtype=dtype)
     if dtype.is_float():
@@ -233,6 +243,9 @@ def is_single(numbers: Sequence[Value]) -> bool:
 
 
 def comparable(values: Sequence[Value]) -> bool:
+    """Whether the values can be compared: they are of one kind but for nulls, or dates and
+    timestamps.
+    """
     kinds = {v.kind for v in values} - {NULL}
     return len(kinds) < 2 or kinds == {DATE, TIMESTAMP}
 

@@ -28,6 +28,7 @@ class HostList:
         self.names = {plain_name(e) for e in entries if network_of(e) is None}
 
     def has_name(self, host: str) -> bool:
+        """Whether a host stands in the list by its name, or lies under a `*.suffix`."""
         host = plain_name(host)
         parents = (host[i:] for i, letter in enumerate(host) if letter == ".")
         return host in self.names or any(f"*{parent}" in self.names for parent in parents)
@@ -80,6 +81,7 @@ class CheckedResolver(AbstractResolver):
         self.nat64 = [nat64_network(prefix) for prefix in nat64]
 
     def may_connect(self, host: str, address: str) -> bool:
+        """Whether an address is public, or it or its host is in `allow_private_hosts`."""
         return (
             is_public(address, self.nat64)
             or self.private.has_name(host)
@@ -109,6 +111,9 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[Any]:
+        """Addresses of a host, or where the option `resolve` sends it, as aiohttp takes them;
+        raises Refused where an address is not public, gaierror where there is none.
+        """
         target = self.target_of(host)
         if target is not None:
             address, port = split_target(target, port)
@@ -126,6 +131,7 @@ class CheckedResolver(AbstractResolver):
         return [self.entry(host, address, port) for address in addresses]
 
     def entry(self, host: str, address: str, port: int) -> dict[str, Any]:
+        """One address as aiohttp's connector takes it, not to be looked up again."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         return {
             "hostname": host,

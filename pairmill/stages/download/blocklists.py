@@ -44,6 +44,9 @@ class UrlList:
 
     @classmethod
     def read(cls, path: str) -> "UrlList":
+        """The list in a file; raises RunError with the line of an entry that is neither address nor
+        domain.
+        """
         urls, domains = set(), set()
         for line, word in entries(path):
             try:
@@ -79,6 +82,7 @@ class HashList:
 
     @classmethod
     def read(cls, path: str) -> "HashList":
+        """The list in a file; raises RunError with the line of an entry that is neither."""
         found: dict[int, set[str]] = {32: set(), 64: set()}
         for line, word in entries(path):
             if len(word) not in found or not is_hex(word):
@@ -90,6 +94,9 @@ class HashList:
         return cls(frozenset(found[64]), frozenset(found[32]))
 
     def find(self, sha256: str, md5: str | None) -> str | None:
+        """The kind of hash by which a body is blocked, or None; `md5` may be None where the list
+        has none.
+        """
         if sha256 in self.sha256:
             return "SHA-256"
         return "MD5" if md5 in self.md5 else None
@@ -106,6 +113,7 @@ class PdqList:
 
     @classmethod
     def read(cls, path: str, radius: int) -> "PdqList":
+        """The list in a file; raises RunError with the line of an entry that is no PDQ hash."""
         rows = []
         for line, word in entries(path):
             if len(word) != 64 or not is_hex(word):
@@ -123,4 +131,5 @@ class PdqList:
 
 
 def is_hex(word: str) -> bool:
+    """Whether all letters of a word are hexadecimal digits, of either case."""
     return all(c in "0123456789abcdefABCDEF" for c in word)

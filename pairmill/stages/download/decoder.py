@@ -120,6 +120,7 @@ class Decoder:
         return child
 
     def stop(self) -> None:
+        """Kills the child, if there is one; the next call starts another."""
         if self.child is not None:
             self.child.kill()
             self.child.wait(10)
@@ -159,6 +160,7 @@ class DownloadDecoders:
                     raise RunError(f"the decoder process does not start: {error}") from error
 
     def close(self) -> None:
+        """Kills all children."""
         for one in self.every:
             one.stop()
 
@@ -171,6 +173,7 @@ def lost(body: bytes, why: str) -> Examined:
 
 
 def signal_name(code: int) -> str:
+    """How a process ended, by its return code: the signal's name, or its exit code."""
     try:
         return signal.Signals(-code).name
     except ValueError:
@@ -200,6 +203,7 @@ def receive(child: subprocess.Popen[bytes], end: float) -> tuple[dict[str, Any],
 
 
 def read_exactly(stream: int, size: int, end: float) -> bytes:
+    """`size` bytes of a pipe; raises EOFError where it closes before, TimeoutError at `end`."""
     parts = bytearray()
     while len(parts) < size:
         wait_until(stream, select.POLLIN, end)
@@ -219,6 +223,7 @@ def wait_until(stream: int, event: int, end: float) -> None:
 
 
 def examined(header: dict[str, Any], data: bytes, body: bytes) -> Examined:
+    """A child's answer; the image's bytes are the body's own where it was stored as it came."""
     stored = header["stored"] and Stored(**header["stored"], data=body if header["same"] else data)
     return Examined(
         header["sha256"], header["other_hash"], stored, header["error"] and tuple(header["error"])
@@ -238,6 +243,7 @@ def bound_memory(options: DownloadConfig) -> None:
 
 
 def main() -> None:
+    """The child's work: options first, then an answer for each body, until its input closes."""
     import cv2
 
     cv2.setNumThreads(1)  # there are as many decoders as cores to use
@@ -274,6 +280,7 @@ def main() -> None:
 
 
 def answer(target: BinaryIO, header: dict[str, Any], data: bytes) -> None:
+    """Writes one message to the parent."""
     text = json.dumps(header).encode()
     target.write(LENGTHS.pack(len(text), len(data)) + text)
     target.write(data)

@@ -63,6 +63,9 @@ class Examiner:
             )
 
     def image(self, body: bytes, sha256: str, expected: str | None) -> Stored:
+        """The image as it is stored; raises Unwanted for a blocked or unexpected hash, and what
+        decoding raises.
+        """
         if self.hashes is not None and (
             found := self.hashes.find(sha256, digest(body, "md5") if self.hashes.md5 else None)
         ):
@@ -75,9 +78,11 @@ class Examiner:
         return process(body, self.options, self.look if self.pdq is not None else None)
 
     def look(self, image: Image.Image) -> None:
+        """Raises Unwanted for a picture within the PDQ radius of a blocked one."""
         if self.pdq is not None and (distance := self.pdq.nearest(image)) is not None:
             raise Unwanted(f"blocked: PDQ distance {distance} to an entry of block_pdq")
 
 
 def digest(body: bytes, kind: str) -> str:
+    """Hash of a body in hexadecimal; `kind`: a name that hashlib knows."""
     return hashlib.new(kind, body, usedforsecurity=False).hexdigest()

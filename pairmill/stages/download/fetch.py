@@ -81,6 +81,7 @@ class Fetcher:
         )
 
     async def close(self) -> None:
+        """Ends the connections and look-ups of names."""
         if self.sharing:
             self.sharing.cancel()
             await asyncio.gather(self.sharing, return_exceptions=True)
@@ -116,9 +117,13 @@ class Fetcher:
             fetched.host.answered()
 
     async def attempts(self, address: str) -> Fetched:
+        """The last of an address's attempts, its texts cleaned for storing."""
         return clean(await self.tried(address))
 
     async def tried(self, address: str) -> Fetched:
+        """The last of up to `retries` + 1 attempts, with growing pauses or those that the server
+        asks for.
+        """
         found = Fetched()
         for attempt in range(self.options.retries + 1):
             found = await self.attempt(address)
@@ -262,6 +267,7 @@ class Fetcher:
             return await self.read(response, facts)
 
     async def read(self, response: aiohttp.ClientResponse, facts: Fetched) -> Fetched:
+        """The body, or the error class `too_large` as soon as it exceeds `max_bytes`."""
         cap = self.options.max_bytes
         announced = response.content_length or 0
         if announced > cap:
@@ -279,6 +285,7 @@ class Fetcher:
 
 
 def check_url(url: URL, resolver: CheckedResolver) -> None:
+    """Raises Refused for a scheme other than http(s), no host, or an address that is not public."""
     if url.scheme not in ("http", "https"):
         raise Refused(f"scheme {url.scheme or 'none'!r} is not http or https")
     if not url.host:

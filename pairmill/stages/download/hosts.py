@@ -29,6 +29,7 @@ class Host:
 
     @property
     def wanted(self) -> bool:
+        """Whether a request is in flight to the host or waits for it."""
         return bool(self.active or self.waiting)
 
     @contextlib.asynccontextmanager
@@ -56,6 +57,7 @@ class Host:
         self.next_start = max(self.next_start, time.monotonic() + self.gap_s)
 
     def leave(self) -> None:
+        """Frees a slot, which the next row that waits takes."""
         self.active -= 1
         self.wake()
 
@@ -79,6 +81,7 @@ class Host:
         self.closed_until = max(self.closed_until, time.monotonic() + seconds)
 
     def answered(self) -> None:
+        """The host lives: its failures in a row are counted from zero again."""
         self.silent, self.down = 0, None
 
     def failed(self, kind: str, most: int, pause_s: float) -> None:
@@ -117,6 +120,7 @@ class Hosts:
         """Set when a host is asked for that has no share yet."""
 
     def of(self, name: str) -> Host:
+        """State of a host by its name; where `most` are known already, idle ones are forgotten."""
         host = self.hosts.get(name)
         if host is None:
             if len(self.hosts) >= self.most:

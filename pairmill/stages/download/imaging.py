@@ -161,6 +161,7 @@ def resize(
 
 
 def bilinear(image: Image.Image, size: tuple[int, int], steps: tuple[float, float]) -> Image.Image:
+    """The image at `size`, sampled bilinearly; `steps`: source pixels a pixel, across and down."""
     import cv2
 
     x, y = steps

@@ -99,10 +99,12 @@ class LenientResponse(ResponseHandler):
         """Bytes of the body that are yet to come, where a length tells."""
 
     def set_response_params(self, **params: Any) -> None:
+        """Begins an answer: a header comes first."""
         self.head, self.left = bytearray(), None
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
+        """Bytes of a connection, led to the header or to the body."""
         if not data or self.upgraded:
             super().data_received(data)
         elif self.head is not None:
@@ -111,6 +113,9 @@ class LenientResponse(ResponseHandler):
             self.in_body(data)
 
     def in_head(self, data: bytes) -> None:
+        """Gathers a header until its end, then hands it on mended; one that is no HTTP, or too
+        long, goes on as it came.
+        """
         assert self.head is not None
         scanned = max(0, len(self.head) - 3)
         self.head += data
@@ -140,6 +145,7 @@ class LenientResponse(ResponseHandler):
         super().data_received(head.data + rest)
 
     def in_body(self, data: bytes) -> None:
+        """Hands on bytes of the body up to its length; what comes behind closes the connection."""
         if self.left is not None:
             if len(data) > self.left:
                 self.force_close()  # who sends too much here would do so before the next answer

@@ -56,6 +56,9 @@ def is_past(text: str, now: datetime | None) -> bool:
 
 
 def parse_date(text: str) -> datetime | None:
+    """A date of RFC 822, RFC 850 or ISO 8601, in UTC where it names no zone; None for anything
+    else.
+    """
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             date = parse(text)

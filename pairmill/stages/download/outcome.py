@@ -20,4 +20,5 @@ class Outcome:
 
     @property
     def error(self) -> tuple[str, str] | None:
+        """(error class, message) of fetching, else of decoding; None for an image."""
         return self.fetched.error or (self.examined.error if self.examined else None)

@@ -33,6 +33,7 @@ def pdq(image: Image.Image) -> tuple[bytes, int]:
 
 
 def box(values: np.ndarray, window: int, axis: int) -> np.ndarray:
+    """Mean over a window of pixels along one axis, edges repeated; same shape."""
     from scipy.ndimage import (
         uniform_filter1d,  # a quarter of a second that only who asks for hashes waits for
     )

@@ -64,9 +64,11 @@ class PeerEngine:
         self.directives = options.disallowed_header_directives if options.opt_out != "allow" else []
 
     def close(self) -> None:
+        """Waits for the threads to end."""
         self.threads.shutdown()
 
     def one(self, url: str, expected: str | None) -> Outcome:
+        """Outcome of one address; `expected`: the hash that its body must have, if any."""
         start, o = time.monotonic(), self.options
         _, stream, error = self.download(
             (0, url), o.timeout, o.retries, o.user_agent_token, self.directives
@@ -80,6 +82,7 @@ class PeerEngine:
         return Outcome(fetched, seen, size, time.monotonic() - start, datetime.now(timezone.utc))
 
     def examined(self, stream: Any, body: bytes, expected: str | None) -> Examined:
+        """A body resized by the package, or the error class of why it is not."""
         sha256 = hashlib.sha256(body).hexdigest()
         other = (
             None

@@ -82,6 +82,7 @@ def inside(address: IPv6Address, network: IPv6Network) -> IPv4Address:
 
 
 def last_bits(number: int) -> IPv4Address:
+    """The IPv4 address in the lowest 32 bits."""
     return IPv4Address(number & 0xFFFF_FFFF)
 
 
