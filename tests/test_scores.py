@@ -80,5 +80,5 @@ def test_perplexity_is_the_models_own_loss(tmp_path: Path) -> None:
         )
     short = check_stage(PerplexityStage, rows, model=model, max_tokens=3)
     assert max(short["perplexity_tokens"].to_pylist()) == 2
-    with pytest.raises(ValueError, match="one of them"):
+    with pytest.raises(ValueError, match="Field required"):
         PerplexityConfig()

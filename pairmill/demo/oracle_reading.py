@@ -38,7 +38,7 @@ FARTHEST = 250.0
 2% stay below; another picture does not.
 """
 COUNTS = {"a": 1, "an": 1, **{word: n for n, word in NUMBERS.items()}}
-NAME = re.compile(
+CALLED = re.compile(
     rf"\b((?:{'|'.join(s.capitalize() for s in SYLLABLES)})(?:{'|'.join(SYLLABLES)})+)\b"
 )
 
@@ -103,7 +103,7 @@ def told_by(text: str) -> OracleQuestion:
     """What a text tells of things, place and name, in the language that most of its words are
     from.
     """
-    name = NAME.search(text)
+    name = CALLED.search(text)
     best: tuple[list[Group], str | None, str] = ([], None, "en")
     for language in LANGUAGES:
         groups = english_groups(text) if language == "en" else foreign_groups(text, language)

@@ -124,10 +124,16 @@ def check_layers(
         width = len(weight)
 
 
+def last_number(name: str) -> int:
+    """The number at the end of a layer's name; -1 where there is none."""
+    digits = name[len(name.rstrip("0123456789")) :]
+    return int(digits) if digits else -1
+
+
 def known(names: list[str], widths: tuple[int, ...]) -> tuple[list[Activation], Output]:
     """Activations after each layer and at the end, of a published head; ReLU in any other."""
     relu = [*repeat(RELU, len(names) - 1), NONE]
-    layout = (tuple(int(n) for name in names for n in re.findall(r"\d+$", name)), widths)
+    layout = (tuple(map(last_number, names)), widths)
     if layout == AESTHETIC:
         return [*repeat(NONE, len(names))], "none"
     if layout == NSFW_H14:

@@ -140,5 +140,11 @@ def spans(size: int, count: int, overlap: float) -> Sequence[tuple[int, int]]:
     length in common; a span of an image with fewer pixels than spans may be empty.
     """
     length = size / (1 + (count - 1) * (1 - overlap))
-    starts = [i * length * (1 - overlap) for i in range(count)]
-    return [(round(start), min(round(start + length), size)) for start in starts]
+    places = [i * length * (1 - overlap) for i in range(count)]
+    starts = [min(round(place), size) for place in places]
+    ends = [min(round(place + length), size) for place in places]
+    # halves are rounded to even numbers, so an end may fall one short of the next start
+    return [
+        (start, max(end, after))
+        for start, end, after in zip(starts, ends, [*starts[1:], size], strict=True)
+    ]
