@@ -114,6 +114,8 @@ class SlowReaderConfig(StageConfig):
     log: Annotated[str, SPEED]
     """File that gets a line when a shard comes and when it goes."""
     pause_s: Annotated[float, SPEED] = 0.0
+    variant: int = 0
+    """Tells two of a pipeline apart: equal stages share what they compute."""
 
 
 class SlowReaderStage(Stage):

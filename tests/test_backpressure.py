@@ -27,6 +27,7 @@ stages:
     resources: {replicas: 1}
   - stage: tests.stages_for_tests:SlowReaderStage
     name: slow
+    variant: 1
     log: LOG
     pause_s: 0.5
     resources: {replicas: 1}
@@ -36,7 +37,9 @@ stages:
 def test_shards_wait_in_the_store_and_not_in_memory(
     tmp_path: Path, write: Callable[[str], Path]
 ) -> None:
-    """12 shards of 100 MB, an object store of 700 MB, a stage that takes half a second for each."""
+    """1.2 GB of images, an object store of 700 MB, a stage that takes half a second for each shard
+    of some 30 MB; at most 400 MB wait for it.
+    """
     import ray
     from ray._private.internal_api import memory_summary
 
@@ -82,5 +85,8 @@ def test_shards_wait_in_the_store_and_not_in_memory(
         watcher.join()
         ray.shutdown()
     assert result.funnel.kept == SHARDS * ROWS
+    shards = len([*tmp_path.glob("workspace/shards/*.parquet")])
+    assert shards > 4
     assert spilled == []
-    assert most[0] <= 4
+    waiting = most[0] * ROWS * SHARDS * IMAGE / shards
+    assert waiting <= 400_000_000
