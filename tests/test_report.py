@@ -105,7 +105,7 @@ def test_filters_search_keyboard_and_links_of_the_funnel(
     )
     page.select_option("[data-filter=sort]", "-level")
     levels = [s["scores"]["level"] for s in data["samples"] if s["stage"] == "leveled"]
-    assert f"level {max(levels):g}" in page.locator("article").first.inner_text()
+    assert f"level {max(levels):g}" in str(page.locator("article").first.text_content())
     page.select_option("[data-filter=score]", "level")
     page.fill("[data-filter=least]", "20")
     between = sum(level >= 20 for level in levels)

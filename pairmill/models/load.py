@@ -8,6 +8,7 @@ from typing import Any
 
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
+from pairmill.models.library import transformers
 from pairmill.torch_device import (
     FASTER,
     Device,
@@ -143,17 +144,15 @@ def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: P
 
 def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> Any:
     """The first of transformers' (auto) classes that knows the checkpoint's type."""
-    import transformers
-
     config = load_config(stage, folder, spec)
     for name in classes:
-        auto = getattr(transformers, name, None)
+        auto = getattr(transformers(), name, None)
         if auto is None:
             continue
         custom = spec.trust_remote_code and name in (getattr(config, "auto_map", None) or {})
         if custom or serves(auto, config):
             return auto
-    text_only = transformers.AutoModelForCausalLM._model_mapping
+    text_only = transformers().AutoModelForCausalLM._model_mapping
     if "AutoModelForImageTextToText" in classes and type(config) in text_only:
         raise StageBroken(
             f"stage {stage!r}: model {spec.model!r} is a text model ({config.model_type}) and sees "
@@ -174,12 +173,10 @@ def serves(auto: Any, config: Any) -> bool:
 
 def load_config(stage: str, folder: str, spec: Spec) -> Any:
     """The checkpoint's config from local files; raises StageBroken where none can be read."""
-    from transformers import AutoConfig
-
     return guarded(
         stage,
         spec,
-        lambda: AutoConfig.from_pretrained(
+        lambda: transformers().AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=spec.trust_remote_code
         ),
     )
@@ -187,15 +184,13 @@ def load_config(stage: str, folder: str, spec: Spec) -> Any:
 
 def load_processor(stage: str, folder: str, spec: Spec, kind: str) -> Any:
     """`AutoProcessor` or `AutoTokenizer`, from local files alone."""
-    import transformers
-
     options: dict[str, Any] = {}
     if spec.image_processor and kind == "AutoProcessor":
         options["backend"] = spec.image_processor
     return guarded(
         stage,
         spec,
-        lambda: getattr(transformers, kind).from_pretrained(
+        lambda: getattr(transformers(), kind).from_pretrained(
             folder, local_files_only=True, trust_remote_code=spec.trust_remote_code, **options
         ),
     )

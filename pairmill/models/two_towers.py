@@ -9,6 +9,7 @@ from PIL import Image
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.fast_pixels import fast_pixels
 from pairmill.models.files import checkpoint_folder, read_json
+from pairmill.models.library import transformers
 from pairmill.models.load import LoadedModel, Probe, Spec, load, load_config
 
 Inputs = Mapping[str, Any]
@@ -163,12 +164,11 @@ def check_towers(stage: str, spec: Spec) -> None:
                 "looks at both at once; the stage `match` scores pairs by such a head, and this "
                 "one needs a two-tower model (CLIP, SigLIP, ALIGN, …)"
             )
-    from transformers import AutoModel
-
     config = load_config(stage, folder, spec)
-    if type(config) not in AutoModel._model_mapping:
+    every = transformers().AutoModel._model_mapping
+    if type(config) not in every:
         return  # custom code, or a type that `load` will name
-    known: Any = AutoModel._model_mapping[type(config)]
+    known: Any = every[type(config)]
     kind = known[0] if isinstance(known, (list, tuple)) else known
     if not (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
         raise StageBroken(

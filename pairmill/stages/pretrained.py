@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pairmill.errors import StageBroken, first_line
+from pairmill.models.library import transformers
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, limit_threads, pick_device, pick_dtype
@@ -32,17 +33,15 @@ def pretrained(stage: Stage, model: str = "AutoModel", processor: str = "AutoPro
 
     Torch computes with as many threads as the worker has cores.  Raises StageBroken.
     """
-    import transformers
-
     config: Any = stage.config
     limit_threads(config.resources.cpus or stage.cpus)
     device = pick_device(config.device, stage.name)
     where: dict[str, Any] = {"revision": config.revision}
     try:
-        network = getattr(transformers, model).from_pretrained(
+        network = getattr(transformers(), model).from_pretrained(
             config.model, dtype=pick_dtype(config.dtype), **where
         )
-        reader = getattr(transformers, processor).from_pretrained(config.model, **where)
+        reader = getattr(transformers(), processor).from_pretrained(config.model, **where)
     except (OSError, ValueError, KeyError) as error:
         raise StageBroken(
             f"stage {stage.name!r}: model {config.model!r} does not load: {first_line(error)}"
