@@ -17,11 +17,12 @@ import pytest
 from pairmill.demo.oracle import asking
 from tests.conftest import CAPTIONER
 
-ROWS = 64
+ROWS = {"openai": 64, "transformers": 400}
+"""As many as take some seconds."""
 FILE = """
 name: captions
 seed: 1
-source: {{type: pairs, path: texts.parquet, rows_per_shard: 32}}
+source: {{type: pairs, path: texts.parquet, rows_per_shard: 64}}
 stages:
   - stage: caption
     image: null
@@ -46,25 +47,27 @@ def oracle(log: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_answers_that_were_committed_are_not_asked_for_again(tmp_path: Path, engine: str) -> None:
-    texts = [f"Kalodor number {i}: a red ball and two blue stars in a meadow" for i in range(ROWS)]
-    uids = [f"u{i:03d}" for i in range(ROWS)]
+    rows = ROWS[engine]
+    texts = [f"Kalodor number {i}: a red ball and two blue stars in a meadow" for i in range(rows)]
+    uids = [f"u{i:03d}" for i in range(rows)]
     pl.DataFrame({"uid": uids, "text": texts}).write_parquet(tmp_path / "texts.parquet")
     log, file = tmp_path / "answers", tmp_path / "pipeline.yaml"
     with oracle(log) if engine == "openai" else nullcontext("") as url:
         file.write_text(FILE.format(engine=ENGINES[engine].format(url=url)))
         kept = killed_after_a_commit(tmp_path, file)
+        assert kept < rows
         answered = len(log.read_text().split()) if log.exists() else 0
         process = command(file, tmp_path)
         assert process.wait() == 0, (tmp_path / "stderr").read_text()[-2000:]
     (metrics,) = tmp_path.glob("workspace/runs/*/metrics.json")
     found = json.loads(metrics.read_text())["stages"]["caption"]
-    assert found["computed"] == ROWS - kept
-    assert stored(tmp_path) == ROWS
+    assert found["computed"] == rows - kept
+    assert stored(tmp_path) == rows
     if engine == "openai":
         times = Counter(log.read_text().split())
-        assert len(times) == ROWS
+        assert len(times) == rows
         # what was asked twice was answered and not stored yet when the run was killed
-        assert sum(times.values()) - ROWS == answered - kept
+        assert sum(times.values()) - rows == answered - kept
         assert "cost $" in (tmp_path / "stderr").read_text()
 
 
@@ -76,7 +79,7 @@ def killed_after_a_commit(folder: Path, file: Path) -> int:
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(0.5)  # what the server is at, it ends
-    assert 0 < stored(folder) < ROWS
+    assert stored(folder)
     return stored(folder)
 
 
