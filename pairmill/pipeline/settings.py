@@ -13,6 +13,7 @@ from typing import Any
 
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.schemas.config import Reach, marks_of
+from pairmill.workspace.encoding import corrupt
 from pairmill.workspace.storage import Storage
 
 
@@ -61,7 +62,11 @@ class StoredSettings:
         """Table → settings."""
         found: dict[str, dict[str, Any]] = {}
         if name is not None and self.storage.exists(name):
-            found = self.storage.read_json(name)["tables"]
+            whole = self.storage.read_json(name)
+            found = whole.get("tables") if isinstance(whole, dict) else None
+            sound = isinstance(found, dict) and all(isinstance(s, dict) for s in found.values())
+            if not sound:
+                raise corrupt(self.storage.path(name), ValueError("it holds no settings by table"))
         return found
 
     def of(self, stage: PlannedStage) -> dict[str, Any]:

@@ -21,9 +21,15 @@ def comparison(folders: list[RunFolder], runs: list[dict[str, Any]]) -> dict[str
     """`pipeline`: lines that only one has, as [sign, line]; `rows`: how many both kept, only one
     kept, only one has; `moves`: from which fate to which; `samples`: uid → "gained" or "lost".
     """
-    return {"pipeline": differing([r.get("pipeline", "") for r in runs])} | rows_moved(
+    return {"pipeline": differing([text_of(r) for r in runs])} | rows_moved(
         [fates(folder) for folder in folders], runs
     )
+
+
+def text_of(run: dict[str, Any]) -> str:
+    """The pipeline of a run's report; empty where a damaged report holds none."""
+    text = run.get("pipeline")
+    return text if isinstance(text, str) else ""
 
 
 def differing(texts: list[str]) -> list[list[str]]:
@@ -66,7 +72,8 @@ def rows_moved(tables: list[pl.DataFrame | None], runs: list[dict[str, Any]]) ->
     ).row(0, named=True)
     moved = both.filter(pl.col("became").ne_missing(pl.col("became_2")))
     moves = moved.group_by("became", "became_2").len("rows").sort("rows", "became", "became_2")
-    there = {s["uid"] for run in runs for s in run["samples"]}
+    samples_of = (s for run in runs for s in run["samples"] if isinstance(s, dict))
+    there = {uid for s in samples_of if isinstance(uid := s.get("uid"), str)}
     changed = {
         "gained": moved.filter(kept_2)["uid"],
         "lost": moved.filter(kept)["uid"],
