@@ -60,13 +60,13 @@ class StoredSettings:
 
     def tables(self, name: str | None) -> dict[str, dict[str, Any]]:
         """Table → settings."""
-        found: dict[str, dict[str, Any]] = {}
-        if name is not None and self.storage.exists(name):
-            whole = self.storage.read_json(name)
-            found = whole.get("tables") if isinstance(whole, dict) else None
-            sound = isinstance(found, dict) and all(isinstance(s, dict) for s in found.values())
-            if not sound:
-                raise corrupt(self.storage.path(name), ValueError("it holds no settings by table"))
+        if name is None or not self.storage.exists(name):
+            return {}
+        whole = self.storage.read_json(name)
+        found: Any = whole.get("tables") if isinstance(whole, dict) else None
+        if not isinstance(found, dict) or not all(isinstance(s, dict) for s in found.values()):
+            error = ValueError("it holds no settings by table")
+            raise corrupt(self.storage.path(name), error)
         return found
 
     def of(self, stage: PlannedStage) -> dict[str, Any]:
