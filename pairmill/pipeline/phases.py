@@ -78,6 +78,8 @@ class Phases:
                     f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values())
                 )
                 self.timed(part, partial(self.engine.answer, Job(chain, first, last), looked))
+                if stage.stage.note:
+                    self.totals.notes.setdefault(stage.name, []).append(stage.stage.note)
             else:
                 needed = Job(chain, first, last).needed_after(first - 1)
                 for earlier in chain.stages[:first]:
