@@ -20,6 +20,7 @@ from pairmill.names import one_name
 from pairmill.packages.manifest import chosen
 from pairmill.packages.publish import versions
 from pairmill.pipeline.run import RunOutcome
+from pairmill.plan.blocks import every_stage
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
 from pairmill.redaction import redact_data
@@ -77,7 +78,12 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         "stages": stages(chain, outcome),
         "pipeline": text,
         "versions": versions(),
-        "identities": {s.name: s.identity for s in chain.stages if s.computes},
+        "identities": {
+            s.name: s.identity
+            for c in (chain, *(t.chain for t in outcome.tables.values()))
+            for s in c.stages
+            if s.computes
+        },
         "warnings": [*outcome.warnings, *outcome.notes],
         "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
@@ -93,7 +99,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
 
 def stages(chain: Chain, outcome: RunOutcome) -> dict[str, dict[str, float]]:
     """What each stage did in this run, and the GPUs that each of its workers held."""
-    gpus = {s.name: s.config.resources.gpus for s in chain.stages}
+    gpus = {s.name: s.config.resources.gpus for s in every_stage(chain.stages)}
     return {name: {**total, "gpus": gpus[name]} for name, total in outcome.stages.items()}
 
 

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.safe_output import printable
-from pairmill.workspace.contents import read_plan
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.used import read_plan
 
 
 def runs_of(storage: Storage) -> list[dict[str, Any]]:
