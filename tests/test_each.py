@@ -15,6 +15,7 @@ from PIL import Image
 
 from pairmill import Stage, StageConfig, column
 from pairmill.api import Pipeline
+from pairmill.errors import PipelineFileError
 from pairmill.packages.package import verify
 from pairmill.run_result import RunResult
 from pairmill.workspace.contents import collect, unused
@@ -105,6 +106,7 @@ stages:
   - each: tiles
     stages:
       - stage: tests.test_each:ShadeStage
+        name: shade
         keep: shade < {shade}
     collect: [shade, box]
 outputs:
@@ -269,7 +271,9 @@ def test_gc_keeps_what_runs_use_of_child_tables_and_removes_the_rest(tmp_path: P
 
 def test_an_interrupted_block_goes_on_where_it_stopped(tmp_path: Path) -> None:
     pictures_in(tmp_path, 15)
-    text = TILES.format(wide=30, shade=42).replace("keep: shade", "batch_size: 3\n        keep: shade")
+    text = TILES.format(wide=30, shade=42).replace(
+        "keep: shade", "batch_size: 3\n        keep: shade"
+    )
     (tmp_path / "pipeline.yaml").write_text(text)
     ShadeStage.seen.clear()
     ShadeStage.stop_after = 20
@@ -369,3 +373,62 @@ def test_blocks_nest_and_stages_over_all_elements_look_at_those_of_living_parent
         if row["letters"] is not None:
             assert row["lines_kept"] == sum(one is not None for one in row["letters"])
             assert [one is None for one in row["letters"]] == [m is None for m in row["most"]]
+
+
+def test_faults_of_blocks_stand_at_their_places(
+    tmp_path: Path, write: Callable[[str], Path]
+) -> None:
+    pl.DataFrame({"text": TEXTS}).write_parquet(tmp_path / "pairs.parquet")
+    file = write("""\
+name: wrong
+source: {type: pairs, path: pairs.parquet}
+stages:
+  - stage: sentences
+  - each: sentenses
+  - each: text
+  - each: sentences
+    keep: place < 2
+  - each: sentences
+    name: gone
+    stages:
+      - {stage: derive, name: half, expression: sentences_cnt / 2}
+      - {stage: text_rulez}
+  - each: sentences
+    name: words
+    stages:
+      - {stage: text_rules, text: sentences, keep: text_wrds > 1}
+      - {stage: text_rules, text: sentences}
+    collect: [text_words, half]
+""")
+    with pytest.raises(PipelineFileError) as told:
+        Pipeline.from_yaml(file)
+    found = {(p.line, p.column): p.message for p in told.value.problems}
+    assert "unknown stage 'text_rulez'" in found[13, 10]
+    assert "`keep:` is a key of stages" in found[7, 5]
+    text = file.read_text().replace("    keep: place < 2\n", "    limit: 2\n")
+    file.write_text(text.replace("      - {stage: text_rulez}\n", ""))
+    with pytest.raises(PipelineFileError) as told:
+        Pipeline.from_yaml(file)
+    found = {(p.line, p.column): p.message for p in told.value.problems}
+    assert "nothing before it writes this column (lists: sentences" in found[5, 5]
+    assert "needs a list, and 'text' is string" in found[6, 5]
+    assert "reads 'sentences_cnt'" in found[12, 9]
+    assert "did you mean 'text_words'" in found[16, 46]
+    assert "two stages are named 'text_rules' (the other is number 6.1)" in found[17, 9]
+
+
+def test_outputs_name_a_block_and_collect_brings_no_bytes(
+    tmp_path: Path, write: Callable[[str], Path]
+) -> None:
+    pictures_in(tmp_path, 3)
+    text = TILES.format(wide=30, shade=42).replace("rows: tiles,", "rows: tile,", 1)
+    with pytest.raises(PipelineFileError, match=r"no block is named 'tile' \(blocks: tiles\)"):
+        Pipeline.from_yaml(write(text))
+    text = TILES.format(wide=30, shade=42).replace("[shade, box]\nout", "[shade, image]\nout")
+    with pytest.raises(PipelineFileError, match="an output with `rows: tiles` writes them"):
+        Pipeline.from_yaml(write(text))
+    result = Pipeline.from_yaml(
+        write(TILES.format(wide=30, shade=42)),
+        {"stages.each tiles.limit": "5", "stages.each tiles.stages.shade.keep": "shade < 2"},
+    ).run(progress=False)
+    assert result.elements["tiles"].table().height == 5

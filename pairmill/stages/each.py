@@ -9,8 +9,8 @@ from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.stages.base import Stage
 
-INSIDE = ("keep", "when", "on_missing", "store", "batch_size", "resources")
-"""Keys of a stage that a block has no use for: they belong to the stages in it."""
+BLOCK_KEYS = ("each", "name", "stages", "collect", "limit")
+"""The keys of a block; all others of a stage belong to the stages in it."""
 
 
 class EachConfig(StageConfig):
@@ -37,9 +37,11 @@ class EachConfig(StageConfig):
 
     @model_validator(mode="after")
     def _keys(self) -> "EachConfig":
-        for key in INSIDE:
-            if key in self.model_fields_set:
-                raise ValueError(f"`{key}:` belongs to a stage; a block only has stages")
+        for key in sorted(self.model_fields_set - {"stage", *BLOCK_KEYS}):
+            raise ValueError(
+                f"`{key}:` is a key of stages; write it at one in the block (keys of a block: "
+                f"{', '.join(BLOCK_KEYS)})"
+            )
         return self
 
     @property
