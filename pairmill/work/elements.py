@@ -67,6 +67,7 @@ def opened(chain: Chain, index: int, shard: int) -> OpenedShard:
         parts.append(part)
         size += part_size
     table = pa.concat_tables(parts).combine_chunks()
+    storage.check_there()  # a file system that went away must not be taken for an empty workspace
     facts = store_elements(storage, table, size, block.schema.names, block.wide())
     remember_elements(storage, memo, facts)
     return OpenedShard(facts)
