@@ -266,6 +266,17 @@ def with_places(
         yield here, stage
 
 
+def set_places(
+    stages: Sequence[PlannedStage], path: str = "stages"
+) -> Iterator[tuple[str, PlannedStage]]:
+    """Every stage with its place as `--set` has it, such as `stages.each tiles.stages.clip`."""
+    for stage in stages:
+        here = f"{path}.{stage.name}"
+        if stage.block is not None:
+            yield from set_places(stage.block.stages, f"{here}.stages")
+        yield here, stage
+
+
 def block_facts(block: EachBlock, child: Chain | None) -> dict[str, Any]:
     """What gc has to know of a block: by which table, and by which of its columns, files are
     addressed; no table before it was opened.
