@@ -238,3 +238,37 @@ def test_outputs_name_a_block_and_collect_brings_no_bytes(
         {"stages.each tiles.limit": "5", "stages.each tiles.stages.shade.keep": "shade < 2"},
     ).run(progress=False)
     assert result.elements["tiles"].table().height == 5
+
+
+FAILING = """
+name: failing
+source: {type: pairs, path: pairs.parquet, rows_per_shard: 4}
+stages:
+  - {stage: sentences, on_missing: keep}
+  - each: sentences
+    stages:
+      - {stage: "tests.stages_for_tests:PickyStage", name: picky, bad: [1], max_failures: 1}
+    collect: [picky_twice]
+outputs:
+  - {type: table, path: out, columns: [text, picky_twice, sentences_kept]}
+"""
+
+
+def test_a_failure_inside_is_the_elements(tmp_path: Path, write: Callable[[str], Path]) -> None:
+    pl.DataFrame({"text": TEXTS}).write_parquet(tmp_path / "pairs.parquet")
+    file = write(FAILING)
+    result = Pipeline.from_yaml(file).run(progress=False)
+    rows = {r["text"]: r for r in table_of(tmp_path / "out").iter_rows(named=True)}
+    for text, words in zip(TEXTS, WORDS, strict=True):
+        row = rows[text]
+        assert row["picky_twice"] == (
+            None if words is None else [None if i == 1 else 2.0 * i for i in range(len(words))]
+        )
+    assert (result.funnel.kept, result.funnel.steps[-1].failed) == (5, 0)
+    inside = result.funnel.steps[2].elements
+    assert inside is not None
+    assert (inside.rows, inside.kept, inside.steps[1].failed) == (7, 5, 2)
+    again = Pipeline.from_yaml(file).run(progress=False, retry=["picky:ZeroDivisionError"])
+    assert again.stages["picky"]["computed"] == 2
+    strict = Pipeline.from_yaml(file, {"stages.each sentences.stages.picky.max_failures": "0.1"})
+    assert strict.run(progress=False).funnel.kept == 5  # fewer than twenty end no run

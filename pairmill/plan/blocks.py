@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pairmill.errors import CorruptWorkspace
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.identity import identified
+from pairmill.plan.spelling import RESERVED
 from pairmill.schemas.arrow import HASH_OF, POOL_COLUMNS, hash_of, is_bytes, is_payload
 from pairmill.schemas.companions import is_companion, size_of
 from pairmill.schemas.hashing import digest
@@ -51,6 +52,8 @@ class EachBlock:
     stages: tuple[PlannedStage, ...]
     collect: tuple[str, ...]
     limit: int | None = None
+    key: str = ""
+    """What the list is, whatever it and its stage are called: part of its elements' uids."""
 
     def wide(self) -> list[str]:
         """Columns that hold bytes, which stay where they are."""
@@ -97,7 +100,7 @@ class EachBlock:
 
 
 def child_columns(
-    name: str, column: str, element: pa.Field, parent: pa.Schema
+    column: str, element: pa.Field, parent: pa.Schema
 ) -> tuple[tuple[tuple[str, str | None], ...], tuple[tuple[str, str], ...], pa.Schema]:
     """(fields, inherited, schema) of the child table of a list column.
 
@@ -106,8 +109,9 @@ def child_columns(
     """
     kind = element.type
     if pa.types.is_struct(kind):
-        parts = [kind.field(i) for i in range(kind.num_fields)]
-        fields: list[tuple[str, str | None]] = [(part.name, part.name) for part in parts]
+        inside = [kind.field(i) for i in range(kind.num_fields)]
+        fields: list[tuple[str, str | None]] = [(field_name(column, p), p.name) for p in inside]
+        parts = [p.with_name(here) for p, (here, _) in zip(inside, fields, strict=True)]
     else:
         parts, fields = [element.with_name(column)], [(column, None)]
     own_names = {part.name for part in parts}
@@ -124,6 +128,15 @@ def child_columns(
             there.append(plain(field).with_name(here))
     own = [part.with_type(pa.large_binary()) if is_bytes(part.type) else part for part in parts]
     return tuple(fields), tuple(inherited), pa.schema([*OWN, *own, *there])
+
+
+def field_name(column: str, field: pa.Field) -> str:
+    """How a field of a list's structs is called as a column: by its own name, unless rows have a
+    column of that name already, or no column may be called so.
+    """
+    name = field.name
+    own = name in OWN.names or name in RESERVED or is_companion(name) or name.startswith("__")
+    return f"{column}_{name}" if own or not name else name
 
 
 def said_of(field: pa.Field) -> str | None:
