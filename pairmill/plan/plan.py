@@ -149,6 +149,8 @@ def make_plan(
     asked: dict[str, set[str]] = {}
     for i, output in enumerate(config.outputs):
         if output.rows is not None and output.rows not in tables:
+            if output.rows in config.block_names():
+                continue  # what is wrong with the block is told
             known = f"blocks: {', '.join(tables)}" if tables else "the pipeline has no `each` block"
             note(("outputs", i, "rows"), f"no block is named {output.rows!r} ({known})")
             continue
