@@ -272,3 +272,27 @@ def test_a_failure_inside_is_the_elements(tmp_path: Path, write: Callable[[str],
     assert again.stages["picky"]["computed"] == 2
     strict = Pipeline.from_yaml(file, {"stages.each sentences.stages.picky.max_failures": "0.1"})
     assert strict.run(progress=False).funnel.kept == 5  # fewer than twenty end no run
+
+
+def test_packages_of_elements_leave_the_parents_bytes_out_and_documents_are_parents(
+    tmp_path: Path, write: Callable[[str], Path]
+) -> None:
+    pictures_in(tmp_path, 6)
+    text = (
+        TILES.format(wide=30, shade=42)
+        + """\
+  - {type: webdataset, path: web, rows: tiles}
+  - {type: interleaved, path: documents, rows: tiles, columns: [shade]}
+"""
+    )
+    result = Pipeline.from_yaml(write(text)).run(progress=False)
+    web = result.packages[str(tmp_path / "web")]
+    assert set(web["parts"][0]["facts"]["kinds"]) == {"json", "png", "txt"}
+    documents = table_of(tmp_path / "documents")
+    parts = table_of(tmp_path / "parts")
+    assert documents.height == parts["parent_uid"].n_unique() == 4
+    counts = dict(parts.group_by("parent_uid").len().iter_rows())
+    for doc, images in documents.select("doc_id", "images").iter_rows():
+        shown = [shade_of(image) for image in images if image is not None]
+        assert len(shown) == counts[doc]
+        assert shown == sorted(shown)  # in the order of their places

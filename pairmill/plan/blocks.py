@@ -12,7 +12,7 @@ from pairmill.errors import CorruptWorkspace
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.identity import identified
 from pairmill.plan.spelling import RESERVED
-from pairmill.schemas.arrow import HASH_OF, POOL_COLUMNS, hash_of, is_bytes, is_payload
+from pairmill.schemas.arrow import HASH_OF, PARENTS, POOL_COLUMNS, hash_of, is_bytes, is_payload
 from pairmill.schemas.companions import is_companion, size_of
 from pairmill.schemas.hashing import digest
 from pairmill.workspace.columns import ColumnFile
@@ -148,7 +148,7 @@ def said_of(field: pa.Field) -> str | None:
 def plain(field: pa.Field) -> pa.Field:
     """A parent's column as its elements have it: a hash of the parent's bytes is none of theirs."""
     facts = {k: v for k, v in (field.metadata or {}).items() if k != HASH_OF}
-    return field.with_metadata(facts or None)
+    return field.with_metadata({**facts, PARENTS: b"true"})
 
 
 @dataclass(frozen=True)
