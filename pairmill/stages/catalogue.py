@@ -19,6 +19,8 @@ BUILT_IN = {
     "cld3": "pairmill.filters.cld3:Cld3Stage",
     "nearest": "pairmill.filters.nearest:NearestStage",
     "text_stats": "pairmill.filters.text_stats:TextStatsStage",
+    "text_area": "pairmill.filters.text_area:TextAreaStage",
+    "faces": "pairmill.filters.faces:FacesStage",
     "image_rules": "pairmill.filters.image_rules:ImageRulesStage",
     "perplexity": "pairmill.filters.perplexity:PerplexityStage",
     "filter": "pairmill.filters.gate:FilterStage",
