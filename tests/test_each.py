@@ -1,27 +1,18 @@
 """Rows that fan out and come back: `each` blocks over tiles and sentences."""
 
-import hashlib
-import io
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from PIL import Image
 
-from pairmill import Stage, StageConfig, column
+from pairmill import Stage, column
 from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
 from pairmill.packages.package import verify
-from pairmill.run_result import RunResult
-from pairmill.workspace.contents import collect, unused
-from pairmill.workspace.storage import Storage
-from pairmill.workspace.verify import verify_workspace
 from tests.test_history import CountedStage
+from tests.tiled import TILES, ShadeStage, pictures_in, shade_of, table_of
 
 TEXTS = ["One. Two two. Three.", "Four four four.", "", None, "Five. Six six six six. Seven."]
 WORDS = [
@@ -60,10 +51,6 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def table_of(folder: Path) -> pl.DataFrame:
-    return pl.read_parquet(folder / "**/*.parquet")
-
-
 def test_elements_are_rows_gates_drop_them_alone_and_columns_come_back(
     tmp_path: Path, write: Callable[[str], Path]
 ) -> None:
@@ -93,76 +80,6 @@ def test_elements_are_rows_gates_drop_them_alone_and_columns_come_back(
     assert len(CountedStage.seen) == 21
 
 
-TILES = """
-name: tiled
-source: {{type: parquet, path: pairs.parquet, rows_per_shard: 4}}
-stages:
-  - stage: resolution
-    keep: width > {wide}
-  - stage: tiles
-    grid: [2, 2]
-    format: png
-    keep: tiles_count > 0
-  - each: tiles
-    stages:
-      - stage: tests.test_each:ShadeStage
-        name: shade
-        keep: shade < {shade}
-    collect: [shade, box]
-outputs:
-  - {{type: parquet, path: out, columns: [text, shade, box]}}
-  - {{type: parquet, path: parts, rows: tiles, columns: [parent_uid, place, text, box, shade]}}
-  - {{type: parquet, path: dark, rows: tiles, where: place < 2, columns: [text], after: source}}
-"""
-
-
-class ShadeConfig(StageConfig):
-    image: str = "image"
-
-
-class ShadeStage(Stage):
-    """The red of a picture's first pixel."""
-
-    Config = ShadeConfig
-    prefix = "shade"
-    flush_s = 0.0
-    seen: ClassVar[list[bytes]] = []
-    stop_after: ClassVar[int | None] = None
-
-    def reads(self) -> list[str]:
-        return [self.config.image]
-
-    def writes(self) -> pa.Schema:
-        return pa.schema([column(self.column(), pa.int32(), "red")])
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        images = rows[self.config.image].to_pylist()
-        self.seen += images
-        if self.stop_after is not None and len(self.seen) > self.stop_after:
-            raise KeyboardInterrupt
-        return pa.table([[shade_of(image) for image in images]], schema=self.writes())
-
-
-def shade_of(image: bytes) -> int:
-    return int(np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))[0, 0, 0])
-
-
-def pictures_in(folder: Path, count: int, wide: int = 40) -> None:
-    """Pictures whose four quarters have shades of their own; every third is small."""
-    images = []
-    for i in range(count):
-        pixels = np.zeros((20, wide if i % 3 else 20, 3), np.uint8)
-        for quarter in range(4):
-            down, across = divmod(quarter, 2)
-            half = pixels.shape[1] // 2
-            pixels[down * 10 :, across * half :, 0] = 10 * (i % 5) + quarter
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, "PNG")
-        images.append(out.getvalue())
-    frame = pl.DataFrame({"image": images, "text": [f"text {i}" for i in range(count)]})
-    frame.write_parquet(folder / "pairs.parquet")
-
-
 def test_tiles_are_rows_their_bytes_stay_in_the_list_and_outputs_take_them(
     tmp_path: Path, write: Callable[[str], Path]
 ) -> None:
@@ -187,117 +104,6 @@ def test_tiles_are_rows_their_bytes_stay_in_the_list_and_outputs_take_them(
     for package in ("out", "parts", "dark"):
         assert verify(str(tmp_path / package)) == []
     assert result.elements["tiles"].table().height == 40
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of a package's files, but for those that name the run's day or place."""
-    return {
-        str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest()
-        for f in sorted(folder.rglob("*.parquet"))
-    }
-
-
-def run_tiles(folder: Path, wide: int = 30, shade: int = 42, **sets: str) -> RunResult:
-    """Runs TILES in a folder; ShadeStage.seen holds what it computed."""
-    file = folder / "pipeline.yaml"
-    file.write_text(TILES.format(wide=wide, shade=shade))
-    ShadeStage.seen.clear()
-    return Pipeline.from_yaml(file, sets).run(progress=False, write_report=False)
-
-
-def fresh(tmp_path: Path, folder: Path, **keys: Any) -> dict[str, dict[str, str]]:
-    """The packages of a workspace that saw nothing before, over the same input."""
-    other = tmp_path / "fresh"
-    shutil.rmtree(other, ignore_errors=True)
-    other.mkdir()
-    shutil.copy(folder / "pairs.parquet", other)
-    run_tiles(other, **keys)
-    return {name: digests(other / name) for name in ("out", "parts", "dark")}
-
-
-def test_a_looser_gate_on_parents_computes_elements_of_the_newly_living_alone(
-    tmp_path: Path,
-) -> None:
-    here = tmp_path / "here"
-    here.mkdir()
-    pictures_in(here, 15)
-    run_tiles(here)
-    assert len(ShadeStage.seen) == 40
-    run_tiles(here)
-    assert ShadeStage.seen == []
-    run_tiles(here, shade=22)  # a gate inside computes nothing
-    assert ShadeStage.seen == []
-    run_tiles(here, wide=10)
-    assert len(ShadeStage.seen) == 20  # of five small pictures
-    found = {name: digests(here / name) for name in ("out", "parts", "dark")}
-    assert found == fresh(tmp_path, here, wide=10)
-    run_tiles(here, wide=30)
-    assert ShadeStage.seen == []
-
-
-def test_rows_that_come_and_go_cost_their_own_elements(tmp_path: Path) -> None:
-    here = tmp_path / "here"
-    here.mkdir()
-    pictures_in(here, 15)
-    run_tiles(here)
-    frame = pl.read_parquet(here / "pairs.parquet")
-    new = frame[1:2].with_columns(text=pl.lit("another"))
-    pl.concat([frame[:5], new, frame[7:]]).write_parquet(here / "pairs.parquet")
-    run_tiles(here)
-    assert len(ShadeStage.seen) == 4
-    found = {name: digests(here / name) for name in ("out", "parts", "dark")}
-    assert found == fresh(tmp_path, here)
-
-
-def test_gc_keeps_what_runs_use_of_child_tables_and_removes_the_rest(tmp_path: Path) -> None:
-    pictures_in(tmp_path, 15)
-    first = run_tiles(tmp_path, wide=10)
-    storage = Storage(str(tmp_path / "workspace"))
-    assert unused(storage) == []
-    run_tiles(tmp_path, wide=30)
-    assert unused(storage) == []
-    shutil.rmtree(first.folder)
-    gone = {s.folder.partition("-")[0] for s in unused(storage)}
-    assert gone >= {"shards", "elements", "columns/each"}
-    collect(storage, unused(storage))
-    assert verify_workspace(storage).faults == []
-    run_tiles(tmp_path, wide=30)
-    assert ShadeStage.seen == []
-    shutil.rmtree(tmp_path / "workspace/runs")
-    collect(storage, unused(storage))
-    left = [n for n, _ in storage.files(recursive=True) if n.endswith(".parquet")]
-    assert left == []
-
-
-def test_an_interrupted_block_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    pictures_in(tmp_path, 15)
-    text = TILES.format(wide=30, shade=42).replace(
-        "keep: shade", "batch_size: 3\n        keep: shade"
-    )
-    (tmp_path / "pipeline.yaml").write_text(text)
-    ShadeStage.seen.clear()
-    ShadeStage.stop_after = 20
-    with pytest.raises(KeyboardInterrupt):
-        Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(progress=False)
-    ShadeStage.stop_after = None
-    Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(progress=False)
-    assert len(ShadeStage.seen) <= 40 + 12  # a shard of four parents' tiles at most is lost
-    assert table_of(tmp_path / "parts").height == 36
-
-
-def test_forgotten_bytes_of_lists_are_made_again_where_a_looser_gate_wants_them(
-    tmp_path: Path,
-) -> None:
-    pictures_in(tmp_path, 15)
-    text = TILES.format(wide=10, shade=90).replace("keep: tiles_count > 0", "store: kept\n    GATE")
-    for gate in ("keep: width > 30", "keep: width > 10"):
-        (tmp_path / "pipeline.yaml").write_text(text.replace("GATE", gate))
-        ShadeStage.seen.clear()
-        Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(progress=False)
-    assert len(ShadeStage.seen) == 20
-    parts = table_of(tmp_path / "parts")
-    assert parts.height == 60
-    assert all(shade_of(r["image"]["bytes"]) == r["shade"] for r in parts.iter_rows(named=True))
 
 
 NESTED = """

@@ -11,7 +11,7 @@ from pairmill.errors import RunError
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.news import news
 from pairmill.pipeline.stored_tables import StoredTable, stored_table
-from pairmill.plan.blocks import Block
+from pairmill.plan.blocks import EachBlock
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.notes import notes_of
 from pairmill.plan.plan import Plan, blocks_of, phases_of
@@ -60,7 +60,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     }
 
 
-def schema_of(chain: Chain, blocks: dict[str, Block], rows: str | None, upto: int) -> pa.Schema:
+def schema_of(chain: Chain, blocks: dict[str, EachBlock], rows: str | None, upto: int) -> pa.Schema:
     """The columns of the rows that an output takes."""
     if rows is None:
         return chain.until(upto).schema

@@ -17,7 +17,7 @@ from pairmill.pipeline.settings import StoredSettings, to_try_again
 from pairmill.pipeline.stored_tables import child_table
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
-from pairmill.plan.blocks import Block, child_chain, with_inside
+from pairmill.plan.blocks import EachBlock, child_chain, with_inside
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan
 from pairmill.schemas.arrow import is_payload
@@ -138,7 +138,7 @@ class TableRun:
         for _ in self.engine.over(partial(collected, chain, stage.index, child), shards):
             self.lease.check()
 
-    def opened(self, chain: Chain, stage: PlannedStage, block: Block) -> Table:
+    def opened(self, chain: Chain, stage: PlannedStage, block: EachBlock) -> Table:
         """The child table of a block, each of its shards stored."""
         facts: dict[int, ShardFacts] = {}
         todo = chain.shards()

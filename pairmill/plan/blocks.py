@@ -34,7 +34,7 @@ so that the elements of one parent are a document.
 
 
 @dataclass(frozen=True)
-class Block:
+class EachBlock:
     """An `each` block: stages over the elements of a list column, and what comes back of them."""
 
     name: str
@@ -85,7 +85,7 @@ class Block:
             used |= {*stage.touches(), *gate, *(stage.block.needs() if stage.block else ())}
         return used
 
-    def narrowed(self, asked: Collection[str]) -> "Block":
+    def narrowed(self, asked: Collection[str]) -> "EachBlock":
         """The same without those of the parent's columns that nobody reads."""
         used = self.used_by(asked)
         gone = {name for name, _ in self.inherited if name not in used}
@@ -148,7 +148,7 @@ class Elements:
     index: int
 
     @property
-    def block(self) -> Block:
+    def block(self) -> EachBlock:
         """The block that opened the table."""
         block = self.parent.stages[self.index].block
         assert block is not None
@@ -266,7 +266,18 @@ def with_places(
         yield here, stage
 
 
-def block_facts(block: Block, child: Chain | None) -> dict[str, Any]:
+def set_places(
+    stages: Sequence[PlannedStage], path: str = "stages"
+) -> Iterator[tuple[str, PlannedStage]]:
+    """Every stage with its place as `--set` has it, such as `stages.each tiles.stages.clip`."""
+    for stage in stages:
+        here = f"{path}.{stage.name}"
+        if stage.block is not None:
+            yield from set_places(stage.block.stages, f"{here}.stages")
+        yield here, stage
+
+
+def block_facts(block: EachBlock, child: Chain | None) -> dict[str, Any]:
     """What gc has to know of a block: by which table, and by which of its columns, files are
     addressed; no table before it was opened.
     """

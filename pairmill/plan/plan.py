@@ -12,7 +12,7 @@ from pairmill.errors import PairmillError
 from pairmill.names import lies_in, same_place
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
-from pairmill.plan.blocks import Block, every_stage
+from pairmill.plan.blocks import EachBlock, every_stage
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.identity import identified
 from pairmill.plan.image_check import settle_image_check
@@ -99,7 +99,7 @@ def phases_of(stages: Sequence[PlannedStage]) -> list[tuple[int, int]]:
     return phases
 
 
-def blocks_of(stages: Sequence[PlannedStage]) -> dict[str, Block]:
+def blocks_of(stages: Sequence[PlannedStage]) -> dict[str, EachBlock]:
     """Every block by its name, those inside others, too."""
     return {s.block.name: s.block for s in every_stage(stages) if s.block is not None}
 

@@ -13,7 +13,7 @@ from pairmill.schemas.hashing import digest
 from pairmill.stages.base import GlobalStage, Stage, default_name
 
 if TYPE_CHECKING:
-    from pairmill.plan.blocks import Block
+    from pairmill.plan.blocks import EachBlock
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PlannedStage:
     """Payload that outputs take of the rows that are alive after this stage (`after:`), whatever
     later gates say.
     """
-    block: "Block | None" = None
+    block: "EachBlock | None" = None
     """Of an `each` block: what runs over the elements.  The stage itself brings columns back."""
 
     @property

@@ -46,7 +46,7 @@ def block_config(item: Any, path: Path_, document: Document, folder: Path) -> Ea
     """The config of an `each` block; None, with faults noted, where it or a stage in it is
     wrong.
     """
-    if "stage" in item:
+    if "each" not in item or item.get("stage", "each") != "each":
         what = "write `- each: COLUMN` alone; a block is no stage, it has some in `stages:`"
         document.problem((*path, "stage"), what)
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.plan.blocks import Block, child_columns
+from pairmill.plan.blocks import EachBlock, child_columns
 from pairmill.plan.declared import BadStage, Declared, declared, faults
 from pairmill.plan.identity import definition_of
 from pairmill.plan.planned import PlannedStage
@@ -125,7 +125,7 @@ class StagePlanner:
 
     def opened(
         self, config: EachConfig, schema: pa.Schema, path: Keys, before: list[str]
-    ) -> tuple[Block, Declared] | None:
+    ) -> tuple[EachBlock, Declared] | None:
         """A block, and the stage that brings its columns back; None, with faults noted, where there
         is no list, or a stage inside is wrong.
         """
@@ -167,7 +167,7 @@ class StagePlanner:
                 sound = False
         if not sound:
             return None
-        block = Block(
+        block = EachBlock(
             name, column, fields, inherited, own, tuple(stages), tuple(config.collect), config.limit
         )
         back = CollectStage(config, pa.schema([every.field(c) for c in config.collect]))

@@ -38,6 +38,8 @@ class EachConfig(StageConfig):
     @model_validator(mode="after")
     def _keys(self) -> "EachConfig":
         for key in sorted(self.model_fields_set - {"stage", *BLOCK_KEYS}):
+            if getattr(self, key) == type(self).model_fields[key].default:
+                continue
             raise ValueError(
                 f"`{key}:` is a key of stages; write it at one in the block (keys of a block: "
                 f"{', '.join(BLOCK_KEYS)})"

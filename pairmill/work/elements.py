@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pairmill.fates.decide import Trace
 from pairmill.fates.trace import lost_payload, trace
-from pairmill.plan.blocks import PARENT_UID, Block, one_array
+from pairmill.plan.blocks import PARENT_UID, EachBlock, one_array
 from pairmill.plan.chain import Chain
 from pairmill.schemas import hash_columns
 from pairmill.schemas.arrow import ERROR, is_payload, payload_sizes
@@ -67,6 +67,7 @@ def opened(chain: Chain, index: int, shard: int) -> OpenedShard:
         parts.append(part)
         size += part_size
     table = pa.concat_tables(parts).combine_chunks()
+    storage.check_there()  # a file system that went away must not be taken for an empty workspace
     facts = store_elements(storage, table, size, block.schema.names, block.wide())
     remember_elements(storage, memo, facts)
     return OpenedShard(facts)
@@ -79,7 +80,7 @@ def stored_elements(chain: Chain, index: int, shard: int) -> ShardFacts | None:
     return known_elements(Storage(chain.root), memo)
 
 
-def block_at(chain: Chain, index: int) -> Block:
+def block_at(chain: Chain, index: int) -> EachBlock:
     """The block of a stage that has one."""
     block = chain.stages[index].block
     assert block is not None
@@ -93,7 +94,7 @@ def parents_of(chain: Chain, index: int, shard: int) -> Trace:
     return trace(chain, shard, index, want=("uid", block.column, *wide))
 
 
-def memo_of(chain: Chain, block: Block, shard: int, found: Trace) -> str:
+def memo_of(chain: Chain, block: EachBlock, shard: int, found: Trace) -> str:
     """Where the elements of a shard are remembered: its name tells all that decides them, which is
     whose they are, what is read of these, and for which of them it has a value.
     """
@@ -105,14 +106,14 @@ def memo_of(chain: Chain, block: Block, shard: int, found: Trace) -> str:
     return memo_file(int(chain.table.names[shard]), key)
 
 
-def bytes_read(block: Block) -> list[str]:
+def bytes_read(block: EachBlock) -> list[str]:
     """Columns of the parent whose bytes, if they have some, are read: of the list only where its
     elements have some.
     """
     return [c for c in sorted(block.needs()) if c != block.column or block.wide()]
 
 
-def elements_of(block: Block, parents: pa.Table, rows: np.ndarray) -> tuple[pa.Table, int]:
+def elements_of(block: EachBlock, parents: pa.Table, rows: np.ndarray) -> tuple[pa.Table, int]:
     """(the elements of some parents as a child's file has them, bytes of their payload)."""
     lists = one_array(parents.column(block.column))
     lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
@@ -149,7 +150,7 @@ def elements_of(block: Block, parents: pa.Table, rows: np.ndarray) -> tuple[pa.T
     return in_file_order(block, columns), size
 
 
-def file_columns(block: Block) -> dict[str, pa.DataType]:
+def file_columns(block: EachBlock) -> dict[str, pa.DataType]:
     """The columns of a child's file, in order, and their types."""
     found: dict[str, pa.DataType] = {PARENT: pa.int32()}
     for field in block.schema:
@@ -160,14 +161,14 @@ def file_columns(block: Block) -> dict[str, pa.DataType]:
     return found
 
 
-def in_file_order(block: Block, columns: dict[str, pa.Array]) -> pa.Table:
+def in_file_order(block: EachBlock, columns: dict[str, pa.Array]) -> pa.Table:
     """The columns of a child's file, with what its schema says of them."""
     own = {f.name: f for f in block.schema}
     fields = [own.get(n, pa.field(n, kind)) for n, kind in file_columns(block).items()]
     return pa.table([columns[f.name] for f in fields], schema=pa.schema(fields))
 
 
-def empty_rows(block: Block) -> pa.Table:
+def empty_rows(block: EachBlock) -> pa.Table:
     """No element."""
     return in_file_order(block, {n: pa.array([], t) for n, t in file_columns(block).items()})
 
