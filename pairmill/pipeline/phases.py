@@ -77,6 +77,8 @@ class Phases:
                     f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values())
                 )
                 timed(part, partial(self.of.engine.answer, Job(chain, first, last), looked))
+                if stage.stage.note:
+                    self.of.totals.notes.setdefault(stage.name, []).append(stage.stage.note)
             elif stage.block is not None:
                 timed(part, partial(self.of.collect, chain, stage, sorted(todo)))
             else:
