@@ -86,10 +86,9 @@ class Phases:
                             part, partial(self.engine.refetch, chain, earlier, sorted(todo), last)
                         )
                 self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
-                self.timed(
-                    part,
-                    partial(self.map_phase, Job(chain, first, last, survey.retry), sorted(todo)),
-                )
+                there = f"{storage.root}/{folder}"
+                job = Job(chain, first, last, survey.retry, there)
+                self.timed(part, partial(self.map_phase, job, sorted(todo)))
             survey.renew(todo)
         describe(storage, chain, folder, self.plan.redact)
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pairmill.cluster.engine import RayEngine
-from pairmill.errors import RunError
+from pairmill.errors import RunError, StageBroken
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.survey import Survey
 from pairmill.packages.package import check_owner
@@ -64,14 +64,17 @@ class RunOutcome:
     """What is worth a word, and no fault."""
 
 
-def examine(storage: Storage, chain: Chain) -> None:
-    """Looks at what stages will load, before any work; raises what would fail then.
+def examine(storage: Storage, chain: Chain, local: bool) -> None:
+    """Looks at what stages will load, before any work; raises what would fail then.  `local`: the
+    workers run on this machine.
 
     Not at stages of which values are stored: these were loaded before.
     """
     for stage in chain.stages:
         if stage.identity and storage.exists(f"columns/{stage.column_set}/stage.json"):
             continue
+        if local and (why := stage.stage.missing_here()) is not None:
+            raise StageBroken(f"stage {stage.name!r}: {why}")
         for line in stage.stage.examine():
             LOG.info("stage %s: %s", stage.name, line)
 
@@ -132,7 +135,7 @@ class Runner:
                 storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
-                examine(storage, chain)
+                examine(storage, chain, self.local)
                 settings = StoredSettings(storage, self.plan.redact)
                 changes = settings.changes(chain)
                 for change in changes:
