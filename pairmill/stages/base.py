@@ -46,6 +46,9 @@ class Stage:
     shares.py).
     """
 
+    run_folder: str = ""
+    """The run's folder in the workspace, for logs of a worker's own; empty where there is none."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 
@@ -107,6 +110,10 @@ class Stage:
         """
         return []
 
+    def missing_here(self) -> str | None:
+        """What its workers need of this machine and would not find, where they run on it."""
+        return None
+
     def setup(self) -> None:
         """Loads what `__call__` needs."""
 
@@ -115,6 +122,11 @@ class Stage:
 
     def close(self) -> None:
         """Gives back what `setup` took, where the process lives on."""
+
+    def abandon(self) -> None:
+        """Ends processes of its own where the run was interrupted, and the stage is not closed
+        because it may still be at work.
+        """
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """The new columns (and perhaps `error`), same rows, same order."""
