@@ -1,8 +1,9 @@
 """A small web and a pipeline over it, for runs on Ray."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from pairmill.cluster.session import RaySession
 from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
-from tests.test_hanging import Write
 
+Write = Callable[[str], Path]
 FILE = """
 name: killed
 seed: 1
@@ -57,6 +58,13 @@ def ray_session() -> Iterator[None]:
     yield
     session.close()
     assert not ray.is_initialized()
+
+
+def shared(body: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The options of a run's body; where it is Ray, on the one that the module's tests share."""
+    if body.get("ray"):
+        request.getfixturevalue("ray_session")
+    return body
 
 
 @pytest.fixture

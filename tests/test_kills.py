@@ -32,6 +32,7 @@ def test_killed_worker_of_ray_loses_nothing(
     killed_worker_loses_nothing(world, worker, monkeypatch, ray=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worker", ["actor", "task"])
 def test_killed_worker_process_loses_nothing(
     world: Path, worker: str, monkeypatch: pytest.MonkeyPatch
@@ -134,6 +135,7 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("options", BODIES)
 def test_driver_killed_in_each_phase_leaves_the_package_of_an_undisturbed_run(
@@ -182,6 +184,7 @@ def committed(folder: Path) -> dict[Path, tuple[int, int]]:
     return {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", BODIES)
 def test_interrupt_stops_cleanly_and_says_how_to_go_on(world: Path, options: list[str]) -> None:
     process = command(world, pause_s=0.2, options=options)

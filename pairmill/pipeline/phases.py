@@ -77,17 +77,29 @@ class Phases:
                     f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values())
                 )
                 timed(part, partial(self.of.engine.answer, Job(chain, first, last), looked))
+                if stage.stage.note:
+                    self.of.totals.notes.setdefault(stage.name, []).append(stage.stage.note)
             elif stage.block is not None:
                 timed(part, partial(self.of.collect, chain, stage, sorted(todo)))
             else:
                 needed = Job(chain, first, last).needed_after(first - 1)
                 for earlier in chain.stages[:first]:
                     if set(earlier.payload()) & needed:
+<<<<<<< HEAD
                         refetch = self.of.engine.refetch
                         timed(part, partial(refetch, chain, earlier, sorted(todo), last))
                 watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
                 job = Job(chain, first, last, survey.retry)
                 timed(part, partial(self.map_phase, job, sorted(todo)))
+=======
+                        self.timed(
+                            part, partial(self.engine.refetch, chain, earlier, sorted(todo), last)
+                        )
+                self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
+                there = f"{storage.root}/{folder}"
+                job = Job(chain, first, last, survey.retry, there)
+                self.timed(part, partial(self.map_phase, job, sorted(todo)))
+>>>>>>> w-capt
             survey.renew(todo)
         self.of.describe(chain)
 

@@ -51,9 +51,12 @@ def gpu_faults(plan: Plan) -> Iterator[str]:
 
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for stage in asking:
-        if stage.config.resources.gpus > there:
+        resources = stage.config.resources
+        least, _ = resources.bounds() or (1, 1)
+        if least * resources.gpus > there:
+            times = f"{least} times " if least > 1 else ""
             yield (
-                f"stage {stage.name!r} asks for {stage.config.resources.gpus:g} GPU, and torch "
+                f"stage {stage.name!r} asks for {times}{resources.gpus:g} GPU, and torch "
                 f"sees {there} on this machine; take `resources.gpus` away, or run on a cluster "
                 "that has them"
             )

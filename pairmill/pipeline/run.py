@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pairmill.cluster.engine import RayEngine
-from pairmill.errors import RunError
+from pairmill.errors import RunError, StageBroken
 from pairmill.fates.ledger import Funnel
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
@@ -63,14 +63,17 @@ class RunOutcome:
     """What is worth a word, and no fault."""
 
 
-def examine(storage: Storage, stages: Iterable[PlannedStage]) -> None:
-    """Looks at what stages will load, before any work; raises what would fail then.
+def examine(storage: Storage, stages: Iterable[PlannedStage], local: bool) -> None:
+    """Looks at what stages will load, before any work; raises what would fail then.  `local`: the
+    workers run on this machine.
 
     Not at stages of which values are stored: these were loaded before.
     """
     for stage in stages:
         if stage.computes and storage.exists(f"columns/{stage.column_set}/stage.json"):
             continue
+        if local and (why := stage.stage.missing_here()) is not None:
+            raise StageBroken(f"stage {stage.name!r}: {why}")
         for line in stage.stage.examine():
             LOG.info("stage %s: %s", stage.name, line)
 
@@ -129,7 +132,7 @@ class Runner:
                 storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
-                examine(storage, every_stage(chain.stages))
+                examine(storage, every_stage(chain.stages), self.local)
                 settings = StoredSettings(storage, self.plan.redact)
                 run = TableRun(
                     self.plan, self.engine, self.watcher, self.totals, self.timed, storage,
