@@ -1,6 +1,6 @@
 """`each` blocks as planned: the child table that a list column opens, and the chain over it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -261,33 +261,6 @@ def with_inside(parent: Chain, index: int, child: Chain, known: Mapping[int, str
     table = replace(parent.table, digests=digests)
     population = digest([block.logic(), array.tobytes()])
     return identified(replace(parent, table=table), {**known, index: population})
-
-
-def every_stage(stages: Sequence[PlannedStage]) -> list[PlannedStage]:
-    """All stages, those of blocks in front of what brings back their columns."""
-    return [stage for _, stage in with_places(stages)]
-
-
-def with_places(
-    stages: Sequence[PlannedStage], path: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], PlannedStage]]:
-    """Every stage with its place in the pipeline file."""
-    for i, stage in enumerate(stages):
-        here = (*path, "stages", i)
-        if stage.block is not None:
-            yield from with_places(stage.block.stages, here)
-        yield here, stage
-
-
-def set_places(
-    stages: Sequence[PlannedStage], path: str = "stages"
-) -> Iterator[tuple[str, PlannedStage]]:
-    """Every stage with its place as `--set` has it, such as `stages.each tiles.stages.clip`."""
-    for stage in stages:
-        here = f"{path}.{stage.name}"
-        if stage.block is not None:
-            yield from set_places(stage.block.stages, f"{here}.stages")
-        yield here, stage
 
 
 def block_facts(block: EachBlock, child: Chain | None) -> dict[str, Any]:

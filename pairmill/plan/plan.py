@@ -12,10 +12,11 @@ from pairmill.errors import PairmillError
 from pairmill.names import lies_in, same_place
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
-from pairmill.plan.blocks import EachBlock, every_stage
+from pairmill.plan.blocks import EachBlock
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.identity import identified
 from pairmill.plan.image_check import settle_image_check
+from pairmill.plan.planned import every_stage
 from pairmill.plan.remedies import Report, expression
 from pairmill.plan.selection import Selection, TableColumns, selection_of, with_takers
 from pairmill.plan.shard_rows import settle_rows_per_shard
