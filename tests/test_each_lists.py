@@ -120,6 +120,7 @@ stages:
     name: BLOCK
     stages:
       - {stage: "tests.test_history:CountedStage", name: INSIDE, of: LIST}
+      - {stage: text_rules, text: LIST}
     collect: [INSIDE]
   - {stage: "tests.test_history:CountedStage", name: behind, of: BLOCK_kept}
 outputs:
@@ -134,6 +135,8 @@ outputs:
         file.write_text(named)
         result = Pipeline.from_yaml(file).run(progress=False)
         assert len(CountedStage.seen) == (5 if names[0] == "parts" else 0)
+        rules = result.stages.get("text_rules", {"computed": 0})
+        assert rules["computed"] == (3 if names[0] == "parts" else 0)
         assert result.table([names[2]])[names[2]].to_list() == [[4, 8], [6]]
 
 
