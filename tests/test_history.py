@@ -230,7 +230,7 @@ class Workspace(RuleBasedStateMachine):
 
 
 Workspace.TestCase.settings = settings(
-    max_examples=8,
+    max_examples=6,
     stateful_step_count=8,
     deadline=None,
     derandomize=True,
