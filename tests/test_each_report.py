@@ -52,6 +52,8 @@ def test_commands_tell_of_elements(run: Path) -> None:
     assert "4 rows" in shown
     shown = called.invoke(app, ["inspect", str(run)]).stdout
     assert "elements of" in shown
+    assert "A block of stages" in called.invoke(app, ["stages"]).stdout
+    assert "`collect`" in called.invoke(app, ["stages", "each"]).stdout
     assert "shade < 42" in called.invoke(app, ["runs", str(run.parent.parent)]).stdout
 
 
