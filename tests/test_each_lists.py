@@ -163,3 +163,25 @@ outputs:
     assert rows["again"].to_list() == rows["shade"].to_list()
     assert sorted(rows["uid"]) == sorted(kept["uid"])
     assert sorted(rows["doc_id"]) == sorted(kept["parent_uid"])
+
+
+def test_bytes_are_stored_once_whatever_their_column_is_called(tmp_path: Path) -> None:
+    """In another input, and twice in one: the file of the bytes is the same."""
+    pictures_in(tmp_path, 2)
+    images = pl.read_parquet(tmp_path / "pairs.parquet")["image"].to_list()
+    views = pa.array([images, None], pa.list_(pa.binary()))
+    for names in (["views"], ["scenes"], ["one", "two"]):
+        columns = dict.fromkeys(names, views)
+        pq.write_table(pa.table({"text": ["a", "b"], **columns}), tmp_path / "pairs.parquet")
+        stages = "".join(
+            f"  - {{each: {n}, stages: [{{stage: 'tests.tiled:ShadeStage', name: shade_{n}, "
+            f"image: {n}}}], collect: [shade_{n}]}}\n"
+            for n in names
+        )
+        source = "name: same\nsource: {type: pairs, path: pairs.parquet}\n"
+        (tmp_path / "p.yaml").write_text(f"{source}stages:\n{stages}")
+        ran = Pipeline.from_yaml(tmp_path / "p.yaml").run(progress=False, write_report=False)
+        wanted = [shade_of(image) for image in images]
+        for name in names:
+            assert ran.table()[f"shade_{name}"].to_list() == [wanted, None]
+        assert len([*(tmp_path / "workspace/payload").glob("*.parquet")]) == 1
