@@ -237,9 +237,11 @@ def test_outputs_name_a_block_and_collect_brings_no_bytes(
         Pipeline.from_yaml(write(text))
     result = Pipeline.from_yaml(
         write(TILES.format(wide=30, shade=42)),
-        {"stages.each tiles.limit": "5", "stages.each tiles.stages.shade.keep": "shade < 2"},
+        {"stages.each tiles.limit": "5", "stages.each tiles.stages.shade.keep": "shade > 99"},
     ).run(progress=False, write_report=False)
     assert result.elements["tiles"].table().height == 5
+    lists = result.table(["shade"]).filter(fate="kept")["shade"].to_list()
+    assert lists == [[None] * 4, [None] * 4]  # of two pictures, as long as ever
 
 
 FAILING = """
