@@ -203,6 +203,7 @@ class Runner:
                 identity,
                 self.plan.pool_schema,
                 redact=lambda facts: redact_data(self.plan.redact(facts)),
+                hands=self.engine.readers(),
             )
         return found
 
