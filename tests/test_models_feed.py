@@ -33,6 +33,7 @@ def rows(count: int) -> pa.Table:
     return pa.table({"image": images[:count], "text": texts})
 
 
+@pytest.mark.slow
 def test_pixels_of_processes_are_those_of_threads_and_errors_stay_with_their_rows(
     stage: ClipStage,
 ) -> None:
@@ -56,6 +57,7 @@ def test_pixels_of_processes_are_those_of_threads_and_errors_stay_with_their_row
     assert np.isnan(by_threads[0]["clip_score"]).tolist() == [i == 3 for i in range(30)]
 
 
+@pytest.mark.slow
 def test_process_that_dies_fails_its_rows_and_is_replaced(stage: ClipStage) -> None:
     fast = stage.model.fast
     decoders = Decoders(1, fast, fast.shape, 4)

@@ -33,6 +33,7 @@ BUILT_IN = {
     "dedup": "pairmill.stages.dedup.stage:DedupStage",
     "near_dedup": "pairmill.stages.dedup.stage:NearDedupStage",
     "select": "pairmill.stages.select.stage:SelectStage",
+    "retrieve": "pairmill.stages.select.retrieve:RetrieveStage",
     "balance": "pairmill.stages.select.balance:BalanceStage",
     "mix": "pairmill.stages.select.mix:MixStage",
     "noise": "pairmill.stages.select.noise:NoiseStage",
