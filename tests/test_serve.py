@@ -141,6 +141,18 @@ def test_server_ends_with_the_killed_driver_and_no_stored_answer_is_asked_for_ag
     assert not any(map(alive, pids(log)))
 
 
+def test_server_of_a_ray_worker_ends_with_the_run(ray_session: None, tmp_path: Path) -> None:
+    """Ray kills the children of a worker that ends, before whoever watches over them can act."""
+    log = tmp_path / "log"
+    pipeline_of(tmp_path, 40, [*SERVER, str(log)])
+    result = Pipeline.from_yaml(tmp_path / "p.yaml").run(ray=True, progress=False)
+    assert result.funnel.kept == 40
+    end = time.monotonic() + 30
+    while any(map(alive, pids(log))) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(map(alive, pids(log)))
+
+
 def test_transformers_serve_started_by_a_run_captions_its_pictures(
     tmp_path: Path, pictures: list[tuple[bytes, str]]
 ) -> None:
