@@ -45,6 +45,7 @@ def oracle(log: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_answers_that_were_committed_are_not_asked_for_again(tmp_path: Path, engine: str) -> None:
     rows = ROWS[engine]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from pairmill.errors import RunError
+from pairmill.plan.blocks import every_stage
 from pairmill.plan.plan import Plan
 
 
@@ -43,7 +44,7 @@ def unusable(path: str) -> str | None:
 
 def gpu_faults(plan: Plan) -> Iterator[str]:
     """Stages that ask for more GPUs than torch sees on this machine."""
-    asking = [s for s in plan.stages if s.config.resources.gpus]
+    asking = [s for s in every_stage(plan.stages) if s.config.resources.gpus]
     if not asking:
         return
     import torch

@@ -185,6 +185,41 @@ class LinkingStage(GlobalStage):
         return self.answer(rows, self.links(rows, known))
 
 
+class CombiningStage(GlobalStage):
+    """A stage over all rows that answers each from a summary of all, too many rows for one call.
+
+    In one process it sees all rows.  Where they are too many, `learn` makes one table of what every
+    partition's `sample` gave; each partition's `summary` is made with that; `merged` makes one
+    table of all summaries, from which every partition answers its rows.  `sample`, `summary` and
+    `answer` run in stages that were not set up.  `total`: rows that the stage looks at.
+    """
+
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        """A small part of some rows, for `learn`; None where nothing has to be learnt."""
+        return None
+
+    def learn(self, samples: pa.Table | None, total: int) -> pa.Table:
+        """What `summary` has to know; the same for any order of samples."""
+        raise NotImplementedError
+
+    def summary(self, rows: pa.Table, known: pa.Table) -> pa.Table:
+        """What these rows contribute."""
+        raise NotImplementedError
+
+    def merged(self, summaries: pa.Table) -> pa.Table:
+        """What all rows come to; the same for any order and any cut of the rows."""
+        raise NotImplementedError
+
+    def answer(self, rows: pa.Table, merged: pa.Table) -> pa.Table:
+        """The new columns of some rows."""
+        raise NotImplementedError
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The new columns, where all rows are there."""
+        known = self.learn(self.sample(rows, rows.num_rows), rows.num_rows)
+        return self.answer(rows, self.merged(self.summary(rows, known)))
+
+
 def default_name(stage_type: str) -> str:
     """`my_module:MyStage` → `my_stage`; built-in types are their own names."""
     tail = stage_type.rsplit(":", 1)[-1].removesuffix("Stage") if ":" in stage_type else stage_type
