@@ -85,21 +85,12 @@ class Phases:
                 needed = Job(chain, first, last).needed_after(first - 1)
                 for earlier in chain.stages[:first]:
                     if set(earlier.payload()) & needed:
-<<<<<<< HEAD
                         refetch = self.of.engine.refetch
                         timed(part, partial(refetch, chain, earlier, sorted(todo), last))
                 watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
-                job = Job(chain, first, last, survey.retry)
+                run_folder = f"{self.of.storage.root}/{self.of.folder}"
+                job = Job(chain, first, last, survey.retry, run_folder)
                 timed(part, partial(self.map_phase, job, sorted(todo)))
-=======
-                        self.timed(
-                            part, partial(self.engine.refetch, chain, earlier, sorted(todo), last)
-                        )
-                self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
-                there = f"{storage.root}/{folder}"
-                job = Job(chain, first, last, survey.retry, there)
-                self.timed(part, partial(self.map_phase, job, sorted(todo)))
->>>>>>> w-capt
             survey.renew(todo)
         self.of.describe(chain)
 
