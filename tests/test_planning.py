@@ -16,7 +16,7 @@ from pairmill.errors import RunError
 from pairmill.work.block import Job
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.tables import Table
-from tests.conftest import pairmill
+from tests.conftest import CLIP, pairmill
 from tests.test_hanging import GLOBAL
 from tests.test_run import run, text
 
@@ -65,6 +65,31 @@ stages:
         ["download"],
         ["resolution"],
         ["image_hash"],
+    ]
+
+
+def test_stages_that_load_the_same_model_share_an_operator(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text,image\nhttp://x.test/1.jpg,a text,\n")
+    (tmp_path / "p.yaml").write_text(f"""
+name: operators
+source: {{type: pairs, path: pairs.csv}}
+stages:
+  - {{stage: embed, model: {CLIP}, embeddings: [text], embedding_dim: 8}}
+  - {{stage: clip, name: plain, model: {CLIP}}}
+  - {{stage: text_rules}}
+  - {{stage: clip, name: again, model: {CLIP}}}
+  - {{stage: clip, name: other, model: {CLIP}, dtype: float32}}
+  - {{stage: clip, name: heavy, model: {CLIP}, dtype: float32, resources: {{cpus: 2}}}}
+  - {{stage: image_hash, resources: {{cpus: 3}}}}
+  - {{stage: clip, name: heavier, model: {CLIP}, dtype: float32, resources: {{cpus: 2}}}}
+""")
+    stages = Pipeline.from_yaml(tmp_path / "p.yaml").checked.stages
+    assert [[s.name for s in part] for part in operators(stages)] == [
+        ["embed", "plain", "text_rules", "again"],
+        ["other"],
+        ["heavy"],
+        ["image_hash"],
+        ["heavier"],
     ]
 
 
