@@ -23,6 +23,7 @@ from tests.test_run import run, text
 Write = Callable[[str], Path]
 
 
+@pytest.mark.slow
 def test_plan_tells_stored_and_waiting_rows(write: Write, numbers: Path) -> None:
     file = write(text("", "  - stage: filter\n    keep: position_in < 30\n"))
     assert Pipeline.from_yaml(file).plan()["pool_rows"] is None
@@ -93,6 +94,7 @@ stages:
     ]
 
 
+@pytest.mark.slow
 def test_stage_of_an_entry_point_is_found_by_its_name(write: Write, numbers: Path) -> None:
     info = numbers / "site/third_party-1.0.dist-info"
     info.mkdir(parents=True)
