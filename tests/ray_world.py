@@ -32,6 +32,11 @@ stages:
   - stage: dedup
     "on": [sha256]
     keep: dup_of IS NULL
+  - {stage: sentences}
+  - each: sentences
+    stages:
+      - {stage: text_rules, name: part, text: sentences, keep: part_words > 1}
+    collect: [part_words]
   - stage: tests.stages_for_tests:PickyStage
     name: slow
     batch_size: 4
@@ -39,6 +44,7 @@ stages:
     log: LOG
 outputs:
   - {type: webdataset, path: out, samples_per_shard: 50}
+  - {type: table, path: parts, rows: sentences, samples_per_shard: 50}
 """
 
 
@@ -73,4 +79,6 @@ def world(tmp_path: Path, web: dict[str, str], write: Write) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted((folder / "out").iterdir()) if p.is_file()}
+    """The files of both packages."""
+    every = [p for name in ("out", "parts") for p in sorted((folder / name).iterdir())]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in every if p.is_file()}

@@ -96,12 +96,22 @@ ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
         ("", 8, 8),
         ("    resources: {replicas: 3}\n", 8, 3),
         ("    resources: {replicas: [1, 2]}\n", 8, 2),
-        ("    resources: {gpus: 1}\n", 8, 1),
+        ("    resources: {gpus: 1}\n", 8, 4),
+        ("    resources: {gpus: 1, replicas: [1, 8]}\n", 8, 4),
+        ("    resources: {gpus: 0.5, replicas: [1, 3]}\n", 8, 3),
+        ("    resources: {gpus: 2}\n", 8, 2),
     ],
 )
 def test_light_stages_have_every_core_and_costly_ones_what_the_user_says(
-    numbers: Path, write: Write, resources: str, most: int, count: int
+    numbers: Path,
+    write: Write,
+    resources: str,
+    most: int,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And none that wants a GPU has more than the GPUs hold."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     text = FILE.replace(", log: LOG}", "}").replace(
         '  - {stage: "tests.stages_for_tests:PickyStage", name: picky, batch_size: 2}',
         f"  - stage: tests.stages_for_tests:PickyStage\n    name: picky\n{resources}",

@@ -12,8 +12,9 @@ from pairmill.errors import StageBroken
 from pairmill.filters.seeing import ComparingConfig, SeeingStage
 from pairmill.models.feed import Ready
 from pairmill.models.load import Spec
-from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip, open_clip_length
-from pairmill.models.two_towers import TransformersTowers, TwoTowers, embedding_length
+from pairmill.models.open_clip_towers import is_open_clip, open_clip_length
+from pairmill.models.towers import made_by, open_towers
+from pairmill.models.two_towers import TwoTowers, embedding_length
 from pairmill.models.vectors import cosines, unit, vectors_of
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
@@ -98,14 +99,9 @@ class ClipStage(SeeingStage):
         ]
         for side in self.config.embeddings:
             kind = pa.list_(pa.float16(), self.dimension())
-            fields.append(
-                column(
-                    self.column(f"{side}_embedding"),
-                    kind,
-                    f"unit-length {side} embedding",
-                    role="embedding",
-                )
-            )
+            doc = f"unit-length {side} embedding"
+            field = column(self.column(f"{side}_embedding"), kind, doc, role="embedding")
+            fields.append(made_by(field, self.config.spec(self.cpus)))
         return pa.schema(fields)
 
     def dimension(self) -> int:
@@ -163,11 +159,6 @@ class ClipStage(SeeingStage):
             columns.append(spread(vectors[side], ready.sound, rows.num_rows, self.dimension()))
         table = pa.table(columns, schema=self.writes())
         return table.append_column("error", errors)
-
-
-def open_towers(stage: str, spec: Spec) -> TwoTowers:
-    """The model, by the library that its checkpoint is made for."""
-    return OpenClipTowers(stage, spec) if is_open_clip(spec) else TransformersTowers(stage, spec)
 
 
 def spread(vectors: np.ndarray, rows: list[int], total: int, dim: int) -> pa.Array:

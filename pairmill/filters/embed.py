@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pairmill.filters.clip import ClipStage, TowersConfig
 from pairmill.models.feed import Ready
+from pairmill.models.towers import made_by
 from pairmill.models.vectors import unit
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import SPEED
@@ -43,7 +44,7 @@ class EmbedStage(ClipStage):
 
     def writes(self) -> pa.Schema:
         kind = pa.list_(WIDTH[self.config.stored], self.dimension())
-        return pa.schema(
+        fields = (
             column(
                 self.column(f"{side}_embedding"),
                 kind,
@@ -53,6 +54,8 @@ class EmbedStage(ClipStage):
             )
             for side in dict.fromkeys(self.config.embeddings)
         )
+        spec = self.config.spec(self.cpus)
+        return pa.schema(made_by(field, spec) for field in fields)
 
     def prepare(self, rows: pa.Table) -> None:
         if "image" in self.config.embeddings:
