@@ -34,6 +34,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_sample_is_scaled_up_and_nothing_is_paid_twice(pairs: Path, write: Write) -> None:
     pipeline = Pipeline.from_yaml(write(STAGES))
     words = pl.read_parquet(pairs)["text"].str.split(" ").list.len()
@@ -65,6 +66,7 @@ def pipeline_stages(folder: str) -> dict[str, dict[str, float]]:
     return dict(json.loads((Path(folder) / "metrics.json").read_text())["stages"])
 
 
+@pytest.mark.slow
 def test_tokens_and_dollars_of_a_server_are_told(tmp_path: Path) -> None:
     world = World(40, 5)
     rows = [world.row(i) for i in range(40)]

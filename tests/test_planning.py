@@ -16,13 +16,14 @@ from pairmill.errors import RunError
 from pairmill.work.block import Job
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.tables import Table
-from tests.conftest import pairmill
+from tests.conftest import CLIP, pairmill
 from tests.test_hanging import GLOBAL
 from tests.test_run import run, text
 
 Write = Callable[[str], Path]
 
 
+@pytest.mark.slow
 def test_plan_tells_stored_and_waiting_rows(write: Write, numbers: Path) -> None:
     file = write(text("", "  - stage: filter\n    keep: position_in < 30\n"))
     assert Pipeline.from_yaml(file).plan()["pool_rows"] is None
@@ -68,6 +69,32 @@ stages:
     ]
 
 
+def test_stages_that_load_the_same_model_share_an_operator(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text,image\nhttp://x.test/1.jpg,a text,\n")
+    (tmp_path / "p.yaml").write_text(f"""
+name: operators
+source: {{type: pairs, path: pairs.csv}}
+stages:
+  - {{stage: embed, model: {CLIP}, embeddings: [text], embedding_dim: 8}}
+  - {{stage: clip, name: plain, model: {CLIP}}}
+  - {{stage: text_rules}}
+  - {{stage: clip, name: again, model: {CLIP}}}
+  - {{stage: clip, name: other, model: {CLIP}, dtype: float32}}
+  - {{stage: clip, name: heavy, model: {CLIP}, dtype: float32, resources: {{cpus: 2}}}}
+  - {{stage: image_hash, resources: {{cpus: 3}}}}
+  - {{stage: clip, name: heavier, model: {CLIP}, dtype: float32, resources: {{cpus: 2}}}}
+""")
+    stages = Pipeline.from_yaml(tmp_path / "p.yaml").checked.stages
+    assert [[s.name for s in part] for part in operators(stages)] == [
+        ["embed", "plain", "text_rules", "again"],
+        ["other"],
+        ["heavy"],
+        ["image_hash"],
+        ["heavier"],
+    ]
+
+
+@pytest.mark.slow
 def test_stage_of_an_entry_point_is_found_by_its_name(write: Write, numbers: Path) -> None:
     info = numbers / "site/third_party-1.0.dist-info"
     info.mkdir(parents=True)
@@ -136,3 +163,39 @@ def test_node_with_another_version_or_without_the_drivers_file_is_told(tmp_path:
     (tmp_path / "sign").write_text("")
     assert look((str(tmp_path),), "sign", pairmill_version) == ""
     assert [f.name for f in tmp_path.iterdir()] == ["sign"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "fault"),
+    [
+        (["gpus: 1, replicas: [1, 8]"], [1], None),
+        (
+            ["gpus: 1, replicas: 2"],
+            [1],
+            "'s0' asks for at least 2 workers with 1 GPU each, .*hold 1",
+        ),
+        (["gpus: 1, replicas: 3"], [2, 1], None),
+        (["gpus: 2, replicas: 2"], [3, 1], r"with 2 GPU each, .* with 4 GPUs together, hold 1"),
+        (["gpus: 1", "gpus: 1"], [1], r"'s1' asks for .* beside s0"),
+        (["gpus: 0.5", "gpus: 0.5"], [1], None),
+        (["gpus: 0.4, replicas: 3"], [1], r"3 workers with 0\.4 GPU each"),
+    ],
+)
+def test_workers_for_which_the_cluster_has_no_gpus_are_told_before_work(
+    tmp_path: Path, resources: list[str], nodes: list[float], fault: str | None
+) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
+    lines = [
+        f"  - {{stage: sample, name: s{i}, seed: {i}, resources: {{{asked}}}}}\n"
+        for i, asked in enumerate(resources)
+    ]
+    file = tmp_path / "p.yaml"
+    file.write_text("name: g\nsource: {type: pairs, path: pairs.csv}\nstages:\n" + "".join(lines))
+    table = Table.of("t", [ShardFacts(1, 1, 10, 0, {"uid": 1, "url": 1, "text": 1})], 0, ())
+    job = Job(Pipeline.from_yaml(file).checked.chain(table, None), 0, len(lines))
+    there = [{"CPU": 16.0, "memory": 64e9, "GPU": gpus} for gpus in nodes]
+    if fault is None:
+        assert WorkerShares(job, there).options(job.stages()[0])["num_gpus"] > 0
+        return
+    with pytest.raises(RunError, match=fault):
+        WorkerShares(job, there)

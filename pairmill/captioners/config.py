@@ -14,6 +14,14 @@ from pairmill.models.load import Spec
 from pairmill.schemas.config import FILE, MODEL, SPEED, Strict
 from pairmill.torch_device import Device, Precision
 
+OF_A_WORKER = (
+    "revision", "adapter", "adapter_revision", "trust_remote_code", "image_processor", "device",
+    "device_map", "dtype", "attention",
+)  # fmt: skip
+"""Keys by which a model is loaded in the worker."""
+OF_A_START = ("revision", "trust_remote_code", "dtype")
+"""Those of them that vLLM is started with."""
+
 
 class PromptId(Strict):
     """A prompt of the library (`pairmill prompts`)."""
@@ -28,7 +36,7 @@ class AskingConfig(EngineConfig):
     model: Annotated[str, MODEL]
     """Hub id or folder of a model that transformers' `AutoModelForImageTextToText` loads, or, where
     `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.  With `engine: openai`
-    the server's name of the model.
+    the server's name of the model; with `serve: vllm` what vLLM loads.
     """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
@@ -91,6 +99,10 @@ class AskingConfig(EngineConfig):
     """0: greedy; above: sampling, seeded by row."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Nucleus of the sampling."""
+    logprobs: bool = False
+    """Whether the mean logarithm of the probabilities of an answer's tokens has a column of its
+    own, `<name>_logprob`: how sure the model was; null where a server does not tell.
+    """
     seed: int | None = Field(None, ge=0, le=2**32 - 1)
     """Seed of the sampling; if absent, made of the pipeline's and the stage's name."""
     device: Annotated[Device, SPEED] = "auto"
@@ -100,6 +112,13 @@ class AskingConfig(EngineConfig):
     dtype: Precision = "auto"
     """Precision of the model.  `auto`: the checkpoint's on a GPU; on a CPU what a measurement at
     load finds faster.  In bfloat16 the rows beside it may change a row's text.
+    """
+    attention: Annotated[
+        Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None,
+        SPEED,
+    ] = None
+    """Kernels of the model's attention, as transformers names them; absent: what it takes, `sdpa`
+    as a rule.  They differ by what rounding does.
     """
     batch_size: Annotated[int, SPEED] = Field(16, ge=1, le=4096)
     """Rows given to the model at once (`engine: transformers`), whichever shards they are from;
@@ -139,12 +158,28 @@ class AskingConfig(EngineConfig):
             check_schema(self.json_schema)
         if self.text_from and self.text_from not in (self.json_schema or {}).get("properties", {}):
             raise ValueError(f"text_from: {self.text_from!r} is no property of json_schema")
+        if self.engine == "openai":
+            self._at_a_server()
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(
                 f"{self.samples} samples at temperature 0 would be {self.samples} times the same; "
                 "set `temperature:`"
             )
         return self
+
+    def _at_a_server(self) -> None:
+        """Refuses keys that would do nothing: the model is loaded by its server."""
+        fields, own = type(self).model_fields, () if not self.serves_vllm() else OF_A_START
+        wrong = [
+            name
+            for name in OF_A_WORKER
+            if name not in own and getattr(self, name) != fields[name].default
+        ]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)}: what a server loads, and how, is told where it is started, "
+                "not here"
+            )
 
     def with_file(self) -> "AskingConfig":
         """The config with what its prompt file holds, so that no worker needs the file."""
@@ -185,6 +220,7 @@ class AskingConfig(EngineConfig):
             device=self.device,
             dtype=self.dtype,
             device_map=self.device_map,
+            attention=self.attention,
             image_processor=None if self.image_processor == "auto" else self.image_processor,
             cpus=self.resources.cpus or cpus,
         )
@@ -197,6 +233,7 @@ class AskingConfig(EngineConfig):
             self.top_p,
             self.seed or 0,
             dict(self.chat_template_kwargs),
+            self.logprobs,
         )
 
 

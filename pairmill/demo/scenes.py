@@ -1,13 +1,15 @@
 """Scenes of the demo world: what can be in a picture, and chance that depends on a key alone."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pairmill.demo.words import COLOURS, KINDS, PLACES, SYLLABLES
 
 TEXTURES = ("plain", "striped", "dotted")
 SIZES = ("small", "large")
 RELATIONS = ("beside", "above")
+MOST_THINGS = 12
+"""Of a scene: more would leave few of the 16 kinds for a text about something else."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two groups; the first stands left of (`beside`) or over (`above`) the second."""
+    """One or two groups, the first of which stands left of (`beside`) or over (`above`) the second;
+    or more, which stand like the words on a page.
+    """
 
     groups: tuple[Group, ...]
     place: str
     relation: str = "beside"
     sign: str | None = None
+    watermark: bool = field(default=False, repr=False)
+    motif: bool = field(default=False, repr=False)
+    """A sign of warning stands in a corner.  Marks are not told to whoever draws by what a scene
+    shows, so that chance is the same without them.
+    """
 
 
 def held_out(kind: str, colour: str) -> bool:
@@ -58,10 +67,15 @@ def random_group(rng: random.Random, split: str, zipf: float = 0.0) -> Group:
     return Group(kind, colour, count, rng.choice(SIZES), texture)
 
 
-def random_scene(rng: random.Random, split: str = "any", zipf: float = 0.0) -> Scene:
+def random_scene(
+    rng: random.Random, split: str = "any", zipf: float = 0.0, things: int = 0
+) -> Scene:
     """A scene of one group (2 in 5) or of two groups of different kinds, now and then with a
-    painted sign.
+    painted sign; with `things`, of so many single things of different kinds and up to half as many
+    more (at most 12).
     """
+    if things:
+        return crowded_scene(rng, split, zipf, things)
     first = random_group(rng, split, zipf)
     groups: tuple[Group, ...] = (first,)
     if rng.random() < 0.6:
@@ -73,6 +87,16 @@ def random_scene(rng: random.Random, split: str = "any", zipf: float = 0.0) -> S
     return Scene(groups, rng.choice(PLACES), rng.choice(RELATIONS), sign)
 
 
+def crowded_scene(rng: random.Random, split: str, zipf: float, things: int) -> Scene:
+    """A scene of many things."""
+    many = min(MOST_THINGS, rng.randint(things, things + things // 2))
+    groups: dict[str, Group] = {}
+    while len(groups) < many:
+        group = random_group(rng, split, zipf)
+        groups.setdefault(group.kind, replace(group, count=1))
+    return Scene(tuple(groups.values()), rng.choice(PLACES))
+
+
 def random_name(rng: random.Random) -> str:
     """A proper name that nobody could read off a picture, such as `Kalodor`."""
     return "".join(rng.sample(SYLLABLES, rng.choice((2, 3)))).capitalize()
@@ -82,5 +106,18 @@ def confuse(rng: random.Random, scene: Scene) -> Scene:
     """A scene that looks much like `scene` and is another: one colour differs."""
     first = scene.groups[0]
     colour = rng.choice([c for c in COLOURS if c != first.colour])
-    changed = Group(first.kind, colour, first.count, first.size, first.texture)
-    return Scene((changed, *scene.groups[1:]), scene.place, scene.relation, scene.sign)
+    return replace(scene, groups=(replace(first, colour=colour), *scene.groups[1:]))
+
+
+def wronged(rng: random.Random, scene: Scene, related: bool) -> tuple[Scene, str]:
+    """A scene that differs in one attribute, and which: colour, count, or relation, where that is
+    told.
+    """
+    what = rng.choice(("colour", "count", "relation") if related else ("colour", "count"))
+    if what == "relation":
+        return replace(scene, groups=scene.groups[::-1]), what
+    if what == "colour":
+        return confuse(rng, scene), what
+    first = scene.groups[0]
+    count = rng.choice([n for n in (1, 2, 3, 4) if n != first.count])
+    return replace(scene, groups=(replace(first, count=count), *scene.groups[1:])), what

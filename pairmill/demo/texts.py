@@ -19,6 +19,8 @@ from pairmill.demo.words import (
     PLACES,
     PLURALS,
     SENTENCES,
+    SIDED,
+    SIDES,
 )
 
 SHORT_PROMPT = "Describe the picture in one short sentence."
@@ -49,7 +51,12 @@ def english_group(group: Group, detailed: bool = False) -> str:
 
 def short_caption(scene: Scene) -> str:
     """`two red stars and a blue car at night`."""
-    return f"{' and '.join(english_group(g) for g in scene.groups)} {EN_PLACES[scene.place]}"
+    return f"{listed([english_group(g) for g in scene.groups])} {EN_PLACES[scene.place]}"
+
+
+def listed(things: list[str]) -> str:
+    """`a red ball, a blue car and a green tree`."""
+    return " and ".join([*([", ".join(things[:-1])] if things[1:] else []), things[-1]])
 
 
 def detailed_caption(scene: Scene) -> str:
@@ -59,6 +66,9 @@ def detailed_caption(scene: Scene) -> str:
     text = f"There {verb} {english_group(first, detailed=True)} {EN_PLACES[scene.place]}."
     if len(scene.groups) == 1:
         return text
+    if len(scene.groups) > 2:
+        rest = listed([english_group(g, detailed=True) for g in scene.groups[1:]])
+        return f"{text} After it, from left to right and from top to bottom, come {rest}."
     second = scene.groups[1]
     where = "Below" if scene.relation == "above" else "To the right"
     return (
@@ -67,10 +77,14 @@ def detailed_caption(scene: Scene) -> str:
     )
 
 
-def phrases(scene: Scene, language: str) -> tuple[str, str]:
-    """The things and the place of a scene, in `language`."""
+def phrases(scene: Scene, language: str, related: bool = False) -> tuple[str, str]:
+    """The first two things and the place of a scene, in `language`; `related`: and how the two
+    stand.
+    """
+    named = scene.groups[:2]
     if language == "en":
-        return AND["en"].join(english_group(g) for g in scene.groups), EN_PLACES[scene.place]
+        english = placed([english_group(g) for g in named], scene, language, related)
+        return AND["en"].join(english), EN_PLACES[scene.place]
     nouns = dict(zip(KINDS, (pair.split("/") for pair in NOUNS[language].split()), strict=True))
     colours = dict(zip(COLOURS, COLOUR_WORDS[language].split(), strict=True))
     places = dict(zip(PLACES, PLACE_WORDS[language].split("|"), strict=True))
@@ -80,16 +94,31 @@ def phrases(scene: Scene, language: str) -> tuple[str, str]:
             k=nouns[group.kind][group.count > 1],
             c=colours[group.colour],
         )
-        for group in scene.groups
+        for group in named
     ]
-    return AND[language].join(things), places[scene.place]
+    return AND[language].join(placed(things, scene, language, related)), places[scene.place]
 
 
-def alt_text(scene: Scene, language: str, rng: random.Random, name: str | None = None) -> str:
+def placed(things: list[str], scene: Scene, language: str, related: bool) -> list[str]:
+    """Two things with where they are, if that is to be told."""
+    if not related or len(things) != 2:
+        return things
+    sides = SIDES[language].split("|")[2 * (scene.relation == "above") :]
+    form = SIDED.get(language, "{g} {s}")
+    return [form.format(g=thing, s=side) for thing, side in zip(things, sides, strict=False)]
+
+
+def alt_text(
+    scene: Scene,
+    language: str,
+    rng: random.Random,
+    name: str | None = None,
+    related: bool = False,
+) -> str:
     """What a page in `language` might say of the scene; with `name`, the thing's proper name stands
-    in it.
+    in it, and `related`, how two things stand to each other.
     """
-    things, place = phrases(scene, language)
+    things, place = phrases(scene, language, related)
     sentence = rng.choice(SENTENCES[language]).format(g=things, p=place)
     if name is not None:
         return rng.choice(NAMED).format(name=name, s=sentence)

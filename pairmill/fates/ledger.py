@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,13 @@ class Step:
     reasons: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     """Error class → rows; also among `reasons`."""
+    elements: "Funnel | None" = None
+    """Of an `each` block: what became of the elements; all rows pass it."""
 
     def to_json(self) -> dict[str, Any]:
         """As the manifest and metrics.json hold it."""
-        return {k: v for k, v in vars(self).items() if k != "failures"}
+        told = {k: v for k, v in vars(self).items() if k not in ("failures", "elements")}
+        return told if self.elements is None else {**told, "elements": self.elements.to_json()}
 
 
 @dataclass
@@ -58,6 +60,8 @@ class Funnel:
                     f"{step.kept + step.dropped + step.missing + step.failed} left"
                 )
             flow = step.kept
+            if step.elements is not None:
+                step.elements.check()
         if flow != self.kept:
             raise ConservationError(f"{flow} rows left the last stage and {self.kept} were kept")
 
@@ -65,6 +69,14 @@ class Funnel:
         """The steps of the first `upto` stages: rows that they let live are kept."""
         steps = self.steps[: 1 + upto]
         return Funnel(self.rows, steps[-1].kept, steps)
+
+    def lines(self, depth: int = 0) -> "list[tuple[int, Step]]":
+        """All steps, those of a block's elements below it, each with its depth."""
+        found: list[tuple[int, Step]] = []
+        for step in self.steps:
+            found.append((depth, step))
+            found += step.elements.lines(depth + 1) if step.elements is not None else []
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """As the manifest and metrics.json hold it."""
@@ -87,6 +99,8 @@ def funnel_faults(data: Any) -> list[str]:
             return [f"its funnel has the step {step!r:.80}"]
         if not isinstance(reasons, dict) or any(not isinstance(n, int) for n in reasons.values()):
             return [f"its funnel has the reasons {reasons!r:.80}"]
+        if step.get("elements") is not None and (faults := funnel_faults(step["elements"])):
+            return faults
     return []
 
 
@@ -94,26 +108,34 @@ def read_funnel(data: Any, place: str) -> Funnel:
     """A funnel that is read back from a file at `place`; raises StrangeFile."""
     if faults := funnel_faults(data):
         raise StrangeFile(f"{place} is not as pairmill writes it: {faults[0]}; was it damaged?")
-    steps = [Step(**{"rows": 0, **step}) for step in data["steps"]]
+    return funnel_of(data)
+
+
+def funnel_of(data: dict[str, Any]) -> Funnel:
+    """A funnel out of sound plain data."""
+    steps = []
+    for step in data["steps"]:
+        inside = step.get("elements")
+        elements = funnel_of(inside) if inside is not None else None
+        steps.append(Step(**{"rows": 0, **step, "elements": elements}))
     return Funnel(data["rows"], data["kept"], steps)
 
 
 def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
     """One line a row of a shard, in LEDGER's columns."""
     n = len(found.fate)
-    clean = lru_cache(10_000)(
-        lambda text: text and redact(text)
-    )  # gates hold what the file fills in
-    reasons = [tuple(map(clean, found.reasons.get(i, (None, None)))) for i in range(n)]
+    names = [*(stage.name for stage in chain.stages), None]  # at -1: no stage
+    clean = [(r and redact(r), m and redact(m)) for r, m in found.words]  # gates hold what the
+    why = pa.array(found.why)  # file fills in
     return pa.table(
         [
             pa.array(np.full(n, shard, np.int32)),
             pa.array(np.arange(n, dtype=np.int32)),
             found.frame["uid"].to_arrow().cast(pa.string()),
-            pa.array([FATES[f] for f in found.fate]),
-            pa.array([chain.stages[i].name if i >= 0 else None for i in found.at], pa.string()),
-            pa.array([r for r, _ in reasons], pa.string()),
-            pa.array([m for _, m in reasons], pa.string()),
+            pa.array(FATES).take(pa.array(found.fate)),
+            pa.array(names, pa.string()).take(pa.array(found.at % len(names))),
+            pa.array([r for r, _ in clean], pa.string()).take(why),
+            pa.array([m for _, m in clean], pa.string()).take(why),
         ],
         schema=LEDGER,
     )
@@ -124,7 +146,7 @@ def make_funnel(
 ) -> Funnel:
     """The steps that counted fates add up to."""
     first = Step(
-        SOURCE,
+        SOURCE if chain.elements is None else f"elements of {chain.elements.block.column}",
         rows + unreadable,
         rows,
         failed=unreadable,

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.schemas.arrow import column, error_array
-from pairmill.schemas.config import SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.stages.dedup.pictures import THUMBNAIL, looked_at
 
@@ -22,7 +22,7 @@ class ImageHashConfig(StageConfig):
     """
 
     stage: Annotated[Literal["image_hash"], SPEED] = "image_hash"
-    image: str = "image"
+    image: Annotated[str, COLUMN] = "image"
     """Column with encoded images."""
     hashes: list[Literal["phash", "pdq"]] = Field(["phash"], min_length=1, max_length=2)
     """`phash`: 64 bits (Zauner 2010); `pdq`: 256 bits (Meta 2019), which tell more pictures apart
@@ -45,18 +45,20 @@ class ImageHashStage(Stage):
     def writes(self) -> pa.Schema:
         fields = []
         if "phash" in self.config.hashes:
-            fields.append(column(self.column(), pa.uint64(), "64-bit pHash", "hash"))
+            fields.append(
+                column(self.column(), pa.uint64(), "64-bit pHash", "hash", of=self.config.image)
+            )
         if "pdq" in self.config.hashes:
             doc = "256-bit PDQ hash, 64 hexadecimal digits"
-            fields.append(column(self.column("pdq"), pa.string(), doc))
+            fields.append(column(self.column("pdq"), pa.string(), doc, of=self.config.image))
         thumbnail = pa.list_(pa.uint8(), THUMBNAIL)
         doc = "8 × 8 RGB thumbnail of what was hashed, row by row"
         flat = "whether the picture is mostly one colour, so that the rest of it was hashed"
         return pa.schema(
             [
                 *fields,
-                column(self.column("thumbnail"), thumbnail, doc),
-                column(self.column("flat"), pa.bool_(), flat),
+                column(self.column("thumbnail"), thumbnail, doc, of=self.config.image),
+                column(self.column("flat"), pa.bool_(), flat, of=self.config.image),
             ]
         )
 

@@ -4,7 +4,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
@@ -38,6 +38,8 @@ class Spec:
     dtype: Precision = "auto"
     device_map: str | None = None
     """`auto` places the tensors over all GPUs of the worker."""
+    attention: str | None = None
+    """Which of transformers' attention kernels; None: what it takes."""
     image_processor: str | None = None
     """`torchvision` or `pil`; None: what transformers takes."""
     compiled: bool = False
@@ -62,8 +64,18 @@ class LoadedModel:
 
 Probe = Callable[[Any, Any, str, Any], Callable[[], Any]]
 """(model, processor, device, dtype) → a small piece of the work, for measuring."""
-_LOADED: "weakref.WeakValueDictionary[Any, LoadedModel]" = weakref.WeakValueDictionary()
+_LOADED: "weakref.WeakValueDictionary[Any, Any]" = weakref.WeakValueDictionary()
 _LOCK = threading.Lock()
+Made = TypeVar("Made")
+
+
+def once(key: Any, make: Callable[[], Made]) -> Made:
+    """What `make` gives, made once a process while any stage holds it."""
+    with _LOCK:
+        found: Made | None = _LOADED.get(key)
+        if found is None:
+            found = _LOADED[key] = make()
+        return found
 
 
 def load(
@@ -73,11 +85,7 @@ def load(
     folder = checkpoint_folder(spec.model, spec.revision, code=spec.trust_remote_code)
     auto = auto_class(stage, folder, spec, classes)
     key = (spec, auto.__name__, processor)
-    with _LOCK:
-        found = _LOADED.get(key)
-        if found is None:
-            found = _LOADED[key] = loaded(stage, spec, folder, auto, processor, probe)
-        return found
+    return once(key, lambda: loaded(stage, spec, folder, auto, processor, probe))
 
 
 def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Probe) -> LoadedModel:
@@ -90,6 +98,8 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     if spec.device_map:
         needs(stage, "accelerate", "`device_map`")
         options["device_map"] = spec.device_map
+    if spec.attention:
+        options["attn_implementation"] = spec.attention
     quantised = quantisation(config)
     if quantised and device == "cuda" and not spec.device_map:
         needs(stage, "accelerate", f"a checkpoint quantised by {quantised} on a GPU")

@@ -58,9 +58,7 @@ def publish(
     read = partial(kept_rows, chain, selection, ledger, writer.documents(), seed)
     kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, selection, kept, seed)
-    memory = PackageMemory(
-        Storage(chain.root), f"{ledger.rpartition('/')[0]}/packages", storage.root
-    )
+    memory = PackageMemory(Storage(chain.root), f"{run_folder(ledger)}/packages", storage.root)
     told = {key: facts.get(key) for key in TOLD}
     sound: list[Facts] = []
     if storage.exists(MANIFEST):
@@ -89,6 +87,11 @@ def publish(
     finish(storage, package, manifest)
     memory.keep(storage, manifest)
     return manifest
+
+
+def run_folder(ledger: str) -> str:
+    """The folder of the run that a ledger is of: `runs/<run id>`."""
+    return "/".join(ledger.split("/")[:2])
 
 
 def close(
@@ -139,7 +142,7 @@ def make_manifest(
     """
     models = {
         f"{stage.name}.{key}": told
-        for stage in chain.stages
+        for stage in chain.lineage()
         for key, value in stage.definition["params"].items()
         if (told := stands_for(value))
     }
@@ -168,7 +171,7 @@ def make_manifest(
             "pool"
         ): chain.pool, (
             "identities"
-        ): {s.name: s.identity for s in chain.stages if s.computes},
+        ): {s.name: s.identity for s in chain.lineage() if s.computes},
         "models": models, "made_by": made_by(chain), "pipeline": facts["pipeline"],
         "versions": versions(), **{key: facts[key] for key in TOLD},
         "told": dict(sum((Counter(s[(
@@ -197,7 +200,7 @@ def stands_for(value: Any) -> str:
 
 def made_by(chain: Chain) -> dict[str, Any]:
     """How the stages that say so made their values: model, prompt, decoding, engine."""
-    told = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.stages}
+    told = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.lineage()}
     return {name: facts for name, facts in told.items() if facts}
 
 

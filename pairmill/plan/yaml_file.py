@@ -194,13 +194,8 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
         return fill(node, path, document)
     if isinstance(node, bool) or node is None:
         return node
-    return (
-        int(node)
-        if isinstance(node, int)
-        else float(node)
-        if isinstance(node, float)
-        else str(node)
-    )
+    kind = int if isinstance(node, int) else float if isinstance(node, float) else str
+    return kind(node)
 
 
 def key_text(key: Any) -> str:
@@ -281,7 +276,7 @@ def step_into(node: Any, step: str) -> str | int | None:
         return step if step in node else None
     if isinstance(node, list):
         for i, item in enumerate(node):
-            if isinstance(item, dict) and step == (item.get("name") or item.get("stage")):
+            if isinstance(item, dict) and step in names_of(item):
                 return i
         if step.isdigit() and int(step) < len(node):
             return int(step)
@@ -293,8 +288,12 @@ def choices(node: Any) -> str:
     if isinstance(node, dict):
         return f" (keys: {', '.join(node)})"
     if isinstance(node, list):
-        names = [
-            str(item.get("name") or item.get("stage")) for item in node if isinstance(item, dict)
-        ]
+        names = [names_of(item)[0] for item in node if isinstance(item, dict)]
         return f" (items: {', '.join(names)})"
     return ""
+
+
+def names_of(item: dict[str, Any]) -> list[str]:
+    """What an item of a list is called; a block of stages also as its funnel has it."""
+    name = str(item.get("name") or item.get("each") or item.get("stage"))
+    return [f"each {name}", name] if "each" in item else [name]

@@ -1,7 +1,7 @@
 """What all stages that ask a model have in common: prompts filled, images shown, answers taken."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,6 +130,16 @@ class AskingStage(AsyncStage):
         images = len(c.columns_of_images())
         return check_engine(self.name, c, images, self.has_system(), self.cpus)
 
+    def shares(self) -> Hashable | None:
+        return self.config.spec(self.cpus) if self.config.engine == "transformers" else None
+
+    def missing_here(self) -> str | None:
+        if self.config.served_by() is None:
+            return None
+        from pairmill.captioners.server import lacking
+
+        return lacking(self.config)
+
     def at_once(self) -> int:
         return at_once(self.config)
 
@@ -140,7 +150,7 @@ class AskingStage(AsyncStage):
         c = self.config
         images = len(c.columns_of_images())
         self.engine = await open_engine(
-            self.name, c, images, self.has_system(), self.cpus, self.ask
+            self.name, c, images, self.has_system(), self.cpus, self.ask, self.run_folder
         )
         self.note = self.engine.note
         self.names = self.writes().names
@@ -151,10 +161,16 @@ class AskingStage(AsyncStage):
         await self.engine.close()
         self.threads.shutdown(cancel_futures=True)
 
+    def abandon(self) -> None:
+        if (leave := getattr(getattr(self, "engine", None), "abandon", None)) is not None:
+            leave()
+
     async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
         asked = await self.loop.run_in_executor(self.threads, self.asked, row)
-        columns = await hold(self.talk(asked), self.engine.answer)
-        self.note = self.engine.note
+        try:
+            columns = await hold(self.talk(asked), self.engine.answer)
+        finally:
+            self.note = self.engine.note
         return {n: v for n, v in columns.items() if n in self.names or n == "error"}
 
     def asked(self, row: dict[str, Any]) -> AskedRow:

@@ -3,6 +3,7 @@ rows.
 """
 
 import re
+from collections.abc import Hashable
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -45,6 +46,9 @@ class Stage:
     """`HostBoard.share` of the run, where the stage runs beside other workers (see
     shares.py).
     """
+
+    run_folder: str = ""
+    """The run's folder in the workspace, for logs of a worker's own; empty where there is none."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -96,6 +100,12 @@ class Stage:
     note: str = ""
     """How a worker loaded the stage (device, precision), for the report; set by `setup`."""
 
+    def shares(self) -> Hashable | None:
+        """Stands for what `setup` loads, where other stages of the process use the same copy: on
+        Ray, neighbours with an equal one get the same workers.  None: it is the stage's own.
+        """
+        return None
+
     def notes(self) -> list[str]:
         """What a person should know of it before it runs, one line each, for the plan."""
         return []
@@ -107,6 +117,10 @@ class Stage:
         """
         return []
 
+    def missing_here(self) -> str | None:
+        """What its workers need of this machine and would not find, where they run on it."""
+        return None
+
     def setup(self) -> None:
         """Loads what `__call__` needs."""
 
@@ -115,6 +129,11 @@ class Stage:
 
     def close(self) -> None:
         """Gives back what `setup` took, where the process lives on."""
+
+    def abandon(self) -> None:
+        """Ends processes of its own where the run was interrupted, and the stage is not closed
+        because it may still be at work.
+        """
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """The new columns (and perhaps `error`), same rows, same order."""
