@@ -109,7 +109,7 @@ def search(
     which, place = np.nonzero(found)
     said = pl.DataFrame(
         {
-            "query": pl.Series([queries[q] for q in which], dtype=pl.String),
+            "query": pl.Series([queries[int(q)] for q in which], dtype=pl.String),
             "rank": place + 1,
             "similarity": cosines[found],
         }
