@@ -29,7 +29,9 @@ print(sum(not a["plain"] for a in answers), sum(not a["ours"] for a in answers))
 
 
 def test_library_is_whole_for_threads_that_ask_while_another_one_imports_it() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True
+    )
     misled, ours = map(int, done.stdout.split())
     assert misled > 0  # else nothing is left to be cured of
     assert ours == 0
