@@ -21,6 +21,7 @@ from rich.console import Console
 
 from pairmill.demo import proofs_merging  # noqa: F401 - proves recipes, too
 from pairmill.demo.oracle import asking
+from pairmill.demo.patches import OTHERS
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.proofs import PROOFS
 from pairmill.demo.quality import Measure
@@ -101,7 +102,7 @@ def run_recipe(name: str, folder: Path, truth: pl.DataFrame) -> list[Measure]:
     changes = {f"outputs.{i}.path": f"{name}/{i}" for i in range(outputs_of(file))}
     result = Pipeline.from_yaml(file, changes).run(local=True, console=Console(quiet=True))
     rows = result.table().join(truth, on="url", suffix="_true")
-    return PROOFS[name](rows, folder / name)
+    return (PROOFS | OTHERS)[name](rows, folder / name)
 
 
 def outputs_of(file: Path) -> int:
@@ -114,14 +115,16 @@ def outputs_of(file: Path) -> int:
 def main() -> None:
     """Runs recipes and prints their figures."""
     parser = argparse.ArgumentParser(description="Caption recipes on the demo world.")
-    parser.add_argument("names", nargs="*", default=list(PROOFS), help=", ".join(PROOFS))
+    every = [*PROOFS, *OTHERS]
+    parser.add_argument("names", nargs="*", default=list(PROOFS), help=", ".join(every))
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--things", type=int, default=0, help="fewest different things in a scene")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="recipes-") as temporary:
         folder = args.folder or Path(temporary)
-        world = World(args.rows, args.seed)
+        world = World(args.rows, args.seed, things=args.things)
         truth = write_pictures(world, folder)
         with served(world):
             for name in args.names:
