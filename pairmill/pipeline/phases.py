@@ -88,8 +88,8 @@ class Phases:
                         refetch = self.of.engine.refetch
                         timed(part, partial(refetch, chain, earlier, sorted(todo), last))
                 watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
-                there = f"{self.of.storage.root}/{self.of.folder}"
-                job = Job(chain, first, last, survey.retry, there)
+                run_folder = f"{self.of.storage.root}/{self.of.folder}"
+                job = Job(chain, first, last, survey.retry, run_folder)
                 timed(part, partial(self.map_phase, job, sorted(todo)))
             survey.renew(todo)
         self.of.describe(chain)

@@ -167,8 +167,10 @@ class AskingStage(AsyncStage):
 
     async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
         asked = await self.loop.run_in_executor(self.threads, self.asked, row)
-        columns = await hold(self.talk(asked), self.engine.answer)
-        self.note = self.engine.note
+        try:
+            columns = await hold(self.talk(asked), self.engine.answer)
+        finally:
+            self.note = self.engine.note
         return {n: v for n, v in columns.items() if n in self.names or n == "error"}
 
     def asked(self, row: dict[str, Any]) -> AskedRow:
