@@ -20,7 +20,7 @@ from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.plan.selection import Selection, selection_of, with_takers
 from pairmill.plan.shard_rows import settle_rows_per_shard
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
-from pairmill.schemas.expressions import Expression, unknown_column
+from pairmill.schemas.expressions import Expression, advised, unknown_column
 from pairmill.schemas.hashing import NoStableForm, digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
@@ -240,7 +240,8 @@ def planned_stages(
             if column not in schema.names:
                 remedy = advice(column, before)
                 at = (*path, *key_about(stage_config, column))
-                note(at, unknown_column(f"stage {stage.name}", column, schema.names) + remedy)
+                what = unknown_column(f"stage {stage.name}", column, schema.names)
+                note(at, advised(what, remedy))
             elif isinstance(stage, GlobalStage) and is_payload(schema.field(column).type):
                 note(
                     path,

@@ -25,6 +25,6 @@ function funnel(run) {
   const lines = run.funnel.steps.map((s) => el("tr", {}, cell(el("span", {}, s.stage, el("br"), el("code", { class: "soft" }, s.gate || "")), true),
     cell(int(s.rows)), link(s, "kept", s.kept), link(s, "dropped", s.dropped), link(s, "missing", s.missing), link(s, "failed", s.failed),
     cell(bar(s), true), el("td", { class: "left wide" }, reasons(s))));
-  return el("div", { class: "scroll" }, el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "of all rows", "reasons"), lines));
+  return scroller(el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "of all rows", "reasons"), lines));
 }
 

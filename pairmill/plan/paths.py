@@ -1,0 +1,28 @@
+"""Steps of a path through a pipeline file, as `--set` writes it: `stages.clip.keep`."""
+
+from typing import Any
+
+
+def step_into(node: Any, step: str) -> str | int | None:
+    """Key or index by which a step of a path leads on; None where it leads nowhere."""
+    if isinstance(node, dict):
+        return step if step in node else None
+    if isinstance(node, list):
+        for i, item in enumerate(node):
+            if isinstance(item, dict) and step == (item.get("name") or item.get("stage")):
+                return i
+        if step.isdigit() and int(step) < len(node):
+            return int(step)
+    return None
+
+
+def choices(node: Any) -> str:
+    """Keys or items of a node in words, for a refusal; empty for a scalar."""
+    if isinstance(node, dict):
+        return f" (keys: {', '.join(node)})"
+    if isinstance(node, list):
+        names = [
+            str(item.get("name") or item.get("stage")) for item in node if isinstance(item, dict)
+        ]
+        return f" (items: {', '.join(names)})"
+    return ""
