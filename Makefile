@@ -24,9 +24,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# For the inner loop: no Ray, no browser.
+# For the inner loop, under 90 s: no Ray, no browser, none that takes seconds by itself.
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not ray and not browser"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not ray and not browser and not slow"
 
 # That engine in an environment of its own: what the package asks for clashes with ours.
 PEER := .venv-img2dataset

@@ -75,7 +75,7 @@ def tower_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
     stage = ClipStage(ClipConfig(model=str(folder), dtype="float32", batch_size=64))
     stage.setup()
     own = direct_open_clip if family == "open_clip" else direct_scores
-    return scored_row(family, "clip", stage, stage.towers, lambda *rows: own(folder, *rows))
+    return scored_row(family, "clip", stage, stage.model, lambda *rows: own(folder, *rows))
 
 
 def head_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
@@ -83,7 +83,7 @@ def head_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
     stage = MatchStage(MatchConfig(model=str(folder), dtype="float32", batch_size=64))
     stage.setup()
     return scored_row(
-        family, "match", stage, stage.matcher, lambda *rows: direct_matches(folder, *rows)
+        family, "match", stage, stage.model, lambda *rows: direct_matches(folder, *rows)
     )
 
 

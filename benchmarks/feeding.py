@@ -95,7 +95,7 @@ def main() -> None:
         )
         scorer.setup()
         writer.setup()
-        for loaded in (scorer.towers.loaded, writer.engine.engine.loaded):
+        for loaded in (scorer.model.loaded, writer.engine.engine.loaded):
             loaded.model = Free(loaded.model)
         print(f"images per CPU second, one core of {machine()}\n")
         print("| pictures | decoding | clip | of decoding | caption | of decoding |")

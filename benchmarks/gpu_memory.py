@@ -32,7 +32,7 @@ def memory_left(gigabytes: float) -> Iterator[None]:
 def values(bench: Bench) -> dict[str, Any]:
     """Largest differences: of normalised pixels from the processor's, and of scores."""
     stage = clip_stage(bench, "B/32", dtype="float32")
-    towers: Any = stage.towers
+    towers: Any = stage.model
     images = [i.convert("RGB") for i in pictures()]
     own = towers.loaded.processor(images=images, return_tensors="pt")["pixel_values"]
     fast = towers.fast.normalised(towers.fast(images).to(bench.device)).cpu()

@@ -148,7 +148,7 @@ def decoding(bench: Bench) -> dict[str, Any]:
 
 def model_alone(bench: Bench, stage: ClipStage, size: int) -> float:
     """Images a second of the towers on inputs that lie on the device."""
-    towers: Any = stage.towers
+    towers: Any = stage.model
     images = [decode_rgb(d) for d in bench.images(size)]
     pixels = {n: v.to(towers.device) for n, v in towers.pixels(images).items()}
     words = {n: v.to(towers.device) for n, v in towers.words([TEXT] * size).items()}

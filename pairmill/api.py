@@ -23,6 +23,7 @@ from pairmill.pipeline.sampling import Cost, estimate
 from pairmill.pipeline.started import Started, reopened
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
+from pairmill.plan.blocks import with_places
 from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.yaml_file import Document
@@ -137,15 +138,14 @@ class Pipeline:
         """
         lines: list[str] = []
         problems: list[Problem] = []
-        for stage in self.checked.stages:
+        for path, stage in with_places(self.checked.stages):
             try:
                 lines += [f"stage {stage.name}: {line}" for line in stage.stage.examine()]
             except PairmillError as error:
                 at = (0, 0)
                 if self.document is not None:
                     places = self.document.places
-                    path: tuple[str | int, ...] = ("stages", stage.index, "model")
-                    at = next((places[p] for p in (path, path[:2]) if p in places), at)
+                    at = next((places[p] for p in ((*path, "model"), path) if p in places), at)
                 file = self.document.file if self.document is not None else ""
                 problems.append(Problem(*at, str(error), file))
         if problems:
@@ -178,12 +178,13 @@ class Pipeline:
         """The packages that `run` would write over though other settings made them, a line each."""
         return replaced_packages(self.checked, self.text, limit)
 
-    def stored(self, limit: int | None = None) -> Run:
+    def stored(self, limit: int | None = None, rows: str | None = None) -> Run:
         """The rows as the workspace has them now, before, between and after runs; starts nothing.
+        `rows`: name of an `each` block, for its elements.
 
-        Raises RunError where no run has read the source yet.
+        Raises RunError where no run has read the source yet, or come to the block.
         """
-        return stored_run(self.checked, limit)
+        return stored_run(self.checked, limit, rows)
 
     def run(
         self,

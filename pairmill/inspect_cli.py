@@ -41,6 +41,9 @@ def inspect(
     columns: Annotated[
         str | None, typer.Option(help="Columns to show, such as uid,text,clip_score.")
     ] = None,
+    each: Annotated[
+        str | None, typer.Option(help="The elements of an `each` block instead, by its name.")
+    ] = None,
     to: Annotated[
         Path | None, typer.Option(help="Write all these rows to a .csv, .jsonl or .parquet file.")
     ] = None,
@@ -50,8 +53,8 @@ def inspect(
     """
     from pairmill.terminal.inspecting import inspect_path
 
-    if where or fate or columns or to:
-        inspect_rows(path, where, fate, columns, rows, to)
+    if where or fate or columns or to or each:
+        inspect_rows(path, where, fate, columns, each, rows, to)
         return
     try:
         faults = inspect_path(path, rows, verify, out, pictures)
@@ -62,15 +65,21 @@ def inspect(
 
 
 def inspect_rows(
-    path: str, where: str | None, fate: str | None, columns: str | None, count: int, to: Path | None
+    path: str,
+    where: str | None,
+    fate: str | None,
+    columns: str | None,
+    each: str | None,
+    count: int,
+    to: Path | None,
 ) -> None:
-    """The rows of a run that fit, on the terminal and in a file."""
+    """The rows of a run that fit, or elements of a block, on the terminal and in a file."""
     from pairmill.terminal.chosen_rows import rows_table, write_rows
 
     found, limit = opened(path)
     named = [c.strip() for c in columns.split(",") if c.strip()] if columns else None
     try:
-        rows = found.stored(limit).rows(named, where, fate)
+        rows = found.stored(limit, each).rows(named, where, fate)
         if to is not None:
             write_rows(rows, to)
     except (PairmillError, OSError) as error:

@@ -36,6 +36,8 @@ class RunResult:
     notes: tuple[str, ...] = ()
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     """What each stage did in this run, as in metrics.json."""
+    elements: dict[str, Run] = field(default_factory=dict)
+    """The elements of each `each` block, by its name, as tables."""
 
     def table(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Every row with its fate and `columns`, all narrow ones if not named (`Run.table`); with
@@ -79,4 +81,5 @@ def result_of(outcome: RunOutcome, report: str) -> RunResult:
         outcome.warnings,
         outcome.notes,
         outcome.stages,
+        {name: Run(table.chain) for name, table in outcome.tables.items()},
     )

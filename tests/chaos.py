@@ -26,9 +26,9 @@ STARTS = 6
 RUN_S = 240
 QUIET_S = 8.0
 """An event whose progress does not come within this time strikes anyway."""
-LAST = 24
-"""Progress up to which events strike, in shards stored and batches computed; the whole run makes
-about 30.
+LAST, STEP = 24, 1.6
+"""Steps of progress up to which events strike, and shards stored and batches computed in each; the
+whole run makes about 45 of these.
 """
 
 FILLER = "door/real/filler"
@@ -38,6 +38,11 @@ source: {type: parquet, path: pairs.parquet, rows_per_shard: 8}
 stages:
   - {stage: text_rules}
   - {stage: dedup, "on": [text], keep: dup_of IS NULL}
+  - {stage: sentences}
+  - each: sentences
+    stages:
+      - {stage: text_rules, name: part, text: sentences, keep: part_words > 1}
+    collect: [part_words]
   - stage: tests.stages_for_tests:PickyStage
     name: slow
     batch_size: 4
@@ -46,6 +51,7 @@ stages:
     resources: {cpus: 1, replicas: [1, 2]}
 outputs:
   - {type: webdataset, path: out, samples_per_shard: 16}
+  - {type: table, path: parts, rows: sentences, samples_per_shard: 16}
 """
 
 
@@ -64,7 +70,10 @@ KINDS = ("worker", "worker", "node", "driver", "pause", "storage", "disk")
 def schedule(seed: int) -> list[Event]:
     rng = random.Random(seed)
     return sorted(
-        (Event(rng.choice(KINDS), rng.randrange(LAST)) for _ in range(rng.randint(1, 3))),
+        (
+            Event(rng.choice(KINDS), round(STEP * rng.randrange(LAST)))
+            for _ in range(rng.randint(1, 3))
+        ),
         key=lambda e: e.progress,
     )
 
@@ -95,7 +104,12 @@ class Chaos:
         self.undisturbed = self.package(self.folder)
 
     def package(self, folder: Path) -> dict[str, bytes]:
-        return {f.name: f.read_bytes() for f in (folder / "out").iterdir() if f.is_file()}
+        return {
+            f"{package}/{f.name}": f.read_bytes()
+            for package in ("out", "parts")
+            for f in (folder / package).iterdir()
+            if f.is_file()
+        }
 
     def trial(self, seed: int, again: str = "") -> Trial:
         events = schedule(seed)

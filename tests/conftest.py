@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,14 +41,18 @@ def jpeg(image: Image.Image, quality: int = 85) -> bytes:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that open a page or start a cluster are marked: the inner loop (`make test-fast`) goes
-    without.
+    without.  Files with many long tests come first, so that the last ones to end are short.
     """
+    long: Counter[Path] = Counter()
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         if "browser" in used:
             item.add_marker(pytest.mark.browser)
         if used & {"ray_cluster", "ray_session"}:
             item.add_marker(pytest.mark.ray)
+        marks = {mark.name for mark in item.iter_markers()}
+        long[item.path] += 3 * ("ray" in marks) + bool(marks & {"slow", "browser"})
+    items.sort(key=lambda item: -long[item.path])
 
 
 @pytest.fixture(scope="session")

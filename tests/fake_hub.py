@@ -52,10 +52,21 @@ class Hub(BaseHTTPRequestHandler):
             return
         data = file.read_bytes()
         tag = hashlib.sha256(data).hexdigest()
+        begin, end = self.asked(len(data))
         headers = {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        if end - begin < len(data):
+            headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(data)}"
+            print(f"began {file.name}", flush=True)
+            self.answer(206, data[begin:end], headers, with_body)
+            return
         if with_body:
             print(f"sent {file.name}", flush=True)
         self.answer(200, data, headers, with_body)
+
+    def asked(self, size: int) -> tuple[int, int]:
+        """The bytes [begin, end) that the request wants of so many."""
+        begin, _, end = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        return int(begin), min(size, int(end) + 1 if end else size)
 
     def answer(
         self, status: int, body: bytes, headers: dict[str, str], with_body: bool = True

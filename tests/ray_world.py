@@ -1,8 +1,9 @@
 """A small web and a pipeline over it, for runs on Ray."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from pairmill.cluster.session import RaySession
 from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
-from tests.test_hanging import Write
 
+Write = Callable[[str], Path]
 FILE = """
 name: killed
 seed: 1
@@ -31,6 +32,11 @@ stages:
   - stage: dedup
     "on": [sha256]
     keep: dup_of IS NULL
+  - {stage: sentences}
+  - each: sentences
+    stages:
+      - {stage: text_rules, name: part, text: sentences, keep: part_words > 1}
+    collect: [part_words]
   - stage: tests.stages_for_tests:PickyStage
     name: slow
     batch_size: 4
@@ -38,6 +44,7 @@ stages:
     log: LOG
 outputs:
   - {type: webdataset, path: out, samples_per_shard: 50}
+  - {type: table, path: parts, rows: sentences, samples_per_shard: 50}
 """
 
 
@@ -53,6 +60,13 @@ def ray_session() -> Iterator[None]:
     assert not ray.is_initialized()
 
 
+def shared(body: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The options of a run's body; where it is Ray, on the one that the module's tests share."""
+    if body.get("ray"):
+        request.getfixturevalue("ray_session")
+    return body
+
+
 @pytest.fixture
 def world(tmp_path: Path, web: dict[str, str], write: Write) -> Path:
     """192 rows of the demo's world without those whose server keeps a client waiting: a busy
@@ -65,4 +79,6 @@ def world(tmp_path: Path, web: dict[str, str], write: Write) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted((folder / "out").iterdir()) if p.is_file()}
+    """The files of both packages."""
+    every = [p for name in ("out", "parts") for p in sorted((folder / name).iterdir())]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in every if p.is_file()}

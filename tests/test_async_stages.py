@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from pairmill.work.attempt import Attempt
 from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
+from tests.ray_world import shared
 from tests.stages_for_tests import AskedStage
 from tests.workspaces import stored_values
 
@@ -126,17 +128,18 @@ def test_where_a_process_died_rows_come_in_batches_which_are_halved(
     assert answer["asked"].to_pylist() == [0, None, None, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "body", [{"processes": 2}, pytest.param({"ray": True}, marks=pytest.mark.ray)]
 )
 def test_rows_that_kill_or_are_late_fail_and_the_others_are_computed(
-    numbers: Path, write: Write, body: dict[str, int]
+    numbers: Path, write: Write, body: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     file = write(FILE + "    crash: [3]\n    late: [41]\n    deadline_s: 4\n    batch_size: 4\n")
     file.write_text(file.read_text().replace("    batch_size: 30\n", ""))
-    result = Pipeline.from_yaml(file).run(progress=False, **body)
+    result = Pipeline.from_yaml(file).run(progress=False, **shared(body, request))
     assert failures(stored(numbers)) == {3: "worker_died", 41: "deadline"}
     assert result.funnel.kept == 58
 

@@ -90,6 +90,7 @@ def within_values(file: Path) -> int:
     return int(first + largest.total_compressed_size // 2)
 
 
+@pytest.mark.slow
 def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -> None:
     Pipeline.from_yaml(write(FILE)).run(local=True, progress=False)
     workspace = pairs.parent / "workspace"

@@ -36,6 +36,7 @@ def package(folder: Path) -> dict[str, bytes]:
     return {f.name: f.read_bytes() for f in (folder / "out").rglob("*.parquet")}
 
 
+@pytest.mark.slow
 def test_processes_give_the_package_of_this_process_alone(numbers: Path, write: Write) -> None:
     """A stranger's stage never works in the driver, unless it is told to with 0."""
     found = []
@@ -51,6 +52,7 @@ def test_processes_give_the_package_of_this_process_alone(numbers: Path, write: 
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_stage_of_a_script_works_in_the_scripts_process(numbers: Path) -> None:
     """No other process could find its class."""
     script = numbers / "script.py"
@@ -94,12 +96,22 @@ ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
         ("", 8, 8),
         ("    resources: {replicas: 3}\n", 8, 3),
         ("    resources: {replicas: [1, 2]}\n", 8, 2),
-        ("    resources: {gpus: 1}\n", 8, 1),
+        ("    resources: {gpus: 1}\n", 8, 4),
+        ("    resources: {gpus: 1, replicas: [1, 8]}\n", 8, 4),
+        ("    resources: {gpus: 0.5, replicas: [1, 3]}\n", 8, 3),
+        ("    resources: {gpus: 2}\n", 8, 2),
     ],
 )
 def test_light_stages_have_every_core_and_costly_ones_what_the_user_says(
-    numbers: Path, write: Write, resources: str, most: int, count: int
+    numbers: Path,
+    write: Write,
+    resources: str,
+    most: int,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """And none that wants a GPU has more than the GPUs hold."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     text = FILE.replace(", log: LOG}", "}").replace(
         '  - {stage: "tests.stages_for_tests:PickyStage", name: picky, batch_size: 2}',
         f"  - stage: tests.stages_for_tests:PickyStage\n    name: picky\n{resources}",
@@ -108,6 +120,7 @@ def test_light_stages_have_every_core_and_costly_ones_what_the_user_says(
     assert processes_for(Job(chain, 0, 2), most) == count
 
 
+@pytest.mark.slow
 def test_command_line_says_where_it_works_and_leaves_the_report_out(
     numbers: Path, write: Write
 ) -> None:
@@ -137,6 +150,7 @@ def test_report_reads_a_twentieth_of_its_runs_time() -> None:
     assert rows_worth(100_000) == MOST_ROWS
 
 
+@pytest.mark.slow
 def test_profile_says_what_each_stage_took_and_which_is_narrowest(
     numbers: Path, write: Write
 ) -> None:

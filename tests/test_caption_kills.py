@@ -45,6 +45,7 @@ def oracle(log: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_answers_that_were_committed_are_not_asked_for_again(tmp_path: Path, engine: str) -> None:
     rows = ROWS[engine]
@@ -83,12 +84,12 @@ def killed_after_a_commit(folder: Path, file: Path) -> int:
     return stored(folder)
 
 
-def command(file: Path, folder: Path) -> subprocess.Popen[bytes]:
+def command(file: Path, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).parent.parent)
     with (folder / "stderr").open("ab") as err:
         return subprocess.Popen(
             [sys.executable, "-m", "pairmill.cli", "run", "--local", str(file)],
-            env={**os.environ, "PYTHONPATH": root},
+            env={**os.environ, "PYTHONPATH": root, **variables},
             stdout=err,
             stderr=err,
         )

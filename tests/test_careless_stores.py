@@ -58,6 +58,7 @@ def test_store_that_refuses_an_upload_keeps_the_old_object(size: int) -> None:
     assert {n for path, n in puts if path.endswith("/shard.parquet")} <= {size}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conditions", ["ignored", "refused", "create"])
 def test_store_without_conditions_works_and_is_told_from_others(conditions: str) -> None:
     server = ThreadingHTTPServer(

@@ -16,6 +16,7 @@ import pytest
 from tests.consumers.environments import is_made, python_of
 from tests.everything import ROWS, packaged, table
 
+pytestmark = pytest.mark.slow
 TRUTH = {row["url"]: row for row in table().to_pylist()}
 CAPTIONS = sorted(row["text"] or "" for row in TRUTH.values())
 SCRIPTS = Path(__file__).parent / "consumers"

@@ -16,6 +16,7 @@ from tests.conftest import jpeg
 PICTURE = jpeg(Image.effect_noise((64, 48), 60).convert("RGB"))
 
 
+@pytest.mark.slow
 def test_decoder_that_crashes_or_hangs_loses_one_row() -> None:
     large = jpeg(
         Image.effect_noise((2200, 1800), 90).convert("RGB"), quality=95
@@ -52,6 +53,7 @@ def test_decoder_imports_nothing_from_the_folder_that_it_runs_in(
         decoder.stop()
 
 
+@pytest.mark.slow
 def test_decoder_has_bounded_memory() -> None:
     big = jpeg(Image.new("RGB", (12_000, 12_000)), quality=30)
     decoder = Decoder(

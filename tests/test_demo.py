@@ -23,7 +23,7 @@ from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from tests.conftest import pairmill
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 FLOORS = {
     "download: outcome as the fault demands": 0.99,

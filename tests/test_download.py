@@ -42,6 +42,7 @@ def download(
         stage.close()
 
 
+@pytest.mark.slow
 def test_every_fault_of_the_web_ends_in_its_class(web: dict[str, str]) -> None:
     rows = [WORLD.row(i) for i in range(1500)]
     chosen = {fault: [r for r in rows if r.fault == fault][:4] for fault in FAULTS}

@@ -36,6 +36,7 @@ def memory_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_soak_of_20_000_requests_loses_no_row_and_leaks_nothing() -> None:
     with hostile_web(noise) as web:

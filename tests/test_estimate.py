@@ -65,6 +65,7 @@ def pipeline_stages(folder: str) -> dict[str, dict[str, float]]:
     return dict(json.loads((Path(folder) / "metrics.json").read_text())["stages"])
 
 
+@pytest.mark.slow
 def test_tokens_and_dollars_of_a_server_are_told(tmp_path: Path) -> None:
     world = World(40, 5)
     rows = [world.row(i) for i in range(40)]

@@ -30,6 +30,7 @@ from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.ingest import build_table
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.tables import Table
+from tests.ray_world import shared
 from tests.workspaces import stored_values
 
 FILE = """
@@ -59,6 +60,7 @@ BODIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
@@ -70,30 +72,36 @@ BODIES = [
     ],
 )
 def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
-    numbers: Path, write: Write, workers: str, body: dict[str, int]
+    numbers: Path,
+    write: Write,
+    workers: str,
+    body: dict[str, Any],
+    request: pytest.FixtureRequest,
 ) -> None:
     file = write(
         FILE
         + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n"
         + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
     )
-    result = Pipeline.from_yaml(file).run(progress=False, **body)
+    result = Pipeline.from_yaml(file).run(progress=False, **shared(body, request))
     assert fates(numbers) == {3: "worker_died", 41: "deadline"}
     assert result.funnel.kept == 58
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("body", BODIES)
 def test_run_that_is_told_to_stop_names_the_batch_that_hangs(
-    numbers: Path, write: Write, body: dict[str, int]
+    numbers: Path, write: Write, body: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
+    options = shared(body, request)
     file = write(FILE + "    hang: [45]\n    deadline_s: 4\n    on_deadline: stop\n")
     with pytest.raises(
         StageHung,
         match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, \d+ to \d+, of shard 2",
     ):
-        Pipeline.from_yaml(file).run(progress=False, **body)
+        Pipeline.from_yaml(file).run(progress=False, **options)
 
 
 GLOBAL = """
@@ -131,10 +139,9 @@ def test_stage_over_all_rows_that_hangs_stops_a_run_without_ray(
         )
 
 
-@pytest.mark.ray
 @pytest.mark.filterwarnings("ignore")
 def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(
-    numbers: Path, write: Write
+    ray_session: None, numbers: Path, write: Write
 ) -> None:
     """Ray alone would give the partition to worker after worker for ever."""
     session = RaySession([str(Path(__file__).parent.parent)])

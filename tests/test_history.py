@@ -62,14 +62,40 @@ stages:
   - {{stage: dedup, on: [text], keep: dup_of IS NULL OR cluster_size > {dedup}}}
   - {{stage: 'tests.test_history:CountedStage', name: second, of: {name}, plus: 100, batch_size: 4}}
   - {{stage: 'tests.test_history:CountedStage', name: third, of: cluster_size, plus: 200, batch_size: 4}}
+  - {{stage: 'tests.test_history:PartsStage'}}
+  - each: parts
+    stages:
+      - {{stage: 'tests.test_history:CountedStage', name: inner, of: parts, plus: 300, batch_size: 4, keep: inner > {inside}, stop: {stop_inside}}}
+      - {{stage: select, name: top, by: inner, budget: 40}}
+      - {{stage: 'tests.test_history:CountedStage', name: behind, of: inner, plus: 400, batch_size: 4}}
+    collect: [inner, top]
+  - {{stage: 'tests.test_history:CountedStage', name: back, of: parts_kept, plus: 500, batch_size: 4}}
 outputs:
   - {{type: table, path: out, samples_per_shard: 7, overwrite: true}}
+  - {{type: table, path: parts, rows: parts, samples_per_shard: 20, overwrite: true}}
 """
+
+
+class PartsStage(Stage):
+    """A text in pieces of five letters."""
+
+    def reads(self) -> list[str]:
+        return ["text"]
+
+    def writes(self) -> pa.Schema:
+        return pa.schema([column("parts", pa.list_(pa.string()), "pieces")])
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        texts = rows["text"].to_pylist()
+        return pa.table(
+            [[[t[i : i + 5] for i in range(0, len(t), 5)] for t in texts]], schema=self.writes()
+        )
 
 
 def run(folder: Path, limit: int | None = None, **options: Any) -> tuple[RunOutcome, list[Any]]:
     """A run in a folder, and what stages computed: (uid, value read, plus)."""
-    text = FILE.format(**{"rows": 8, "name": "first", "plus": 0, "gate": 99, "dedup": 9, "stop": False} | options)  # fmt: skip
+    text = FILE.format(**{"rows": 8, "name": "first", "plus": 0, "gate": 99, "dedup": 9, "inside": 300,
+                             "stop": False, "stop_inside": False} | options)  # fmt: skip
     (folder / "p.yaml").write_text(text)
     CountedStage.seen.clear()
     plan = Pipeline.from_yaml(folder / "p.yaml").checked
@@ -79,9 +105,9 @@ def run(folder: Path, limit: int | None = None, **options: Any) -> tuple[RunOutc
 
 def results(folder: Path, outcome: RunOutcome) -> dict[str, str]:
     """Digest of each file of package and ledger."""
-    ledger = Path(outcome.folder) / "ledger"
-    files = [*(folder / "out").glob("*"), *ledger.glob("*")]
-    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+    places = (folder / "out", folder / "parts", Path(outcome.folder) / "ledger")
+    files = {f"{p.name}/{f.relative_to(p)}": f for p in places for f in p.rglob("*")}
+    return {n: hashlib.sha256(f.read_bytes()).hexdigest() for n, f in files.items() if f.is_file()}
 
 
 class Workspace(RuleBasedStateMachine):
@@ -149,17 +175,17 @@ class Workspace(RuleBasedStateMachine):
     @rule(
         change=st.sampled_from(
             [("gate", 12), ("gate", 99), ("plus", 1), ("plus", 0), ("name", "one"), ("name", "first"),
-             ("dedup", 0), ("dedup", 9), ("rows", 6), ("rows", 8)]
+             ("dedup", 0), ("dedup", 9), ("rows", 6), ("rows", 8), ("inside", 303), ("inside", 300)]
         )
     )  # fmt: skip
     def change_the_pipeline(self, change: tuple[str, Any]) -> None:
         self.options[change[0]] = change[1]
 
-    @rule()
-    def interrupt(self) -> None:
+    @rule(where=st.sampled_from(["stop", "stop_inside"]))
+    def interrupt(self, where: str) -> None:
         self.write(self.folder)
         with contextlib.suppress(KeyboardInterrupt):  # unless there is little to compute
-            run(self.folder, stop=True, **self.options)
+            run(self.folder, **{where: True}, **self.options)
         assert not self.known & set(CountedStage.seen)
         self.known |= set(CountedStage.seen)
 
@@ -190,11 +216,15 @@ class Workspace(RuleBasedStateMachine):
     def check(self, outcome: RunOutcome, computed: list[Any]) -> None:
         """Computed is what no run of this workspace computed before."""
         name = self.options.get("name", "first")
-        rows = Run(outcome.chain).table(["text", name, "cluster_size"])
+        rows = Run(outcome.chain).table(["text", name, "cluster_size", "parts_kept"])
         kept = rows.filter(fate="kept")
         wanted = {(u, t, self.options.get("plus", 0)) for u, t in rows.select("uid", "text").rows()}
-        for of, plus in ((name, 100), ("cluster_size", 200)):
+        for of, plus in ((name, 100), ("cluster_size", 200), ("parts_kept", 500)):
             wanted |= {(u, v, plus) for u, v in kept.select("uid", of).rows()}
+        parts = Run(outcome.tables["parts"].chain).table(["parts", "inner"])
+        wanted |= {(u, v, 300) for u, v in parts.select("uid", "parts").rows()}
+        inside = parts.filter(fate="kept")
+        wanted |= {(u, v, 400) for u, v in inside.select("uid", "inner").rows()}
         assert sorted(computed, key=repr) == sorted(wanted - self.known, key=repr)
         self.known |= wanted
 

@@ -68,6 +68,7 @@ def computed(folder: Path, name: str = "") -> int:
     return len(there.read_text()) if there.exists() else 0
 
 
+@pytest.mark.slow
 def test_an_edited_formula_computes_anew_and_a_comment_or_another_name_does_not(
     folder: Path,
 ) -> None:

@@ -32,6 +32,7 @@ def test_killed_worker_of_ray_loses_nothing(
     killed_worker_loses_nothing(world, worker, monkeypatch, ray=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worker", ["actor", "task"])
 def test_killed_worker_process_loses_nothing(
     world: Path, worker: str, monkeypatch: pytest.MonkeyPatch
@@ -119,11 +120,12 @@ MOMENTS: list[Callable[[Path], bool]] = [
     lambda folder: bool([*folder.glob("workspace/shards/*")]),
     lambda folder: shards_of(folder, "download") >= 2,
     lambda folder: shards_of(folder, "dedup") >= 1,
+    lambda folder: shards_of(folder, "each") >= 1,
     lambda folder: batches_in(folder) >= 5,
     lambda folder: shards_of(folder, "picky") >= 4,
 ]
-"""When the run is killed: while it reads the source, downloads, has found duplicates, is at its
-first batches of the slow stage, and at the last ones.
+"""When the run is killed: while it reads the source, downloads, has found duplicates, brings back
+what it computed of sentences, is at its first batches of the slow stage, and at the last ones.
 """
 
 
@@ -133,6 +135,7 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("options", BODIES)
 def test_driver_killed_in_each_phase_leaves_the_package_of_an_undisturbed_run(
@@ -146,7 +149,7 @@ def test_driver_killed_in_each_phase_leaves_the_package_of_an_undisturbed_run(
     (world.parent / "workspace").rename(world.parent / "old")
     (world.parent / "log").unlink()
     for name in undisturbed:
-        (world.parent / "out" / name).unlink()
+        (world.parent / name).unlink()
     stored: dict[Path, tuple[int, int]] = {}
     for moment in MOMENTS:
         process = command(world, pause_s=0.05, options=options)
@@ -165,7 +168,7 @@ def test_driver_killed_in_each_phase_leaves_the_package_of_an_undisturbed_run(
         str(f) for f, state in stored.items() if after[f] != state
     } == set()  # a committed shard was never written again
     assert len(stored) >= 6
-    rows = json.loads(ours["manifest.json"])["funnel"]["steps"][-1]["rows"]
+    rows = json.loads(ours["out/manifest.json"])["funnel"]["steps"][-1]["rows"]
     assert_only_last_batches_again(computed(world.parent / "log")[1], rows)
 
 
@@ -181,6 +184,7 @@ def committed(folder: Path) -> dict[Path, tuple[int, int]]:
     return {f: (f.stat().st_ino, f.stat().st_mtime_ns) for f in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", BODIES)
 def test_interrupt_stops_cleanly_and_says_how_to_go_on(world: Path, options: list[str]) -> None:
     process = command(world, pause_s=0.2, options=options)

@@ -106,6 +106,7 @@ outputs: [{type: parquet, path: out}]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "options"),
     [

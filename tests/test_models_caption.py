@@ -13,6 +13,7 @@ from pairmill.captioners.chat import Chat
 from pairmill.captioners.engine import Message, Request
 from pairmill.captioners.prompts import fill
 from pairmill.captioners.reasoning import split_reasoning
+from pairmill.errors import StageBroken
 from pairmill.models.pixels import within
 from pairmill.plan.declared import BadStage, declared
 from pairmill.stages.caption import CaptionConfig, CaptionStage
@@ -244,3 +245,16 @@ def test_precision_measured_once_is_remembered_on_the_node(
     answers = iter(["bfloat16", "float32"])
     found = [remembered({"model": m}, lambda: next(answers)) for m in ("a", "a", "b")]
     assert found == ["bfloat16", "bfloat16", "float32"]
+
+
+def test_attention_is_the_one_that_is_named_or_a_fault_at_load(folder: Path) -> None:
+    rows = pa.table({"image": [picture("red"), picture("blue")], "text": ["one", "two"]})
+    texts = []
+    for kernels in ("sdpa", "eager"):
+        stage = ready(built("qwen", folder), attention=kernels)
+        assert stage.engine.engine.loaded.model.config._attn_implementation == kernels
+        texts.append(stage(rows)["caption"].to_pylist())
+        stage.close()
+    assert texts[0] == texts[1]
+    with pytest.raises(StageBroken, match=r"does not load: .*flash"):
+        ready(built("qwen", folder), attention="flash_attention_2")

@@ -158,6 +158,7 @@ def test_code_of_a_checkpoint_needs_to_be_trusted_and_is_named(tmp_path: Path) -
     assert one.model_dump()["trust_remote_code"] != other.model_dump()["trust_remote_code"]
 
 
+@pytest.mark.slow
 def test_validate_and_run_tell_a_hole_before_work(
     folder: Path, tmp_path: Path, pairs: Path
 ) -> None:

@@ -33,12 +33,13 @@ def rows(count: int) -> pa.Table:
     return pa.table({"image": images[:count], "text": texts})
 
 
+@pytest.mark.slow
 def test_pixels_of_processes_are_those_of_threads_and_errors_stay_with_their_rows(
     stage: ClipStage,
 ) -> None:
     batches = [rows(30), rows(7)]
     by_threads = [stage(batch) for batch in batches]
-    fast = stage.towers.fast
+    fast = stage.model.fast
     stage.feed.decoders = Decoders(2, fast, fast.shape, 32)
     try:
         for batch in batches:
@@ -56,8 +57,9 @@ def test_pixels_of_processes_are_those_of_threads_and_errors_stay_with_their_row
     assert np.isnan(by_threads[0]["clip_score"]).tolist() == [i == 3 for i in range(30)]
 
 
+@pytest.mark.slow
 def test_process_that_dies_fails_its_rows_and_is_replaced(stage: ClipStage) -> None:
-    fast = stage.towers.fast
+    fast = stage.model.fast
     decoders = Decoders(1, fast, fast.shape, 4)
     try:
         block, image = decoders.block(4), jpeg(Image.new("RGB", (50, 40), "red"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.conftest import CLIP
 
@@ -21,6 +22,17 @@ try:
     print("folder", checkpoint_folder(sys.argv[1], revision))
 except (PairmillError, BadReference) as error:
     print("error", error)
+"""
+
+
+CHECK = """
+import sys
+from pairmill.errors import PairmillError
+from pairmill.filters.clip import ClipConfig, ClipStage
+try:
+    print(ClipStage(ClipConfig(model=sys.argv[1], device="cpu")).examine()[0])
+except PairmillError as error:
+    print(error)
 """
 
 
@@ -59,12 +71,12 @@ def hub(tmp_path: Path) -> Iterator[Callable[..., RunningHub]]:
         one.stop()
 
 
-def look(model: str, home: Path, address: str, count: int = 1) -> list[str]:
+def look(model: str, home: Path, address: str, count: int = 1, script: str = LOOK) -> list[str]:
     """What so many processes at once find of a model."""
     env = {**os.environ, "HF_HOME": str(home), "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", LOOK, model], env=env, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script, model], env=env, stdout=subprocess.PIPE, text=True
         )
         for _ in range(count)
     ]
@@ -97,3 +109,20 @@ def test_reason_of_a_gated_model_is_passed_on(hub, tmp_path: Path) -> None:
     assert "gated" in told
     assert "Access to it is restricted." in told
     assert "HF_TOKEN" in told
+
+
+def test_holes_of_a_hub_model_are_told_before_its_weights_are_fetched(hub, tmp_path: Path) -> None:
+    running = hub()
+    holed = tmp_path / "hub/org/holed"
+    shutil.copytree(tmp_path / "hub/org/clip", holed)
+    weights = load_file(holed / "model.safetensors")
+    del weights["logit_scale"]
+    weights["visual_projection.weight"] = weights["visual_projection.weight"][:3].clone()
+    save_file(weights, holed / "model.safetensors", metadata={"format": "pt"})
+    home = tmp_path / "home"
+    (whole,) = look("org/clip", home, running.address, script=CHECK)
+    size = (tmp_path / "hub/org/clip/model.safetensors").stat().st_size
+    assert f"CLIPModel, its weights ({size / 1e9:.3g} GB) yet to be fetched" in whole
+    (told,) = look("org/holed", home, running.address, script=CHECK)
+    assert "no weights for logit_scale and has a wrong shape of visual_projection.weight" in told
+    assert "model.safetensors" not in running.stop()

@@ -14,6 +14,7 @@ from tests.conftest import CAPTIONER, CLIP
 from tests.tiny import built
 
 ROOT = Path(__file__).parent.parent
+VECTORS = [[1.0, *[0.0] * 127], [0.0, 1.0, *[0.0] * 126], [0.0] * 128]
 NARROW = {
     "text_rules": ({}, {"text": ["a red ball on the meadow", "two", "", "IMG_20"]}),
     "language": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras"]}),
@@ -24,6 +25,10 @@ NARROW = {
     "select": (
         {"by": "score", "fraction": 0.5},
         {"score": [0.1, 0.9, 0.2], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
+    "retrieve": (
+        {"embedding": "image_embedding", "texts": ["a ball", "a boat"], "top": 1, "model": CLIP},
+        {"image_embedding": VECTORS, "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
     ),
     "caption_checks": (
         {"caption": "made"},

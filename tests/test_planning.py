@@ -136,3 +136,39 @@ def test_node_with_another_version_or_without_the_drivers_file_is_told(tmp_path:
     (tmp_path / "sign").write_text("")
     assert look((str(tmp_path),), "sign", pairmill_version) == ""
     assert [f.name for f in tmp_path.iterdir()] == ["sign"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "fault"),
+    [
+        (["gpus: 1, replicas: [1, 8]"], [1], None),
+        (
+            ["gpus: 1, replicas: 2"],
+            [1],
+            "'s0' asks for at least 2 workers with 1 GPU each, .*hold 1",
+        ),
+        (["gpus: 1, replicas: 3"], [2, 1], None),
+        (["gpus: 2, replicas: 2"], [3, 1], r"with 2 GPU each, .* with 4 GPUs together, hold 1"),
+        (["gpus: 1", "gpus: 1"], [1], r"'s1' asks for .* beside s0"),
+        (["gpus: 0.5", "gpus: 0.5"], [1], None),
+        (["gpus: 0.4, replicas: 3"], [1], r"3 workers with 0\.4 GPU each"),
+    ],
+)
+def test_workers_for_which_the_cluster_has_no_gpus_are_told_before_work(
+    tmp_path: Path, resources: list[str], nodes: list[float], fault: str | None
+) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
+    lines = [
+        f"  - {{stage: sample, name: s{i}, seed: {i}, resources: {{{asked}}}}}\n"
+        for i, asked in enumerate(resources)
+    ]
+    file = tmp_path / "p.yaml"
+    file.write_text("name: g\nsource: {type: pairs, path: pairs.csv}\nstages:\n" + "".join(lines))
+    table = Table.of("t", [ShardFacts(1, 1, 10, 0, {"uid": 1, "url": 1, "text": 1})], 0, ())
+    job = Job(Pipeline.from_yaml(file).checked.chain(table, None), 0, len(lines))
+    there = [{"CPU": 16.0, "memory": 64e9, "GPU": gpus} for gpus in nodes]
+    if fault is None:
+        assert WorkerShares(job, there).options(job.stages()[0])["num_gpus"] > 0
+        return
+    with pytest.raises(RunError, match=fault):
+        WorkerShares(job, there)

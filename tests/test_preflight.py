@@ -17,7 +17,7 @@ stages:
 """
 
 
-def started(folder: Path, gpus: int = 0) -> None:
+def started(folder: Path, gpus: object = 0) -> None:
     (folder / "in.csv").write_text("url,text\nhttp://a.test/1,one\n")
     (folder / "p.yaml").write_text(FILE.format(gpus=gpus))
     Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
@@ -40,4 +40,6 @@ def test_place_below_a_file_is_told(tmp_path: Path) -> None:
 def test_gpus_that_the_machine_lacks_are_told_before_work(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"'sample' asks for 64 GPU, and torch sees \d"):
         started(tmp_path, gpus=64)
+    with pytest.raises(RunError, match=r"'sample' asks for 32 times 0\.5 GPU, and torch"):
+        started(tmp_path, gpus="0.5, replicas: 32")
     assert not (tmp_path / "w" / "tables").exists()

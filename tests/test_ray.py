@@ -33,7 +33,7 @@ def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(
     first = files(world.parent)
     (world.parent / "workspace").rename(world.parent / "old")
     for name in first:
-        (world.parent / "out" / name).unlink()
+        (world.parent / name).unlink()
     here = Pipeline.from_yaml(world).run(progress=False, local=True)
     assert here.funnel.to_json() == on_ray.funnel.to_json()
     assert files(world.parent) == first

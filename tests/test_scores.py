@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageFilter
 
+from pairmill.errors import StageBroken
 from pairmill.filters.image_rules import ImageRulesConfig, ImageRulesStage
 from pairmill.filters.perplexity import PerplexityConfig, PerplexityStage
 from pairmill.stage import check_stage
@@ -80,5 +81,51 @@ def test_perplexity_is_the_models_own_loss(tmp_path: Path) -> None:
         )
     short = check_stage(PerplexityStage, rows, model=model, max_tokens=3)
     assert max(short["perplexity_tokens"].to_pylist()) == 2
-    with pytest.raises(ValueError, match="Field required"):
+    with pytest.raises(ValueError, match="either `model:`.*or `kenlm:`"):
         PerplexityConfig()
+
+
+ARPA = """\\data\\
+ngram 1=5
+ngram 2=3
+
+\\1-grams:
+-0.7\t<unk>
+0\t<s>\t-0.3
+-0.9\t</s>
+-0.5\tred\t-0.2
+-0.6\tball\t-0.4
+
+\\2-grams:
+-0.2\t<s> red
+-0.1\tred ball
+-0.25\tball </s>
+
+\\end\\
+"""
+
+
+def test_perplexity_by_kenlm_is_what_the_file_says(tmp_path: Path) -> None:
+    pytest.importorskip("kenlm", reason="pip install 'pairmill[kenlm]', which needs a compiler")
+    file = tmp_path / "two.arpa"
+    file.write_text(ARPA)
+    rows = pa.table({"text": ["red ball", "red red", "a ball", "red ball\n\nred ball", "", " "]})
+    found = check_stage(PerplexityStage, rows, kenlm=str(file))
+    # by hand, in powers of ten: bigrams where there are any, else back-off and unigram
+    lines = [0.2 + 0.1 + 0.25, 0.2 + (0.2 + 0.5) + (0.2 + 0.9), (0.3 + 0.7) + 0.6 + 0.25]
+    expected = [lines[0] / 3, lines[1] / 3, lines[2] / 3, lines[0] / 3]
+    assert found["perplexity"].to_pylist()[4:] == [None, None]
+    assert found["perplexity"].to_pylist()[:4] == pytest.approx([10**p for p in expected], rel=1e-5)
+    assert found["perplexity_tokens"].to_pylist() == [3, 3, 3, 6, 0, 0]
+    assert found["perplexity_bits"][3].as_py() == pytest.approx(2 * lines[0] / np.log10(2))
+
+
+def test_a_file_that_kenlm_cannot_read_is_named_before_the_run(tmp_path: Path) -> None:
+    pytest.importorskip("kenlm", reason="pip install 'pairmill[kenlm]', which needs a compiler")
+    file = tmp_path / "one.arpa"
+    file.write_text("no model\n")
+    stage = PerplexityStage(PerplexityConfig(kenlm=str(file)))
+    with pytest.raises(StageBroken, match=r"KenLM cannot read .*one\.arpa"):
+        stage.examine()
+    with pytest.raises(ValueError, match="belongs to `kenlm:`"):
+        PerplexityConfig(model="gpt2", pieces=str(file))

@@ -14,6 +14,14 @@ from pairmill.models.load import Spec
 from pairmill.schemas.config import FILE, MODEL, SPEED, Strict
 from pairmill.torch_device import Device, Precision
 
+OF_A_WORKER = (
+    "revision", "adapter", "adapter_revision", "trust_remote_code", "image_processor", "device",
+    "device_map", "dtype", "attention",
+)  # fmt: skip
+"""Keys by which a model is loaded in the worker."""
+OF_A_START = ("revision", "trust_remote_code", "dtype")
+"""Those of them that vLLM is started with."""
+
 
 class PromptId(Strict):
     """A prompt of the library (`pairmill prompts`)."""
@@ -101,6 +109,13 @@ class AskingConfig(EngineConfig):
     """Precision of the model.  `auto`: the checkpoint's on a GPU; on a CPU what a measurement at
     load finds faster.  In bfloat16 the rows beside it may change a row's text.
     """
+    attention: Annotated[
+        Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] | None,
+        SPEED,
+    ] = None
+    """Kernels of the model's attention, as transformers names them; absent: what it takes, `sdpa`
+    as a rule.  They differ by what rounding does.
+    """
     batch_size: Annotated[int, SPEED] = Field(16, ge=1, le=4096)
     """Rows given to the model at once (`engine: transformers`), whichever shards they are from;
     halved where they do not fit its memory.
@@ -139,12 +154,28 @@ class AskingConfig(EngineConfig):
             check_schema(self.json_schema)
         if self.text_from and self.text_from not in (self.json_schema or {}).get("properties", {}):
             raise ValueError(f"text_from: {self.text_from!r} is no property of json_schema")
+        if self.engine == "openai":
+            self._at_a_server()
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(
                 f"{self.samples} samples at temperature 0 would be {self.samples} times the same; "
                 "set `temperature:`"
             )
         return self
+
+    def _at_a_server(self) -> None:
+        """Refuses keys that would do nothing: the model is loaded by its server."""
+        fields, own = type(self).model_fields, () if not self.serves_vllm() else OF_A_START
+        wrong = [
+            name
+            for name in OF_A_WORKER
+            if name not in own and getattr(self, name) != fields[name].default
+        ]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)}: what a server loads, and how, is told where it is started, "
+                "not here"
+            )
 
     def with_file(self) -> "AskingConfig":
         """The config with what its prompt file holds, so that no worker needs the file."""
@@ -185,6 +216,7 @@ class AskingConfig(EngineConfig):
             device=self.device,
             dtype=self.dtype,
             device_map=self.device_map,
+            attention=self.attention,
             image_processor=None if self.image_processor == "auto" else self.image_processor,
             cpus=self.resources.cpus or cpus,
         )

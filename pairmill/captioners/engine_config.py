@@ -10,6 +10,13 @@ TRANSIENT = ("timeout", "connect", "protocol", "http_429", "http_5xx")
 """Classes of failures that another attempt may mend."""
 
 
+OF_A_SERVER = (
+    "base_url", "serve", "serve_arguments", "api_key_env", "prices", "requests_per_minute",
+    "tokens_per_minute", "extra_body",
+)  # fmt: skip
+"""Keys that mean nothing to an engine in the worker."""
+
+
 class Prices(Strict):
     """What an endpoint takes, in dollars for a million tokens."""
 
@@ -23,6 +30,32 @@ class Prices(Strict):
         return (prompt * self.prompt + completion * self.completion) / 1e6
 
 
+class ServedBy(Strict):
+    """How pairmill starts the server of `serve:`, in an environment of the server's own."""
+
+    python: str | None = None
+    """Interpreter of the environment that vLLM is installed in, such as `/envs/vllm/bin/python`, at
+    the same place on every node; absent: the command `vllm` of the worker's `PATH`.
+    """
+    command: list[str] | None = Field(None, min_length=1)
+    """Another server with OpenAI's API, word by word; `{model}` and `{port}` stand for the model's
+    name and the port of 127.0.0.1 that it has to listen at.
+    """
+    environment: dict[str, str] = {}
+    """Variables of the server, beside the worker's own (but for those by which Python finds
+    packages).
+    """
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ServedBy":
+        if self.command is not None:
+            if self.python is not None:
+                raise ValueError("`python` is for vLLM, and `command` for another server; name one")
+            if not any("{port}" in word for word in self.command):
+                raise ValueError("`command` has to name {port}, at which the server listens")
+        return self
+
+
 class EngineConfig(StageConfig):
     """Keys of every stage that asks a model, beside those of the model itself."""
 
@@ -33,6 +66,15 @@ class EngineConfig(StageConfig):
     base_url: Annotated[str | None, SPEED, Reach("other", *TRANSIENT, "http_4xx")] = None
     """Where the server is, such as `http://127.0.0.1:8000/v1`.  Not part of the identity: an answer
     is the model's, wherever it runs.
+    """
+    serve: Annotated[Literal["vllm"] | ServedBy | None, SPEED] = None
+    """Instead of `base_url`: each worker starts a server of its own on its node, with its GPUs
+    (`resources: {gpus: 1}`), asks it, starts it again where it dies, and stops it at the end.
+    `vllm`, or a mapping with `python`, `command`, `environment`.
+    """
+    serve_arguments: list[str] = []
+    """Further words of vLLM's command line, such as `[--max-model-len, "8192"]`; part of the
+    identity, since some of them decide values.
     """
     api_key_env: Annotated[str | None, SPEED] = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Environment variable that holds the server's key; `OPENAI_API_KEY`, if it is set, where
@@ -73,24 +115,32 @@ class EngineConfig(StageConfig):
     @model_validator(mode="after")
     def _server(self) -> "EngineConfig":
         if self.engine != "openai":
-            wrong = [
-                name
-                for name in (
-                    "base_url",
-                    "api_key_env",
-                    "prices",
-                    "requests_per_minute",
-                    "tokens_per_minute",
-                )
-                if getattr(self, name) is not None
-            ]
-            if wrong or self.extra_body:
+            wrong = [name for name in OF_A_SERVER if getattr(self, name) not in (None, {}, [])]
+            if wrong:
                 raise ValueError(
-                    f"{', '.join(wrong) or 'extra_body'}: keys of `engine: openai`, and the engine "
-                    f"is {self.engine}"
+                    f"{', '.join(wrong)}: keys of `engine: openai`, and the engine is {self.engine}"
                 )
+            return self
+        if self.serve is not None and (self.base_url or self.api_key_env):
+            raise ValueError(
+                "`serve` starts a server of its own, and `base_url` and `api_key_env` are for one "
+                "that is there; name one"
+            )
+        if self.serve_arguments and not self.serves_vllm():
+            raise ValueError("`serve_arguments` are words for vLLM, and `serve: vllm` is not there")
         return self
 
+    def served_by(self) -> ServedBy | None:
+        """How the server is started; None where it is another's affair."""
+        return ServedBy() if self.serve == "vllm" else self.serve
+
+    def serves_vllm(self) -> bool:
+        """Whether the server is a vLLM that pairmill starts, with the checkpoint that `model`
+        names.
+        """
+        how = self.served_by()
+        return how is not None and how.command is None
+
     def elsewhere(self, field: str) -> bool:
-        """A server's model is known by its name alone."""
-        return field == "model" and self.engine == "openai"
+        """A server's model is known by its name alone, unless the server is started with it."""
+        return field == "model" and self.engine == "openai" and not self.serves_vllm()

@@ -40,7 +40,9 @@ def client_of(stage: str, config: Any) -> Any:
         import openai
     except ImportError:
         raise MissingPackage("openai", "engine: openai", "openai") from None
-    variable = config.api_key_env or (DEFAULT_KEY if config.base_url is None else None)
+    own = config.served_by() is not None
+    ours = config.base_url is None and not own
+    variable = config.api_key_env or (DEFAULT_KEY if ours else None)
     key = os.environ.get(variable) if variable else "none"
     if not key:
         raise StageBroken(
@@ -50,8 +52,14 @@ def client_of(stage: str, config: Any) -> Any:
     if variable:
         REDACTOR.add(key, variable)
     base_url = config.base_url or "https://api.openai.com/v1"  # never of another variable
+    # a server of the worker's own is on this machine, whatever proxy the environment names
+    http = openai.DefaultAsyncHttpxClient(trust_env=False) if own else None
     return openai.AsyncOpenAI(
-        api_key=key, base_url=base_url, max_retries=0, timeout=config.request_timeout_s
+        api_key=key,
+        base_url=base_url,
+        max_retries=0,
+        timeout=config.request_timeout_s,
+        http_client=http,
     )
 
 

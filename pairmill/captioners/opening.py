@@ -1,5 +1,6 @@
 """The engine that a stage's config names: opened, and looked at before anything is computed."""
 
+import shlex
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -10,13 +11,26 @@ from pairmill.shares import Ask
 
 
 async def open_engine(
-    stage: str, config: Any, images: int, system: bool, cpus: float, ask: Ask | None = None
+    stage: str,
+    config: Any,
+    images: int,
+    system: bool,
+    cpus: float,
+    ask: Ask | None = None,
+    run_folder: str = "",
 ) -> Engine:
     """The engine of a stage, in its event loop; raises PairmillError where it cannot start.
 
     `images`: at most so many in a request; `system`: whether requests have a system turn; `cpus`:
-    cores of the worker; `ask`: for its share of the run's limits.
+    cores of the worker; `ask`: for its share of the run's limits; `run_folder`: for logs.
     """
+    if config.served_by() is not None:
+        from pairmill.captioners.served_engine import ServedEngine
+        from pairmill.captioners.server import ModelServer
+
+        server = ModelServer(stage, config, images, run_folder)
+        await server.start()
+        return ServedEngine(stage, config, server)
     if config.engine == "openai":
         from pairmill.captioners.openai_engine import OpenAIEngine
 
@@ -31,6 +45,13 @@ def check_engine(stage: str, config: Any, images: int, system: bool, cpus: float
     """What can be said of the engine and its model before any work, one line each; raises
     PairmillError for what would fail then.
     """
+    if config.served_by() is not None:
+        from pairmill.captioners.openai_client import client_of
+        from pairmill.captioners.server import command_of, lacking
+
+        client_of(stage, config)
+        told = f"each worker starts {shlex.join(command_of(config, images))}"
+        return [told, *filter(None, [lacking(config)])]
     if config.engine == "openai":
         from pairmill.captioners.openai_client import check_server
 

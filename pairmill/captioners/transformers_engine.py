@@ -9,6 +9,7 @@ from typing import Any
 from pairmill.captioners.chat import Chat
 from pairmill.captioners.engine import Answer, Request, Sampling
 from pairmill.captioners.reasoning import CLOSE, OPEN, split_reasoning
+from pairmill.models.lean_images import without_copies
 from pairmill.models.load import Spec, load
 from pairmill.schemas.hashing import row_chance
 from pairmill.torch_device import Room, in_halves
@@ -37,6 +38,7 @@ class TransformersCaptioner:
     ) -> None:
         self.sampling = sampling
         self.loaded = load(stage, spec, SEES if images else READS, "AutoProcessor", probe)
+        without_copies(getattr(self.loaded.processor, "image_processor", None))
         # An encoder counts places from the left; a decoder goes on at the right.
         side = "right" if self.loaded.model.config.is_encoder_decoder else "left"
         self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)

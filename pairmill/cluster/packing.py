@@ -25,7 +25,7 @@ def packed(file: Path, working_dir: Path | None, config: PipelineConfig) -> Iter
         if working_dir:
             shutil.copytree(working_dir, target, dirs_exist_ok=True)
         shutil.copyfile(file, target / FILE_NAME)
-        for stage in config.stages:
+        for stage in config.every_stage():
             if ":" in stage.stage:
                 pack_module(stage.stage.partition(":")[0].partition(".")[0], home, target)
             for named in named_files(stage):

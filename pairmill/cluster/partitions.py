@@ -13,12 +13,14 @@ from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, set_context
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.fates.survey import ShardPopulation
+from pairmill.schemas.arrow import ORDER
 from pairmill.work.block import Job
 from pairmill.work.deadline import end_with_parent
 from pairmill.work.linking import (
     COMPONENT,
     KEY,
     Forest,
+    combining_of,
     linking_of,
     spread_rows,
     with_components,
@@ -49,6 +51,11 @@ def run_global(
     keys = list(getattr(stage, "keys", list)())
     line = RunLine(session.progress)
     data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(read, **PLAIN)
+    if combining_of(stage):
+        merged = ray.put(combined(ray, data, job, int(counts.sum())))
+        about = {"job": job, "line": line, "merged": merged}
+        data = data.map_batches(answered_and_committed, fn_kwargs=about, **PLAIN)
+        return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
     if linking_of(stage):
         total = int(counts.sum())
         components = connected(ray, data, job, line, partitions, total)
@@ -82,6 +89,22 @@ def connected(ray: Any, data: Any, job: Job, line: RunLine, partitions: int, tot
     return ray.put(forest.labels())
 
 
+def combined(ray: Any, data: Any, job: Job, total: int) -> pa.Table:
+    """What all rows come to, for a stage that answers each from a summary of all."""
+    about = {"job": job, "total": total}
+    samples = [
+        s for s in batches(data.map_batches(sampled, fn_kwargs=about, **PLAIN)) if s.num_rows
+    ]
+    stage = linking(job)
+    known = ray.put(stage.learn(pa.concat_tables(samples) if samples else None, total))
+    where = {"job": job, "known": known}
+    summaries = batches(data.map_batches(summarised, fn_kwargs=where, **PLAIN))
+    merged: pa.Table = stage.merged(
+        pa.concat_tables(s for s in summaries if s.num_rows or s.num_columns)
+    )
+    return merged
+
+
 def linking(job: Job) -> Any:
     """The stage of the job, for what needs no loading."""
     return job.chain.stages[job.first].stage
@@ -92,6 +115,29 @@ def sampled(rows: pa.Table, job: Job, total: int) -> pa.Table:
     """In a worker of Ray: what all partitions have to know of a shard."""
     found = linking(job).sample(rows, total)
     return rows.select([]).slice(0, 0) if found is None else found
+
+
+@safe_errors
+def summarised(rows: pa.Table, job: Job, known: Any) -> pa.Table:
+    """In a worker of Ray: what a shard contributes."""
+    import ray
+
+    seen = rows.sort_by(ORDER).drop_columns(["__shard", "__row"])
+    return (
+        linking(job).summary(seen, ray.get(known)) if rows.num_rows else rows.select([]).slice(0, 0)
+    )
+
+
+@safe_errors
+def answered_and_committed(rows: pa.Table, job: Job, line: RunLine, merged: Any) -> pa.Table:
+    """In a worker of Ray: a shard's answers from what all rows come to."""
+    import ray
+
+    end_with_parent()
+    if rows.num_rows:
+        worker = PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first))
+        commit(job, worker.answer(rows, ray.get(merged)))
+    return pa.table({"rows": [rows.num_rows]})
 
 
 @safe_errors

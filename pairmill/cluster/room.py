@@ -11,6 +11,9 @@ from pairmill.plan.chain import PlannedStage
 from pairmill.work.block import Job
 from pairmill.work.crew_size import pooled
 
+SLACK = 1e-6
+"""Of a GPU, by which shares that fill it may be off."""
+
 
 def cpus_of(stage: PlannedStage) -> float:
     """Cores of one worker of a stage."""
@@ -36,6 +39,7 @@ class WorkerShares:
         self.largest = max((n.get("memory", 0) for n in nodes), default=0)
         for stage in job.stages():
             self.check(stage, nodes)
+        check_gpus(job.stages(), [node.get("GPU", 0) for node in nodes])
 
     def options(self, stage: PlannedStage) -> dict[str, Any]:
         """What one worker of a stage asks of the cluster."""
@@ -92,6 +96,30 @@ class WorkerShares:
             1,
             max(1, int(self.total / max(cpus_of(stage), 1) / 2)),
         )
+
+
+def check_gpus(stages: Sequence[PlannedStage], gpus: list[float]) -> None:
+    """Raises RunError where the workers that a phase's stages want at least do not find GPUs beside
+    one another; `gpus`: those of each node.
+    """
+    left = list(gpus)
+    wanted = [stage for stage in stages if stage.config.resources.gpus]
+    for stage in sorted(wanted, key=lambda s: -s.config.resources.gpus):
+        each = stage.config.resources.gpus
+        # a GPU holds whole workers
+        share = each if each >= 1 else 1 / int(1 / each)
+        least, _ = stage.config.resources.bounds() or (1, 1)
+        for worker in range(least):
+            node = max(range(len(left)), key=left.__getitem__, default=None)
+            if node is None or left[node] + SLACK < share:
+                others = [s.name for s in wanted if s is not stage]
+                beside = f" beside {', '.join(others)}" if others else ""
+                raise RunError(
+                    f"stage {stage.name!r} asks for at least {least} workers with {each:g} GPU "
+                    f"each{beside}, and the cluster's nodes, with {sum(gpus):g} GPUs together, "
+                    f"hold {worker}; write `replicas: [{max(1, worker)}, {least}]`, or add a node"
+                )
+            left[node] -= share
 
 
 def cpus_needed(stages: tuple[PlannedStage, ...]) -> float:

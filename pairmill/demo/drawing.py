@@ -1,5 +1,6 @@
 """Scenes as pictures, drawn with Pillow."""
 
+import math
 import random
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
@@ -133,6 +134,8 @@ def layout(
     """
     if len(scene.groups) == 1:
         areas = [(0.04, 0.04, 0.96, 0.96)]
+    elif len(scene.groups) > 2:
+        areas = cells(len(scene.groups), width_px / height_px)
     elif scene.relation == "above":
         areas = [(0.04, 0.02, 0.96, 0.49), (0.04, 0.51, 0.96, 0.98)]
     else:
@@ -140,6 +143,17 @@ def layout(
     return [
         grid(group, area, width_px, height_px, rng)
         for group, area in zip(scene.groups, areas, strict=True)
+    ]
+
+
+def cells(count: int, aspect: float) -> list[tuple[float, float, float, float]]:
+    """Areas of `count` groups, in the order of reading."""
+    columns = min(count, max(2, round(math.sqrt(count * aspect))))
+    lines = -(-count // columns)
+    wide, high = 1 / columns, 1 / lines
+    corners = [(i % columns * wide, i // columns * high) for i in range(count)]
+    return [
+        (x + 0.05 * wide, y + 0.05 * high, x + 0.95 * wide, y + 0.95 * high) for x, y in corners
     ]
 
 

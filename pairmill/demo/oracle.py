@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from pairmill.demo.oracle_answers import Oracle, Question, Rates
 from pairmill.demo.oracle_reading import Pictures, image_of
 from pairmill.demo.scenes import rng_for
 from pairmill.demo.server import serve_until_orphaned
+from pairmill.demo.traits import Traits, add_arguments, traits_of
 from pairmill.demo.world import World
 from pairmill.images import DecodeError
 
@@ -165,9 +166,15 @@ def application(
 
 
 @contextlib.contextmanager
-def asking(rows: int, seed: int = 0, log: Path | None = None, **errors: float) -> Iterator[str]:
-    """Starts an oracle on a free port; gives its `base_url`.  `errors`: fields of Rates and
-    Manners.
+def asking(
+    rows: int,
+    seed: int = 0,
+    log: Path | None = None,
+    traits: Traits | None = None,
+    **errors: float,
+) -> Iterator[str]:
+    """Starts an oracle of a world on a free port; gives its `base_url`.  `errors`: fields of Rates
+    and Manners.
     """
     command = [
         sys.executable,
@@ -177,6 +184,7 @@ def asking(rows: int, seed: int = 0, log: Path | None = None, **errors: float) -
         str(rows),
         "--seed",
         str(seed),
+        *(traits or Traits()).arguments(),
     ]
     command += [] if log is None else ["--log", str(log)]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in errors.items()]
@@ -199,6 +207,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path, help="file that gets a line for each answer")
+    add_arguments(parser)
     kinds = [*fields(Rates), *fields(Manners)]
     for one in kinds:
         name = f"--{one.name.replace('_', '-')}"
@@ -206,7 +215,8 @@ def main() -> None:
     args = parser.parse_args()
     rates = Rates(**{f.name: getattr(args, f.name) for f in fields(Rates)})
     manners = Manners(**{f.name: getattr(args, f.name) for f in fields(Manners)})
-    app = application(World(args.rows, args.seed), rates, manners, args.log)
+    world = World(args.rows, args.seed, **asdict(traits_of(args)))
+    app = application(world, rates, manners, args.log)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve_until_orphaned(app, args.port))
 

@@ -51,7 +51,7 @@ def write_pictures(world: World, folder: Path) -> pl.DataFrame:
 @contextlib.contextmanager
 def served(world: World, **errors: float) -> Iterator[None]:
     """The oracle of a world, and the variables that the recipes name."""
-    with asking(world.rows, world.seed, None, **errors) as address:
+    with asking(world.rows, world.seed, None, world.traits, **errors) as address:
         before = {name: os.environ.get(name) for name in ("ORACLE", "DEMO_MODELS")}
         os.environ.update(ORACLE=address, DEMO_MODELS=str(MODELS))
         try:

@@ -1,13 +1,15 @@
 """Scenes of the demo world: what can be in a picture, and chance that depends on a key alone."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pairmill.demo.words import COLOURS, KINDS, PLACES, SYLLABLES
 
 TEXTURES = ("plain", "striped", "dotted")
 SIZES = ("small", "large")
 RELATIONS = ("beside", "above")
+MOST_THINGS = 12
+"""Of a scene: more would leave few of the 16 kinds for a text about something else."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two groups; the first stands left of (`beside`) or over (`above`) the second."""
+    """One or two groups, the first of which stands left of (`beside`) or over (`above`) the second;
+    or more, which stand like the words on a page.
+    """
 
     groups: tuple[Group, ...]
     place: str
@@ -58,10 +62,15 @@ def random_group(rng: random.Random, split: str, zipf: float = 0.0) -> Group:
     return Group(kind, colour, count, rng.choice(SIZES), texture)
 
 
-def random_scene(rng: random.Random, split: str = "any", zipf: float = 0.0) -> Scene:
+def random_scene(
+    rng: random.Random, split: str = "any", zipf: float = 0.0, things: int = 0
+) -> Scene:
     """A scene of one group (2 in 5) or of two groups of different kinds, now and then with a
-    painted sign.
+    painted sign; with `things`, of so many single things of different kinds and up to half as many
+    more (at most 12).
     """
+    if things:
+        return crowded_scene(rng, split, zipf, things)
     first = random_group(rng, split, zipf)
     groups: tuple[Group, ...] = (first,)
     if rng.random() < 0.6:
@@ -71,6 +80,16 @@ def random_scene(rng: random.Random, split: str = "any", zipf: float = 0.0) -> S
         groups = (first, second)
     sign = random_name(rng).upper() if rng.random() < 0.06 else None
     return Scene(groups, rng.choice(PLACES), rng.choice(RELATIONS), sign)
+
+
+def crowded_scene(rng: random.Random, split: str, zipf: float, things: int) -> Scene:
+    """A scene of many things."""
+    many = min(MOST_THINGS, rng.randint(things, things + things // 2))
+    groups: dict[str, Group] = {}
+    while len(groups) < many:
+        group = random_group(rng, split, zipf)
+        groups.setdefault(group.kind, replace(group, count=1))
+    return Scene(tuple(groups.values()), rng.choice(PLACES))
 
 
 def random_name(rng: random.Random) -> str:

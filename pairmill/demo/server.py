@@ -12,10 +12,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from aiohttp import web
 
 from pairmill.demo.pictures import bomb, picture_bytes
+from pairmill.demo.traits import Traits, add_arguments, traits_of
 from pairmill.demo.world import CLOSED_HOST, ROBOTS, ROBOTS_FOR_OTHERS, World, WorldRow
 
 SLOW_S = 60.0
@@ -194,9 +196,9 @@ def application(world: World) -> web.Application:
 
 
 @contextlib.contextmanager
-def running(rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
-    """Starts a server process on a free port; gives the `resolve` map that leads the world's hosts
-    to it.
+def running(rows: int, seed: int = 0, traits: Traits | None = None) -> Iterator[dict[str, str]]:
+    """Starts a server process of a world on a free port; gives the `resolve` map that leads the
+    world's hosts to it.
     """
     command = [
         sys.executable,
@@ -206,6 +208,7 @@ def running(rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
         str(rows),
         "--seed",
         str(seed),
+        *(traits or Traits()).arguments(),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -241,9 +244,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
+    add_arguments(parser)
     args = parser.parse_args()
+    world = World(args.rows, args.seed, **asdict(traits_of(args)))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve_until_orphaned(application(World(args.rows, args.seed)), args.port))
+        asyncio.run(serve_until_orphaned(application(world), args.port))
 
 
 if __name__ == "__main__":

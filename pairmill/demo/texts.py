@@ -49,7 +49,12 @@ def english_group(group: Group, detailed: bool = False) -> str:
 
 def short_caption(scene: Scene) -> str:
     """`two red stars and a blue car at night`."""
-    return f"{' and '.join(english_group(g) for g in scene.groups)} {EN_PLACES[scene.place]}"
+    return f"{listed([english_group(g) for g in scene.groups])} {EN_PLACES[scene.place]}"
+
+
+def listed(things: list[str]) -> str:
+    """`a red ball, a blue car and a green tree`."""
+    return " and ".join([*([", ".join(things[:-1])] if things[1:] else []), things[-1]])
 
 
 def detailed_caption(scene: Scene) -> str:
@@ -59,6 +64,9 @@ def detailed_caption(scene: Scene) -> str:
     text = f"There {verb} {english_group(first, detailed=True)} {EN_PLACES[scene.place]}."
     if len(scene.groups) == 1:
         return text
+    if len(scene.groups) > 2:
+        rest = listed([english_group(g, detailed=True) for g in scene.groups[1:]])
+        return f"{text} After it, from left to right and from top to bottom, come {rest}."
     second = scene.groups[1]
     where = "Below" if scene.relation == "above" else "To the right"
     return (
@@ -68,9 +76,10 @@ def detailed_caption(scene: Scene) -> str:
 
 
 def phrases(scene: Scene, language: str) -> tuple[str, str]:
-    """The things and the place of a scene, in `language`."""
+    """The first two things and the place of a scene, in `language`."""
+    named = scene.groups[:2]
     if language == "en":
-        return AND["en"].join(english_group(g) for g in scene.groups), EN_PLACES[scene.place]
+        return AND["en"].join(english_group(g) for g in named), EN_PLACES[scene.place]
     nouns = dict(zip(KINDS, (pair.split("/") for pair in NOUNS[language].split()), strict=True))
     colours = dict(zip(COLOURS, COLOUR_WORDS[language].split(), strict=True))
     places = dict(zip(PLACES, PLACE_WORDS[language].split("|"), strict=True))
@@ -80,7 +89,7 @@ def phrases(scene: Scene, language: str) -> tuple[str, str]:
             k=nouns[group.kind][group.count > 1],
             c=colours[group.colour],
         )
-        for group in scene.groups
+        for group in named
     ]
     return AND[language].join(things), places[scene.place]
 

@@ -3,9 +3,11 @@
 import random
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from pairmill.demo.scenes import Scene, confuse, random_name, random_scene, rng_for
 from pairmill.demo.texts import alt_text
+from pairmill.demo.traits import Traits
 from pairmill.demo.words import BOILERPLATE, LANGUAGES, SPAM
 
 HOSTS = tuple(f"img{i}.demo.test" for i in range(6))
@@ -108,19 +110,12 @@ class WorldRow:
 
 
 class World:
-    """`rows` rows of a web that depends on `seed` alone, and on what it is asked to be like.
-
-    `zipf`: exponent of Zipf's law by which kinds of things occur; 0: all are equally frequent.
-    `noise`: share of texts that are about another picture; None: 12%, beside other faults.
-    `names`: how many proper names there are, which then recur; None: each is drawn anew.
+    """`rows` rows of a web that depends on `seed` alone, and on the traits it is asked to have: the
+    fields of Traits, by name.
     """
 
-    def __init__(
-        self, rows: int, seed: int = 0, zipf: float = 0.0, noise: float | None = None,
-        names: int | None = None,
-    ) -> None:  # fmt: skip
-        self.rows, self.seed = rows, seed
-        self.zipf, self.noise, self.names = zipf, noise, names
+    def __init__(self, rows: int, seed: int = 0, **traits: Any) -> None:
+        self.rows, self.seed, self.traits = rows, seed, Traits(**traits)
 
     def rng(self, purpose: str, index: int) -> random.Random:
         """Chance for a purpose and a row."""
@@ -154,7 +149,7 @@ class World:
         """What a picture shows."""
         rng = self.rng("scene", picture)
         split = "held_out" if rng.random() < HELD_OUT_SHARE else "any"
-        return random_scene(rng, split, self.zipf)
+        return random_scene(rng, split, self.traits.zipf, self.traits.things)
 
     def row(self, index: int) -> WorldRow:
         """Everything about row `index` (0 ≤ index < rows)."""
@@ -170,8 +165,8 @@ class World:
         name = (
             random_name(rng) if rng.random() < 0.3 and kind in ("matched", "mismatched") else None
         )
-        if name is not None and self.names is not None:
-            name = random_name(self.rng("name", rng.randrange(self.names)))
+        if name is not None and self.traits.names is not None:
+            name = random_name(self.rng("name", rng.randrange(self.traits.names)))
         text = self.text(rng, kind, language, scene, name)
         tag = language if rng.random() < 0.93 else rng.choice(LANGUAGES)
         if kind in ("boilerplate", "spam"):
@@ -194,11 +189,12 @@ class World:
 
     def text_weights(self) -> tuple[float, ...]:
         """How often each of TEXT_KINDS occurs."""
-        if self.noise is None:
+        noise = self.traits.noise
+        if noise is None:
             return TEXT_WEIGHTS
         others = sum(TEXT_WEIGHTS) - TEXT_WEIGHTS[1]
-        rest = (1 - self.noise) / others
-        return tuple(self.noise if i == 1 else w * rest for i, w in enumerate(TEXT_WEIGHTS))
+        rest = (1 - noise) / others
+        return tuple(noise if i == 1 else w * rest for i, w in enumerate(TEXT_WEIGHTS))
 
     def text(
         self, rng: random.Random, kind: str, language: str, scene: Scene, name: str | None
@@ -209,9 +205,9 @@ class World:
         if kind == "spam":
             return rng.choice(SPAM).format(n=rng.randrange(9999))
         if kind == "mismatched":
-            other = random_scene(rng, zipf=self.zipf)
+            other = random_scene(rng, zipf=self.traits.zipf)
             while {g.kind for g in other.groups} & {g.kind for g in scene.groups}:
-                other = random_scene(rng, zipf=self.zipf)
+                other = random_scene(rng, zipf=self.traits.zipf)
             scene = other
         text = alt_text(scene, language, rng, name)
         if kind == "short":

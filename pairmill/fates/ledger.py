@@ -31,10 +31,13 @@ class Step:
     reasons: dict[str, int] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     """Error class → rows; also among `reasons`."""
+    elements: "Funnel | None" = None
+    """Of an `each` block: what became of the elements; all rows pass it."""
 
     def to_json(self) -> dict[str, Any]:
         """As the manifest and metrics.json hold it."""
-        return {k: v for k, v in vars(self).items() if k != "failures"}
+        told = {k: v for k, v in vars(self).items() if k not in ("failures", "elements")}
+        return told if self.elements is None else {**told, "elements": self.elements.to_json()}
 
 
 @dataclass
@@ -58,6 +61,8 @@ class Funnel:
                     f"{step.kept + step.dropped + step.missing + step.failed} left"
                 )
             flow = step.kept
+            if step.elements is not None:
+                step.elements.check()
         if flow != self.kept:
             raise ConservationError(f"{flow} rows left the last stage and {self.kept} were kept")
 
@@ -65,6 +70,14 @@ class Funnel:
         """The steps of the first `upto` stages: rows that they let live are kept."""
         steps = self.steps[: 1 + upto]
         return Funnel(self.rows, steps[-1].kept, steps)
+
+    def lines(self, depth: int = 0) -> "list[tuple[int, Step]]":
+        """All steps, those of a block's elements below it, each with its depth."""
+        found: list[tuple[int, Step]] = []
+        for step in self.steps:
+            found.append((depth, step))
+            found += step.elements.lines(depth + 1) if step.elements is not None else []
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """As the manifest and metrics.json hold it."""
@@ -87,6 +100,8 @@ def funnel_faults(data: Any) -> list[str]:
             return [f"its funnel has the step {step!r:.80}"]
         if not isinstance(reasons, dict) or any(not isinstance(n, int) for n in reasons.values()):
             return [f"its funnel has the reasons {reasons!r:.80}"]
+        if step.get("elements") is not None and (faults := funnel_faults(step["elements"])):
+            return faults
     return []
 
 
@@ -94,7 +109,16 @@ def read_funnel(data: Any, place: str) -> Funnel:
     """A funnel that is read back from a file at `place`; raises StrangeFile."""
     if faults := funnel_faults(data):
         raise StrangeFile(f"{place} is not as pairmill writes it: {faults[0]}; was it damaged?")
-    steps = [Step(**{"rows": 0, **step}) for step in data["steps"]]
+    return funnel_of(data)
+
+
+def funnel_of(data: dict[str, Any]) -> Funnel:
+    """A funnel out of sound plain data."""
+    steps = []
+    for step in data["steps"]:
+        inside = step.get("elements")
+        elements = funnel_of(inside) if inside is not None else None
+        steps.append(Step(**{"rows": 0, **step, "elements": elements}))
     return Funnel(data["rows"], data["kept"], steps)
 
 
@@ -124,7 +148,7 @@ def make_funnel(
 ) -> Funnel:
     """The steps that counted fates add up to."""
     first = Step(
-        SOURCE,
+        SOURCE if chain.elements is None else f"elements of {chain.elements.block.column}",
         rows + unreadable,
         rows,
         failed=unreadable,

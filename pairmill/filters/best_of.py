@@ -6,17 +6,16 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from pairmill.filters.seeing import ComparingConfig
 from pairmill.filters.text_candidates import CandidatesConfig, candidates_of, check_candidates
 from pairmill.filters.text_scores import Error, TextScorer
-from pairmill.models.load import Spec
 from pairmill.schemas.arrow import column, error_array, is_list
 from pairmill.schemas.config import MODEL, SPEED
 from pairmill.stages.base import Stage
 from pairmill.texts.words import sentences
-from pairmill.torch_device import Device, Precision
 
 
-class BestOfConfig(CandidatesConfig):
+class BestOfConfig(ComparingConfig, CandidatesConfig):
     """Chooses a text among candidates: the one with the highest score, by a column of scores or a
     two-tower model; without either, the first that is there.
 
@@ -31,18 +30,8 @@ class BestOfConfig(CandidatesConfig):
     """Hub id or folder of a two-tower model (see `clip`): the score is the mean cosine of the
     image and the candidate's sentences.
     """
-    revision: Annotated[str | None, SPEED] = None
-    """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
-    trust_remote_code: bool = False
-    """Lets the checkpoint run code of its own: read it before."""
     image: str = "image"
     """Column with encoded images, read where there is a model."""
-    image_processor: Literal["auto", "pil", "torchvision"] = "auto"
-    """Which of a family's image processors, as for `clip`."""
-    device: Annotated[Device, SPEED] = "auto"
-    """`cuda` without a GPU is an error, never a CPU run."""
-    dtype: Precision = "auto"
-    """Precision of the model, as for `clip`."""
     batch_size: Annotated[int, SPEED] = Field(64, ge=1, le=65_536)
     """Rows given to the stage at once."""
 
@@ -62,19 +51,6 @@ class BestOfConfig(CandidatesConfig):
         if self.scores is None:
             return []
         return [self.scores] if isinstance(self.scores, str) else list(self.scores)
-
-    def spec(self, cpus: float) -> Spec:
-        """What is loaded, and where."""
-        assert self.model is not None, "asked for only where a model is named"
-        return Spec(
-            model=self.model,
-            revision=self.revision,
-            trust_remote_code=self.trust_remote_code,
-            device=self.device,
-            dtype=self.dtype,
-            image_processor=None if self.image_processor == "auto" else self.image_processor,
-            cpus=self.resources.cpus or cpus,
-        )
 
 
 class BestOfStage(Stage):

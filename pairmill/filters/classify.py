@@ -9,9 +9,9 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pairmill.errors import StageBroken
-from pairmill.filters.clip import open_towers
 from pairmill.filters.heads import Activation, Output, read_head, softmax
 from pairmill.models.load import Spec
+from pairmill.models.towers import open_towers
 from pairmill.models.vectors import unit, vectors_of
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig

@@ -1,5 +1,7 @@
 """CLIP similarity of image and text."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -7,66 +9,38 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pairmill.errors import StageBroken
-from pairmill.models.feed import Feed, Ready
+from pairmill.filters.seeing import ComparingConfig, SeeingStage
+from pairmill.models.feed import Ready
 from pairmill.models.load import Spec
-from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip, open_clip_length
-from pairmill.models.two_towers import TransformersTowers, TwoTowers, embedding_length
+from pairmill.models.open_clip_towers import is_open_clip, open_clip_length
+from pairmill.models.towers import made_by, open_towers
+from pairmill.models.two_towers import TwoTowers, embedding_length
 from pairmill.models.vectors import cosines, unit, vectors_of
-from pairmill.schemas.arrow import column, error_array
+from pairmill.schemas.arrow import column
 from pairmill.schemas.config import MODEL, SPEED, StageConfig
-from pairmill.stages.base import Stage
-from pairmill.torch_device import Device, Precision, Room, in_halves
 
 
-class TowersConfig(StageConfig):
+class TowersConfig(ComparingConfig):
     """The keys of a stage with a two-tower model."""
 
     model: Annotated[str | None, MODEL] = "openai/clip-vit-base-patch32"
     """Hub id or folder of a two-tower model: CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP, MetaCLIP
     2, ALIGN, …; a checkpoint of open_clip needs the extra `open_clip`.
     """
-    revision: Annotated[str | None, SPEED] = None
-    """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
-    trust_remote_code: bool = False
-    """Lets the checkpoint run code of its own: read it before."""
-    image: str = "image"
-    """Column with encoded images."""
     text: str = "text"
     """Column with texts; cut at the text tower's length."""
     embeddings: list[Literal["image", "text"]] = []
     """Embeddings to store, unit length, as float16."""
     embedding_dim: int | None = Field(None, ge=1, le=16_384)
     """Length of stored embeddings; read from the model's config if absent."""
-    image_processor: Literal["auto", "pil", "torchvision"] = "auto"
-    """Which of a family's image processors: torchvision's is the faster, and what transformers
-    takes (`auto`); they differ by a level of brightness here and there.
-    """
-    device: Annotated[Device, SPEED] = "auto"
-    """`cuda` without a GPU is an error, never a CPU run."""
-    dtype: Precision = "auto"
-    """Precision of the forward pass.  `auto`: the checkpoint's on a GPU; on a CPU what a
-    measurement at load finds faster.  In bfloat16 a score changes in its third digit.
-    """
     compile: bool = False
     """Makes kernels for the image tower at load (`torch.compile`), some tens of seconds of work
     that pay on a GPU; a score changes as it does by another precision.
     """
-    batch_size: Annotated[int, SPEED] = Field(64, ge=1, le=65_536)
-    """Rows given to the model at once; halved where they do not fit its memory."""
 
     def spec(self, cpus: float) -> Spec:
         """What is loaded, and where."""
-        assert self.model is not None
-        return Spec(
-            model=self.model,
-            revision=self.revision,
-            trust_remote_code=self.trust_remote_code,
-            device=self.device,
-            dtype=self.dtype,
-            image_processor=None if self.image_processor == "auto" else self.image_processor,
-            compiled=self.compile,
-            cpus=self.resources.cpus or cpus,
-        )
+        return replace(super().spec(cpus), compiled=self.compile)
 
 
 class ClipConfig(TowersConfig):
@@ -90,16 +64,13 @@ class ClipConfig(TowersConfig):
         return {**keys, "model": None}
 
 
-class ClipStage(Stage):
+class ClipStage(SeeingStage):
     """`clip_score` = cosine of the projected image and text embeddings, in [-1, 1]."""
 
     Config: ClassVar[type[StageConfig]] = ClipConfig
     prefix = "clip"
     version = 2
-    decodes = True
-    actor = True
-    towers: TwoTowers
-    feed: "Feed[Any] | None" = None
+    model: TwoTowers
 
     def __init__(self, config: TowersConfig) -> None:
         super().__init__(config)
@@ -128,14 +99,9 @@ class ClipStage(Stage):
         ]
         for side in self.config.embeddings:
             kind = pa.list_(pa.float16(), self.dimension())
-            fields.append(
-                column(
-                    self.column(f"{side}_embedding"),
-                    kind,
-                    f"unit-length {side} embedding",
-                    role="embedding",
-                )
-            )
+            doc = f"unit-length {side} embedding"
+            field = column(self.column(f"{side}_embedding"), kind, doc, role="embedding")
+            fields.append(made_by(field, self.config.spec(self.cpus)))
         return pa.schema(fields)
 
     def dimension(self) -> int:
@@ -161,44 +127,24 @@ class ClipStage(Stage):
             return []
         return check_clip(self.name, self.config.spec(self.cpus))
 
+    def opened(self) -> TwoTowers:
+        return open_towers(self.name, self.config.spec(self.cpus))
+
     def setup(self) -> None:
-        self.room = Room()
-        if self.embedded:
-            return
-        self.towers = open_towers(self.name, self.config.spec(self.cpus))
-        self.note = self.towers.note
-        c, cores = self.config, max(1, int(self.config.resources.cpus or self.cpus))
-        self.feed = Feed(self.towers, c.image, cores, c.batch_size, self.computed, self.words)
-
-    def close(self) -> None:
-        if self.feed is not None:
-            self.feed.close()
-
-    def prepare(self, rows: pa.Table) -> None:
-        """Begins with rows that will come next, while those before them are computed."""
-        if self.feed is not None:
-            self.feed.prepare(rows)
-
-    def words(self, rows: pa.Table, sound: list[int]) -> dict[str, Any]:
-        """The text tower's inputs of some rows."""
-        texts = rows.column(self.config.text).take(pa.array(sound, pa.int64()))
-        return self.towers.words(texts.to_pylist())
+        if not self.embedded:
+            super().setup()
 
     def computed(self, ready: Ready) -> tuple[Ready, dict[str, np.ndarray]]:
         """Unit-length float32 embeddings of the sound rows by side, (n, d) each."""
-
-        def work(rows: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
-            at = slice(rows[0], rows[-1] + 1)
-            sides = (ready.images, ready.words)
-            parts = ({name: v[at] for name, v in side.items()} for side in sides)
-            return list(zip(*self.towers.embed(*parts), strict=True))
-
         if not ready.sound:
             return ready, dict.fromkeys(("image", "text"), np.zeros((0, 1), np.float32))
-        pairs = in_halves(work, list(range(len(ready.sound))), self.room)
-        self.note = self.room.told(self.towers.note)
+        pairs = self.by_rows(self.both, ready.images, ready.words)
         image, text = (unit(np.stack(side)) for side in zip(*pairs, strict=True))
         return ready, {"image": image, "text": text}
+
+    def both(self, images: dict[str, Any], words: dict[str, Any]) -> Iterable[Any]:
+        """(image, text) embeddings, row by row."""
+        return zip(*self.model.embed(images, words), strict=True)
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         if self.embedded:
@@ -206,18 +152,13 @@ class ClipStage(Stage):
             return pa.table([cosines(image, text)], schema=self.writes())
         assert self.feed is not None
         ready, vectors = self.feed(rows)
-        scores = np.full(rows.num_rows, np.nan, np.float32)
-        scores[ready.sound] = (vectors["image"] * vectors["text"]).sum(1)
-        columns: list[pa.Array] = [pa.array(scores)]
+        cosine = (vectors["image"] * vectors["text"]).sum(1)
+        scores, errors = self.scored(rows, ready, cosine)
+        columns: list[pa.Array] = [scores]
         for side in self.config.embeddings:
             columns.append(spread(vectors[side], ready.sound, rows.num_rows, self.dimension()))
         table = pa.table(columns, schema=self.writes())
-        return table.append_column("error", error_array(ready.errors))
-
-
-def open_towers(stage: str, spec: Spec) -> TwoTowers:
-    """The model, by the library that its checkpoint is made for."""
-    return OpenClipTowers(stage, spec) if is_open_clip(spec) else TransformersTowers(stage, spec)
+        return table.append_column("error", errors)
 
 
 def spread(vectors: np.ndarray, rows: list[int], total: int, dim: int) -> pa.Array:

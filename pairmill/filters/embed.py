@@ -8,10 +8,10 @@ from pydantic import Field
 
 from pairmill.filters.clip import ClipStage, TowersConfig
 from pairmill.models.feed import Ready
+from pairmill.models.towers import made_by
 from pairmill.models.vectors import unit
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import SPEED
-from pairmill.torch_device import in_halves
 
 WIDTH = {"float16": pa.float16(), "float32": pa.float32()}
 
@@ -44,7 +44,7 @@ class EmbedStage(ClipStage):
 
     def writes(self) -> pa.Schema:
         kind = pa.list_(WIDTH[self.config.stored], self.dimension())
-        return pa.schema(
+        fields = (
             column(
                 self.column(f"{side}_embedding"),
                 kind,
@@ -54,6 +54,8 @@ class EmbedStage(ClipStage):
             )
             for side in dict.fromkeys(self.config.embeddings)
         )
+        spec = self.config.spec(self.cpus)
+        return pa.schema(made_by(field, spec) for field in fields)
 
     def prepare(self, rows: pa.Table) -> None:
         if "image" in self.config.embeddings:
@@ -64,13 +66,13 @@ class EmbedStage(ClipStage):
 
     def computed(self, ready: Ready) -> tuple[Ready, dict[str, np.ndarray]]:
         """Unit-length float32 embeddings, (n, d), of the sound rows, by side."""
-        towers = {
-            "image": (ready.images, self.towers.of_images),
-            "text": (ready.words, self.towers.of_texts),
+        sides = {
+            "image": (self.model.of_images, ready.images),
+            "text": (self.model.of_texts, ready.words),
         }
         none = np.zeros((0, self.dimension()), np.float32)
         return ready, {
-            side: self.vectors(*towers[side]) if ready.sound else none
+            side: unit(np.stack(self.by_rows(*sides[side]))) if ready.sound else none
             for side in dict.fromkeys(self.config.embeddings)
         }
 
@@ -88,18 +90,6 @@ class EmbedStage(ClipStage):
         ]
         table = pa.table(columns, schema=self.writes())
         return table.append_column("error", error_array(ready.errors))
-
-    def vectors(self, inputs: dict[str, Any], tower: Any) -> np.ndarray:
-        """float32 (n, d) of unit length from one tower, in batches that fit the device's memory."""
-
-        def work(rows: list[int]) -> list[np.ndarray]:
-            at = slice(rows[0], rows[-1] + 1)
-            return list(tower({name: value[at] for name, value in inputs.items()}))
-
-        count = len(next(iter(inputs.values())))
-        found = np.stack(in_halves(work, list(range(count)), self.room))
-        self.note = self.room.told(self.towers.note)
-        return unit(found)
 
     def spread(self, vectors: np.ndarray, rows: list[int], total: int) -> pa.Array:
         """Embeddings of some rows as a nullable column of all rows."""

@@ -45,18 +45,20 @@ class ImageHashStage(Stage):
     def writes(self) -> pa.Schema:
         fields = []
         if "phash" in self.config.hashes:
-            fields.append(column(self.column(), pa.uint64(), "64-bit pHash", "hash"))
+            fields.append(
+                column(self.column(), pa.uint64(), "64-bit pHash", "hash", of=self.config.image)
+            )
         if "pdq" in self.config.hashes:
             doc = "256-bit PDQ hash, 64 hexadecimal digits"
-            fields.append(column(self.column("pdq"), pa.string(), doc))
+            fields.append(column(self.column("pdq"), pa.string(), doc, of=self.config.image))
         thumbnail = pa.list_(pa.uint8(), THUMBNAIL)
         doc = "8 × 8 RGB thumbnail of what was hashed, row by row"
         flat = "whether the picture is mostly one colour, so that the rest of it was hashed"
         return pa.schema(
             [
                 *fields,
-                column(self.column("thumbnail"), thumbnail, doc),
-                column(self.column("flat"), pa.bool_(), flat),
+                column(self.column("thumbnail"), thumbnail, doc, of=self.config.image),
+                column(self.column("flat"), pa.bool_(), flat, of=self.config.image),
             ]
         )
 

@@ -5,26 +5,36 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from pairmill.filters.kenlm_model import KenlmModel
 from pairmill.models.load import LoadedModel, Spec, load
 from pairmill.models.two_towers import placed
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import MODEL, SPEED, StageConfig
+from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, Room, in_halves
 
 
 class PerplexityConfig(StageConfig):
-    """Perplexity of a text by a causal model of `transformers`.
+    """Perplexity of a text by a causal model of `transformers`, or by a KenLM file (extra
+    `kenlm`).
 
     POINTS keeps the fifth of its pairs with the lowest: `{stage: select, by: 0 - perplexity,
     fraction: 0.2, keep: selected}`.
     """
 
     stage: Annotated[Literal["perplexity"], SPEED] = "perplexity"
-    model: Annotated[str, MODEL]
-    """Hub id or folder of a causal language model."""
+    model: Annotated[str | None, MODEL] = None
+    """Hub id or folder of a causal language model; or else name a file by `kenlm`."""
+    kenlm: Annotated[str | None, FILE] = None
+    """An n-gram model: an ARPA file or KenLM's binary one.  A line is a sentence, whose end counts
+    as a token.
+    """
+    pieces: Annotated[str | None, FILE] = None
+    """Sentencepiece model whose pieces are the words of `kenlm`, as CCNet's files want it; absent:
+    words are what stands between spaces.
+    """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
     text: str = "text"
@@ -38,18 +48,27 @@ class PerplexityConfig(StageConfig):
     batch_size: Annotated[int, SPEED] = Field(32, ge=1, le=65_536)
     """Texts given to the model at once; halved where they do not fit its memory."""
 
+    @model_validator(mode="after")
+    def _one_model(self) -> "PerplexityConfig":
+        if (self.model is None) == (self.kenlm is None):
+            raise ValueError("give either `model:` (transformers) or `kenlm:` (a file)")
+        if self.pieces and not self.kenlm:
+            raise ValueError("`pieces:` belongs to `kenlm:`; a model has its own tokenizer")
+        return self
+
 
 class PerplexityStage(Stage):
     """`perplexity`: exp of the mean negative log-probability of a token given those before it;
     `perplexity_tokens`: how many were predicted; `perplexity_bits`: bits in all.
 
-    Predicted are all tokens behind the first (which is the model's beginning where its tokenizer
-    puts one); a text without any has no perplexity.
+    A causal model predicts all tokens behind the first (which is its beginning where its tokenizer
+    puts one), KenLM all words and the end of each line; a text without any has no perplexity.
     """
 
     Config = PerplexityConfig
     prefix = "perplexity"
     actor = True
+    score: "CausalModel | KenlmModel"
 
     def reads(self) -> list[str]:
         return [self.config.text]
@@ -65,14 +84,23 @@ class PerplexityStage(Stage):
             ]
         )  # fmt: skip
 
+    def examine(self) -> list[str]:
+        if self.config.kenlm:
+            self.setup()
+        return []
+
     def setup(self) -> None:
         config = self.config
+        if config.kenlm:
+            self.score = KenlmModel(self.name, config.kenlm, config.pieces, config.max_tokens)
+            return
+        assert config.model is not None
         cpus = config.resources.cpus or self.cpus
         spec = Spec(
             config.model, config.revision, device=config.device, dtype=config.dtype, cpus=cpus
         )
-        self.model = CausalModel(self.name, spec, config.max_tokens)
-        self.score, self.note = self.model, self.model.note
+        self.score = CausalModel(self.name, spec, config.max_tokens)
+        self.note = self.score.note
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         nats, tokens = self.score(rows.column(self.config.text).to_pylist())

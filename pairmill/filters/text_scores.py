@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.filters.clip import open_towers
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.feed import AT_ONCE
 from pairmill.models.load import Spec
+from pairmill.models.towers import open_towers
 from pairmill.models.vectors import unit
 from pairmill.torch_device import Room, in_halves
 

@@ -1,5 +1,7 @@
 """What can be said of a stage's model before anything is computed."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from pairmill.errors import StageBroken
@@ -13,6 +15,7 @@ from pairmill.models.files import (
     read_json,
 )
 from pairmill.models.load import Spec, auto_class, load_processor, needs, whole
+from pairmill.models.outline import outlined
 
 QUANTISERS = {
     "awq": "gptqmodel",
@@ -81,14 +84,12 @@ def check_sees(stage: str, spec: Spec, processor: Any) -> None:
 
 
 def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any) -> list[str]:
-    """Looks whether the weights are whole, by their names and shapes alone."""
+    """Looks whether the weights are whole, by their names and shapes alone; those of a hub model
+    before they are fetched.
+    """
     config = read_json(folder, "config.json")
     if has_weights(folder):
-        if quantisation(config) is None:
-            options = {"device_map": "meta", "dtype": "auto"}
-            kind = type(whole(stage, auto, folder, spec, options)).__name__
-        else:
-            kind = auto.__name__
+        kind = kind_of(stage, spec, folder, auto)
     elif is_folder(spec.model):
         names = " or ".join(name for name, _ in WEIGHTS)
         raise StageBroken(
@@ -96,7 +97,7 @@ def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any
             "download complete?"
         )
     else:
-        kind = f"{auto.__name__}, its weights yet to be fetched"
+        kind = kind_on_hub(stage, spec, folder, auto)
     return [
         f"{spec.model}: {kind} with {type(processor).__name__}; {place(spec, config)}",
         *(
@@ -105,6 +106,24 @@ def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any
             else []
         ),
     ]
+
+
+def kind_of(stage: str, spec: Spec, folder: str, auto: Any) -> str:
+    """The class that the weights fill; raises StageBroken where they do not fill it."""
+    if quantisation(read_json(folder, "config.json")) is not None:
+        return str(auto.__name__)
+    options = {"device_map": "meta", "dtype": "auto"}
+    return type(whole(stage, auto, folder, spec, options)).__name__
+
+
+def kind_on_hub(stage: str, spec: Spec, folder: str, auto: Any) -> str:
+    """As `kind_of`, of weights that are still on the hub, as far as it tells their names."""
+    with tempfile.TemporaryDirectory() as scratch:
+        size = outlined(spec.model, spec.revision, folder, Path(scratch))
+        if size is None:
+            return f"{auto.__name__}, its weights yet to be fetched"
+        kind = kind_of(stage, spec, scratch, auto)
+    return f"{kind}, its weights ({size / 1e9:.3g} GB) yet to be fetched"
 
 
 def place(spec: Spec, config: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ another layout, a stack.  Here torch resizes the decoded picture where it lies. 
 a processor whose answers it repeats bit by bit on pictures of many shapes, which is tried at load.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,8 +44,7 @@ def fast_pixels(processor: Any) -> "FastPixels | None":
 
 class FastPixels:
     """Pictures as the model's device wants them, in two halves: a thread makes bytes of one shape
-    of
-    them, and `normalised` makes of these, wherever they lie, what the processor gives.
+    out of them, and `normalised` makes of these, wherever they lie, what the processor gives.
     """
 
     def __init__(self, processor: Any) -> None:
@@ -60,6 +60,10 @@ class FastPixels:
             (torch.tensor(values) * scale).view(-1, 1, 1)
             for values in (processor.image_mean, processor.image_std)
         )
+        each = torch.arange(256).view(1, 256).sub(self.mean[..., 0]).div_(self.std[..., 0])
+        self.tables: np.ndarray = each.numpy()
+        """(3, 256) float32: what becomes of each byte."""
+        self.memory = torch.empty(0)
 
     def __call__(self, images: Sequence[Image.Image]) -> Any:
         """(n, height, width, 4) uint8 of RGB pictures; the fourth value means nothing."""
@@ -72,9 +76,34 @@ class FastPixels:
         return out
 
     def normalised(self, pixels: Any) -> Any:
-        """(n, 3, height, width) float32 of what the call gave, on its device."""
+        """(n, 3, height, width) float32 of what the call gave, on its device.
+
+        On a CPU each byte's value is looked up, and the memory is that of the last call: what was
+        given is good until then.
+        """
+        if pixels.device.type == "cpu":
+            return self.looked_up(pixels.numpy())
         mean, std = self.mean.to(pixels.device), self.std.to(pixels.device)
         return pixels[..., :3].permute(0, 3, 1, 2).contiguous().sub(mean).div_(std)
+
+    def looked_up(self, pixels: np.ndarray) -> Any:
+        """As `normalised`, on a CPU: in memory that is kept, since fresh memory costs a CPU more
+        time than the looking up does.
+        """
+        import cv2
+        import torch
+
+        shape = (len(pixels), 3, *pixels.shape[1:3])
+        count = math.prod(shape)
+        if len(self.memory) < count:
+            self.memory = torch.empty(count)
+        found = self.memory[:count].view(shape)
+        for picture, place in zip(pixels, found.numpy(), strict=True):
+            for plane, table, values in zip(
+                cv2.split(picture)[:3], self.tables, place, strict=True
+            ):
+                cv2.LUT(plane, table, values)
+        return found
 
     def resized(self, image: Image.Image) -> Any:
         """(height, width, 3 or 4) uint8, resized and cropped."""

@@ -1,18 +1,16 @@
 """transformers, imported whole, whichever thread is the first to ask for it.
 
-While it is imported its module puts another one in its own place, so a thread that waits for
-another thread's import is given the one that was replaced, which has no classes.
+At the end of its import its module puts another one in its own place.  A thread whose `import`
+began meanwhile waits for the end, and is still given the one that was replaced, which has no
+classes; so the module is looked up once more.
 """
 
 import sys
-import threading
 from typing import Any
-
-LOCK = threading.Lock()
 
 
 def transformers() -> Any:
     """The module."""
-    with LOCK:
-        import transformers
+    import transformers
+
     return sys.modules[transformers.__name__]

@@ -38,6 +38,8 @@ class Spec:
     dtype: Precision = "auto"
     device_map: str | None = None
     """`auto` places the tensors over all GPUs of the worker."""
+    attention: str | None = None
+    """Which of transformers' attention kernels; None: what it takes."""
     image_processor: str | None = None
     """`torchvision` or `pil`; None: what transformers takes."""
     compiled: bool = False
@@ -90,6 +92,8 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     if spec.device_map:
         needs(stage, "accelerate", "`device_map`")
         options["device_map"] = spec.device_map
+    if spec.attention:
+        options["attn_implementation"] = spec.attention
     quantised = quantisation(config)
     if quantised and device == "cuda" and not spec.device_map:
         needs(stage, "accelerate", f"a checkpoint quantised by {quantised} on a GPU")

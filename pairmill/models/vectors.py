@@ -18,7 +18,7 @@ def vectors_of(values: pa.ChunkedArray | pa.Array) -> np.ndarray:
         raise ValueError(f"embeddings of {lengths.min()} and of {lengths.max()} numbers")
     found = np.full((len(values), dim), np.nan, np.float32)
     numbers = pc.list_flatten(there).to_numpy(zero_copy_only=False)
-    found[np.asarray(values.is_valid())] = numbers.astype(np.float32).reshape(-1, dim)
+    found[np.asarray(values.is_valid())] = numbers.astype(np.float32).reshape(len(lengths), dim)
     return found
 
 

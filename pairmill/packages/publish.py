@@ -58,9 +58,7 @@ def publish(
     read = partial(kept_rows, chain, selection, ledger, writer.documents(), seed)
     kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, selection, kept, seed)
-    memory = PackageMemory(
-        Storage(chain.root), f"{ledger.rpartition('/')[0]}/packages", storage.root
-    )
+    memory = PackageMemory(Storage(chain.root), f"{run_folder(ledger)}/packages", storage.root)
     told = {key: facts.get(key) for key in TOLD}
     sound: list[Facts] = []
     if storage.exists(MANIFEST):
@@ -89,6 +87,11 @@ def publish(
     finish(storage, package, manifest)
     memory.keep(storage, manifest)
     return manifest
+
+
+def run_folder(ledger: str) -> str:
+    """The folder of the run that a ledger is of: `runs/<run id>`."""
+    return "/".join(ledger.split("/")[:2])
 
 
 def close(

@@ -23,7 +23,7 @@ MISSING_INPUT = "missing_input"
 def findings(funnel: Funnel, of_input: Sequence[str] = ()) -> list[str]:
     """One sentence each, the gravest first.  `of_input`: what reading the source had to say."""
     kept = [nothing_kept(funnel)] if funnel.kept == 0 else []
-    return [*kept, *of_input, *(text for step in funnel.steps for text in step_findings(step))]
+    return [*kept, *of_input, *(text for _, step in funnel.lines() for text in step_findings(step))]
 
 
 def trusted_code(stages: Iterable[PlannedStage]) -> list[str]:
@@ -81,7 +81,7 @@ def step_findings(step: Step) -> list[str]:
 def retry_hint(funnel: Funnel) -> str | None:
     """How to try failed rows again, which a rerun by itself does not; None where none failed."""
     classes: Counter[str] = Counter()
-    for step in funnel.steps:
+    for _, step in funnel.lines():
         classes.update(step.failures)
     classes.pop(MISSING_INPUT, None)
     if not classes:

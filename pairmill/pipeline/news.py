@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairmill.errors import PairmillError
-from pairmill.workspace.contents import read_plan
 from pairmill.workspace.digests import uid_hashes
 from pairmill.workspace.shards import stored_file
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table
+from pairmill.workspace.used import read_plan
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,20 @@
 """The plan as plain data: what would run, what is stored, what it needs."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.cluster.room import cpus_needed, cpus_of
 from pairmill.errors import RunError
 from pairmill.fates.run_table import Run
-from pairmill.fates.survey import Survey, known_stages
 from pairmill.pipeline.news import news
+from pairmill.pipeline.stored_tables import StoredTable, stored_table
+from pairmill.plan.blocks import EachBlock
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.plan.identity import identified
 from pairmill.plan.notes import notes_of
-from pairmill.plan.plan import Plan
-from pairmill.work.local import LocalEngine
+from pairmill.plan.plan import Plan, blocks_of, phases_of
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.ingest import foreseen
 from pairmill.workspace.storage import Storage
@@ -25,38 +27,12 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     identity = table_id(storage, plan.source)
     pool = open_table(storage, identity)
     chain = plan.chain(pool or Table.unread(identity), limit)
-    chain, waiting = undecided(plan, chain)
-    stages = []
-    blocks = {
-        i: shard_bytes(chain, first, last)
-        for first, last in plan.phases()
-        for i in range(first, last)
-    }
-    for stage in chain.stages:
-        resources = stage.config.resources
-        stages.append(
-            {
-                "name": stage.name,
-                "type": stage.config.stage,
-                "reads": list(stage.reads),
-                "writes": stage.writes.names,
-                "keep": stage.gate.text if stage.gate else None,
-                "when": stage.when.text if stage.when else None,
-                "notes": notes_of(chain.stages, stage),
-                "phase": next(
-                    i + 1 for i, (a, b) in enumerate(plan.phases()) if a <= stage.index < b
-                ),
-                "global": stage.is_global,
-                "identity": stage.identity,
-                "rows_stored": stored_rows(storage, chain, stage),
-                "rows_waiting": waiting.get(stage.index, 0) if pool else None,
-                "cpus": cpus_of(stage),
-                "gpus": resources.gpus,
-                "replicas": resources.bounds(),
-                "memory_bytes": worker_bytes(stage, blocks[stage.index]),
-            }
-        )
+    stored = stored_table(chain)
+    chain = stored.chain
+    stages = stage_lines(storage, chain.stages, chain, stored if pool else None)
+    sizes = [shard_bytes(chain, first, last) for first, last in plan.phases()]
     rows = chain.rows() if pool else None
+    blocks = blocks_of(plan.stages)
     return {
         "name": plan.config.name,
         "workspace": storage.root,
@@ -70,17 +46,70 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
             {
                 "type": w.config.type,
                 "path": w.config.path,
-                "columns": w.columns(chain.until(chosen.upto).schema),
+                "columns": w.columns(schema_of(chain, blocks, w.config.rows, chosen.upto)),
+                "rows": w.config.rows,
                 "after": w.config.after,
                 "where": chosen.where.text if chosen.where else None,
                 "order": [str(key) for key in chosen.order],
             }
             for w, chosen in zip(plan.writers, plan.selections, strict=True)
         ],
-        "shard_bytes": max(blocks.values(), default=0),
+        "shard_bytes": max(sizes, default=0),
         "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
         "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
     }
+
+
+def schema_of(chain: Chain, blocks: dict[str, EachBlock], rows: str | None, upto: int) -> pa.Schema:
+    """The columns of the rows that an output takes."""
+    if rows is None:
+        return chain.until(upto).schema
+    block = blocks[rows]
+    return pa.schema([*block.schema, *(f for s in block.stages[:upto] for f in s.writes)])
+
+
+def stage_lines(
+    storage: Storage, stages: Sequence[PlannedStage], chain: Chain, stored: StoredTable | None
+) -> list[dict[str, Any]]:
+    """The stages of one table, each with what is stored of it, and of a block those within.
+    `chain`: theirs, or that of the nearest table that is known; `stored`: None where the table is
+    not known yet.
+    """
+    phases = phases_of(stages)
+    found = []
+    for stage in stages:
+        resources = stage.config.resources
+        number, (first, last) = next((i, p) for i, p in enumerate(phases) if stage.index < p[1])
+        block_bytes = shard_bytes(chain, first, last) if stored else 0
+        line = {
+            "name": stage.name,
+            "type": stage.config.stage,
+            "reads": list(stage.reads),
+            "writes": stage.writes.names,
+            "keep": stage.gate.text if stage.gate else None,
+            "when": stage.when.text if stage.when else None,
+            "notes": notes_of(stages, stage),
+            "phase": number + 1,
+            "global": stage.is_global,
+            "identity": stage.identity,
+            "rows_stored": stored_rows(storage, chain, stage) if stored else None,
+            "rows_waiting": stored.waiting.get(stage.index, 0) if stored else None,
+            "cpus": cpus_of(stage),
+            "gpus": resources.gpus,
+            "replicas": resources.bounds(),
+            "memory_bytes": worker_bytes(stage, block_bytes),
+        }
+        if (block := stage.block) is not None:
+            child = stored.tables.get(block.name) if stored else None
+            line["each"] = block.column
+            line["elements"] = child.chain.rows() if child else None
+            line["stages"] = (
+                stage_lines(storage, child.chain.stages, child.chain, child)
+                if child
+                else stage_lines(storage, block.stages, chain, None)
+            )
+        found.append(line)
+    return found
 
 
 def whats_new(storage: Storage, plan: Plan, table: Table | None) -> str | None:
@@ -103,26 +132,20 @@ def stored_rows(storage: Storage, chain: Chain, stage: PlannedStage) -> int | No
     return sum(storage.row_count(name) for name in mine if name in there)
 
 
-def undecided(plan: Plan, chain: Chain) -> tuple[Chain, dict[int, int]]:
-    """Stage index → rows that wait for it (later stages will get at most what passes it)."""
-    survey = Survey(chain, LocalEngine(Storage(chain.root).local).over)
-    digests: dict[int, str] = {}
-    while (
-        len(chain.shard_rows)
-        and (first := known_stages(survey.chain)) < len(chain.stages)
-        and not survey.waiting()
-    ):
-        digests[first] = survey.population()[0]
-        survey.start(identified(chain, digests))
-    return survey.chain, dict(survey.stages_waiting())
-
-
-def stored_run(plan: Plan, limit: int | None) -> Run:
-    """The rows as the workspace has them now.  Raises RunError where the source was not read
-    yet.
+def stored_run(plan: Plan, limit: int | None, rows: str | None = None) -> Run:
+    """The rows as the workspace has them now, or with `rows` those of a block's elements.  Raises
+    RunError where the source was not read yet, or the block not reached.
     """
     storage = Storage(plan.config.workspace)
+    blocks = blocks_of(plan.stages)
+    if rows is not None and rows not in blocks:
+        known = f"blocks: {', '.join(blocks)}" if blocks else "the pipeline has no `each` block"
+        raise RunError(f"no block is named {rows!r} ({known})")
     table = open_table(storage, table_id(storage, plan.source))
     if table is None:
         raise RunError(f"{storage.root} does not hold this pipeline's source; run it first")
-    return Run(undecided(plan, plan.chain(table, limit))[0])
+    stored = stored_table(plan.chain(table, limit))
+    found = stored if rows is None else stored.named(rows)
+    if found is None:
+        raise RunError(f"no run has come to the block {rows!r} yet")
+    return Run(found.chain)

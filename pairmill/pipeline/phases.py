@@ -1,25 +1,22 @@
 """The phases of a run: computes what the survey says is missing."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pairmill.errors import StageFailed
 from pairmill.fates.survey import ShardPopulation, Survey
 from pairmill.pipeline.failures import commonest
-from pairmill.pipeline.folder import describe
-from pairmill.pipeline.totals import StageTotals
-from pairmill.pipeline.watcher import Watcher
 from pairmill.plan.identity import identified
-from pairmill.plan.plan import Plan
+from pairmill.plan.plan import phases_of
 from pairmill.work.attempt import LEAST_FAILURES
 from pairmill.work.block import Job
 from pairmill.work.carry import carry_over
-from pairmill.work.engine import WorkEngine
-from pairmill.workspace.lease import Lease
 from pairmill.workspace.storage import Storage
+
+if TYPE_CHECKING:
+    from pairmill.pipeline.table_run import TableRun
 
 LOG = logging.getLogger("pairmill")
 PAYLOAD_BYTES = 10_000
@@ -30,35 +27,37 @@ again.
 
 @dataclass
 class Phases:
-    """The phases of one run."""
+    """The phases of one table.  `retry`: failures that are tried again, and then are no reason to
+    stop.
+    """
 
-    plan: Plan
-    engine: WorkEngine
-    watcher: Watcher
-    lease: Lease
-    totals: StageTotals
-    timed: Callable[[str, Callable[[], Any]], Any]
-    retry: bool = False
-    """Failures are tried again, and are no reason to stop."""
+    of: "TableRun"
+    retry: tuple[str, ...] = ()
 
-    def run(self, storage: Storage, survey: Survey, folder: str) -> None:
+    def run(self, survey: Survey, ledger: str) -> None:
         """Computes what the survey says is missing, phase by phase; `survey.chain` has all
-        identities then.
+        identities then.  `ledger`: the table's, in which those of its blocks lie.
         """
         digests: dict[int, str] = {}
-        chain = survey.chain
+        chain, timed, watcher = survey.chain, self.of.timed, self.of.watcher
+        whose = f"{chain.elements.block.name}: " if chain.elements else ""
         self.check_gpus(survey)
-        for number, (first, last) in enumerate(self.plan.phases()):
-            part, stage = f"phase {number + 1}", chain.stages[first]
+        for number, (first, last) in enumerate(phases_of(chain.stages)):
+            part, stage = f"{whose}phase {number + 1}", chain.stages[first]
             looked: dict[int, ShardPopulation] = {}
             if stage.is_global:
-                digests[first], looked = self.timed(part, survey.population)
+                digests[first], looked = timed(part, survey.population)
                 chain = identified(chain, digests)
                 survey.start(chain)
-            describe(storage, chain, folder, self.plan.redact)
-            todo = self.timed(part, partial(survey.waiting, first, last))
-            if todo and not stage.is_global:
-                todo = self.timed(part, partial(self.carried, survey, first, last, todo))
+            elif stage.block is not None:
+                self.of.describe(chain)
+                chain = self.of.inside(chain, stage, ledger, digests)
+                digests[first] = chain.stages[first].population or ""
+                survey.start(chain)
+            self.of.describe(chain)
+            todo = timed(part, partial(survey.waiting, first, last))
+            if todo and not stage.is_alone:
+                todo = timed(part, partial(self.carried, survey, first, last, todo))
             if not todo:
                 continue
             names = [s.name for s in chain.stages[first:last]]
@@ -74,31 +73,33 @@ class Phases:
                 },
             )
             if stage.is_global:
-                self.watcher.phase(
+                watcher.phase(
                     f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values())
                 )
-                self.timed(part, partial(self.engine.answer, Job(chain, first, last), looked))
+                timed(part, partial(self.of.engine.answer, Job(chain, first, last), looked))
+                if stage.stage.note:
+                    self.of.totals.notes.setdefault(stage.name, []).append(stage.stage.note)
+            elif stage.block is not None:
+                timed(part, partial(self.of.collect, chain, stage, sorted(todo)))
             else:
                 needed = Job(chain, first, last).needed_after(first - 1)
                 for earlier in chain.stages[:first]:
                     if set(earlier.payload()) & needed:
-                        self.timed(
-                            part, partial(self.engine.refetch, chain, earlier, sorted(todo), last)
-                        )
-                self.watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
-                self.timed(
-                    part,
-                    partial(self.map_phase, Job(chain, first, last, survey.retry), sorted(todo)),
-                )
+                        refetch = self.of.engine.refetch
+                        timed(part, partial(refetch, chain, earlier, sorted(todo), last))
+                watcher.phase(f"{part}: {', '.join(names)}", names, sum(todo.values()))
+                run_folder = f"{self.of.storage.root}/{self.of.folder}"
+                job = Job(chain, first, last, survey.retry, run_folder)
+                timed(part, partial(self.map_phase, job, sorted(todo)))
             survey.renew(todo)
-        describe(storage, chain, folder, self.plan.redact)
+        self.of.describe(chain)
 
     def carried(
         self, survey: Survey, first: int, last: int, todo: dict[int, int]
     ) -> dict[int, int]:
         """What is left to do once values of rows that did not change are carried over."""
         chain = survey.chain
-        count = carry_over(self.engine, chain, chain.stages[first:last], sorted(todo))
+        count = carry_over(self.of.engine, chain, chain.stages[first:last], sorted(todo))
         if not count:
             return todo
         LOG.info("values carried over", extra={"facts": {"values": count}})
@@ -109,14 +110,14 @@ class Phases:
         """Raises RunError where stages ask for GPUs that no node has, before the phases in front of
         them are worked through in vain.
         """
-        chain, phases = survey.chain, self.plan.phases()
+        chain, phases = survey.chain, phases_of(survey.chain.stages)
         asking = [
             Job(chain, first, last)
             for first, last in phases
             if any(s.config.resources.gpus for s in chain.stages[first:last])
         ]
-        if asking and self.timed("survey", survey.waiting):
-            self.engine.ready(asking)
+        if asking and self.of.timed("survey", survey.waiting):
+            self.of.engine.ready(asking)
 
     def map_phase(self, job: Job, shards: list[int]) -> None:
         """Takes shards through map stages; raises StageFailed where a stage fails on too many
@@ -125,10 +126,10 @@ class Phases:
         if any(stage.payload() for stage in job.stages()):
             Storage(job.chain.root).check_space(sum(map(job.chain.rows_of, shards)) * PAYLOAD_BYTES)
         counts: dict[str, list[int]] = {s.name: [0, 0] for s in job.stages()}
-        for finished in self.engine.phase(job, shards):
-            self.lease.check()
+        for finished in self.of.engine.phase(job, shards):
+            self.of.lease.check()
             for stats in finished:
-                self.totals.add(stats)
+                self.of.totals.add(stats)
                 LOG.info("shard passed", extra={"facts": asdict(stats)})
                 counts[stats.stage][0] += stats.computed
                 counts[stats.stage][1] += stats.errors
@@ -143,4 +144,4 @@ class Phases:
                         *commonest(job, planned.index, shards),
                         limit,
                     )
-        self.totals.phase_ended()
+        self.of.totals.phase_ended()

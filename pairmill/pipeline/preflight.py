@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from pairmill.errors import RunError
+from pairmill.plan.blocks import every_stage
 from pairmill.plan.plan import Plan
 
 
@@ -43,16 +44,19 @@ def unusable(path: str) -> str | None:
 
 def gpu_faults(plan: Plan) -> Iterator[str]:
     """Stages that ask for more GPUs than torch sees on this machine."""
-    asking = [s for s in plan.stages if s.config.resources.gpus]
+    asking = [s for s in every_stage(plan.stages) if s.config.resources.gpus]
     if not asking:
         return
     import torch
 
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for stage in asking:
-        if stage.config.resources.gpus > there:
+        resources = stage.config.resources
+        least, _ = resources.bounds() or (1, 1)
+        if least * resources.gpus > there:
+            times = f"{least} times " if least > 1 else ""
             yield (
-                f"stage {stage.name!r} asks for {stage.config.resources.gpus:g} GPU, and torch "
+                f"stage {stage.name!r} asks for {times}{resources.gpus:g} GPU, and torch "
                 f"sees {there} on this machine; take `resources.gpus` away, or run on a cluster "
                 "that has them"
             )

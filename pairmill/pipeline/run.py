@@ -4,30 +4,31 @@ are read off.
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from pairmill.cluster.engine import RayEngine
-from pairmill.errors import RunError, WouldReplace
+from pairmill.errors import RunError, StageBroken, WouldReplace
 from pairmill.fates.ledger import Funnel
-from pairmill.fates.survey import Survey
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
-from pairmill.pipeline.failures import check_failures, failure_classes
+from pairmill.pipeline.failures import failure_classes
 from pairmill.pipeline.findings import findings, trusted_code
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
-from pairmill.pipeline.phases import Phases
 from pairmill.pipeline.preflight import preflight
 from pairmill.pipeline.replacing import replaced_packages
 from pairmill.pipeline.run_metrics import RunMetrics
-from pairmill.pipeline.settings import StoredSettings, to_try_again
+from pairmill.pipeline.settings import StoredSettings
+from pairmill.pipeline.stored_tables import stored_table
+from pairmill.pipeline.table_run import DecidedTable, TableRun
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
-from pairmill.plan.chain import Chain
+from pairmill.plan.blocks import every_stage
+from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan
 from pairmill.redaction import redact, redact_data
 from pairmill.work.engine import WorkEngine
@@ -35,15 +36,11 @@ from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.ingest import build_table
-from pairmill.workspace.lease import Lease, leased
+from pairmill.workspace.lease import leased
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table
 
 LOG = logging.getLogger("pairmill")
-TRIES = 4
-"""Passes over the phases before rows that stay undecided are an error; more than one is needed only
-where another run took payload away meanwhile, or failures repeat.
-"""
 
 
 @dataclass
@@ -58,6 +55,8 @@ class RunOutcome:
     packages: dict[str, dict[str, Any]]
     seconds: dict[str, float]
     chain: Chain
+    tables: dict[str, DecidedTable] = field(default_factory=dict)
+    """By block, what became of its elements."""
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     """What a person has to know of it, and may want to mend."""
@@ -65,14 +64,17 @@ class RunOutcome:
     """What is worth a word, and no fault."""
 
 
-def examine(storage: Storage, chain: Chain) -> None:
-    """Looks at what stages will load, before any work; raises what would fail then.
+def examine(storage: Storage, stages: Iterable[PlannedStage], local: bool) -> None:
+    """Looks at what stages will load, before any work; raises what would fail then.  `local`: the
+    workers run on this machine.
 
     Not at stages of which values are stored: these were loaded before.
     """
-    for stage in chain.stages:
-        if stage.identity and storage.exists(f"columns/{stage.column_set}/stage.json"):
+    for stage in stages:
+        if stage.computes and storage.exists(f"columns/{stage.column_set}/stage.json"):
             continue
+        if local and (why := stage.stage.missing_here()) is not None:
+            raise StageBroken(f"stage {stage.name!r}: {why}")
         for line in stage.stage.examine():
             LOG.info("stage %s: %s", stage.name, line)
 
@@ -103,8 +105,6 @@ class Runner:
             else RayEngine(self.import_paths, places, disk)
         )
         self.seconds: dict[str, float] = {}
-        self.again: tuple[str, ...] = ()
-        """Entries of `retry` that follow from changed settings."""
         self.totals = StageTotals()
 
     def run(
@@ -137,24 +137,27 @@ class Runner:
                 storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
-                examine(storage, chain)
+                examine(storage, every_stage(chain.stages), self.local)
                 settings = StoredSettings(storage, self.plan.redact)
-                changes = settings.changes(chain)
-                for change in changes:
-                    again = ", ".join(change.classes)
-                    self.watcher.note(f"{change}; stored failures are tried again ({again})")
-                self.again = to_try_again(changes)
-                chain, funnel = self.until_decided(storage, chain, folder, table, lease)
+                run = TableRun(
+                    self.plan, self.engine, self.watcher, self.totals, self.timed, storage,
+                    folder, lease, self.retry, settings,
+                )  # fmt: skip
+                # which of the unreadable rows stand before the limit is not known
+                unreadable = 0 if self.limit is not None else table.unreadable
+                source = run.decided(chain, f"{folder}/ledger", unreadable)
+                chain, funnel = source.chain, source.funnel
                 packages = {
                     w.config.path: self.timed(
-                        f"output {i + 1}", partial(self.package, chain, i, folder, funnel)
+                        f"output {i + 1}",
+                        partial(self.package, run.tables.get(w.config.rows or "", source), i),
                     )
                     for i, w in enumerate(self.plan.writers)
                 }
-                found = matches(chain, self.engine.over)
-                left = settings.end(
-                    chain, again=(*self.retry, *self.again), whole=self.limit is None
-                )
+                tables = [source, *run.tables.values()]
+                found = [line for t in tables for line in matches(t.chain, self.engine.over)]
+                again, whole = (*self.retry, *run.tried), self.limit is None
+                left = [line for t in tables for line in settings.end(t.chain, again, whole)]
         finally:
             self.engine.close()
             self.watcher.done()
@@ -167,6 +170,7 @@ class Runner:
             packages,
             self.seconds,
             chain,
+            run.tables,
             self.totals.stages,
             warnings=(
                 *findings(funnel, [str(told) for told in table.told if not told.ordinary]),
@@ -176,7 +180,7 @@ class Runner:
                 *([str(fresh)] if fresh else []),
                 *(str(told) for told in table.told if told.ordinary),
                 *found,
-                *trusted_code(chain.stages),
+                *trusted_code(every_stage(chain.stages)),
                 *self.totals.loaded(),
                 *self.totals.spent(),
             ),
@@ -207,66 +211,24 @@ class Runner:
             )
         return found
 
-    def until_decided(
-        self, storage: Storage, chain: Chain, folder: str, table: Table, lease: Lease
-    ) -> tuple[Chain, Funnel]:
-        """Runs the phases until no row is undecided, and writes the ledger."""
-        payload = chain.taken()
-        retry = (*self.retry, *self.again)
-        survey = Survey(chain, self.engine.over, payload, f"{folder}/ledger", retry)
-        phases = Phases(
-            self.plan,
-            self.engine,
-            self.watcher,
-            lease,
-            self.totals,
-            self.timed,
-            bool(self.retry or self.again),
-        )
-        for attempt in range(TRIES):
-            if attempt and any(s.is_global for s in chain.stages):
-                survey.start(chain)  # what they look at may have changed
-            phases.run(storage, survey, folder)
-            survey.settle()
-            pending = self.timed("ledger", survey.waiting)
-            if lost := self.timed("ledger", survey.lost):
-                self.refill(survey.chain, lost, payload)
-                survey.renew(lost)
-            elif not pending:
-                unreadable = (
-                    0 if self.limit is not None else table.unreadable
-                )  # which of them stand before the limit is not known
-                funnel = survey.funnel(unreadable)
-                check_failures(self.plan.stages, funnel)
-                return survey.chain, funnel
-            survey.renew(pending)
-        raise RunError(
-            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards "
-            "stay undecided; another run may be removing what this one writes"
-        )
-
     def look_for_retried(self, chain: Chain) -> None:
         """Says which class of `--retry` no stored failure has: a slip of the pen would else retry
         nothing without a word.
         """
         if not self.retry:
             return
-        shards = self.engine.over(partial(failure_classes, chain), chain.shards())
-        there = set().union(*shards)
+        there: set[str] = set()
+        for table in stored_table(chain).every():
+            work = partial(failure_classes, table.chain)
+            there = there.union(*self.engine.over(work, table.chain.shards()))
         for unknown in sorted(r for r in self.retry if r.rpartition(":")[2] not in there):
             self.watcher.note(
                 f"--retry {unknown}: no stored failure is of that class (there are: "
                 f"{', '.join(sorted(there)) or 'none'})"
             )
 
-    def refill(self, chain: Chain, lost: dict[int, int], payload: Collection[str]) -> None:
-        """Fetches again payload that outputs take and that is stored no more."""
-        for stage in chain.stages:
-            if set(stage.payload()) & set(payload):
-                self.engine.refetch(chain, stage, sorted(lost))
-
-    def package(self, chain: Chain, number: int, folder: str, funnel: Funnel) -> dict[str, Any]:
-        """Writes one output."""
+    def package(self, table: DecidedTable, number: int) -> dict[str, Any]:
+        """Writes one output, of a table's rows."""
         config, writer = self.plan.config, self.plan.writers[number]
         selection = self.plan.selections[number]
         facts = {
@@ -277,5 +239,12 @@ class Runner:
         }
         self.watcher.note(f"writing {writer.config.type} to {writer.config.path}")
         return publish(
-            self.engine, chain, writer, selection, f"{folder}/ledger", facts, config.seed, funnel
+            self.engine,
+            table.chain,
+            writer,
+            selection,
+            table.ledger,
+            facts,
+            config.seed,
+            table.funnel,
         )

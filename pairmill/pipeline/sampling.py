@@ -13,7 +13,7 @@ import pyarrow as pa
 from pairmill.cluster.room import cpus_of
 from pairmill.errors import RunError
 from pairmill.pipeline.folder import describe
-from pairmill.pipeline.overview import undecided
+from pairmill.pipeline.stored_tables import stored_table
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan
 from pairmill.work.block import Job, RowBlock
@@ -107,14 +107,15 @@ def estimate(
     Raises RunError, and what the stages raise.
     """
     storage = open_workspace(plan.config.workspace)
-    chain, waiting = undecided(plan, plan.chain(table_of(storage), limit))
+    stored = stored_table(plan.chain(table_of(storage), limit))
+    chain, waiting = stored.chain, stored.waiting
     first = 1 + max((s.index for s in chain.stages if is_answered(s, waiting)), default=-1)
     whole, (chain, left_out) = chain, without_open_globals(chain, first)
     job = Job(chain, first, len(chain.stages))
     total = sum(count for index, count in waiting.items() if index >= first)
     if not job.stages() or not total:
         return Cost(total, 0, 0, [], left_out)
-    describe(storage, whole, f"runs/{plan.run_id(whole)}", plan.redact)
+    describe(storage, {None: whole}, f"runs/{plan.run_id(whole)}", plan.redact)
     found, notes = run_sample(job, rows, plan.config.seed)
     if not found:
         raise RunError("the sample found no row to compute")
@@ -129,8 +130,8 @@ def estimate(
 
 
 def is_answered(stage: PlannedStage, waiting: dict[int, int]) -> bool:
-    """Whether a stage over all rows has its values."""
-    return stage.is_global and stage.identity is not None and not waiting.get(stage.index)
+    """Whether a stage over all rows, or a block, has its values."""
+    return stage.is_alone and stage.identity is not None and not waiting.get(stage.index)
 
 
 def without_open_globals(chain: Chain, first: int) -> tuple[Chain, dict[str, str]]:
@@ -142,7 +143,9 @@ def without_open_globals(chain: Chain, first: int) -> tuple[Chain, dict[str, str
     left_out: dict[str, str] = {}
     for stage in chain.stages[first:]:
         missing = sorted({unknown[c] for c in stage.touches() if c in unknown})
-        if stage.is_global:
+        if stage.block is not None:
+            left_out[stage.name] = "works on rows of its own, of which no sample is taken"
+        elif stage.is_global:
             left_out[stage.name] = "looks at all rows; taken as if it stopped none"
         elif missing:
             left_out[stage.name] = f"needs the answer of {', '.join(missing)}"

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pairmill.errors import RunError, StrangeFile
 from pairmill.plan.load import SET_LINE, Loaded, load_pipeline
@@ -79,6 +80,15 @@ def reopened(folder: str) -> tuple[Loaded, Started]:
 
 def own_stages(file: Path, sets: dict[str, str]) -> list[str]:
     """Stages of a pipeline file that are code of a module, as the file names them."""
-    stages = read_document(file, sets).data.get("stages")
-    named = [s.get("stage") for s in stages if isinstance(s, dict)] if stages else []
-    return [name for name in named if isinstance(name, str) and ":" in name]
+    return named_in(read_document(file, sets).data.get("stages"))
+
+
+def named_in(stages: Any) -> list[str]:
+    """The same of a list of stages, with those of its blocks."""
+    found: list[str] = []
+    for stage in stages if isinstance(stages, list) else []:
+        if isinstance(stage, dict):
+            name = stage.get("stage")
+            found += [name] if isinstance(name, str) and ":" in name else []
+            found += named_in(stage.get("stages"))
+    return found

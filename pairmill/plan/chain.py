@@ -2,116 +2,36 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from pairmill.plan.spelling import stored_names
+from pairmill.plan.planned import PlannedStage as PlannedStage
 from pairmill.redaction import REDACTOR, Redactor
-from pairmill.schemas.arrow import is_payload, unit_of
+from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.companions import mark_of, size_of
-from pairmill.schemas.expressions import Expression
-from pairmill.schemas.hashing import digest
-from pairmill.stages.base import GlobalStage, Stage, default_name
 from pairmill.workspace.addresses import Recipe, addresses, column_file, input_of
 from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.digests import digest_of
+from pairmill.workspace.elements import hash_of_element, inside_of
 from pairmill.workspace.shards import payload_file, read_rows, stored_file
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
+
+if TYPE_CHECKING:
+    from pairmill.plan.blocks import Elements
 
 REMEMBERED = 64
 """Shards whose addresses are remembered."""
 
 
 @dataclass(frozen=True)
-class PlannedStage:
-    """One stage with everything that can be known of it before a row is seen."""
-
-    index: int
-    name: str
-    stage: Stage
-    reads: tuple[str, ...]
-    writes: pa.Schema
-    gate: Expression | None
-    when: Expression | None
-    definition: dict[str, Any]
-    """What decides its values, beside those that it reads: in clear, for people."""
-    identity: str | None
-    """What decides its values, shards aside: its definition and those of the stages before that it
-    reads.  None for a global stage, and for what reads its columns, until the rows it looks at are
-    known.
-    """
-    decides: dict[str, Any] | None = None
-    """The definition as it is hashed, where names that it has in clear decide nothing."""
-    population: str | None = None
-    """Of a global stage: a digest of the rows that it looks at."""
-    taken: tuple[str, ...] = ()
-    """Payload that outputs take of the rows that are alive after this stage (`after:`), whatever
-    later gates say.
-    """
-
-    @property
-    def config(self) -> Any:
-        """The stage's config."""
-        return self.stage.config
-
-    @property
-    def is_global(self) -> bool:
-        """Whether it looks at all rows."""
-        return isinstance(self.stage, GlobalStage)
-
-    @property
-    def computes(self) -> bool:
-        """Whether it writes columns, and is not only a gate."""
-        return len(self.writes) > 0
-
-    @cached_property
-    def definition_id(self) -> str:
-        """Digest of the definition."""
-        return digest(self.decides or self.definition)
-
-    @property
-    def column_set(self) -> str:
-        """Name of the folder of its stored columns, whatever the stage is called."""
-        return f"{default_name(self.config.stage)}-{self.definition_id}"
-
-    @property
-    def label(self) -> str:
-        """Tells it from others in claims and caches: it writes columns under its own name."""
-        return f"{self.name}-{self.identity or self.definition_id}"
-
-    @cached_property
-    def stored_names(self) -> dict[str, str]:
-        """Its columns → what they are called where they are stored."""
-        return stored_names(self.stage, self.writes)
-
-    def touches(self) -> set[str]:
-        """Columns it needs of the rows that come to it: inputs, and those of `when` and of `keep`
-        that it does not write.
-        """
-        named = {
-            *self.reads,
-            *(self.when.columns if self.when else ()),
-            *(self.gate.columns if self.gate else ()),
-        }
-        return named - set(self.writes.names)
-
-    def payload(self) -> list[str]:
-        """Its columns that hold bytes."""
-        return [f.name for f in self.writes if is_payload(f.type)]
-
-    def columns_in(self, unit: str) -> list[str]:
-        """Its columns that are counted in a unit."""
-        return [f.name for f in self.writes if unit_of(f) == unit]
-
-
-@dataclass(frozen=True)
 class Chain:
     """A table and the stages over it, in order; small, and sent to every worker.
 
-    The table's shards are stored rows, wherever they came from: nothing here asks.
+    The table's shards are stored rows, wherever they came from; of a child table only the bytes of
+    its elements lie elsewhere: in the lists that they are elements of.
     """
 
     root: str
@@ -121,6 +41,8 @@ class Chain:
     """The columns that the table's rows are stored with."""
     stages: tuple[PlannedStage, ...]
     limit: int | None = None
+    elements: "Elements | None" = None
+    """Of a child table: whose elements its rows are."""
     secrets: Redactor = field(default=REDACTOR, compare=False, repr=False)
     """What the driver knows never to write; a worker that gets the chain knows it too."""
 
@@ -173,7 +95,11 @@ class Chain:
             file = self.source_file(shard, "uid")
             part = read_rows(storage, file, narrow or ["uid"], rows)
             found |= {c: part.column(c) for c in part.schema.names}
-        for column in wide:
+        if wide and self.elements:
+            file = self.source_file(shard, "uid")
+            cut = self.elements.read(storage, file, shard, wide, rows)
+            found |= {c: cut.column(c) for c in wide}
+        for column in wide if not self.elements else ():
             part = read_rows(storage, self.source_file(shard, column), [column], rows)
             found[column] = part.column(column)
         table = pa.table({c: found[c] for c in columns or ["uid"]})
@@ -187,7 +113,7 @@ class Chain:
     def source_file(self, shard: int, column: str) -> str:
         """Where a column that the rows are stored with lies."""
         name = int(self.table.names[shard])
-        if self.is_wide(column):
+        if self.is_wide(column) and not self.elements:
             return payload_file(name, int(self.table.digests[column][shard]))
         return stored_file(name, int(self.table.contents[shard]))
 
@@ -197,11 +123,19 @@ class Chain:
         known yet.
         """
         return tuple(
-            Recipe(s.definition_id, s.population, tuple(map(self.input_of, s.reads)))
-            if s.computes and s.identity
-            else None
+            Recipe(s.definition_id, *self.decided_by(s)) if s.computes and s.identity else None
             for s in self.stages
         )
+
+    def decided_by(
+        self, stage: PlannedStage
+    ) -> tuple[str | None, tuple[tuple[int | None, str | int], ...]]:
+        """(rows that a stage over all rows looks at, inputs); what comes back from a block is
+        decided, shard by shard, by all that is stored of its elements.
+        """
+        if stage.block is not None:
+            return None, ((None, inside_of(stage.block.name)),)
+        return stage.population, tuple(map(self.input_of, stage.reads))
 
     def input_of(self, column: str) -> tuple[int | None, str | int]:
         """(None, name) of a source column, (stage, place among its columns) of others."""
@@ -255,7 +189,8 @@ class Chain:
         """(file, name there) of a column of a shard."""
         writer = self.writer_of(column)
         if writer is None:
-            return self.source_file(shard, column), column
+            hashed = self.elements is not None and self.is_wide(column)
+            return self.source_file(shard, column), hash_of_element(column) if hashed else column
         return self.columns_of(writer, shard).name, writer.stored_names[column]
 
     def until(self, upto: int) -> "Chain":

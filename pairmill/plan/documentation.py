@@ -17,6 +17,7 @@ from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig
 from pairmill.sources.catalogue import SOURCES
 from pairmill.stages.base import GlobalStage, Stage
 from pairmill.stages.catalogue import known_stages, stage_class
+from pairmill.stages.each import BLOCK_KEYS, EachConfig
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "embed": {"embedding_dim": 512},
@@ -44,7 +45,8 @@ def stage_pages() -> str:
         "pairmill.plan.documentation`.\n"
     )
     common = f"## Keys of every stage\n\n{keys_table(StageConfig, skip={'stage'})}\n"
-    return "\n".join([head, common, *(stage_page(name) for name in known_stages())])
+    pages = (stage_page(name) for name in known_stages())
+    return "\n".join([head, common, block_page(), *pages])
 
 
 def stage_page(name: str) -> str:
@@ -168,6 +170,8 @@ def json_schema() -> dict[str, Any]:
         items = {
             "type": "object", "required": [tag], "properties": {tag: names}, "allOf": branches,
         }  # fmt: skip
+        if place == "stages":
+            items = with_blocks(items, definitions)
         description = schema["properties"][place].get("description", "")
         schema["properties"][place] = {
             "description": description,
@@ -175,6 +179,36 @@ def json_schema() -> dict[str, Any]:
         }
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     return schema
+
+
+def with_blocks(stage: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a stage, or of a block of stages over the elements of a list."""
+    block = TypeAdapter(EachConfig).json_schema()
+    definitions.update(block.pop("$defs", {}))
+    keys = {key: block["properties"][key] for key in BLOCK_KEYS}
+    keys["stages"] = {**keys["stages"], "items": {"$ref": "#/$defs/stage"}}
+    own = {"title": "each", "required": ["each"], "properties": keys}
+    definitions["block"] = {**block, **own}
+    definitions["stage"] = {
+        "type": "object",
+        "if": {"required": ["each"]},
+        "then": {"$ref": "#/$defs/block"},
+        "else": stage,
+    }
+    return {"$ref": "#/$defs/stage"}
+
+
+def block_page() -> str:
+    """Blocks of stages over the elements of a list."""
+    config = EachConfig
+    text = [
+        "## Blocks: `each`", "", inspect.getdoc(config) or "", "",
+        "Where a stage could stand, a block may, within a block, too.  It writes the collected "
+        "columns as lists and `<name>_kept`, the number of elements that were kept.  Outputs take "
+        "the elements with `rows: <name>`.", "",
+        keys_table(config, skip=set(config.model_fields) - set(BLOCK_KEYS)), "",
+    ]  # fmt: skip
+    return "\n".join(text)
 
 
 def one_or_several(source: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def definition_of(
         "params": params,
         "writes": [str(f.type) for f in found.writes],
     }
-    if config.stage not in BUILT_IN:
+    if config.stage not in (*BUILT_IN, "each"):
         definition["code"] = code_digest(type(found.stage))
     return definition, {**definition, "params": without_spelling(params, config, found.reads)}
 
@@ -37,7 +37,8 @@ def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:
     """The chain with every identity that can be told.
 
     A global stage's identity includes the digest of the rows it looked at (`rows`: stage index →
-    digest), so it is known once these are; what reads its columns waits for that, too.
+    digest), so it is known once these are; what reads its columns waits for that, too.  The same
+    of a block: what decides that is what is stored of its elements.
     """
     known: dict[str, str | None] = {name: f"source {name}" for name in chain.pool_schema.names}
     stages = []
@@ -45,7 +46,7 @@ def identified(chain: Chain, rows: Mapping[int, str] | None = None) -> Chain:
         inputs = [known.get(c) for c in stage.reads]
         population = (rows or {}).get(stage.index)
         identity = None
-        if None not in inputs and (not stage.is_global or population):
+        if None not in inputs and (not stage.is_alone or population):
             identity = digest([stage.definition_id, inputs, population])
         stages.append(replace(stage, identity=identity, population=population))
         for place, name in enumerate(stage.writes.names):

@@ -1,25 +1,23 @@
 """From a pipeline file to checked config models; all faults of a file are found in one go."""
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from pairmill.errors import PipelineFileError
 from pairmill.extensions import BadExtension
 from pairmill.outputs.catalogue import OUTPUTS
-from pairmill.plan.explain import explain, fitting, kind_of, nearest
-from pairmill.plan.named_modules import name_module
+from pairmill.plan.checked import listed, resolve, resolved, validate
+from pairmill.plan.explain import fitting, nearest
+from pairmill.plan.stage_configs import stage_configs
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
 from pairmill.redaction import GONE, redact, secret_pair
-from pairmill.schemas.config import FILE, MODEL, PATH, StageConfig, marks_of
 from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig, SourceConfig, SourcesConfig
 from pairmill.sources.catalogue import SOURCES
 from pairmill.sources.tables import PairsConfig
-from pairmill.stages.catalogue import UnknownStage, known_stages, stage_class
 
 
 class Loaded(BaseModel):
@@ -72,11 +70,11 @@ def text_as_run(document: Document, overrides: Mapping[str, str]) -> str:
 def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None:
     """`folder` holds the code and files that the pipeline names, `base` its data."""
     data = dict(document.data)
-    stages = stage_configs(data.get("stages"), document, folder)
+    stages = stage_configs(data.get("stages"), ("stages",), document, folder)
     source = source_config(data.get("source"), document, base)
     outputs = [
         one_of(OUTPUTS, "type", "output", item, ("outputs", i), document, base)
-        for i, item in enumerate(listed(data, "outputs", document))
+        for i, item in enumerate(listed(data.get("outputs", []), ("outputs",), document))
     ]
     rest = {k: v for k, v in data.items() if k not in ("stages", "source", "outputs")}
     rest.setdefault("workspace", "workspace")
@@ -126,42 +124,6 @@ def is_several(item: Any) -> bool:
     return all(one is None or isinstance(one, dict) for one in item.values())
 
 
-def listed(data: Mapping[str, Any], key: str, document: Document) -> list[Any]:
-    """The list at a key; empty, with a fault noted, where something else stands there."""
-    value = data.get(key, [])
-    if isinstance(value, list):
-        return value
-    document.problem((key,), f"{key} is {kind_of(value)}; write a list, each item after a dash")
-    return []
-
-
-def stage_configs(items: Any, document: Document, folder: Path) -> list[StageConfig | None]:
-    """Configs of `stages:` in order, None for a stage with a fault."""
-    return [
-        stage_config(item, i, document, folder)
-        for i, item in enumerate(listed({"stages": items or []}, "stages", document))
-    ]
-
-
-def stage_config(item: Any, index: int, document: Document, folder: Path) -> StageConfig | None:
-    """The config of one stage, its paths resolved; None, with faults noted, where it is wrong."""
-    path: Path_ = ("stages", index)
-    if not isinstance(item, dict) or not isinstance(item.get("stage"), str):
-        document.problem(
-            path,
-            f"a stage begins with `stage: NAME` (my_module:MyStage; {', '.join(known_stages())})",
-        )
-        return None
-    name_module(item["stage"], folder)
-    try:
-        kind = stage_class(item["stage"])
-    except UnknownStage as error:
-        document.problem((*path, "stage"), str(error))
-        return None
-    found = validate(kind.Config, item, path, document)
-    return found and resolved(found, folder)
-
-
 def one_of(
     kinds: Mapping[str, type[BaseModel]],
     tag: str,
@@ -190,40 +152,3 @@ def one_of(
         return None
     found = validate(kind, item, path, document)
     return found and resolved(found, folder)
-
-
-def validate(kind: type[BaseModel], data: Any, path: Path_, document: Document) -> Any:
-    """The model of plain data; None, with pydantic's faults noted, where it does not fit."""
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        for fault in error.errors():
-            document.problem((*path, *fault["loc"]), explain(kind, fault))
-        return None
-
-
-def resolved(config: Any, folder: Path) -> Any:
-    """Paths in a file are relative to the file, on whatever folder the command runs."""
-    changes: dict[str, Any] = {}
-    for field in type(config).model_fields:
-        marks = marks_of(type(config), field)
-        value = getattr(config, field)
-        if value is None or not marks & {PATH, FILE, MODEL}:
-            continue
-        if isinstance(value, str):
-            changes[field] = resolve(value, folder, is_model=MODEL in marks)
-        elif isinstance(value, list):
-            changes[field] = [resolve(v, folder) for v in value]
-        elif isinstance(value, dict):
-            changes[field] = {name: resolve(v, folder) for name, v in value.items()}
-    return config.model_copy(update=changes) if changes else config
-
-
-def resolve(value: str, folder: Path, is_model: bool = False) -> str:
-    """A path made absolute from a folder; a URL and a hub id stay as they are."""
-    if "://" in value or os.path.isabs(value):
-        return value
-    candidate = folder / os.path.expanduser(value)
-    if is_model and not value.startswith((".", "~")) and not candidate.exists():
-        return value  # a hub id
-    return os.path.normpath(candidate)

@@ -9,7 +9,7 @@ def step_into(node: Any, step: str) -> str | int | None:
         return step if step in node else None
     if isinstance(node, list):
         for i, item in enumerate(node):
-            if isinstance(item, dict) and step == (item.get("name") or item.get("stage")):
+            if isinstance(item, dict) and step in names_of(item):
                 return i
         if step.isdigit() and int(step) < len(node):
             return int(step)
@@ -21,8 +21,12 @@ def choices(node: Any) -> str:
     if isinstance(node, dict):
         return f" (keys: {', '.join(node)})"
     if isinstance(node, list):
-        names = [
-            str(item.get("name") or item.get("stage")) for item in node if isinstance(item, dict)
-        ]
+        names = [names_of(item)[0] for item in node if isinstance(item, dict)]
         return f" (items: {', '.join(names)})"
     return ""
+
+
+def names_of(item: dict[str, Any]) -> list[str]:
+    """What an item of a list is called; a block of stages also as its funnel has it."""
+    name = str(item.get("name") or item.get("each") or item.get("stage"))
+    return [f"each {name}", name] if "each" in item else [name]

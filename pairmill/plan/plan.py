@@ -12,20 +12,20 @@ from pairmill.errors import PairmillError
 from pairmill.names import lies_in, same_place
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
+from pairmill.plan.blocks import EachBlock, every_stage
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.plan.declared import BadStage, declared
-from pairmill.plan.identity import definition_of, identified
+from pairmill.plan.identity import identified
 from pairmill.plan.image_check import settle_image_check
-from pairmill.plan.remedies import Report, advice, expression, key_about
-from pairmill.plan.selection import Selection, selection_of, with_takers
+from pairmill.plan.remedies import Report, expression
+from pairmill.plan.selection import Selection, TableColumns, selection_of, with_takers
 from pairmill.plan.shard_rows import settle_rows_per_shard
+from pairmill.plan.stage_plans import StagePlanner, narrowed
 from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
-from pairmill.schemas.expressions import Expression, advised, unknown_column
-from pairmill.schemas.hashing import NoStableForm, digest
+from pairmill.schemas.expressions import Expression, unknown_column
+from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import open_source
-from pairmill.stages.base import GlobalStage
 from pairmill.workspace.tables import Table
 
 OF_IMAGES = ("parquet", "webdataset", "folder")
@@ -51,21 +51,14 @@ class Plan:
     """Pictures that the report hides until clicked."""
 
     def phases(self) -> list[tuple[int, int]]:
-        """(first, last) stage indices: maximal runs of map stages, and each global stage by
-        itself.
-        """
-        phases: list[tuple[int, int]] = []
-        for stage in self.stages:
-            if phases and not stage.is_global and not self.stages[phases[-1][0]].is_global:
-                phases[-1] = (phases[-1][0], stage.index + 1)
-            else:
-                phases.append((stage.index, stage.index + 1))
-        return phases
+        """Of the stages over the source's rows: see `phases_of`."""
+        return phases_of(self.stages)
 
     def chain(self, table: Table, limit: int | None) -> Chain:
         """The stages over a table, with identities as far as they can be known before a run."""
         wide = [f.name for f in self.pool_schema if is_payload(f.type)]
         read = {"uid", *wide, *(c for s in self.stages for c in s.reads)}
+        read |= {c for s in self.stages if s.block for c in s.block.needs()}
         own = self.pool_schema
         return identified(
             Chain(self.config.workspace, table.narrowed(read), own, self.stages, limit)
@@ -75,19 +68,40 @@ class Plan:
         """What is run: the same pipeline over the same input has the same id, so that it goes on
         where it stopped.
         """
+        every = list(every_stage(chain.stages))
         gates = [
-            [s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing]
-            for s in chain.stages
+            [s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing] for s in every
         ]
+        blocks = [[s.block.name, s.block.column, s.block.logic()] for s in every if s.block]
         outputs = [w.config.model_dump(mode="json") for w in self.writers]
         parts: dict[str, Any] = {
             "pool": chain.pool,
-            "stages": [s.definition for s in chain.stages],
+            "stages": [s.definition for s in every],
             "gates": gates,
             "outputs": outputs,
         }
+        if blocks:
+            parts["blocks"] = blocks
         parts |= {"limit": chain.limit, "seed": self.config.seed}
         return f"{self.config.name}-{digest(parts)[:10]}"
+
+
+def phases_of(stages: Sequence[PlannedStage]) -> list[tuple[int, int]]:
+    """(first, last) stage indices: maximal runs of map stages, and each stage over all rows, and
+    each block, by itself.
+    """
+    phases: list[tuple[int, int]] = []
+    for stage in stages:
+        if phases and not stage.is_alone and not stages[phases[-1][0]].is_alone:
+            phases[-1] = (phases[-1][0], stage.index + 1)
+        else:
+            phases.append((stage.index, stage.index + 1))
+    return phases
+
+
+def blocks_of(stages: Sequence[PlannedStage]) -> dict[str, EachBlock]:
+    """Every block by its name, those inside others, too."""
+    return {s.block.name: s.block for s in every_stage(stages) if s.block is not None}
 
 
 def make_plan(
@@ -109,7 +123,8 @@ def make_plan(
     pool_schema = POOL_COLUMNS if found is None else pool_schema_of(found)
     if "image" in pool_schema.names:
         settle_image_check(source, config.stages)
-    stages = planned_stages(config, pool_schema, note, redact)
+    stages = StagePlanner(config.seed, note, redact).planned(config.stages, pool_schema)
+    tables = {name: TableColumns(b.schema, b.stages) for name, b in blocks_of(stages).items()}
     settle_rows_per_shard(source, pool_schema, stages)
     if not seen:
         note_missing_inputs(source, stages, note)
@@ -129,14 +144,26 @@ def make_plan(
                 f"rows cannot be grouped by {group!r}, which is {types[group]} (they "
                 f"can by {plain})",
             )
-    writers, selections, wants = [], [], []
+    writers, selections = [], []
+    wants: dict[str | None, list[tuple[int, Sequence[str]]]] = {}
+    asked: dict[str, set[str]] = {}
     for i, output in enumerate(config.outputs):
+        if output.rows is not None and output.rows not in tables:
+            known = f"blocks: {', '.join(tables)}" if tables else "the pipeline has no `each` block"
+            note(("outputs", i, "rows"), f"no block is named {output.rows!r} ({known})")
+            continue
         writer = open_writer(output)
-        selection, schema = selection_of(output, ("outputs", i), pool_schema, stages, note)
+        table = tables[output.rows] if output.rows else TableColumns(pool_schema, stages)
+        selection, schema = selection_of(output, ("outputs", i), table, note)
         faults = list(writer.problems(schema))
         for key, message in faults:
             note(("outputs", i, *key), message)
-        wants.append((selection.upto, () if faults else writer.stored_payload(schema)))
+        payload = () if faults else writer.stored_payload(schema)
+        wants.setdefault(output.rows, []).append((selection.upto, payload))
+        if output.rows and not faults:
+            asked.setdefault(output.rows, set()).update(
+                writer.columns(schema), payload, selection.columns()
+            )
         if any(same_place(o.path, output.path) for o in config.outputs[:i]):
             note(("outputs", i, "path"), f"two outputs write to {output.path}, links followed")
         if lies_in(output.path, config.workspace):
@@ -149,7 +176,7 @@ def make_plan(
         selections.append(selection)
     if len(seen) > before:
         return None
-    stages = with_takers(stages, wants)
+    stages = with_takers(narrowed(stages, asked), wants)
     return Plan(
         config, source, pool_schema, tuple(stages), writers, selections, redact=redact, blur=blur
     )
@@ -182,11 +209,20 @@ def note_missing_inputs(source: Source, stages: Sequence[PlannedStage], note: Re
     for column in ("url", "text"):
         readers = [
             s.name
-            for s in stages
-            if column in s.reads and (column == "url" or s.config.on_missing != "keep")
+            for s in readers_of(column, stages)
+            if column == "url" or s.config.on_missing != "keep"
         ]
         if readers and column not in have:
             note(("source",), f"stage {readers[0]!r} reads {column!r}, but {source.advice(column)}")
+
+
+def readers_of(column: str, stages: Sequence[PlannedStage]) -> list[PlannedStage]:
+    """The stages that read a column, those of blocks where it is their parents'."""
+    found = [s for s in stages if column in s.reads]
+    for block in (s.block for s in stages if s.block is not None):
+        for here in (here for here, there in block.inherited if there == column):
+            found += readers_of(here, block.stages)
+    return found
 
 
 def is_plain(dtype: pa.DataType) -> bool:
@@ -209,75 +245,3 @@ def pool_schema_of(source: pa.Schema) -> pa.Schema:
         if f.name not in POOL_COLUMNS.names
     ]
     return pa.schema([*POOL_COLUMNS, *rest])
-
-
-def planned_stages(
-    config: PipelineConfig, pool_schema: pa.Schema, note: Report, redact: Callable[[Any], Any]
-) -> list[PlannedStage]:
-    """The stages in order; notes all their problems."""
-    schema = pool_schema
-    writers = {name: "the source" for name in pool_schema.names}
-    names: dict[str, int] = {}
-    planned: list[PlannedStage] = []
-    for i, stage_config in enumerate(config.stages):
-        path, before = ("stages", i), [s.stage for s in config.stages[:i]]
-        try:
-            found = declared(stage_config, config.seed, schema)
-        except BadStage as error:
-            note((*path, *([error.field] if error.field else [])), str(error))
-            continue
-        stage, reads, writes = found.stage, found.reads, found.writes
-        if stage.name in names:
-            note(
-                path,
-                f"two stages are named {stage.name!r} (the other is number "
-                f"{names[stage.name] + 1}); give one of them `name:`, which also "
-                "prefixes its columns",
-            )
-            continue
-        names[stage.name] = i
-        for column in reads:
-            if column not in schema.names:
-                remedy = advice(column, before)
-                at = (*path, *key_about(stage_config, column))
-                what = unknown_column(f"stage {stage.name}", column, schema.names)
-                note(at, advised(what, remedy))
-            elif isinstance(stage, GlobalStage) and is_payload(schema.field(column).type):
-                note(
-                    path,
-                    f"stage {stage.name!r} looks at all rows and cannot read the "
-                    f"payload {column!r}; use a hash of it, such as sha256",
-                )
-        for column in writes:
-            if column.name in writers:
-                note(
-                    path,
-                    f"stage {stage.name!r} writes the column {column.name!r}, which "
-                    f"{writers[column.name]} writes too; give the stage a `name:`",
-                )
-            writers[column.name] = f"stage {stage.name!r}"
-        when = expression(stage_config.when, schema, (*path, "when"), note, before)
-        schema = pa.schema([*schema, *(f for f in writes if f.name not in schema.names)])
-        gate = expression(
-            stage_config.keep, schema, (*path, "keep"), note, [*before, stage_config.stage]
-        )
-        try:
-            definition, decides = definition_of(found, redact)
-        except NoStableForm as error:
-            note(path, str(error))
-            continue
-        planned.append(
-            PlannedStage(
-                len(planned),
-                stage.name,
-                stage,
-                tuple(reads),
-                writes,
-                gate,
-                when,
-                definition,
-                None,
-                decides,
-            )
-        )
-    return planned

@@ -1,7 +1,7 @@
 """Which rows an output takes, and in which order: `after`, `where` and `order` of its config."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -57,16 +57,23 @@ class Selection:
         return list(dict.fromkeys([*every, *(c for key in self.order for c in key.value.columns)]))
 
 
+@dataclass(frozen=True)
+class TableColumns:
+    """What an output's rows have: the columns that they are stored with, and the stages over
+    them.
+    """
+
+    schema: pa.Schema
+    stages: Sequence[PlannedStage]
+
+
 def selection_of(
-    output: OutputConfig,
-    path: tuple[str | int, ...],
-    pool_schema: pa.Schema,
-    stages: Sequence[PlannedStage],
-    note: Report,
+    output: OutputConfig, path: tuple[str | int, ...], table: TableColumns, note: Report
 ) -> tuple[Selection, pa.Schema]:
     """The selection of an output at `path`, and the columns there are for it; notes what is
     wrong.
     """
+    pool_schema, stages = table.schema, table.stages
     upto = end_of(output.after, stages)
     if upto is None:
         names = [*(s.name for s in stages), SOURCE]
@@ -175,13 +182,22 @@ def comparable(schema: pa.Schema) -> pa.Schema:
 
 
 def with_takers(
-    stages: Sequence[PlannedStage], wants: Sequence[tuple[int, Sequence[str]]]
+    stages: Sequence[PlannedStage],
+    wants: Mapping[str | None, Sequence[tuple[int, Sequence[str]]]],
+    table: str | None = None,
 ) -> list[PlannedStage]:
-    """The stages, told which payload outputs take of rows that are alive behind them.  `wants`: of
-    each output how many stages count, and its payload.
+    """The stages over a table (None: the source's rows, else a block's), told which payload outputs
+    take of rows that are alive behind them.  `wants`: by table, of each output how many stages
+    count, and its payload.
     """
     taken: list[set[str]] = [set() for _ in stages]
-    for upto, payload in wants:
+    for upto, payload in wants.get(table, ()):
         if upto:
             taken[upto - 1].update(payload)
-    return [replace(s, taken=tuple(sorted(t))) for s, t in zip(stages, taken, strict=True)]
+    found = []
+    for stage, names in zip(stages, taken, strict=True):
+        block = stage.block
+        if block is not None:
+            block = replace(block, stages=tuple(with_takers(block.stages, wants, block.name)))
+        found.append(replace(stage, taken=tuple(sorted(names)), block=block))
+    return found

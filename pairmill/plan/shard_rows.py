@@ -40,7 +40,11 @@ def settled(config: SourceConfig, rows: int) -> SourceConfig:
 
 
 def is_light(stage: PlannedStage) -> bool:
-    """Whether a stage is pairmill's own, makes no bytes, and costs little for each row."""
+    """Whether a stage is pairmill's own, makes no bytes and no rows, and costs little for each
+    row.
+    """
+    if stage.block is not None:
+        return False
     resources = stage.config.resources
     costly = stage.stage.actor or resources.gpus or resources.bounds() is not None
     own = type(stage.stage).__module__.startswith("pairmill.")

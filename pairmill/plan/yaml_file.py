@@ -199,13 +199,8 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
         return fill(node, path, document)
     if isinstance(node, bool) or node is None:
         return node
-    return (
-        int(node)
-        if isinstance(node, int)
-        else float(node)
-        if isinstance(node, float)
-        else str(node)
-    )
+    kind = int if isinstance(node, int) else float if isinstance(node, float) else str
+    return kind(node)
 
 
 def key_text(key: Any) -> str:

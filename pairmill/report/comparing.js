@@ -1,15 +1,16 @@
 // ---- two runs: what differs, and what became of the rows
 
 function funnels() {
-  const [a, b] = RUNS.map((r) => new Map(r.funnel.steps.map((s) => [s.stage, s])));
+  const [a, b] = RUNS.map((r) => new Map(flat(r.funnel, 0).map(([s]) => [s.stage, s])));
   const delta = (n) => (n ? el("span", { class: n < 0 ? "down" : "up" }, ` (${n > 0 ? "+" : "−"}${int(Math.abs(n))})`) : "");
-  const names = [...new Set(RUNS.flatMap((r) => r.funnel.steps.map((s) => s.stage)))];
+  const depths = new Map(RUNS.flatMap((r) => flat(r.funnel, 0).map(([s, depth]) => [s.stage, depth])));
+  const names = [...depths.keys()];
   const both = (s, t, key) => cell(el("span", {}, s ? int(s[key]) : "–", " → ", t ? int(t[key]) : "–", s && t ? delta(t[key] - s[key]) : ""));
   return scroller(el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "gates"), names.map((name) => {
     const [s, t] = [a.get(name), b.get(name)];
     const gates = [s, t].map((step) => (step && step.gate) || "");
     const shown = gates[0] === gates[1] ? [el("code", { class: "soft" }, gates[0])] : [el("code", { class: "down" }, gates[0] || "none"), " → ", el("code", { class: "up" }, gates[1] || "none")];
-    return el("tr", {}, cell(name, true), ...["rows", "kept", "dropped", "missing", "failed"].map((key) => both(s, t, key)), el("td", { class: "left wide" }, shown));
+    return el("tr", {}, cell(el("span", { class: `depth-${Math.min(depths.get(name), 3)}` }, name), true), ...["rows", "kept", "dropped", "missing", "failed"].map((key) => both(s, t, key)), el("td", { class: "left wide" }, shown));
   })));
 }
 

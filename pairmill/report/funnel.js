@@ -10,21 +10,26 @@ function summary(run) {
     run.warnings.map((w) => el("p", { class: "warning" }, w)));
 }
 
+// steps with their depth: those of a block's elements stand below it, and their bars are shares of the elements
+function flat(part, depth) {
+  return part.steps.flatMap((s) => [[s, depth, part.rows], ...(s.elements ? flat(s.elements, depth + 1) : [])]);
+}
+
 function funnel(run) {
   const linked = RUNS.length === 1 && RUN.samples.length;
-  const link = (step, fate, n) => n && linked
+  const link = (step, fate, n, depth) => n && linked && depth === 0
     ? cell(el("button", { onclick: () => show(fate === "kept" ? { passed: step.stage, of: n } : { stage: step.stage, fate, of: n }) }, int(n))) : cell(int(n));
-  const bar = (s) => {
-    const width = (n) => (100 * n) / Math.max(1, run.funnel.rows);
+  const bar = (s, whole) => {
+    const width = (n) => (100 * n) / Math.max(1, whole);
     const lost = s.dropped + s.missing;
-    return svg("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": `${s.kept} of ${run.funnel.rows} kept` },
+    return svg("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img", "aria-label": `${s.kept} of ${whole} kept` },
       svg("rect", { class: "fill-kept", width: width(s.kept), height: 10 }), svg("rect", { class: "fill-lost", x: width(s.kept), width: width(lost), height: 10 }),
       svg("rect", { class: "fill-warn", x: width(s.kept + lost), width: width(s.failed), height: 10 }));
   };
   const reasons = (s) => Object.entries(s.reasons).filter(([r]) => r !== s.gate).map(([r, n]) => `${r} ×${int(n)}`).join(", ");
-  const lines = run.funnel.steps.map((s) => el("tr", {}, cell(el("span", {}, s.stage, el("br"), el("code", { class: "soft" }, s.gate || "")), true),
-    cell(int(s.rows)), link(s, "kept", s.kept), link(s, "dropped", s.dropped), link(s, "missing", s.missing), link(s, "failed", s.failed),
-    cell(bar(s), true), el("td", { class: "left wide" }, reasons(s))));
+  const lines = flat(run.funnel, 0).map(([s, depth, whole]) => el("tr", {}, cell(el("span", { class: `depth-${Math.min(depth, 3)}` }, s.stage, el("br"), el("code", { class: "soft" }, s.gate || "")), true),
+    cell(int(s.rows)), link(s, "kept", s.kept, depth), link(s, "dropped", s.dropped, depth), link(s, "missing", s.missing, depth), link(s, "failed", s.failed, depth),
+    cell(bar(s, whole), true), el("td", { class: "left wide" }, reasons(s))));
   return scroller(el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "of all rows", "reasons"), lines));
 }
 

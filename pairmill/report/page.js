@@ -7,6 +7,10 @@ if (RUNS.length === 1) {
   PAGE.querySelector("header").append(summary(RUN));
   section("funnel", "Where the rows went", "Click a number to see its rows. Green: kept; grey: dropped or without a value; orange: failed.", funnel(RUN));
   if (RUN.scores.length) section("scores", "Scores", `Counted over all ${RUN.sampled ? "drawn " : ""}rows that have the score, kept ones in green. Move a slider to see what another threshold would let through, with samples just below and above it; rows that an earlier step stopped have no score.`, scoreGrid(RUN.scores));
+  for (const [name, e] of Object.entries(RUN.elements || {})) {
+    const parts = [e.scores.length ? scoreGrid(e.scores) : null, e.captions.length ? captionTable(e.captions) : null].filter(Boolean);
+    if (parts.length) section(`elements-${name}`, `Elements of ${name}`, "Rows of the table that the block opened: its scores, kept elements in green, and the captions of kept ones.", ...parts);
+  }
   if (RUN.effects.length) section("mix", "What the steps did to the mix", "Shares of the rows left after each step. Quality filters quietly remove languages, sources and sizes; the largest changes are named first.", el("div", { class: "grid wide-cards" }, RUN.effects.map(effectCard)));
   if (RUN.concepts?.length) section("concepts", "Concepts", "How many rows name each concept, before the first step and in what is kept: a balanced set has a flatter head and as much of the tail.", el("div", { class: "grid wide-cards" }, RUN.concepts.map(concepts)));
   if (RUN.captions.length) section("captions", "Captions", "Kept rows; shares are of captions. The first column is the alt text.", captionTable(RUN.captions));

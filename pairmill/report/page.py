@@ -20,6 +20,7 @@ from pairmill.names import one_name
 from pairmill.packages.manifest import chosen
 from pairmill.packages.publish import versions
 from pairmill.pipeline.run import RunOutcome
+from pairmill.plan.blocks import every_stage, set_places
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
 from pairmill.redaction import redact_data
@@ -77,8 +78,14 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         "stages": stages(chain, outcome),
         "pipeline": text,
         "versions": versions(),
-        "identities": {s.name: s.identity for s in chain.stages if s.computes},
+        "identities": {
+            s.name: s.identity
+            for c in (chain, *(t.chain for t in outcome.tables.values()))
+            for s in c.stages
+            if s.computes
+        },
         "warnings": [*outcome.warnings, *outcome.notes],
+        "elements": elements(plan, outcome, most_rows),
         "sampled": rows.sampled,
         "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
     }
@@ -91,9 +98,24 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
     return storage.path(f"{folder}/{PAGE}")
 
 
+def elements(plan: Plan, outcome: RunOutcome, most_rows: int) -> dict[str, dict[str, Any]]:
+    """By block, the scores and captions of its elements; a gate tells its place in the pipeline
+    file (`at`), as `--set` takes it.
+    """
+    places = {stage.name: at for at, stage in set_places(plan.stages)}
+    found = {}
+    for name, table in outcome.tables.items():
+        rows = gather(table.chain, (), plan.config.seed, most_rows=most_rows)
+        scores = distributions(rows)
+        for gate in (gate for score in scores for gate in score["gates"]):
+            gate["at"] = places[gate["stage"]]
+        found[name] = {"scores": scores, "captions": captions(table.chain, rows)}
+    return found
+
+
 def stages(chain: Chain, outcome: RunOutcome) -> dict[str, dict[str, float]]:
     """What each stage did in this run, and the GPUs that each of its workers held."""
-    gpus = {s.name: s.config.resources.gpus for s in chain.stages}
+    gpus = {s.name: s.config.resources.gpus for s in every_stage(chain.stages)}
     return {name: {**total, "gpus": gpus[name]} for name, total in outcome.stages.items()}
 
 

@@ -39,7 +39,7 @@ function asSet(score, threshold) {
   const gate = score.gates[0];
   const found = new RegExp(`(${score.name}\\s*[<>]=?\\s*)[-+.\\deE]+`).exec(gate.text);
   const text = found ? gate.text.replace(found[0], `${found[1]}${threshold}`) : `${score.name} ${score.sign} ${threshold}`;
-  return `--set ${shelled(`stages.${gate.stage}.keep=${text}`)}`;
+  return `--set ${shelled(`${gate.at || `stages.${gate.stage}`}.keep=${text}`)}`;
 }
 
 // What would be kept in the end with a threshold at stop i: [least, most].

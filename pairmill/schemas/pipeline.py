@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,6 +59,9 @@ class OutputConfig(Strict):
     """Format of the package."""
     path: Annotated[str, PATH]
     """Folder of the package, relative to the pipeline file, or a URL such as `s3://bucket/folder`.
+    """
+    rows: str | None = None
+    """Name of an `each` block: the samples are the elements that it keeps, not rows of the source.
     """
     samples_per_shard: int = Field(10_000, ge=1, le=10_000_000)
     """Samples in each output shard; only the last one has fewer."""
@@ -191,6 +194,10 @@ class PipelineConfig(Strict):
     report: ReportConfig = ReportConfig()
     """What the report shows."""
 
+    def every_stage(self) -> list[StageConfig]:
+        """The stages, those of blocks with them."""
+        return inside(self.stages)
+
     @model_validator(mode="before")
     @classmethod
     def _absolute_workspace(cls, data: Any) -> Any:
@@ -199,3 +206,11 @@ class PipelineConfig(Strict):
             if isinstance(workspace, str) and "://" not in workspace:
                 data = {**data, "workspace": str(Path(workspace).expanduser().absolute())}
         return data
+
+
+def inside(stages: Sequence[StageConfig]) -> list[StageConfig]:
+    """Stages in order, each with those of its block."""
+    found: list[StageConfig] = []
+    for stage in stages:
+        found += [stage, *inside(getattr(stage, "stages", ()))]
+    return found

@@ -35,8 +35,8 @@ def measured_schema() -> list[pa.Field]:
     """The columns that come with image bytes."""
     return [
         column("image", pa.large_binary(), "encoded image, as it stood in the input"),
-        column("width", pa.int32(), "width of `image`", "px", 1),
-        column("height", pa.int32(), "height of `image`", "px", 1),
+        column("width", pa.int32(), "width of `image`", "px", 1, of="image"),
+        column("height", pa.int32(), "height of `image`", "px", 1, of="image"),
         with_hash_mark(column("sha256", pa.string(), "SHA-256 of the bytes of `image`, hex")),
     ]
 

@@ -130,6 +130,13 @@ class AskingStage(AsyncStage):
         images = len(c.columns_of_images())
         return check_engine(self.name, c, images, self.has_system(), self.cpus)
 
+    def missing_here(self) -> str | None:
+        if self.config.served_by() is None:
+            return None
+        from pairmill.captioners.server import lacking
+
+        return lacking(self.config)
+
     def at_once(self) -> int:
         return at_once(self.config)
 
@@ -140,7 +147,7 @@ class AskingStage(AsyncStage):
         c = self.config
         images = len(c.columns_of_images())
         self.engine = await open_engine(
-            self.name, c, images, self.has_system(), self.cpus, self.ask
+            self.name, c, images, self.has_system(), self.cpus, self.ask, self.run_folder
         )
         self.note = self.engine.note
         self.names = self.writes().names
@@ -150,6 +157,10 @@ class AskingStage(AsyncStage):
     async def end(self) -> None:
         await self.engine.close()
         self.threads.shutdown(cancel_futures=True)
+
+    def abandon(self) -> None:
+        if (leave := getattr(getattr(self, "engine", None), "abandon", None)) is not None:
+            leave()
 
     async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
         asked = await self.loop.run_in_executor(self.threads, self.asked, row)

@@ -46,6 +46,9 @@ class Stage:
     shares.py).
     """
 
+    run_folder: str = ""
+    """The run's folder in the workspace, for logs of a worker's own; empty where there is none."""
+
     def __init__(self, config: Any) -> None:
         self.config = config
 
@@ -107,6 +110,10 @@ class Stage:
         """
         return []
 
+    def missing_here(self) -> str | None:
+        """What its workers need of this machine and would not find, where they run on it."""
+        return None
+
     def setup(self) -> None:
         """Loads what `__call__` needs."""
 
@@ -115,6 +122,11 @@ class Stage:
 
     def close(self) -> None:
         """Gives back what `setup` took, where the process lives on."""
+
+    def abandon(self) -> None:
+        """Ends processes of its own where the run was interrupted, and the stage is not closed
+        because it may still be at work.
+        """
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """The new columns (and perhaps `error`), same rows, same order."""
@@ -171,6 +183,41 @@ class LinkingStage(GlobalStage):
         sample = self.sample(rows, rows.num_rows)
         known = None if sample is None else self.learn(sample, rows.num_rows)
         return self.answer(rows, self.links(rows, known))
+
+
+class CombiningStage(GlobalStage):
+    """A stage over all rows that answers each from a summary of all, too many rows for one call.
+
+    In one process it sees all rows.  Where they are too many, `learn` makes one table of what every
+    partition's `sample` gave; each partition's `summary` is made with that; `merged` makes one
+    table of all summaries, from which every partition answers its rows.  `sample`, `summary` and
+    `answer` run in stages that were not set up.  `total`: rows that the stage looks at.
+    """
+
+    def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
+        """A small part of some rows, for `learn`; None where nothing has to be learnt."""
+        return None
+
+    def learn(self, samples: pa.Table | None, total: int) -> pa.Table:
+        """What `summary` has to know; the same for any order of samples."""
+        raise NotImplementedError
+
+    def summary(self, rows: pa.Table, known: pa.Table) -> pa.Table:
+        """What these rows contribute."""
+        raise NotImplementedError
+
+    def merged(self, summaries: pa.Table) -> pa.Table:
+        """What all rows come to; the same for any order and any cut of the rows."""
+        raise NotImplementedError
+
+    def answer(self, rows: pa.Table, merged: pa.Table) -> pa.Table:
+        """The new columns of some rows."""
+        raise NotImplementedError
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The new columns, where all rows are there."""
+        known = self.learn(self.sample(rows, rows.num_rows), rows.num_rows)
+        return self.answer(rows, self.merged(self.summary(rows, known)))
 
 
 def default_name(stage_type: str) -> str:

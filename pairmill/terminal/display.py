@@ -144,11 +144,11 @@ def funnel_table(funnel: Funnel) -> Table:
     for name in ("rows", "kept", "dropped", "missing", "failed"):
         table.add_column(name, justify="right")
     table.add_column("reasons", overflow="fold")
-    for step in funnel.steps:
+    for depth, step in funnel.lines():
         reasons = sorted(step.reasons.items(), key=lambda item: -item[1])[:4]
         text = Text(", ".join(f"{reason} ×{count:,}" for reason, count in reasons))
         table.add_row(
-            step.stage,
+            Text("  " * depth + step.stage),
             *(f"{getattr(step, k):,}" for k in ("rows", "kept", "dropped", "missing", "failed")),
             text,
         )

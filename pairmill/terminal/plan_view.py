@@ -20,32 +20,49 @@ def plan_view(plan: dict[str, Any], columns: bool = False) -> Group:
     parts: list[Any] = [Text(f"{plan['name']}: pool {plan['pool']} ({rows})", style="bold")]
     parts += [Text(f"columns: {line}") for line in plan["columns"]]
     parts += [Text(line) for line in plan["input"]]
-    phase = None
-    for stage in plan["stages"]:
-        if stage["phase"] != phase:
-            phase = stage["phase"]
-            parts.append(Text(f"\nphase {phase}{', over all rows' if stage['global'] else ''}"))
-        parts += stage_lines(plan, stage, columns)
+    parts += phase_lines(plan["stages"], columns)
     parts.append(Text(""))
     parts += [Text(output_line(o)) for o in plan["outputs"]]
     parts.append(Text(memory(plan)))
     return Group(*parts)
 
 
+def phase_lines(stages: list[dict[str, Any]], columns: bool) -> list[Any]:
+    """The stages of one table, phase by phase; those of a block below it."""
+    found: list[Any] = []
+    phase = None
+    for stage in stages:
+        if stage["phase"] != phase:
+            phase = stage["phase"]
+            found.append(Text(f"\nphase {phase}{', over all rows' if stage['global'] else ''}"))
+        found += stage_lines(stages, stage, columns)
+        if "stages" in stage:
+            rows = stage["elements"]
+            known = "not known yet" if rows is None else f"{rows:,}"
+            found.append(indented(f"elements of {stage['each']}: {known}"))
+            found += [Padding(part, (0, 0, 0, 6)) for part in phase_lines(stage["stages"], columns)]
+    return found
+
+
 def output_line(output: dict[str, Any]) -> str:
     """What an output writes where, and which rows it takes."""
     order = ", ".join(output["order"])
-    keys = {"after": output["after"], "where": output["where"], "order": order}
+    keys = {
+        "rows": output["rows"],
+        "after": output["after"],
+        "where": output["where"],
+        "order": order,
+    }
     taken = "".join(f"; {key}: {value}" for key, value in keys.items() if value)
     return f"output: {output['type']} → {output['path']}{taken}"
 
 
-def stage_lines(plan: dict[str, Any], stage: dict[str, Any], columns: bool) -> list[Any]:
+def stage_lines(stages: list[dict[str, Any]], stage: dict[str, Any], columns: bool) -> list[Any]:
     """A stage: its name and what is to do; below it, what it reads, writes and keeps."""
     head = Text(f"  {stage['name']}", style="bold")
     head.append("  " + ", ".join(filter(None, (work(stage), workers(stage)))), style="not bold")
     found: list[Any] = [head]
-    reads = [f"{c} ({writer_of(plan, c)})" if columns else c for c in stage["reads"]]
+    reads = [f"{c} ({writer_of(stages, c)})" if columns else c for c in stage["reads"]]
     for label, names in (("reads", reads), ("writes", stage["writes"])):
         if names:
             shown = names if columns else names[:MEMBERS]
@@ -86,9 +103,9 @@ def workers(stage: dict[str, Any]) -> str:
     return f"{least if least == most else f'{least} to {most}'} × {need}"
 
 
-def writer_of(plan: dict[str, Any], column: str) -> str:
+def writer_of(stages: list[dict[str, Any]], column: str) -> str:
     """The stage that writes a column, or the source."""
-    return next((s["name"] for s in plan["stages"] if column in s["writes"]), SOURCE)
+    return next((s["name"] for s in stages if column in s["writes"]), SOURCE)
 
 
 def memory(plan: dict[str, Any]) -> str:

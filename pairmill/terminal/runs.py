@@ -8,8 +8,8 @@ from rich.text import Text
 
 from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.safe_output import printable
-from pairmill.workspace.contents import read_plan
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.used import read_plan
 
 
 def runs_of(storage: Storage) -> list[dict[str, Any]]:
@@ -22,7 +22,7 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
             continue
         gates = {
             s["name"]: s["keep"]
-            for s in read_plan(storage, f"runs/{run}")["stages"]
+            for s in with_inside(read_plan(storage, f"runs/{run}")["stages"])
             if s.get("keep")
         }
         metrics = RunMetrics.read(storage, f"runs/{run}")
@@ -38,6 +38,14 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
             }
         )
     return sorted(found, key=lambda r: (r["began"], r["run"]), reverse=True)
+
+
+def with_inside(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The stages of a plan, those of blocks in front of what brings back their columns."""
+    found: list[dict[str, Any]] = []
+    for stage in stages:
+        found += [*(with_inside(stage["block"]["stages"]) if stage.get("block") else []), stage]
+    return found
 
 
 def runs_table(runs: list[dict[str, Any]]) -> Table:

@@ -29,6 +29,8 @@ class Job:
     last: int
     """The phase's stages are chain.stages[first:last]."""
     retry: tuple[str, ...] = ()
+    run_folder: str = ""
+    """The run's folder, where there is a run."""
 
     def stages(self) -> tuple[PlannedStage, ...]:
         """The phase's stages."""

@@ -49,10 +49,11 @@ def processes_for(job: Job, most: int) -> int:
 def workers(stage: PlannedStage, most: int) -> int:
     """Processes that a stage with workers of its own may have."""
     resources = stage.config.resources
+    most_there = int(len(devices()) / resources.gpus) if resources.gpus else None
     if bounds := resources.bounds():
-        return bounds[1]
-    if resources.gpus:
-        return int(len(devices()) / resources.gpus)
+        return bounds[1] if most_there is None else min(bounds[1], most_there)
+    if most_there is not None:
+        return most_there
     if stage.stage.overlap > 1:
         return 1
     return int(most / max(resources.cpus or stage.stage.cpus, 1) / 2)

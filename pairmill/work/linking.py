@@ -1,15 +1,24 @@
 """A stage that connects rows, over partitions: rows under their keys, components of what any
-partition connects, rows of a component together.
+partition connects, rows of a component together; and one that answers from a summary of all.
 """
 
 import numpy as np
 import pyarrow as pa
 
 from pairmill.schemas.arrow import ORDER
-from pairmill.stages.base import LinkingStage, Stage
+from pairmill.stages.base import CombiningStage, LinkingStage, Stage
 from pairmill.stages.components import Forest
 
-__all__ = ["COMPONENT", "KEY", "Forest", "edges_of", "linking_of", "spread_rows", "with_components"]
+__all__ = [
+    "COMPONENT",
+    "KEY",
+    "Forest",
+    "combining_of",
+    "edges_of",
+    "linking_of",
+    "spread_rows",
+    "with_components",
+]
 KEY = "#key"
 COMPONENT = "#component"
 
@@ -17,6 +26,11 @@ COMPONENT = "#component"
 def linking_of(stage: Stage) -> LinkingStage | None:
     """The stage, if what it connects is found partition by partition, and not by equal keys."""
     return stage if isinstance(stage, LinkingStage) and not stage.keys() else None
+
+
+def combining_of(stage: Stage) -> CombiningStage | None:
+    """The stage, if it answers each row from a summary of all."""
+    return stage if isinstance(stage, CombiningStage) else None
 
 
 def spread_rows(stage: LinkingStage, rows: pa.Table, known: pa.Table | None) -> pa.Table:

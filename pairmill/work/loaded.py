@@ -57,6 +57,11 @@ class LoadedStage:
             self.stage = stage
             return stage, time.monotonic() - start
 
+    def abandon(self) -> None:
+        """Ends processes of the stage's own; the stage may still be at work."""
+        if self.stage is not None:
+            self.stage.abandon()
+
     def close(self) -> None:
         """Gives back what the stage took, if it was set up."""
         if self.stage is not None:

@@ -88,6 +88,7 @@ class LocalEngine:
         try:
             yield from ahead(begun, shards, work.width)
         except (KeyboardInterrupt, StageHung):
+            begun.abandon()
             raise
         except Exception:
             begun.close()

@@ -13,7 +13,7 @@ from pairmill.fates.survey import ShardPopulation, living, looked_at
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ORDER
-from pairmill.stages.base import LinkingStage, Stage
+from pairmill.stages.base import CombiningStage, LinkingStage, Stage
 from pairmill.work.attempt import checked
 from pairmill.work.block import Job
 from pairmill.work.claims import SETUP, RowRange, WorkPlace
@@ -43,9 +43,10 @@ class PartitionWorker:
     watchdog: Watchdog = field(default_factory=ThreadWatchdog)
     loaded: LoadedStage = field(default_factory=LoadedStage)
 
-    def answer(self, rows: pa.Table) -> pa.Table:
+    def answer(self, rows: pa.Table, merged: pa.Table | None = None) -> pa.Table:
         """The stage's columns for one partition, beside `__shard` and `__row`.  Where components
-        are known, rows of one are all here.
+        are known, rows of one are all here.  `merged`: what all rows came to, where the stage
+        answers from that.
 
         Raises StageHung where an earlier process outlived its deadline, StageBroken where too many
         of them died.
@@ -54,6 +55,8 @@ class PartitionWorker:
         seen = rows.drop_columns(["__shard", "__row"])
 
         def work(stage: Stage) -> pa.Table:
+            if merged is not None:
+                return cast(CombiningStage, stage).answer(seen, merged)
             if COMPONENT not in seen.schema.names:
                 return stage(seen)
             labels = seen.column(COMPONENT).to_numpy()

@@ -64,6 +64,11 @@ class ShardWork:
                 block = worker(block)
         return block.finish(self.job)
 
+    def abandon(self) -> None:
+        """Ends processes of the stages' own, where they cannot be closed."""
+        for one in self.loaded:
+            one.abandon()
+
     def close(self) -> None:
         """Closes the stages that were set up."""
         for one in self.loaded:
@@ -100,6 +105,10 @@ class ShardRefetch:
     def __call__(self, shard: int) -> int:
         """The number of rows."""
         return int(self.work(shard))
+
+    def abandon(self) -> None:
+        """Ends processes of the stage's own, where it cannot be closed."""
+        self.loaded.abandon()
 
     def close(self) -> None:
         """Closes the stage, if it was set up."""

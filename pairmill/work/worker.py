@@ -121,6 +121,7 @@ class StageWorker:
             return []
         planned, place = self.planned, WorkPlace(self.planned.label, block.shard)
         past = self.line.begin(place)
+        planned.stage.run_folder = self.job.run_folder
         stage, stats.setup_s = self.loaded.take(planned, place, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, place, self.line, self.watchdog, past, sound)
         rows = partial(self.rows, block)

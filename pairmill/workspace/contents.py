@@ -3,18 +3,19 @@
 import os
 import re
 from dataclasses import dataclass
-from typing import Any
 
-from pairmill.errors import CorruptWorkspace, RunError, StrangeFile
+from pairmill.errors import CorruptWorkspace, RunError
 from pairmill.version import __version__
 from pairmill.workspace.addresses import FOLDER as COLUMNS
-from pairmill.workspace.addresses import Recipe, addresses, column_file
+from pairmill.workspace.elements import FOLDER as ELEMENTS
+from pairmill.workspace.elements import shard_in
 from pairmill.workspace.memo import FOLDER as INGEST
 from pairmill.workspace.shards import FOLDER as SHARDS
 from pairmill.workspace.shards import PAYLOAD, payload_file, stored_file, stored_files
 from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.tables import FOLDER as TABLES
 from pairmill.workspace.tables import Table, open_table
+from pairmill.workspace.used import used
 
 FORMAT = 3
 SHARD_FILE = re.compile(r"^[0-9a-f]{16}\.[0-9a-f]{16}\.parquet$")
@@ -84,80 +85,6 @@ def existing_workspace(root: str) -> Storage:
     return storage
 
 
-def read_plan(storage: Storage, folder: str) -> dict[str, Any]:
-    """plan.json of a run's folder.  Raises StrangeFile: gc must not guess what is in use."""
-    found = storage.read_json(f"{folder}/plan.json")
-    stages = found.get("stages") if isinstance(found, dict) else None
-    if (
-        not isinstance(stages, list)
-        or not isinstance(found.get("table"), str)
-        or not all(
-            isinstance(s, dict)
-            and isinstance(s.get("name"), str)
-            and isinstance(s.get("column_set"), str | None)
-            and isinstance(s.get("recipe"), dict | None)
-            and isinstance(s.get("keep"), str | None)
-            for s in stages
-        )
-    ):
-        raise StrangeFile(
-            f"{storage.path(f'{folder}/plan.json')} is not as pairmill writes it; delete it and "
-            "run its pipeline again, or delete the run's folder"
-        )
-    return found
-
-
-@dataclass(frozen=True)
-class Used:
-    """What the plans of runs name: tables, column sets and their files, and by which runs."""
-
-    tables: dict[str, list[str]]
-    sets: dict[str, list[str]]
-    shards: set[str]
-    """Files of the tables' shards."""
-    columns: dict[str, set[str] | None]
-    """Column set → its files; None where a run does not know yet which."""
-
-
-def used(storage: Storage) -> Used:
-    """Reads the plan of every run, and the tables that they are of."""
-    found = Used({}, {}, set(), {})
-    opened: dict[str, Table | None] = {}
-    for run in storage.folders("runs"):
-        if not storage.exists(f"runs/{run}/plan.json"):
-            continue
-        plan = read_plan(storage, f"runs/{run}")
-        name = plan["table"]
-        if name not in opened:
-            opened[name] = open_table(storage, name)
-        found.tables.setdefault(name, []).append(run)
-        for stage in plan["stages"]:
-            if stage["column_set"]:
-                found.sets.setdefault(stage["column_set"], []).append(run)
-        add_files(found, plan["stages"], opened[name])
-    return found
-
-
-def add_files(found: Used, stages: list[dict[str, Any]], table: Table | None) -> None:
-    """The files of a run: its table's shards, and its stages' columns of them."""
-    recipes = [Recipe.from_json(s["recipe"]) if s["recipe"] else None for s in stages]
-    for stage, recipe in zip(stages, recipes, strict=True):
-        if stage["column_set"] and (recipe is None or table is None):
-            found.columns[stage["column_set"]] = None
-    if table is None:
-        return
-    first = next((i for i, r in enumerate(recipes) if r is None and stages[i]["column_set"]), None)
-    known = recipes[:first]
-    for shard, name in enumerate(table.names.tolist()):
-        digests = {c: int(d[shard]) for c, d in table.digests.items()}
-        found.shards.add(stored_file(name, int(table.contents[shard])))
-        found.shards.update(payload_file(name, d) for d in digests.values())
-        for stage, address in zip(stages, addresses(known, name, digests), strict=False):
-            files = found.columns.setdefault(stage["column_set"] or "", set())
-            if address is not None and files is not None:
-                files.add(column_file(stage["column_set"], name, address))
-
-
 def contents(storage: Storage) -> list[StoredSet]:
     """Every table and column set, with size and users; a shard of several tables counts in each."""
     uses = used(storage)
@@ -207,8 +134,9 @@ def unused(storage: Storage) -> list[StoredSet]:
     for folder in (SHARDS, PAYLOAD):
         names = {base(f) for f in gone if f.startswith(f"{folder}/")}
         found.append(some_files(storage, folder, folder, names))
-    stale = {base(f) for f, _ in storage.files(INGEST) if lost(storage, f, gone)}
-    found.append(some_files(storage, INGEST, INGEST, stale))
+    for folder, goes in ((INGEST, lost), (ELEMENTS, lost_elements)):
+        stale = {base(f) for f, _ in storage.files(folder) if goes(storage, f, gone)}
+        found.append(some_files(storage, folder, folder, stale))
     for name in storage.folders(COLUMNS):
         folder = f"{COLUMNS}/{name}"
         if name not in uses.sets:
@@ -243,6 +171,16 @@ def lost(storage: Storage, name: str, gone: set[str]) -> bool:
         return False
     pairs = zip(*(lines.column(c).to_pylist() for c in ("name", "content")), strict=True)
     return any(stored_file(*pair) in gone for pair in pairs)
+
+
+def lost_elements(storage: Storage, name: str, gone: set[str]) -> bool:
+    """Whether what is remembered of a list's elements names a shard that goes."""
+    if not gone or not name.endswith(".json"):
+        return False
+    try:
+        return shard_in(storage.read_json(name)) in gone
+    except (CorruptWorkspace, FileNotFoundError):
+        return False
 
 
 def left_alone(storage: Storage) -> list[str]:

@@ -5,12 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pairmill.filters.caption_checks.objects import COCO
-from pairmill.models.load import Spec
-from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig
-from pairmill.torch_device import Device, Precision
+from pairmill.filters.seeing import ComparingConfig
+from pairmill.schemas.config import FILE, MODEL, SPEED
 
 
-class CaptionChecksConfig(StageConfig):
+class CaptionChecksConfig(ComparingConfig):
     """What is wrong with a caption, as far as it can be told without a reference: one column for
     each check, and gates are yours.
 
@@ -40,30 +39,7 @@ class CaptionChecksConfig(StageConfig):
     """Hub id or folder of a two-tower model (see `clip`) that compares each sentence with the
     image; absent: none does.
     """
-    revision: Annotated[str | None, SPEED] = None
-    """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
-    trust_remote_code: bool = False
-    """Lets the checkpoint run code of its own: read it before."""
     image: str = "image"
     """Column with encoded images, read where there is a model."""
-    image_processor: Literal["auto", "pil", "torchvision"] = "auto"
-    """Which of a family's image processors, as for `clip`."""
-    device: Annotated[Device, SPEED] = "auto"
-    """`cuda` without a GPU is an error, never a CPU run."""
-    dtype: Precision = "auto"
-    """Precision of the model, as for `clip`."""
     batch_size: Annotated[int, SPEED] = Field(64, ge=1, le=65_536)
     """Rows given to the stage at once."""
-
-    def spec(self, cpus: float) -> Spec:
-        """What is loaded, and where."""
-        assert self.model is not None, "asked for only where a model is named"
-        return Spec(
-            model=self.model,
-            revision=self.revision,
-            trust_remote_code=self.trust_remote_code,
-            device=self.device,
-            dtype=self.dtype,
-            image_processor=None if self.image_processor == "auto" else self.image_processor,
-            cpus=self.resources.cpus or cpus,
-        )

@@ -37,16 +37,21 @@ class DownloadStage(AsyncStage):
         return [self.config.url, *([self.config.verify_hash] if self.config.verify_hash else [])]
 
     def writes(self) -> pa.Schema:
-        c = self.column
+        c, image = self.column, self.column("image")
         fields = [
             column(c("image"), pa.large_binary(), "encoded image"),
-            column(c("width"), pa.int32(), "width of the stored image", "px", 1),
-            column(c("height"), pa.int32(), "height of the stored image", "px", 1),
-            column(c("original_width"), pa.int32(), "width before resizing", "px", 1),
-            column(c("original_height"), pa.int32(), "height before resizing", "px", 1),
-            column(c("original_bytes"), pa.int64(), "size of the raw bytes", "bytes", 0),
-            column(c("image_format"), pa.string(), "format of the stored image: jpg, png or webp"),
-            column(c("sha256"), pa.string(), "SHA-256 of the raw bytes, hex"),
+            column(c("width"), pa.int32(), "width of the stored image", "px", 1, of=image),
+            column(c("height"), pa.int32(), "height of the stored image", "px", 1, of=image),
+            column(c("original_width"), pa.int32(), "width before resizing", "px", 1, of=image),
+            column(c("original_height"), pa.int32(), "height before resizing", "px", 1, of=image),
+            column(c("original_bytes"), pa.int64(), "size of the raw bytes", "bytes", 0, of=image),
+            column(
+                c("image_format"),
+                pa.string(),
+                "format of the stored image: jpg, png or webp",
+                of=image,
+            ),
+            column(c("sha256"), pa.string(), "SHA-256 of the raw bytes, hex", of=image),
             column(c("http_status"), pa.int16(), "status of the last answer"),
             column(c("content_type"), pa.string(), "media type that the server claimed"),
             column(c("final_url"), pa.string(), "address after redirects"),

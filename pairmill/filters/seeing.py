@@ -1,0 +1,133 @@
+"""Stages whose model sees a picture and reads its text: the keys they share, and how a batch gets
+to the model and back.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from pairmill.models.feed import Feed, Ready, Seer
+from pairmill.models.load import Spec
+from pairmill.schemas.arrow import error_array
+from pairmill.schemas.config import MODEL, SPEED, StageConfig
+from pairmill.stages.base import Stage
+from pairmill.torch_device import Device, Precision, Room, in_halves
+
+
+class SeeingConfig(StageConfig):
+    """The keys of a stage with a model that sees pictures."""
+
+    model: Annotated[str | None, MODEL] = None
+    """Hub id or folder of the model."""
+    revision: Annotated[str | None, SPEED] = None
+    """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
+    image: str = "image"
+    """Column with encoded images."""
+    device: Annotated[Device, SPEED] = "auto"
+    """`cuda` without a GPU is an error, never a CPU run."""
+    dtype: Precision = "auto"
+    """Precision of the forward pass.  `auto`: the checkpoint's on a GPU; on a CPU what a
+    measurement at load finds faster.  In bfloat16 a score changes in its third digit.
+    """
+    batch_size: Annotated[int, SPEED] = Field(64, ge=1, le=65_536)
+    """Rows given to the model at once; halved where they do not fit its memory."""
+
+    def spec(self, cpus: float) -> Spec:
+        """What is loaded, and where."""
+        assert self.model is not None, "asked for only where a model is named"
+        return Spec(
+            model=self.model,
+            revision=self.revision,
+            device=self.device,
+            dtype=self.dtype,
+            cpus=self.resources.cpus or cpus,
+        )
+
+
+class ComparingConfig(SeeingConfig):
+    """The keys of a stage with a two-tower model."""
+
+    trust_remote_code: bool = False
+    """Lets the checkpoint run code of its own: read it before."""
+    image_processor: Literal["auto", "pil", "torchvision"] = "auto"
+    """Which of a family's image processors: torchvision's is the faster, and what transformers
+    takes (`auto`); they differ by a level of brightness here and there.
+    """
+
+    def spec(self, cpus: float) -> Spec:
+        """What is loaded, and where."""
+        named = None if self.image_processor == "auto" else self.image_processor
+        return replace(
+            super().spec(cpus), trust_remote_code=self.trust_remote_code, image_processor=named
+        )
+
+
+class SeeingModel(Seer, Protocol):
+    """A model of such a stage, as it is fed."""
+
+    note: str
+
+    def words(self, texts: Any) -> dict[str, Any]:
+        """The texts' inputs, tensors whose first axis is the texts'."""
+
+
+class SeeingStage(Stage):
+    """Feeds pictures and texts to a model, opened by `opened` and asked by `computed`."""
+
+    decodes = True
+    actor = True
+    model: SeeingModel
+    feed: "Feed[Any] | None" = None
+
+    def opened(self) -> Any:
+        """The model, loaded."""
+        raise NotImplementedError
+
+    def computed(self, ready: Ready) -> Any:
+        """The batch, and what the model says of its sound rows."""
+        raise NotImplementedError
+
+    def setup(self) -> None:
+        self.room = Room()
+        self.model = self.opened()
+        self.note = self.model.note
+        c, cores = self.config, max(1, int(self.config.resources.cpus or self.cpus))
+        self.feed = Feed(self.model, c.image, cores, c.batch_size, self.computed, self.words)
+
+    def close(self) -> None:
+        if self.feed is not None:
+            self.feed.close()
+
+    def prepare(self, rows: pa.Table) -> None:
+        """Begins with rows that will come next, while those before them are computed."""
+        if self.feed is not None:
+            self.feed.prepare(rows)
+
+    def words(self, rows: pa.Table, sound: list[int]) -> dict[str, Any]:
+        """The texts' inputs of some rows."""
+        texts = rows.column(self.config.text).take(pa.array(sound, pa.int64()))
+        return self.model.words(texts.to_pylist())
+
+    def by_rows(self, call: Callable[..., Any], *sides: Mapping[str, Any]) -> list[Any]:
+        """What the model's `call` says of each row of its inputs, in batches that fit its memory;
+        a call answers with something that goes row by row.
+        """
+
+        def work(rows: list[int]) -> list[Any]:
+            at = slice(rows[0], rows[-1] + 1)
+            return list(call(*({name: v[at] for name, v in side.items()} for side in sides)))
+
+        count = len(next(iter(sides[0].values())))
+        found = in_halves(work, list(range(count)), self.room)
+        self.note = self.room.told(self.model.note)
+        return found
+
+    def scored(self, rows: pa.Table, ready: Ready, scores: Any) -> tuple[pa.Array, pa.Array]:
+        """The columns of scores and of errors of all rows, from the scores of the sound ones."""
+        full = np.full(rows.num_rows, np.nan, np.float32)
+        full[ready.sound] = scores
+        return pa.array(full), error_array(ready.errors)
