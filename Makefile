@@ -60,6 +60,7 @@ site: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/each.py
 	$(BIN)/python benchmarks/rerun.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/families.py

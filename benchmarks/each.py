@@ -62,7 +62,7 @@ def write_pictures(file: Path, rows: int) -> None:
     """Noise under large shapes, so that JPEG and the resize have work to do."""
     rng = np.random.default_rng(rows)
     images = []
-    for i in range(rows):
+    for _ in range(rows):
         small = rng.integers(0, 255, (16, 16, 3), np.uint8)
         picture = Image.fromarray(small).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
         place = file.parent / "picture.jpg"

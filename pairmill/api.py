@@ -23,9 +23,9 @@ from pairmill.pipeline.sampling import Cost, estimate
 from pairmill.pipeline.started import Started, reopened
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
-from pairmill.plan.blocks import with_places
 from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
+from pairmill.plan.planned import with_places
 from pairmill.plan.yaml_file import Document
 from pairmill.report.page import write_report as report_of_run
 from pairmill.run_result import RunResult, result_of

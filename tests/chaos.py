@@ -26,15 +26,17 @@ STARTS = 6
 RUN_S = 240
 QUIET_S = 8.0
 """An event whose progress does not come within this time strikes anyway."""
-LAST, STEP = 24, 1.6
+LAST, STEP = 24, 3.0
 """Steps of progress up to which events strike, and shards stored and batches computed in each; the
-whole run makes about 45 of these.
+whole run makes about 85 of these.
 """
 
 FILLER = "door/real/filler"
 FILE = """
 name: chaos
-source: {type: parquet, path: pairs.parquet, rows_per_shard: 8}
+source:
+  first: {type: parquet, path: pairs.parquet, rows_per_shard: 8}
+  again: {type: parquet, path: pairs.parquet, rows_per_shard: 8, set: {license: cc-by}}
 stages:
   - {stage: text_rules}
   - {stage: dedup, "on": [text], keep: dup_of IS NULL}

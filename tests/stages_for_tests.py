@@ -73,6 +73,15 @@ class PickyStage(Stage):
                 stream.write(json.dumps({"pid": os.getpid(), **told}) + "\n")
 
 
+class SharingStage(PickyStage):
+    """Would load what others of its kind load, too."""
+
+    actor = True
+
+    def shares(self) -> str:
+        return "one model"
+
+
 class DeadlyConfig(StageConfig):
     crash: list[int] = []
     """Values of `number` on which the process is killed."""

@@ -30,6 +30,7 @@ def urls(folder: Path, web: HostileWeb) -> None:
     pl.DataFrame({"url": found, "text": ["a", "b", "c"]}).write_parquet(folder / "in.parquet")
 
 
+@pytest.mark.slow
 def test_changed_setting_tries_the_failures_again_that_it_may_free(tmp_path: Path) -> None:
     private = "allow_private_hosts: [127.0.0.1]"
     with hostile_web(

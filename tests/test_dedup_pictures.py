@@ -28,6 +28,7 @@ def near(images: list[bytes], on: str = "image_hash") -> list[str | None]:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", ["image_hash", "image_hash_pdq"])
 def test_near_dedup_finds_recompressed_resized_and_cropped_photos_and_tells_colours_apart(
     photos: list[bytes], on: str

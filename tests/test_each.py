@@ -57,7 +57,7 @@ def test_elements_are_rows_gates_drop_them_alone_and_columns_come_back(
     pl.DataFrame({"text": TEXTS * 3, "n": range(15)}).write_parquet(tmp_path / "pairs.parquet")
     text = SENTENCES.format(rows=4, gate="long > 5").replace(", sentences_2", "")
     CountedStage.seen.clear()
-    result = Pipeline.from_yaml(write(text)).run(progress=False)
+    result = Pipeline.from_yaml(write(text)).run(progress=False, write_report=False)
     rows = table_of(tmp_path / "out").sort("text")
     lengths = {t: None if w is None else [len(s) if len(s) > 5 else None for s in w]
                for t, w in zip(TEXTS, WORDS, strict=True)}  # fmt: skip
@@ -85,7 +85,9 @@ def test_tiles_are_rows_their_bytes_stay_in_the_list_and_outputs_take_them(
 ) -> None:
     pictures_in(tmp_path, 15)
     ShadeStage.seen.clear()
-    result = Pipeline.from_yaml(write(TILES.format(wide=30, shade=42))).run(progress=False)
+    result = Pipeline.from_yaml(write(TILES.format(wide=30, shade=42))).run(
+        progress=False, write_report=False
+    )
     assert len(ShadeStage.seen) == 40  # of ten wide pictures
     parts = table_of(tmp_path / "parts")
     want = {
@@ -158,7 +160,7 @@ def test_blocks_nest_and_stages_over_all_elements_look_at_those_of_living_parent
     texts = ["Aa. Bb bb.|Cc.", "Aa.|Dd. Bb bb. Ee.", "Unheard of words. Cc.", None, "Ff."]
     pl.DataFrame({"text": texts * 2}).write_parquet(tmp_path / "pairs.parquet")
     text = NESTED.replace(", sentences_copy", "")
-    result = Pipeline.from_yaml(write(text)).run(progress=False)
+    result = Pipeline.from_yaml(write(text)).run(progress=False, write_report=False)
     # of equal sentences one is kept: Aa, Bb bb, Cc, Dd, Ee, Ff; a long one is dropped
     parts = table_of(tmp_path / "parts")
     assert sorted(parts["sentences"]) == ["Aa.", "Bb bb.", "Cc.", "Dd.", "Ee.", "Ff."]
@@ -235,6 +237,64 @@ def test_outputs_name_a_block_and_collect_brings_no_bytes(
         Pipeline.from_yaml(write(text))
     result = Pipeline.from_yaml(
         write(TILES.format(wide=30, shade=42)),
-        {"stages.each tiles.limit": "5", "stages.each tiles.stages.shade.keep": "shade < 2"},
-    ).run(progress=False)
+        {"stages.each tiles.limit": "5", "stages.each tiles.stages.shade.keep": "shade > 99"},
+    ).run(progress=False, write_report=False)
     assert result.elements["tiles"].table().height == 5
+    lists = result.table(["shade"]).filter(fate="kept")["shade"].to_list()
+    assert lists == [[None] * 4, [None] * 4]  # of two pictures, as long as ever
+
+
+FAILING = """
+name: failing
+source: {type: pairs, path: pairs.parquet, rows_per_shard: 4}
+stages:
+  - {stage: sentences, on_missing: keep}
+  - each: sentences
+    stages:
+      - {stage: "tests.stages_for_tests:PickyStage", name: picky, bad: [1], max_failures: 1}
+    collect: [picky_twice]
+outputs:
+  - {type: table, path: out, columns: [text, picky_twice, sentences_kept]}
+"""
+
+
+def test_a_failure_inside_is_the_elements(tmp_path: Path, write: Callable[[str], Path]) -> None:
+    pl.DataFrame({"text": TEXTS}).write_parquet(tmp_path / "pairs.parquet")
+    file = write(FAILING)
+    result = Pipeline.from_yaml(file).run(progress=False, write_report=False)
+    rows = {r["text"]: r for r in table_of(tmp_path / "out").iter_rows(named=True)}
+    for text, words in zip(TEXTS, WORDS, strict=True):
+        row = rows[text]
+        assert row["picky_twice"] == (
+            None if words is None else [None if i == 1 else 2.0 * i for i in range(len(words))]
+        )
+    assert (result.funnel.kept, result.funnel.steps[-1].failed) == (5, 0)
+    inside = result.funnel.steps[2].elements
+    assert inside is not None
+    assert (inside.rows, inside.kept, inside.steps[1].failed) == (7, 5, 2)
+    again = Pipeline.from_yaml(file).run(progress=False, retry=["picky:ZeroDivisionError"])
+    assert again.stages["picky"]["computed"] == 2
+
+
+def test_packages_of_elements_leave_the_parents_bytes_out_and_documents_are_parents(
+    tmp_path: Path, write: Callable[[str], Path]
+) -> None:
+    pictures_in(tmp_path, 6)
+    text = (
+        TILES.format(wide=30, shade=42)
+        + """\
+  - {type: webdataset, path: web, rows: tiles}
+  - {type: interleaved, path: documents, rows: tiles, columns: [shade]}
+"""
+    )
+    result = Pipeline.from_yaml(write(text)).run(progress=False, write_report=False)
+    web = result.packages[str(tmp_path / "web")]
+    assert set(web["parts"][0]["facts"]["kinds"]) == {"json", "png", "txt"}
+    documents = table_of(tmp_path / "documents")
+    parts = table_of(tmp_path / "parts")
+    assert documents.height == parts["parent_uid"].n_unique() == 4
+    counts = dict(parts.group_by("parent_uid").len().iter_rows())
+    for doc, images in documents.select("doc_id", "images").iter_rows():
+        shown = [shade_of(image) for image in images if image is not None]
+        assert len(shown) == counts[doc]
+        assert shown == sorted(shown)  # in the order of their places

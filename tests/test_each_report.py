@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from pairmill.api import Pipeline
 from pairmill.cli import app
+from pairmill.errors import RunError
 from tests.report_pages import Opened, browser  # noqa: F401  (a fixture)
 from tests.tiled import TILES, pictures_in
 
@@ -40,7 +41,7 @@ def test_page_opens_with_the_block(run: Path, browser: Any) -> None:  # noqa: F8
     assert "shade" in page.locator("#elements-tiles").inner_text()
 
 
-def test_commands_tell_of_elements(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_commands_tell_of_elements(run: Path) -> None:
     file = str(run.parent.parent.parent / "p.yaml")
     called = CliRunner()
     shown = called.invoke(app, ["plan", file]).stdout
@@ -51,10 +52,15 @@ def test_commands_tell_of_elements(run: Path, capfd: pytest.CaptureFixture[str])
     assert "4 rows" in shown
     shown = called.invoke(app, ["inspect", str(run)]).stdout
     assert "elements of" in shown
-    refused = called.invoke(app, ["inspect", file, "--each", "tile"])
-    assert refused.exit_code == 1
-    assert "no block is named 'tile' (blocks: tiles)" in capfd.readouterr().err
+    assert "A block of stages" in called.invoke(app, ["stages"]).stdout
+    assert "`collect`" in called.invoke(app, ["stages", "each"]).stdout
     assert "shade < 42" in called.invoke(app, ["runs", str(run.parent.parent)]).stdout
+
+
+def test_a_block_that_is_none_is_refused(run: Path) -> None:
+    pipeline = Pipeline.from_yaml(run.parent.parent.parent / "p.yaml")
+    with pytest.raises(RunError, match=r"no block is named 'tile' \(blocks: tiles\)"):
+        pipeline.stored(rows="tile")
 
 
 def test_an_estimate_says_that_it_takes_no_sample_of_elements(run: Path) -> None:

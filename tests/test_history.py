@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -19,6 +20,8 @@ from pairmill.fates.run_table import Run
 from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.watcher import Watcher
 from pairmill.stage import COLUMN
+
+pytestmark = pytest.mark.slow
 
 
 class CountedConfig(StageConfig):
@@ -65,10 +68,10 @@ stages:
   - {{stage: 'tests.test_history:PartsStage'}}
   - each: parts
     stages:
-      - {{stage: 'tests.test_history:CountedStage', name: inner, of: parts, plus: 300, batch_size: 4, keep: inner > {inside}, stop: {stop_inside}}}
-      - {{stage: select, name: top, by: inner, budget: 40}}
-      - {{stage: 'tests.test_history:CountedStage', name: behind, of: inner, plus: 400, batch_size: 4}}
-    collect: [inner, top]
+      - {{stage: 'tests.test_history:CountedStage', name: within, of: parts, plus: 300, batch_size: 4, keep: within > {inside}, stop: {stop_inside}}}
+      - {{stage: select, name: top, by: within, budget: 40}}
+      - {{stage: 'tests.test_history:CountedStage', name: behind, of: within, plus: 400, batch_size: 4}}
+    collect: [within, top]
   - {{stage: 'tests.test_history:CountedStage', name: back, of: parts_kept, plus: 500, batch_size: 4}}
 outputs:
   - {{type: table, path: out, samples_per_shard: 7, overwrite: true}}
@@ -221,16 +224,16 @@ class Workspace(RuleBasedStateMachine):
         wanted = {(u, t, self.options.get("plus", 0)) for u, t in rows.select("uid", "text").rows()}
         for of, plus in ((name, 100), ("cluster_size", 200), ("parts_kept", 500)):
             wanted |= {(u, v, plus) for u, v in kept.select("uid", of).rows()}
-        parts = Run(outcome.tables["parts"].chain).table(["parts", "inner"])
+        parts = Run(outcome.tables["parts"].chain).table(["parts", "within"])
         wanted |= {(u, v, 300) for u, v in parts.select("uid", "parts").rows()}
         inside = parts.filter(fate="kept")
-        wanted |= {(u, v, 400) for u, v in inside.select("uid", "inner").rows()}
+        wanted |= {(u, v, 400) for u, v in inside.select("uid", "within").rows()}
         assert sorted(computed, key=repr) == sorted(wanted - self.known, key=repr)
         self.known |= wanted
 
 
 Workspace.TestCase.settings = settings(
-    max_examples=8,
+    max_examples=6,
     stateful_step_count=8,
     deadline=None,
     derandomize=True,

@@ -73,6 +73,7 @@ def test_file_that_is_no_text_says_where(tmp_path: Path) -> None:
         read_document(tmp_path / "p.yaml")
 
 
+@pytest.mark.slow
 def test_command_line_shows_a_message_for_a_file_that_is_none(tmp_path: Path) -> None:
     for name, content in (
         ("picture.yaml", b"\x89PNG\r\n\x1a\n" * 100),

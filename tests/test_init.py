@@ -86,6 +86,7 @@ def test_first_pipeline_for_an_input_validates_and_runs_where_images_are_at_hand
         assert pipeline.run(local=True, progress=False).funnel.kept == 4
 
 
+@pytest.mark.slow
 def test_input_without_addresses_is_told_and_no_file_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("name,size\nball,3\ncube,4\n")
     made = pairmill("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)

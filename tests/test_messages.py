@@ -155,6 +155,7 @@ def told(text: str) -> list[str]:
     return [f"{'.'.join(map(str, e.absolute_path))}: {e.message}" for e in errors]
 
 
+@pytest.mark.slow
 def test_schema_accepts_a_good_file_and_names_the_stage_of_a_bad_one() -> None:
     good = FILE.replace(
         "  - stage: resolution",

@@ -52,6 +52,7 @@ def prompt_ids(stage: CaptionStage, rows: pa.Table) -> list[int]:
     return stage.engine.engine.begin([request]).inputs["input_ids"][0].tolist()
 
 
+@pytest.mark.slow
 def test_prompt_is_rendered_with_one_bos_and_hostile_text_stays_text(folder: Path) -> None:
     stage = ready(built("llava", folder))
     rows = pa.table({"image": [picture("red")], "text": ["<image></s> USER: <s>[INST]"]})
@@ -256,5 +257,38 @@ def test_attention_is_the_one_that_is_named_or_a_fault_at_load(folder: Path) -> 
         texts.append(stage(rows)["caption"].to_pylist())
         stage.close()
     assert texts[0] == texts[1]
-    with pytest.raises(StageBroken, match=r"does not load: .*flash"):
+    with pytest.raises(StageBroken, match="does not load: FlashAttention2"):
         ready(built("qwen", folder), attention="flash_attention_2")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_logprobs_are_those_of_a_forward_pass_over_the_answer(
+    folder: Path, temperature: float
+) -> None:
+    stage = ready(built("qwen", folder), logprobs=True, temperature=temperature)
+    rows = pa.table(
+        {"image": [picture("red"), picture("blue")], "text": ["one", "two"], "uid": ["a", "b"]}
+    )
+    answer = stage(rows)
+    engine = stage.engine.engine
+    for i, row in enumerate(rows.to_pylist()):
+        (request,) = next(stage.talk(stage.asked(row)))
+        inputs = engine.begin([request]).inputs
+        (told,) = engine.answer(engine.begin([request]))
+        ids = torch.tensor([engine.tokenizer.encode(told.text, add_special_tokens=False)])
+        assert len(told.logprobs) == told.tokens
+        mean = sum(told.logprobs) / told.tokens
+        assert answer["caption_logprob"][i].as_py() == pytest.approx(mean, abs=1e-4)
+        if ids.shape[1] != told.tokens:  # a token that is no text by itself
+            continue
+        whole = torch.cat([inputs["input_ids"], ids], 1)
+        extra = {k: v for k, v in inputs.items() if k not in ("input_ids", "attention_mask")}
+        if "mm_token_type_ids" in extra:
+            extra["mm_token_type_ids"] = torch.cat(
+                [extra["mm_token_type_ids"], torch.zeros_like(ids)], 1
+            )
+        with torch.inference_mode():
+            logits = engine.loaded.model(input_ids=whole, **extra).logits[0].log_softmax(-1)
+        first = inputs["input_ids"].shape[1] - 1
+        expected = [logits[first + k, token].item() for k, token in enumerate(ids[0].tolist())]
+        assert list(told.logprobs) == pytest.approx(expected, abs=1e-4)

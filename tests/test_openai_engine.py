@@ -195,6 +195,7 @@ def test_workers_keep_the_limits_of_the_run_together(proxied: tuple[FaultyProxy,
     assert time.monotonic() - began > 22 * 60 / 1200  # no sooner than the rate allows
 
 
+@pytest.mark.slow
 def test_answers_of_a_server_of_another_make_are_those_of_the_same_model_here(
     pictures: list[tuple[bytes, str]],
 ) -> None:

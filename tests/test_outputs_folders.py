@@ -100,6 +100,7 @@ def test_duckdb_and_polars_read_csv_and_json_lines(packages: Path) -> None:
     assert pl.scan_ndjson(packages / "jsonl/data/*.jsonl").collect()["big"].max() == 2**63 - 1
 
 
+@pytest.mark.slow
 def test_mlcroissant_reads_records_with_pictures(packages: Path, tmp_path: Path) -> None:
     script = Path(__file__).parent / "consumers/croissant_records.py"
     done = subprocess.run(
@@ -147,12 +148,21 @@ def test_llama_factory_and_swift_find_as_many_tags_as_pictures(packages: Path) -
 
 
 def test_llava_reads_one_file_and_a_folder_of_pictures(packages: Path) -> None:
+    """As its trainer does: the picture by its name below the folder of pictures; roles in turn,
+    human first; one tag a picture, on a line before the question; each answer with its own picture.
+    """
     samples = json.loads((packages / "llava/00000.json").read_text())
     assert len({s["id"] for s in samples}) == ROWS
     for sample in samples:
-        assert [t["from"] for t in sample["conversations"]] == ["human", "gpt"]
-        assert sample["conversations"][0]["value"].startswith("<image>\n")
-        Image.open(packages / "llava/images" / sample["image"]).verify()
+        asked, answered = sample["conversations"]
+        assert [asked["from"], answered["from"]] == ["human", "gpt"]
+        assert asked["value"].split("<image>\n") == ["", "Describe the image."]
+        assert "<image>" not in answered["value"]
+        truth = TRUTH[sample["url"]]
+        assert answered["value"] == (truth["text"] or "")
+        picture = packages / "llava/images" / sample["image"]
+        assert picture.read_bytes() == truth["image"]
+        Image.open(picture).convert("RGB")
 
 
 def test_datacomp_s_resharder_finds_what_it_reads(packages: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pytest
 
 from pairmill.api import Pipeline
 from pairmill.schemas.arrow import is_payload, payload_sizes
@@ -39,6 +40,7 @@ outputs:
 """
 
 
+@pytest.mark.slow
 def test_lists_of_bytes_are_forgotten_and_computed_again_for_a_looser_run(
     write: Write, numbers: Path
 ) -> None:

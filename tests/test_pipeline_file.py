@@ -180,6 +180,7 @@ def test_override_by_stage_name_and_unknown_target(write: Write, pairs: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_command_line_exit_codes_tell_a_wrong_file_from_a_failed_run(
     write: Write, pairs: Path, tmp_path: Path
 ) -> None:

@@ -1,16 +1,25 @@
 """The pool: unique uids, shards bounded by bytes, and what a person is told of the input."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from pairmill.plan.plan import pool_schema_of
 from pairmill.schemas.hashing import row_uid
+from pairmill.sources.files import list_inputs
+from pairmill.sources.parquet_files import parquet_rows, row_groups
 from pairmill.sources.tables import PairsConfig, TableSource
-from pairmill.workspace.cutting import Cutter
+from pairmill.work.crew import Crew
+from pairmill.workspace.cutting import CutRows, Cutter
 from pairmill.workspace.digests import uid_hash, uid_hashes
+from pairmill.workspace.ingest import build_table
+from pairmill.workspace.readers import Hands
+from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 from pairmill.workspace.uids import UniqueUids
 from tests.workspaces import built as read
@@ -88,13 +97,15 @@ def cut(images: list[bytes], rows_per_shard: int, at_once: int) -> list[int]:
             "position": pa.array([0] * len(images), pa.int32()),
         }
     )
-    parts = (table.slice(i, at_once) for i in range(0, len(images), at_once))
-    cutter = Cutter(rows_per_shard)
+    slices = (table.slice(i, at_once) for i in range(0, len(images), at_once))
+    parts = (CutRows.of(s, s, uid_hashes(s.column("uid")), rows_per_shard) for s in slices)
+    cutter = Cutter()
     found = [t.num_rows for t, _ in cutter.unit(parts)]
     last = cutter.flush()
     return [*found, *([last.num_rows] if last is not None else [])]
 
 
+@pytest.mark.slow
 def test_shards_are_bounded_by_bytes_as_well_as_by_rows() -> None:
     large = cut([bytes(20 * 2**20)] * 12, 1024, 3)
     assert sum(large) == 12
@@ -128,3 +139,45 @@ def test_uids_that_are_numbers_in_hex_are_told_apart() -> None:
     assert len(set(hashes.tolist())) == len(set(uids))
     assert hashes.tolist() == [uid_hash(uid) for uid in uids]
     assert UniqueUids().unique(pa.array(uids[:3000])) == (pa.array(uids[:3000]), [])
+
+
+def test_processes_that_read_ahead_give_the_same_files(tmp_path: Path) -> None:
+    """Repeated uids and rows, documents over files, damaged rows: whoever reads."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for file in range(6):
+        texts = [f"text {n}" for n in rng.integers(0, 400, 500)]
+        docs = [f"doc {(file * 500 + i) // 7}" for i in range(500)]
+        uids = [f"u{n}" if n < 900 else None for n in rng.integers(0, 1000, 500)]
+        table = pa.table({"text": texts, "url": texts, "doc_id": docs, "uid": uids})
+        pq.write_table(table, folder / f"{file}.parquet", row_group_size=100)
+    (folder / "7.parquet").write_bytes((folder / "0.parquet").read_bytes()[:-9] + b"x" * 9)
+    whole = (folder / "5.parquet").read_bytes()
+    (folder / "5.parquet").write_bytes(whole[:300] + bytes(200) + whole[500:])
+    found, told = [], []
+    for name, hands in (("one", False), ("many", True)):
+        storage, source = Storage(str(tmp_path / name)), TableSource(PairsConfig(path=str(folder)))
+        crew = Crew([])
+        reading = Hands(2, partial(crew.run, count=2), worth_bytes=0) if hands else None
+        schema = pool_schema_of(source.schema())
+        table = build_table(storage, source, "0" * 16, schema, hands=reading)
+        crew.close()
+        told.append((table.told, table.unreadable, table.rows.tolist()))
+        files = (f for f in (tmp_path / name).rglob("*") if f.is_file() and f.name != ".lock")
+        found.append({str(f.relative_to(tmp_path / name)): f.read_bytes() for f in files})
+    assert told[0] == told[1]
+    assert len(told[0][2]) > 1
+    assert {t.kind for t in told[0][0]} > {"repeated uids", "unreadable rows"}
+    assert found[0] == found[1]
+
+
+def test_row_groups_are_read_one_without_the_other(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [f"{i}" for i in range(1000)]}), tmp_path / "a.parquet",
+                   row_group_size=90)  # fmt: skip
+    item = list_inputs([str(tmp_path / "a.parquet")]).files[0]
+    groups = list(row_groups(item, part_bytes=2000))
+    assert len(groups) > 2
+    parts = [part for some in groups for part in parquet_rows(item, groups=some)]
+    assert [t for p in parts for t in p.table["text"].to_pylist()] == [f"{i}" for i in range(1000)]
+    assert [i for p in parts for i in p.places.tolist()] == list(range(1000))

@@ -72,7 +72,7 @@ def test_interrupted_run_leaves_no_server_and_fails_no_row(tmp_path: Path) -> No
     log, file = tmp_path / "log", tmp_path / "p.yaml"
     pipeline_of(tmp_path, 400, [*SERVER, str(log)])
     with pytest.raises(KeyboardInterrupt):
-        interrupted_when(lambda: stored(tmp_path) > 0, file)
+        interrupted_when(lambda: log.exists() and log.read_text().count("\n") > 100, file)
     assert not any(map(alive, pids(log)))
     result = Pipeline.from_yaml(file).run(local=True, progress=False)
     assert result.funnel.kept == 400
@@ -138,6 +138,19 @@ def test_server_ends_with_the_killed_driver_and_no_stored_answer_is_asked_for_ag
     asked = Counter(log.read_text().splitlines())
     assert set(asked) == set(texts)
     assert sum(asked.values()) - rows == answered - kept
+    assert not any(map(alive, pids(log)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_server_of_a_ray_worker_ends_with_the_run(ray_session: None, tmp_path: Path) -> None:
+    """Ray kills the children of a worker that ends, before whoever watches over them can act."""
+    log = tmp_path / "log"
+    pipeline_of(tmp_path, 40, [*SERVER, str(log)])
+    result = Pipeline.from_yaml(tmp_path / "p.yaml").run(ray=True, progress=False)
+    assert result.funnel.kept == 40
+    end = time.monotonic() + 30
+    while any(map(alive, pids(log))) and time.monotonic() < end:
+        time.sleep(0.1)
     assert not any(map(alive, pids(log)))
 
 

@@ -36,7 +36,7 @@ class AskingConfig(EngineConfig):
     model: Annotated[str, MODEL]
     """Hub id or folder of a model that transformers' `AutoModelForImageTextToText` loads, or, where
     `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.  With `engine: openai`
-    the server's name of the model.
+    the server's name of the model; with `serve: vllm` what vLLM loads.
     """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
@@ -99,6 +99,10 @@ class AskingConfig(EngineConfig):
     """0: greedy; above: sampling, seeded by row."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Nucleus of the sampling."""
+    logprobs: bool = False
+    """Whether the mean logarithm of the probabilities of an answer's tokens has a column of its
+    own, `<name>_logprob`: how sure the model was; null where a server does not tell.
+    """
     seed: int | None = Field(None, ge=0, le=2**32 - 1)
     """Seed of the sampling; if absent, made of the pipeline's and the stage's name."""
     device: Annotated[Device, SPEED] = "auto"
@@ -229,6 +233,7 @@ class AskingConfig(EngineConfig):
             self.top_p,
             self.seed or 0,
             dict(self.chat_template_kwargs),
+            self.logprobs,
         )
 
 

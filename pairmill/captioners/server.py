@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,10 @@ class ModelServer:
         self.command = command_of(config, images)
         self.log = log_file(stage, run_folder)
         self.lives = self.port = self.began = 0
-        self.keeper: subprocess.Popen[bytes] | None = None
+        self.keeper: subprocess.Popen[str] | None = None
+        self.listener: threading.Thread | None = None
+        self.code: int | None = None
+        """How the last server ended."""
 
     @property
     def base_url(self) -> str:
@@ -84,7 +88,13 @@ class ModelServer:
 
     def ended(self) -> bool:
         """Whether it does not run any more."""
-        return self.keeper is None or self.keeper.poll() is not None
+        return self.listener is None or not self.listener.is_alive()
+
+    def listen(self, keeper: "subprocess.Popen[str]") -> None:
+        """Waits for the server's end, in a thread."""
+        assert keeper.stdout is not None
+        said = keeper.stdout.read().split()
+        self.code = int(said[1]) if len(said) > 1 else None
 
     async def start(self) -> None:
         """Starts it, and waits until it answers; raises StageBroken where it ends before that."""
@@ -98,9 +108,14 @@ class ModelServer:
         self.keeper = subprocess.Popen(
             [sys.executable, "-I", str(KEEPER), str(self.log), json.dumps(command)],
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
             env={**own, **self.config.served_by().environment},
             start_new_session=True,  # Ctrl-C reaches all processes of a terminal
         )
+        self.keeper.wait()  # it goes on as nobody's child
+        self.listener = threading.Thread(target=self.listen, args=[self.keeper], daemon=True)
+        self.listener.start()
         try:
             await self.healthy()
         except BaseException:
@@ -130,23 +145,20 @@ class ModelServer:
 
     def last_words(self) -> str:
         """How it ended, and the end of its log in this life."""
-        code = None if self.keeper is None else self.keeper.poll()
         with self.log.open("rb") as stream:
             stream.seek(max(self.began, self.log.stat().st_size - SHOWN_BYTES))
             said = redact(stream.read().decode("utf-8", "replace").strip())
-        return f"exit code {code}; its log, {self.log}, ends with:\n{said}"
+        return f"exit code {self.code}; its log, {self.log}, ends with:\n{said}"
 
     def stop(self) -> None:
         """Ends it, with whatever it started; also called where it has ended."""
-        if self.keeper is None:
+        if self.keeper is None or self.listener is None:
             return
         assert self.keeper.stdin is not None
+        assert self.keeper.stdout is not None
         self.keeper.stdin.close()
-        try:
-            self.keeper.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.keeper.kill()
-            self.keeper.wait()
+        self.listener.join(STOP_S)
+        self.keeper.stdout.close()
         self.keeper = None
 
 

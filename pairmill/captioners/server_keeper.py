@@ -3,7 +3,9 @@ standard library alone: `server_keeper.py LOG COMMAND`, COMMAND a JSON list.
 
 The server ends, with all that it started, when this program's standard input ends: when the worker
 closes it, and whatever else ends the worker, `kill -9` included.  Linux ends the server even where
-this program itself is killed.
+this program itself is killed.  It leaves the worker's children, since Ray kills these first when a
+worker ends; what it has to say it prints: its process number, and at the end the server's exit
+code, 128 and the signal's number where one ended it.
 """
 
 import contextlib
@@ -59,8 +61,12 @@ def end_all(process: "subprocess.Popen[bytes]", grace_s: float) -> None:
                 os.waitpid(child, 0)
 
 
-def main() -> int:
-    """Gives the server's exit code; 128 and the signal's number where one ended it."""
+def main() -> None:
+    """Keeps the server until it ends, or has to."""
+    if os.fork():
+        os._exit(0)
+    sys.stdout.write(f"{os.getpid()}\n")
+    sys.stdout.flush()
     log, command = sys.argv[1], json.loads(sys.argv[2])
     control(PR_SET_CHILD_SUBREAPER, 1)
     with open(log, "ab") as stream:
@@ -86,8 +92,8 @@ def main() -> int:
         time.sleep(0.1)
     end_all(process, GRACE_S if process.poll() is None else 0.0)
     code = process.returncode
-    return 128 - code if code < 0 else code
+    sys.stdout.write(f"{128 - code if code < 0 else code}\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -33,6 +33,8 @@ class TakenAnswer:
     repaired: bool = False
     fault: str | None = None
     """Why the answer is of no use."""
+    logprob: float | None = None
+    """Mean of its tokens' log-probabilities."""
 
     def add(self, before: "TakenAnswer") -> None:
         """Counts the tokens of an answer before this one, too."""
@@ -84,6 +86,8 @@ def read(answer: Answer, schema: dict[str, Any] | None) -> TakenAnswer:
     told = TakenAnswer(
         answer.text, answer.finish_reason, answer.tokens, answer.prompt_tokens, answer.reasoning
     )
+    if answer.logprobs:
+        told.logprob = sum(answer.logprobs) / len(answer.logprobs)
     if answer.text is None:
         told.fault = "the token limit cut the model off while it thought; raise max_new_tokens"
     elif schema is not None:

@@ -85,10 +85,11 @@ class TransformersCaptioner:
             for name, value in begun.inputs.items()
             if name != "labels"
         }
-        extra = {}
+        watch = TokenLogprobs() if self.sampling.logprobs else None
+        steps: list[Any] = [watch] if watch else []  # before anything is drawn
         if self.sampling.temperature > 0:
-            sampler = self.row_sampler([r.key for r in begun.requests])
-            extra["logits_processor"] = LogitsProcessorList([sampler])
+            steps.append(self.row_sampler([r.key for r in begun.requests]))
+        extra = {"logits_processor": LogitsProcessorList(steps)} if steps else {}
         with torch.inference_mode(), self.loaded.lock:
             out = self.loaded.model.generate(
                 **inputs,
@@ -98,11 +99,14 @@ class TransformersCaptioner:
         prompts = inputs["input_ids"]
         begin = self.first_new(out, prompts)
         asked = begun.inputs["attention_mask"].sum(1).tolist()
-        answers = zip(out[:, begin:].tolist(), prompts.tolist(), asked, strict=True)
-        return [
-            replace(self.told(ids, self.chat.thinks(prompt)), prompt_tokens=count)
-            for ids, prompt, count in answers
-        ]
+        sure = watch.of(out) if watch else [()] * len(asked)
+        answers = zip(out[:, begin:].tolist(), prompts.tolist(), asked, sure, strict=True)
+        told = []
+        for ids, prompt, count, logprobs in answers:
+            answer = self.told(ids, self.chat.thinks(prompt))
+            known = tuple(logprobs[: answer.tokens]) or None
+            told.append(replace(answer, prompt_tokens=count, logprobs=known))
+        return told
 
     def first_new(self, out: Any, prompts: Any) -> int:
         """Where the answer begins: models give the prompt back, encoder–decoders a start token,
@@ -165,6 +169,34 @@ class TransformersCaptioner:
             return scores.log_softmax(-1) - torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7)))
 
         return draw
+
+
+class TokenLogprobs:
+    """Among the steps of `generate`: remembers the log-probability of each token that is taken, out
+    of the model's own scores.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[Any] = []
+        self.last: Any = None
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        if self.last is not None:
+            self.take(input_ids)
+        self.last = scores.float().log_softmax(-1)
+        return scores
+
+    def take(self, ids: Any) -> None:
+        """The token that was taken last stands at the end of `ids`."""
+        self.found.append(self.last.gather(1, ids[:, -1:].to(self.last.device)))
+
+    def of(self, out: Any) -> list[list[float]]:
+        """For each row of what `generate` gave: its new tokens', in order."""
+        import torch
+
+        self.take(out)
+        rows: list[list[float]] = torch.cat(self.found, 1).tolist()
+        return rows
 
 
 def plain_generation(model: Any, tokenizer: Any, max_new_tokens: int) -> tuple[Any, set[int]]:

@@ -15,6 +15,7 @@ from pairmill.work.block import Job
 from pairmill.work.local import LocalEngine
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import ROWS_PER_PARTITION
+from pairmill.workspace.readers import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -78,6 +79,10 @@ class RayEngine:
         if rows <= INLINE_ROWS or len(items) == 1:
             return self.driver.each(work, items, rows)
         return in_tasks(self.session, work, items)
+
+    def readers(self) -> Hands | None:
+        """The driver reads."""
+        return self.driver.readers()
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None

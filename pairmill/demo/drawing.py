@@ -5,6 +5,7 @@ import random
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from pairmill.demo.marks import mark
 from pairmill.demo.scenes import Group, Scene
 
 Rgb = tuple[int, int, int]
@@ -109,6 +110,8 @@ def render_boxes(
             image.paste(body, (x, y), mask)
     if scene.sign:
         paint_sign(image, scene.sign)
+    if scene.watermark or scene.motif:
+        mark(image, scene.watermark, scene.motif)
     return image, places
 
 

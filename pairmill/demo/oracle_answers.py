@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pairmill.demo.oracle_experts import joined, textualized
 from pairmill.demo.oracle_reading import OracleQuestion, told_by
 from pairmill.demo.scenes import Group, Scene, rng_for
 from pairmill.demo.texts import (
@@ -24,7 +25,7 @@ NAMES_OF_LANGUAGES = {
 }  # fmt: skip
 REFUSAL = "I'm sorry, but I can't help with that."
 UNKNOWN = "A picture that is not of this world."
-QUOTED = re.compile(r"^(?:the )?([\w' ]{2,60}?): ?(.*)$", re.IGNORECASE)
+QUOTED = re.compile(r"^(?:the )?([\w', ]{2,60}?): ?(.*)$", re.IGNORECASE)
 """A line of a prompt that hands over a text: `Caption: …`, `The page says: …`."""
 RAW = ("web text", "alt text", "page says", "page", "alt", "title")
 SEEN = ("caption", "description", "image shows", "shows", "first description", "whole")
@@ -99,6 +100,11 @@ class Oracle:
         asked = f"{question.system}\n{question.text}".lower()
         if "translat" in asked:
             return self.translated(question, rng)
+        if (objects := question.called(("detector is sure of",))) is not None:
+            first = question.called(("first description",)) or ""
+            return textualized(first, objects, self.rates.invented, rng)
+        if (parts := question.called(("one after the other",))) is not None:
+            return joined(parts)
         raw, seen = question.called(RAW), question.called(SEEN)
         if question.scenes:
             scene = question.scenes[0]
@@ -172,6 +178,7 @@ class Oracle:
         facts: dict[str, Any] = {"score": score, "label": label}
         facts["reasons"] = "; ".join(wrong) or "every word is true"
         if scene is not None:
+            facts["objects"] = sorted(kinds_of(scene))
             facts["draft"] = self.caption(scene, "", rng)
             facts["refined"] = fused_caption(short_caption(scene), told.name)
         if told.groups:
@@ -265,7 +272,9 @@ def value_of(name: str, schema: dict[str, Any], facts: dict[str, Any], rng: rand
     value = facts.get(name)
     if "enum" in schema:
         return value if value in schema["enum"] else schema["enum"][0]
-    if kind == "string" and isinstance(value, str):
+    if (kind == "string" and isinstance(value, str)) or (
+        kind == "array" and isinstance(value, list)
+    ):
         return value
     if kind in ("integer", "number") and isinstance(value, int):
         return within(value, schema)

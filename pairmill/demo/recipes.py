@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from pairmill.demo import proofs_merging  # noqa: F401 - proves recipes, too
 from pairmill.demo.oracle import asking
+from pairmill.demo.patches import OTHERS
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.proofs import PROOFS
 from pairmill.demo.quality import Measure
@@ -27,6 +29,8 @@ from pairmill.demo.show import MODELS, quality_table
 from pairmill.demo.tables import chunks
 from pairmill.demo.world import World
 
+FRAMES = 4
+"""Pictures of a clip."""
 RECIPES = Path(__file__).parent.parent.parent / "recipes"
 
 
@@ -45,7 +49,29 @@ def write_pictures(world: World, folder: Path) -> pl.DataFrame:
     pairs = seen.filter(originals).select(pl.Series("image", images), "url", "text")
     (folder / "web").mkdir(parents=True, exist_ok=True)
     pq.write_table(pairs.to_arrow(), folder / "web/pairs.parquet")
-    return truth.filter(originals)
+    own = truth.filter(originals)
+    write_clips(pairs, own, folder / "web")
+    return own
+
+
+def write_clips(pairs: pl.DataFrame, truth: pl.DataFrame, folder: Path) -> None:
+    """Writes `clips.parquet`: each row has the pictures of FRAMES rows, one after the other, and
+    the url of the first; and `clips_truth.parquet`, what all of them show.
+    """
+    frames = [pairs["image"].gather_every(FRAMES, i) for i in range(FRAMES)]
+    count = len(frames[-1])
+    columns = {
+        f"frame_{i + 1}" if i else "image": frame.head(count) for i, frame in enumerate(frames)
+    }
+    first = pairs.gather_every(FRAMES).head(count)
+    clips = first.select("url", pl.lit("").alias("text"), **columns)
+    pq.write_table(clips.to_arrow(), folder / "clips.parquet")
+    groups = truth.head(count * FRAMES).with_row_index("row")
+    shown = groups.group_by(pl.col("row") // FRAMES, maintain_order=True).agg(
+        pl.col("url").first(),
+        *(pl.col(n).explode().alias(n) for n in ("kinds", "colours", "counts")),
+    )
+    shown.drop("row").write_parquet(folder / "clips_truth.parquet")
 
 
 @contextlib.contextmanager
@@ -76,7 +102,7 @@ def run_recipe(name: str, folder: Path, truth: pl.DataFrame) -> list[Measure]:
     changes = {f"outputs.{i}.path": f"{name}/{i}" for i in range(outputs_of(file))}
     result = Pipeline.from_yaml(file, changes).run(local=True, console=Console(quiet=True))
     rows = result.table().join(truth, on="url", suffix="_true")
-    return PROOFS[name](rows, folder / name)
+    return (PROOFS | OTHERS)[name](rows, folder / name)
 
 
 def outputs_of(file: Path) -> int:
@@ -89,14 +115,16 @@ def outputs_of(file: Path) -> int:
 def main() -> None:
     """Runs recipes and prints their figures."""
     parser = argparse.ArgumentParser(description="Caption recipes on the demo world.")
-    parser.add_argument("names", nargs="*", default=list(PROOFS), help=", ".join(PROOFS))
+    every = [*PROOFS, *OTHERS]
+    parser.add_argument("names", nargs="*", default=list(PROOFS), help=", ".join(every))
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--things", type=int, default=0, help="fewest different things in a scene")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="recipes-") as temporary:
         folder = args.folder or Path(temporary)
-        world = World(args.rows, args.seed)
+        world = World(args.rows, args.seed, things=args.things)
         truth = write_pictures(world, folder)
         with served(world):
             for name in args.names:

@@ -1,7 +1,7 @@
 """Scenes of the demo world: what can be in a picture, and chance that depends on a key alone."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pairmill.demo.words import COLOURS, KINDS, PLACES, SYLLABLES
 
@@ -35,6 +35,11 @@ class Scene:
     place: str
     relation: str = "beside"
     sign: str | None = None
+    watermark: bool = field(default=False, repr=False)
+    motif: bool = field(default=False, repr=False)
+    """A sign of warning stands in a corner.  Marks are not told to whoever draws by what a scene
+    shows, so that chance is the same without them.
+    """
 
 
 def held_out(kind: str, colour: str) -> bool:
@@ -101,5 +106,18 @@ def confuse(rng: random.Random, scene: Scene) -> Scene:
     """A scene that looks much like `scene` and is another: one colour differs."""
     first = scene.groups[0]
     colour = rng.choice([c for c in COLOURS if c != first.colour])
-    changed = Group(first.kind, colour, first.count, first.size, first.texture)
-    return Scene((changed, *scene.groups[1:]), scene.place, scene.relation, scene.sign)
+    return replace(scene, groups=(replace(first, colour=colour), *scene.groups[1:]))
+
+
+def wronged(rng: random.Random, scene: Scene, related: bool) -> tuple[Scene, str]:
+    """A scene that differs in one attribute, and which: colour, count, or relation, where that is
+    told.
+    """
+    what = rng.choice(("colour", "count", "relation") if related else ("colour", "count"))
+    if what == "relation":
+        return replace(scene, groups=scene.groups[::-1]), what
+    if what == "colour":
+        return confuse(rng, scene), what
+    first = scene.groups[0]
+    count = rng.choice([n for n in (1, 2, 3, 4) if n != first.count])
+    return replace(scene, groups=(replace(first, count=count), *scene.groups[1:])), what

@@ -33,8 +33,19 @@ TRUTH = pa.schema(
         ("counts", pa.list_(pa.int32())),
         ("place", pa.string()),
         ("held_out", pa.bool_()),
+        ("wrong", pa.string()),
+        ("related", pa.bool_()),
+        ("watermark", pa.bool_()),
+        ("motif", pa.bool_()),
+        ("fact_kind", pa.string()),
+        ("fact", pa.string()),
     ]
 )
+
+
+def pairs_schema(world: World) -> pa.Schema:
+    """What a pipeline sees: with `page_text` where the world's pages tell something."""
+    return PAIRS.append(pa.field("page_text", pa.string())) if world.traits.facts else PAIRS
 
 
 def write_world(world: World, folder: Path) -> tuple[Path, Path]:
@@ -42,7 +53,7 @@ def write_world(world: World, folder: Path) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     pairs, truth = folder / "pairs.parquet", folder / "truth.parquet"
     with (
-        pq.ParquetWriter(pairs, PAIRS) as pair_writer,
+        pq.ParquetWriter(pairs, pairs_schema(world)) as pair_writer,
         pq.ParquetWriter(truth, TRUTH) as truth_writer,
     ):
         for seen, true in chunks(world):
@@ -57,10 +68,8 @@ def chunks(world: World) -> Iterator[tuple[pa.Table, pa.Table]]:
 
     for first in range(0, world.rows, CHUNK):
         rows = [world.row(i) for i in range(first, min(first + CHUNK, world.rows))]
-        seen = [
-            {"url": r.url, "text": r.text, "page_url": r.page_url, "lang_tag": r.lang_tag}
-            for r in rows
-        ]
+        sight = pairs_schema(world)
+        seen = [{name: getattr(r, name) for name in sight.names} for r in rows]
         true = [
             {
                 "url": r.url,
@@ -77,7 +86,13 @@ def chunks(world: World) -> Iterator[tuple[pa.Table, pa.Table]]:
                 "counts": [g.count for g in r.scene.groups],
                 "place": r.scene.place,
                 "held_out": all(held_out(g.kind, g.colour) for g in r.scene.groups),
+                "wrong": r.wrong,
+                "related": r.related,
+                "watermark": r.scene.watermark,
+                "motif": r.scene.motif,
+                "fact_kind": r.fact_kind,
+                "fact": r.fact,
             }
             for r in rows
         ]
-        yield pa.Table.from_pylist(seen, PAIRS), pa.Table.from_pylist(true, TRUTH)
+        yield pa.Table.from_pylist(seen, sight), pa.Table.from_pylist(true, TRUTH)

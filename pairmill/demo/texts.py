@@ -19,6 +19,8 @@ from pairmill.demo.words import (
     PLACES,
     PLURALS,
     SENTENCES,
+    SIDED,
+    SIDES,
 )
 
 SHORT_PROMPT = "Describe the picture in one short sentence."
@@ -75,11 +77,14 @@ def detailed_caption(scene: Scene) -> str:
     )
 
 
-def phrases(scene: Scene, language: str) -> tuple[str, str]:
-    """The first two things and the place of a scene, in `language`."""
+def phrases(scene: Scene, language: str, related: bool = False) -> tuple[str, str]:
+    """The first two things and the place of a scene, in `language`; `related`: and how the two
+    stand.
+    """
     named = scene.groups[:2]
     if language == "en":
-        return AND["en"].join(english_group(g) for g in named), EN_PLACES[scene.place]
+        english = placed([english_group(g) for g in named], scene, language, related)
+        return AND["en"].join(english), EN_PLACES[scene.place]
     nouns = dict(zip(KINDS, (pair.split("/") for pair in NOUNS[language].split()), strict=True))
     colours = dict(zip(COLOURS, COLOUR_WORDS[language].split(), strict=True))
     places = dict(zip(PLACES, PLACE_WORDS[language].split("|"), strict=True))
@@ -91,14 +96,29 @@ def phrases(scene: Scene, language: str) -> tuple[str, str]:
         )
         for group in named
     ]
-    return AND[language].join(things), places[scene.place]
+    return AND[language].join(placed(things, scene, language, related)), places[scene.place]
 
 
-def alt_text(scene: Scene, language: str, rng: random.Random, name: str | None = None) -> str:
+def placed(things: list[str], scene: Scene, language: str, related: bool) -> list[str]:
+    """Two things with where they are, if that is to be told."""
+    if not related or len(things) != 2:
+        return things
+    sides = SIDES[language].split("|")[2 * (scene.relation == "above") :]
+    form = SIDED.get(language, "{g} {s}")
+    return [form.format(g=thing, s=side) for thing, side in zip(things, sides, strict=False)]
+
+
+def alt_text(
+    scene: Scene,
+    language: str,
+    rng: random.Random,
+    name: str | None = None,
+    related: bool = False,
+) -> str:
     """What a page in `language` might say of the scene; with `name`, the thing's proper name stands
-    in it.
+    in it, and `related`, how two things stand to each other.
     """
-    things, place = phrases(scene, language)
+    things, place = phrases(scene, language, related)
     sentence = rng.choice(SENTENCES[language]).format(g=things, p=place)
     if name is not None:
         return rng.choice(NAMED).format(name=name, s=sentence)

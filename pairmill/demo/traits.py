@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from pairmill.demo.scenes import MOST_THINGS
 
+SHARES = ("noise", "junk", "wrong", "relations", "watermarks", "motifs", "facts")
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -15,6 +17,16 @@ class Traits:
     """Exponent of Zipf's law by which kinds of things occur; 0: all are equally frequent."""
     noise: float | None = None
     """Share of texts that are about another picture; None: 12%."""
+    junk: float | None = None
+    """Share of texts that are about nothing or cut off: boilerplate, short, truncated, spam; None:
+    14%.
+    """
+    wrong: float = 0.0
+    """Share of the texts that match which are wrong in one attribute: a colour, a number, or, where
+    it is told, which thing stands where.
+    """
+    relations: float = 0.0
+    """Share of the texts about two things that say how these stand to each other."""
     names: int | None = None
     """How many proper names there are, which then recur; None: each is drawn anew."""
     things: int = 0
@@ -22,7 +34,20 @@ class Traits:
     or two kinds of things, up to four of each.
     """
 
+    watermarks: float = 0.0
+    """Share of pictures that bear a stock agency's mark."""
+    motifs: float = 0.0
+    """Share of pictures that show a sign of warning, which stands for what is unsafe."""
+    facts: float = 0.0
+    """Share of rows whose page tells something that the picture does not show."""
+
     def __post_init__(self) -> None:
+        shares = {f.name: getattr(self, f.name) for f in fields(self) if f.name in SHARES}
+        for name, value in shares.items():
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name}: a share from 0 to 1, not {value}")
+        if (self.noise or 0) + (self.junk or 0) > 1:
+            raise ValueError(f"noise and junk: {self.noise} and {self.junk} are more than 1")
         if not 0 <= self.things <= MOST_THINGS:
             raise ValueError(f"things: 0 to {MOST_THINGS}, not {self.things}")
 

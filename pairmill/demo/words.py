@@ -138,6 +138,19 @@ AND = {
     "ja": "と",
     "ar": " و",
 }
+# {g}: a thing, {s}: where it is, of SIDES.
+SIDED = {"zh": "{s}{g}", "ja": "{s}{g}"}
+SIDES = {
+    "en": "on the left|on the right|on top|below",
+    "de": "links|rechts|oben|unten",
+    "fr": "à gauche|à droite|en haut|en bas",
+    "es": "a la izquierda|a la derecha|arriba|abajo",
+    "ru": "слева|справа|сверху|снизу",
+    "zh": "左边|右边|上面|下面",
+    "ja": "左の|右の|上の|下の",
+    "ar": "على اليسار|على اليمين|في الأعلى|في الأسفل",
+}
+"""Where the first and the second thing are, beside and above each other."""
 # {g}: the things, {p}: the place.
 SENTENCES = {
     "en": (

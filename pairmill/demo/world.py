@@ -1,11 +1,12 @@
 """The demo's web: every row is a function of (seed, index), so a million of them need no memory."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from pairmill.demo.scenes import Scene, confuse, random_name, random_scene, rng_for
+from pairmill.demo.page_facts import page_fact
+from pairmill.demo.scenes import Scene, confuse, random_name, random_scene, rng_for, wronged
 from pairmill.demo.texts import alt_text
 from pairmill.demo.traits import Traits
 from pairmill.demo.words import BOILERPLATE, LANGUAGES, SPAM
@@ -66,6 +67,7 @@ ROBOTS_FOR_OTHERS = (
 )
 
 TEXT_KINDS = ("matched", "mismatched", "boilerplate", "short", "truncated", "spam")
+"""Beside them, where a world has them: `wrong`, a matched text that is wrong in one attribute."""
 TEXT_WEIGHTS = (74, 12, 6, 2, 3, 3)
 COPIES = ("original", "exact", "near", "confusable")
 COPY_WEIGHTS = (85, 6, 5, 4)
@@ -97,6 +99,14 @@ class WorldRow:
     text_kind: str
     language: str
     name: str | None
+    wrong: str | None = None
+    """Attribute in which the text is wrong: colour, count, relation."""
+    related: bool = False
+    """Whether the text says how two things stand to each other."""
+    page_text: str | None = None
+    fact_kind: str | None = None
+    fact: str | None = None
+    """What the page tells and the picture does not show: a price, a year, a maker."""
 
     @property
     def matched(self) -> bool:
@@ -149,7 +159,14 @@ class World:
         """What a picture shows."""
         rng = self.rng("scene", picture)
         split = "held_out" if rng.random() < HELD_OUT_SHARE else "any"
-        return random_scene(rng, split, self.traits.zipf, self.traits.things)
+        scene = random_scene(rng, split, self.traits.zipf, self.traits.things)
+        watermark, motif = (
+            share > 0 and self.rng(purpose, picture).random() < share
+            for purpose, share in (
+                ("watermark", self.traits.watermarks), ("motif", self.traits.motifs),
+            )
+        )  # fmt: skip
+        return replace(scene, watermark=watermark, motif=motif)
 
     def row(self, index: int) -> WorldRow:
         """Everything about row `index` (0 ≤ index < rows)."""
@@ -167,7 +184,8 @@ class World:
         )
         if name is not None and self.traits.names is not None:
             name = random_name(self.rng("name", rng.randrange(self.traits.names)))
-        text = self.text(rng, kind, language, scene, name)
+        told, wrong, related = self.told(index, kind, scene)
+        text = self.text(rng, kind, language, told, name, related)
         tag = language if rng.random() < 0.93 else rng.choice(LANGUAGES)
         if kind in ("boilerplate", "spam"):
             language = "en"
@@ -182,22 +200,57 @@ class World:
             change,
             picture,
             scene,
-            kind,
+            "wrong" if wrong else kind,
             language,
             name,
+            wrong,
+            related,
+            **self.page_facts(index, scene),
         )
+
+    def told(self, index: int, kind: str, scene: Scene) -> tuple[Scene, str | None, bool]:
+        """The scene that the text tells of, the attribute in which it is another than the
+        picture's, and whether the text says how two things stand.
+        """
+        related = len(scene.groups) == 2 and self.happens("relation", index, "relations")
+        if kind != "matched" or not self.happens("wrong", index, "wrong"):
+            return scene, None, related and kind == "matched"
+        return *wronged(self.rng("wrong attribute", index), scene, related), related
+
+    def happens(self, purpose: str, index: int, trait: str) -> bool:
+        """Whether a row is of the share that a trait gives."""
+        share = getattr(self.traits, trait)
+        return share > 0 and self.rng(purpose, index).random() < share
+
+    def page_facts(self, index: int, scene: Scene) -> dict[str, str]:
+        """What the row's page tells."""
+        if not self.happens("fact", index, "facts"):
+            return {}
+        rng = self.rng("page fact", index)
+        kind, fact, text = page_fact(rng, scene, random_name(rng))
+        return {"fact_kind": kind, "fact": fact, "page_text": text}
 
     def text_weights(self) -> tuple[float, ...]:
         """How often each of TEXT_KINDS occurs."""
-        noise = self.traits.noise
-        if noise is None:
+        noise, junk = self.traits.noise, self.traits.junk
+        if noise is None and junk is None:
             return TEXT_WEIGHTS
-        others = sum(TEXT_WEIGHTS) - TEXT_WEIGHTS[1]
-        rest = (1 - noise) / others
-        return tuple(noise if i == 1 else w * rest for i, w in enumerate(TEXT_WEIGHTS))
+        matched, mismatched, *others = TEXT_WEIGHTS
+        if junk is None:
+            assert noise is not None
+            rest = (1 - noise) / (matched + sum(others))
+            return (matched * rest, noise, *(w * rest for w in others))
+        noise = mismatched / 100 if noise is None else noise
+        return (1 - noise - junk, noise, *(w * junk / sum(others) for w in others))
 
     def text(
-        self, rng: random.Random, kind: str, language: str, scene: Scene, name: str | None
+        self,
+        rng: random.Random,
+        kind: str,
+        language: str,
+        scene: Scene,
+        name: str | None,
+        related: bool = False,
     ) -> str:
         """The web's text beside the picture."""
         if kind == "boilerplate":
@@ -209,7 +262,7 @@ class World:
             while {g.kind for g in other.groups} & {g.kind for g in scene.groups}:
                 other = random_scene(rng, zipf=self.traits.zipf)
             scene = other
-        text = alt_text(scene, language, rng, name)
+        text = alt_text(scene, language, rng, name, related)
         if kind == "short":
             return text[: rng.randint(1, 4)].strip() or text[0]
         if kind == "truncated":

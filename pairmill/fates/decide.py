@@ -2,6 +2,7 @@
 just computed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.companions import companions
 from pairmill.schemas.expressions import Expression, frame_of
 
+Why = tuple[str | None, str | None]
+"""Why a row is not alive (its class, of a failure), and what a failure says."""
 ALIVE, DROPPED, MISSING, FAILED, PENDING = range(5)
 FATES = ("kept", "dropped", "missing", "failed", "pending")
 
@@ -25,12 +28,18 @@ class Trace:
 
     fate: np.ndarray
     at: np.ndarray
-    reasons: dict[int, tuple[str, str | None]] = field(default_factory=dict)
-    """Row → (reason, message) of those that are not alive."""
+    why: np.ndarray = field(init=False)
+    """int32, one a row: the place of its reason in `words`; 0 of those that are alive."""
+    words: list[Why] = field(default_factory=lambda: [(None, None)])
+    """(reason, message), each once."""
     ran: dict[int, np.ndarray] = field(default_factory=dict)
     """Stage index → rows whose values of that stage belong to this run."""
     frame: pl.DataFrame = field(default_factory=pl.DataFrame)
     """The narrow columns that gates, inputs and `want` name; null where this run has no value."""
+
+    def __post_init__(self) -> None:
+        self.why = np.zeros(len(self.fate), np.int32)
+        self.known = {word: i for i, word in enumerate(self.words)}
 
     @classmethod
     def start(cls, frame: pl.DataFrame, alive: np.ndarray) -> "Trace":
@@ -38,10 +47,34 @@ class Trace:
         fate = np.where(alive, ALIVE, FAILED).astype(np.int8)
         return cls(fate, np.full(len(alive), -1, np.int16), frame=frame)
 
-    def stop(self, mask: np.ndarray, fate: int, stage: int) -> None:
-        """The rows of a mask are decided, by a stage."""
+    def stop(self, mask: np.ndarray, fate: int, stage: int, why: Why = (None, None)) -> None:
+        """The rows of a mask are decided, by a stage, all for one reason."""
         self.fate[mask] = fate
         self.at[mask] = stage
+        self.why[mask] = self.code(why)
+
+    def code(self, why: Why) -> int:
+        """The place of a reason and its message."""
+        if (found := self.known.get(why)) is None:
+            found = self.known[why] = len(self.words)
+            self.words.append(why)
+        return found
+
+    def reason(self, row: int) -> Why:
+        """Why a row is not alive, and the message of its failure."""
+        return self.words[self.why[row]]
+
+    def counts(self) -> Counter[tuple[int, int, str]]:
+        """(stage, fate, reason) → rows, of those that are decided and not alive."""
+        found: Counter[tuple[int, int, str]] = Counter()
+        stopped = (self.fate != ALIVE) & (self.fate != PENDING)
+        columns = (self.at, self.fate, self.why)
+        each = np.stack([c[stopped].astype(np.int64) for c in columns], axis=1)
+        for (at, fate, why), count in zip(
+            *np.unique(each, axis=0, return_counts=True), strict=True
+        ):
+            found[int(at), int(fate), self.words[why][0] or ""] += int(count)
+        return found
 
     @property
     def alive(self) -> np.ndarray:
@@ -98,36 +131,42 @@ def decide(
 
 def inputs(
     stage: PlannedStage, frame: pl.DataFrame, alive: np.ndarray, chain: Chain
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """(rows to compute, rows whose inputs are null, the first null column of each of those)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows to compute, rows whose inputs are null, the first of these of each row: its place among
+    what the stage reads).
+    """
     run = alive.copy()
     if stage.when:
         run &= flags(stage.when, frame) == 1
     missing = np.zeros(len(alive), bool)
-    column = [""] * len(alive)
+    column = np.full(len(alive), -1, np.int32)
     optional = stage.stage.may_lack()
-    for name in [n for n in stage.reads if n not in optional]:
+    for place, name in enumerate(stage.reads):
+        if name in optional:
+            continue
         values = frame[chain.narrow(name)]
         if values.dtype.is_float():  # NaN is no value, as in gates
             values = values.fill_nan(None)
         null = values.is_null().to_numpy()
         fresh = run & null & ~missing
-        for row in np.flatnonzero(fresh):
-            column[row] = name
+        column[fresh] = place
         missing |= fresh
     return run & ~missing, missing, column
 
 
-def stop_missing(stage: PlannedStage, found: Trace, missing: np.ndarray, column: list[str]) -> None:
-    """What `on_missing` makes of rows without an input; `column`: which input, by row."""
+def stop_missing(
+    stage: PlannedStage, found: Trace, missing: np.ndarray, column: np.ndarray
+) -> None:
+    """What `on_missing` makes of rows without an input; `column`: which of its inputs, by row."""
     policy = stage.config.on_missing
     if policy == "keep" or not missing.any():
         return
-    found.stop(missing, FAILED if policy == "fail" else MISSING, stage.index)
-    for row in np.flatnonzero(missing).tolist():
-        found.reasons[row] = (
-            ("missing_input", f"{column[row]} is null") if policy == "fail" else (column[row], None)
-        )
+    for place in np.unique(column[missing]).tolist():
+        name, rows = stage.reads[place], missing & (column == place)
+        if policy == "fail":
+            found.stop(rows, FAILED, stage.index, ("missing_input", f"{name} is null"))
+        else:
+            found.stop(rows, MISSING, stage.index, (name, None))
 
 
 def stop_failed(stage: PlannedStage, found: Trace, table: pa.Table | None, at: np.ndarray) -> None:
@@ -141,7 +180,7 @@ def stop_failed(stage: PlannedStage, found: Trace, table: pa.Table | None, at: n
     found.stop(failed, FAILED, stage.index)
     for row in np.flatnonzero(failed):
         error = errors[int(at[row])].as_py()
-        found.reasons[int(row)] = (error["class"], error["message"])
+        found.why[row] = found.code((error["class"], error["message"]))
 
 
 def pass_gate(stage: PlannedStage, found: Trace, run: np.ndarray) -> None:
@@ -153,10 +192,7 @@ def pass_gate(stage: PlannedStage, found: Trace, run: np.ndarray) -> None:
     assert stage.gate is not None
     passed, alive = flags(stage.gate, found.frame), found.alive & run
     for value, fate in ((0, DROPPED), (-1, MISSING)):
-        stopped = alive & (passed == value)
-        found.stop(stopped, fate, stage.index)
-        for row in np.flatnonzero(stopped):
-            found.reasons[int(row)] = (stage.gate.text, None)
+        found.stop(alive & (passed == value), fate, stage.index, (stage.gate.text, None))
 
 
 def flags(expression: Expression, frame: pl.DataFrame) -> np.ndarray:

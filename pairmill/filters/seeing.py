@@ -2,7 +2,7 @@
 to the model and back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Protocol
 
@@ -13,7 +13,7 @@ from pydantic import Field
 from pairmill.models.feed import Feed, Ready, Seer
 from pairmill.models.load import Spec
 from pairmill.schemas.arrow import error_array
-from pairmill.schemas.config import MODEL, SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, Room, in_halves
 
@@ -25,7 +25,7 @@ class SeeingConfig(StageConfig):
     """Hub id or folder of the model."""
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""
-    image: str = "image"
+    image: Annotated[str, COLUMN] = "image"
     """Column with encoded images."""
     device: Annotated[Device, SPEED] = "auto"
     """`cuda` without a GPU is an error, never a CPU run."""
@@ -86,6 +86,9 @@ class SeeingStage(Stage):
     def opened(self) -> Any:
         """The model, loaded."""
         raise NotImplementedError
+
+    def shares(self) -> Hashable | None:
+        return None if self.config.model is None else self.config.spec(self.cpus)
 
     def computed(self, ready: Ready) -> Any:
         """The batch, and what the model says of its sound rows."""

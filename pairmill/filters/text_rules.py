@@ -21,7 +21,7 @@ from pairmill.filters.characters import (
     pieces,
 )
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.stages.base import Stage
 
 # `\w-*` finds what `\b[\w-]+` would, which looks at a-a-a-… once for each of its words.
@@ -46,7 +46,7 @@ class TextRulesConfig(StageConfig):
     stage: Annotated[Literal["text_rules"], SPEED] = "text_rules"
     batch_size: Annotated[int, SPEED] = Field(16_384, ge=1, le=65_536)
     """Rows given to the stage at once."""
-    text: str = "text"
+    text: Annotated[str, COLUMN] = "text"
     """Column to look at."""
     boilerplate: list[str] = Field(list(BOILERPLATE), max_length=1000)
     """Regular expressions, case ignored; a text in which one is found is boilerplate."""

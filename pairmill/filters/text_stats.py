@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.stages.base import Stage
 
 FASTTEXT_TOKEN = r"[^ \t\v\f\r\x00\n]+|\n"
@@ -20,7 +20,7 @@ class TextStatsConfig(StageConfig):
     """Counts of numbers, sentences and tokens, and how varied a text's words are."""
 
     stage: Annotated[Literal["text_stats"], SPEED] = "text_stats"
-    text: str = "text"
+    text: Annotated[str, COLUMN] = "text"
     """Column to look at."""
 
 

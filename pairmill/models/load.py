@@ -4,7 +4,7 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
@@ -64,8 +64,18 @@ class LoadedModel:
 
 Probe = Callable[[Any, Any, str, Any], Callable[[], Any]]
 """(model, processor, device, dtype) → a small piece of the work, for measuring."""
-_LOADED: "weakref.WeakValueDictionary[Any, LoadedModel]" = weakref.WeakValueDictionary()
+_LOADED: "weakref.WeakValueDictionary[Any, Any]" = weakref.WeakValueDictionary()
 _LOCK = threading.Lock()
+Made = TypeVar("Made")
+
+
+def once(key: Any, make: Callable[[], Made]) -> Made:
+    """What `make` gives, made once a process while any stage holds it."""
+    with _LOCK:
+        found: Made | None = _LOADED.get(key)
+        if found is None:
+            found = _LOADED[key] = make()
+        return found
 
 
 def load(
@@ -75,11 +85,7 @@ def load(
     folder = checkpoint_folder(spec.model, spec.revision, code=spec.trust_remote_code)
     auto = auto_class(stage, folder, spec, classes)
     key = (spec, auto.__name__, processor)
-    with _LOCK:
-        found = _LOADED.get(key)
-        if found is None:
-            found = _LOADED[key] = loaded(stage, spec, folder, auto, processor, probe)
-        return found
+    return once(key, lambda: loaded(stage, spec, folder, auto, processor, probe))
 
 
 def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Probe) -> LoadedModel:

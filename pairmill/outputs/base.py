@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 
 from pairmill.outputs.values import holds_bytes, is_embedding, leaving_field, refusal
-from pairmill.schemas.arrow import is_payload, is_volatile
+from pairmill.schemas.arrow import is_parents_payload, is_payload, is_volatile
 from pairmill.schemas.companions import is_companion
 from pairmill.schemas.expressions import unknown_column
 from pairmill.schemas.pipeline import OutputConfig
@@ -127,7 +127,12 @@ class Writer:
 
     def is_left_out(self, column: pa.Field) -> bool:
         """Whether a column does not leave unless it is named."""
-        return is_volatile(column) or is_embedding(column.type) or is_companion(column.name)
+        return (
+            is_volatile(column)
+            or is_embedding(column.type)
+            or is_companion(column.name)
+            or is_parents_payload(column)
+        )
 
     def left_out(self, schema: pa.Schema) -> list[str]:
         """Columns that nobody asked to leave out, for people."""

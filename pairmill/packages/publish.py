@@ -139,7 +139,7 @@ def make_manifest(
     """
     models = {
         f"{stage.name}.{key}": told
-        for stage in chain.stages
+        for stage in chain.lineage()
         for key, value in stage.definition["params"].items()
         if (told := stands_for(value))
     }
@@ -168,7 +168,7 @@ def make_manifest(
             "pool"
         ): chain.pool, (
             "identities"
-        ): {s.name: s.identity for s in chain.stages if s.computes},
+        ): {s.name: s.identity for s in chain.lineage() if s.computes},
         "models": models, "made_by": made_by(chain), "pipeline": facts["pipeline"],
         "versions": versions(), **{key: facts[key] for key in TOLD},
         "told": dict(sum((Counter(s[(
@@ -197,7 +197,7 @@ def stands_for(value: Any) -> str:
 
 def made_by(chain: Chain) -> dict[str, Any]:
     """How the stages that say so made their values: model, prompt, decoding, engine."""
-    told = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.stages}
+    told = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.lineage()}
     return {name: facts for name, facts in told.items() if facts}
 
 

@@ -43,6 +43,8 @@ class RunConfig(SourceConfig):
     """Pipeline file of the other; it must have run.  Its rows are read off its workspace."""
     package: Annotated[str | None, PATH] = None
     """Folder or URL of a package instead."""
+    rows: str | None = None
+    """Name of an `each` block of that pipeline: the elements that it kept, instead of rows."""
     columns: list[str] | None = None
     """Columns to take beside uid, doc_id, position, source, url and text: the source's own and what
     stages wrote; all if absent.
@@ -52,6 +54,8 @@ class RunConfig(SourceConfig):
     def _one(self) -> "RunConfig":
         if (self.pipeline is None) == (self.package is None):
             raise ValueError("give either `pipeline: FILE` or `package: FOLDER`")
+        if self.package is not None and self.rows is not None:
+            raise ValueError("`rows:` goes with `pipeline:`; a package has the rows it has")
         return self
 
 
@@ -79,7 +83,7 @@ class RunSource(Source):
             plan = make_plan(loaded.config, problem, loaded.secrets.redact_data)
             if plan is None or loaded.document.problems:
                 raise PipelineFileError(loaded.document.problems)
-            chain = stored_run(plan, None).chain
+            chain = stored_run(plan, None, self.config.rows).chain
         unknown = [s.name for s in chain.stages if s.computes and s.identity is None]
         waiting = (
             0 if unknown else sum(int((f.fate == PENDING).sum()) for _, f in self.fates(chain))

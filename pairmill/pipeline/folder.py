@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pairmill.plan.blocks import block_facts, every_stage
+from pairmill.plan.blocks import block_facts
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.plan.planned import every_stage
 from pairmill.redaction import redact_data
 from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import Storage

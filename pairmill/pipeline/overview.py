@@ -30,7 +30,7 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
     stored = stored_table(chain)
     chain = stored.chain
     stages = stage_lines(storage, chain.stages, chain, stored if pool else None)
-    sizes = [shard_bytes(chain, first, last) for first, last in plan.phases()]
+    every = [(t.chain, *p) for t in stored.every() for p in phases_of(t.chain.stages)]
     rows = chain.rows() if pool else None
     blocks = blocks_of(plan.stages)
     return {
@@ -54,9 +54,9 @@ def overview(plan: Plan, limit: int | None) -> dict[str, Any]:
             }
             for w, chosen in zip(plan.writers, plan.selections, strict=True)
         ],
-        "shard_bytes": max(sizes, default=0),
-        "bytes_in_flight": max((in_flight(chain, *p) for p in plan.phases()), default=0),
-        "cpus_at_once": max((cpus_needed(chain.stages[a:b]) for a, b in plan.phases()), default=0),
+        "shard_bytes": max((shard_bytes(*phase) for phase in every), default=0),
+        "bytes_in_flight": max((in_flight(*phase) for phase in every), default=0),
+        "cpus_at_once": max((cpus_needed(c.stages[a:b]) for c, a, b in every), default=0),
     }
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from pairmill.errors import RunError
-from pairmill.plan.blocks import every_stage
 from pairmill.plan.plan import Plan
+from pairmill.plan.planned import every_stage
 
 
 def preflight(plan: Plan, local: bool) -> None:

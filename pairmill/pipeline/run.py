@@ -27,9 +27,9 @@ from pairmill.pipeline.stored_tables import stored_table
 from pairmill.pipeline.table_run import DecidedTable, TableRun
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
-from pairmill.plan.blocks import every_stage
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan
+from pairmill.plan.planned import every_stage
 from pairmill.redaction import redact, redact_data
 from pairmill.work.engine import WorkEngine
 from pairmill.work.local import LocalEngine
@@ -208,6 +208,7 @@ class Runner:
                 identity,
                 self.plan.pool_schema,
                 redact=lambda facts: redact_data(self.plan.redact(facts)),
+                hands=self.engine.readers(),
             )
         return found
 

@@ -89,4 +89,4 @@ def child_table(chain: Chain, index: int, shards: list[ShardFacts]) -> Table:
     block = chain.stages[index].block
     assert block is not None
     told = [[f"{f.name:x}", f"{f.content:x}", sorted(f.digests.items())] for f in shards]
-    return Table.of(digest([block.name, block.schema.names, told]), shards, 0, ())
+    return Table.of(digest([block.key, block.schema.names, told]), shards, 0, ())

@@ -1,6 +1,6 @@
 """`each` blocks as planned: the child table that a list column opens, and the chain over it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from pairmill.errors import CorruptWorkspace
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.identity import identified
-from pairmill.schemas.arrow import HASH_OF, POOL_COLUMNS, hash_of, is_bytes, is_payload
+from pairmill.plan.spelling import RESERVED
+from pairmill.schemas.arrow import HASH_OF, PARENTS, POOL_COLUMNS, hash_of, is_bytes, is_payload
 from pairmill.schemas.companions import is_companion, size_of
 from pairmill.schemas.hashing import digest
 from pairmill.workspace.columns import ColumnFile
@@ -51,6 +52,8 @@ class EachBlock:
     stages: tuple[PlannedStage, ...]
     collect: tuple[str, ...]
     limit: int | None = None
+    key: str = ""
+    """What the list is, whatever it and its stage are called: part of its elements' uids."""
 
     def wide(self) -> list[str]:
         """Columns that hold bytes, which stay where they are."""
@@ -97,7 +100,7 @@ class EachBlock:
 
 
 def child_columns(
-    name: str, column: str, element: pa.Field, parent: pa.Schema
+    column: str, element: pa.Field, parent: pa.Schema
 ) -> tuple[tuple[tuple[str, str | None], ...], tuple[tuple[str, str], ...], pa.Schema]:
     """(fields, inherited, schema) of the child table of a list column.
 
@@ -106,8 +109,9 @@ def child_columns(
     """
     kind = element.type
     if pa.types.is_struct(kind):
-        parts = [kind.field(i) for i in range(kind.num_fields)]
-        fields: list[tuple[str, str | None]] = [(part.name, part.name) for part in parts]
+        inside = [kind.field(i) for i in range(kind.num_fields)]
+        fields: list[tuple[str, str | None]] = [(field_name(column, p), p.name) for p in inside]
+        parts = [p.with_name(here) for p, (here, _) in zip(inside, fields, strict=True)]
     else:
         parts, fields = [element.with_name(column)], [(column, None)]
     own_names = {part.name for part in parts}
@@ -126,6 +130,15 @@ def child_columns(
     return tuple(fields), tuple(inherited), pa.schema([*OWN, *own, *there])
 
 
+def field_name(column: str, field: pa.Field) -> str:
+    """How a field of a list's structs is called as a column: by its own name, unless rows have a
+    column of that name already, or no column may be called so.
+    """
+    name = field.name
+    own = name in OWN.names or name in RESERVED or is_companion(name) or name.startswith("__")
+    return f"{column}_{name}" if own or not name else name
+
+
 def said_of(field: pa.Field) -> str | None:
     """The column of which another one says something: its size, its hash."""
     named = (field.metadata or {}).get(b"of")
@@ -135,7 +148,7 @@ def said_of(field: pa.Field) -> str | None:
 def plain(field: pa.Field) -> pa.Field:
     """A parent's column as its elements have it: a hash of the parent's bytes is none of theirs."""
     facts = {k: v for k, v in (field.metadata or {}).items() if k != HASH_OF}
-    return field.with_metadata(facts or None)
+    return field.with_metadata({**facts, PARENTS: b"true"})
 
 
 @dataclass(frozen=True)
@@ -248,33 +261,6 @@ def with_inside(parent: Chain, index: int, child: Chain, known: Mapping[int, str
     table = replace(parent.table, digests=digests)
     population = digest([block.logic(), array.tobytes()])
     return identified(replace(parent, table=table), {**known, index: population})
-
-
-def every_stage(stages: Sequence[PlannedStage]) -> list[PlannedStage]:
-    """All stages, those of blocks in front of what brings back their columns."""
-    return [stage for _, stage in with_places(stages)]
-
-
-def with_places(
-    stages: Sequence[PlannedStage], path: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], PlannedStage]]:
-    """Every stage with its place in the pipeline file."""
-    for i, stage in enumerate(stages):
-        here = (*path, "stages", i)
-        if stage.block is not None:
-            yield from with_places(stage.block.stages, here)
-        yield here, stage
-
-
-def set_places(
-    stages: Sequence[PlannedStage], path: str = "stages"
-) -> Iterator[tuple[str, PlannedStage]]:
-    """Every stage with its place as `--set` has it, such as `stages.each tiles.stages.clip`."""
-    for stage in stages:
-        here = f"{path}.{stage.name}"
-        if stage.block is not None:
-            yield from set_places(stage.block.stages, f"{here}.stages")
-        yield here, stage
 
 
 def block_facts(block: EachBlock, child: Chain | None) -> dict[str, Any]:

@@ -193,6 +193,13 @@ class Chain:
             return self.source_file(shard, column), hash_of_element(column) if hashed else column
         return self.columns_of(writer, shard).name, writer.stored_names[column]
 
+    def lineage(self) -> tuple[PlannedStage, ...]:
+        """The stages that made what a row has: its own, and those that its parents went through."""
+        if self.elements is None:
+            return self.stages
+        before = self.elements.parent.until(self.elements.index)
+        return (*before.lineage(), *self.stages)
+
     def until(self, upto: int) -> "Chain":
         """The chain that ends with its first `upto` stages."""
         return replace(self, stages=self.stages[:upto])

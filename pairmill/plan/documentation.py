@@ -50,7 +50,9 @@ def stage_pages() -> str:
 
 
 def stage_page(name: str) -> str:
-    """One stage: what it is, reads, writes and takes."""
+    """One stage: what it is, reads, writes and takes; or the blocks of stages, `each`."""
+    if name == "each":
+        return block_page()
     kind = stage_class(name)
     config = kind.Config
     lines = [f"## {name}", "", inspect.getdoc(config) or "", "", inspect.getdoc(kind) or "", ""]

@@ -12,10 +12,11 @@ from pairmill.errors import PairmillError
 from pairmill.names import lies_in, same_place
 from pairmill.outputs.base import Writer
 from pairmill.outputs.catalogue import open_writer
-from pairmill.plan.blocks import EachBlock, every_stage
+from pairmill.plan.blocks import EachBlock
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.identity import identified
 from pairmill.plan.image_check import settle_image_check
+from pairmill.plan.planned import every_stage
 from pairmill.plan.remedies import Report, expression
 from pairmill.plan.selection import Selection, TableColumns, selection_of, with_takers
 from pairmill.plan.shard_rows import settle_rows_per_shard
@@ -149,6 +150,8 @@ def make_plan(
     asked: dict[str, set[str]] = {}
     for i, output in enumerate(config.outputs):
         if output.rows is not None and output.rows not in tables:
+            if output.rows in config.block_names():
+                continue  # what is wrong with the block is told
             known = f"blocks: {', '.join(tables)}" if tables else "the pipeline has no `each` block"
             note(("outputs", i, "rows"), f"no block is named {output.rows!r} ({known})")
             continue

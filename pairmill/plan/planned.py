@@ -1,5 +1,6 @@
 """One stage of a pipeline with everything that can be known of it before a row is seen."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -103,3 +104,30 @@ class PlannedStage:
     def columns_in(self, unit: str) -> list[str]:
         """Its columns that are counted in a unit."""
         return [f.name for f in self.writes if unit_of(f) == unit]
+
+
+def every_stage(stages: Sequence[PlannedStage]) -> list[PlannedStage]:
+    """All stages, those of blocks in front of what brings back their columns."""
+    return [stage for _, stage in with_places(stages)]
+
+
+def with_places(
+    stages: Sequence[PlannedStage], path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], PlannedStage]]:
+    """Every stage with its place in the pipeline file."""
+    for i, stage in enumerate(stages):
+        here = (*path, "stages", i)
+        if stage.block is not None:
+            yield from with_places(stage.block.stages, here)
+        yield here, stage
+
+
+def set_places(
+    stages: Sequence[PlannedStage], path: str = "stages"
+) -> Iterator[tuple[str, PlannedStage]]:
+    """Every stage with its place as `--set` has it, such as `stages.each tiles.stages.clip`."""
+    for stage in stages:
+        here = f"{path}.{stage.name}"
+        if stage.block is not None:
+            yield from set_places(stage.block.stages, f"{here}.stages")
+        yield here, stage

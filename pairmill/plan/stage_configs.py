@@ -23,7 +23,7 @@ def stage_configs(
 
 def stage_config(item: Any, path: Path_, document: Document, folder: Path) -> StageConfig | None:
     """The config of one stage, its paths resolved; None, with faults noted, where it is wrong."""
-    if isinstance(item, dict) and ("each" in item or item.get("stage") == "each"):
+    if isinstance(item, dict) and item.get("stage", "each" if "each" in item else "") == "each":
         return block_config(item, path, document, folder)
     if not isinstance(item, dict) or not isinstance(item.get("stage"), str):
         document.problem(
@@ -46,7 +46,7 @@ def block_config(item: Any, path: Path_, document: Document, folder: Path) -> Ea
     """The config of an `each` block; None, with faults noted, where it or a stage in it is
     wrong.
     """
-    if "each" not in item or item.get("stage", "each") != "each":
+    if "each" not in item:
         what = "write `- each: COLUMN` alone; a block is no stage, it has some in `stages:`"
         document.problem((*path, "stage"), what)
         return None

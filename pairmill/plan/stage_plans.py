@@ -16,7 +16,7 @@ from pairmill.schemas.arrow import is_list, is_payload
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.expressions import advised, unknown_column
 from pairmill.schemas.hashing import NoStableForm
-from pairmill.stages.base import GlobalStage
+from pairmill.stages.base import GlobalStage, default_name
 from pairmill.stages.each import CollectStage, EachConfig
 
 Keys = tuple[str | int, ...]
@@ -50,7 +50,7 @@ class StagePlanner:
         found: list[PlannedStage] = []
         for i, config in enumerate(configs):
             here, types = (*path, "stages", i), [*before, *(c.stage for c in configs[:i])]
-            one = self.one(config, schema, here, types, len(found), writers)
+            one = self.one(config, schema, here, types, found, writers)
             if isinstance(one, pa.Schema):
                 schema = one
             elif one is not None:
@@ -64,7 +64,7 @@ class StagePlanner:
         schema: pa.Schema,
         path: Keys,
         before: list[str],
-        index: int,
+        earlier: Sequence[PlannedStage],
         writers: dict[str, str],
     ) -> PlannedStage | pa.Schema | None:
         """One stage; where it is wrong, the columns that there are behind it, if they can be
@@ -73,7 +73,8 @@ class StagePlanner:
         block = None
         try:
             if isinstance(config, EachConfig):
-                opened = self.opened(config, schema, path, before)
+                key = key_of(config.each, earlier)
+                opened = self.opened(config, schema, path, before, key)
                 if opened is None:
                     return None
                 block, told = opened
@@ -120,12 +121,21 @@ class StagePlanner:
             self.note(path, str(error))
             return after
         return PlannedStage(
-            index, stage.name, stage, tuple(reads), writes, gate, when, definition, None, decides,
+            len(earlier),
+            stage.name,
+            stage,
+            tuple(reads),
+            writes,
+            gate,
+            when,
+            definition,
+            None,
+            decides,
             block=block,
-        )  # fmt: skip
+        )
 
     def opened(
-        self, config: EachConfig, schema: pa.Schema, path: Keys, before: list[str]
+        self, config: EachConfig, schema: pa.Schema, path: Keys, before: list[str], key: str
     ) -> tuple[EachBlock, Declared] | None:
         """A block, and the stage that brings its columns back; None, with faults noted, where there
         is no list, or a stage inside is wrong.
@@ -145,7 +155,7 @@ class StagePlanner:
             self.note(path, f"{name!r} cannot be the name of a block; give it `name:`")
             return None
         element = pa.field(column, kind.value_type, metadata=schema.field(column).metadata)
-        fields, inherited, own = child_columns(name, column, element, schema)
+        fields, inherited, own = child_columns(column, element, schema)
         owner = f"the element of {column!r}, or its parent,"
         stages = self.planned(config.stages, own, path, before, owner)
         if len(stages) < len(config.stages):
@@ -169,13 +179,31 @@ class StagePlanner:
         if not sound:
             return None
         block = EachBlock(
-            name, column, fields, inherited, own, tuple(stages), tuple(config.collect), config.limit
+            name,
+            column,
+            fields,
+            inherited,
+            own,
+            tuple(stages),
+            tuple(config.collect),
+            config.limit,
+            key,
         )
         back = CollectStage(config, pa.schema([every.field(c) for c in config.collect]))
         reads, writes = back.reads(), back.writes()
         for fault in faults(back, reads, writes):
             raise BadStage(f"{back.name!r} {fault}")
         return block, Declared(back, {}, reads, writes)
+
+
+def key_of(column: str, stages: Sequence[PlannedStage]) -> str:
+    """What a list is: the type of the stage that writes it, and its name there if the stage had
+    none of its own; or what the source calls it.
+    """
+    writer = next((s for s in stages if column in s.writes.names), None)
+    if writer is None:
+        return column
+    return f"{default_name(writer.config.stage)} {writer.stored_names[column]}"
 
 
 def with_columns(schema: pa.Schema, writes: pa.Schema) -> pa.Schema:

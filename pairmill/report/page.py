@@ -20,9 +20,9 @@ from pairmill.names import one_name
 from pairmill.packages.manifest import chosen
 from pairmill.packages.publish import versions
 from pairmill.pipeline.run import RunOutcome
-from pairmill.plan.blocks import every_stage, set_places
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
+from pairmill.plan.planned import every_stage, set_places
 from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
 from pairmill.report.comparing import comparison

@@ -123,7 +123,7 @@ def described(
     found = []
     for row, facts, blurred in zip(numbers, table.to_pylist(), hidden, strict=True):
         stage = chain.stages[traced.at[row]].name if traced.at[row] >= 0 else ""
-        reason, message = traced.reasons.get(row, ("", None))
+        reason, message = traced.reason(row)
         texts = {
             n: str(facts[n])[:TEXT_LIMIT]
             for n in names

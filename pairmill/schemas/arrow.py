@@ -22,6 +22,12 @@ ORDER = "#order"
 an input's or a stage's column.
 """
 
+PARENTS = b"parents"
+"""Key of the metadata of a column that elements have of the row whose list they are in."""
+
+OWN_MARKS = (b"role", b"of", PARENTS)
+"""Keys of metadata that are for pairmill's own use."""
+
 MESSAGE_MAX = 500
 
 POOL_COLUMNS = pa.schema(
@@ -130,7 +136,7 @@ def about(schema: Iterable[pa.Field], column: str, role: Role) -> str | None:
 
 def without_roles(field: pa.Field) -> pa.Field:
     """A field as packages hold it: what a column is for pairmill's own use stays out."""
-    kept = {k: v for k, v in (field.metadata or {}).items() if k not in (b"role", b"of")}
+    kept = {k: v for k, v in (field.metadata or {}).items() if k not in OWN_MARKS}
     return field.with_metadata(kept)
 
 
@@ -164,6 +170,13 @@ def is_payload(dtype: pa.DataType) -> bool:
     if is_list(dtype):
         return is_payload(dtype.value_type)
     return is_bytes(dtype)
+
+
+def is_parents_payload(field: pa.Field) -> bool:
+    """Whether a column holds bytes of the row that an element is from: the same in all of them, so
+    packages of elements leave it out unless asked.
+    """
+    return PARENTS in (field.metadata or {}) and is_payload(field.type)
 
 
 def is_bytes(dtype: pa.DataType) -> bool:

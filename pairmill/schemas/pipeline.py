@@ -198,6 +198,11 @@ class PipelineConfig(Strict):
         """The stages, those of blocks with them."""
         return inside(self.stages)
 
+    def block_names(self) -> list[str]:
+        """The names of its `each` blocks."""
+        names = (getattr(stage, "block_name", None) for stage in self.every_stage())
+        return [name for name in names if name is not None]
+
     @model_validator(mode="before")
     @classmethod
     def _absolute_workspace(cls, data: Any) -> Any:

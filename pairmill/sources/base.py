@@ -26,6 +26,8 @@ class Unreadable:
     reason: str
     column: str | None = None
     rows: int = 1
+    misfit: bool = False
+    """Whether a value is of another type than the column's."""
 
     def __post_init__(self) -> None:
         for name in ("location", "reason"):
@@ -62,6 +64,14 @@ class Unit:
     """What else was settled for it: which of its columns became which of ours."""
     passed: Callable[[int, list[Unreadable]], None] = lambda rows, faults: None
     """Told of rows and faults of the unit where they are known and it is not read."""
+    parts: tuple[Callable[[], Iterator[pa.Table | Unreadable | Remark]], ...] = ()
+    """What `read` gives, in parts that other processes may read at the same time; none where it is
+    read as a whole.
+    """
+    heard: Callable[[int, Sequence[Unreadable]], None] = lambda rows, faults: None
+    """Told, in order, of what the parts gave; may raise RunError."""
+    at_hand: bool = False
+    """Whether its rows are in memory already."""
     options: Mapping[str, Any] | None = None
     """What in the config decides its rows, where that is less than the source's `options`."""
 

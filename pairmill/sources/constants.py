@@ -1,6 +1,6 @@
 """Columns that have one value in every row of a source: `set:` of its config."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -58,10 +58,17 @@ class WithConstants(Source):
 
     def units(self) -> list[Unit]:
         """Those of the source itself."""
-        return [replace(unit, read=partial(self._of_unit, unit)) for unit in self.inner.units()]
+        return [
+            replace(
+                unit,
+                read=partial(self._of_part, unit.read),
+                parts=tuple(partial(self._of_part, part) for part in unit.parts),
+            )
+            for unit in self.inner.units()
+        ]
 
-    def _of_unit(self, unit: Unit) -> Parts:
-        return self._filled(unit.read())
+    def _of_part(self, read: Callable[[], Parts]) -> Parts:
+        return self._filled(read())
 
     def _filled(self, parts: Parts) -> Parts:
         for part in parts:

@@ -17,6 +17,8 @@ from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 
 BATCH_BYTES = 16 * 2**20
 BATCH_ROWS = 8192
+PART_BYTES = 16 * 2**20
+"""Unpacked, of row groups that are read together."""
 BUFFER_BYTES = 4 * 2**20
 DICTIONARY_BYTES = 2**16
 """From this size on a dictionary is unpacked with care."""
@@ -71,11 +73,31 @@ def plain_type(dtype: pa.DataType) -> pa.DataType:
     return pa.float32() if pa.types.is_float16(dtype) else dtype
 
 
-def parquet_rows(item: Input, unpacked_bytes: int = RATIO_FROM_BYTES) -> Iterator[Part]:
+def row_groups(item: Input, part_bytes: int = PART_BYTES) -> Iterator[range | None]:
+    """Row groups that are read together, of a large file; None stands for a whole one."""
+    if item.size_bytes < part_bytes:
+        yield None
+        return
+    with fsspec.open(item.url, "rb") as stream:
+        meta = pq.read_metadata(stream)
+    first = size = 0
+    for group in range(meta.num_row_groups):
+        size += meta.row_group(group).total_byte_size
+        if size >= part_bytes:
+            yield range(first, group + 1)
+            first, size = group + 1, 0
+    if first < meta.num_row_groups or not meta.num_row_groups:
+        yield range(first, meta.num_row_groups)
+
+
+def parquet_rows(
+    item: Input, unpacked_bytes: int = RATIO_FROM_BYTES, groups: range | None = None
+) -> Iterator[Part]:
     """Rows of every row group; of a damaged one those before the damage, the others counted as
     unreadable.  The count is the footer's, so a reader that loses track is noticed.
 
-    `unpacked_bytes`: what every file may unpack to, however small it is.
+    `unpacked_bytes`: what every file may unpack to, however small it is; `groups`: these row groups
+    alone.
     """
     with fsspec.open(item.url, "rb") as stream:
         file = pq.ParquetFile(stream)
@@ -83,6 +105,9 @@ def parquet_rows(item: Input, unpacked_bytes: int = RATIO_FROM_BYTES) -> Iterato
         limit = max(RATIO * item.size_bytes, unpacked_bytes)
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
+            if groups is not None and group not in groups:
+                first += rows
+                continue
             given = 0
             try:
                 for table in _batches(file, group, stream):

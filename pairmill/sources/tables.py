@@ -1,7 +1,7 @@
 """Tables of pairs: Parquet, CSV, TSV and JSON lines, with or without image bytes."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as with_default
 from functools import partial
@@ -18,6 +18,7 @@ from pairmill.sources.json_lines import to_table
 from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
 from pairmill.sources.local_images import ImageFiles, with_images
 from pairmill.sources.looks import LOOK_BYTES
+from pairmill.sources.parquet_files import parquet_rows, row_groups
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
@@ -33,6 +34,12 @@ MISFITS, MISFIT_SHARE = 1000, 0.01
 """Values of one column that do not fit its type, and their share of the rows, from which on the
 type is at fault and not the rows.
 """
+
+
+Heard = Callable[[int, Sequence[Unreadable]], None]
+"""Counts rows and misfits."""
+Within = range | None
+"""Row groups of a file; None for all of it."""
 
 
 class TypeChanges(RunError):
@@ -58,6 +65,15 @@ class Misfits:
         """A file that is known already."""
         self.rows += rows + len(faults)
         self.counts.update(fault.column or "" for fault in faults)
+
+    def heard(self, types: pa.Schema, rows: int, faults: Sequence[Unreadable]) -> None:
+        """Rows that were read, and values among them that do not fit; raises TypeChanges."""
+        self.rows += rows
+        for fault in faults:
+            column = fault.column or ""
+            self.counts[column] += 1
+            if self.counts[column] > max(MISFITS, MISFIT_SHARE * self.rows):
+                raise TypeChanges(column, types.field(column).type, fault, self.counts[column])
 
 
 class TableSource(Source):
@@ -138,12 +154,16 @@ class TableSource(Source):
     def units(self) -> list[Unit]:
         """File by file, behind what was found damaged by a look at all of them."""
         misfits = Misfits()
+        heard = partial(misfits.heard, self.layout().schema)
         found = [
             Unit(
                 (f.item,),
-                partial(self._rows_of, f, misfits),
+                partial(self._rows_of, f, heard),
                 repr((f.kind, f.mapping)),
                 misfits.passed,
+                tuple(partial(self._rows_of, f, None, part) for part in parts_within(f)),
+                heard,
+                f.look is not None and f.look.parts is not None,
             )
             for f in self.layout().files
         ]
@@ -151,25 +171,18 @@ class TableSource(Source):
         return [Unit((), lambda: iter(damaged), repr(damaged)), *found] if damaged else found
 
     def _rows_of(
-        self, file: TableFile, misfits: "Misfits"
+        self, file: TableFile, heard: Heard | None, within: Within = None
     ) -> Iterator[pa.Table | Unreadable | Remark]:
-        for part in parts_of(file, self.config, self.layout().schema):
+        """The rows of a file, or of a part of it; `heard`: who counts misfits, if nobody else."""
+        for part in parts_of(file, self.config, self.layout().schema, within):
             if not isinstance(part, Rows):
                 yield part
                 continue
-            misfits.rows += part.table.num_rows
             ours, bad = self._ours(part, file)
-            for fault in bad:
-                self._count(misfits, fault)
-                yield fault
+            if heard:
+                heard(part.table.num_rows, bad)
+            yield from bad
             yield from self._finished(ours, file)
-
-    def _count(self, misfits: "Misfits", fault: Unreadable) -> None:
-        column = fault.column or ""
-        misfits.counts[column] += 1
-        if misfits.counts[column] > max(MISFITS, MISFIT_SHARE * misfits.rows):
-            dtype = self.layout().schema.field(column).type
-            raise TypeChanges(column, dtype, fault, misfits.counts[column])
 
     def _ours(self, part: Rows, file: TableFile) -> tuple[Rows, list[Unreadable]]:
         """One part of a file in our columns and types, and the rows that do not fit them."""
@@ -187,7 +200,8 @@ class TableSource(Source):
             columns[field.name], places = fitted(values, field.type)
             for i in places:
                 why = no_fit(values[i].as_py(), field.type)
-                bad.setdefault(i, Unreadable(place_of(file, part.places[i]), why, field.name))
+                fault = Unreadable(place_of(file, part.places[i]), why, field.name, misfit=True)
+                bad.setdefault(i, fault)
         if self.image:
             columns[IMAGE] = at_path(raw, self.image)
         rows = Rows(pa.table(columns), part.places)
@@ -226,8 +240,22 @@ class TableSource(Source):
                 yield from image_columns(part[0], IMAGE, file.item.name, part[1], self.config.check)
 
 
-def parts_of(file: TableFile, config: TableConfig, schema: pa.Schema) -> Iterator[Part]:
-    """The rows of one file; what a look has parsed already is given away, and forgotten."""
+def parts_within(file: TableFile) -> list[Within]:
+    """The parts of a file that can be read one without the other."""
+    if file.kind == "parquet":
+        return list(row_groups(file.item))
+    return [None]
+
+
+def parts_of(
+    file: TableFile, config: TableConfig, schema: pa.Schema, within: Within = None
+) -> Iterator[Part]:
+    """The rows of one file, or of a part; what a look has parsed already is given away, and
+    forgotten.
+    """
+    if within is not None:
+        yield from parquet_rows(file.item, groups=within)
+        return
     if file.kind in FORMATS:
         yield from FORMATS[file.kind].rows(file.item, config)
         return

@@ -5,6 +5,7 @@ beginning, the middle and the end.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +49,10 @@ class TextLook:
     """Why nothing of the file can be read at all."""
     parts: list[Part] | None = None
     """All rows, where the file was looked at whole."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process reads the file."""
+        return {**vars(self), "parts": None}
 
     def names(self) -> list[str]:
         """The names of the input's columns, in the order they were found."""

@@ -115,6 +115,9 @@ class UnitedSource(Source):
                 partial(self._rows_of, name, unit),
                 repr((name, unit.how)),
                 unit.passed,
+                (partial(self._rows_of, name, in_silence(unit)),),
+                unit.heard,
+                unit.at_hand,
                 options[name] if unit.options is None else unit.options,
             )
             for name, source in self.sources.items()
@@ -157,6 +160,12 @@ class UnitedSource(Source):
             yield from (bad[i] for i in sorted(bad))
             table = table.filter(pa.array([i not in bad for i in range(part.num_rows)]))
         yield table
+
+
+def in_silence(unit: Unit) -> Unit:
+    """A unit whose misfits somebody else counts."""
+    parts = unit.parts or (unit.read,)
+    return replace(unit, read=lambda: (said for part in parts for said in part()))
 
 
 def within(part: pa.Table) -> pa.Array | pa.ChunkedArray:

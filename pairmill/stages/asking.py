@@ -1,7 +1,7 @@
 """What all stages that ask a model have in common: prompts filled, images shown, answers taken."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,6 +130,9 @@ class AskingStage(AsyncStage):
         images = len(c.columns_of_images())
         return check_engine(self.name, c, images, self.has_system(), self.cpus)
 
+    def shares(self) -> Hashable | None:
+        return self.config.spec(self.cpus) if self.config.engine == "transformers" else None
+
     def missing_here(self) -> str | None:
         if self.config.served_by() is None:
             return None
@@ -164,8 +167,10 @@ class AskingStage(AsyncStage):
 
     async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
         asked = await self.loop.run_in_executor(self.threads, self.asked, row)
-        columns = await hold(self.talk(asked), self.engine.answer)
-        self.note = self.engine.note
+        try:
+            columns = await hold(self.talk(asked), self.engine.answer)
+        finally:
+            self.note = self.engine.note
         return {n: v for n, v in columns.items() if n in self.names or n == "error"}
 
     def asked(self, row: dict[str, Any]) -> AskedRow:

@@ -42,6 +42,9 @@ class OnePromptStage(AskingStage):
                 0,
             ),
         ]
+        if c.logprobs:
+            doc = "mean natural logarithm of the probabilities of the answer's tokens"
+            fields.append(self.field("logprob", pa.float32(), doc))
         if self.reasons():
             fields.append(self.field("reasoning", pa.string(), "what the model thought before"))
         return pa.schema(fields)
@@ -85,6 +88,7 @@ class OnePromptStage(AskingStage):
         found: dict[str, list[Any]] = {
             self.column("finish_reason"): [t.finish_reason for t in told],
             self.column("reasoning"): [t.reasoning for t in told],
+            self.column("logprob"): [t.logprob for t in told],
         }
         plain = not c.json_schema or not c.text_from
         texts = [t.text if plain else t.values.get(c.text_from) for t in told]

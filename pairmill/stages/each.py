@@ -14,7 +14,7 @@ BLOCK_KEYS = ("each", "name", "stages", "collect", "limit")
 
 
 class EachConfig(StageConfig):
-    """The elements of a list column as rows of a child table: stages run over them, gates drop
+    """The elements of a list column as rows of a child table; stages run over them, gates drop
     elements and never their parents, and columns may be brought back as lists.
     """
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.stages.base import Stage
 
 
@@ -14,11 +14,11 @@ class SentencesConfig(StageConfig):
     """Sentences of a text column, by the rules of its language (some 300 of them)."""
 
     stage: Annotated[Literal["sentences"], SPEED] = "sentences"
-    text: str = "text"
+    text: Annotated[str, COLUMN] = "text"
     """Column to cut."""
     language: str = Field("en", pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*$")
     """Language of the texts, or of those for which the column `language_from` is null."""
-    language_from: str | None = None
+    language_from: Annotated[str | None, COLUMN] = None
     """Column with ISO 639 codes, such as the `lang` of the stage language."""
 
 

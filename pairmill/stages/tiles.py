@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field, model_validator
 
 from pairmill.schemas.arrow import column
-from pairmill.schemas.config import SPEED, StageConfig
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.stages.decoding import decoded
 
@@ -24,7 +24,7 @@ class TilesConfig(StageConfig):
     """Tiles of each image: a grid (`grid: [2, 3]`, which may overlap), or the boxes of a column."""
 
     stage: Annotated[Literal["tiles"], SPEED] = "tiles"
-    image: str = "image"
+    image: Annotated[str, COLUMN] = "image"
     """Column with encoded images."""
     grid: list[Annotated[int, Field(ge=1, le=64)]] | None = Field(None, min_length=2, max_length=2)
     """Rows and columns of the grid; every pixel lies in a tile."""
@@ -32,7 +32,7 @@ class TilesConfig(StageConfig):
     """Share of a tile's width and height that it has in common with its neighbour."""
     whole: bool = False
     """Whether the whole image stands in front of the tiles, as the last models want it."""
-    boxes: str | None = None
+    boxes: Annotated[str | None, COLUMN] = None
     """Column with lists of boxes instead of a grid: four numbers each, or structs with a field
     `box`
     of four numbers.

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from pairmill.stages.base import GlobalStage
 from pairmill.stages.catalogue import known_stages, stage_class
+from pairmill.stages.each import EachConfig
 
 
 def stage_list() -> Table:
@@ -22,6 +23,8 @@ def stage_list() -> Table:
         first = words.partition(". ")[0].rstrip(".") + "."
         everywhere = " Over all rows." if issubclass(kind, GlobalStage) else ""
         table.add_row(Text(name), Text(first + everywhere))
+    words = " ".join((inspect.getdoc(EachConfig) or "").split())
+    table.add_row(Text("each"), Text(f"A block of stages: {words[0].lower()}{words[1:]}"))
     table.add_row()
     table.add_row(Text(""), Text("`pairmill stages NAME` tells a stage's keys and columns."))
     return table

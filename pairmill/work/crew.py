@@ -54,25 +54,35 @@ class Crew:
         """Ticket → deaths of its processes that no claim explains."""
 
     def run(
-        self, work: Callable[[Item], T] | Any, items: Sequence[Item], count: int, width: int = 1
+        self,
+        work: Callable[[Item], T] | Any,
+        items: "Sequence[Item] | deque[Item]",
+        count: int,
+        width: int = 1,
     ) -> Iterator[tuple[Item, T]]:
         """Each item with what `work` gives, as they come, from `count` processes that do `width`
-        items at a time.  Raises RunError, and what `pickle` raises.
+        items at a time; a deque may get more items meanwhile.  Raises RunError, and what `pickle`
+        raises.
         """
         packed = pickle.dumps(work)
         if threading.current_thread() is threading.main_thread():
             # polars lets a wait go on after Ctrl-C, which then comes when the next shard is done
             signal.siginterrupt(signal.SIGINT, True)
-        count = max(1, min(count, len(items)))
+        waiting: deque[Item] = items if isinstance(items, deque) else deque(items)
+        if waiting is not items:
+            count = max(1, min(count, len(items)))
         self.settle(count)
-        job, waiting = next(self.numbers), deque(items)
+        job = next(self.numbers)
         opening = ("job", job, packed, width, count == 1)
         working = self.seats[:count]
         for seat in working:
             seat.process.send(*opening)
-            self.fill(seat, job, waiting, width)
         try:
-            while any(seat.held for seat in working):
+            while True:
+                for seat in working:
+                    self.fill(seat, job, waiting, width)
+                if not any(seat.held for seat in working):
+                    break
                 process, kind, *told = self.events.get()
                 at = next((i for i, s in enumerate(working) if s.process is process), None)
                 if at is None:  # the last word of a process that has been replaced

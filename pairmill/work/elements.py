@@ -99,7 +99,7 @@ def memo_of(chain: Chain, block: EachBlock, shard: int, found: Trace) -> str:
     whose they are, what is read of these, and for which of them it has a value.
     """
     made, digests = chain.addresses(shard), chain.digests_of(shard)
-    told = f"{block.name} {block.origins()} {block.schema.remove_metadata()}".encode()
+    told = f"{block.key} {block.origins()} {block.schema.remove_metadata()}".encode()
     inputs = [input_of(chain.input_of(c), digests, made) for c in sorted(block.needs())]
     masks = [np.packbits(mask).tobytes() for _, mask in sorted(found.ran.items())]
     key = digest_of(told, np.packbits(found.alive).tobytes(), *inputs, *masks)
@@ -123,10 +123,10 @@ def elements_of(block: EachBlock, parents: pa.Table, rows: np.ndarray) -> tuple[
     )
     elements, at = pc.list_flatten(lists), pa.array(of)
     uids = one_array(parents.column("uid")).take(at)
-    names = pa.array([block.name] * len(of), pa.string())
+    keys = pa.array([block.key] * len(of), pa.string())
     place = pa.array(places)
     columns: dict[str, pa.Array] = {
-        "uid": hash_columns.row_uids([uids, names, place.cast(pa.string())]),
+        "uid": hash_columns.row_uids([uids, keys, place.cast(pa.string())]),
         "doc_id": uids,
         "position": place,
         PARENT_UID: uids,

@@ -7,6 +7,7 @@ from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
 from pairmill.work.messages import Message, StageStats
+from pairmill.workspace.readers import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -39,6 +40,9 @@ class WorkEngine(Protocol):
         """`work` of each item, in order; an item is as large as an output shard.  `rows`: of all
         items together.
         """
+
+    def readers(self) -> Hands | None:
+        """Processes that read a large source and store its shards, if there are any."""
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None

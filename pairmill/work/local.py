@@ -30,6 +30,7 @@ from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 from pairmill.work.shard_work import PhaseWork, RefetchWork
+from pairmill.workspace.readers import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -136,6 +137,12 @@ class LocalEngine:
             while due in waiting:
                 yield waiting.pop(due)
                 due += 1
+
+    def readers(self) -> Hands | None:
+        """Worker processes, where there may be several."""
+        if self.processes < 2:
+            return None
+        return Hands(self.processes, partial(self.crew.run, count=self.processes))
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None

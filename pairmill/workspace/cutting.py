@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.schemas.arrow import is_payload, payload_sizes
-from pairmill.workspace.digests import uid_hashes
 
 SHARD_BYTES = 64 * 2**20
 """Payload of one shard, so that memory follows the bytes of images and not their number."""
@@ -49,11 +48,15 @@ class CutRows:
     """bool: the row begins a document."""
 
     @classmethod
-    def of(cls, table: pa.Table, rows_per_shard: int) -> "CutRows":
-        """A piece of a source, with a pool's columns."""
-        weight = weights(table, rows_per_shard)
+    def of(
+        cls, table: pa.Table, rows: pa.Table, hashes: np.ndarray, rows_per_shard: int
+    ) -> "CutRows":
+        """`table` stands for `rows` of a source, and has their positions; `hashes`: of their
+        uids.
+        """
+        weight = weights(rows, rows_per_shard)
         # a uid of hex digits is a hash, of which the first digits order it: other bits decide here
-        mixed = uid_hashes(table.column("uid")) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = hashes * np.uint64(0x9E3779B97F4A7C15)
         chance = (mixed >> np.uint64(34)).astype(np.int64)
         begins = np.asarray(table.column("position").combine_chunks()) == 0
         return cls(table, weight, chance < 2 * weight, begins)
@@ -74,7 +77,6 @@ class CutRows:
 class Cutter:
     """Cuts a stream of units into shards.  `open`: the rows of the shard that has no end yet."""
 
-    rows_per_shard: int
     open: list[CutRows] = field(default_factory=list)
     weight: int = 0
     due: bool = False
@@ -101,11 +103,11 @@ class Cutter:
         self.open.append(rows)
         self.weight = int(reached[-1])
 
-    def unit(self, parts: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, bool]]:
+    def unit(self, parts: Iterator[CutRows]) -> Iterator[tuple[pa.Table, bool]]:
         """Takes one unit; yields the shards that end before or within it, and which it is."""
         waiting: list[CutRows] = []
-        for table in parts:
-            waiting.append(CutRows.of(table, self.rows_per_shard))
+        for rows in parts:
+            waiting.append(rows)
             if sum(int(r.weight.sum()) for r in waiting) >= RIPE:
                 break
         else:
@@ -123,7 +125,7 @@ class Cutter:
             self.take(part)
 
     def large(
-        self, waiting: list[CutRows], parts: Iterator[pa.Table]
+        self, waiting: list[CutRows], parts: Iterator[CutRows]
     ) -> Iterator[tuple[pa.Table, bool]]:
         """A unit that begins and ends on boundaries."""
         if waiting[0].begins[0] and (ended := self.flush()) is not None:
@@ -139,7 +141,7 @@ class Cutter:
             more = next(parts, None)
             if more is None:
                 break
-            ahead = joined([ahead, CutRows.of(more, self.rows_per_shard)])
+            ahead = joined([ahead, more])
         self.take(ahead)
         self.due = True
 

@@ -145,13 +145,8 @@ def hex_mixed(values: pa.Array) -> np.ndarray | None:
     wide = values.cast(pa.large_binary())
     first = np.frombuffer(wide.buffers()[1], np.int64, 1)[0]
     text = np.frombuffer(wide.buffers()[2], np.uint8)[first : first + 32 * len(values)]
-    digits = text.reshape(len(values), 32)
-    numbers = (digits >= 48) & (digits <= 57)
-    letters = (digits >= 97) & (digits <= 102)
-    if not (numbers | letters).all():
+    digits = text.tobytes()
+    if digits.translate(None, bytes(HEX)):
         return None
-    nibbles = np.where(numbers, digits - 48, digits - 87).astype(np.uint64)
-    places = np.arange(60, -4, -4, dtype=np.uint64)
-    high = (nibbles[:, :16] << places).sum(axis=1, dtype=np.uint64)
-    low = (nibbles[:, 16:] << places).sum(axis=1, dtype=np.uint64)
-    return high ^ (low * np.uint64(MIX))
+    halves = np.frombuffer(bytes.fromhex(digits.decode()), ">u8").astype(np.uint64)
+    return halves[::2] ^ (halves[1::2] * np.uint64(MIX))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace
@@ -23,6 +24,8 @@ and on an object store, where each group costs every reader of narrow columns a 
 """
 
 
+LOOKED_AT = 1_024
+"""Values of a column that tell whether they repeat."""
 SEAL = "crc32"
 """Key of a sealed JSON file: the CRC-32 of all else in it, in hexadecimal."""
 
@@ -51,6 +54,7 @@ def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any
         options.setdefault("row_group_size", max(1, group_bytes * table.num_rows // payload))
     leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
     plain = [path for path, kind in leaves.items() if not is_payload(kind)]
+    alike = [p for p in plain if p not in table.schema.names or repeats(table.column(p))]
     compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
     guarded = FooterGuard(stream)
     group = options.pop("row_group_size", None)
@@ -58,7 +62,7 @@ def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any
         guarded,
         table.schema,
         compression=compression,
-        use_dictionary=plain,
+        use_dictionary=alike,
         write_statistics=plain,
         write_page_checksum=True,
         **options,
@@ -67,6 +71,16 @@ def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any
     guarded.footer_begins()
     writer.close()
     guarded.finish()
+
+
+def repeats(values: pa.ChunkedArray) -> bool:
+    """Whether a dictionary of a column's values is worth its making, by the first of them."""
+    first = values.slice(0, LOOKED_AT)
+    try:
+        different: int = pc.count_distinct(first, mode="all").as_py()
+    except pa.ArrowNotImplementedError:  # nested values
+        return True
+    return different <= max(1, len(first) // 2)
 
 
 GUARD = struct.Struct("<4sI")

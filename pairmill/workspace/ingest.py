@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairmill.schemas.hashing import canonical, digest
 from pairmill.sources.base import NoInput, Remark, Source, Unit, Unreadable
-from pairmill.workspace.cutting import SHARD_BYTES, Cutter
+from pairmill.workspace.cutting import SHARD_BYTES, CutRows, Cutter
 from pairmill.workspace.fingerprints import input_digests
 from pairmill.workspace.memo import Memory, Segment, remember
-from pairmill.workspace.pool_rows import Positions, in_order, prepared
-from pairmill.workspace.shards import ShardFacts, store_shard
+from pairmill.workspace.parts import ReadPart
+from pairmill.workspace.placing import Placing
+from pairmill.workspace.readers import Hands, readers
+from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import FOLDER, Table, save_table
 from pairmill.workspace.told import Notes
-from pairmill.workspace.uids import UniqueUids
 
 ROWS_PER_SHARD = 1_024
 """Where nobody says, the planner included."""
@@ -38,14 +40,16 @@ def build_table(
     identity: str,
     schema: pa.Schema,
     redact: Callable[[Any], Any] = lambda value: value,
+    hands: Hands | None = None,
 ) -> Table:
     """Reads what is not known, stores shards, then the table; the same input gives the same files,
-    whatever is known.
+    whatever is known, and whoever reads (`hands`: processes, where there is much to read).
     """
     try:
-        table, unreadable = Ingest(storage, source, schema, Memory(storage)).table(identity)
+        memory = Memory(storage)
+        table, unreadable = Ingest(storage, source, schema, memory, hands).table(identity)
     except DocumentGoesOn:
-        table, unreadable = Ingest(storage, source, schema, None).table(identity)
+        table, unreadable = Ingest(storage, source, schema, None, hands).table(identity)
     storage.write_table(f"{FOLDER}/{identity}-unreadable.parquet", unreadable)
     save_table(storage, table, redact({"source": canonical(source.config, "source")}))
     return table
@@ -80,13 +84,19 @@ def unit_keys(
 
 def foreseen(storage: Storage, source: Source, schema: pa.Schema) -> tuple[int, int]:
     """(rows of files that are known, parts of the input that are not), before anything is read."""
-    units, memory = source.units(), Memory(storage)
-    keys = unit_keys(storage, source, units, schema)
-    at, rows, unread = 0, 0, 0
+    keys = unit_keys(storage, source, source.units(), schema)
+    rows, unread = known_units(keys, Memory(storage), schema)
+    return rows, len(unread)
+
+
+def known_units(keys: Sequence[str], memory: Memory, schema: pa.Schema) -> tuple[int, list[int]]:
+    """(rows of units that are known, places of those that are not)."""
+    at, rows, unread = 0, 0, []
     while at < len(keys):
         segment = memory.find(keys, at, schema)
+        if segment is None:
+            unread.append(at)
         rows += segment.rows if segment else 0
-        unread += segment is None
         at += len(segment.units) if segment else 1
     return rows, unread
 
@@ -99,38 +109,61 @@ class Ingest:
     source: Source
     schema: pa.Schema
     memory: Memory | None
-    shards: list[ShardFacts] = field(default_factory=list)
+    hands: Hands | None = None
+    shards: dict[int, ShardFacts] = field(default_factory=dict)
+    """By their place; some may not be stored yet."""
     segment: Segment = field(default_factory=Segment)
     known_rows: int = 0
     """Rows of files that were not read again."""
 
     def __post_init__(self) -> None:
         self.notes = Notes(self.source.remarks())
-        self.positions, self.uids = Positions(), UniqueUids()
-        self.cutter = Cutter(self.source.config.rows_per_shard or ROWS_PER_SHARD)
+        self.placing, self.cutter = Placing(), Cutter()
+        self.positions, self.uids = self.placing.positions, self.placing.uids
+        self.rows_per_shard = self.source.config.rows_per_shard or ROWS_PER_SHARD
         self.there = self.memory.shards if self.memory else None
+        self.parts: dict[int, ReadPart] = {}
+        """Parts with rows of which the shard is not known yet."""
+        self.counts = {"parts": 0, "shards": 0}
+        self.ended: list[tuple[Segment, range]] = []
+        """Segments whose shards may not be stored yet, with the places of these."""
+        self.first = 0
+        """Place of the first shard of the segment."""
 
     def table(self, identity: str) -> tuple[Table, pa.Table]:
         """The table and the list of unreadable rows; every shard is stored then."""
         units = self.source.units()
         keys = unit_keys(self.storage, self.source, units, self.schema)
-        at = 0
-        while at < len(units):
-            known = self.known(keys, at)
-            if known is None:
-                self.read(units[at], keys[at])
-                at += 1
-            else:
-                self.take(known, units[at : at + len(known.units)])
-                at += len(known.units)
-        if (last := self.cutter.flush()) is not None:
-            self.store(last)
-        self.end_segment()
+        unread = list(range(len(keys)))
+        if self.memory:
+            unread = known_units(keys, self.memory, self.schema)[1]
+        ahead = [(at, units[at]) for at in unread]
+        source, there, hands = self.source, self.there, self.hands
+        with readers(self.storage, source, self.schema, there, hands, ahead) as self.reader:
+            self.take_all(units, keys)
+        self.remember()
         if not self.shards:
             reasons = "; ".join(f"{u.location}: {u.reason}" for u in self.notes.unreadable[:3])
             raise NoInput(f"the source gives no readable row{': ' + reasons if reasons else ''}")
         count = sum(u.rows for u in self.notes.unreadable)
-        return Table.of(identity, self.shards, count, self.notes.told()), self.notes.table()
+        shards = [self.shards[at] for at in range(len(self.shards))]
+        return Table.of(identity, shards, count, self.notes.told()), self.notes.table()
+
+    def take_all(self, units: Sequence[Unit], keys: list[str]) -> None:
+        """Reads all units that are not known, in order."""
+        at = 0
+        while at < len(units):
+            known = self.known(keys, at)
+            if known is None:
+                self.read(at, units[at], keys[at])
+                at += 1
+            else:
+                self.take(known, units[at : at + len(known.units)])
+                at += len(known.units)
+            self.remember()
+        if (last := self.cutter.flush()) is not None:
+            self.store(last)
+        self.end_segment()
 
     def known(self, keys: list[str], at: int) -> Segment | None:
         """A segment that begins with the unit at a place, and would be cut the same way there."""
@@ -152,7 +185,9 @@ class Ingest:
         if (ended := self.cutter.flush()) is not None:
             self.store(ended)
         self.end_segment()
-        self.shards += known.shards
+        for facts in known.shards:
+            self.shards[self.next_shard()] = facts
+        self.first = self.counts["shards"]
         self.known_rows += known.rows
         self.uids.adopt(known.seen[0])
         self.positions.last, self.positions.next = known.last, known.next
@@ -160,11 +195,11 @@ class Ingest:
             self.notes.join(notes)
             unit.passed(0 if number else known.rows, notes.unreadable)
 
-    def read(self, unit: Unit, key: str) -> None:
-        """Reads a unit."""
+    def read(self, at: int, unit: Unit, key: str) -> None:
+        """Reads the unit at a place."""
         notes = Notes()
         begins: list[str] = []
-        for table, before in self.cutter.unit(self.rows_of(unit, notes, begins)):
+        for table, before in self.cutter.unit(self.rows_of(at, unit, notes, begins)):
             self.store(table)
             if before:
                 self.end_segment()
@@ -177,28 +212,47 @@ class Ingest:
         segment.last, segment.next = self.positions.last, self.positions.next
         self.notes.join(notes)
 
-    def rows_of(self, unit: Unit, notes: Notes, begins: list[str]) -> Iterator[pa.Table]:
-        """A unit's rows with the table's columns; the first row's document goes to `begins`."""
-        for part in unit.read():
+    def rows_of(self, at: int, unit: Unit, notes: Notes, begins: list[str]) -> Iterator[CutRows]:
+        """A unit's rows with their places; the first row's document goes to `begins`."""
+        for part in self.reader.of_unit(at, unit):
             if isinstance(part, Unreadable | Remark):
                 notes.add(part)
-            elif part.num_rows:
-                rows = prepared(part, self.schema, self.positions, self.uids, notes)
-                if not begins:
-                    begins.append(rows.column("doc_id")[0].as_py())
-                    if rows.column("position")[0].as_py() and not self.cutter.open:
-                        raise DocumentGoesOn
-                yield rows
+                continue
+            number = self.counts["parts"] = self.counts["parts"] + 1
+            self.parts[number] = part
+            rows, first = self.placing.place(number, part, self.rows_per_shard, notes)
+            if not begins:
+                begins.append(first)
+                if rows.table.column("position")[0].as_py() and not self.cutter.open:
+                    raise DocumentGoesOn
+            yield rows
 
-    def store(self, table: pa.Table) -> None:
+    def store(self, placed: pa.Table) -> None:
         """A shard ends."""
-        facts = store_shard(self.storage, in_order(table), self.there)
-        self.shards.append(facts)
-        self.segment.shards.append(facts)
+        at = self.next_shard()
+        numbers = pc.unique(placed.column("part")).to_pylist()
+        parts = {number: self.parts[number] for number in numbers}
+        for number in [n for n in self.parts if n < numbers[-1]]:  # which may go on
+            del self.parts[number]
+        self.reader.store(placed, parts, lambda facts: self.shards.update({at: facts}))
+
+    def next_shard(self) -> int:
+        """The place of a new shard."""
+        self.counts["shards"] += 1
+        return self.counts["shards"] - 1
 
     def end_segment(self) -> None:
         """The units so far end on a boundary."""
         done, self.segment = self.segment, Segment()
         done.due = self.cutter.was_due
-        if done.shards and done.units:
-            remember(self.storage, done)
+        shards = range(self.first, self.counts["shards"])
+        self.first = shards.stop
+        if shards and done.units:
+            self.ended.append((done, shards))
+
+    def remember(self) -> None:
+        """Stores segments that have ended, as soon as their shards are stored."""
+        while self.ended and all(at in self.shards for at in self.ended[0][1]):
+            segment, shards = self.ended.pop(0)
+            segment.shards = [self.shards[at] for at in shards]
+            remember(self.storage, segment)

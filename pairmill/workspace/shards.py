@@ -95,7 +95,12 @@ def write(storage: Storage, name: str, table: pa.Table, there: set[str] | None) 
 def read_rows(
     storage: Storage, name: str, columns: Sequence[str], rows: np.ndarray | None = None
 ) -> pa.Table:
-    """Columns of a shard's file; of `rows` alone, and in their order, if given."""
+    """Columns of a shard's file; of `rows` alone, and in their order, if given.
+
+    A file of bytes is found by what it holds, so it may have been written under another name of
+    the column.
+    """
+    wide = name.startswith(f"{PAYLOAD}/")
     sizes: list[int] = []
 
     def groups(meta: pq.FileMetaData) -> list[int]:
@@ -103,11 +108,13 @@ def read_rows(
         return groups_at(sizes, rows)[0] if rows is not None else list(range(len(sizes)))
 
     try:
-        table = storage.read_table(name, list(columns), groups)
+        table = storage.read_table(name, None if wide else list(columns), groups)
     except FileNotFoundError:
         storage.check_there()
         raise CorruptWorkspace(
             f"{storage.path(name)} is gone; delete {storage.path('tables')} and run again: what is "
             "left is found by what it holds, and the rest is read again"
         ) from None
+    if wide:
+        table = table.select([0]).rename_columns(list(columns))
     return table if rows is None else table.take(pa.array(groups_at(sizes, rows)[1]))

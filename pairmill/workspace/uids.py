@@ -44,7 +44,16 @@ class UniqueUids:
 
     def unique(self, uids: pa.Array) -> tuple[pa.Array, list[int]]:
         """The uids, all of them new, and the places at which they were not."""
-        hashes = uid_hashes(uids)
+        places = self.repeated(uid_hashes(uids)).tolist()
+        if not places:
+            return uids, []
+        values = uids.to_pylist()
+        for i, other in zip(places, self.others([values[i] for i in places]), strict=True):
+            values[i] = other
+        return pa.array(values, pa.string()), places
+
+    def repeated(self, hashes: np.ndarray) -> np.ndarray:
+        """The places of uids, by their hashes, that were there before; all count as seen then."""
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         repeated = np.zeros(len(hashes), bool)
@@ -54,16 +63,17 @@ class UniqueUids:
         fresh = ordered[np.append(True, ordered[1:] != ordered[:-1]) & ~known]
         self.fresh.append(fresh)
         self._keep(fresh)
-        places = np.flatnonzero(repeated).tolist()
-        if not places:
-            return uids, []
-        values = uids.to_pylist()
-        for i in places:
-            before = self.times.get(values[i], 1)
-            self.repeats.setdefault(values[i], before)
-            self.times[values[i]] = before + 1
-            values[i] = row_uid(values[i], f"repeat {before + 1}")
-        return pa.array(values, pa.string()), places
+        return np.flatnonzero(repeated)
+
+    def others(self, uids: list[str]) -> list[str]:
+        """What rows with repeated uids get instead, in order."""
+        found = []
+        for uid in uids:
+            before = self.times.get(uid, 1)
+            self.repeats.setdefault(uid, before)
+            self.times[uid] = before + 1
+            found.append(row_uid(uid, f"repeat {before + 1}"))
+        return found
 
     def has(self, hashes: np.ndarray) -> np.ndarray:
         """Which hashes were there."""

@@ -1,0 +1,162 @@
+"""Rows as they are read, before they have their place in the table: what depends on them alone.
+
+Reading and storing take nearly all the time and know nothing of other rows, so processes of their
+own may do both; between them stands what does (uids that no other row has, documents, shards), for
+which a few bytes of each row are enough.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pairmill.addresses import without_credentials
+from pairmill.schemas import hash_columns
+from pairmill.workspace.digests import uid_hashes
+
+MADE = {
+    "#uid": pa.string(),
+    "#given": pa.bool_(),
+    "#document": pa.string(),
+    "#position": pa.int64(),
+    "#hash": pa.uint64(),
+}
+"""Columns of a part beside the table's: the uid as the row has it, whether the input gives it, the
+document and the place in it that the input gives, 64 bits of the uid.
+"""
+OWN = ("uid", "doc_id", "position")
+"""Columns of the table that are known when a row has its place."""
+PLACED = pa.schema(
+    [("part", pa.int32()), ("row", pa.int32()), ("position", pa.int32()), ("uid", pa.string())]
+)
+"""A row that has its place: where its part has it, its place in its document, and its uid where it
+is another than the part says.
+"""
+
+
+@dataclass(frozen=True)
+class InFile:
+    """A batch of a file of Arrow batches."""
+
+    file: str
+    batch: int
+
+
+@dataclass
+class ReadPart:
+    """Rows of one unit of the input, in order.  `documents`, `positions`: whether the input tells
+    of them; `source`: whether it says where a row comes from.
+    """
+
+    where: InFile | pa.RecordBatch
+    documents: bool
+    positions: bool
+    source: bool
+
+    @cached_property
+    def rows(self) -> pa.RecordBatch:
+        """The rows; those of a file are mapped, not read."""
+        if isinstance(self.where, pa.RecordBatch):
+            return self.where
+        with pa.memory_map(self.where.file) as stream:
+            return pa.ipc.open_file(stream).get_batch(self.where.batch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is mapped stays behind."""
+        return {k: v for k, v in vars(self).items() if k != "rows"}
+
+
+def read_parts(part: pa.Table, schema: pa.Schema) -> Iterator[ReadPart]:
+    """A source's rows with a table's columns; as one part, unless they are very large."""
+    n, names = part.num_rows, part.schema.names
+    have: dict[str, Any] = {name: part.column(name) for name in names}
+    have["text"] = pc.cast(have.get("text", pa.nulls(n)), pa.string())
+    have["url"] = clean_urls(pc.cast(have.get("url", pa.nulls(n)), pa.string()))
+    given = pc.cast(have["uid"], pa.string()) if "uid" in have else pa.nulls(n, pa.string())
+    given = whole(pc.if_else(pc.equal(given, ""), None, given))
+    is_given = pc.is_valid(given)
+    made = row_uids(have, ~np.asarray(is_given))
+    uids = pc.coalesce(given, made) if given.null_count < n else made
+    documents, positions = "doc_id" in have, {"doc_id", "position"} <= set(names)
+    ours = {
+        "#uid": uids,
+        "#given": is_given,
+        "#document": have.get("doc_id"),
+        "#position": have["position"] if positions else None,
+        "#hash": pa.array(uid_hashes(uids)),
+    }
+    columns = {f.name: as_field(have.get(f.name), f.type, n) for f in schema if f.name not in OWN}
+    columns |= {name: as_field(ours[name], kind, n) for name, kind in MADE.items()}
+    for batch in pa.table(columns).combine_chunks().to_batches():
+        yield ReadPart(batch, documents, positions, "source" in have)
+
+
+def placed_rows(placed: pa.Table, parts: Mapping[int, ReadPart], schema: pa.Schema) -> pa.Table:
+    """A shard's rows with a table's columns, whole documents in the order that the input gives."""
+    numbers, rows = (np.asarray(placed.column(c).combine_chunks()) for c in ("part", "row"))
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(numbers)) + 1, [len(numbers)]])
+    pieces = [
+        parts[int(numbers[first])].rows.slice(int(rows[first]), last - first)
+        for first, last in itertools.pairwise(starts.tolist())
+    ]
+    found = pa.Table.from_batches(pieces)
+    uids, changed = found.column("#uid"), placed.column("uid")
+    if changed.null_count < len(changed):
+        uids = pc.coalesce(changed, uids)
+    documents = found.column("#document")
+    own = {
+        "uid": uids,
+        "doc_id": uids if documents.null_count == len(documents) else pc.coalesce(documents, uids),
+        "position": placed.column("position"),
+    }
+    table = pa.table([own.get(f.name) or found.column(f.name) for f in schema], schema=schema)
+    if not any(parts[n].positions for n in np.unique(numbers).tolist()):
+        return table
+    return in_order(table, np.asarray(pc.fill_null(found.column("#position"), 2**62)))
+
+
+def in_order(table: pa.Table, given: np.ndarray) -> pa.Table:
+    """Whole documents, their rows in the order of the positions `given`; rows without one come
+    last.
+    """
+    numbers = table.column("position")
+    document = np.cumsum(np.asarray(numbers) == 0)
+    order = np.lexsort((np.arange(table.num_rows), given, document))
+    if (np.diff(order) == 1).all():
+        return table
+    index = table.schema.get_field_index("position")
+    return table.take(pa.array(order)).set_column(index, table.schema.field(index), numbers)
+
+
+def whole(values: Any) -> pa.Array:
+    """The values as one array."""
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def clean_urls(urls: Any) -> pa.Array:
+    """Addresses without credentials."""
+    urls = whole(urls)
+    if not pc.any(pc.match_substring(urls, "@")).as_py():
+        return urls
+    return pa.array([without_credentials(u) for u in urls.to_pylist()], pa.string())
+
+
+def row_uids(have: dict[str, Any], wanted: np.ndarray) -> pa.Array:
+    """Uids by what a row holds, null where none is wanted."""
+    if not wanted.any():
+        return pa.nulls(len(wanted), pa.string())
+    images = "sha256" in have and "image" in have
+    marks = have["sha256"] if images else pa.nulls(len(wanted))
+    return hash_columns.row_uids([whole(v) for v in (have["url"], have["text"], marks)], wanted)
+
+
+def as_field(values: Any, kind: pa.DataType, rows: int) -> Any:
+    """A column in a type, all null where the source has none."""
+    if values is None:
+        return pa.nulls(rows, kind)
+    return values.cast(kind) if values.type != kind else values
