@@ -61,7 +61,7 @@ def folder_of_images(folder: Path) -> None:
     ("make", "name", "source"),
     [
         (with_semicolons, "in.csv", {"delimiter": ";", "columns": {"url": "picture", "text": "words"}}),
-        (within_objects, "in.jsonl", {"columns": {"url": "image.url"}}),
+        (within_objects, "in.jsonl", {"columns": {"url": "image.url", "image_facts": "image"}}),
         (without_header, "in.tsv", {"header": False}),
         (with_images, "in.parquet", {"type": "parquet"}),
         (folder_of_images, "in", {"type": "folder"}),

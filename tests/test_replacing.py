@@ -116,7 +116,7 @@ def test_a_folder_that_moved_holds_the_same_package(file: Path, tmp_path: Path) 
 def test_a_threshold_that_a_variable_holds_counts_by_its_value(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file.write_text(FILE.replace("text_words > 2", "text_words > ${LEAST_WORDS}"))
+    file.write_text(FILE.replace("text_words > 2", "'text_words > ${LEAST_WORDS}'"))
     monkeypatch.setenv("LEAST_WORDS", "2")
     assert run(file)[0] == 0
     assert run(file)[0] == 0

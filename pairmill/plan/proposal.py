@@ -128,6 +128,8 @@ def within_objects(source: Source) -> dict[str, str]:
         if texts and len(paths) == 1:
             best = max(texts, key=lambda key: sum(map(len, texts[key])))
             found[name] = f"{paths[0]}.{best}"
+            if paths[0] == "image":  # the name of what will be fetched
+                found["image_facts"] = "image"
     return found
 
 
