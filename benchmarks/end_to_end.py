@@ -131,7 +131,16 @@ def command(who: str, folder: Path, source: Path, peer: str) -> list[str]:
     """What runs one of them, with the target `folder`/out."""
     if who in PEERS:
         threads = f"THREADS={os.cpu_count()}"
-        return ["env", threads, peer, "-c", PEERS[who], str(source), str(folder / "out"), str(MODEL)]
+        return [
+            "env",
+            threads,
+            peer,
+            "-c",
+            PEERS[who],
+            str(source),
+            str(folder / "out"),
+            str(MODEL),
+        ]
     file = folder / "p.yaml"
     file.write_text(PIPELINE.format(list=source, model=MODEL, out=folder / "out"))
     way = "--ray" if who == "pairmill-ray" else "--local"
