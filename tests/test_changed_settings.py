@@ -20,7 +20,8 @@ def kept(folder: Path, settings: str, limit: int | None = None) -> int:
         "name: s\nsource: {type: pairs, path: in.parquet}\nstages:\n"
         f"  - {{stage: download, retries: 0, {settings}}}\noutputs: [{{type: parquet, path: out}}]\n"
     )
-    return Pipeline.from_yaml(file).run(progress=False, local=True, limit=limit).funnel.kept
+    found = Pipeline.from_yaml(file)
+    return found.run(progress=False, local=True, limit=limit, replace=True).funnel.kept
 
 
 def urls(folder: Path, web: HostileWeb) -> None:

@@ -50,7 +50,7 @@ def test_payload_that_is_gone_is_fetched_again_by_workers(ray_session: None, wor
     before = Pipeline.from_yaml(world, strict).run(progress=False, local=True)
     lost = before.table(["image"])["image#forgotten"].sum()
     assert lost > 20
-    after = Pipeline.from_yaml(world).run(progress=False, ray=True)
+    after = Pipeline.from_yaml(world).run(progress=False, ray=True, replace=True)
     kept = after.table(["image"]).filter(fate="kept")
     assert after.funnel.kept > before.funnel.kept
     assert (kept["image#size"] > 0).all()

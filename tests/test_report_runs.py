@@ -25,7 +25,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     browser: Any, folder: Path, run: Path, data: dict[str, Any]
 ) -> None:
     Pipeline.from_yaml(folder / "p.yaml", {"stages.leveled.keep": "level >= 60"}).run(
-        local=True, progress=False
+        local=True, progress=False, replace=True
     )
     other = next(r for r in (folder / "workspace/runs").iterdir() if r != run)
     done = pairmill("report", str(run), str(other))

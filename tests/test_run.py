@@ -40,7 +40,12 @@ stages:
 
 def run(file: Path, **options: object) -> RunResult:
     overrides = options.pop("overrides", None)
-    return Pipeline.from_yaml(file, overrides).run(local=True, progress=False, **options)  # type: ignore[arg-type]
+    return Pipeline.from_yaml(file, overrides).run(
+        local=True,
+        progress=False,
+        replace=True,
+        **options,  # type: ignore[arg-type]
+    )
 
 
 def ledger(result: RunResult) -> pl.DataFrame:
