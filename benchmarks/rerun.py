@@ -30,6 +30,7 @@ def run(file: Path, env: dict[str, str], *overrides: str) -> float:
         "pairmill.cli",
         "run",
         str(file),
+        "--replace",
         *(a for o in overrides for a in ("--set", o)),
     ]
     start = time.monotonic()

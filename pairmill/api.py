@@ -16,6 +16,7 @@ from rich.text import Text
 from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.overview import overview, stored_run
+from pairmill.pipeline.replacing import replaced_packages
 from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.run_log import RunLog, silence_libraries
 from pairmill.pipeline.sampling import Cost, estimate
@@ -173,6 +174,10 @@ class Pipeline:
         console.print(plan_view(self.plan()))
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
+    def replaces(self, limit: int | None = None) -> list[str]:
+        """The packages that `run` would write over though other settings made them, a line each."""
+        return replaced_packages(self.checked, self.text, limit)
+
     def stored(self, limit: int | None = None, rows: str | None = None) -> Run:
         """The rows as the workspace has them now, before, between and after runs; starts nothing.
         `rows`: name of an `each` block, for its elements.
@@ -192,6 +197,7 @@ class Pipeline:
         ray: bool = False,
         processes: int | None = None,
         write_report: bool = True,
+        replace: bool = False,
     ) -> RunResult:
         """Computes what is missing, writes packages and report; raises RunError, keeping what was
         committed.
@@ -199,14 +205,15 @@ class Pipeline:
         It works on this machine, in `processes` worker processes, as many as cores if None (or
         PAIRMILL_PROCESSES says), in this process alone with 0, for a debugger.  It works on Ray
         with `ray`, and, without `local`, where RAY_ADDRESS names one or the caller has started it.
-        Without `write_report` (or with `report: none`) there is no page.
+        Without `write_report` (or with `report: none`) there is no page.  A package that other
+        settings made is written over with `replace` alone, else WouldReplace is raised.
         """
         console = console or SafeConsole(stderr=True)
         local = not (ray or (not local and is_ray_there()))
         processes = wanted_processes() if processes is None else processes
         watcher = LiveWatcher(console) if progress else Watcher()
-        place = (limit, tuple(retry), local, processes)
-        runner = Runner(self.checked, self.text, watcher, [*self.import_paths], *place)
+        how = (limit, tuple(retry), local, replace, processes)
+        runner = Runner(self.checked, self.text, watcher, [*self.import_paths], *how)
         if progress:
             console.print(Text(whereabouts(local, processes)), soft_wrap=True)
         if isinstance(watcher, LiveWatcher):

@@ -14,10 +14,12 @@ from pairmill.console import (
     File,
     Json,
     Limit,
+    Replace,
     Set,
     err,
     fail,
     fail_of_file,
+    may_replace,
     out,
     pipeline,
     print_json,
@@ -175,6 +177,7 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 where the run ends with a warning.")
     ] = False,
+    replace: Replace = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
     from pairmill.pipeline.findings import package_notes, retry_hint
@@ -185,6 +188,7 @@ def run(
     if address:
         os.environ["RAY_ADDRESS"] = address
     found = pipeline(file, set_, base)
+    replace = may_replace(found, limit, replace)
     try:
         with stopping_by_signals():
             result = found.run(
@@ -195,6 +199,7 @@ def run(
                 ray=ray or bool(address),
                 processes=processes,
                 write_report=not no_report,
+                replace=replace,
             )
     except KeyboardInterrupt as error:
         fail(

@@ -15,9 +15,11 @@ from pairmill.console import (
     File,
     Json,
     Limit,
+    Replace,
     Set,
     err,
     fail,
+    may_replace,
     out,
     pipeline,
     print_json,
@@ -70,12 +72,14 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Follow the job until it ends.")
     ] = True,
+    replace: Replace = False,
 ) -> None:
     """Check a pipeline here, run it as a job of a Ray cluster, and follow it."""
     from pairmill.cluster import jobs as cluster
 
     found = pipeline(file, set_)
     jobs = jobs_at(address)
+    replace = may_replace(found, limit, replace)
     request = cluster.JobRequest(
         file,
         tuple(set_ or ()),
@@ -84,6 +88,7 @@ def submit(
         tuple(env or ()),
         working_dir,
         tuple(pip_install or ()),
+        replace,
     )
     try:
         job = cluster.submit(jobs, request, found.checked)

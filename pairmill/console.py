@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from pairmill.errors import PairmillError, PipelineFileError
+from pairmill.errors import PairmillError, PipelineFileError, WouldReplace
 from pairmill.redaction import redact_data
 from pairmill.safe_output import SafeConsole, printable, show_exception
 
@@ -32,6 +32,10 @@ Set = Annotated[
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
+]
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Write over a package that other settings made; else asks."),
 ]
 
 COMMITTED, TRACEBACK = "what was committed stays in", "the traceback stands in"
@@ -86,6 +90,25 @@ def opened(path: str) -> tuple[Any, int | None]:
     except PairmillError as error:
         fail(str(error), 1)
     raise AssertionError
+
+
+def may_replace(found: Any, limit: int | None, replace: bool) -> bool:
+    """Whether the run may write over packages of other settings: as the option says, or as a person
+    at a terminal answers.  Ends the command where nobody can be asked, or the answer is no.
+    """
+    try:
+        lines = [] if replace else found.replaces(limit)
+    except (PairmillError, OSError):
+        return replace  # the run itself finds that out, and says it
+    if not lines:
+        return replace
+    refusal = WouldReplace(lines)
+    if not sys.stdin.isatty():
+        fail(str(refusal), 2)
+    err.print(Text("\n".join(lines)), style="yellow", soft_wrap=True)
+    if not typer.confirm("Write over it?", err=True):
+        fail(f"nothing was done; {refusal.remedy}", 1)
+    return True
 
 
 class Stopped(KeyboardInterrupt):

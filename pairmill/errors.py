@@ -77,6 +77,19 @@ class RunError(PairmillError):
     """
 
 
+class WouldReplace(RunError):
+    """The run would write over packages that other settings made, and was not told to."""
+
+    remedy = "add --replace to write over it, or --set outputs.0.path=NAME to keep both"
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        super().__init__("\n".join([*lines, self.remedy]))
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.lines,)
+
+
 class StageFailed(RunError):
     """A stage fails on too many rows: the fault is the stage's, not the rows'."""
 

@@ -35,7 +35,15 @@ def imported(target: str, base: type[T], what: str) -> type[T]:
         raise BadExtension(
             f"{what} cannot be imported: SyntaxError: {error.msg} ({error.filename}:{error.lineno})"
         ) from None
-    except Exception as error:  # a module may raise anything while it is imported
+    except TypeError as error:
+        if module.startswith("."):
+            raise BadExtension(
+                f"{what}: write the module's name, without a path before it"
+            ) from None
+        raise BadExtension(
+            f"{what} cannot be imported: TypeError: {first_line(error)}{raised_at(error)}"
+        ) from None
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         raise BadExtension(
             f"{what} cannot be imported: {type(error).__name__}: {first_line(error)}"
             f"{raised_at(error)}"

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pairmill.api import Pipeline
+from pairmill.cluster.session import RaySession
 from tests.conftest import jpeg
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
@@ -51,6 +52,9 @@ def test_shards_wait_in_the_store_and_not_in_memory(
     )
     frame.write_parquet(tmp_path / "pairs.parquet", compression="uncompressed", row_group_size=ROWS)
     log = tmp_path / "log"
+    earlier = RaySession([])
+    earlier.ensure()
+    earlier.close()
     ray.init(
         num_cpus=2,
         object_store_memory=STORE,

@@ -20,7 +20,8 @@ def kept(folder: Path, settings: str, limit: int | None = None) -> int:
         "name: s\nsource: {type: pairs, path: in.parquet}\nstages:\n"
         f"  - {{stage: download, retries: 0, {settings}}}\noutputs: [{{type: parquet, path: out}}]\n"
     )
-    return Pipeline.from_yaml(file).run(progress=False, local=True, limit=limit).funnel.kept
+    found = Pipeline.from_yaml(file)
+    return found.run(progress=False, local=True, limit=limit, replace=True).funnel.kept
 
 
 def urls(folder: Path, web: HostileWeb) -> None:
@@ -29,6 +30,7 @@ def urls(folder: Path, web: HostileWeb) -> None:
     pl.DataFrame({"url": found, "text": ["a", "b", "c"]}).write_parquet(folder / "in.parquet")
 
 
+@pytest.mark.slow
 def test_changed_setting_tries_the_failures_again_that_it_may_free(tmp_path: Path) -> None:
     private = "allow_private_hosts: [127.0.0.1]"
     with hostile_web(

@@ -159,6 +159,7 @@ def test_published_heads_answer_as_their_own_code(name: str, tmp_path: Path) -> 
         )
 
 
+@pytest.mark.slow
 def test_a_head_learned_on_embeddings_finds_a_motif(embedded: pa.Table, tmp_path: Path) -> None:
     """A logistic head of two labels, trained on other scenes, tells warm colours from others."""
     from sklearn.linear_model import LogisticRegression

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import datacomp_baselines
 
 
+@pytest.mark.slow
 def test_every_baseline_has_the_published_uids(tmp_path: Path) -> None:
     """Ties, nulls, boundary sizes and odd white space are planted; 10⁵ rows in docs/recipes.md."""
     frame = datacomp_baselines.generate(tmp_path, 1200, seed=1)

@@ -89,6 +89,7 @@ def test_decoder_has_bounded_memory() -> None:
         small.stop()
 
 
+@pytest.mark.slow
 def test_decoder_that_is_killed_while_it_starts_costs_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,7 @@ def test_clusters_of_looks_are_those_of_brute_force(looks: int, copies: int, rad
     assert same_partition(found, brute(hashes[:, None], radius, near))
 
 
+@pytest.mark.slow
 @given(
     bits=st.sampled_from([64, 128, 256]),
     radius=st.integers(0, 14),

@@ -27,6 +27,7 @@ def test_plan_tells_what_minhash_misses(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scorer", "warned"),
     [

@@ -70,6 +70,7 @@ def test_arrived_image_has_its_facts(web: dict[str, str]) -> None:
     assert sorted([got["width"], got["height"]]) == sorted(original.size)  # type: ignore[type-var]
 
 
+@pytest.mark.slow
 def test_opt_out_modes(web: dict[str, str]) -> None:
     row = next(r for i in range(1500) if (r := WORLD.row(i)).fault == "tdm")
     assert download([row.url], web)[0]["error"]["class"] == "policy"  # type: ignore[index]
@@ -255,6 +256,7 @@ def test_mutated_images_never_raise_anything_else() -> None:
     assert {"image", "DecodeError"} <= outcomes
 
 
+@pytest.mark.slow
 def test_host_that_asks_for_a_long_pause_is_left_alone_and_others_are_not_held_up(
     web: dict[str, str],
 ) -> None:

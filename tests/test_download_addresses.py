@@ -47,6 +47,7 @@ def test_private_hosts_are_names_suffixes_and_networks_alone(entry: str) -> None
         DownloadConfig(allow_private_hosts=[entry])
 
 
+@pytest.mark.slow
 def test_private_hosts_match_by_name_suffix_and_network() -> None:
     urls = ["http://127.0.0.1:{}/", "http://localhost:{}/", "http://LocalHost:{}/", "http://[::ffff:127.0.0.1]:{}/"]  # fmt: skip
     for allowed, right in (
@@ -95,6 +96,7 @@ def test_decoding_time_counts_against_its_host() -> None:
     assert host.closed_s() > 0
 
 
+@pytest.mark.slow
 def test_bodies_that_wait_for_decoders_keep_the_places_of_their_host() -> None:
     """Pictures that take the whole time of a decoder, from a host of two connections: the others'
     rows end, and no third request is made before the first body is done with.

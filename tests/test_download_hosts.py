@@ -73,6 +73,7 @@ def test_board_takes_back_what_a_dead_worker_held() -> None:
     assert board.share("alive", 4, {"h": 0}, TTL_S + 2) == {"h": 4}
 
 
+@pytest.mark.slow
 def test_two_workers_keep_one_limit_together() -> None:
     board, lock, found = HostBoard(), threading.Lock(), []
 

@@ -17,6 +17,7 @@ from tests.hostile_web import Answer, hostile_web, http
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
+@pytest.mark.slow
 def test_blocklists_store_the_decision_and_no_bytes(tmp_path: Path, photos: list[bytes]) -> None:
     import hashlib
     import io
@@ -79,6 +80,7 @@ def test_pdq_is_the_reference_implementations(photos: list[bytes], index: int) -
     assert int.from_bytes(found, "big") ^ int(REFERENCE_PDQ[index], 16) == 0
 
 
+@pytest.mark.slow
 def test_robots_txt_is_fetched_once_per_origin_and_obeyed() -> None:
     def answers(host: str, path: str) -> Answer:
         if path == "/robots.txt":

@@ -22,6 +22,7 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.slow
 def test_address_is_sent_as_it_is_spelled_and_so_is_where_it_redirects() -> None:
     def answers(host: str, asked: str) -> Answer:
         if asked.startswith("/to-"):
@@ -164,6 +165,7 @@ def certificate(folder: Path) -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.slow
 def test_tls_is_verified_unless_told_to_ignore(tmp_path: Path) -> None:
     with hostile_web(fine, tls=certificate(tmp_path)) as web:
         assert errors(download(["https://a.test/1"], web.port)) == ["tls"]

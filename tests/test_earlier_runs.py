@@ -31,6 +31,7 @@ def run(file: Path) -> RunResult:
     return Pipeline.from_yaml(file).run(local=True, progress=False)
 
 
+@pytest.mark.slow
 def test_kept_rows_of_another_pipeline_are_a_source(write: Write, numbers: Path) -> None:
     """And a gate of it that moves moves them, in the same command; copied images are told."""
     run(write(FIRST, "first.yaml"))
@@ -110,6 +111,7 @@ outputs: [{type: table, path: tiled, columns: [uid]}]
 """
 
 
+@pytest.mark.slow
 def test_rows_whose_bytes_were_forgotten_are_told_and_not_taken_without(
     write: Write, numbers: Path
 ) -> None:

@@ -34,6 +34,7 @@ stages:
 """
 
 
+@pytest.mark.slow
 def test_sample_is_scaled_up_and_nothing_is_paid_twice(pairs: Path, write: Write) -> None:
     pipeline = Pipeline.from_yaml(write(STAGES))
     words = pl.read_parquet(pairs)["text"].str.split(" ").list.len()

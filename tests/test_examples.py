@@ -13,6 +13,8 @@ from pairmill.api import Pipeline
 from pairmill.packages.package import verify
 from tests.conftest import CAPTIONER, CLIP
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 

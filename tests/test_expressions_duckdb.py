@@ -10,6 +10,8 @@ import pytest
 from pairmill.schemas.expressions import compile_gate
 from tests.random_gates import FLAG, Gates, rows
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 25
 
 

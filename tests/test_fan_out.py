@@ -160,6 +160,7 @@ def test_sentences_stand_where_they_are_said_to_begin() -> None:
         assert rest.strip() == ""  # no letter lies outside of a sentence
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=80), code=st.sampled_from(["en", "de", "zh", "ar", "xx", "pt-br"]))
 def test_no_letter_of_any_text_is_lost(text: str, code: str) -> None:

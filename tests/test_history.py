@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -19,6 +20,8 @@ from pairmill.fates.run_table import Run
 from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.watcher import Watcher
 from pairmill.stage import COLUMN
+
+pytestmark = pytest.mark.slow
 
 
 class CountedConfig(StageConfig):

@@ -39,6 +39,16 @@ def bomb(levels: int) -> str:
         ("a: 1\nb: \x00\n", "2:4", "character 0"),
         ("a: " + "9" * 5_000, "1:1", "cannot be read as YAML"),
         ("a: &a\n  <<: *a\n", "1:1", "cannot be read as YAML"),
+        ("a:\n\tb: 1\n", "2:1", "a tab stands here"),
+        ("a: %b\n", "1:4", "double quotes"),
+        ("a: @b\n", "1:4", "double quotes"),
+        ("a: 1\na: 2\n", "2:1", "the key a stands here a second time"),
+        ("a: b: c\n", "1:5", "a colon within a value"),
+        ("x: 1\na: 'b\nc: d\n", "2:4", "the quote that begins here is not closed"),
+        ("a: [b\n", "2:1", "a bracket is not closed"),
+        ("a: *b\n", "1:4", "*b means a value that is marked &b"),
+        ("a:\n  - b: 1\n - c: 2\n", "3:2", "not indented like those before"),
+        ("a: 1\n---\nb: 1\n", "2:1", "a second document"),
         ("- stage: clip\n", "1:1", "holds a list"),
         ("", "1:1", "is empty"),
     ],
@@ -63,6 +73,7 @@ def test_file_that_is_no_text_says_where(tmp_path: Path) -> None:
         read_document(tmp_path / "p.yaml")
 
 
+@pytest.mark.slow
 def test_command_line_shows_a_message_for_a_file_that_is_none(tmp_path: Path) -> None:
     for name, content in (
         ("picture.yaml", b"\x89PNG\r\n\x1a\n" * 100),

@@ -164,6 +164,7 @@ def test_documentation_of_expressions_is_current_and_lists_every_function() -> N
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code", ["import pairmill", "import pairmill.cli", "from pairmill import Pipeline"]
 )

@@ -76,7 +76,9 @@ def test_damaged_image_is_lost_by_name_whoever_decodes_first(tmp_path: Path) -> 
     """Unreadable where the source looks at pixels, a `decode` failure where a stage does."""
     path = inputs(tmp_path)["parquet"]
     plain = pipeline(tmp_path, "parquet", path).run(progress=False, local=True)
-    hashed = pipeline(tmp_path, "parquet", path, stages=DECODES).run(progress=False, local=True)
+    hashed = pipeline(tmp_path, "parquet", path, stages=DECODES).run(
+        progress=False, local=True, replace=True
+    )
     for run, at_source in ((plain, 3), (hashed, 1)):
         steps = run.funnel.steps
         assert steps[0].failed == at_source

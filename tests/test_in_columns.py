@@ -118,6 +118,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(
     st.lists(TEXTS | st.lists(WORDS, max_size=6).map(" ".join) | st.lists(WORDS).map("".join)),

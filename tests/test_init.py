@@ -1,5 +1,6 @@
 """`pairmill init`: a first pipeline file for an input, which validates and runs."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def picture(i: int) -> bytes:
 def with_semicolons(folder: Path) -> None:
     lines = [f"{url};{text}\n" for url, text in zip(ADDRESSES, WORDS, strict=True)]
     (folder / "in.csv").write_text("picture;words\n" + "".join(lines))
+
+
+def within_objects(folder: Path) -> None:
+    rows = [{"image": {"url": u, "w": 3}, "alt": t} for u, t in zip(ADDRESSES, WORDS, strict=True)]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def without_header(folder: Path) -> None:
@@ -55,6 +61,7 @@ def folder_of_images(folder: Path) -> None:
     ("make", "name", "source"),
     [
         (with_semicolons, "in.csv", {"delimiter": ";", "columns": {"url": "picture", "text": "words"}}),
+        (within_objects, "in.jsonl", {"columns": {"url": "image.url", "image_facts": "image"}}),
         (without_header, "in.tsv", {"header": False}),
         (with_images, "in.parquet", {"type": "parquet"}),
         (folder_of_images, "in", {"type": "folder"}),
@@ -79,6 +86,7 @@ def test_first_pipeline_for_an_input_validates_and_runs_where_images_are_at_hand
         assert pipeline.run(local=True, progress=False).funnel.kept == 4
 
 
+@pytest.mark.slow
 def test_input_without_addresses_is_told_and_no_file_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("name,size\nball,3\ncube,4\n")
     made = pairmill("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)

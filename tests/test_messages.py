@@ -47,6 +47,38 @@ def faults(file: Path, **overrides: str) -> list[str]:
         ("text_words > 2", "text LIKE source", "5:5", ["has to be a text in quotes"]),
         ("text_words > 2", "text ~ '(['", "5:5", ["is no regular expression"]),
         ("text_words > 2", "CAST(text AS DECIMAL(5, 2)) > 1", "5:5", ["cast to DOUBLE"]),
+        ("text_words > 2", "text NOT IN (en, 'de')", "5:5", ["single quotes: 'en'"]),
+        ("text_words > 2", "text != en AND text_words > 2", "5:5", ["single quotes: 'en'"]),
+        ("text_words > 2", "text_words => 2", "5:5", ["write >= in place of =>"]),
+        ("text_words > 2", "text_words > 2 || text_chars > 2", "5:5", ["write OR in place of ||"]),
+        ("text_words > 2", "text_words > 2 AND", "5:5", ["something is missing beside 'AND'"]),
+        ("text_words > 2", "(text_words > 2", "5:5", ["a parenthesis is not closed"]),
+        ("text_words > 2", "text = 'a", "5:5", ["a quote is not closed"]),
+        ("text_words > 2", "text_words > '2'", "5:5", ["take the quotes of '2' away"]),
+        ("text_words > 2", "text > 2", "5:5", ["CAST(text AS DOUBLE)"]),
+        ("text_words > 2", "text_has_url = 'false'", "5:5", ["or NOT text_has_url"]),
+        ("text_words > 2", "text =~ 'x'", "5:5", ["write text ~ 'pattern'"]),
+        ("text_words > 2", "LEN(text) > 2", "5:5", ["write LENGTH(text)"]),
+        ("text_words > 2", "RAND() > 0.5", "5:5", ["`- stage: sample` before it"]),
+        ("text_words > 2", "text['a'] = 1", "5:5", ["write a number in the brackets"]),
+        ("text_words > 2", "Text_Words > 2", "5:5", ["did you mean 'text_words'?"]),
+        ("text_words > 2", "text_words > ${NOT_SET_ANYWHERE}", "5:5", ["is not set; set it, or"]),
+        ("keep: text_words > 2", "keep: [a > 1, b > 2]", "5:5", ["one expression", "joined by AND"]),
+        ("keep: text_words > 2", "filter: text_words > 2", "5:5", ["did you mean 'keep'?"]),
+        ("keep: text_words > 2", "batch_size: '3'", "5:5", ["take the quotes away"]),
+        ("keep: text_words > 2", "max_failures: 5%", "5:5", ["write 0.05"]),
+        ("name: good", "name: 2024", "1:1", ["put it in quotes: '2024'"]),
+        ("name: good", "name:", "1:1", ["name is empty"]),
+        ("name: good", "name: good\nlimit: 100", "2:1", ["of the command line: --limit 100"]),
+        ("name: good", "name: good\nreport: false", "2:1", ["write `report: none`"]),
+        ("type: parquet", "type: jsonl", "2:10", ["did you mean 'pairs'?"]),
+        ("type: webdataset", "type: wds", "8:6", ["did you mean 'webdataset'?"]),
+        ("stage: resolution", "stage: aesthetics", "6:5", ["write `stage: classify`"]),
+        ("stage: resolution", "stage: minhash", "6:5", ["`stage: dedup` with `kind: text`"]),
+        ("stage: resolution", "stage: ./mine:Mine", "6:5", ["without a path before it"]),
+        ("stage: resolution", "stage: resolution\n    resources: {gpu: 1}", "7:17", ["mean 'gpus'?"]),
+        ("stage: resolution", "stage: resolution\n    resources: {replicas: [8, 1]}", "7:17", ["[least, most]"]),
+        ("- stage: resolution", "- {stage: dedup, on: text}", "6:20", ["write [text]"]),
         ("name: good", "name: bad name!", "1:1", ["write for example `bad-name`"]),
         ("  - stage: resolution", "  - stage: resolution\n    name: Größe 1", "7:5", ["`grosse_1`"]),
         ("  - stage: resolution", "  - stage: resolution\n    resources: {memory: lots}", "7:17", ["`4 GB`"]),
@@ -65,6 +97,26 @@ def test_fault_stands_at_its_key_and_has_a_remedy(
         assert remedy in found[0]
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("import sys\nsys.exit(3)\n", "SystemExit: 3"), ("x = 1 / 0\n", "ZeroDivisionError")],
+)
+def test_own_stage_that_ends_at_its_import_is_named(
+    content: str, told: str, write: Write, pairs: Path
+) -> None:
+    module = f"ends_{told[:3].lower()}"
+    (pairs.parent / f"{module}.py").write_text(content)
+    (fault,) = faults(write(FILE.replace("stage: resolution", f"stage: {module}:Mine")))
+    assert fault.startswith("6:5: ")
+    assert told in fault
+    assert f"{module}.py:" in fault
+
+
+def test_store_that_does_not_answer_is_a_fault_of_the_path(write: Write) -> None:
+    (fault,) = faults(write(FILE.replace("pairs.parquet", "https://127.0.0.1:9/pairs.parquet")))
+    assert fault.startswith("2:25: https://127.0.0.1:9/pairs.parquet cannot be reached: ")
+
+
 def test_missing_input_is_one_fault(write: Write, pairs: Path) -> None:
     file = write(
         FILE.replace("pairs.parquet", "nowhere.parquet").replace("2", "3 AND similarity > 0.3")
@@ -76,7 +128,7 @@ def test_missing_input_is_one_fault(write: Write, pairs: Path) -> None:
     ("key", "value", "message"),
     [
         ("stages.clip.keep", "x > 1", "there is no 'clip' here (items: text_rules, resolution)"),
-        ("stages.text_rules.batch_size", "many", "batch_size: input should be a valid integer"),
+        ("stages.text_rules.batch_size", "many", "batch_size: this has to be a whole number"),
         ("stages.text_rules.keep", "text_wordz > 2", "did you mean 'text_words'?"),
         ("name.x", "1", "name holds no keys"),
         ("sead", "1", "unknown key 'sead'"),
@@ -103,6 +155,7 @@ def told(text: str) -> list[str]:
     return [f"{'.'.join(map(str, e.absolute_path))}: {e.message}" for e in errors]
 
 
+@pytest.mark.slow
 def test_schema_accepts_a_good_file_and_names_the_stage_of_a_bad_one() -> None:
     good = FILE.replace(
         "  - stage: resolution",

@@ -37,6 +37,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["", ", shuffle: false", ", order: [kind, mix_repeats desc]"])
 def test_samples_are_written_as_often_as_the_mixture_says(source: Path, more: str) -> None:
     (source / "p.yaml").write_text(PIPELINE.format(repeats="mix_repeats", more=more))
@@ -68,6 +69,7 @@ def test_samples_are_written_as_often_as_the_mixture_says(source: Path, more: st
         assert sum(apart) > 70
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("repeats", "message"),
     [("mix_group", "'mix_group' holds string, and no whole numbers"), ("mix_repeat", "did you mean 'mix_repeats'")],

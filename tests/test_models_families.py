@@ -18,6 +18,7 @@ from tiny_towers import TOWERS  # noqa: E402
 PAGE = (BENCHMARKS.parent / "docs/models.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("family", [*TOWERS, *HEADS, *TALKERS])
 def test_family_is_right_and_the_page_says_so(family: str) -> None:

@@ -3,14 +3,18 @@ is the same; and what becomes of those that cannot be decoded.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 from pairmill.filters.clip import ClipConfig, ClipStage
 from pairmill.models.decoders import DecoderDied, Decoders
+from pairmill.models.lean_images import without_copies
+from pairmill.models.library import transformers
 from tests.conftest import jpeg
 from tests.tiny import built, pictures
 
@@ -72,3 +76,54 @@ def test_process_that_dies_fails_its_rows_and_is_replaced(stage: ClipStage) -> N
         assert decoders.decode([image, b""], block, 1)[0] is None
     finally:
         decoders.close()
+
+
+def test_checkpoint_of_open_clip_is_loaded_once_for_several_stages(tmp_path: Path) -> None:
+    model = built("open_clip", tmp_path)
+    stages = [ClipStage(ClipConfig(model=model, name=name)) for name in ("one", "other")]
+    for stage in stages:
+        stage.setup()
+    assert stages[0].model.model is stages[1].model.model
+    assert [stage.name for stage in stages if stage.shares() == stages[0].shares()] == [
+        "one",
+        "other",
+    ]
+    for stage in stages:
+        stage.close()
+
+
+@pytest.mark.parametrize("kind", ["qwen", "llava"])
+def test_processor_without_copies_gives_what_it_gave_for_pictures_of_any_shape(
+    kind: str, tmp_path: Path
+) -> None:
+    model = built(kind, tmp_path)
+    own, lean = (transformers().AutoProcessor.from_pretrained(model).image_processor for _ in "ab")
+    assert without_copies(lean)
+    rng = np.random.default_rng(3)
+    for width, height in [(31, 57), (640, 480), (100, 900), (1500, 333), (28, 28), (2, 1)]:
+        picture = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+        for shown in (picture, picture.convert("L"), picture.crop((0, 0, width, 1 + height // 2))):
+            both = [p(images=[shown, picture], return_tensors="pt") for p in (own, lean)]
+            assert both[0].keys() == both[1].keys()
+            assert all(torch.equal(both[0][name], both[1][name]) for name in both[0])
+
+
+def test_processor_that_answers_otherwise_without_copies_is_left_as_it_is() -> None:
+    class Odd:
+        """Counts how pixels lie in memory."""
+
+        backend = "torchvision"
+
+        def process_image(self, image: Image.Image) -> torch.Tensor:
+            return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+        def resize(self, image: torch.Tensor) -> torch.Tensor:
+            return image
+
+        def __call__(self, images: list[Image.Image], return_tensors: str) -> dict[str, int]:
+            return {"stride": self.resize(self.process_image(images[0])).stride()[0]}
+
+    odd = Odd()
+    assert not without_copies(odd)
+    assert "process_image" not in vars(odd)
+    assert not without_copies(odd)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.conftest import CLIP
 
+pytestmark = pytest.mark.slow
 LOOK = """
 import sys
 from pairmill.errors import PairmillError

@@ -22,7 +22,7 @@ from pairmill.workspace.object_store import profile
 from pairmill.workspace.storage import WHOLE_BYTES, Storage
 from tests.clusters import free_port
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 FILE = """
 name: job
 source: {type: parquet, path: pairs.parquet, rows_per_shard: 10}

@@ -32,6 +32,7 @@ VERDICT = {
 }
 
 
+@pytest.mark.slow
 def test_pictures_are_known_again_in_other_sizes_and_encodings_and_strange_ones_are_not() -> None:
     world = World(80, 3)
     pictures = Pictures(world)

@@ -16,7 +16,9 @@ from PIL import Image
 from pairmill.api import Pipeline
 from pairmill.schemas.hashing import row_chance
 
-pytestmark = [  # webdataset leaves its files to the garbage collector
+pytestmark = [
+    pytest.mark.slow,
+    # webdataset leaves its files to the garbage collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

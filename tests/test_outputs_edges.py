@@ -99,6 +99,7 @@ def test_a_caption_that_reads_no_column(write: Write, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out/data").column("caption").to_pylist() == ["a photo"] * 2
 
 
+@pytest.mark.slow
 def test_every_package_has_the_same_bytes_in_another_workspace(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -100,6 +100,7 @@ def test_duckdb_and_polars_read_csv_and_json_lines(packages: Path) -> None:
     assert pl.scan_ndjson(packages / "jsonl/data/*.jsonl").collect()["big"].max() == 2**63 - 1
 
 
+@pytest.mark.slow
 def test_mlcroissant_reads_records_with_pictures(packages: Path, tmp_path: Path) -> None:
     script = Path(__file__).parent / "consumers/croissant_records.py"
     done = subprocess.run(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from pairmill.api import Pipeline
 from pairmill.fates.trace import RememberedFates
@@ -14,6 +15,8 @@ from pairmill.packages.gather import BATCH_BYTES, SPOOL_BYTES, Place, gathered
 from pairmill.pipeline.run import Runner
 from pairmill.pipeline.watcher import Watcher
 from tests.everything import picture
+
+pytestmark = pytest.mark.slow
 
 Write = Callable[[str], Path]
 COUNT, SIZE = 320, 300_000

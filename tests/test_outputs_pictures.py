@@ -31,7 +31,7 @@ outputs: [{type: webdataset, path: out, shuffle: false, OPTIONS}]
 def made(write: Write, folder: Path, options: str = "samples_per_shard: 4") -> dict[str, Any]:
     """The manifest of a package of `in.parquet`."""
     result = Pipeline.from_yaml(write(FILE.replace("OPTIONS", options))).run(
-        local=True, progress=False
+        local=True, progress=False, replace=True
     )
     return result.packages[str(folder / "out")]
 

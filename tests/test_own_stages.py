@@ -88,6 +88,7 @@ PICTURED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_stages_of_the_catalogue_keep_the_contract(name: str) -> None:
     options, rows = NARROW[name]
@@ -125,6 +126,7 @@ def test_near_dedup_keeps_the_contract(pictures: list[tuple[bytes, str]]) -> Non
     assert answer["near_dup_of"].to_pylist() == [None, None, "a", None]
 
 
+@pytest.mark.slow
 def test_download_keeps_the_contract(web: dict[str, str]) -> None:
     rows = [World(1500, 0).row(i) for i in range(60)]
     urls = [row.url for row in rows if row.expected_error is None][:4]

@@ -96,6 +96,7 @@ def test_the_patterns_of_the_package_are_found() -> None:
     assert len(places) > 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(EVERY), ids=lambda key: f"{key[0]}-{key[2]}")
 def test_pattern_grows_as_the_text_does(key: tuple[str, str, str]) -> None:
     pattern, method = EVERY[key], key[2]

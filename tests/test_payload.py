@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pytest
 
 from pairmill.api import Pipeline
 from pairmill.schemas.arrow import is_payload, payload_sizes
@@ -39,6 +40,7 @@ outputs:
 """
 
 
+@pytest.mark.slow
 def test_lists_of_bytes_are_forgotten_and_computed_again_for_a_looser_run(
     write: Write, numbers: Path
 ) -> None:
@@ -54,6 +56,6 @@ def test_lists_of_bytes_are_forgotten_and_computed_again_for_a_looser_run(
     stored = pl.concat(map(pl.read_parquet, column_files(numbers / "workspace", "tiles")))
     assert stored["tiles"].null_count() == 20
     looser = {"stages.counted.keep": "counted < 3", "stages.counted.version_of": "2"}
-    result = Pipeline.from_yaml(file, looser).run(local=True, progress=False)
+    result = Pipeline.from_yaml(file, looser).run(local=True, progress=False, replace=True)
     assert result.funnel.kept == 60
     assert result.table(["counted"])["counted"].to_list() == [0, 1, 2] * 20

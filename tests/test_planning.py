@@ -16,13 +16,14 @@ from pairmill.errors import RunError
 from pairmill.work.block import Job
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.tables import Table
-from tests.conftest import pairmill
+from tests.conftest import CLIP, pairmill
 from tests.test_hanging import GLOBAL
 from tests.test_run import run, text
 
 Write = Callable[[str], Path]
 
 
+@pytest.mark.slow
 def test_plan_tells_stored_and_waiting_rows(write: Write, numbers: Path) -> None:
     file = write(text("", "  - stage: filter\n    keep: position_in < 30\n"))
     assert Pipeline.from_yaml(file).plan()["pool_rows"] is None
@@ -68,6 +69,32 @@ stages:
     ]
 
 
+def test_stages_that_load_the_same_model_share_an_operator(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text,image\nhttp://x.test/1.jpg,a text,\n")
+    (tmp_path / "p.yaml").write_text(f"""
+name: operators
+source: {{type: pairs, path: pairs.csv}}
+stages:
+  - {{stage: embed, model: {CLIP}, embeddings: [text], embedding_dim: 8}}
+  - {{stage: clip, name: plain, model: {CLIP}}}
+  - {{stage: text_rules}}
+  - {{stage: clip, name: again, model: {CLIP}}}
+  - {{stage: clip, name: other, model: {CLIP}, dtype: float32}}
+  - {{stage: clip, name: heavy, model: {CLIP}, dtype: float32, resources: {{cpus: 2}}}}
+  - {{stage: image_hash, resources: {{cpus: 3}}}}
+  - {{stage: clip, name: heavier, model: {CLIP}, dtype: float32, resources: {{cpus: 2}}}}
+""")
+    stages = Pipeline.from_yaml(tmp_path / "p.yaml").checked.stages
+    assert [[s.name for s in part] for part in operators(stages)] == [
+        ["embed", "plain", "text_rules", "again"],
+        ["other"],
+        ["heavy"],
+        ["image_hash"],
+        ["heavier"],
+    ]
+
+
+@pytest.mark.slow
 def test_stage_of_an_entry_point_is_found_by_its_name(write: Write, numbers: Path) -> None:
     info = numbers / "site/third_party-1.0.dist-info"
     info.mkdir(parents=True)

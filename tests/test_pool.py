@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from pairmill.plan.plan import pool_schema_of
 from pairmill.schemas.hashing import row_uid
@@ -104,6 +105,7 @@ def cut(images: list[bytes], rows_per_shard: int, at_once: int) -> list[int]:
     return [*found, *([last.num_rows] if last is not None else [])]
 
 
+@pytest.mark.slow
 def test_shards_are_bounded_by_bytes_as_well_as_by_rows() -> None:
     large = cut([bytes(20 * 2**20)] * 12, 1024, 3)
     assert sum(large) == 12

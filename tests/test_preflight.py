@@ -37,6 +37,7 @@ def test_place_below_a_file_is_told(tmp_path: Path) -> None:
     assert unusable("s3://bucket/folder") is None
 
 
+@pytest.mark.slow
 def test_gpus_that_the_machine_lacks_are_told_before_work(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"'sample' asks for 64 GPU, and torch sees \d"):
         started(tmp_path, gpus=64)

@@ -86,6 +86,7 @@ def test_prompt_file_counts_by_its_content(tmp_path: Path) -> None:
         rewrite(prompt="x", prompt_file=str(file))
 
 
+@pytest.mark.slow
 def test_turns_of_a_request_are_system_examples_prompt() -> None:
     stage = RewriteStage(rewrite(prompt={"id": "fuse"}))
     stage.setup()

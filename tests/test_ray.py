@@ -2,6 +2,7 @@
 in any number of partitions.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_payload_that_is_gone_is_fetched_again_by_workers(ray_session: None, wor
     before = Pipeline.from_yaml(world, strict).run(progress=False, local=True)
     lost = before.table(["image"])["image#forgotten"].sum()
     assert lost > 20
-    after = Pipeline.from_yaml(world).run(progress=False, ray=True)
+    after = Pipeline.from_yaml(world).run(progress=False, ray=True, replace=True)
     kept = after.table(["image"]).filter(fate="kept")
     assert after.funnel.kept > before.funnel.kept
     assert (kept["image#size"] > 0).all()
@@ -91,3 +92,23 @@ def test_stage_that_raises_on_all_rows_stops_a_ray_run_with_the_real_reason(
     )
     with pytest.raises(StageFailed, match="stage 'slow' failed .* ZeroDivisionError"):
         Pipeline.from_yaml(world).run(progress=False, ray=True)
+
+
+def test_stages_that_load_one_model_are_computed_by_the_same_workers(
+    ray_session: None, numbers: Path, write: Write
+) -> None:
+    text = """
+name: shared
+source: {type: parquet, path: numbers.parquet, columns: {position: number}, rows_per_shard: 20}
+stages:
+  - {stage: 'tests.stages_for_tests:SharingStage', name: first, log: LOG}
+  - {stage: text_rules, keep: text_words > 1}
+  - {stage: 'tests.stages_for_tests:SharingStage', name: second, log: LOG, bad: [1000]}
+"""
+    file = write(text.replace("LOG", str(numbers / "log")))
+    result = Pipeline.from_yaml(file).run(progress=False, ray=True)
+    assert result.funnel.kept == 60
+    lines = [json.loads(line) for line in (numbers / "log").read_text().splitlines()]
+    loaded = [line["pid"] for line in lines if "setup" in line]
+    assert len(loaded) == 2 * len(set(loaded))  # each worker holds both stages
+    assert sum(len(line["uids"]) for line in lines if "uids" in line) == 120

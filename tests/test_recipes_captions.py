@@ -11,6 +11,8 @@ from pairmill.demo.proofs import PROOFS
 from pairmill.demo.recipes import RECIPES, run_recipe, served, write_pictures
 from pairmill.demo.world import World
 
+pytestmark = pytest.mark.slow
+
 Place = tuple[Path, pl.DataFrame]
 
 

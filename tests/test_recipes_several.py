@@ -20,6 +20,8 @@ from pairmill.demo.tables import write_world
 from pairmill.demo.words import EN_PLACES
 from pairmill.demo.world import World
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parent.parent / "recipes"
 
 

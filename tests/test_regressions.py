@@ -33,7 +33,12 @@ outputs: [{type: webdataset, path: out, shuffle: false}]
 
 def run(file: Path, **options: object) -> object:
     overrides = options.pop("overrides", None)
-    return Pipeline.from_yaml(file, overrides).run(local=True, progress=False, **options)  # type: ignore[arg-type]
+    return Pipeline.from_yaml(file, overrides).run(
+        local=True,
+        progress=False,
+        replace=True,
+        **options,  # type: ignore[arg-type]
+    )
 
 
 def test_changed_when_makes_a_new_package(write: Write, pairs: Path) -> None:

@@ -135,6 +135,7 @@ def test_narrow_window_and_both_schemes(browser: Any, run: Path, scheme: str) ->
     assert (colour == "rgb(255, 255, 255)") == (scheme == "light")
 
 
+@pytest.mark.slow
 def test_flagged_pictures_are_blurred(data: dict[str, Any]) -> None:
     assert {s["blur"] for s in data["samples"] if s["scores"]["level"] >= 97} == {True}
     assert {s["blur"] for s in data["samples"] if s["scores"]["level"] < 97} == {False}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from rich.console import Console
 
 from pairmill.api import Pipeline
@@ -24,7 +25,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     browser: Any, folder: Path, run: Path, data: dict[str, Any]
 ) -> None:
     Pipeline.from_yaml(folder / "p.yaml", {"stages.leveled.keep": "level >= 60"}).run(
-        local=True, progress=False
+        local=True, progress=False, replace=True
     )
     other = next(r for r in (folder / "workspace/runs").iterdir() if r != run)
     done = pairmill("report", str(run), str(other))
@@ -88,6 +89,7 @@ def test_run_table_tells_workers_and_the_share_of_a_gpu(
     assert dict(zip(heads, cells, strict=True))["GPU share"] == "25%"
 
 
+@pytest.mark.slow
 def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
     folder: Path, run: Path, pictures: list[tuple[bytes, str]]
 ) -> None:

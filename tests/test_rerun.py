@@ -13,6 +13,7 @@ from tests.conftest import CLIP, pairmill
 from tests.test_run import Write, computed, ledger, run, text
 
 
+@pytest.mark.slow
 def test_loosened_gate_computes_only_newly_living_rows_and_same_run_none(
     write: Write, numbers: Path
 ) -> None:
@@ -62,6 +63,7 @@ def test_limit_takes_the_first_rows(write: Write, numbers: Path) -> None:
     assert run(file).funnel.kept == 60
 
 
+@pytest.mark.slow
 def test_global_stage_is_redone_when_the_rows_before_it_change(write: Write, numbers: Path) -> None:
     head = (
         "  - stage: filter\n    keep: position_in >= 0\n  - stage: dedup\n    on: "
@@ -75,6 +77,7 @@ def test_global_stage_is_redone_when_the_rows_before_it_change(write: Write, num
     assert ledger(run(file)).filter(pl.col("fate") == "kept")["uid"].to_list() == ["u00"]
 
 
+@pytest.mark.slow
 def test_two_runs_share_a_workspace_and_gc_removes_only_what_no_run_uses(
     write: Write, numbers: Path
 ) -> None:
@@ -106,6 +109,7 @@ def test_workspace_of_another_format_is_refused(write: Write, numbers: Path) -> 
             run(file)
 
 
+@pytest.mark.slow
 def test_store_kept_forgets_payload_and_a_looser_run_fetches_it_again(
     write: Write, web: dict[str, str], tmp_path: Path
 ) -> None:
@@ -135,6 +139,7 @@ outputs: [{{type: webdataset, path: out}}]
     assert verify(str(tmp_path / "out")) == []
 
 
+@pytest.mark.slow
 def test_clip_gate_rerun_loads_no_model(write: Write, pairs: Path, tmp_path: Path) -> None:
     file = write(
         f"name: c\nsource: {{type: parquet, path: pairs.parquet}}\nstages:\n  - stage: "

@@ -40,7 +40,12 @@ stages:
 
 def run(file: Path, **options: object) -> RunResult:
     overrides = options.pop("overrides", None)
-    return Pipeline.from_yaml(file, overrides).run(local=True, progress=False, **options)  # type: ignore[arg-type]
+    return Pipeline.from_yaml(file, overrides).run(
+        local=True,
+        progress=False,
+        replace=True,
+        **options,  # type: ignore[arg-type]
+    )
 
 
 def ledger(result: RunResult) -> pl.DataFrame:
@@ -128,6 +133,7 @@ def test_nan_is_stored_as_null_and_a_null_is_missing_not_dropped(
     assert fates == [("dropped", 3), ("kept", 27), ("missing", 30)]
 
 
+@pytest.mark.slow
 def test_on_missing_decides_what_becomes_of_null_inputs(write: Write, numbers: Path) -> None:
     source = numbers / "numbers.parquet"
     pl.read_parquet(source).with_columns(
@@ -151,6 +157,7 @@ def test_when_lets_other_rows_pass_with_nulls(write: Write, numbers: Path) -> No
     assert package["picky_twice"].null_count() == 53
 
 
+@pytest.mark.slow
 def test_rows_that_pass_a_stage_by_pass_its_gate_by(write: Write, numbers: Path) -> None:
     source = numbers / "numbers.parquet"
     pl.read_parquet(source).with_columns(
@@ -188,6 +195,7 @@ def test_retry_takes_just_the_named_classes(write: Write, numbers: Path) -> None
     assert "setup" in log.read_text()
 
 
+@pytest.mark.slow
 def test_every_mutation_of_a_package_is_noticed(write: Write, numbers: Path) -> None:
     run(write(text("")))
     out = numbers / "out"

@@ -159,6 +159,7 @@ def left_behind(folder: Path, told: str) -> list[str]:
     return found + [f"told: {s}" for s in planted() if s in told]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

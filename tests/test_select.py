@@ -65,6 +65,7 @@ def test_top_fraction_is_datacomps_threshold_in_each_group(
         assert ranks == list(range(1, len(ranks) + 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(rows=ROWS, budget=st.integers(1, 60), seed=st.integers(0, 3))
 def test_budget_of_words_ends_at_the_first_row_that_does_not_fit_in_any_order(

@@ -137,6 +137,7 @@ def test_packages_hold_what_brute_force_chooses_in_the_order_asked_for(
     assert result.funnel.kept == sum(all(holds(r) for _, holds in gates) for r in every)
 
 
+@pytest.mark.slow
 def test_package_after_a_stage_is_that_of_a_pipeline_that_ends_there(
     write: Write, tmp_path: Path
 ) -> None:
@@ -208,6 +209,7 @@ def test_payload_that_only_an_earlier_package_takes_is_not_forgotten(
     assert verify(str(numbers / "bulk")) == []
 
 
+@pytest.mark.slow
 def test_selections_are_told_in_manifest_card_report_plan_and_inspect(
     write: Write, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_rows_carry_their_source_and_united_columns(write: Write, tmp_path: Path
     assert verify(str(tmp_path / "out")) == []
 
 
+@pytest.mark.slow
 def test_what_reading_has_to_say_names_the_source(write: Write, tmp_path: Path) -> None:
     """Each source's mapping in the plan; rows that cannot be read, and an integer that no double
     holds, at the end.

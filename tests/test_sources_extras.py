@@ -50,6 +50,7 @@ def read(file: Path) -> Given:
     return given_by(TfRecordSource(TfRecordConfig(path=str(file))))
 
 
+@pytest.mark.slow
 def test_tfrecords_of_img2dataset(tmp_path: Path) -> None:
     (tmp_path / "0.tfrecord").write_bytes(b"".join(records()))
     rows, bad, _ = read(tmp_path / "0.tfrecord")

@@ -238,6 +238,7 @@ def test_any_order_and_any_junk_give_the_same_rows(
     assert told(remarks).get("skipped members", 0) == len(junk)
 
 
+@pytest.mark.slow
 def test_members_of_a_packed_tar_that_stand_too_far_apart_are_told(
     tmp_path: Path,
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -155,6 +156,7 @@ BROKEN_LINES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @TRIES
 @given(
     st.lists(st.tuples(TEXTS, VALUES, VALUES), min_size=1, max_size=10),
@@ -192,6 +194,7 @@ def same_json(value: Any, wanted: Any) -> bool:
     return isinstance(value, str) and json.loads(value) == wanted
 
 
+@pytest.mark.slow
 @TRIES
 @given(
     st.lists(st.tuples(TEXTS, st.integers(0, 2**63 - 1), st.lists(TEXTS, max_size=3)), min_size=1),

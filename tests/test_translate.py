@@ -40,6 +40,7 @@ def translated(texts: dict[str, str | None], **options: Any) -> list[dict[str, A
     return found
 
 
+@pytest.mark.slow
 def test_translation_that_does_not_come_back_is_repaired() -> None:
     right, wrong, own = translated({"a red ball": "en", "two cars": "en", "ein Ball": "de"})
     assert (right["translation"], right["translation_fidelity"]) == ("ein roter Ball", 1.0)

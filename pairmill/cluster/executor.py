@@ -1,8 +1,8 @@
 """Phases on Ray Data: shard numbers in, small summaries out.  A block is a shard all the way.
 
-A stage with workers of its own (pools of actors) is an operator; neighbouring light stages share
-one, since each operator costs the driver time for every shard, and each block between two of them a
-copy.
+A stage with workers of its own (pools of actors) is an operator, and so are stages that load the
+same model; neighbouring light stages share one, since each operator costs the driver time for every
+shard, and each block between two of them a copy.
 """
 
 import warnings
@@ -67,13 +67,15 @@ class Operator:
 
 
 class StageActor:
-    """A long-lived worker of one stage; it may hold several shards at a time, each in a thread."""
+    """A long-lived worker of one stage, or of several that share what they load; it may hold
+    several shards at a time, each in a thread.
+    """
 
     def __init__(self, operator: Operator) -> None:
-        self.operator, self.loaded = operator, LoadedStage()
+        self.operator, self.loaded = operator, [LoadedStage() for _ in operator.indices]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return self.operator.pass_on(RowBlock.from_arrow(table), [self.loaded])
+        return self.operator.pass_on(RowBlock.from_arrow(table), self.loaded)
 
 
 class RefetchActor:
@@ -114,16 +116,35 @@ def loaded_in_process(job: Job, index: int) -> LoadedStage:
 
 
 def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
-    """Each stage with workers of its own by itself, and runs of light ones that ask for the
-    same.
+    """Each stage with workers of its own by itself, but for those that load the same model, with
+    light ones between them; and runs of light ones that ask for the same.
     """
     found: list[list[PlannedStage]] = []
     for stage in stages:
-        if found and not pooled(stage) and alike(found[-1][-1], stage):
+        if pooled(stage) and (parts := one_copy(found, stage)):
+            found[-parts:] = [[*(s for part in found[-parts:] for s in part), stage]]
+        elif found and not pooled(stage) and alike(found[-1][-1], stage):
             found[-1].append(stage)
         else:
             found.append([stage])
     return found
+
+
+def one_copy(found: Sequence[list[PlannedStage]], stage: PlannedStage) -> int:
+    """How many of the last operators become one with a stage: up to one whose workers hold the very
+    model that it loads, beyond light ones that its workers have the cores for; 0 where there is
+    none.
+    """
+    key, resources = stage.stage.shares(), stage.config.resources
+    for parts, part in enumerate(reversed(found), 1):
+        first = part[0]
+        if pooled(first):
+            same = key is not None and first.stage.shares() == key
+            fits = first.config.resources == resources
+            return parts if same and fits and first.stage.overlap == stage.stage.overlap else 0
+        if max(cpus_of(one) for one in part) > cpus_of(stage):
+            return 0
+    return 0
 
 
 def alike(one: PlannedStage, other: PlannedStage) -> bool:

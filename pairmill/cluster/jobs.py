@@ -42,6 +42,8 @@ class JobRequest:
     working_dir: Path | None = None
     pip_install: tuple[str, ...] = ()
     """Packages that the pipeline's own stages need, and that the nodes do not have."""
+    replace: bool = False
+    """Write over packages that other settings made."""
 
     def entrypoint(self) -> str:
         """The job's command line; relative paths of data mean the same folder there as here."""
@@ -57,6 +59,7 @@ class JobRequest:
         ]
         words += [word for one in self.sets for word in ("--set", one)]
         words += ["--limit", str(self.limit)] if self.limit else []
+        words += ["--replace"] if self.replace else []
         words += ["--retry", self.retry] if self.retry else []
         return shlex.join(words)
 

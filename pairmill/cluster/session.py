@@ -99,6 +99,7 @@ class RaySession:
             self.progress = None
             if self.started:
                 ray.shutdown()
+                read_variables_again()  # a Ray that the caller starts later has no token of ours
 
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -162,11 +163,7 @@ def on_this_machine_alone() -> Iterator[None]:
         REDACTOR.add(TOKEN, "${RAY_AUTH_TOKEN}")
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
-    with contextlib.suppress(ImportError):  # where this process has read the variables already
-        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
-
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+    read_variables_again()
     many, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     try:
         yield
@@ -177,6 +174,15 @@ def on_this_machine_alone() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def read_variables_again() -> None:
+    """Ray, which reads its variables once in a process, reads them now."""
+    with contextlib.suppress(ImportError):
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+        Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def quiet_ray() -> None:

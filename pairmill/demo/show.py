@@ -34,7 +34,7 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
     with running(rows, seed) as resolve:
         os.environ["DEMO_SERVER"] = resolve["*.demo.test"]
         os.environ.setdefault("DEMO_MODELS", str(MODELS))
-        result = Pipeline.from_yaml(file).run(console=err)
+        result = Pipeline.from_yaml(file).run(console=err, replace=True)
     found = measures(scored_rows(result.table(), truth))
     out.print(funnel_table(result.funnel))
     out.print(quality_table(found))

@@ -2,7 +2,7 @@
 to the model and back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Protocol
 
@@ -86,6 +86,9 @@ class SeeingStage(Stage):
     def opened(self) -> Any:
         """The model, loaded."""
         raise NotImplementedError
+
+    def shares(self) -> Hashable | None:
+        return None if self.config.model is None else self.config.spec(self.cpus)
 
     def computed(self, ready: Ready) -> Any:
         """The batch, and what the model says of its sound rows."""

@@ -1,7 +1,6 @@
 """Loading a checkpoint: whole or not at all, in a precision that is told."""
 
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
 from pairmill.models.library import transformers
+from pairmill.models.once import once
 from pairmill.torch_device import (
     FASTER,
     Device,
@@ -64,8 +64,6 @@ class LoadedModel:
 
 Probe = Callable[[Any, Any, str, Any], Callable[[], Any]]
 """(model, processor, device, dtype) → a small piece of the work, for measuring."""
-_LOADED: "weakref.WeakValueDictionary[Any, LoadedModel]" = weakref.WeakValueDictionary()
-_LOCK = threading.Lock()
 
 
 def load(
@@ -75,11 +73,7 @@ def load(
     folder = checkpoint_folder(spec.model, spec.revision, code=spec.trust_remote_code)
     auto = auto_class(stage, folder, spec, classes)
     key = (spec, auto.__name__, processor)
-    with _LOCK:
-        found = _LOADED.get(key)
-        if found is None:
-            found = _LOADED[key] = loaded(stage, spec, folder, auto, processor, probe)
-        return found
+    return once(key, lambda: loaded(stage, spec, folder, auto, processor, probe))
 
 
 def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Probe) -> LoadedModel:

@@ -1,6 +1,8 @@
 """Two-tower checkpoints of open_clip that transformers does not read."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image
 from pairmill.errors import MissingPackage, StageBroken, first_line
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.load import Spec
+from pairmill.models.once import once
 from pairmill.models.two_towers import Inputs, placed
 from pairmill.torch_device import limit_threads, pick_device, pick_dtype
 
@@ -40,54 +43,64 @@ def open_clip_length(spec: Spec) -> int | None:
     return read_json(folder, CONFIG).get("model_cfg", {}).get("embed_dim")
 
 
+@dataclass
+class OpenClipModel:
+    """A model of open_clip with its own preprocessing and tokenizer, as stages share it."""
+
+    model: Any
+    preprocess: Callable[[Image.Image], Any]
+    tokenizer: Callable[[list[str]], Any]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the model computes."""
+
+
+def opened(stage: str, spec: Spec, device: str, precision: str) -> OpenClipModel:
+    """The checkpoint, loaded; raises StageBroken where it is not whole."""
+    open_clip = open_clip_package(stage)
+    name = f"local-dir:{checkpoint_folder(spec.model, spec.revision)}"
+    try:
+        model, preprocess = open_clip.create_model_from_pretrained(name)
+        tokenizer = open_clip.get_tokenizer(name)
+    except Exception as error:  # a state dict with holes, a tokenizer that is not there
+        raise StageBroken(
+            f"stage {stage!r}: model {spec.model!r} does not load in open_clip: {first_line(error)}"
+        ) from error
+    return OpenClipModel(model.to(device, pick_dtype(precision)).eval(), preprocess, tokenizer)
+
+
 class OpenClipTowers:
-    """A model of open_clip with its own preprocessing and tokenizer."""
+    """A model of open_clip as a stage calls it."""
 
     def __init__(self, stage: str, spec: Spec) -> None:
-        open_clip = open_clip_package(stage)
         limit_threads(spec.cpus)
         self.device = pick_device(spec.device, stage)
         precision = spec.dtype if spec.dtype != "auto" else "float32"
         self.dtype = pick_dtype(precision)
-        folder = checkpoint_folder(spec.model, spec.revision)
-        name = f"local-dir:{folder}"
-        try:
-            model, self.preprocess = open_clip.create_model_from_pretrained(name)
-            self.tokenizer = open_clip.get_tokenizer(name)
-        except Exception as error:  # a state dict with holes, a tokenizer that is not there
-            raise StageBroken(
-                f"stage {stage!r}: model {spec.model!r} does not load in open_clip: "
-                f"{first_line(error)}"
-            ) from error
-        self.model = model.to(self.device, self.dtype).eval()
+        self.opened = once((spec, "open_clip"), lambda: opened(stage, spec, self.device, precision))
+        self.model = self.opened.model
         self.note = f"{self.device} {precision} (open_clip)"
 
     def pixels(self, images: Sequence[Image.Image]) -> dict[str, Any]:
         import torch
 
-        return {"image": torch.stack([self.preprocess(image) for image in images])}
+        return {"image": torch.stack([self.opened.preprocess(image) for image in images])}
 
     def words(self, texts: Sequence[str]) -> dict[str, Any]:
-        return {"text": self.tokenizer(list(texts))}
+        return {"text": self.opened.tokenizer(list(texts))}
 
     def embed(self, pixels: Inputs, words: Inputs) -> tuple[np.ndarray, np.ndarray]:
-        import torch
-
-        with torch.inference_mode():
-            image = self.model.encode_image(**placed(pixels, self.device, self.dtype))
-            text = self.model.encode_text(**placed(words, self.device, self.dtype))
-        return image.float().cpu().numpy(), text.float().cpu().numpy()
+        return self.of_images(pixels), self.of_texts(words)
 
     def of_images(self, pixels: Inputs) -> np.ndarray:
-        import torch
-
-        with torch.inference_mode():
-            image = self.model.encode_image(**placed(pixels, self.device, self.dtype))
-        return image.float().cpu().numpy()
+        return self.vectors(self.model.encode_image, pixels)
 
     def of_texts(self, words: Inputs) -> np.ndarray:
+        return self.vectors(self.model.encode_text, words)
+
+    def vectors(self, tower: Callable[..., Any], inputs: Inputs) -> np.ndarray:
+        """float32 (n, d) from one tower."""
         import torch
 
-        with torch.inference_mode():
-            text = self.model.encode_text(**placed(words, self.device, self.dtype))
-        return text.float().cpu().numpy()
+        with torch.inference_mode(), self.opened.lock:
+            found = tower(**placed(inputs, self.device, self.dtype))
+        return found.float().cpu().numpy()

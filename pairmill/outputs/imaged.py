@@ -14,7 +14,7 @@ from pairmill.outputs.base import Problem, ShardRows, Writer
 from pairmill.outputs.caption import CaptionChoice
 from pairmill.outputs.pictures import Format, Picture, packed, usual_format
 from pairmill.schemas.arrow import hash_of, is_bytes
-from pairmill.schemas.expressions import unknown_column
+from pairmill.schemas.expressions import advised, unknown_column
 from pairmill.schemas.pipeline import OutputConfig
 
 
@@ -66,7 +66,8 @@ class ImageWriter(Writer):
         image = self.config.image
         if image not in schema.names:
             message = unknown_column(f"the {self.config.type} output", image, schema.names)
-            yield ("image",), message
+            remedy = "; rows without pictures go out with `type: table`"
+            yield ("image",), advised(message, remedy if image == "image" else "")
         elif not is_bytes(schema.field(image).type):
             yield (
                 ("image",),

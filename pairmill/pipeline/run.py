@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pairmill.cluster.engine import RayEngine
-from pairmill.errors import RunError, StageBroken
+from pairmill.errors import RunError, StageBroken, WouldReplace
 from pairmill.fates.ledger import Funnel
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
@@ -20,6 +20,7 @@ from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
 from pairmill.pipeline.preflight import preflight
+from pairmill.pipeline.replacing import replaced_packages
 from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.pipeline.settings import StoredSettings
 from pairmill.pipeline.stored_tables import stored_table
@@ -90,6 +91,8 @@ class Runner:
     retry: tuple[str, ...] = ()
     local: bool = False
     """Run on this machine, without Ray."""
+    replace: bool = False
+    """Write over packages that other settings made."""
     processes: int | None = 0
     """Worker processes at most, without Ray: as many as cores if None, 0 for none."""
 
@@ -118,6 +121,8 @@ class Runner:
         for writer in self.plan.writers:
             if reason := check_owner(writer, self.plan.config.name):
                 raise RunError(reason)
+        if not self.replace and (lines := replaced_packages(self.plan, self.text, self.limit)):
+            raise WouldReplace(lines)
         try:
             table = self.timed("table", lambda: self.table(storage))
             fresh = news(storage, table, self.plan.config.name)

@@ -1,6 +1,5 @@
 """From a pipeline file to checked config models; all faults of a file are found in one go."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,8 @@ from pydantic import BaseModel
 from pairmill.errors import PipelineFileError
 from pairmill.extensions import BadExtension
 from pairmill.outputs.catalogue import OUTPUTS
-from pairmill.plan.checked import fitting, listed, resolve, resolved, validate
+from pairmill.plan.checked import listed, resolve, resolved, validate
+from pairmill.plan.explain import fitting, nearest
 from pairmill.plan.stage_configs import stage_configs
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
 from pairmill.redaction import GONE, redact, secret_pair
@@ -141,12 +141,8 @@ def one_of(
         document.problem(path, f"{'a' if what[0] != 'o' else 'an'} {what} needs `{tag}:` ({names})")
         return None
     if item[tag] not in kinds:
-        near = difflib.get_close_matches(item[tag], list(kinds), 1)
         document.problem(
-            (*path, tag),
-            f"unknown {what} {item[tag]!r}; "
-            + (f"did you mean {near[0]!r}? " if near else "")
-            + f"({names})",
+            (*path, tag), f"unknown {what} {item[tag]!r}{nearest(item[tag], list(kinds))} ({names})"
         )
         return None
     try:

@@ -2,7 +2,9 @@
 is.
 """
 
+import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -89,6 +91,10 @@ def looked_at(keys: dict[str, Any]) -> Proposal:
         keys = {**keys, **by_values(renamed(source, first_rows(source)), str(keys["path"]))}
         source = opened(keys)
         columns = source.schema().names
+    elif deeper := within_objects(source):
+        keys = {**keys, "columns": deeper}
+        source = opened(keys)
+        columns = source.schema().names
     return Proposal(keys, tuple(columns), source.mapping())
 
 
@@ -104,6 +110,40 @@ def first_rows(source: Source) -> pa.Table:
         if isinstance(part, pa.Table) and part.num_rows:
             return part.slice(0, LOOKED_AT)
     raise NoProposal("no row can be read")
+
+
+def within_objects(source: Source) -> dict[str, str]:
+    """Paths such as `image.url` for columns of a table that were found by name and hold objects:
+    `url` by a member that is an address, `text` by the longest text; none where there are no such.
+    """
+    if not isinstance(source, TableSource):
+        return {}
+    rows, found = first_rows(source), {}
+    for name, paths in source.layout().files[0].mapping.made.items():
+        objects = objects_of(rows.column(name)) if name in rows.schema.names else []
+        members = {key: [o[key] for o in objects if key in o] for o in objects for key in o}
+        texts = {k: v for k, v in members.items() if all(isinstance(x, str) for x in v)}
+        if name == "url":
+            texts = {k: v for k, v in texts.items() if all(re.match(ADDRESS, x) for x in v)}
+        if texts and len(paths) == 1:
+            best = max(texts, key=lambda key: sum(map(len, texts[key])))
+            found[name] = f"{paths[0]}.{best}"
+            if paths[0] == "image":  # the name of what will be fetched
+                found["image_facts"] = "image"
+    return found
+
+
+def objects_of(values: pa.ChunkedArray) -> list[dict[str, Any]]:
+    """The values of a column of JSON texts, if every one is an object."""
+    found = []
+    for value in values.drop_null().to_pylist():
+        if not (isinstance(value, str) and value.startswith("{")):
+            return []
+        try:
+            found.append(json.loads(value))
+        except ValueError:
+            return []
+    return found
 
 
 def renamed(source: Source, rows: pa.Table) -> pa.Table:

@@ -9,7 +9,13 @@ from pairmill.errors import PairmillError
 from pairmill.plan.documentation import sample
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.config import StageConfig
-from pairmill.schemas.expressions import BadExpression, Expression, UnknownColumn, compile_gate
+from pairmill.schemas.expressions import (
+    BadExpression,
+    Expression,
+    UnknownColumn,
+    advised,
+    compile_gate,
+)
 from pairmill.stages.catalogue import BUILT_IN, UnknownStage, stage_class
 
 Report = Callable[[tuple[str | int, ...], str], None]
@@ -70,5 +76,5 @@ def expression(
         return compile_gate(text, comparable)
     except BadExpression as error:
         remedy = advice(error.column, before) if isinstance(error, UnknownColumn) else ""
-        note(path, f"{error}{remedy}")
+        note(path, advised(str(error), remedy))
         return None

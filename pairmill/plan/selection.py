@@ -13,6 +13,7 @@ from pairmill.schemas.expressions import (
     BadExpression,
     Expression,
     UnknownColumn,
+    advised,
     compile_expression,
     compile_gate,
     unknown_column,
@@ -132,14 +133,14 @@ class KeyPlaces:
             return compile_gate(text, comparable(self.schema))
         except BadExpression as error:
             remedy = self.later(error.column) if isinstance(error, UnknownColumn) else ""
-            self.note((*self.path, *key), f"{error}{remedy}")
+            self.note((*self.path, *key), advised(str(error), remedy))
             return None
 
     def repeats(self, name: str) -> str | None:
         """A column of whole numbers."""
         if name not in self.schema.names:
             message = unknown_column(f"`repeats: {name}`", name, self.schema.names)
-            self.note((*self.path, "repeats"), message + self.later(name))
+            self.note((*self.path, "repeats"), advised(message, self.later(name)))
             return None
         kind = self.schema.field(name).type
         if not pa.types.is_integer(kind):
@@ -154,7 +155,7 @@ class KeyPlaces:
             value, dtype = compile_expression(key.by, comparable(self.schema))
         except BadExpression as error:
             remedy = self.later(error.column) if isinstance(error, UnknownColumn) else ""
-            self.note(at, f"{error}{remedy}")
+            self.note(at, advised(str(error), remedy))
             return None
         if dtype.is_nested():
             self.note(at, f"{key.by!r} gives {dtype}, which has no order; name a value in it")

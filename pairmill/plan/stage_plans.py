@@ -14,7 +14,7 @@ from pairmill.plan.planned import PlannedStage
 from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.schemas.arrow import is_list, is_payload
 from pairmill.schemas.config import StageConfig
-from pairmill.schemas.expressions import unknown_column
+from pairmill.schemas.expressions import advised, unknown_column
 from pairmill.schemas.hashing import NoStableForm
 from pairmill.stages.base import GlobalStage, default_name
 from pairmill.stages.each import CollectStage, EachConfig
@@ -96,7 +96,8 @@ class StagePlanner:
             if column not in schema.names:
                 remedy = advice(column, before)
                 at = (*path, *key_about(config, column))
-                self.note(at, unknown_column(f"stage {stage.name}", column, schema.names) + remedy)
+                what = unknown_column(f"stage {stage.name}", column, schema.names)
+                self.note(at, advised(what, remedy))
             elif isinstance(stage, GlobalStage) and is_payload(schema.field(column).type):
                 self.note(
                     path,

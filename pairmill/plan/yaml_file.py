@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import ScalarString
 
 from pairmill.errors import PipelineFileError, Problem
+from pairmill.plan.paths import choices, step_into
 from pairmill.plan.yaml_limits import MOST_VALUES, check_text, told
 from pairmill.redaction import REDACTOR, SHORTEST, is_secret, redact
 
@@ -65,6 +66,8 @@ class Document:
     problems: list[Problem]
     values: int = 0
     overridden: dict[Path_, str] = field(default_factory=dict)
+    unset: set[Path_] = field(default_factory=set)
+    """Places of variables that are not set."""
 
     def problem(self, path: Path_, message: str) -> None:
         """Notes a fault at `path`, or at the nearest place above it that stands in the file."""
@@ -79,6 +82,8 @@ class Document:
         if given is not None:
             self.note(0, 0, f"{given}: {message}", "command line")
             return
+        if path in self.unset and "is not set" not in message:
+            return  # what is wrong with the empty value that it has for that
         place = next(
             (self.places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.places),
             (0, 0),
@@ -212,6 +217,7 @@ def fill(scalar: str, path: Path_, document: Document) -> Any:
             return "${"
         value = os.environ.get(name, default)
         if value is None:
+            document.unset.add(path)
             document.problem(
                 path,
                 f"the environment variable {name} is not set; set it, or write ${{{name}:-x}}",
@@ -268,32 +274,3 @@ def override(document: Document, target: str, value: str) -> None:
         refuse(f"{'.'.join(parents)} holds no keys")
         return
     document.overridden[path] = f"--set {target}={value}"
-
-
-def step_into(node: Any, step: str) -> str | int | None:
-    """Key or index by which a step of a path leads on; None where it leads nowhere."""
-    if isinstance(node, dict):
-        return step if step in node else None
-    if isinstance(node, list):
-        for i, item in enumerate(node):
-            if isinstance(item, dict) and step in names_of(item):
-                return i
-        if step.isdigit() and int(step) < len(node):
-            return int(step)
-    return None
-
-
-def choices(node: Any) -> str:
-    """Keys or items of a node in words, for a refusal; empty for a scalar."""
-    if isinstance(node, dict):
-        return f" (keys: {', '.join(node)})"
-    if isinstance(node, list):
-        names = [names_of(item)[0] for item in node if isinstance(item, dict)]
-        return f" (items: {', '.join(names)})"
-    return ""
-
-
-def names_of(item: dict[str, Any]) -> list[str]:
-    """What an item of a list is called; a block of stages also as its funnel has it."""
-    name = str(item.get("name") or item.get("each") or item.get("stage"))
-    return [f"each {name}", name] if "each" in item else [name]

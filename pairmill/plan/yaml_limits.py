@@ -80,8 +80,38 @@ def told(error: YAMLError, text: str, file: str) -> PipelineFileError:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = " ".join(str(error.problem or error.context or "no YAML").split())
-        return at(line, column, what, file)
+        if "unexpected end of stream" in what and error.context_mark:
+            line, column = error.context_mark.line + 1, error.context_mark.column + 1
+        return at(line, column, in_words(what), file)
     return at(1, 1, " ".join(str(error).split()) or "no YAML", file)
+
+
+QUOTE = "put the whole value in double quotes"
+WORDS = (
+    (r"character '\\t'", "a tab stands here; YAML is indented with spaces"),
+    (r"character '([%@`])'", rf"a value cannot begin with \1; {QUOTE}"),
+    (r"mapping values are not allowed", f"a colon within a value, or a line too far in; {QUOTE}, "
+     "or put a space behind the key's colon"),
+    (r"expected alphabetic or numeric", rf"a value cannot begin with * or &; {QUOTE}"),
+    (r"undefined alias '(.*)'", rf"*\1 means a value that is marked &\1, and none is; {QUOTE}"),
+    (r"unexpected end of stream", "the quote that begins here is not closed"),
+    (r"duplicate key \"(.*?)\"", r"the key \1 stands here a second time; take one of them away"),
+    (r"expected <block end>|did not find expected", "this line is not indented like those before "
+     "it; keys of one map, and dashes of one list, begin in one column"),
+    (r"expected ',' or '([\]}])'", r"a bracket is not closed: \1 is missing"),
+    (r"another document", "a second document begins (---); a pipeline file holds one"),
+    (r"expected '<document start>'", "this is no key with a colon; is it a pipeline file?"),
+    (r"comment or a line break", f"text behind a closed bracket or quote; {QUOTE}"),
+)  # fmt: skip
+"""What ruamel.yaml says, and what is wrong."""
+
+
+def in_words(problem: str) -> str:
+    """A fault of YAML in words that say what to do."""
+    for pattern, words in WORDS:
+        if match := re.search(pattern, problem):
+            return match.expand(words)
+    return problem
 
 
 def place_of(text: str, position: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ function funnels() {
   const depths = new Map(RUNS.flatMap((r) => flat(r.funnel, 0).map(([s, depth]) => [s.stage, depth])));
   const names = [...depths.keys()];
   const both = (s, t, key) => cell(el("span", {}, s ? int(s[key]) : "–", " → ", t ? int(t[key]) : "–", s && t ? delta(t[key] - s[key]) : ""));
-  return el("div", { class: "scroll" }, el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "gates"), names.map((name) => {
+  return scroller(el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "gates"), names.map((name) => {
     const [s, t] = [a.get(name), b.get(name)];
     const gates = [s, t].map((step) => (step && step.gate) || "");
     const shown = gates[0] === gates[1] ? [el("code", { class: "soft" }, gates[0])] : [el("code", { class: "down" }, gates[0] || "none"), " → ", el("code", { class: "up" }, gates[1] || "none")];
@@ -18,15 +18,15 @@ function differences() {
   const lines = DATA.compared ? DATA.compared.pipeline : [];
   if (!lines.length) return el("p", { class: "soft" }, "The pipeline files are equal.");
   const classes = { "+": "added", "-": "removed", "@": "soft" };
-  return el("pre", { class: "diff" }, lines.map(([sign, text]) => el("span", { class: classes[sign] || "" }, `${sign === "@" ? "…" : sign} ${sign === "@" ? "" : text}\n`)));
+  return el("pre", { class: "diff", tabindex: 0 }, lines.map(([sign, text]) => el("span", { class: classes[sign] || "" }, `${sign === "@" ? "…" : sign} ${sign === "@" ? "" : text}\n`)));
 }
 
 function movedRows() {
   const { rows, moves } = DATA.compared;
   if (!rows) return el("p", { class: "soft" }, "The rows of these runs are too many to be compared one by one, or a ledger is gone.");
   const facts = [["kept by both", rows.kept_both], ["kept by the second alone", rows.gained], ["kept by the first alone", rows.lost], ["only in the first run's input", rows.only_first], ["only in the second run's input", rows.only_second]];
-  return el("div", { class: "side" }, el("div", { class: "scroll" }, el("table", {}, heads("rows", ""), facts.map(([name, n]) => el("tr", {}, cell(name, true), cell(int(n)))))),
-    moves.length ? el("div", { class: "scroll" }, el("table", {}, el("tr", {}, el("th", { class: "left" }, "first run"), el("th", { class: "left" }, "second run"), el("th", {}, "rows")),
+  return el("div", { class: "side" }, scroller(el("table", {}, heads("rows", ""), facts.map(([name, n]) => el("tr", {}, cell(name, true), cell(int(n)))))),
+    moves.length ? scroller(el("table", {}, el("tr", {}, el("th", { class: "left" }, "first run"), el("th", { class: "left" }, "second run"), el("th", {}, "rows")),
       moves.map(([a, b, n]) => el("tr", {}, cell(a || "not there", true), cell(b || "not there", true), cell(int(n)))))) : null);
 }
 

@@ -9,6 +9,6 @@ function concepts(c) {
   return el("div", { class: "card" }, el("h3", {}, c.column),
     el("p", { class: "small" }, `${int(c.concepts)} concepts came, ${int(c.concepts_kept)} are in what is kept. The tail (behind the ${int(c.head)} commonest) has ${percent(c.tail_came)} of the mentions before and ${percent(c.tail_kept)} after.`),
     chart, el("div", { class: "axis" }, el("span", {}, "rank 1"), el("span", {}, "rows, logarithmic; dashed: all that came"), el("span", {}, `rank ${int(c.concepts)}`)),
-    el("div", { class: "scroll" }, el("table", {}, heads("concept", "came", "kept", "of it"),
+    scroller(el("table", {}, heads("concept", "came", "kept", "of it"),
       c.values.map((v) => el("tr", {}, cell(el("bdi", {}, v.concept), true), cell(int(v.came)), cell(int(v.kept)), cell(percent(v.kept / v.came)))))));
 }

@@ -31,7 +31,10 @@ function section(id, title, note, ...children) {
 }
 
 const cell = (text, left) => el("td", left ? { class: "left" } : {}, text);
-const heads = (...names) => el("tr", {}, names.map((n, i) => el("th", i && n !== "reasons" ? {} : { class: "left" }, n)));
+const heads = (...names) => el("tr", {}, names.map((n, i) => el(n ? "th" : "td", { scope: n ? "col" : null, class: i && n !== "reasons" ? null : "left" }, n)));
+
+// What is wider than the page moves sideways, with the keyboard, too.
+const scroller = (...children) => el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "table; moves sideways" }, ...children);
 
 // A line that a person may want elsewhere, with a button that takes it along.
 function copied(text) {

@@ -30,6 +30,6 @@ function funnel(run) {
   const lines = flat(run.funnel, 0).map(([s, depth, whole]) => el("tr", {}, cell(el("span", { class: `depth-${Math.min(depth, 3)}` }, s.stage, el("br"), el("code", { class: "soft" }, s.gate || "")), true),
     cell(int(s.rows)), link(s, "kept", s.kept, depth), link(s, "dropped", s.dropped, depth), link(s, "missing", s.missing, depth), link(s, "failed", s.failed, depth),
     cell(bar(s, whole), true), el("td", { class: "left wide" }, reasons(s))));
-  return el("div", { class: "scroll" }, el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "of all rows", "reasons"), lines));
+  return scroller(el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "of all rows", "reasons"), lines));
 }
 

@@ -61,7 +61,7 @@ function zoom(s) {
     el("p", {}, el("span", { class: `fate fate-${s.fate}` }, s.fate), s.stage ? ` at ${s.stage} ` : " ", el("code", {}, s.reason)),
     el("p", { class: "soft small" }, `shard ${s.shard}, row ${s.row}, uid ${s.uid}; picked as ${s.tags.join(", ")}`),
     sideBySide(s), s.texts.url ? el("p", { class: "small" }, link(s.texts.url)) : "",
-    el("div", { class: "side" }, texts(s, true), el("div", { class: "scroll" }, el("table", {}, rows))));
+    el("div", { class: "side" }, texts(s, true), scroller(el("table", {}, rows))));
   dialog.onkeydown = (e) => { if (e.key === "ArrowRight") step(1); if (e.key === "ArrowLeft") step(-1); };
   if (!dialog.open) dialog.showModal();
 }

@@ -18,7 +18,7 @@ if (RUNS.length === 1) {
   const groups = clusters();
   if (groups.length) section("duplicates", "Duplicates", "Clusters among the samples: the row that stands for it, and rows that repeat it.", el("div", { class: "grid" }, groups));
   if (RUN.samples.length) gallery();
-  section("run", "Run", null, runTable(RUN), el("details", {}, el("summary", {}, "Pipeline as run"), el("pre", {}, RUN.pipeline)));
+  section("run", "Run", null, runTable(RUN), el("details", {}, el("summary", {}, "Pipeline as run"), el("pre", { tabindex: 0 }, RUN.pipeline)));
 } else {
   const both = (make) => el("div", { class: "side" }, RUNS.map((r) => el("div", {}, el("h3", {}, r.run), make(r))));
   section("summary", "Summary", null, both(summary));
@@ -28,6 +28,6 @@ if (RUNS.length === 1) {
   const shared = RUN.scores.map((s) => [s, RUNS[1].scores.find((o) => o.name === s.name)]).filter((p) => p[1]);
   if (shared.length) section("scores", "Scores", "Bars: the first run; line: the second, each to its own height.", el("div", { class: "grid" }, shared.map(([a, b]) => scoreCard(a, b))));
   if (RUNS.some((r) => r.captions.length)) section("captions", "Captions", null, captionTable(RUNS.flatMap((r, i) => r.captions.map((c) => ({ ...c, column: `${c.column} (${i + 1})` })))));
-  section("run", "Runs", null, ...RUNS.flatMap((r) => [el("h3", {}, r.run), runTable(r), el("details", {}, el("summary", {}, "Pipeline as run"), el("pre", {}, r.pipeline))]));
+  section("run", "Runs", null, ...RUNS.flatMap((r) => [el("h3", {}, r.run), runTable(r), el("details", {}, el("summary", {}, "Pipeline as run"), el("pre", { tabindex: 0 }, r.pipeline))]));
 }
 for (const s of PAGE.querySelectorAll("section")) nav.append(el("a", { href: `#${s.id}` }, s.querySelector("h2").textContent));

@@ -31,7 +31,7 @@ function axis(score, at) {
   const middle = el("span", { class: "median" }, `median ${short(score.quantiles[50])}`);
   const place = Math.min(80, Math.max(20, at(score.quantiles[50])));
   middle.style.left = `${place}%`;
-  return el("div", { class: "axis" }, el("span", {}, short(score.low)), middle, el("span", {}, short(score.high)));
+  return el("div", { class: "axis with-median" }, el("span", {}, short(score.low)), middle, el("span", {}, short(score.high)));
 }
 
 // The gate with another number in it, as the command line takes it.

@@ -4,7 +4,7 @@ function effectCard(e) {
   const share = (n, k) => (e.totals[k] ? n / e.totals[k] : 0);
   return el("div", { class: "card" }, el("h3", {}, e.group),
     e.changes.map((c) => el("p", { class: "small" }, el("b", { class: c.after < c.before ? "down" : "up" }, `${c.value} `), `${percent(c.before)} → ${percent(c.after)} at ${c.step} (${int(c.rows)} rows came)`)),
-    el("div", { class: "scroll" }, el("table", {}, heads("", "came", ...e.steps),
+    scroller(el("table", {}, heads("", "came", ...e.steps),
       e.values.map((v) => el("tr", {}, cell(el("bdi", {}, v.value), true), v.rows.map((n, k) => {
         const drift = k ? share(n, k) - share(v.rows[k - 1], k - 1) : 0;
         return el("td", { class: Math.abs(drift) < 0.01 ? "" : drift < 0 ? "down" : "up", title: `${int(n)} rows` }, percent(share(n, k)));
@@ -17,7 +17,7 @@ const MEASURES = { captions: "captions measured", words_median: "words, median",
 
 function captionTable(columns) {
   const show = (name, v) => (v === undefined ? "" : name.endsWith("_rate") || name === "alt_retention" ? percent(v) : short(v));
-  return el("div", { class: "scroll" }, el("table", {}, heads("", ...columns.map((c) => c.column)),
+  return scroller(el("table", {}, heads("", ...columns.map((c) => c.column)),
     Object.entries(MEASURES).filter(([m]) => columns.some((c) => c[m] !== undefined)).map(([m, title]) => el("tr", {}, cell(title, true), columns.map((c) => cell(show(m, c[m])))))));
 }
 
@@ -38,11 +38,11 @@ function failedLink(name, n) {
 
 function downloads(d) {
   const total = d.arrived + Object.values(d.classes).reduce((a, b) => a + b, 0);
-  return el("div", { class: "side" }, el("div", { class: "scroll" }, el("table", {}, heads("outcome", "rows", "share"),
+  return el("div", { class: "side" }, scroller(el("table", {}, heads("outcome", "rows", "share"),
     [["arrived", d.arrived], ...Object.entries(d.classes)].map(([name, n]) => el("tr", {}, cell(name, true), cell(failedLink(name, n)), cell(percent(n / Math.max(1, total)))))),
     d.timeline.length > 1 ? timeline(d.timeline) : null,
     el("p", { class: "soft small" }, Object.entries(d.seconds).map(([q, s]) => `${q}% within ${s.toFixed(2)} s`).join(", "))),
-  el("div", { class: "scroll" }, el("table", {}, heads(`domain (${int(d.host_count)} in all)`, "rows", "failed", "median s"),
+  scroller(el("table", {}, heads(`domain (${int(d.host_count)} in all)`, "rows", "failed", "median s"),
     d.hosts.map((h) => el("tr", {}, cell(h.domain || "", true), cell(int(h.rows)), cell(int(h.failed)), cell(h.median_s === null ? "" : h.median_s.toFixed(2)))))));
 }
 
@@ -52,7 +52,7 @@ function runTable(run) {
   const inside = (s) => (s.held_s ? percent(Math.min(1, s.busy_s / s.held_s), 0) : "");
   const pace = (x) => (x < 100 ? x.toFixed(1) : int(Math.round(x)));
   const columns = ["stage", "rows", "computed", "from store", "workers", "seconds", "rows/s", "in stage", ...(onGpu ? ["GPU share"] : []), "identity"];
-  return el("div", { class: "scroll" }, el("table", { class: "run" }, heads(...columns),
+  return scroller(el("table", { class: "run" }, heads(...columns),
     stages.map(([n, s]) => el("tr", {}, cell(n, true), cell(int(s.rows)), cell(int(s.computed)), cell(int(s.cached)), cell(s.workers ? int(s.workers) : ""), cell(s.seconds.toFixed(1)),
       cell(pace(s.computed / Math.max(s.seconds, 0.001))), cell(inside(s)), onGpu ? cell(s.gpus > 0 ? inside(s) : "") : null, cell(el("code", {}, run.identities[n] || ""))))),
   el("p", { class: "soft small" }, "In stage: time inside the stage's own code, of the time from each worker's first shard to its last, loading and waiting too.",

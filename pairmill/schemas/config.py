@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Mark(str):
@@ -73,6 +73,14 @@ class Resources(Strict):
     """RAM per worker, such as `4 GB`, so that Ray does not put too many on one node."""
     replicas: int | Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
     """Number of workers: `n`, or `[min, max]`."""
+
+    @field_validator("replicas")
+    @classmethod
+    def _ordered(cls, value: Any) -> Any:
+        least, most = value if isinstance(value, list) else (value, value)
+        if least is not None and not 1 <= least <= most:
+            raise ValueError("write a number from 1 on, or [least, most] in this order")
+        return value
 
     def bounds(self) -> tuple[int, int] | None:
         """(least, most) workers, or None where the user did not say."""

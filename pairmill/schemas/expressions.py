@@ -16,12 +16,22 @@ from sqlglot import exp
 from pairmill.schemas.companions import is_companion
 from pairmill.schemas.sql.nodes import Compiler
 from pairmill.schemas.sql.parsing import TOO_DEEP, parse
-from pairmill.schemas.sql.values import BadExpression, UnknownColumn, Value
+from pairmill.schemas.sql.values import (
+    COLUMNS_HERE,
+    BadExpression,
+    UnknownColumn,
+    Value,
+    advised,
+)
+
+MOST_NAMED = 30
+"""Columns that a message lists."""
 
 __all__ = [
     "BadExpression",
     "Expression",
     "UnknownColumn",
+    "advised",
     "compile_expression",
     "compile_gate",
     "frame_of",
@@ -99,11 +109,13 @@ def outward(value: Value) -> pl.Expr:
 def unknown_column(text: str, name: str, have: Iterable[str]) -> str:
     """The message for a name that is no column, with the nearest of those there are."""
     have = [h for h in have if not is_companion(h)]
-    near = difflib.get_close_matches(name, have, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    by_lower = {h.lower(): h for h in reversed(have)}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1)
+    hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
+    more = f", and {len(have) - MOST_NAMED} more" if len(have) > MOST_NAMED else ""
     return (
-        f"{text!r} reads {name!r}, which nothing before it writes; {hint}(columns here: "
-        f"{', '.join(have)})"
+        f"{text!r} reads {name!r}, which nothing before it writes{hint}{COLUMNS_HERE}"
+        f"{', '.join(have[:MOST_NAMED])}{more})"
     )
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import fsspec
 
-from pairmill.errors import RunError
+from pairmill.errors import PairmillError, RunError, first_line
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
 SIDE_FILES = (
@@ -60,7 +60,7 @@ def list_inputs(
     patterns = list(patterns)
     for pattern in patterns:
         before = len(listing.files)
-        for item, given in candidates(pattern, reads):
+        for item, given in reached(pattern, reads):
             reason = None if given else left_out(item.name, reads)
             if reason is None:
                 listing.files.append(item)
@@ -71,6 +71,19 @@ def list_inputs(
     listing.files = list(with_distinct_names(once_each(listing.files)))
     listing.skipped = sorted(set(listing.skipped))
     return listing
+
+
+def reached(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input, bool]]:
+    """The candidates of a pattern; raises NoInput where the store behind it cannot be asked."""
+    try:
+        yield from candidates(pattern, reads)
+    except PairmillError:
+        raise
+    except ImportError as error:
+        raise NoInput(f"{pattern} needs a package that is not there: {first_line(error)}") from None
+    except Exception as error:  # each store has errors of its own
+        told = f"{type(error).__name__}: {first_line(error)}"
+        raise NoInput(f"{pattern} cannot be reached: {told}; is the address right?") from None
 
 
 def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:

@@ -241,6 +241,6 @@ def read_manifest(path: str) -> dict[str, Any] | None:
     try:
         system, root = fsspec.core.url_to_fs(path)
         manifest = json.loads(system.cat_file(f"{root.rstrip('/')}/{MANIFEST}"))
-    except (OSError, ValueError, ImportError):
+    except Exception:  # each store has errors of its own; who lists the files tells of them
         return None
     return manifest if isinstance(manifest, dict) and "pairmill" in manifest else None

@@ -1,7 +1,7 @@
 """What all stages that ask a model have in common: prompts filled, images shown, answers taken."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,6 +129,9 @@ class AskingStage(AsyncStage):
         c = self.config
         images = len(c.columns_of_images())
         return check_engine(self.name, c, images, self.has_system(), self.cpus)
+
+    def shares(self) -> Hashable | None:
+        return self.config.spec(self.cpus) if self.config.engine == "transformers" else None
 
     def missing_here(self) -> str | None:
         if self.config.served_by() is None:

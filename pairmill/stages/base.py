@@ -3,6 +3,7 @@ rows.
 """
 
 import re
+from collections.abc import Hashable
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -98,6 +99,12 @@ class Stage:
 
     note: str = ""
     """How a worker loaded the stage (device, precision), for the report; set by `setup`."""
+
+    def shares(self) -> Hashable | None:
+        """Stands for what `setup` loads, where other stages of the process use the same copy: on
+        Ray, neighbours with an equal one get the same workers.  None: it is the stage's own.
+        """
+        return None
 
     def notes(self) -> list[str]:
         """What a person should know of it before it runs, one line each, for the plan."""

@@ -51,6 +51,21 @@ BUILT_IN = {
 }
 
 
+ELSEWHERE = {
+    "aesthetic": "classify", "aesthetics": "classify", "nsfw": "classify", "watermark": "classify",
+    "quality": "classify", "minhash": "dedup` with `kind: text", "phash": "image_hash",
+    "simhash": "dedup` with `kind: text", "semdedup": "dedup` with `kind: semantic",
+    "deduplicate": "dedup", "deduplication": "dedup", "recaption": "caption",
+    "image_captioning": "caption", "lang_id": "language", "langid": "language",
+    "language_id": "language", "clip_score": "clip", "clipscore": "clip", "siglip": "clip",
+    "embedding": "embed", "embeddings": "embed", "img2dataset": "download", "shuffle": "sample",
+    "topk": "select", "top_k": "select", "blur": "image_rules", "size": "resolution",
+    "image_size": "resolution", "aspect_ratio": "resolution", "text_length": "text_rules",
+    "words": "text_rules", "itm": "match", "llm_judge": "judge", "paraphrase": "rewrite",
+}  # fmt: skip
+"""What stages are called elsewhere, and which does the same here."""
+
+
 class UnknownStage(LookupError):
     """No stage of this name, or it cannot be imported; the message says what would be right."""
 
@@ -71,9 +86,11 @@ def stage_class(stage_type: str) -> type[Stage]:
                 target = entry.value
     if target is None:
         near = difflib.get_close_matches(stage_type, known_stages(), 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        if same := ELSEWHERE.get(stage_type.lower().removesuffix("_filter")):
+            hint = f"; write `stage: {same}`"
         raise UnknownStage(
-            f"unknown stage {stage_type!r}; {hint}(stages: {', '.join(known_stages())}; "
+            f"unknown stage {stage_type!r}{hint} (stages: {', '.join(known_stages())}; "
             "or my_module:MyStage)"
         )
     try:

@@ -188,12 +188,27 @@ def unknown_function(name: str, shown: str) -> str:
     kind = exp.FUNCTION_BY_NAME.get(name)
     if (kind is not None and issubclass(kind, exp.AggFunc)) or name in WINDOWS:
         return f"{shown} looks at other rows; a gate sees one row at a time"
+    if name in ELSEWHERE:
+        return f"there is no function {name}; write {ELSEWHERE[name]}"
     near = difflib.get_close_matches(name, BY_NAME, 1)
     return f"there is no function {name}; " + (
         f"did you mean {near[0]}?" if near else "docs/expressions.md lists those there are"
     )
 
 
+ELSEWHERE = {
+    "LEN": "LENGTH(text)",
+    "SIZE": "LENGTH(text), or ARRAY_LENGTH(list)",
+    "ISNULL": "x IS NULL",
+    "ISNAN": "x IS NULL: what is no number is null",
+    "CONTAINS": "text LIKE '%part%'",
+    "REGEXP_MATCHES": "text ~ 'pattern'",
+    "RAND": "`- stage: sample` before it, and compare its column `sample`",
+    "RANDOM": "`- stage: sample` before it, and compare its column `sample`",
+    "NOW": "a date in quotes: a gate gives the same on any day",
+    "CURRENT_DATE": "a date in quotes: a gate gives the same on any day",
+}
+"""Functions that people know from elsewhere, and what does the same here."""
 WINDOWS = {
     "ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "CUME_DIST", "NTILE", "LAG", "LEAD", "FIRST",
     "LAST", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE", "QUANTILE_CONT", "QUANTILE_DISC", "UNNEST",

@@ -10,6 +10,7 @@ from pairmill.schemas.sql import arithmetic
 from pairmill.schemas.sql.casts import cast, kind_of_type
 from pairmill.schemas.sql.columns import duration, from_column, from_expr
 from pairmill.schemas.sql.functions import call
+from pairmill.schemas.sql.habits import hint, quoting
 from pairmill.schemas.sql.parsing import shown
 from pairmill.schemas.sql.values import (
     NULL,
@@ -17,6 +18,7 @@ from pairmill.schemas.sql.values import (
     TEXT,
     UnknownColumn,
     Value,
+    advised,
     as_type,
     common_type,
     constant,
@@ -46,7 +48,8 @@ def column(compiler: "Compiler", node: exp.Expr) -> Value:
     if "table" in given:
         return field_of(compiler, given["table"].name, name, node)
     if name not in compiler.schema:
-        raise UnknownColumn(compiler.unknown(name) + quoting(node), name)
+        remedy = quoting(node) or hint(compiler.text)
+        raise UnknownColumn(advised(compiler.unknown(name), remedy), name)
     if name not in compiler.columns:
         value = from_column(name, compiler.schema[name])
         untouched = value.expr.meta.eq(pl.col(name))
@@ -68,17 +71,6 @@ def field_of(compiler: "Compiler", name: str, member: str, node: exp.Expr) -> Va
         raise compiler.fault(f": {name} has no {member} (it has: {', '.join(types)})")
     compiler.columns.setdefault(name, from_column(name, dtype))
     return compiler.steps.kept(from_expr(pl.col(name).struct.field(member), types[member]))
-
-
-def quoting(node: exp.Expr) -> str:
-    """`lang IN (en, de)` and `lang = en` mean texts."""
-    if curly := set(node.name) & set("‘’“”"):
-        return f"; texts stand in straight single quotes, not in {min(curly)}"
-    tests = (exp.In, exp.EQ, exp.NEQ, exp.Like, exp.ILike)
-    parent = node.parent
-    if isinstance(parent, tests) and (node is not parent.this or node.this.quoted):
-        return f"; if a text is meant, put it in single quotes: '{node.name}'"
-    return ""
 
 
 def literal(compiler: "Compiler", node: exp.Expr) -> Value:
@@ -128,7 +120,7 @@ def bitwise_not(compiler: "Compiler", node: exp.Expr) -> Value:
     """`~a` of a whole number, as -1 - a; raises BadExpression for other values."""
     value = compiler.value(compiler.parts(node, "this")["this"])
     if not value.whole:
-        raise compiler.fault(f": {shown(node)} takes a whole number")
+        raise compiler.fault(f": {shown(node)} takes a whole number{hint(compiler.text)}")
     return arithmetic.subtract(compiler.steps, constant(-1), value)
 
 
@@ -234,7 +226,7 @@ def bracket(compiler: "Compiler", node: exp.Expr) -> Value:
     """`tags[1]`, counted from 1."""
     given = compiler.parts(node, "this", "expressions", optional=("offset", "safe"))
     index = given["expressions"][0]
-    if len(given["expressions"]) != 1 or not isinstance(index, exp.Literal):
+    if len(given["expressions"]) != 1 or not isinstance(index, exp.Literal) or index.is_string:
         raise compiler.fault(f": {shown(node)}: write a number in the brackets, or ARRAY_GET")
     place = int(index.name) + (1 if given.get("offset") is None else 1 - int(given["offset"]))
     found: Value = compiler.guarded(

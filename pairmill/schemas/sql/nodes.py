@@ -12,8 +12,9 @@ from sqlglot import exp
 from pairmill.schemas.sql import arithmetic, patterns
 from pairmill.schemas.sql.casts import cast
 from pairmill.schemas.sql.functions import call
+from pairmill.schemas.sql.habits import hint, unlike
 from pairmill.schemas.sql.leaves import LEAVES
-from pairmill.schemas.sql.parsing import hint, shown
+from pairmill.schemas.sql.parsing import shown
 from pairmill.schemas.sql.values import (
     DATE,
     DURATION,
@@ -125,7 +126,10 @@ class Compiler:
         if isinstance(node, others):
             return self.fault(f": {shown(node)} {OTHER_ROWS}")
         advice = hint(self.text)
-        return self.fault(f": {shown(node)} is nothing that an expression can hold{advice}")
+        return self.fault(
+            f": {shown(node)} is nothing that an expression can hold"
+            f"{advice or '; docs/expressions.md lists what it can'}"
+        )
 
     def parts(
         self, node: exp.Expr, *names: str, optional: Sequence[str] = ("typed", "safe")
@@ -189,10 +193,9 @@ class Compiler:
         first = next((i for i, v in enumerate(values) if v.kind != NULL), 0)
         for node, value in zip(nodes, values, strict=True):
             if not comparable([values[first], value]):
-                raise self.fault(
-                    f" compares {shown(nodes[first])} ({values[first].kind}) with {shown(node)} "
-                    f"({value.kind})"
-                )
+                sides = [(nodes[first], values[first].kind), (node, value.kind)]
+                told = " with ".join(f"{shown(side)} ({kind})" for side, kind in sides)
+                raise self.fault(f" compares {told}{unlike(sides, self.text)}")
         return values
 
     def arithmetic(self, node: exp.Expr) -> Value:

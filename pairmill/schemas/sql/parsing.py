@@ -1,12 +1,12 @@
 """SQL text to a tree, with messages for what people write by habit from elsewhere."""
 
-import re
 from typing import Any
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
 
+from pairmill.schemas.sql.habits import hint, reason
 from pairmill.schemas.sql.values import BadExpression
 
 LONGEST = 100_000
@@ -31,15 +31,6 @@ class Gate(Postgres):
         NO_PAREN_FUNCTIONS: Any = {}
 
 
-HABITS = (
-    (re.compile(r"&&"), "write AND in place of &&"),
-    (re.compile(r"\bXOR\b", re.IGNORECASE), "for true/false write a <> b in place of a XOR b"),
-    (re.compile(r"//"), "write DIV(a, b) in place of a // b"),
-    (re.compile(r"[‘’“”]"), "texts stand in straight single quotes: 'en'"),
-    (re.compile(r"\bNOT\s+IS\b", re.IGNORECASE), "write IS NOT"),
-)
-
-
 def parse(text: str) -> exp.Expr:
     """The tree of an expression; raises BadExpression."""
     if len(text) > LONGEST:
@@ -51,15 +42,10 @@ def parse(text: str) -> exp.Expr:
     except RecursionError:
         raise BadExpression(f"{text!r:.60} … {TOO_DEEP}") from None
     except sqlglot.errors.SqlglotError as error:
-        reason = str(error).splitlines()[0]
-        raise BadExpression(f"{text!r} is no SQL expression: {reason}{hint(text)}") from None
+        raise BadExpression(
+            f"{text!r} is no SQL expression: {reason(error, text)}{hint(text)}"
+        ) from None
     return tree
-
-
-def hint(text: str) -> str:
-    """What to write instead, where the text shows a habit of other languages."""
-    bare = re.sub(r"'[^']*'", "''", text)
-    return "".join(f"; {advice}" for pattern, advice in HABITS if pattern.search(bare))
 
 
 def shown(node: exp.Expr) -> str:

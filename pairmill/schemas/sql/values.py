@@ -47,6 +47,17 @@ class UnknownColumn(BadExpression):
         self.column = column
 
 
+COLUMNS_HERE = " (columns here: "
+"""How the list of columns begins in the message about an unknown one."""
+
+
+def advised(message: str, remedy: str) -> str:
+    """A message about an unknown column with what to do, which stands for the list of columns."""
+    if not remedy:
+        return message
+    return message.partition(COLUMNS_HERE)[0].partition("; did you mean")[0] + remedy
+
+
 @dataclass(frozen=True)
 class Value:
     """One node of a compiled expression."""

@@ -1,0 +1,143 @@
+"""Faults of keys and values in words: what was found, what would be right."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from pairmill.redaction import shown
+
+ELSEWHERE = {
+    "filter": "keep", "condition": "keep", "where": "keep", "if": "when", "prefix": "name",
+    "gpu": "gpus", "num_gpus": "gpus", "cpu": "cpus", "num_cpus": "cpus", "ram": "memory",
+    "workers": "replicas", "num_workers": "replicas", "top": "fraction", "steps": "stages",
+    "process": "stages", "input": "source", "inputs": "source", "export_path": "outputs",
+    "shard_size": "samples_per_shard", "destination": "path", "output_path": "path",
+    "dataset_path": "path", "file": "path", "files": "path", "url": "path", "limit": "--limit",
+    "csv": "pairs", "tsv": "pairs", "jsonl": "pairs", "json": "pairs", "laion": "pairs",
+    "wds": "webdataset", "tar": "webdataset", "images": "folder", "imagefolder": "folder",
+    "huggingface": "parquet", "hf": "parquet",
+}  # fmt: skip
+"""What keys and kinds are called elsewhere, and here."""
+
+
+def nearest(given: str, known: Sequence[str]) -> str:
+    """`; did you mean …?` with the nearest name, or what another tool's name is called here."""
+    name = ELSEWHERE.get(given.lower(), "")
+    if name == "--limit":
+        return "; it is an option of the command line: --limit 100"
+    near = [name] if name in known else difflib.get_close_matches(given, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def kind_of(value: Any) -> str:
+    """What a value of a pipeline file is."""
+    kinds: dict[type, str] = {dict: "a map", list: "a list", str: "a text", bool: "true or false"}
+    return "empty" if value is None else kinds.get(type(value), "a number")
+
+
+def explain(kind: type[BaseModel], fault: Any) -> str:
+    """One pydantic fault in words: what was found, what would be right."""
+    place = ".".join(str(step) for step in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        keys = keys_at(kind, fault["loc"][:-1])
+        near = nearest(str(fault["loc"][-1]), keys)
+        return f"unknown key {place!r}{near} (keys: {', '.join(keys)})"
+    if fault["type"] == "missing":
+        model = model_at(kind, fault["loc"][:-1])
+        field = model.model_fields.get(str(fault["loc"][-1])) if model else None
+        what = " ".join((field.description if field and field.description else "needed").split())
+        return f"the key {place!r} is missing: {what}"
+    if fault["type"] == "string_pattern_mismatch":
+        pattern = fault["ctx"]["pattern"]
+        example = fitting(str(fault["input"]), pattern)
+        advice = f"write for example `{example}`" if example else f"it has to fit {pattern}"
+        return f"{place}: {fault['input']!r:.80} does not fit; {advice}"
+    if fault["input"] is None and "Input should be" in fault["msg"]:
+        return f"{place} is empty; write a value behind it, or take the key away"
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    for words, ours in PYDANTIC:
+        message = message.replace(words, ours)
+    found = shown(fault["input"], 80)
+    return f"{place}: {message.removeprefix('value error, ')}; found {found}{remedy(fault)}"
+
+
+PYDANTIC = (
+    ("input should be a valid string", "this has to be a text"),
+    ("input should be a valid integer", "this has to be a whole number"),
+    ("input should be a valid number", "this has to be a number"),
+    ("input should be a valid boolean", "this has to be true or false"),
+    ("input should be a valid list", "this has to be a list"),
+    ("input should be a valid dictionary", "this has to be a map of keys"),
+    ("input should be", "this has to be"),
+)
+"""What pydantic says, and what we say."""
+ASKED = re.compile(r"valid (string|integer|number|boolean|list)")
+
+
+def remedy(fault: Any) -> str:
+    """How a value of another type than was asked for becomes a right one."""
+    asked, value = ASKED.search(fault["msg"]), fault["input"]
+    kind = asked[1] if asked else ""
+    key = str(fault["loc"][-1]) if fault["loc"] else ""
+    if kind == "string" and isinstance(value, list) and key in ("keep", "when", "where"):
+        return "; write one expression, its parts joined by AND"
+    if kind == "string" and isinstance(value, bool | int | float):
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return f"; put it in quotes: '{text}'"
+    if kind == "list" and not isinstance(value, list | dict):
+        return f"; write [{value}]"
+    if kind in ("integer", "number") and isinstance(value, str):
+        if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", value):
+            return "; take the quotes away"
+        if kind == "number" and (share := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value)):
+            return f"; write {float(share[1]) / 100:g}"
+    if kind == "boolean" and str(value).lower() in ("yes", "on", "1", "true"):
+        return "; write true"
+    if kind == "boolean" and str(value).lower() in ("no", "off", "0", "false"):
+        return "; write false"
+    if key == "report" and value is False:
+        return "; write `report: none`"
+    return ""
+
+
+EXAMPLES = ("english_only", "english-only", "4 GB", "$.rows", "MY_TOKEN")
+
+
+def fitting(given: str, pattern: str) -> str | None:
+    """A text that fits a pattern: what was given, its strange characters replaced, or another."""
+    plain = (
+        unicodedata.normalize("NFKD", given.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    )
+    near = [re.sub(r"[^A-Za-z0-9]+", joint, plain).strip(joint)[:40] for joint in ("-", "_")]
+    candidates = [*near, *(n.lower() for n in near), *EXAMPLES]
+    return next((c for c in candidates if c != given and re.search(pattern, c)), None)
+
+
+def keys_at(kind: type[BaseModel], loc: Sequence[Any]) -> list[str]:
+    """Keys that may stand at a place of a model; none where no model stands there."""
+    model = model_at(kind, loc)
+    return list(model.model_fields) if model else []
+
+
+def model_at(kind: type[BaseModel], loc: Sequence[Any]) -> type[BaseModel] | None:
+    """The model at a place of another, numbers of list items passed by; None if there is none."""
+    for step in loc:
+        if isinstance(step, int):
+            continue
+        field = kind.model_fields.get(str(step))
+        inner = models_in(field.annotation) if field else []
+        if not inner:
+            return None
+        kind = inner[0]
+    return kind
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models in a type: itself, a list's items, a union's members."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in models_in(part)]
