@@ -112,7 +112,8 @@ class SourceWork:
                 for said in read_piece(self.units[unit], part, self.schema):
                     found[-1].append(spool.put(said) if isinstance(said, ReadPart) else said)
                     if spool.bytes > self.spool_bytes:
-                        return spool.forget()
+                        spool.forget()
+                        return None
         return found
 
 
