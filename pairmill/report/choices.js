@@ -14,13 +14,13 @@ function shareTable(title, values, totals, others) {
 
 function outcomeTable(c) {
   const open = (o) => () => show({ tag: o.tag, of: o.rows, where: o.where });
-  return scroller(el("table", {}, heads("why", "rows", "of them chosen"), c.outcomes.map((o) => el("tr", {}, cell(el("bdi", {}, o.name), true),
+  return scroller(el("table", {}, heads("why", "rows", "chosen"), c.outcomes.map((o) => el("tr", {}, cell(el("bdi", {}, o.name), true),
     cell(o.tag && o.rows && RUN.samples.length ? el("button", { onclick: open(o) }, int(o.rows)) : int(o.rows)), cell(int(o.chosen))))));
 }
 
 function requestedTable(r, repeated) {
   const away = (g) => (Math.abs(g.achieved - g.requested) < 0.01 ? "" : g.achieved < g.requested ? "down" : "up");
-  return el("div", {}, scroller(el("table", {}, heads(r.per, "came", r.equal ? "equal shares" : "requested", "achieved", "kept in the end", "rows", ...(repeated ? ["written"] : [])),
+  return el("div", {}, scroller(el("table", {}, heads(r.per, "came", r.equal ? "equal shares" : "requested", "achieved", "kept", "rows", ...(repeated ? ["written"] : [])),
     r.groups.map((g) => el("tr", {}, cell(el("bdi", {}, g.group || "(none)"), true), cell(percent(g.came)), cell(percent(g.requested)), el("td", { class: away(g) }, percent(g.achieved)), cell(percent(g.kept)), cell(int(g.rows)), repeated ? cell(int(g.written)) : null)))),
   el("p", { class: "soft small" }, r.cost ? `Shares are counted in ${r.cost}.` : "", r.others ? ` And ${int(r.others)} other groups.` : ""));
 }

@@ -51,61 +51,59 @@ def outcomes(frame: pl.DataFrame, choice: Choice) -> list[dict[str, Any]]:
     """Rows by why they are in or out, each with the tag of their samples and the expression that
     gives all of them; those of the control last.
     """
-    column = f'"{choice.column}"'
-    found: list[dict[str, Any]] = []
-    if choice.reason:
-        counted = frame.group_by(pl.col(choice.reason).alias("name")).agg(
-            pl.len().alias("rows"), pl.col("#chosen").sum().alias("chosen")
+    found = [
+        {"name": name, **figures(frame.filter(mine)), "tag": tag, "where": where}
+        for name, tag, where, mine in told_apart(frame, choice)
+    ]
+    if choice.reason and (rest := frame[choice.reason].n_unique() - MOST_VALUES) > 0:
+        others = frame.filter(
+            ~pl.col(choice.reason).is_in(commonest(frame, choice.reason), nulls_equal=True)
         )
-        counted = counted.sort("rows", "name", descending=[True, False])
-        for name, count, chosen in counted.head(MOST_VALUES).rows():
-            is_it = f"= '{name.replace(chr(39), chr(39) * 2)}'" if name is not None else "IS NULL"
-            where = f'{column} IS NOT NULL AND "{choice.reason}" {is_it}'
-            tag = f"{choice.reason}: {name if name is not None else 'none'}"
-            found.append(outcome(name or "(none)", count, chosen, tag, where))
-        if rest := counted.slice(MOST_VALUES).height:
-            tail = counted.slice(MOST_VALUES)
-            total, taken = (int(tail[c].sum()) for c in ("rows", "chosen"))
-            found.append(outcome(f"{rest:,} others", total, taken, "", f"{column} IS NOT NULL"))
-    else:
-        taken = int(frame["#chosen"].sum())
-        yes, no = (
-            (f"{column} > 0", f"{column} <= 0") if choice.repeated else (column, f"NOT {column}")
-        )
-        found.append(outcome("chosen", taken, taken, f"{choice.column}: chosen", yes))
-        left = frame.height - taken
-        found.append(outcome("not chosen", left, 0, f"{choice.column}: not chosen", no))
-    if choice.control:
-        both = frame.filter("#control")
-        found.append(
-            outcome("drawn by chance, to compare", both.height, int(both["#chosen"].sum()),
-                    f"{choice.control}: drawn", f'"{choice.control}"')
-        )  # fmt: skip
+        where = f'"{choice.column}" IS NOT NULL'
+        found.append({"name": f"{rest:,} others", **figures(others), "tag": "", "where": where})
     return found
 
 
-def outcome(name: str, rows: int, chosen: int, tag: str, where: str) -> dict[str, Any]:
-    """As the page shows it."""
-    return {"name": name, "rows": rows, "chosen": chosen, "tag": tag, "where": where}
+def figures(frame: pl.DataFrame) -> dict[str, int]:
+    """Rows, and how many of them are chosen."""
+    return {"rows": frame.height, "chosen": int(frame["#chosen"].sum())}
+
+
+def commonest(frame: pl.DataFrame, column: str) -> list[str | None]:
+    """The most frequent values of a column."""
+    counted = frame[column].value_counts().sort("count", column, descending=[True, False])
+    return counted[column].head(MOST_VALUES).to_list()
+
+
+def told_apart(frame: pl.DataFrame, choice: Choice) -> list[tuple[str, str, str, pl.Expr]]:
+    """(name, tag of samples, SQL expression, expression over `frame`) of each outcome."""
+    column, found = f'"{choice.column}"', []
+    if choice.reason:
+        for name in commonest(frame, choice.reason):
+            tag, reason = f"{choice.reason}: {name or ''}", pl.col(choice.reason)
+            said = f'{column} IS NOT NULL AND "{choice.reason}"'
+            if name is None:
+                found.append(("(none)", tag, f"{said} IS NULL", reason.is_null()))
+                continue
+            quoted = name.replace("'", "''")
+            found.append((name, tag, f"{said} = '{quoted}'", reason == name))
+    else:
+        yes, no = column, f"NOT {column}"
+        if choice.repeated:
+            yes, no = f"{column} > 0", f"{column} <= 0"
+        chosen = pl.col("#chosen")
+        found.append(("chosen", f"{choice.column}: chosen", yes, chosen))
+        found.append(("not chosen", f"{choice.column}: not chosen", no, ~chosen))
+    if choice.control:
+        drawn = f'"{choice.control}"', pl.col("#control")
+        found.append(("drawn by chance, to compare", f"{choice.control}: drawn", *drawn))
+    return found
 
 
 def tagged(frame: pl.DataFrame, choice: Choice) -> list[tuple[pl.DataFrame, str]]:
-    """The rows of each outcome that has samples of its own, and their tag."""
+    """The rows of each outcome, and the tag of their samples."""
     there = arrived(frame, choice)
-    found = []
-    for one in outcomes(there, choice):
-        name = one["tag"].partition(": ")[2]
-        if not one["tag"]:
-            continue
-        if choice.control and one["tag"] == f"{choice.control}: drawn":
-            mine = pl.col("#control")
-        elif choice.reason:
-            reason = pl.col(choice.reason)
-            mine = reason.is_null() if one["name"] == "(none)" else reason == name
-        else:
-            mine = pl.col("#chosen") if name == "chosen" else ~pl.col("#chosen")
-        found.append((there.filter(mine), one["tag"]))
-    return found
+    return [(there.filter(mine), tag) for _, tag, _, mine in told_apart(there, choice)]
 
 
 def requested(frame: pl.DataFrame, choice: Choice) -> dict[str, Any] | None:

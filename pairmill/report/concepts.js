@@ -2,7 +2,7 @@
 
 // The curve, of rows that came (dashed) and rows after it; `after`: in words, what these are.
 function longTail(c, after) {
-  const top = Math.log10(Math.max(...c.curve.map((p) => p.came)) + 1), end = Math.log10(c.curve[c.curve.length - 1].rank) || 1;
+  const top = Math.log10(Math.max(...c.curve.flatMap((p) => [p.came, p.kept])) + 1), end = Math.log10(c.curve[c.curve.length - 1].rank) || 1;
   const place = (p, k) => `${(100 * Math.log10(p.rank)) / end},${100 - (100 * Math.log10(p[k] + 1)) / top}`;
   const chart = svg("svg", { class: "chart", viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img", "aria-label": "rows of each concept by rank, before and after" });
   for (const [k, dash] of [["came", "3 3"], ["kept", ""]])
