@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# More than two cores: many tests wait for processes.
+WORKERS ?= 3
 
 .PHONY: demo test test-fast img2dataset consumers check docs site bench clean
 

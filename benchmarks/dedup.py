@@ -55,6 +55,8 @@ def main() -> None:
                 )
                 show("scale, text", rows, contest("text", "pairmill", rows, given.peers))
             show("one look", 10**5, contest("one_look", "pairmill", 10**5, given.peers))
+            found = contest("equal_hashes", "pairmill", 10**4, given.peers)
+            show("equal hashes, different pictures", 10**4, found)
             continue
         most, names = PARTS[part]
         for name in names:

@@ -267,6 +267,18 @@ def one_look(rows: int) -> dict[str, Any]:
     return {**since(start), "clusters": len(np.unique(found))}
 
 
+def equal_hashes(rows: int) -> dict[str, Any]:
+    """One hash for all, and thumbnails that are flat in a colour of their own: hardly any agree."""
+    from pairmill.stages.dedup.looks import components
+
+    rng = np.random.default_rng(0)
+    values = np.full((rows, 1), 0x1234567, np.uint64)
+    pixels = np.repeat(rng.integers(0, 256, (rows, 3)), 64, 1) + rng.integers(-20, 21, (rows, 192))
+    start = clock()
+    found = components(values, np.clip(pixels, 0, 255).astype(np.uint8), 8, 24, 36)
+    return {**since(start), "clusters": len(np.unique(found))}
+
+
 def main() -> None:
     part, name, rows = sys.argv[1], sys.argv[2], int(sys.argv[3])
     work: dict[str, Callable[[], dict[str, Any]]] = {
@@ -276,6 +288,7 @@ def main() -> None:
         "pdq": lambda: hashes(name, rows, 4, 31, 25),
         "semantic": lambda: semantic(name, rows),
         "one_look": lambda: one_look(rows),
+        "equal_hashes": lambda: equal_hashes(rows),
     }
     found = work[part]()
     found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -90,6 +90,46 @@ def inspect_rows(
 
 
 @app.command()
+def search(
+    package: Annotated[str, typer.Argument(help="A package with an index (`type: index`).")],
+    queries: Annotated[
+        list[str], typer.Argument(help='Texts, such as "a red bicycle", or picture files.')
+    ],
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, max=10_000, help="Rows for each query.")
+    ] = 10,
+    side: Annotated[
+        str | None,
+        typer.Option("--in", help="Which index: image or text; of images if there is one."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model of the embeddings, where it is not what the package names."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Write the rows to a .csv, .jsonl or .parquet file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the rows of a package that are nearest to a text or a picture."""
+    from pairmill.terminal import searching
+    from pairmill.terminal.chosen_rows import write_rows
+
+    try:
+        rows = searching.search(package, queries, count, side, model)
+        if to is not None:
+            write_rows(rows, to)
+    except (PairmillError, OSError) as error:
+        fail(str(error), 1)
+    if as_json:
+        print_json(searching.as_json(rows))
+    else:
+        out.print(searching.found_table(rows))
+    if to is not None and not as_json:
+        out.print(Text(f"{rows.height:,} rows written to {to}"), soft_wrap=True)
+
+
+@app.command()
 def report(
     runs: Annotated[
         list[str],

@@ -18,6 +18,7 @@ from pairmill.workspace.lease import born
 from tests.test_hanging import FILE, Write
 
 
+@pytest.mark.slow
 def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(
     numbers: Path, write: Write
 ) -> None:
@@ -31,6 +32,7 @@ def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(
         signal.signal(signal.SIGINT, usual)
 
 
+@pytest.mark.slow
 def test_native_code_that_keeps_the_interpreters_lock_ends_its_worker() -> None:
     """`ctypes.PyDLL` calls C without giving the lock away, so that no Python thread can look at the
     clock.
@@ -47,6 +49,7 @@ deadline.ProcessWatchdog().run(lambda: ctypes.PyDLL(None).sleep(60), call)
     assert "Timeout" in done.stderr
 
 
+@pytest.mark.slow
 def test_worker_whose_node_is_gone_ends_though_a_thread_of_its_own_waits() -> None:
     """Found after a killed driver: a thread that asked Ray for shares of hosts kept a worker busy
     for ever.

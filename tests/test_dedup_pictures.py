@@ -4,10 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from pairmill.filters.image_hash import ImageHashConfig, ImageHashStage
 from pairmill.images import decode_rgb
 from pairmill.stages.dedup.config import NearDedupConfig
+from pairmill.stages.dedup.looks import components
 from pairmill.stages.dedup.stage import NearDedupStage
 from tests.conftest import jpeg
 
@@ -75,3 +78,21 @@ def test_flat_pictures_are_told_and_equal_ones_found_whatever_their_size() -> No
     images = [*flat, drawn("black", word="hotel"), jpeg(Image.fromarray(noise))]
     assert hashed(images)["image_hash_flat"].to_pylist() == [True, True, True, False]
     assert near(images) == [None, "u00", None, None]
+
+
+def test_a_crowd_of_equal_hashes_is_connected_as_by_brute_force() -> None:
+    rng = np.random.default_rng(4)
+    rows = 700
+    values = np.full((rows, 1), 0x1234567, np.uint64)
+    values[::7] ^= np.uint64(1) << rng.integers(0, 64, (len(values[::7]), 1)).astype(np.uint64)
+    pixels = np.repeat(36 * rng.integers(0, 8, (rows, 3)), 64, 1)
+    pixels += rng.integers(-15, 16, (rows, 192))
+    pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    apart = np.abs(pixels[:, None].astype(np.int16) - pixels[None])
+    close = (apart.mean(2) <= 24) & (apart.max(2) <= 36)
+    close &= np.bitwise_count(values ^ values.T) <= 1
+    _, expected = connected_components(coo_matrix(close), directed=False)
+    found = components(values, pixels, 1, 24, 36)
+    same = found[:, None] == found[None]
+    assert 20 < rows - len(np.unique(found)) < rows // 2
+    assert (same == (expected[:, None] == expected[None])).all()

@@ -24,6 +24,7 @@ def fresh(tmp_path: Path, folder: Path, **keys: Any) -> dict[str, dict[str, str]
     return {name: digests(other / name) for name in ("out", "parts", "dark")}
 
 
+@pytest.mark.slow
 def test_a_looser_gate_on_parents_computes_elements_of_the_newly_living_alone(
     tmp_path: Path,
 ) -> None:
@@ -44,6 +45,7 @@ def test_a_looser_gate_on_parents_computes_elements_of_the_newly_living_alone(
     assert ShadeStage.seen == []
 
 
+@pytest.mark.slow
 def test_rows_that_come_and_go_cost_their_own_elements(tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()

@@ -122,6 +122,7 @@ def test_stage_over_all_rows_looks_at_those_that_when_names(numbers: Path, write
     assert stored["all_rows"].to_list() == [11] * 11
 
 
+@pytest.mark.slow
 def test_stage_over_all_rows_that_hangs_stops_a_run_without_ray(
     numbers: Path, write: Write
 ) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import threading, time
 import pairmill.models.library
@@ -28,6 +30,7 @@ print(sum(not a["plain"] for a in answers), sum(not a["ours"] for a in answers))
 """
 
 
+@pytest.mark.slow
 def test_library_is_whole_for_threads_that_ask_while_another_one_imports_it() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True

@@ -55,6 +55,7 @@ def captions(chosen: CaptionConfig, rows: pa.Table, ask: object = None) -> list[
 FAULTS = ["busy", "error", "cut", "stall", "page", "strange", "hollow", "half"]
 
 
+@pytest.mark.slow
 def test_whatever_happens_on_the_way_every_row_gets_its_answer(
     proxied: tuple[FaultyProxy, str],
 ) -> None:
@@ -176,6 +177,7 @@ def test_window_grows_while_answers_come_soon_and_shrinks_where_the_server_is_fu
     assert shrunk < again <= 64
 
 
+@pytest.mark.slow
 def test_workers_keep_the_limits_of_the_run_together(proxied: tuple[FaultyProxy, str]) -> None:
     proxy, url = proxied
     board = HostBoard()

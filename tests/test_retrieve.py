@@ -82,6 +82,7 @@ def brute_force(
     return {uid: sorted(them, key=lambda one: (-one[0], one[1])) for uid, them in found.items()}
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 99), rows=st.integers(3, 40), asked=st.integers(1, 5),

@@ -43,6 +43,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_row_that_ends_the_server_fails_and_the_others_are_answered_by_the_next(
     tmp_path: Path,
 ) -> None:
@@ -68,6 +69,7 @@ def test_row_that_ends_the_server_fails_and_the_others_are_answered_by_the_next(
     assert log.read_text().count("the stubborn server starts") == lives
 
 
+@pytest.mark.slow
 def test_interrupted_run_leaves_no_server_and_fails_no_row(tmp_path: Path) -> None:
     log, file = tmp_path / "log", tmp_path / "p.yaml"
     pipeline_of(tmp_path, 400, [*SERVER, str(log)])
@@ -115,6 +117,7 @@ def test_server_that_does_not_start_says_why(tmp_path: Path) -> None:
         stage.setup()
 
 
+@pytest.mark.slow
 def test_server_ends_with_the_killed_driver_and_no_stored_answer_is_asked_for_again(
     tmp_path: Path,
 ) -> None:
@@ -154,6 +157,7 @@ def test_server_of_a_ray_worker_ends_with_the_run(ray_session: None, tmp_path: P
     assert not any(map(alive, pids(log)))
 
 
+@pytest.mark.slow
 def test_transformers_serve_started_by_a_run_captions_its_pictures(
     tmp_path: Path, pictures: list[tuple[bytes, str]]
 ) -> None:

@@ -224,6 +224,7 @@ def test_hub_model_is_known_by_the_revision_it_resolves_to(tmp_path: Path) -> No
     assert "neither a folder nor in the local cache" in missing.stderr
 
 
+@pytest.mark.slow
 def test_storage_that_does_not_answer_is_told_from_a_broken_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

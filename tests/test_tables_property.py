@@ -156,6 +156,7 @@ BROKEN_LINES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @TRIES
 @given(
     st.lists(st.tuples(TEXTS, VALUES, VALUES), min_size=1, max_size=10),

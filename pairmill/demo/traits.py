@@ -54,7 +54,7 @@ class Traits:
     def arguments(self) -> list[str]:
         """Arguments of a command that `add_arguments` reads."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        return [f"--{name}={value}" for name, value in given.items()]
+        return [f"--world-{name}={value}" for name, value in given.items()]
 
 
 class HasTraits(Protocol):
@@ -64,12 +64,14 @@ class HasTraits(Protocol):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """An option for each trait."""
+    """An option for each trait, told by its name from those of what serves the world."""
     for trait in fields(Traits):
         kind = int if "int" in str(trait.type) else float
-        parser.add_argument(f"--{trait.name}", type=kind, default=trait.default)
+        parser.add_argument(f"--world-{trait.name}", type=kind, default=trait.default)
 
 
 def traits_of(arguments: HasTraits) -> Traits:
     """The traits that a command was given."""
-    return Traits(**{trait.name: getattr(arguments, trait.name) for trait in fields(Traits)})
+    return Traits(
+        **{trait.name: getattr(arguments, f"world_{trait.name}") for trait in fields(Traits)}
+    )

@@ -69,7 +69,7 @@ class Resized:
         import torch
 
         name = "images" if "images" in options else "image"
-        batch = args[0] if args else options.get(name)
+        batch: Any = args[0] if args else options.get(name)
         whole = isinstance(batch, torch.Tensor) and batch.ndim == 4 and batch.shape[1] == 3
         if not whole or batch.dtype != torch.uint8 or batch.stride()[1::2] != (1, 4):
             return self.own(*args, **options)

@@ -1,14 +1,14 @@
 """Loading a checkpoint: whole or not at all, in a precision that is told."""
 
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
 from pairmill.models.library import transformers
+from pairmill.models.once import once
 from pairmill.torch_device import (
     FASTER,
     Device,
@@ -64,18 +64,6 @@ class LoadedModel:
 
 Probe = Callable[[Any, Any, str, Any], Callable[[], Any]]
 """(model, processor, device, dtype) → a small piece of the work, for measuring."""
-_LOADED: "weakref.WeakValueDictionary[Any, Any]" = weakref.WeakValueDictionary()
-_LOCK = threading.Lock()
-Made = TypeVar("Made")
-
-
-def once(key: Any, make: Callable[[], Made]) -> Made:
-    """What `make` gives, made once a process while any stage holds it."""
-    with _LOCK:
-        found: Made | None = _LOADED.get(key)
-        if found is None:
-            found = _LOADED[key] = make()
-        return found
 
 
 def load(
@@ -94,12 +82,10 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     device = pick_device(spec.device, stage)
     config = read_json(folder, "config.json")
     processor = load_processor(stage, folder, spec, kind)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"attn_implementation": spec.attention} if spec.attention else {}
     if spec.device_map:
         needs(stage, "accelerate", "`device_map`")
         options["device_map"] = spec.device_map
-    if spec.attention:
-        options["attn_implementation"] = spec.attention
     quantised = quantisation(config)
     if quantised and device == "cuda" and not spec.device_map:
         needs(stage, "accelerate", f"a checkpoint quantised by {quantised} on a GPU")

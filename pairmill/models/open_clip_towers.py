@@ -10,7 +10,8 @@ from PIL import Image
 
 from pairmill.errors import MissingPackage, StageBroken, first_line
 from pairmill.models.files import checkpoint_folder, read_json
-from pairmill.models.load import Spec, once
+from pairmill.models.load import Spec
+from pairmill.models.once import once
 from pairmill.models.two_towers import Inputs, placed
 from pairmill.torch_device import limit_threads, pick_device, pick_dtype
 

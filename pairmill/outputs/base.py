@@ -167,6 +167,16 @@ class Writer:
         """
         raise NotImplementedError
 
+    def written(self, name: str) -> bytes:
+        """The content of one of the package's files; whoever publishes gives it to the writer
+        before it asks for `closing_files`.
+        """
+        raise NotImplementedError
+
+    def described(self) -> dict[str, Any]:
+        """Keys that the manifest gets besides, known when `closing_files` were made."""
+        return {}
+
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:
         """Files that need to know all shards."""
         return []

@@ -2,6 +2,7 @@
 
 from pairmill.extensions import Configs, Extensible
 from pairmill.outputs.base import Writer
+from pairmill.outputs.index import IndexWriter
 from pairmill.outputs.interleaved import InterleavedWriter
 from pairmill.outputs.mds import MdsWriter
 from pairmill.outputs.messages import MessagesWriter
@@ -19,6 +20,7 @@ _BUILT_IN: dict[str, type[Writer]] = {
     "mds": MdsWriter,
     "table": TableWriter,
     "uids": UidsWriter,
+    "index": IndexWriter,
 }
 WRITERS = Extensible("pairmill.outputs", Writer, _BUILT_IN)
 OUTPUTS = Configs(WRITERS, {})

@@ -99,8 +99,11 @@ def close(
 ) -> list[Facts]:
     """Writes the files that need to know all shards, then card and Croissant."""
     schema, loading = chain.schema, writer.loading(shards, chain.schema)
+    writer.written = storage.read_bytes  # type: ignore[method-assign]
+    made = writer.closing_files(shards)
+    manifest.update(writer.described())
     card = dataset_card(manifest, writer.leaving(schema), loading)
-    last = [*writer.closing_files(shards), bytes_file("README.md", card.encode("utf-8", "replace"))]
+    last = [*made, bytes_file("README.md", card.encode("utf-8", "replace"))]
     written = [write_file(storage, f) for f in last]
     every = [*(f for s in shards for f in s["files"]), *written]
     described = bytes_file("croissant.json", croissant(manifest, every, loading, schema))

@@ -102,16 +102,25 @@ def pieces(counts: np.ndarray, most: int = PAIRS_AT_ONCE) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
-def join_buckets(forest: Forest, keys: np.ndarray, agree: Agree) -> None:
+def join_buckets(
+    forest: Forest,
+    keys: np.ndarray,
+    agree: Agree,
+    crowd: Callable[[np.ndarray], None] | None = None,
+) -> None:
     """Connects rows of equal `keys` that agree; every pair of such rows that is not connected
-    already is compared.  `keys`: any integers, (n,).
+    already is compared.  `keys`: any integers, (n,).  `crowd`: connects the rows of a large bucket,
+    where there is a faster way than pair by pair.
     """
     order = np.argsort(keys, kind="stable")
     bounds = np.flatnonzero(np.r_[True, np.diff(keys[order]) != 0, True])
     sizes = np.diff(bounds)
     for at in np.flatnonzero(sizes > LARGE):
-        forest.join_pivots(order[bounds[at] : bounds[at + 1]], agree)
-    many = np.repeat(sizes > 1, sizes)
+        members = order[bounds[at] : bounds[at + 1]]
+        forest.join_pivots(members, agree)
+        if crowd is not None:
+            crowd(members)
+    many = np.repeat((sizes > 1) & ((sizes <= LARGE) | (crowd is None)), sizes)
     rows, bucket = order[many], np.repeat(np.arange(len(sizes)), sizes)[many]
     label = forest.roots(rows)
     by = np.lexsort((label, bucket))

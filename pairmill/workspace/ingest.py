@@ -16,7 +16,8 @@ from pairmill.workspace.fingerprints import input_digests
 from pairmill.workspace.memo import Memory, Segment, remember
 from pairmill.workspace.parts import ReadPart
 from pairmill.workspace.placing import Placing
-from pairmill.workspace.readers import Hands, readers
+from pairmill.workspace.readers import readers
+from pairmill.workspace.reading import Hands
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import FOLDER, Table, save_table

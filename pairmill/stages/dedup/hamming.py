@@ -8,7 +8,7 @@ every hash and band, at those whose band is the same but for so many bits.
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,10 @@ WIDEST = 22
 """Bits of a band's key; a table of its starts has 2 to the power of that."""
 DENSE = 32
 """Rows of a partner bucket from which it is worth knowing which are connected already."""
+
+
+Alike = Callable[[np.ndarray], Iterator[tuple[np.ndarray, np.ndarray]]]
+"""Positions of rows → (left, right) of pairs among which are all that agree, block by block."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,16 @@ def distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def join_within(
-    forest: Forest, words: np.ndarray, radius: int, agree: Agree | None, bands: list[Band]
+    forest: Forest,
+    words: np.ndarray,
+    radius: int,
+    agree: Agree | None,
+    bands: list[Band],
+    alike: Alike | None = None,
 ) -> None:
-    """Connects all hashes within the radius (whose pairs `agree`, where that is given)."""
+    """Connects all hashes within the radius (whose pairs `agree`, where that is given).  `alike`:
+    gives all pairs of many rows that may agree.
+    """
 
     def near(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         found = distances(words[left], words[right]) <= radius
@@ -96,7 +107,16 @@ def join_within(
             found[at] = near(left[at], right[at])
             return found
 
-        join_buckets(forest, keys[number], fresh if agree is not None else near)
+        def crowd(members: np.ndarray, number: int = number) -> None:
+            """All pairs of a large bucket, unless an earlier band has brought all together."""
+            if any((earlier[members] == earlier[members[0]]).all() for earlier in keys[:number]):
+                return
+            assert alike is not None
+            for left, right in alike(members):
+                forest.join_agreeing(left, right, near)
+
+        every = crowd if alike is not None else None
+        join_buckets(forest, keys[number], fresh if agree is not None else near, every)
     for band in bands:
         if not band.flips:
             continue

@@ -1,11 +1,15 @@
 """Pictures that look alike: hashes within a Hamming radius whose thumbnails agree."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pairmill.stages.components import Forest
 from pairmill.stages.dedup.hamming import bands_for, join_within, nearest_within
 
 AT_ONCE = 20_000
+SIDE = 512
+"""Pictures that are multiplied with all others in one go."""
 PARTS = 12
 """Into so many parts a thumbnail is summed up, to tell different ones apart at once."""
 
@@ -41,10 +45,31 @@ class Looks:
         """For each picture the number of one that stands for its component.  `count`: bands."""
         forest = Forest(len(self.words))
         bands = bands_for(self.words.shape[1] * 64, radius, len(self.words), count)
-        join_within(
-            forest, self.words, radius, self.agree if self.pixels is not None else None, bands
-        )
+        if self.pixels is None:
+            join_within(forest, self.words, radius, None, bands)
+        else:
+            join_within(forest, self.words, radius, self.agree, bands, self.alike)
         return forest.labels()
+
+    def alike(self, members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All pairs of some pictures whose thumbnails may agree, block by block.
+
+        Where values differ by c at most and by m in the mean, their squared differences sum up to
+        no more than n · c · m; these sums are one matrix product, exact in float32.
+        """
+        assert self.pixels is not None
+        values = self.pixels[members].astype(np.float32)
+        limit = self.max_cell * self.max_difference * values.shape[1]
+        squares = np.einsum("nv,nv->n", values, values)
+        for start in range(0, len(values), SIDE):
+            one = values[start : start + SIDE]
+            apart = one @ values[start:].T
+            apart *= -2
+            apart += squares[start:]
+            close = apart <= (limit + 1 - squares[start : start + SIDE])[:, None]
+            left, right = np.nonzero(close)
+            once = right > left
+            yield members[left[once] + start], members[right[once] + start]
 
     def nearest(self, others: "Looks", radius: int) -> tuple[np.ndarray, np.ndarray]:
         """For each picture the nearest of `others` that looks like it, or -1; and its distance."""
