@@ -255,9 +255,7 @@ class RetrieveStage(CombiningStage):
         sound = [units(vectors, length)[1] for length in lengths]
         bad = ~np.any([np.zeros(rows.num_rows, bool), *sound], axis=0)
         if bad.any():
-            why = (
-                f"{self.config.embedding!r} is no vector of as many finite numbers as the queries"
-            )
+            why = f"{self.config.embedding!r} is no vector of as many finite numbers as the queries"
             errors = error_array(("not_comparable", why) if b else None for b in bad)
             table = table.append_column("error", errors)
         return table
