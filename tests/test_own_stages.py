@@ -68,6 +68,10 @@ NARROW = {
         {"of": ["one", "two"]},
         {"one": [1, 2, 3], "two": [0.3, None, 0.1], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
     ),
+    "second_opinion": (
+        {"first": "one", "second": "two"},
+        {"one": VECTORS, "two": VECTORS, "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
     "mix": (
         {"by": ["lang"], "budget": 4, "max_repeats": 2, "seed": 1},
         {"lang": ["en", "en", None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
@@ -84,6 +88,9 @@ PICTURED = {
     "clip": {"model": CLIP, "embeddings": ["image"]},
     "embed": {"model": CLIP, "dtype": "float32"},
     "image_rules": {},
+    "faces": {},
+    "text_area": {},
+    "late_interaction": {"model": CLIP, "dtype": "float32"},
     "caption": {"model": CAPTIONER, "prompt": "Describe this image in one sentence."},
 }
 

@@ -18,7 +18,7 @@ from pairmill.work.crew import Crew
 from pairmill.workspace.cutting import CutRows, Cutter
 from pairmill.workspace.digests import uid_hash, uid_hashes
 from pairmill.workspace.ingest import build_table
-from pairmill.workspace.readers import Hands
+from pairmill.workspace.reading import Hands
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 from pairmill.workspace.uids import UniqueUids

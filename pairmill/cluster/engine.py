@@ -15,7 +15,7 @@ from pairmill.work.block import Job
 from pairmill.work.local import LocalEngine
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import ROWS_PER_PARTITION
-from pairmill.workspace.readers import Hands
+from pairmill.workspace.reading import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")

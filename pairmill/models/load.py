@@ -82,12 +82,10 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     device = pick_device(spec.device, stage)
     config = read_json(folder, "config.json")
     processor = load_processor(stage, folder, spec, kind)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"attn_implementation": spec.attention} if spec.attention else {}
     if spec.device_map:
         needs(stage, "accelerate", "`device_map`")
         options["device_map"] = spec.device_map
-    if spec.attention:
-        options["attn_implementation"] = spec.attention
     quantised = quantisation(config)
     if quantised and device == "cuda" and not spec.device_map:
         needs(stage, "accelerate", f"a checkpoint quantised by {quantised} on a GPU")

@@ -1,15 +1,11 @@
 """Tables of pairs: Parquet, CSV, TSV and JSON lines, with or without image bytes."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from dataclasses import field as with_default
+from collections.abc import Iterator
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.errors import RunError
 from pairmill.sources.arrow_files import saved_by_datasets
 from pairmill.sources.base import Remark, Source, Unit, Unreadable
 from pairmill.sources.files import Input, Listing
@@ -18,6 +14,7 @@ from pairmill.sources.json_lines import to_table
 from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
 from pairmill.sources.local_images import ImageFiles, with_images
 from pairmill.sources.looks import LOOK_BYTES
+from pairmill.sources.misfits import Heard, Misfits
 from pairmill.sources.parquet_files import parquet_rows, row_groups
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
@@ -30,50 +27,8 @@ __all__ = ["PairsConfig", "ParquetConfig", "TableSource", "to_table", "with_sour
 
 IMAGE = "#image"
 """Our column of the input's images until they are measured; no name of an input has a `#`."""
-MISFITS, MISFIT_SHARE = 1000, 0.01
-"""Values of one column that do not fit its type, and their share of the rows, from which on the
-type is at fault and not the rows.
-"""
-
-
-Heard = Callable[[int, Sequence[Unreadable]], None]
-"""Counts rows and misfits."""
 Within = range | None
 """Row groups of a file; None for all of it."""
-
-
-class TypeChanges(RunError):
-    """Too many values of a column do not fit the type that a look at the files gave."""
-
-    def __init__(self, column: str, dtype: pa.DataType, first: Unreadable, count: int) -> None:
-        super().__init__(
-            f"column {column!r} is {dtype} by a look at the beginning, middle and end of the "
-            "files, "
-            f"but {count:,} values are not; the first: {first.location}, {first.reason}. "
-            f"Say `types: {{{column}: text}}` (or float64) in the source"
-        )
-
-
-@dataclass
-class Misfits:
-    """Rows that were read so far, and values among them that do not fit, by column."""
-
-    rows: int = 0
-    counts: Counter[str] = with_default(default_factory=Counter)
-
-    def passed(self, rows: int, faults: list[Unreadable]) -> None:
-        """A file that is known already."""
-        self.rows += rows + len(faults)
-        self.counts.update(fault.column or "" for fault in faults)
-
-    def heard(self, types: pa.Schema, rows: int, faults: Sequence[Unreadable]) -> None:
-        """Rows that were read, and values among them that do not fit; raises TypeChanges."""
-        self.rows += rows
-        for fault in faults:
-            column = fault.column or ""
-            self.counts[column] += 1
-            if self.counts[column] > max(MISFITS, MISFIT_SHARE * self.rows):
-                raise TypeChanges(column, types.field(column).type, fault, self.counts[column])
 
 
 class TableSource(Source):

@@ -7,7 +7,7 @@ from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
 from pairmill.work.messages import Message, StageStats
-from pairmill.workspace.readers import Hands
+from pairmill.workspace.reading import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")

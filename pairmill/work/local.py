@@ -30,7 +30,7 @@ from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 from pairmill.work.shard_work import PhaseWork, RefetchWork
-from pairmill.workspace.readers import Hands
+from pairmill.workspace.reading import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")

@@ -78,7 +78,7 @@ class RetrieveStage(CombiningStage):
         return pa.schema(
             [
                 column(c(), pa.bool_(), "among the rows of some query", role="chosen", of=of),
-                column(c("query"), pa.string(), by),
+                column(c("query"), pa.string(), by, role="choice_reason", of=c()),
                 column(c("similarity"), pa.float32(), "cosine of row and query", "", -1, 1),
                 column(c("rank"), pa.int64(), "place among the query's rows, from 1", "", 1),
                 column(
@@ -255,9 +255,7 @@ class RetrieveStage(CombiningStage):
         sound = [units(vectors, length)[1] for length in lengths]
         bad = ~np.any([np.zeros(rows.num_rows, bool), *sound], axis=0)
         if bad.any():
-            why = (
-                f"{self.config.embedding!r} is no vector of as many finite numbers as the queries"
-            )
+            why = f"{self.config.embedding!r} is no vector of as many finite numbers as the queries"
             errors = error_array(("not_comparable", why) if b else None for b in bad)
             table = table.append_column("error", errors)
         return table
