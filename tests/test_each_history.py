@@ -89,9 +89,13 @@ def test_an_interrupted_block_goes_on_where_it_stopped(tmp_path: Path) -> None:
     ShadeStage.seen.clear()
     ShadeStage.stop_after = 20
     with pytest.raises(KeyboardInterrupt):
-        Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(progress=False, write_report=False)
+        Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(
+            progress=False, write_report=False, replace=True
+        )
     ShadeStage.stop_after = None
-    Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(progress=False, write_report=False)
+    Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(
+        progress=False, write_report=False, replace=True
+    )
     assert len(ShadeStage.seen) <= 40 + 12  # a shard of four parents' tiles at most is lost
     assert table_of(tmp_path / "parts").height == 36
 
@@ -104,7 +108,9 @@ def test_forgotten_bytes_of_lists_are_made_again_where_a_looser_gate_wants_them(
     for gate in ("keep: width > 30", "keep: width > 10"):
         (tmp_path / "pipeline.yaml").write_text(text.replace("GATE", gate))
         ShadeStage.seen.clear()
-        Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(progress=False, write_report=False)
+        Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(
+            progress=False, write_report=False, replace=True
+        )
     assert len(ShadeStage.seen) == 20
     parts = table_of(tmp_path / "parts")
     assert parts.height == 60

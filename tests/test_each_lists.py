@@ -40,7 +40,9 @@ def test_lists_of_structs_of_the_source_and_their_nulls(tmp_path: Path, kind: pa
     table = pa.table({"text": texts, "things": pa.array(BOXES, kind)})
     pq.write_table(table, tmp_path / "pairs.parquet")
     (tmp_path / "p.yaml").write_text(FILE.replace("COLUMNS", "box"))
-    result = Pipeline.from_yaml(tmp_path / "p.yaml").run(progress=False, write_report=False)
+    result = Pipeline.from_yaml(tmp_path / "p.yaml").run(
+        progress=False, write_report=False, replace=True
+    )
     out = table_of(tmp_path / "out").sort("text")
     assert out["text_words"].to_list() == [[1, None, None], [], None, [1]]
     assert out["box"].to_list() == [[[1, 2], None, None], [], None, [[3, 4]]]
@@ -77,7 +79,7 @@ outputs:
   - {type: table, path: out, columns: [text, shade, views_kept, place]}
   - {type: table, path: views, rows: views, columns: [text, views, shade]}
 """)
-    Pipeline.from_yaml(tmp_path / "p.yaml").run(progress=False, write_report=False)
+    Pipeline.from_yaml(tmp_path / "p.yaml").run(progress=False, write_report=False, replace=True)
     out = table_of(tmp_path / "out").sort("text")
     first, second = [shade_of(i) for i in images[:2]], shade_of(images[2])
     assert out["shade"].to_list() == [first, [second, None], None]
@@ -102,7 +104,9 @@ def test_blocks_over_nothing(tmp_path: Path) -> None:
         (tmp_path / "p.yaml").write_text(text)
         ShadeStage.seen.clear()
         for _ in range(2):
-            result = Pipeline.from_yaml(tmp_path / "p.yaml").run(progress=False, write_report=False)
+            result = Pipeline.from_yaml(tmp_path / "p.yaml").run(
+                progress=False, write_report=False, replace=True
+            )
             assert result.funnel.steps[3].rows == parents
             assert result.elements["tiles"].table().height == 0
             assert result.packages[str(tmp_path / "parts")]["samples"] == 0
@@ -133,7 +137,7 @@ outputs:
         for old, new in zip(("LIST", "BLOCK", "INSIDE"), names, strict=True):
             named = named.replace(old, new)
         file.write_text(named)
-        result = Pipeline.from_yaml(file).run(progress=False, write_report=False)
+        result = Pipeline.from_yaml(file).run(progress=False, write_report=False, replace=True)
         assert len(CountedStage.seen) == (5 if names[0] == "parts" else 0)
         rules = result.stages.get("text_rules", {"computed": 0})
         assert rules["computed"] == (3 if names[0] == "parts" else 0)
@@ -145,7 +149,9 @@ def test_elements_are_the_source_of_another_pipeline(
 ) -> None:
     pictures_in(tmp_path, 6)
     (tmp_path / "first.yaml").write_text(TILES.format(wide=30, shade=42))
-    first = Pipeline.from_yaml(tmp_path / "first.yaml").run(progress=False, write_report=False)
+    first = Pipeline.from_yaml(tmp_path / "first.yaml").run(
+        progress=False, write_report=False, replace=True
+    )
     second = write("""
 name: second
 source: {type: pairmill, pipeline: first.yaml, rows: tiles, columns: [image, parent_uid, shade]}
@@ -156,7 +162,7 @@ outputs:
 """)
     rows = (
         Pipeline.from_yaml(second)
-        .run(progress=False, write_report=False)
+        .run(progress=False, write_report=False, replace=True)
         .table(["shade", "again", "doc_id"])
     )
     kept = first.elements["tiles"].table(["parent_uid"]).filter(fate="kept")
@@ -180,7 +186,9 @@ def test_bytes_are_stored_once_whatever_their_column_is_called(tmp_path: Path) -
         )
         source = "name: same\nsource: {type: pairs, path: pairs.parquet}\n"
         (tmp_path / "p.yaml").write_text(f"{source}stages:\n{stages}")
-        ran = Pipeline.from_yaml(tmp_path / "p.yaml").run(progress=False, write_report=False)
+        ran = Pipeline.from_yaml(tmp_path / "p.yaml").run(
+            progress=False, write_report=False, replace=True
+        )
         wanted = [shade_of(image) for image in images]
         for name in names:
             assert ran.table()[f"shade_{name}"].to_list() == [wanted, None]

@@ -101,4 +101,4 @@ def run_tiles(folder: Path, wide: int = 30, shade: int = 42, **sets: str) -> Run
     file = folder / "pipeline.yaml"
     file.write_text(TILES.format(wide=wide, shade=shade))
     ShadeStage.seen.clear()
-    return Pipeline.from_yaml(file, sets).run(progress=False, write_report=False)
+    return Pipeline.from_yaml(file, sets).run(progress=False, write_report=False, replace=True)

@@ -13,7 +13,9 @@ from pydantic_core import PydanticUndefined
 from pairmill.errors import PairmillError
 from pairmill.packages.manifest import MANIFEST, read_manifest
 from pairmill.plan.load import SET_LINE
+from pairmill.plan.paths import names_of
 from pairmill.plan.plan import Plan
+from pairmill.plan.planned import every_stage
 from pairmill.plan.yaml_file import parse_document
 from pairmill.redaction import redact, shown
 from pairmill.schemas.config import SPEED, marks_of
@@ -93,14 +95,15 @@ def settings(plan: Plan, text: str, number: int, written: bool = False) -> Setti
         data = parse_document(text, "pipeline", dict(SET_LINE.findall(text))).data
         stages, outputs = data.get("stages") or [], data.get("outputs") or []
         plain = {s.config.stage: s.name for s in plan.stages if s.config.name is None}
-        names = [s.get("name") or plain.get(s.get("stage"), s.get("stage")) for s in stages]
+        stages = [*flat(stages, plain)]
+        names = [name for name, _ in stages]
     except (PairmillError, AttributeError, TypeError):
         return None
-    kinds = {s.config.stage: type(s.config) for s in plan.stages}
+    kinds = {s.config.stage: type(s.config) for s in every_stage(plan.stages)}
     if after := config.after:
         names = names[: names.index(after) + 1] if after in names else []
     found: Settings = {"seed": data.get("seed", 0), "stages": names}
-    for name, stage in zip(names, stages, strict=False):
+    for name, stage in stages[: len(names)]:
         keys = filled(stage, kinds.get(stage.get("stage")), LOGIC)
         found |= {f"stages.{name}.{k}": v for k, v in keys.items()}
     own = one_of(outputs, config) if written else outputs[number]
@@ -108,6 +111,18 @@ def settings(plan: Plan, text: str, number: int, written: bool = False) -> Setti
         keys = filled(own, type(config), ("type",))
         found |= {f"outputs.{k}": v for k, v in keys.items() if k not in PLACE}
     return found
+
+
+def flat(items: list[Settings], plain: dict[str, str]) -> Iterator[tuple[str, Settings]]:
+    """Stages by name in order, behind an `each` block its own; `plain`: names by type."""
+    for item in items:
+        name = names_of(item)[0]
+        if "each" in item:
+            yield name, {k: v for k, v in item.items() if k != "stages"}
+            inner = flat(item.get("stages") or [], plain)
+            yield from ((f"{name}.{part}", keys) for part, keys in inner)
+        else:
+            yield item.get("name") or plain.get(name, name), item
 
 
 def filled(keys: Settings, kind: type[BaseModel] | None, always: tuple[str, ...]) -> Settings:

@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 Agree = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(left, right) positions of pairs → whether each pair is a duplicate, bool."""
@@ -50,6 +48,9 @@ class Forest:
         apart = one != two
         if not apart.any():
             return
+        from scipy.sparse import coo_matrix  # a third of a second that few commands need
+        from scipy.sparse.csgraph import connected_components
+
         names, place = np.unique(np.concatenate([one[apart], two[apart]]), return_inverse=True)
         ends = place.reshape(2, -1)
         edges = coo_matrix((np.ones(ends.shape[1], bool), (ends[0], ends[1])), [len(names)] * 2)

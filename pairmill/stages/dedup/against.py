@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from pairmill.errors import PairmillError
 from pairmill.images import DecodeError, decode_rgb
@@ -82,6 +81,8 @@ def holds_parquet(folder: str) -> bool:
 
 def read_parquet(config: DedupConfig, path: str) -> tuple[np.ndarray, pa.Table]:
     """Members that stand in Parquet files."""
+    import pyarrow.dataset as ds  # it imports pandas, a third of a second
+
     data = ds.dataset(path, format="parquet")
     wanted = compared(config, data.schema.names)
     name = next((n for n in NAMES if n in data.schema.names), None)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as ds
 from PIL import Image
 
 from pairmill.errors import PairmillError, StageBroken
@@ -81,6 +80,8 @@ def queries_at(path: str, column: str | None) -> Iterator[Query]:
         frame = pl.read_ndjson(path) if "j" in kind else separated(path, kind)
         yield from of_table(frame.to_arrow(), column, 0)
     else:
+        import pyarrow.dataset as ds  # it imports pandas, a third of a second
+
         yield from of_table(ds.dataset(path, format="parquet").to_table(), column, 0)
 
 
