@@ -7,9 +7,8 @@ from pairmill.plan.blocks import block_facts
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.planned import every_stage
 from pairmill.redaction import redact_data
-from pairmill.workspace.encoding import sealed
+from pairmill.workspace.run_plan import BlockOfRun, RunPlan, StageOfRun
 from pairmill.workspace.storage import Storage
-from pairmill.workspace.used import read_plan
 
 
 def clear_temporary(storage: Storage, chain: Chain, folder: str) -> None:
@@ -37,10 +36,9 @@ def describe(
         return redact_data(redact(facts))
 
     chain = chains[None]
-    before = read_plan(storage, folder)["stages"] if storage.exists(f"{folder}/plan.json") else []
-    stages = stage_facts(chain.stages, chain, chains, before, shown)
-    plan = {"table": chain.pool, "rows": chain.rows(), "limit": chain.limit, "stages": stages}
-    storage.write_json(f"{folder}/plan.json", sealed(plan))
+    before = RunPlan.read(storage, folder)
+    stages = stage_facts(chain.stages, chain, chains, before.stages if before else (), shown)
+    RunPlan(chain.pool, chain.rows(), chain.limit, stages).write(storage, folder)
     for stage in (stage for chain in chains.values() for stage in chain.stages):
         if (
             stage.computes
@@ -57,31 +55,33 @@ def stage_facts(
     stages: Sequence[PlannedStage],
     chain: Chain | None,
     chains: Mapping[str | None, Chain],
-    before: Sequence[dict[str, Any]],
+    before: Sequence[StageOfRun],
     shown: Callable[[dict[str, Any]], dict[str, Any]],
-) -> list[dict[str, Any]]:
+) -> tuple[StageOfRun, ...]:
     """The stages as plan.json holds them.  `chain`: None where the rows are not known yet;
     `before`: what it held, since what is not told yet in this pass may be in use: gc must know.
     """
-    known = {s["name"]: s for s in before}
+    known = {stage.name: stage for stage in before}
     recipes = chain.recipes if chain else [None] * len(stages)
     found = []
     for s, recipe in zip(stages, recipes, strict=True):
-        then = known.get(s.name, {})
-        facts = {
-            "name": s.name,
-            "column_set": s.column_set if s.computes else None,
-            "recipe": recipe.to_json() if recipe else then.get("recipe"),
-            "reads": list(s.reads),
-            **shown({"keep": s.gate and s.gate.text, **s.definition}),
-        }
-        if s.block is not None:
-            child, inside = chains.get(s.block.name), then.get("block")
-            if child is None and inside:
-                facts["block"] = inside
-            else:
-                lines = inside["stages"] if inside else []
-                told = stage_facts(s.block.stages, child, chains, lines, shown)
-                facts["block"] = {**block_facts(s.block, child), "stages": told}
-        found.append(facts)
-    return found
+        then = known.get(s.name)
+        facts = shown({"keep": s.gate and s.gate.text, **s.definition})
+        block = then.block if then else None
+        if s.block is not None and (block is None or s.block.name in chains):
+            child = chains.get(s.block.name)
+            lines = block.stages if block else ()
+            told = stage_facts(s.block.stages, child, chains, lines, shown)
+            block = BlockOfRun(**block_facts(s.block, child), stages=told)
+        found.append(
+            StageOfRun(
+                s.name,
+                s.column_set if s.computes else None,
+                recipe or (then.recipe if then else None),
+                tuple(s.reads),
+                facts.pop("keep"),
+                facts,
+                block if s.block is not None else None,
+            )
+        )
+    return tuple(found)

@@ -7,10 +7,10 @@ import numpy as np
 
 from pairmill.errors import PairmillError
 from pairmill.workspace.digests import uid_hashes
+from pairmill.workspace.run_plan import FILE, RunPlan
 from pairmill.workspace.shards import stored_file
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table
-from pairmill.workspace.used import read_plan
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,14 @@ def last_table(storage: Storage, pipeline: str) -> Table | None:
     """The table of the run of a pipeline that was planned last."""
     found: list[tuple[int, str]] = []
     for run in storage.folders("runs"):
-        name = f"runs/{run}/plan.json"
+        name = f"runs/{run}/{FILE}"
         if run.rpartition("-")[0] == pipeline and storage.exists(name):
             found.append((storage.fs.get_file_info(storage.path(name)).mtime_ns or 0, run))
     if not found:
         return None
     try:
-        return open_table(storage, read_plan(storage, f"runs/{max(found)[1]}")["table"])
+        plan = RunPlan.read(storage, f"runs/{max(found)[1]}")
+        return open_table(storage, plan.table) if plan else None
     except PairmillError:
         return None
 

@@ -271,8 +271,8 @@ def block_facts(block: EachBlock, child: Chain | None) -> dict[str, Any]:
         "name": block.name,
         "logic": block.logic(),
         "table": None,
-        "digests": [],
+        "digests": (),
     }
     if child is not None:
-        told |= {"table": child.table.id, "digests": sorted(child.table.digests)}
+        told |= {"table": child.table.id, "digests": tuple(sorted(child.table.digests))}
     return told

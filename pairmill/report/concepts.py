@@ -42,9 +42,12 @@ def counted(chain: Chain, name: str, shards: Sequence[int]) -> pl.DataFrame:
 
 
 def told(name: str, counts: pl.DataFrame) -> dict[str, Any] | None:
-    """As the page shows it; None where no row names a concept."""
+    """As the page shows it; None where no row names a concept.  `counts`: `concept`, `came`,
+    `kept`, and `control` where rows were drawn beside.
+    """
     if not counts.height:
         return None
+    columns = [c for c in counts.columns if c != "concept"]
     came, kept = (counts[c].to_numpy().astype(np.int64) for c in ("came", "kept"))
     after = np.sort(kept)[::-1]
     head = int(np.searchsorted(np.cumsum(came), TAIL * came.sum())) + 1
@@ -56,9 +59,10 @@ def told(name: str, counts: pl.DataFrame) -> dict[str, Any] | None:
         "tail_came": float(came[head:].sum() / came.sum()),
         "tail_kept": float(kept[head:].sum() / kept.sum()) if kept.sum() else 0.0,
         "values": [
-            {"concept": c, "came": int(a), "kept": int(b)}
-            for c, a, b in counts.head(MOST_CONCEPTS).rows()
+            {"concept": v["concept"], **{c: int(v[c]) for c in columns}}
+            for v in counts.head(MOST_CONCEPTS).to_dicts()
         ],
+        "totals": {c: int(counts[c].sum()) for c in columns},
         "curve": [
             {"rank": rank, "came": int(came[rank - 1]), "kept": int(after[rank - 1])}
             for rank in (*(r for r in RANKS if r < counts.height), counts.height)

@@ -1,6 +1,6 @@
 // ---- gallery
 
-const NONE = { stage: "", fate: "", tag: "", language: "", search: "", passed: "", of: "", sort: "", score: "", least: "", most: "" };
+const NONE = { stage: "", fate: "", tag: "", language: "", search: "", passed: "", of: "", sort: "", score: "", least: "", most: "", where: "" };
 const filters = { ...NONE };
 let limit = 60, shown = [], grid, count;
 const STEPS = RUN.funnel.steps.map((s) => s.stage);
@@ -79,7 +79,7 @@ function refresh() {
     shown = shown.filter((s) => s.scores[name] !== undefined).sort((a, b) => sign * (a.scores[name] - b.scores[name]));
   }
   count.replaceChildren(`${int(shown.length)} of ${int(RUN.samples.length)} samples`, filters.of ? `, of ${int(filters.of)} such rows` : "", filters.passed ? `, past ${filters.passed}` : "");
-  all.replaceChildren(...(filters.of && !filters.tag ? ["All of them: ", copied(command())] : []));
+  all.replaceChildren(...(filters.of && (!filters.tag || filters.where) ? ["All of them: ", copied(command())] : []));
   grid.replaceChildren(...shown.slice(0, limit).map(card));
   more.hidden = shown.length <= limit;
 }
@@ -88,7 +88,7 @@ function refresh() {
 function command() {
   const steps = RUN.funnel.steps.slice(STEPS.indexOf(filters.passed) + 1).map((s) => `'${s.stage}'`);
   const past = steps.length ? `fate = 'kept' OR stage IN (${steps.join(", ")})` : "fate = 'kept'";
-  const where = filters.passed ? `--where ${shelled(past)}` : `--fate ${filters.fate} --where ${shelled(`stage = '${filters.stage}'`)}`;
+  const where = filters.where ? `--where ${shelled(filters.where)}` : filters.passed ? `--where ${shelled(past)}` : `--fate ${filters.fate} --where ${shelled(`stage = '${filters.stage}'`)}`;
   return `pairmill inspect WORKSPACE/runs/${RUN.run} ${where} --to rows.csv --columns text`;
 }
 
@@ -104,7 +104,7 @@ const all = el("p", { class: "soft small" });
 const more = el("button", { class: "more", onclick: () => { limit += 120; refresh(); } }, "show more");
 
 function gallery() {
-  const choice = (name, title, values) => el("select", { "data-filter": name, "aria-label": title, onchange: (e) => { filters[name] = e.target.value; limit = 60; refresh(); } },
+  const choice = (name, title, values) => el("select", { "data-filter": name, "aria-label": title, onchange: (e) => { filters[name] = e.target.value; filters.where = ""; limit = 60; refresh(); } },
     el("option", { value: "" }, title), [...new Set(values)].filter(Boolean).sort().map((v) => el("option", { value: v }, v)));
   const names = [...new Set(RUN.samples.flatMap((s) => Object.keys(s.scores)))].sort();
   const sorts = el("select", { "data-filter": "sort", "aria-label": "order", onchange: (e) => { filters.sort = e.target.value; refresh(); } }, el("option", { value: "" }, "in order of the input"),

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pairmill.fates.run_table import Run
 from pairmill.plan.chain import Chain
+from pairmill.report.choice_columns import Choice, choices_of, with_choices
 from pairmill.report.domains import domains
 from pairmill.schemas.arrow import doc_of, of_role, role_of
 from pairmill.schemas.hashing import row_chance
@@ -48,8 +49,8 @@ class Score:
 @dataclass(frozen=True)
 class ReportRows:
     """`frame`: shard, row, uid, kept, at (index of the deciding stage, the number of stages while
-    alive), fate, reason (error class), scores, groups, `language`, and columns of the roles
-    duplicate, fetched_at.
+    alive), fate, reason (error class), scores, groups, `language`, columns of the roles duplicate,
+    fetched_at, and those of the choices.
     """
 
     frame: pl.DataFrame
@@ -62,6 +63,8 @@ class ReportRows:
     """Where only some shards were read: `rows` of `of_rows`, `shards` of `of_shards`."""
     duplicates: tuple[str, ...] = ()
     """Columns that name the row that another one repeats."""
+    choices: tuple[Choice, ...] = ()
+    """Where stages choose among all rows."""
 
     def groups(self) -> list[str]:
         """The groups that have values."""
@@ -132,7 +135,9 @@ def gather(
         n for n in schema.names if n in ("url", "text", "source", "image_format", language, *marked)
     ]
     parts, shards = [], drawn(chain, seed, most_shards, most_rows)
-    read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named])]
+    choices = choices_of(chain.stages, schema)
+    chosen = [name for choice in choices for name in choice.reads(schema)]
+    read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named, *chosen])]
     places = {stage.name: stage.index for stage in chain.stages}
     for part in Run(chain).parts(read, shards):
         at = pl.col("stage").replace_strict(places, default=len(places), return_dtype=pl.Int32)
@@ -141,6 +146,7 @@ def gather(
             pl.col("fate").eq("kept").alias("kept"),
             pl.when(pl.col("message").is_not_null()).then("reason").alias("reason"),
         )
+        frame, chosen = with_choices(frame, choices, schema)
         keep = [
             "shard",
             "row",
@@ -151,6 +157,7 @@ def gather(
             "reason",
             *(s.name for s in scores),
             *marked,
+            *chosen,
         ]
         frame = frame.with_columns(pl.col(n).cast(pl.String).alias(group_name(n)) for n in named)
         wanted = dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)
@@ -174,6 +181,7 @@ def gather(
         tuple(named),
         sampled,
         tuple(of_role(schema, "duplicate")),
+        choices,
     )
 
 

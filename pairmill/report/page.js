@@ -12,6 +12,7 @@ if (RUNS.length === 1) {
     if (parts.length) section(`elements-${name}`, `Elements of ${name}`, "Rows of the table that the block opened: its scores, kept elements in green, and the captions of kept ones.", ...parts);
   }
   if (RUN.effects.length) section("mix", "What the steps did to the mix", "Shares of the rows left after each step. Quality filters quietly remove languages, sources and sizes; the largest changes are named first.", el("div", { class: "grid wide-cards" }, RUN.effects.map(effectCard)));
+  if (RUN.choices?.length) section("choices", "Choices", "What steps that look at all rows chose: why rows are in or out, shares requested, achieved and kept in the end, and what the choice did to scores, languages and concepts, beside as many rows drawn by chance where there are such. Click a number to see its rows.", el("div", { class: "grid wide-cards" }, RUN.choices.map(choiceCard)));
   if (RUN.concepts?.length) section("concepts", "Concepts", "How many rows name each concept, before the first step and in what is kept: a balanced set has a flatter head and as much of the tail.", el("div", { class: "grid wide-cards" }, RUN.concepts.map(concepts)));
   if (RUN.captions.length) section("captions", "Captions", "Kept rows; shares are of captions. The first column is the alt text.", captionTable(RUN.captions));
   if (RUN.downloads) section("downloads", "Downloads", null, downloads(RUN.downloads));

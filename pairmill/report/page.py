@@ -25,6 +25,7 @@ from pairmill.plan.plan import Plan
 from pairmill.plan.planned import every_stage, set_places
 from pairmill.redaction import redact_data
 from pairmill.report.captions import measures
+from pairmill.report.choices import choices
 from pairmill.report.comparing import comparison
 from pairmill.report.concepts import concepts
 from pairmill.report.effects import effects
@@ -38,7 +39,17 @@ from pairmill.work.block import block_columns
 from pairmill.workspace.storage import Storage
 
 HERE = Path(__file__).parent
-SCRIPTS = ("drawing", "funnel", "scores", "tables", "concepts", "gallery", "comparing", "page")
+SCRIPTS = (
+    "drawing",
+    "funnel",
+    "scores",
+    "tables",
+    "concepts",
+    "choices",
+    "gallery",
+    "comparing",
+    "page",
+)
 """The page's script, part by part."""
 CAPTION_ROWS = 5_000
 """Kept rows whose captions are measured."""
@@ -53,6 +64,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
     most_rows = rows_worth(sum(outcome.seconds.values()))
     named = [*dict.fromkeys(plan.config.report.groups)]
     rows = gather(chain, named, plan.config.seed, most_rows=most_rows)
+    shards = drawn(chain, plan.config.seed, most_rows=most_rows)
     text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
     told = {
         "name": plan.config.name,
@@ -69,7 +81,8 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         ],
         "scores": distributions(rows),
         "effects": effects(rows),
-        "concepts": concepts(chain, drawn(chain, plan.config.seed, most_rows=most_rows)),
+        "concepts": concepts(chain, shards),
+        "choices": choices(chain, rows, shards),
         "captions": captions(chain, rows),
         "caption_columns": caption_columns(chain),
         "duplicates": list(rows.duplicates),

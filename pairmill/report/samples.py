@@ -16,6 +16,7 @@ from pairmill.fates.decide import FATES
 from pairmill.fates.trace import trace
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.plan.chain import Chain
+from pairmill.report.choices import tagged
 from pairmill.report.gather import ReportRows
 from pairmill.report.scores import thresholds
 from pairmill.schemas.arrow import is_payload
@@ -36,7 +37,8 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
     step.
     """
     tags: dict[Place, list[str]] = defaultdict(list)
-    names = {s.name for s in rows.scores} | set(rows.duplicates)
+    chosen = [n for c in rows.choices for n in c.marks()]
+    names = {s.name for s in rows.scores} | set(rows.duplicates) | set(chosen)
     frame = rows.frame.select("shard", "row", "uid", "fate", "at", "reason", *sorted(names))
 
     def add(found: pl.DataFrame, tag: str) -> None:
@@ -51,6 +53,9 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
         add(group.head(max(1, count // 2 // max(1, len(groups)))), "random")
     for reason in frame["reason"].drop_nulls().unique().sort():
         add(shuffled.filter(pl.col("reason") == reason).head(CLASS), f"failed: {reason}")
+    for choice in rows.choices:
+        for found, tag in tagged(shuffled, choice):
+            add(found.head(CLASS), tag)
     for column in rows.duplicates:
         firsts = (
             shuffled.filter(pl.col(column).is_not_null())[column]

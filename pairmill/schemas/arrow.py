@@ -25,7 +25,13 @@ an input's or a stage's column.
 PARENTS = b"parents"
 """Key of the metadata of a column that elements have of the row whose list they are in."""
 
-OWN_MARKS = (b"role", b"of", PARENTS)
+QUOTAS = b"quotas"
+"""Key of the metadata of a column that says which rows are chosen: as JSON, `per`, the columns
+whose values make groups; `requested`, the shares of these (empty: equal ones); `cost`, the column
+or expression that shares are counted in (rows if absent).
+"""
+
+OWN_MARKS = (b"role", b"of", PARENTS, QUOTAS)
 """Keys of metadata that are for pairmill's own use."""
 
 MESSAGE_MAX = 500
@@ -81,6 +87,8 @@ Role = Literal[
     "concepts",
     "repeats",
     "chosen",
+    "choice_reason",
+    "control",
     "duplicate",
     "other_set",
     "fetched_at",
@@ -88,7 +96,8 @@ Role = Literal[
 ]
 """What a column is, for reports, outputs and documents: a text about the image; why its writing
 ended; a language code; a judgement of the row; a vector; what the row is about; how often the row
-is written; whether it is chosen out of all rows; the uid of the row that this one repeats; another
+is written; whether it is chosen out of all rows, why or why not, and whether chance drew it beside
+the chosen, to compare with; the uid of the row that this one repeats; another
 set that holds the row; when the image was fetched; how long that took.
 """
 

@@ -8,8 +8,8 @@ from rich.text import Text
 
 from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.safe_output import printable
+from pairmill.workspace.run_plan import RunPlan
 from pairmill.workspace.storage import Storage
-from pairmill.workspace.used import read_plan
 
 
 def runs_of(storage: Storage) -> list[dict[str, Any]]:
@@ -18,13 +18,9 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
     """
     found = []
     for run in storage.folders("runs"):
-        if not storage.exists(f"runs/{run}/plan.json"):
+        if (plan := RunPlan.read(storage, f"runs/{run}")) is None:
             continue
-        gates = {
-            s["name"]: s["keep"]
-            for s in with_inside(read_plan(storage, f"runs/{run}")["stages"])
-            if s.get("keep")
-        }
+        gates = {stage.name: stage.keep for stage in plan.every_stage() if stage.keep}
         metrics = RunMetrics.read(storage, f"runs/{run}")
         modified = storage.fs.get_file_info(storage.path(f"runs/{run}/pipeline.yaml")).mtime
         began = modified.astimezone(timezone.utc).isoformat(timespec="seconds") if modified else ""
@@ -38,14 +34,6 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
             }
         )
     return sorted(found, key=lambda r: (r["began"], r["run"]), reverse=True)
-
-
-def with_inside(stages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The stages of a plan, those of blocks in front of what brings back their columns."""
-    found: list[dict[str, Any]] = []
-    for stage in stages:
-        found += [*(with_inside(stage["block"]["stages"]) if stage.get("block") else []), stage]
-    return found
 
 
 def runs_table(runs: list[dict[str, Any]]) -> Table:

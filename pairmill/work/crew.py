@@ -12,7 +12,7 @@ import queue
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -59,7 +59,7 @@ class Crew:
         items: "Sequence[Item] | deque[Item]",
         count: int,
         width: int = 1,
-    ) -> Iterator[tuple[Item, T]]:
+    ) -> Generator[tuple[Item, T]]:
         """Each item with what `work` gives, as they come, from `count` processes that do `width`
         items at a time; a deque may get more items meanwhile.  Raises RunError, and what `pickle`
         raises.

@@ -45,12 +45,14 @@ def abandoned(name: str, age_s: float) -> bool:
     return True  # nothing that runs today writes under such a name
 
 
-def clear_temporary(folder: str, recursive: bool = True) -> int:
-    """Removes temporary files that their writers left, gives how many; links are not followed."""
+def clear_temporary(folder: str, recursive: bool = True, begins: str = TEMPORARY) -> int:
+    """Removes temporary files that their writers left, gives how many; links are not followed.
+    `begins`: of names; in a folder that is not ours alone, those that this machine gives.
+    """
     count = 0
     for place, below, names in os.walk(folder):
         for name in names:
-            if not name.startswith(TEMPORARY):
+            if not name.startswith(begins):
                 continue
             path = f"{place}/{name}"
             with contextlib.suppress(OSError):  # another one may clear at the same time
@@ -93,18 +95,25 @@ def writing(target: str) -> Iterator[BinaryIO]:
     os.makedirs(folder, exist_ok=True)
     temporary = f"{folder}/{temporary_name()}"
     try:
-        with open(temporary, "w+b") as stream:
+        with full_disk_told(folder), open(temporary, "w+b") as stream:
             yield stream
         os.replace(temporary, target)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskFull(
-                f"no space left on the disk of {folder}; free some and run the same command again"
-            ) from None
-        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def full_disk_told(folder: str) -> Iterator[None]:
+    """Raises DiskFull where the block finds no space left, or a quota used up, in a folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull(
+            f"no space left on the disk of {folder}; free some and run the same command again"
+        ) from None
 
 
 def check_space(folder: str, needed_bytes: int = 0) -> None:

@@ -2,6 +2,10 @@
 change.
 """
 
+import os
+from collections.abc import Iterable
+
+from pairmill.errors import RunError
 from pairmill.schemas.hashing import digest
 from pairmill.sources.base import Input, Source, content_digest
 from pairmill.workspace.encoding import sealed
@@ -43,6 +47,24 @@ def fingerprints(storage: Storage) -> dict[str, str]:
 def fingerprint_key(item: Input) -> str:
     """What a file is remembered by."""
     return digest([item.url, item.size_bytes, item.version])  # a URL may hold a secret
+
+
+def check_unchanged(items: Iterable[Input]) -> None:
+    """Raises RunError where a local file is another now than when it was listed: what was read of
+    it is not what its hash says.
+    """
+    for item in items:
+        if not item.url.startswith("file://") or not item.version:
+            continue
+        try:
+            now = os.stat(item.url.removeprefix("file://"))
+        except FileNotFoundError:  # it was read as it was
+            continue
+        if (now.st_size, str(now.st_mtime)) != (item.size_bytes, item.version):
+            raise RunError(
+                f"{item.name} was changed while it was read; run the same command again when "
+                "nobody writes to it any more"
+            )
 
 
 def unread_bytes(storage: Storage, source: Source) -> int:

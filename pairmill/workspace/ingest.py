@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pairmill.schemas.hashing import canonical, digest
 from pairmill.sources.base import NoInput, Remark, Source, Unit, Unreadable
 from pairmill.workspace.cutting import SHARD_BYTES, CutRows, Cutter
-from pairmill.workspace.fingerprints import input_digests
+from pairmill.workspace.fingerprints import check_unchanged, input_digests
 from pairmill.workspace.memo import Memory, Segment, remember
 from pairmill.workspace.parts import ReadPart
 from pairmill.workspace.placing import Placing
@@ -204,6 +204,7 @@ class Ingest:
             self.store(table)
             if before:
                 self.end_segment()
+        check_unchanged(unit.items)
         segment = self.segment
         if segment.first is None and begins:
             segment.first, segment.large = begins[0], self.cutter.was_large

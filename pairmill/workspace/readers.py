@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.sources.base import Remark, Source, Unit, Unreadable
-from pairmill.workspace.disk import temporary_name
-from pairmill.workspace.parts import InFile, ReadPart, read_parts
+from pairmill.sources.base import Source, Unit, Unreadable
+from pairmill.workspace.disk import TEMPORARY, clear_temporary, machine, temporary_name
+from pairmill.workspace.parts import InFile, ReadPart
 from pairmill.workspace.reading import (
     AHEAD,
+    STORED_AHEAD,
     TASK_BYTES,
     TASK_UNITS,
     Hands,
@@ -27,8 +28,10 @@ from pairmill.workspace.reading import (
     Reading,
     Said,
     SourceWork,
+    Spool,
     Storing,
     pieces,
+    read_piece,
     stored,
 )
 from pairmill.workspace.shards import ShardFacts
@@ -43,11 +46,12 @@ class OneReader:
 
     def of_unit(self, number: int, unit: Unit) -> Iterator[Said]:
         """What reading a unit gives, in order; `number`: its place in the source."""
-        for part in unit.read():
-            if isinstance(part, Unreadable | Remark):
-                yield part
-            elif part.num_rows:
-                yield from read_parts(part, self.schema)
+        for piece in range(len(pieces(unit))):
+            yield from heard(unit, self.of_piece(unit, (number, piece)))
+
+    def of_piece(self, unit: Unit, place: Place) -> Iterator[Said]:
+        """What reading one of its pieces gives."""
+        yield from read_piece(unit, place[1], self.schema)
 
     def store(
         self, placed: pa.Table, parts: dict[int, ReadPart], done: Callable[[ShardFacts], None]
@@ -76,42 +80,45 @@ class ManyReaders(OneReader):
         self.running = hands.spread(work, self.items)
         self.tasks = deque(tasks)
         self.room = AHEAD * hands.count
+        self.most = STORED_AHEAD * hands.count
         self.at = {place: task.number for task in tasks for place in task.places}
-        self.found: dict[int, dict[Place, list[Said]]] = {}
+        self.found: dict[int, dict[Place, list[Said] | None]] = {}
         self.waiting: dict[int, tuple[Storing, Callable[[ShardFacts], None]]] = {}
         self.rows: Counter[str] = Counter()
         """File → rows that are not stored yet, and one while its task is not used up."""
         self.count = 0
 
-    def of_unit(self, number: int, unit: Unit) -> Iterator[Said]:
-        """As it was read ahead; a unit that nobody reads ahead is read here."""
-        if (number, 0) not in self.at:
-            yield from super().of_unit(number, unit)
+    def of_piece(self, unit: Unit, place: Place) -> Iterator[Said]:
+        """As it was read ahead; a piece that nobody reads ahead is read here."""
+        if (task := self.at.pop(place, None)) is None:
+            yield from self.here(unit, place)
             return
-        for place in [(number, i) for i in range(len(pieces(unit)))]:
-            task = self.at.pop(place)
-            while task not in self.found:
-                self.pump()
-                self.step()
-            yield from self.heard(unit, self.found[task].pop(place))
-            if not self.found[task]:
-                del self.found[task]
-                self.room += 1
-                self.pump()
-                self.used(f"{self.spool}{task}", 1)
+        while task not in self.found:
+            self.pump()
+            self.step()
+        read = self.found[task].pop(place)
+        yield from self.here(unit, place) if read is None else read
+        if not self.found[task]:
+            del self.found[task]
+            self.room += 1
+            self.pump()
+            self.used(f"{self.spool}{task}", 1)
 
-    def heard(self, unit: Unit, found: list[Said]) -> Iterator[Said]:
-        """What was read of a part, once the unit has heard of it."""
-        misfits: list[Unreadable] = []
-        for said in found:
-            if isinstance(said, Unreadable) and said.misfit:
-                misfits.append(said)
-            elif isinstance(said, ReadPart):
-                unit.heard(said.rows.num_rows + len(misfits), misfits)
-                misfits = []
-            yield said
-        if misfits:
-            unit.heard(len(misfits), misfits)
+    def here(self, unit: Unit, place: Place) -> Iterator[Said]:
+        """Read batch by batch in this process, for others to store."""
+        self.pump()
+        for said in super().of_piece(unit, place):
+            if not isinstance(said, ReadPart):
+                yield said
+                continue
+            while len(self.waiting) > self.most:
+                self.step()
+            self.count += 1
+            file = f"{self.spool}here{self.count}"
+            with Spool(file) as spool:
+                part = spool.put(said)
+            self.rows[file] = said.rows.num_rows
+            yield part
 
     def pump(self) -> None:
         """Gives tasks out, as long as there is room for what they read."""
@@ -123,8 +130,9 @@ class ManyReaders(OneReader):
         """Waits for a process that is done with something."""
         item, result = next(self.running)
         if isinstance(item, Reading):
-            self.found[item.number] = dict(zip(item.places, result, strict=True))
-            read = [said for one in result for said in one if isinstance(said, ReadPart)]
+            lists = result or [None] * len(item.places)
+            self.found[item.number] = dict(zip(item.places, lists, strict=True))
+            read = [said for one in result or () for said in one if isinstance(said, ReadPart)]
             file = f"{self.spool}{item.number}"
             self.rows[file] = 1 + sum(part.rows.num_rows for part in read)
             return
@@ -146,9 +154,6 @@ class ManyReaders(OneReader):
     def store(
         self, placed: pa.Table, parts: dict[int, ReadPart], done: Callable[[ShardFacts], None]
     ) -> None:
-        if not all(isinstance(part.where, InFile) for part in parts.values()):
-            super().store(placed, parts, done)
-            return
         self.count += 1
         item = Storing(self.count, placed, parts)
         self.waiting[item.number] = item, done
@@ -160,6 +165,20 @@ class ManyReaders(OneReader):
             self.step()
         for _ in self.running:
             pass
+
+
+def heard(unit: Unit, found: Iterator[Said]) -> Iterator[Said]:
+    """What was read of a piece, once the unit has heard of it."""
+    misfits: list[Unreadable] = []
+    for said in found:
+        if isinstance(said, Unreadable) and said.misfit:
+            misfits.append(said)
+        elif isinstance(said, ReadPart):
+            unit.heard(said.rows.num_rows + len(misfits), misfits)
+            misfits = []
+        yield said
+    if misfits:
+        unit.heard(len(misfits), misfits)
 
 
 @contextlib.contextmanager
@@ -174,14 +193,17 @@ def readers(
     """Who reads a source; `ahead`: places and units that are to be read in any case.  All is stored
     when the block ends well.
     """
-    tasks = tasks_of(ahead, hands.worth_bytes) if hands and hands.count > 1 else []
+    tasks = tasks_of(ahead, hands) if hands and hands.count > 1 else None
     alone = OneReader(storage, schema, there)
-    if hands is None or not tasks:
+    if hands is None or tasks is None:
         yield alone
         return
     folder = storage.path("ingest") if storage.local else tempfile.gettempdir()
     os.makedirs(folder, exist_ok=True)
-    work = SourceWork(source, schema, storage.root, f"{folder}/{temporary_name()}")
+    clear_temporary(folder, recursive=False, begins=f"{TEMPORARY}{machine()}-")
+    work = SourceWork(
+        source, schema, storage.root, f"{folder}/{temporary_name()}", hands.spool_bytes
+    )
     try:
         pickle.dumps(work)
     except (pickle.PicklingError, AttributeError, TypeError):  # a source of a script, or a notebook
@@ -192,28 +214,35 @@ def readers(
         yield many
         many.close()
     finally:
-        for task in tasks:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{work.spool}{task.number}")
+        many.running.close()  # after an error processes are still at work
+        for name in os.listdir(folder):
+            if f"{folder}/{name}".startswith(work.spool):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{folder}/{name}")
 
 
-def tasks_of(ahead: Sequence[tuple[int, Unit]], worth_bytes: int) -> list[Reading]:
-    """Units in tasks, small ones together; none where there is little to read."""
+def tasks_of(ahead: Sequence[tuple[int, Unit]], hands: Hands) -> list[Reading] | None:
+    """Units in tasks, small ones together, large ones left out; None where there is little to
+    read.
+    """
     wanted = [(at, unit) for at, unit in ahead if unit.items and not unit.at_hand]
     sizes = {at: sum(item.size_bytes for item in unit.items) for at, unit in wanted}
-    if sum(sizes.values()) < worth_bytes:
-        return []
+    if sum(sizes.values()) < max(hands.worth_bytes, 1):
+        return None
     found: list[Reading] = []
     places: list[Place] = []
-    size = 0
+    name, size = "", 0
     for at, unit in wanted:
         count = len(pieces(unit))
+        if sizes[at] > count * hands.piece_bytes:
+            continue
         for part in range(count):
+            name = name if places else unit.items[0].name
             places.append((at, part))
             size += sizes[at] // count
             if size >= TASK_BYTES or len(places) >= TASK_UNITS:
-                found.append(Reading(len(found), tuple(places)))
+                found.append(Reading(len(found), tuple(places), name))
                 places, size = [], 0
     if places:
-        found.append(Reading(len(found), tuple(places)))
+        found.append(Reading(len(found), tuple(places), name))
     return found

@@ -1,54 +1,16 @@
 """What runs use of a workspace: tables, shards and column files, off the plan of each run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from pairmill.errors import StrangeFile
-from pairmill.workspace.addresses import Recipe, addresses, column_file
+from pairmill.workspace.addresses import addresses, column_file
 from pairmill.workspace.elements import inside_of, insides
+from pairmill.workspace.run_plan import BlockOfRun, RunPlan, StageOfRun
 from pairmill.workspace.shards import payload_file, stored_file
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table
-
-
-def read_plan(storage: Storage, folder: str) -> dict[str, Any]:
-    """plan.json of a run's folder.  Raises StrangeFile: gc must not guess what is in use."""
-    found = storage.read_json(f"{folder}/plan.json")
-    sound = isinstance(found, dict) and isinstance(found.get("table"), str)
-    if not sound or not are_stages(found.get("stages")):
-        raise StrangeFile(
-            f"{storage.path(f'{folder}/plan.json')} is not as pairmill writes it; delete it and "
-            "run its pipeline again, or delete the run's folder"
-        )
-    return found
-
-
-def are_stages(stages: Any) -> bool:
-    """Whether a list of stages as plan.json holds them, blocks with theirs."""
-    return isinstance(stages, list) and all(
-        isinstance(s, dict)
-        and isinstance(s.get("name"), str)
-        and isinstance(s.get("column_set"), str | None)
-        and isinstance(s.get("recipe"), dict | None)
-        and isinstance(s.get("keep"), str | None)
-        and (s.get("block") is None or is_block(s["block"]))
-        for s in stages
-    )
-
-
-def is_block(block: Any) -> bool:
-    """Whether a block as plan.json holds it."""
-    return (
-        isinstance(block, dict)
-        and isinstance(block.get("name"), str)
-        and isinstance(block.get("logic"), str)
-        and isinstance(block.get("table"), str | None)
-        and isinstance(block.get("digests"), list)
-        and are_stages(block.get("stages"))
-    )
 
 
 @dataclass(frozen=True)
@@ -68,10 +30,8 @@ def used(storage: Storage) -> Used:
     found = Used({}, {}, set(), {})
     opened: dict[str, Table | None] = {}
     for run in storage.folders("runs"):
-        if not storage.exists(f"runs/{run}/plan.json"):
-            continue
-        plan = read_plan(storage, f"runs/{run}")
-        add_table(found, storage, opened, run, plan["table"], plan["stages"], {})
+        if (plan := RunPlan.read(storage, f"runs/{run}")) is not None:
+            add_table(found, storage, opened, run, plan.table, plan.stages, {})
     return found
 
 
@@ -81,7 +41,7 @@ def add_table(
     opened: dict[str, Table | None],
     run: str,
     name: str | None,
-    stages: list[dict[str, Any]],
+    stages: Sequence[StageOfRun],
     inside: dict[str, np.ndarray],
 ) -> Table | None:
     """What a run uses of one table (None: not known yet) and of those that its blocks opened;
@@ -93,43 +53,43 @@ def add_table(
     if name is not None:
         found.tables.setdefault(name, []).append(run)
     for stage in stages:
-        if stage["column_set"]:
-            found.sets.setdefault(stage["column_set"], []).append(run)
-        if (block := stage.get("block")) is not None:
+        if stage.column_set:
+            found.sets.setdefault(stage.column_set, []).append(run)
+        if (block := stage.block) is not None:
             within: dict[str, np.ndarray] = {}
-            child = add_table(found, storage, opened, run, block["table"], block["stages"], within)
+            child = add_table(found, storage, opened, run, block.table, block.stages, within)
             if child is not None and table is not None:
                 array = np.zeros(len(table), np.uint64)
                 array[: len(child)] = of_elements(block, child, within)
-                inside[inside_of(block["name"])] = array
+                inside[inside_of(block.name)] = array
     add_files(found, stages, table, inside)
     return table
 
 
-def of_elements(block: dict[str, Any], child: Table, within: dict[str, np.ndarray]) -> np.ndarray:
+def of_elements(block: BlockOfRun, child: Table, within: dict[str, np.ndarray]) -> np.ndarray:
     """What decides, in each shard, what comes back of a block's elements."""
     every = {**child.digests, **within}
-    digests = {c: every[c][: len(child)] for c in block["digests"] if c in every}
-    recipes = [Recipe.from_json(s["recipe"]) if s["recipe"] else None for s in block["stages"]]
-    return insides(block["logic"], recipes, child.names, digests)
+    digests = {c: every[c][: len(child)] for c in block.digests if c in every}
+    recipes = [stage.recipe for stage in block.stages]
+    return insides(block.logic, recipes, child.names, digests)
 
 
 def add_files(
     found: Used,
-    stages: list[dict[str, Any]],
+    stages: Sequence[StageOfRun],
     table: Table | None,
     inside: Mapping[str, np.ndarray],
 ) -> None:
     """The files of a run: a table's shards, and its stages' columns of them."""
-    read = [Recipe.from_json(s["recipe"]) if s["recipe"] else None for s in stages]
+    read = [stage.recipe for stage in stages]
     known = {*(table.digests if table else ()), *inside}
     recipes = [r if r and r.columns() <= known else None for r in read]
     for stage, recipe in zip(stages, recipes, strict=True):
-        if stage["column_set"] and (recipe is None or table is None):
-            found.columns[stage["column_set"]] = None
+        if stage.column_set and (recipe is None or table is None):
+            found.columns[stage.column_set] = None
     if table is None:
         return
-    first = next((i for i, r in enumerate(recipes) if r is None and stages[i]["column_set"]), None)
+    first = next((i for i, r in enumerate(recipes) if r is None and stages[i].column_set), None)
     told = recipes[:first]
     for shard, name in enumerate(table.names.tolist()):
         digests = {c: int(d[shard]) for c, d in table.digests.items()}
@@ -137,6 +97,6 @@ def add_files(
         found.shards.update(payload_file(name, d) for d in digests.values())
         digests |= {c: int(d[shard]) for c, d in inside.items()}
         for stage, address in zip(stages, addresses(told, name, digests), strict=False):
-            files = found.columns.setdefault(stage["column_set"] or "", set())
-            if address is not None and files is not None:
-                files.add(column_file(stage["column_set"], name, address))
+            files = found.columns.setdefault(stage.column_set or "", set())
+            if address is not None and files is not None and stage.column_set:
+                files.add(column_file(stage.column_set, name, address))

@@ -1,5 +1,6 @@
 """Balance over concepts or groups: caps as MetaCLIP's, temperature, ratios."""
 
+import json
 from typing import Annotated, Literal
 
 import numpy as np
@@ -7,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pairmill.schemas.arrow import column, is_list
+from pairmill.schemas.arrow import QUOTAS, column, is_list
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expressions import frame_of
 from pairmill.schemas.hash_columns import row_chances
@@ -93,15 +94,16 @@ class BalanceStage(GlobalStage):
         return self.reads()
 
     def writes(self) -> pa.Schema:
-        by = self.config.by
+        by, ratio = self.config.by, self.config.ratio
         doc = "probability of the row to stay"
-        return pa.schema(
-            [
-                column(self.column(), pa.bool_(), f"stays where `{by}` is balanced", role="chosen",
-                       of=by),
-                column(self.column("probability"), pa.float64(), doc, "", 0, 1),
-            ]
-        )  # fmt: skip
+        stays = column(
+            self.column(), pa.bool_(), f"stays where `{by}` is balanced", role="chosen", of=by
+        )
+        if ratio or self.config.temperature == 0:
+            wanted = {name: share / sum(ratio.values()) for name, share in ratio.items()}
+            asked = json.dumps({"per": [by], "requested": wanted})
+            stays = stays.with_metadata({**(stays.metadata or {}), QUOTAS: asked})
+        return pa.schema([stays, column(self.column("probability"), pa.float64(), doc, "", 0, 1)])
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         frame = frame_of(rows)

@@ -78,7 +78,7 @@ class RetrieveStage(CombiningStage):
         return pa.schema(
             [
                 column(c(), pa.bool_(), "among the rows of some query", role="chosen", of=of),
-                column(c("query"), pa.string(), by),
+                column(c("query"), pa.string(), by, role="choice_reason", of=c()),
                 column(c("similarity"), pa.float32(), "cosine of row and query", "", -1, 1),
                 column(c("rank"), pa.int64(), "place among the query's rows, from 1", "", 1),
                 column(

@@ -1,13 +1,14 @@
 """Choose the best rows of the whole set: a top share, a number, or a budget, per group if asked."""
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pairmill.schemas.arrow import column, is_payload
+from pairmill.schemas.arrow import QUOTAS, column, is_payload
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expression_columns import columns_of
 from pairmill.schemas.expressions import BadExpression, compile_expression, frame_of
@@ -100,15 +101,29 @@ class SelectStage(GlobalStage):
         return self.reads() if self.config.of == "all" else super().may_lack()
 
     def writes(self) -> pa.Schema:
+        name, doc = self.column(), f"among the best by `{self.config.by}`"
+        best = column(name, pa.bool_(), doc, role="chosen")
         fields = [
-            column(self.column(), pa.bool_(), f"among the best by `{self.config.by}`"),
-            column(self.column("reason"), pa.string(), "chosen, or why not"),
+            best.with_metadata({**(best.metadata or {}), QUOTAS: json.dumps(self.quotas())}),
+            column(self.column("reason"), pa.string(), "chosen, or why not", role="choice_reason",
+                   of=name),
             column(self.column("rank"), pa.int64(), "place in its group, from 1", "", 1),
-        ]
+        ]  # fmt: skip
         if self.config.control:
             doc = "drawn by chance, as many rows of each group as are selected"
-            fields.append(column(self.column("control"), pa.bool_(), doc))
+            control = self.column("control")
+            fields.append(column(control, pa.bool_(), doc, role="control", of=name))
         return pa.schema(fields)
+
+    def quotas(self) -> dict[str, Any]:
+        """The groups, and which shares of the budget they are to have, as the report reads it."""
+        config, total = self.config, sum(self.config.quotas.values())
+        asked: dict[str, Any] = {"per": config.per}
+        if config.quotas:
+            asked["requested"] = {name: q / total for name, q in config.quotas.items()}
+        elif config.budget is not None and config.per and config.shares == "equal":
+            asked["requested"] = {}
+        return asked | ({"cost": config.cost} if config.cost else {})
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         frame = frame_of(rows)

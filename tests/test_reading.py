@@ -1,0 +1,190 @@
+"""Processes that read a source ahead: killed, short of space, given pieces that are too large."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pairmill.errors import DiskFull, RunError
+from pairmill.plan.plan import pool_schema_of
+from pairmill.sources.tables import PairsConfig, TableSource
+from pairmill.work.crew import Crew
+from pairmill.workspace.ingest import build_table
+from pairmill.workspace.readers import OneReader
+from pairmill.workspace.reading import Hands, Reading, SourceWork
+from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import Table
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four files of a row group each, with repeated uids and a document over two files; one damaged
+    file, and a table of text whose column is now and then no number.
+    """
+    folder = tmp_path_factory.mktemp("source")
+    rng = np.random.default_rng(0)
+    for file in range(4):
+        numbers = rng.integers(0, 30_000, 10_000)
+        table = {
+            "text": [f"text {n}" for n in numbers],
+            "doc_id": [f"doc {(file * 10_000 + i) // 7}" for i in range(10_000)],
+            "uid": [f"u{n}" if n < 9000 else None for n in numbers],
+        }
+        pq.write_table(pa.table(table), folder / f"{file}.parquet")
+    (folder / "8.parquet").write_bytes((folder / "0.parquet").read_bytes()[:-9] + b"x" * 9)
+    lines = [f"{'x' if i == 777 else i},line {i}\n" for i in range(2000)]
+    (folder / "9.csv").write_text("number,text\n" + "".join(lines))
+    return folder
+
+
+def source_of(folder: Path) -> TableSource:
+    config = {"path": str(folder), "rows_per_shard": 256}
+    types = {"number": "int64"} if folder.is_dir() else {}
+    return TableSource(PairsConfig.model_validate({**config, "types": types}))
+
+
+def read(folder: Path, workspace: Path, hands: Hands | None) -> Table:
+    source = source_of(folder)
+    schema = pool_schema_of(source.schema())
+    return build_table(Storage(str(workspace)), source, "0" * 16, schema, hands=hands)
+
+
+def stored(workspace: Path) -> dict[str, bytes]:
+    """All files, those in which rows wait for their place included, but for a shard that a killed
+    writer did not finish: it goes once the source is read.
+    """
+    files = (f for f in workspace.rglob("*") if f.is_file() and f.name != ".lock")
+    named = {str(f.relative_to(workspace)): f.read_bytes() for f in files}
+    return {name: data for name, data in named.items() if not name.startswith("shards/.tmp-")}
+
+
+class Watched:
+    """Two processes; after so many results something happens."""
+
+    def __init__(self, crew: Crew, workspace: Path, after: int = -1) -> None:
+        self.crew, self.workspace, self.after = crew, workspace, after
+        self.done, self.most_bytes = 0, 0
+
+    def spread(self, work: Any, items: "deque[Any]") -> Generator[tuple[Any, Any]]:
+        for one in self.crew.run(work, items, count=2):
+            spooled = (f.stat().st_size for f in self.workspace.glob("ingest/.tmp-*"))
+            self.most_bytes = max(self.most_bytes, sum(spooled))
+            if self.done == self.after:
+                self.happens()
+            self.done += 1
+            yield one
+
+    def happens(self) -> None:
+        self.crew.seats[0].process.process.kill()
+
+
+class Deadly(Watched):
+    """The driver is killed."""
+
+    def happens(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Table, dict[str, bytes]]:
+    """What one process makes of it."""
+    workspace = tmp_path_factory.mktemp("alone")
+    return read(folder, workspace, None), stored(workspace)
+
+
+@pytest.fixture(scope="module")
+def crew() -> Iterator[Crew]:
+    found = Crew([])
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def watched(crew: Crew, tmp_path: Path) -> Watched:
+    return Watched(crew, tmp_path / "w")
+
+
+def test_source_is_worth_a_look(alone: tuple[Table, dict[str, bytes]]) -> None:
+    table, _ = alone
+    assert len(table.rows) > 100
+    assert table.unreadable == 2
+    assert {t.kind for t in table.told} >= {"repeated uids", "equal rows", "unreadable rows"}
+
+
+@pytest.mark.parametrize("after", [0, 40])
+def test_killed_reader_changes_nothing(
+    folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched, after: int
+) -> None:
+    watched.after = after
+    table = read(folder, watched.workspace, Hands(2, watched.spread, worth_bytes=0))
+    assert watched.done > after
+    assert (table, stored(watched.workspace)) == alone
+
+
+def test_killed_driver_leaves_what_the_next_run_goes_on_from(
+    folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.test_reading import *; w = Path("
+        "sys.argv[2]); deadly = Deadly(Crew([]), w, 20); "
+        "read(Path(sys.argv[1]), w, Hands(2, deadly.spread, worth_bytes=0))"
+    )
+    arguments = [str(folder), str(watched.workspace)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], env=env, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [*watched.workspace.glob("ingest/.tmp-*")]
+    table = read(folder, watched.workspace, Hands(2, watched.spread, worth_bytes=0))
+    assert (table, stored(watched.workspace)) == alone
+
+
+@pytest.mark.parametrize("bound", ["piece_bytes", "spool_bytes"])
+def test_pieces_that_are_too_large_are_never_copied_whole(
+    folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched, bound: str
+) -> None:
+    """One row group is six batches and more."""
+    hands = Hands(2, watched.spread, worth_bytes=0)
+    small = replace(hands, piece_bytes=1000), replace(hands, spool_bytes=1000)
+    hands = small[bound == "spool_bytes"]
+    table = read(folder, watched.workspace, hands)
+    assert (table, stored(watched.workspace)) == alone
+    assert 0 < watched.most_bytes < 3_000_000
+
+
+def work_on(folder: Path, tmp_path: Path) -> SourceWork:
+    source = source_of(folder)
+    schema = pool_schema_of(source.schema())
+    return SourceWork(source, schema, str(tmp_path / "w"), str(tmp_path / "spool"), 2**30)
+
+
+def test_full_disk_is_told(folder: Path, tmp_path: Path) -> None:
+    work = work_on(folder, tmp_path)
+    (tmp_path / "spool0").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="no space left"):
+        work.read(Reading(0, ((1, 0),)))
+
+
+def test_file_that_vanishes_or_changes_is_told_whoever_reads(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "in.parquet"
+    copy.write_bytes((folder / "0.parquet").read_bytes())
+    work = work_on(copy, tmp_path)
+    unit = work.units[0]
+    copy.unlink()
+    with pytest.raises(RunError, match=r"in\.parquet cannot be read any more") as told:
+        work.read(Reading(0, ((0, 0),)))
+    with pytest.raises(RunError) as alone:
+        deque(OneReader(Storage(work.root), work.schema, None).of_unit(0, unit), maxlen=0)
+    assert str(told.value) == str(alone.value)
+    pq.write_table(pa.table({"text": ["another"], "doc_id": ["d"], "uid": ["u"]}), copy)
+    with pytest.raises(RunError, match=r"in\.parquet was changed while it was read"):
+        build_table(Storage(work.root), work.source, "0" * 16, work.schema)
