@@ -1,4 +1,7 @@
-"""pairmill from Python: `Pipeline.from_yaml(path).run()`."""
+"""pairmill from Python: `Pipeline.from_yaml(path).run()`.
+
+What runs a pipeline is imported where it is used: checking a file needs a fraction of it.
+"""
 
 import io
 import json
@@ -8,18 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
-from pairmill.fates.run_table import Run
-from pairmill.pipeline.overview import overview, stored_run
-from pairmill.pipeline.replacing import replaced_packages
-from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.run_log import RunLog, silence_libraries
-from pairmill.pipeline.sampling import Cost, estimate
 from pairmill.pipeline.started import Started, reopened
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
@@ -27,8 +25,6 @@ from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.planned import with_places
 from pairmill.plan.yaml_file import Document
-from pairmill.report.page import write_report as report_of_run
-from pairmill.run_result import RunResult, result_of
 from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import (
@@ -38,10 +34,14 @@ from pairmill.schemas.pipeline import (
     SourceConfig,
     SourcesConfig,
 )
-from pairmill.terminal.display import LiveWatcher
-from pairmill.terminal.plan_view import plan_view
 
-__all__ = ["Pipeline", "RunResult", "silence_libraries"]
+if TYPE_CHECKING:
+    from pairmill.fates.run_table import Run
+    from pairmill.pipeline.run import RunOutcome
+    from pairmill.pipeline.sampling import Cost
+    from pairmill.run_result import RunResult
+
+__all__ = ["Pipeline", "silence_libraries"]
 
 
 @dataclass
@@ -156,13 +156,18 @@ class Pipeline:
         """The plan as plain data: stages, phases, identities, stored and missing rows, resources.
         Starts nothing.
         """
+        from pairmill.pipeline.overview import overview
+
         return overview(self.checked, limit)
 
-    def estimate(self, rows: int = 200, limit: int | None = None) -> Cost:
+    def estimate(self, rows: int = 200, limit: int | None = None) -> "Cost":
         """What the run has yet to cost, by a drawn sample of rows that goes through the stages
         here;
         its values are stored, so that nothing is computed twice.
         """
+        from pairmill.pipeline.run import Runner
+        from pairmill.pipeline.sampling import estimate
+
         runner = Runner(self.checked, self.text, Watcher(), [], limit, local=True, processes=0)
         try:
             return estimate(self.checked, rows, limit, runner.table)
@@ -170,20 +175,26 @@ class Pipeline:
             runner.engine.close()
 
     def _repr_html_(self) -> str:
+        from pairmill.terminal.plan_view import plan_view
+
         console = SafeConsole(record=True, file=io.StringIO(), width=100)
         console.print(plan_view(self.plan()))
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
     def replaces(self, limit: int | None = None) -> list[str]:
         """The packages that `run` would write over though other settings made them, a line each."""
+        from pairmill.pipeline.replacing import replaced_packages
+
         return replaced_packages(self.checked, self.text, limit)
 
-    def stored(self, limit: int | None = None, rows: str | None = None) -> Run:
+    def stored(self, limit: int | None = None, rows: str | None = None) -> "Run":
         """The rows as the workspace has them now, before, between and after runs; starts nothing.
         `rows`: name of an `each` block, for its elements.
 
         Raises RunError where no run has read the source yet, or come to the block.
         """
+        from pairmill.pipeline.overview import stored_run
+
         return stored_run(self.checked, limit, rows)
 
     def run(
@@ -198,7 +209,7 @@ class Pipeline:
         processes: int | None = None,
         write_report: bool = True,
         replace: bool = False,
-    ) -> RunResult:
+    ) -> "RunResult":
         """Computes what is missing, writes packages and report; raises RunError, keeping what was
         committed.
 
@@ -208,6 +219,10 @@ class Pipeline:
         Without `write_report` (or with `report: none`) there is no page.  A package that other
         settings made is written over with `replace` alone, else WouldReplace is raised.
         """
+        from pairmill.pipeline.run import Runner
+        from pairmill.run_result import result_of
+        from pairmill.terminal.display import LiveWatcher
+
         console = console or SafeConsole(stderr=True)
         local = not (ray or (not local and is_ray_there()))
         processes = wanted_processes() if processes is None else processes
@@ -235,14 +250,16 @@ class Pipeline:
             log.close()
         return result_of(outcome, report)
 
-    def _report(self, outcome: RunOutcome, console: Console) -> str:
+    def _report(self, outcome: "RunOutcome", console: Console) -> str:
         """The page's path, or an empty string: the packages stand, and a fault of the report takes
         nothing from them.
         """
         if not self.config.report.write:
             return ""
         try:
-            return report_of_run(self.checked, outcome, outcome.chain)
+            from pairmill.report.page import write_report
+
+            return write_report(self.checked, outcome, outcome.chain)
         except Exception as error:
             logging.getLogger("pairmill").exception("the report could not be written")
             console.print(

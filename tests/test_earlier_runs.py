@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pairmill.api import Pipeline, RunResult
+from pairmill import Pipeline, RunResult
 from pairmill.errors import PipelineFileError
 
 Write = Callable[..., Path]

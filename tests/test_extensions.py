@@ -131,5 +131,5 @@ outputs: [{type: loud, path: out, caption: shout}]
     assert [measure["column"] for measure in data["captions"]] == ["text", "shout"]
     with pytest.raises(PipelineFileError, match="'ShoutStage' is no subclass of Writer"):
         Pipeline.from_yaml(write(text.replace("type: loud", "type: broken")))
-    with pytest.raises(PipelineFileError, match=r"unknown output 'low'; .*loud"):
+    with pytest.raises(PipelineFileError, match=r"unknown output 'low' .*loud"):
         Pipeline.from_yaml(write(text.replace("type: loud", "type: low")))

@@ -179,3 +179,30 @@ def test_light_imports_load_neither_torch_nor_ray(code: str) -> None:
         ).stdout.strip()
         == "[]"
     )
+
+
+@pytest.mark.slow
+def test_checking_a_pipeline_over_metadata_loads_neither_what_runs_it_nor_what_it_does_not_name(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://example.com/1.jpg,a red bicycle\n")
+    (tmp_path / "p.yaml").write_text(
+        "name: first-pass\nworkspace: w\nsource: {type: pairs, path: pairs.csv}\nstages:\n"
+        "  - {stage: text_rules, keep: text_words > 2}\noutputs: [{type: table, path: out}]\n"
+    )
+    check = (
+        "import sys; from pairmill.cli import app; sys.argv = ['pairmill', 'validate', 'p.yaml']\n"
+        "try: app()\nexcept SystemExit as end: print(end.code)\n"
+        "print('\\n'.join(sys.modules))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout.splitlines()
+    unneeded = (
+        "aiohttp", "jinja2", "pandas", "pyarrow.dataset", "ray", "scipy", "torch", "transformers",
+        "pairmill.cluster.engine", "pairmill.models.load", "pairmill.outputs.index",
+        "pairmill.outputs.webdataset", "pairmill.pipeline.run", "pairmill.report",
+        "pairmill.sources.folder", "pairmill.sources.tfrecord", "pairmill.work.local",
+    )  # fmt: skip
+    assert loaded[:2] == ["p.yaml: 1 stages, 1 outputs, no faults", "0"]
+    assert [name for name in unneeded if name in loaded] == []

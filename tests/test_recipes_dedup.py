@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from pairmill.api import Pipeline, RunResult
+from pairmill import Pipeline, RunResult
 from pairmill.demo.drawing import render
 from pairmill.demo.scenes import random_scene, rng_for
 from pairmill.demo.show import MODELS

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pairmill.api import Pipeline, RunResult
+from pairmill import Pipeline, RunResult
 from pairmill.demo.labelled import write_two_sources
 from pairmill.demo.quality import attributes_right
 from pairmill.demo.show import MODELS

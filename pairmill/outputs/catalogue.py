@@ -2,26 +2,19 @@
 
 from pairmill.extensions import Configs, Extensible
 from pairmill.outputs.base import Writer
-from pairmill.outputs.index import IndexWriter
-from pairmill.outputs.interleaved import InterleavedWriter
-from pairmill.outputs.mds import MdsWriter
-from pairmill.outputs.messages import MessagesWriter
-from pairmill.outputs.parquet import ParquetWriter
-from pairmill.outputs.table import TableWriter
-from pairmill.outputs.uids import UidsWriter
-from pairmill.outputs.webdataset import WebDatasetWriter
 from pairmill.schemas.pipeline import OutputConfig
 
-_BUILT_IN: dict[str, type[Writer]] = {
-    "webdataset": WebDatasetWriter,
-    "parquet": ParquetWriter,
-    "interleaved": InterleavedWriter,
-    "messages": MessagesWriter,
-    "mds": MdsWriter,
-    "table": TableWriter,
-    "uids": UidsWriter,
-    "index": IndexWriter,
+_BUILT_IN: dict[str, type[Writer] | str] = {
+    "webdataset": "pairmill.outputs.webdataset:WebDatasetWriter",
+    "parquet": "pairmill.outputs.parquet:ParquetWriter",
+    "interleaved": "pairmill.outputs.interleaved:InterleavedWriter",
+    "messages": "pairmill.outputs.messages:MessagesWriter",
+    "mds": "pairmill.outputs.mds:MdsWriter",
+    "table": "pairmill.outputs.table:TableWriter",
+    "uids": "pairmill.outputs.uids:UidsWriter",
+    "index": "pairmill.outputs.index:IndexWriter",
 }
+"""Imported when a pipeline names them: a command that only checks a file loads no others."""
 WRITERS = Extensible("pairmill.outputs", Writer, _BUILT_IN)
 OUTPUTS = Configs(WRITERS, {})
 

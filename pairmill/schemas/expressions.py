@@ -81,7 +81,8 @@ def compile_expression(text: str, schema: pa.Schema) -> tuple[Expression, pl.Dat
         part.name for node in tree.find_all(exp.Column) for part in node.find_all(exp.Identifier)
     }
     known = pa.schema([f for f in schema if f.name in read])
-    types = dict(frame_of(known.empty_table()).schema)
+    # `empty_table` would make lists into arrays, for which pyarrow imports pandas
+    types = dict(frame_of(pa.Table.from_batches([], known)).schema)
     compiler = Compiler(text, types, lambda name: unknown_column(text, name, schema.names))
     try:
         answer = outward(compiler.value(tree))

@@ -5,36 +5,26 @@ from pairmill.schemas.pipeline import SourceConfig, SourcesConfig
 from pairmill.sources.base import Source
 from pairmill.sources.constants import WithConstants
 from pairmill.sources.embeddings import EmbeddingsConfig, WithEmbeddings
-from pairmill.sources.folder import FolderConfig, FolderSource
-from pairmill.sources.lance_tables import LanceConfig, LanceSource
-from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
 from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig
-from pairmill.sources.tables import TableSource
-from pairmill.sources.tfrecord import TfRecordConfig, TfRecordSource
 from pairmill.sources.united import UnitedSource
-from pairmill.sources.webdataset import WebDatasetConfig, WebDatasetSource
 
 _CONFIGS: dict[str, type[SourceConfig]] = {
     "pairs": PairsConfig,
-    "webdataset": WebDatasetConfig,
     "parquet": ParquetConfig,
     "arrow": ArrowConfig,
-    "lance": LanceConfig,
-    "tfrecord": TfRecordConfig,
-    "folder": FolderConfig,
-    "package": PackageConfig,
 }
 _BUILT_IN: dict[str, type[Source] | str] = {
-    "pairs": TableSource,
-    "parquet": TableSource,
-    "webdataset": WebDatasetSource,
-    "arrow": TableSource,
-    "lance": LanceSource,
-    "tfrecord": TfRecordSource,
-    "folder": FolderSource,
-    "package": PackageSource,
-    "pairmill": "pairmill.pipeline.earlier_run:RunSource",  # it plans another pipeline
+    "pairs": "pairmill.sources.tables:TableSource",
+    "parquet": "pairmill.sources.tables:TableSource",
+    "webdataset": "pairmill.sources.webdataset:WebDatasetSource",
+    "arrow": "pairmill.sources.tables:TableSource",
+    "lance": "pairmill.sources.lance_tables:LanceSource",
+    "tfrecord": "pairmill.sources.tfrecord:TfRecordSource",
+    "folder": "pairmill.sources.folder:FolderSource",
+    "package": "pairmill.sources.package:PackageSource",
+    "pairmill": "pairmill.pipeline.earlier_run:RunSource",
 }
+"""Imported when a pipeline names them: a command that only checks a file loads no others."""
 READERS = Extensible("pairmill.sources", Source, _BUILT_IN)
 SOURCES = Configs(READERS, _CONFIGS)
 LIKE_PACKAGES = ("webdataset", "parquet")
@@ -51,20 +41,20 @@ def open_source(config: SourceConfig) -> Source:
 
 def plain_source(config: SourceConfig) -> Source:
     """The reader without the constant columns."""
-    if config.type in LIKE_PACKAGES and (package := as_package(config)):
-        return PackageSource(package)
-    source = READERS[config.type](config)
+    source = (config.type in LIKE_PACKAGES and of_package(config)) or READERS[config.type](config)
     has_embeddings = isinstance(config, EmbeddingsConfig) and config.embeddings is not None
     return WithEmbeddings(source) if has_embeddings else source
 
 
-def as_package(config: SourceConfig) -> PackageConfig | None:
-    """The config of a package, if `path` is the folder of one and nothing else is asked for."""
+def of_package(config: SourceConfig) -> Source | None:
+    """The reader of a package, if `path` is the folder of one and nothing else is asked for."""
+    from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
+
     path = getattr(config, "path", None)
     asked = config.model_fields_set - {"type", "path", "rows_per_shard", "check", "set"}
     if asked or not isinstance(path, str) or read_manifest(path) is None:
         return None
     check = getattr(config, "check", None)
-    return PackageConfig(
-        path=path, rows_per_shard=config.rows_per_shard, check=check, set=config.set
+    return PackageSource(
+        PackageConfig(path=path, rows_per_shard=config.rows_per_shard, check=check, set=config.set)
     )
