@@ -23,12 +23,17 @@ ELSEWHERE = {
 }  # fmt: skip
 """What keys and kinds are called elsewhere, and here."""
 
+LINES = ("csv", "tsv", "json", "jsonl", "jsonlines", "ndjson")
+"""Kinds of files that an output of type `table` may write."""
+
 
 def nearest(given: str, known: Sequence[str]) -> str:
     """`; did you mean …?` with the nearest name, or what another tool's name is called here."""
     name = ELSEWHERE.get(given.lower(), "")
     if name == "--limit":
         return "; it is an option of the command line: --limit 100"
+    if given.lower() in LINES and "table" in known:
+        return "; did you mean 'table'? Its `format` is parquet, csv or jsonl"
     near = [name] if name in known else difflib.get_close_matches(given, known, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
