@@ -46,7 +46,7 @@ def test_plan_is_read_as_written_and_an_older_one_without_what_it_does_not_say(
         ({"table": "t", "stages": [{"name": "a", "recipe": {"inputs": 3}}]}, "a recipe is"),
         ({"table": "t", "stages": [{"name": "a", "reads": [1]}]}, r"'reads' is \[1\]"),
         ({"table": "t", "stages": [{"name": "a", "block": {"name": "b"}}]}, "a 'logic' is None"),
-        ([], "no map"),
+        ([], r"it holds \[\], and no map"),
     ],
 )
 def test_spoilt_plan_is_refused_with_what_is_wrong(tmp_path: Path, spoilt: Any, what: str) -> None:

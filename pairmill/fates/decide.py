@@ -68,12 +68,12 @@ class Trace:
         """(stage, fate, reason) → rows, of those that are decided and not alive."""
         found: Counter[tuple[int, int, str]] = Counter()
         stopped = (self.fate != ALIVE) & (self.fate != PENDING)
-        columns = (self.at, self.fate, self.why)
-        each = np.stack([c[stopped].astype(np.int64) for c in columns], axis=1)
-        for (at, fate, why), count in zip(
-            *np.unique(each, axis=0, return_counts=True), strict=True
-        ):
-            found[int(at), int(fate), self.words[why][0] or ""] += int(count)
+        at, fate, why = (c[stopped].astype(np.int64) for c in (self.at, self.fate, self.why))
+        _, first, counts = np.unique(
+            at << 40 | fate << 32 | why, return_index=True, return_counts=True
+        )  # one number a row: sorting whole lines takes ten times as long
+        for row, count in zip(first.tolist(), counts.tolist(), strict=True):
+            found[int(at[row]), int(fate[row]), self.words[why[row]][0] or ""] += count
         return found
 
     @property

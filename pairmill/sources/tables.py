@@ -249,7 +249,9 @@ def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
     """
     for name, value in file.item.partitions:
         if name not in table.schema.names:
-            table = table.append_column(name, pa.array([value] * table.num_rows, pa.string()))
+            table = table.append_column(
+                name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
+            )
     return table
 
 
@@ -273,4 +275,4 @@ def with_source(table: pa.Table, file: str) -> pa.Table:
     """Adds the file's name as `source`, unless the input has such a column."""
     if "source" in table.schema.names:
         return table
-    return table.append_column("source", pa.array([file] * table.num_rows, pa.string()))
+    return table.append_column("source", pa.repeat(pa.scalar(file, pa.string()), table.num_rows))

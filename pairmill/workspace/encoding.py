@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pairmill.errors import CorruptWorkspace
-from pairmill.schemas.arrow import is_payload, leaf_columns
+from pairmill.schemas.arrow import is_list, is_payload, leaf_columns
 
 GROUP_BYTES = {True: 4 * 2**20, False: 64 * 2**20}
 """Payload in one row group on a disk, so that a few rows are read without the images of all others;
@@ -54,7 +54,13 @@ def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any
         options.setdefault("row_group_size", max(1, group_bytes * table.num_rows // payload))
     leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
     plain = [path for path, kind in leaves.items() if not is_payload(kind)]
-    alike = [p for p in plain if p not in table.schema.names or repeats(table.column(p))]
+    alike = [
+        path
+        for field in table.schema
+        if not is_payload(field.type) and repeats(table.column(field.name))
+        for path, kind in leaf_columns(field)
+        if not is_payload(kind)
+    ]
     compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
     guarded = FooterGuard(stream)
     group = options.pop("row_group_size", None)
@@ -77,6 +83,8 @@ def repeats(values: pa.ChunkedArray) -> bool:
     """Whether a dictionary of a column's values is worth its making, by the first of them."""
     first = values.slice(0, LOOKED_AT)
     try:
+        if is_list(values.type):
+            first = pc.list_flatten(first).slice(0, LOOKED_AT)
         different: int = pc.count_distinct(first, mode="all").as_py()
     except pa.ArrowNotImplementedError:  # nested values
         return True
