@@ -75,6 +75,7 @@ def faults(file: Path, **overrides: str) -> list[str]:
         ("type: webdataset", "type: wds", "8:6", ["did you mean 'webdataset'?"]),
         ("type: webdataset", "type: jsonl", "8:6", ["did you mean 'table'?", "`format`"]),
         ("stage: resolution", "stage: ocr", "6:5", ["write `stage: text_area`"]),
+        ("stage: resolution", "stage: download\n    allow_private_hosts: true", "7:5", ["name them, such as [127.0.0.1"]),
         ("text_words > 2", "text_words = NaN", "5:5", ["write text_words IS NULL"]),
         ("text_words > 2", "text_words > none", "5:5", ["write text_words IS NULL"]),
         ("text_words > 2", "text > abc", "5:5", ["single quotes: 'abc'"]),

@@ -93,6 +93,11 @@ def remedy(fault: Any) -> str:
     if kind == "string" and isinstance(value, bool | int | float):
         text = str(value).lower() if isinstance(value, bool) else str(value)
         return f"; put it in quotes: '{text}'"
+    if kind == "list" and isinstance(value, bool):
+        hosts = key == "allow_private_hosts"
+        return (
+            f"; name them{', such as [127.0.0.1, 10.0.0.0/8]' if hosts else ' in brackets: [a, b]'}"
+        )
     if kind == "list" and not isinstance(value, list | dict):
         return f"; write [{value}]"
     if kind in ("integer", "number") and isinstance(value, str):
