@@ -23,12 +23,17 @@ ELSEWHERE = {
 }  # fmt: skip
 """What keys and kinds are called elsewhere, and here."""
 
+LINES = ("csv", "tsv", "json", "jsonl", "jsonlines", "ndjson")
+"""Kinds of files that an output of type `table` may write."""
+
 
 def nearest(given: str, known: Sequence[str]) -> str:
     """`; did you mean …?` with the nearest name, or what another tool's name is called here."""
     name = ELSEWHERE.get(given.lower(), "")
     if name == "--limit":
         return "; it is an option of the command line: --limit 100"
+    if given.lower() in LINES and "table" in known:
+        return "; did you mean 'table'? Its `format` is parquet, csv or jsonl"
     near = [name] if name in known else difflib.get_close_matches(given, known, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
@@ -88,6 +93,11 @@ def remedy(fault: Any) -> str:
     if kind == "string" and isinstance(value, bool | int | float):
         text = str(value).lower() if isinstance(value, bool) else str(value)
         return f"; put it in quotes: '{text}'"
+    if kind == "list" and isinstance(value, bool):
+        hosts = key == "allow_private_hosts"
+        return (
+            f"; name them{', such as [127.0.0.1, 10.0.0.0/8]' if hosts else ' in brackets: [a, b]'}"
+        )
     if kind == "list" and not isinstance(value, list | dict):
         return f"; write [{value}]"
     if kind in ("integer", "number") and isinstance(value, str):

@@ -62,6 +62,7 @@ ELSEWHERE = {
     "topk": "select", "top_k": "select", "blur": "image_rules", "size": "resolution",
     "image_size": "resolution", "aspect_ratio": "resolution", "text_length": "text_rules",
     "words": "text_rules", "itm": "match", "llm_judge": "judge", "paraphrase": "rewrite",
+    "ocr": "text_area", "text_detection": "text_area", "face_blur": "faces", "search": "retrieve",
 }  # fmt: skip
 """What stages are called elsewhere, and which does the same here."""
 

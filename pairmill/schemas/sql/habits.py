@@ -57,12 +57,24 @@ def reason(error: SqlglotError, text: str) -> str:
     return f"{place!r} (character {found.get('col') or len(text)}) is not expected there"
 
 
+NO_VALUE = ("nan", "none", "nil")
+"""What no value is called elsewhere; here it is NULL, also that of a number that is none."""
+INFINITE = ("inf", "infinity")
+
+
 def quoting(node: exp.Expr) -> str:
-    """`lang IN (en, de)` and `lang = en` mean texts."""
+    """`lang IN (en, de)` and `lang = en` mean texts, `score = NaN` no value."""
     if curly := set(node.name) & set("‘’“”"):
         return f"; texts stand in straight single quotes, not in {min(curly)}"
     tests = (exp.In, exp.EQ, exp.NEQ, exp.Like, exp.ILike)
+    order = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between)
     parent = node.parent
+    if isinstance(parent, tests + order) and node is not parent.this and not node.this.quoted:
+        if node.name.lower() in NO_VALUE:
+            left = parent.this.sql()
+            return f"; no value is NULL here, NaN too: write {left} IS NULL, or IS NOT NULL"
+        if isinstance(parent, order) and node.name.lower() not in INFINITE:
+            return f"; if a text is meant, put it in single quotes: '{node.name}'"
     if isinstance(parent, tests) and (node is not parent.this or node.this.quoted):
         return f"; if a text is meant, put it in single quotes: '{node.name}'"
     return ""
