@@ -153,7 +153,7 @@ def slow(log: Path, most: int) -> str:
     assert "log: ${LOG:-}" in SLOW
     assert "replicas: [1, 2]" in SLOW
     return SLOW.replace("${LOG:-}", str(log)).replace(
-        "replicas: [1, 2]", f"replicas: [{most // 2}, {most}]"
+        "replicas: [1, 2]", f"replicas: [{max(1, most // 2)}, {most}]"
     )
 
 

@@ -28,7 +28,7 @@ outputs: [{type: parquet, path: out, shuffle: false}]
 
 
 def run(file: Path) -> RunResult:
-    return Pipeline.from_yaml(file).run(local=True, progress=False)
+    return Pipeline.from_yaml(file).run(local=True, progress=False, replace=True)
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def computed(folder: Path, name: str = "") -> int:
     text = FILE.replace("NAME", f"name: {name}" if name else "plus: 0")
     (folder / "p.yaml").write_text(text.replace("COLUMN", name or "times"))
     (folder / "computed").unlink(missing_ok=True)
-    done = pairmill("run", "p.yaml", "--local", cwd=folder)
+    done = pairmill("run", "p.yaml", "--local", "--replace", cwd=folder)
     assert done.returncode == 0, done.stderr
     there = folder / "computed"
     return len(there.read_text()) if there.exists() else 0

@@ -18,7 +18,7 @@ from pairmill.workspace.storage import Storage
 
 FILE = """
 name: words
-source: {type: pairs, path: "rows*.csv"}
+source: {type: pairs, path: "rows*.csv", set: {token: abc}}  # hidden in what is stored
 report: none
 stages:
   - {stage: text_rules, keep: text_words > 2}

@@ -4,6 +4,7 @@ The settings are those that stand in the pipeline file: stages, gates, seed, the
 The input is none of them (it grows), nor what only changes speed.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,13 +18,15 @@ from pairmill.plan.paths import names_of
 from pairmill.plan.plan import Plan
 from pairmill.plan.planned import every_stage
 from pairmill.plan.yaml_file import parse_document
-from pairmill.redaction import redact, shown
+from pairmill.redaction import GONE, redact, shown
 from pairmill.schemas.config import SPEED, marks_of
 from pairmill.schemas.pipeline import OutputConfig
 from pairmill.workspace.storage import Storage
 
 LOGIC = ("stage", "keep", "when", "on_missing")
 """Keys of a stage that decide which rows a package has, though no stored value."""
+HIDDEN = re.compile(rf"(?<=[\s\[{{,:]){re.escape(GONE)}(?=\s*(?:[,}}\]#]|$))", re.MULTILINE)
+"""What redaction leaves of a secret that stood without quotes: an alias to YAML, unless quoted."""
 PLACE = ("path", "overwrite")
 """Keys of an output that say where, not what."""
 Settings = dict[str, Any]
@@ -92,6 +95,7 @@ def settings(plan: Plan, text: str, number: int, written: bool = False) -> Setti
     """
     config = plan.writers[number].config
     try:
+        text = HIDDEN.sub(f'"{GONE}"', text)
         data = parse_document(text, "pipeline", dict(SET_LINE.findall(text))).data
         stages, outputs = data.get("stages") or [], data.get("outputs") or []
         plain = {s.config.stage: s.name for s in plan.stages if s.config.name is None}
