@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pairmill.api import Pipeline, RunResult
+from pairmill import Pipeline, RunResult
 from pairmill.demo.oracle import asking
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.quality import auc
