@@ -5,7 +5,7 @@ file of Arrow batches until they have their place; and a shard, stored.
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,15 @@ import pyarrow as pa
 from pairmill.errors import RunError, first_line
 from pairmill.sources.base import Remark, Source, Unit, Unreadable
 from pairmill.workspace.disk import check_space, full_disk_told
-from pairmill.workspace.parts import InFile, ReadPart, placed_rows, read_parts
+from pairmill.workspace.fingerprints import is_here
+from pairmill.workspace.parts import (
+    InFile,
+    InMemory,
+    ReadPart,
+    parts_together,
+    placed_rows,
+    read_parts,
+)
 from pairmill.workspace.shards import ShardFacts, store_shard
 from pairmill.workspace.storage import Storage
 
@@ -26,6 +34,8 @@ WORTH_BYTES = 32 * 2**20
 """From how many bytes of input on several processes are sooner done, their start included."""
 TASK_BYTES, TASK_UNITS = 8 * 2**20, 256
 """Small files are read together, up to so many."""
+TOGETHER_ROWS, TOGETHER_BYTES = 8_192, 16 * 2**20
+"""Rows of theirs that are made together, at most."""
 PIECE_BYTES = 256 * 2**20
 """Larger pieces of the input are not read ahead, so that there is never a copy of them."""
 SPOOL_BYTES = 2**30
@@ -99,6 +109,15 @@ class SourceWork:
         with gone_told("the source"):
             return self.source.units()
 
+    def has(self, task: Reading) -> bool:
+        """Whether the files of a task are on this machine as they were listed."""
+        return all(is_here(item) for unit, _ in task.places for item in self.units[unit].items)
+
+    def has_beside(self) -> bool:
+        """The same of files that belong to all tasks, such as a folder of images."""
+        own = {item.url for unit in self.units for item in unit.items}
+        return all(is_here(item) for item in self.source.inputs() if item.url not in own)
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k != "units"}
 
@@ -107,15 +126,13 @@ class SourceWork:
         where they are too large for a file.
         """
         with Spool(f"{self.spool}{task.number}") as spool:
-            found: list[list[Said]] = []
-            for unit, part in task.places:
-                found.append([])
-                for said in read_piece(self.units[unit], part, self.schema):
-                    found[-1].append(spool.put(said) if isinstance(said, ReadPart) else said)
-                    if spool.bytes > self.spool_bytes:
-                        spool.forget()
-                        return None
-        return found
+            found: dict[Place, list[Said]] = {place: [] for place in task.places}
+            for place, said in read_pieces(self.units, task.places, self.schema):
+                found[place].append(spool.put(said) if isinstance(said, ReadPart) else said)
+                if spool.bytes > self.spool_bytes:
+                    spool.forget()
+                    return None
+        return list(found.values())
 
 
 class Spool:
@@ -123,6 +140,7 @@ class Spool:
 
     def __init__(self, file: str) -> None:
         self.file, self.batches = file, 0
+        self.last: pa.RecordBatch | None = None
         self.stream: pa.OSFile | None = None
         self.writer: pa.ipc.RecordBatchFileWriter | None = None
         check_space(os.path.dirname(file))
@@ -133,14 +151,18 @@ class Spool:
         return 0 if self.stream is None else int(self.stream.tell())
 
     def put(self, part: ReadPart) -> ReadPart:
-        """Writes rows; gives what stands for them."""
-        with full_disk_told(os.path.dirname(self.file)):
-            if self.writer is None:
-                self.stream = pa.OSFile(self.file, "wb")
-                self.writer = pa.ipc.new_file(self.stream, part.rows.schema)
-            self.writer.write_batch(part.rows)
-        self.batches += 1
-        return replace(part, where=InFile(self.file, self.batches - 1))
+        """Writes rows, a batch of several parts once; gives what stands for them."""
+        where = part.where
+        assert isinstance(where, InMemory)
+        if where.batch is not self.last:
+            with full_disk_told(os.path.dirname(self.file)):
+                if self.writer is None:
+                    self.stream = pa.OSFile(self.file, "wb")
+                    self.writer = pa.ipc.new_file(self.stream, where.batch.schema)
+                self.writer.write_batch(where.batch)
+            self.last = where.batch
+            self.batches += 1
+        return replace(part, where=InFile(self.file, self.batches - 1, where.first, where.count))
 
     def forget(self) -> None:
         """Removes the file."""
@@ -162,8 +184,56 @@ def pieces(unit: Unit) -> Sequence[Callable[[], Iterator[Any]]]:
     return unit.parts() or (unit.read,)
 
 
+def read_pieces(
+    units: Mapping[int, Unit] | Sequence[Unit], places: Sequence[Place], schema: pa.Schema
+) -> Iterator[tuple[Place, Said]]:
+    """What reading some pieces of the input gives, piece by piece, each with its place; the rows of
+    small neighbours are made together.
+    """
+    held: list[tuple[Place, pa.Table | Remark | Unreadable]] = []
+    tables: list[pa.Table] = []
+    rows = size = 0
+    for place in places:
+        for said in raw_piece(units[place[0]], place[1]):
+            if isinstance(said, pa.Table):
+                if tables and (
+                    rows + said.num_rows > TOGETHER_ROWS
+                    or size + said.nbytes > TOGETHER_BYTES
+                    or not said.schema.equals(tables[0].schema)
+                ):
+                    yield from made(held, tables, schema)
+                    held, tables, rows, size = [], [], 0, 0
+                tables.append(said)
+                rows, size = rows + said.num_rows, size + said.nbytes
+            held.append((place, said))
+    yield from made(held, tables, schema)
+
+
+def made(
+    held: Sequence[tuple[Place, pa.Table | Remark | Unreadable]],
+    tables: Sequence[pa.Table],
+    schema: pa.Schema,
+) -> Iterator[tuple[Place, Said]]:
+    """The same with a table's columns.  `tables`: those among what is held."""
+    parts = iter(parts_together(tables, schema))
+    for place, said in held:
+        if isinstance(said, pa.Table):
+            yield from ((place, part) for part in next(parts))
+        else:
+            yield place, said
+
+
 def read_piece(unit: Unit, piece: int, schema: pa.Schema) -> Iterator[Said]:
-    """Rows with a table's columns, and what is to be told.  Raises RunError where a file is gone,
+    """One piece, as it comes."""
+    for said in raw_piece(unit, piece):
+        if isinstance(said, pa.Table):
+            yield from read_parts(said, schema)
+        else:
+            yield said
+
+
+def raw_piece(unit: Unit, piece: int) -> Iterator[pa.Table | Remark | Unreadable]:
+    """Rows with a source's columns, and what is to be told.  Raises RunError where a file is gone,
     or is another one now.
     """
     parts, names = pieces(unit), ", ".join(item.name for item in unit.items[:3])
@@ -171,10 +241,8 @@ def read_piece(unit: Unit, piece: int, schema: pa.Schema) -> Iterator[Said]:
         raise RunError(f"{names} was changed while it was read; run the same command again")
     with gone_told(names):
         for said in parts[piece]():
-            if isinstance(said, Unreadable | Remark):
+            if isinstance(said, Unreadable | Remark) or said.num_rows:
                 yield said
-            elif said.num_rows:
-                yield from read_parts(said, schema)
 
 
 @contextlib.contextmanager
