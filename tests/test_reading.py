@@ -184,6 +184,7 @@ def test_tiny_files_are_read_together_as_if_one_by_one(tiny: Path, watched: Watc
     alone, workspace = read(tiny, watched.workspace.parent / "alone", None), watched.workspace
     assert read(tiny, workspace, Hands(2, watched.spread, worth_bytes=0)) == alone
     assert stored(workspace) == stored(workspace.parent / "alone")
+    assert watched.most_bytes > 0
     assert alone.unreadable > 80
     assert {t.kind for t in alone.told} >= {"equal rows", "unreadable rows"}
     source = source_of(tiny)
@@ -233,6 +234,15 @@ def test_pieces_that_are_too_large_are_never_copied_whole(
     table = read(folder, watched.workspace, hands)
     assert (table, stored(watched.workspace)) == alone
     assert 0 < watched.most_bytes < 3_000_000
+
+
+def test_rows_that_travel_are_stored_alike_and_leave_no_file(
+    folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched
+) -> None:
+    hands = Hands(2, watched.spread, worth_bytes=0, spool_bytes=10**6, travels=True)
+    table = read(folder, watched.workspace, hands)
+    assert (table, stored(watched.workspace)) == alone
+    assert watched.most_bytes == 0
 
 
 def work_on(folder: Path, tmp_path: Path) -> SourceWork:

@@ -10,7 +10,7 @@ import os
 import pickle
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import pyarrow as pa
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from pairmill.sources.base import Source, Unit, Unreadable
 from pairmill.workspace.disk import TEMPORARY, clear_temporary, machine, temporary_name
-from pairmill.workspace.parts import InFile, ReadPart
+from pairmill.workspace.parts import InFile, ReadPart, placed_rows
 from pairmill.workspace.reading import (
     AHEAD,
     STORED_AHEAD,
@@ -27,7 +27,6 @@ from pairmill.workspace.reading import (
     Reading,
     Said,
     SourceWork,
-    Spool,
     Storing,
     pieces,
     read_piece,
@@ -114,7 +113,7 @@ class ManyReaders(OneReader):
         groups: Sequence[Reading],
     ) -> None:
         super().__init__(storage, schema, None, units, groups)
-        self.spool = work.spool
+        self.work, self.spool = work, work.spool
         self.items: deque[Reading | Storing] = deque()
         self.running = hands.spread(work, self.items)
         self.tasks = deque(tasks)
@@ -158,10 +157,9 @@ class ManyReaders(OneReader):
             while len(self.waiting) > self.most:
                 self.step()
             self.count += 1
-            file = f"{self.spool}here{self.count}"
-            with Spool(file) as spool:
+            with self.work.spool_of(f"here{self.count}") as spool:
                 part = spool.put(said)
-            self.rows[file] = part.where.count
+            self.wait_for([part])
             yield part
 
     def of_group(self, group: Reading) -> dict[Place, list[Said]]:
@@ -170,14 +168,17 @@ class ManyReaders(OneReader):
             self.step()
         found = super().of_group(group)
         self.count += 1
-        file = f"{self.spool}here{self.count}"
-        with Spool(file) as spool:
+        with self.work.spool_of(f"here{self.count}") as spool:
             for place, told in found.items():
                 found[place] = [spool.put(s) if isinstance(s, ReadPart) else s for s in told]
-        self.rows[file] = sum(
-            s.where.count for told in found.values() for s in told if isinstance(s, ReadPart)
-        )
+                self.wait_for(found[place])
         return found
+
+    def wait_for(self, told: Iterable[Said]) -> None:
+        """Rows in files are to be stored, before their files go."""
+        for part in told:
+            if isinstance(part, ReadPart) and isinstance(part.where, InFile):
+                self.rows[part.where.file] += part.where.count
 
     def pump(self) -> None:
         """Gives tasks out, as long as there is room for what they read."""
@@ -191,12 +192,13 @@ class ManyReaders(OneReader):
         if isinstance(item, Reading):
             lists = result or [None] * len(item.places)
             self.found[item.number] = dict(zip(item.places, lists, strict=True))
-            read = [said for one in result or () for said in one if isinstance(said, ReadPart)]
-            file = f"{self.spool}{item.number}"
-            self.rows[file] = 1 + sum(part.where.count for part in read)
+            self.rows[f"{self.spool}{item.number}"] = 1
+            for told in result or ():
+                self.wait_for(told)
             return
         asked, done = self.waiting.pop(item.number)
-        for counted in pc.value_counts(asked.placed.column("part")).to_pylist():
+        counts = pc.value_counts(asked.placed.column("part")).to_pylist() if asked.parts else ()
+        for counted in counts:
             where = asked.parts[counted["values"]].where
             if isinstance(where, InFile):
                 self.used(where.file, counted["counts"])
@@ -214,7 +216,8 @@ class ManyReaders(OneReader):
         self, placed: pa.Table, parts: dict[int, ReadPart], done: Callable[[ShardFacts], None]
     ) -> None:
         self.count += 1
-        item = Storing(self.count, placed, parts)
+        table = placed_rows(placed, parts, self.schema) if self.work.travels else None
+        item = Storing(self.count, placed, {} if self.work.travels else parts, table)
         self.waiting[item.number] = item, done
         self.items.append(item)
 
@@ -263,7 +266,12 @@ def readers(
     os.makedirs(folder, exist_ok=True)
     clear_temporary(folder, recursive=False, begins=f"{TEMPORARY}{machine()}-")
     work = SourceWork(
-        source, schema, storage.root, f"{folder}/{temporary_name()}", hands.spool_bytes
+        source,
+        schema,
+        storage.root,
+        f"{folder}/{temporary_name()}",
+        hands.spool_bytes,
+        hands.travels,
     )
     try:
         pickle.dumps(work)

@@ -3,10 +3,9 @@ file of Arrow batches until they have their place; and a shard, stored.
 """
 
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,17 +13,15 @@ import pyarrow as pa
 
 from pairmill.errors import RunError, first_line
 from pairmill.sources.base import Remark, Source, Unit, Unreadable
-from pairmill.workspace.disk import check_space, full_disk_told
 from pairmill.workspace.fingerprints import is_here
 from pairmill.workspace.parts import (
-    InFile,
-    InMemory,
     ReadPart,
     parts_together,
     placed_rows,
     read_parts,
 )
 from pairmill.workspace.shards import ShardFacts, store_shard
+from pairmill.workspace.spool import Carried, Spool
 from pairmill.workspace.storage import Storage
 
 Said = ReadPart | Remark | Unreadable
@@ -60,6 +57,8 @@ class Hands:
     piece_bytes: int = PIECE_BYTES
     spool_bytes: int = SPOOL_BYTES
     task_bytes: int = TASK_BYTES
+    travels: bool = False
+    """Whether rows travel with what is told of them: no folder is seen by all processes."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,8 @@ class Storing:
     number: int
     placed: pa.Table
     parts: dict[int, ReadPart]
+    table: pa.Table | None = None
+    """The rows, where they travel."""
 
     def __str__(self) -> str:
         return f"storing shard {self.number} of the source"
@@ -96,10 +97,13 @@ class SourceWork:
     spool: str
     """Files in which rows wait for their place begin so."""
     spool_bytes: int
+    travels: bool = False
 
     def __call__(self, item: Reading | Storing) -> Any:
         """What was read, by place; or the facts of a stored shard."""
         if isinstance(item, Storing):
+            if item.table is not None:
+                return store_shard(Storage(self.root), item.table)
             return stored(Storage(self.root), item.placed, item.parts, self.schema, None)
         return self.read(item)
 
@@ -108,6 +112,10 @@ class SourceWork:
         """The source's."""
         with gone_told("the source"):
             return self.source.units()
+
+    def spool_of(self, name: str) -> Spool | Carried:
+        """Where rows wait for their place."""
+        return Carried() if self.travels else Spool(f"{self.spool}{name}")
 
     def has(self, task: Reading) -> bool:
         """Whether the files of a task are on this machine as they were listed."""
@@ -125,7 +133,7 @@ class SourceWork:
         """Writes the rows of a task into a file; gives what stands for them, place by place; None
         where they are too large for a file.
         """
-        with Spool(f"{self.spool}{task.number}") as spool:
+        with self.spool_of(str(task.number)) as spool:
             found: dict[Place, list[Said]] = {place: [] for place in task.places}
             for place, said in read_pieces(self.units, task.places, self.schema):
                 found[place].append(spool.put(said) if isinstance(said, ReadPart) else said)
@@ -133,50 +141,6 @@ class SourceWork:
                     spool.forget()
                     return None
         return list(found.values())
-
-
-class Spool:
-    """A file of Arrow batches, opened for the first of them.  Raises DiskFull."""
-
-    def __init__(self, file: str) -> None:
-        self.file, self.batches = file, 0
-        self.last: pa.RecordBatch | None = None
-        self.stream: pa.OSFile | None = None
-        self.writer: pa.ipc.RecordBatchFileWriter | None = None
-        check_space(os.path.dirname(file))
-
-    @property
-    def bytes(self) -> int:
-        """Written so far."""
-        return 0 if self.stream is None else int(self.stream.tell())
-
-    def put(self, part: ReadPart) -> ReadPart:
-        """Writes rows, a batch of several parts once; gives what stands for them."""
-        where = part.where
-        assert isinstance(where, InMemory)
-        if where.batch is not self.last:
-            with full_disk_told(os.path.dirname(self.file)):
-                if self.writer is None:
-                    self.stream = pa.OSFile(self.file, "wb")
-                    self.writer = pa.ipc.new_file(self.stream, where.batch.schema)
-                self.writer.write_batch(where.batch)
-            self.last = where.batch
-            self.batches += 1
-        return replace(part, where=InFile(self.file, self.batches - 1, where.first, where.count))
-
-    def forget(self) -> None:
-        """Removes the file."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.file)
-
-    def __enter__(self) -> "Spool":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if self.writer is None or self.stream is None:
-            return
-        with full_disk_told(os.path.dirname(self.file)), self.stream:
-            self.writer.close()
 
 
 def pieces(unit: Unit) -> Sequence[Callable[[], Iterator[Any]]]:
