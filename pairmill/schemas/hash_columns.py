@@ -50,6 +50,18 @@ def messages(parts: Sequence[pa.Array]) -> list[bytes]:
     return found
 
 
+def spread(values: np.ndarray) -> np.ndarray:
+    """uint64: each value with its bits well spread, equal ones alike (the finaliser of
+    MurmurHash3).
+    """
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        values ^= values >> np.uint64(33)
+        values *= np.uint64(factor)
+    values ^= values >> np.uint64(33)
+    return values
+
+
 def joined(*pieces: Any) -> pa.Array:
     """The pieces of each row one after another; null where one of them is."""
     return pc.binary_join_element_wise(*pieces, pa.scalar(b"", LARGE))
