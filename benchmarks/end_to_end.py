@@ -43,7 +43,9 @@ outputs:
 COMMON = """
 import io, os, sys
 source, target, model_folder = sys.argv[1:]
+import torch
 from PIL import Image
+from transformers import AutoProcessor, CLIPModel  # here: two of Daft's threads may import at once
 
 def small(data):
     image = Image.open(io.BytesIO(data))
@@ -57,10 +59,7 @@ def small(data):
 
 class Clip:
     def __init__(self):
-        import torch
-        from transformers import AutoProcessor, CLIPModel
         torch.set_num_threads(int(os.environ["THREADS"]))
-        self.torch = torch
         self.model = CLIPModel.from_pretrained(model_folder).eval()
         self.processor = AutoProcessor.from_pretrained(model_folder)
 
@@ -68,7 +67,7 @@ class Clip:
         pictures = [Image.open(io.BytesIO(i)).convert("RGB") for i in images]
         inputs = self.processor(text=texts, images=pictures, return_tensors="pt", padding=True,
                                 truncation=True)
-        with self.torch.inference_mode():
+        with torch.inference_mode():
             found = self.model(**inputs)
         return (found.image_embeds * found.text_embeds).sum(-1).tolist()
 """
@@ -83,7 +82,7 @@ from daft.functions import download
 def resized(data: bytes):
     return small(data)
 
-@daft.cls
+@daft.cls(max_concurrency=1)  # one model, on all cores
 class Scorer:
     def __init__(self):
         self.clip = Clip()
