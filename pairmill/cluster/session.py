@@ -150,14 +150,16 @@ TOKEN = secrets.token_hex(32)
 def on_this_machine_alone() -> Iterator[None]:
     """Ray that is started during the block listens on 127.0.0.1 and answers only who has the token.
 
-    The variable, named for other systems, is how Ray is told to use the loopback address.
+    The variable, named for other systems, is how Ray is told to use the loopback address.  Workers
+    that Ray starts before there is work would have another environment than the run's, and never
+    get any: seconds of all cores for nothing.
     """
     if os.environ.get("RAY_ADDRESS"):
         yield
         return
     from ray._private import ray_constants
 
-    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_prestart_worker_first_driver": "0"}
     if "RAY_AUTH_MODE" not in os.environ:
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
         REDACTOR.add(TOKEN, "${RAY_AUTH_TOKEN}")
