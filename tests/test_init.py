@@ -32,6 +32,34 @@ def within_objects(folder: Path) -> None:
     (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def deep_within_objects(folder: Path) -> None:
+    """Names that nobody knows, two levels deep, with texts in two languages."""
+    rows = [
+        {
+            "n": i,
+            "media": {"src": url, "page": f"https://pages.test/{i}"},
+            "captions": {"short": "ball", "long": {"en": text, "de": "Ball"}},
+        }
+        for i, (url, text) in enumerate(zip(ADDRESSES, WORDS, strict=True))
+    ]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def lists_of_captions(folder: Path) -> None:
+    rows = [{"url": u, "captions": [t, "a ball"]} for u, t in zip(ADDRESSES, WORDS, strict=True)]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def unknown_text(folder: Path) -> None:
+    """Bytes under a name of their own, and a text whose name says nothing, beside hashes."""
+    columns = {
+        "jpg": [picture(i) for i in range(4)],
+        "hash": [f"{i:064d}" for i in range(4)],
+        "beschrieben": WORDS,
+    }
+    pq.write_table(pa.table(columns), folder / "in.parquet")
+
+
 def without_header(folder: Path) -> None:
     lines = [f"{text}\t{url}\n" for url, text in zip(ADDRESSES, WORDS, strict=True)]
     (folder / "in.tsv").write_text("".join(lines))
@@ -62,6 +90,9 @@ def folder_of_images(folder: Path) -> None:
     [
         (with_semicolons, "in.csv", {"delimiter": ";", "columns": {"url": "picture", "text": "words"}}),
         (within_objects, "in.jsonl", {"columns": {"url": "image.url", "image_facts": "image"}}),
+        (deep_within_objects, "in.jsonl", {"columns": {"url": "media.src", "text": "captions.long.en"}}),
+        (lists_of_captions, "in.jsonl", {"columns": {"text": "captions"}, "captions": "first"}),
+        (unknown_text, "in.parquet", {"type": "parquet", "columns": {"text": "beschrieben"}}),
         (without_header, "in.tsv", {"header": False}),
         (with_images, "in.parquet", {"type": "parquet"}),
         (folder_of_images, "in", {"type": "folder"}),

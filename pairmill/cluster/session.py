@@ -16,6 +16,7 @@ from typing import Any
 
 from pairmill import errors
 from pairmill.cluster.nodes import check_nodes
+from pairmill.cluster.reaching import check_answers
 from pairmill.cluster.run_actor import start_run_actor
 from pairmill.cluster.worker_start import HOOK, STRANGE_FOLDER
 from pairmill.errors import RunError, first_line
@@ -58,7 +59,9 @@ class RaySession:
                 "env_vars": {"PYTHONPATH": python_path, **told_to_workers()},
                 "worker_process_setup_hook": HOOK,
             }
-            if not os.environ.get("RAY_ADDRESS"):
+            if address := os.environ.get("RAY_ADDRESS"):
+                check_answers(address)
+            else:
                 options |= {
                     "address": "local",
                     "num_cpus": max(2, os.cpu_count() or 1),
