@@ -14,7 +14,8 @@ import pyarrow as pa
 from pairmill.sources.tables import like
 from pairmill.sources.values import is_list
 
-ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+ADDRESS = re.compile(r"^\s*https?://\S+\s*$", re.IGNORECASE)
+"""An address alone: a line of a table that was not taken apart begins with one, too."""
 PICTURE = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?)(?:[?#]|$)", re.IGNORECASE)
 WORDS = re.compile(r"\S\s+\S|[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 """Two words, or letters of a script that sets no spaces between them."""
