@@ -18,10 +18,11 @@ SIGNS = {exp.GTE: ">=", exp.GT: ">", exp.LTE: "<=", exp.LT: "<"}
 
 def distributions(rows: ReportRows) -> list[dict[str, Any]]:
     """For each score with more than one value: histogram of kept and stopped rows, gates, and
-    counts at every stop.
+    counts at every stop.  Those of gates come first, by the rows that their thresholds stop; facts
+    come last.
     """
     charts = [c for score in rows.scores if (c := distribution(rows, score))]
-    return sorted(charts, key=lambda c: (not c["gates"], c["fact"]))  # gated ones first, facts last
+    return sorted(charts, key=lambda c: (not c["gates"], c["fact"], -c["beyond"]))
 
 
 def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
@@ -67,12 +68,22 @@ def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
         "stopped": np.histogram(values[~kept], edges)[0].tolist(),
         "quantiles": dict(zip(QUANTILES, quantiles(values), strict=True)),
         "sign": sign,
+        "beyond": max(
+            (beyond(values, str(g["sign"]), float(str(g["threshold"]))) for g in gates), default=0
+        ),
         "reach": above(values, at, side),
         "reach_kept": above(values[kept], at, side),
         "rows_kept": int(kept.sum()),
         "fact": score.fact,
         **regained(rows, part, gates, at, side),
     }
+
+
+def beyond(values: np.ndarray, sign: str, threshold: float) -> int:
+    """How many values a comparison with the threshold stops."""
+    side: Literal["left", "right"] = "left" if sign in (">=", "<") else "right"
+    upper = above(values, np.array([threshold]), side)[0]
+    return len(values) - upper if sign[0] == ">" else upper
 
 
 def regained(
