@@ -143,6 +143,7 @@ def test_flagged_pictures_are_blurred(data: dict[str, Any]) -> None:
     assert {s["blur"] for s in data["samples"] if s["scores"]["level"] < 97} == {False}
 
 
+@pytest.mark.slow
 def test_distributions_and_mix_are_what_a_count_gives(run: Path, data: dict[str, Any]) -> None:
     ledger = pl.concat([pl.read_parquet(f) for f in sorted(run.glob("ledger/shard-*.parquet"))])
     kept = ledger.filter(pl.col("fate") == "kept").height

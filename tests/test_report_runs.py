@@ -116,6 +116,7 @@ def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
     assert any(f";{red + d};" in shown for d in range(-3, 4)), (red, green, blue)
 
 
+@pytest.mark.slow
 def test_croissant_lists_the_files_that_the_manifest_lists(folder: Path) -> None:
     """That mlcroissant reads the samples is tested in test_outputs_folders."""
     manifest = json.loads((folder / "out/manifest.json").read_text())

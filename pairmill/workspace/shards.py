@@ -6,7 +6,7 @@ the
 values, so that another column in the input copies no image.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,8 @@ def store_shard(storage: Storage, table: pa.Table, there: set[str] | None = None
     sizes = [size_of(c) for c in wide]
     told = {c: digests[c] for c in narrow} | {c: column_digest(sized.column(c)) for c in sizes}
     content = digest_of(*(part for c, d in told.items() for part in spelled(sized, c, d)))
-    write(storage, stored_file(name, content), sized.select([*narrow, *sizes]), there)
+    distinct = {c for c in ("uid", "doc_id") if digests.get(c) == name}
+    write(storage, stored_file(name, content), sized.select([*narrow, *sizes]), there, distinct)
     for column in wide:
         hashes = [f.name for f in table.schema if hash_of(f) == column]
         kept = [column, size_of(column), *hashes]
@@ -86,10 +87,18 @@ def spelled(table: pa.Table, column: str, digest: int) -> tuple[bytes, bytes]:
     return f"{column} {field.type}".encode(), int(digest).to_bytes(8, "little")
 
 
-def write(storage: Storage, name: str, table: pa.Table, there: set[str] | None) -> None:
-    """A file that holds what its name says is not written again."""
+def write(
+    storage: Storage,
+    name: str,
+    table: pa.Table,
+    there: set[str] | None,
+    distinct: Collection[str] = (),
+) -> None:
+    """A file that holds what its name says is not written again.  `distinct`: columns whose values
+    do not repeat.
+    """
     if not (name in there if there is not None else storage.exists(name)):
-        storage.write_table(name, table)
+        storage.write_table(name, table, distinct=distinct)
 
 
 def read_rows(
