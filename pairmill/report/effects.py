@@ -33,6 +33,7 @@ def effect(rows: ReportRows, group: str) -> dict[str, Any] | None:
     counts = counts.sort("came", "value", descending=[True, False])
     common = counts.filter(pl.col("came") >= LEAST_SHARE * pl.col("came").sum()).height
     shown = max(2, min(MOST_VALUES, common))
+    shown += counts.height == shown + 1  # a line of others for one alone says less than its name
     top = counts.head(shown)
     names = ["came", *map(str, steps)]
     others = counts.slice(shown).select(names).sum().row(0) if counts.height > shown else None

@@ -22,7 +22,9 @@ def distributions(rows: ReportRows) -> list[dict[str, Any]]:
     come last.
     """
     charts = [c for score in rows.scores if (c := distribution(rows, score))]
-    return sorted(charts, key=lambda c: (not c["gates"], c["fact"], -c["beyond"]))
+    return sorted(
+        charts, key=lambda c: (not c["gates"], not c["gates"] and c["fact"], -c["beyond"])
+    )
 
 
 def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
@@ -82,7 +84,9 @@ def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
 def beyond(values: np.ndarray, sign: str, threshold: float) -> int:
     """How many values a comparison with the threshold stops."""
     side: Literal["left", "right"] = "left" if sign in (">=", "<") else "right"
-    upper = above(values, np.array([threshold]), side)[0]
+    whole = np.issubdtype(values.dtype, np.integer)
+    at = np.array([threshold], float if whole else values.dtype)
+    upper = above(values, at, side)[0]
     return len(values) - upper if sign[0] == ">" else upper
 
 
