@@ -37,7 +37,8 @@ def trace(
         wanted |= {chain.narrow(c) for c in stage.compared()} | set(
             stage.gate.columns if stage.gate else ()
         )
-    asked = {c for c in asked - wanted if not floating(chain, c)}
+    wanted |= {c for c in asked if floating(chain, c)}
+    asked -= wanted
     wanted |= asked
     from_pool = sorted(c for c in wanted if without_suffix(c) in chain.pool_schema.names)
     rows = np.arange(chain.rows_of(shard), dtype=np.int32)
