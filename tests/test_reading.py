@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pairmill.cluster.reading_tasks import LOADED, at_work
 from pairmill.errors import DiskFull, RunError
 from pairmill.plan.plan import pool_schema_of
 from pairmill.sources.tables import PairsConfig, TableSource
 from pairmill.work.crew import Crew
-from pairmill.workspace.ingest import build_table
+from pairmill.workspace.ingest import Progress, build_table
 from pairmill.workspace.readers import OneReader
 from pairmill.workspace.reading import Hands, Reading, SourceWork
 from pairmill.workspace.storage import Storage
@@ -53,10 +54,16 @@ def source_of(folder: Path) -> TableSource:
     return TableSource(PairsConfig.model_validate({**config, "types": types}))
 
 
-def read(folder: Path, workspace: Path, hands: Hands | None) -> Table:
+def read(
+    folder: Path,
+    workspace: Path,
+    hands: Hands | None,
+    progress: Progress = lambda rows, files, of: None,
+) -> Table:
     source = source_of(folder)
     schema = pool_schema_of(source.schema())
-    return build_table(Storage(str(workspace)), source, "0" * 16, schema, hands=hands)
+    storage = Storage(str(workspace))
+    return build_table(storage, source, "0" * 16, schema, hands=hands, progress=progress)
 
 
 def stored(workspace: Path) -> dict[str, bytes]:
@@ -121,6 +128,7 @@ def test_source_is_worth_a_look(alone: tuple[Table, dict[str, bytes]]) -> None:
     assert {t.kind for t in table.told} >= {"repeated uids", "equal rows", "unreadable rows"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 40])
 def test_killed_reader_changes_nothing(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched, after: int
@@ -131,6 +139,25 @@ def test_killed_reader_changes_nothing(
     assert (table, stored(watched.workspace)) == alone
 
 
+def test_progress_tells_rows_as_they_come_and_files_that_are_done(
+    folder: Path, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int, int]] = []
+    table = read(folder, tmp_path / "w", None, lambda *told: seen.append(told))
+    assert seen == sorted(seen)
+    assert seen[-1] == (table.row_count, 5, 5)
+    assert len({rows for rows, files, _ in seen if files == 0}) > 1
+    seen.clear()
+    lines = (folder / "9.csv").read_text()
+    (tmp_path / "in").mkdir()
+    for file in folder.iterdir():
+        (tmp_path / "in" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "in/9.csv").write_text(f"{lines}5,one more\n")
+    read(tmp_path / "in", tmp_path / "w", None, lambda *told: seen.append(told))
+    assert seen[-1] == (2_000, 5, 5)
+
+
+@pytest.mark.slow
 def test_killed_driver_leaves_what_the_next_run_goes_on_from(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched
 ) -> None:
@@ -148,6 +175,7 @@ def test_killed_driver_leaves_what_the_next_run_goes_on_from(
     assert (table, stored(watched.workspace)) == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", ["piece_bytes", "spool_bytes"])
 def test_pieces_that_are_too_large_are_never_copied_whole(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched, bound: str
@@ -165,6 +193,23 @@ def work_on(folder: Path, tmp_path: Path) -> SourceWork:
     source = source_of(folder)
     schema = pool_schema_of(source.schema())
     return SourceWork(source, schema, str(tmp_path / "w"), str(tmp_path / "spool"), 2**30)
+
+
+def test_worker_that_does_not_have_the_file_leaves_it_to_the_driver(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "in.parquet"
+    copy.write_bytes((folder / "0.parquet").read_bytes())
+    work, task = work_on(copy, tmp_path), Reading(0, ((0, 0),))
+    LOADED[work.spool] = work, True
+    assert at_work(work.spool, [], task)
+    LOADED[work.spool] = work, False  # a folder of images is not there
+    assert at_work(work.spool, [], task) is None
+    LOADED[work.spool] = work, True
+    os.utime(copy, (1, 1))  # another file of that name
+    assert at_work(work.spool, [], task) is None
+    copy.unlink()
+    assert at_work(work.spool, [], task) is None
 
 
 def test_full_disk_is_told(folder: Path, tmp_path: Path) -> None:

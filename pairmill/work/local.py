@@ -104,7 +104,7 @@ class LocalEngine:
         seen = {shard: population for shard, population in rows.items() if population.count}
         if not seen:
             return
-        parts = [narrow_rows(job, shard, population) for shard, population in seen.items()]
+        parts = list(ahead(lambda s: narrow_rows(job, s, seen[s]), list(seen), self.threads))
         with loaded_stages(1) as ((loaded,), watchdog):
             worker = PartitionWorker(job, watchdog=watchdog, loaded=loaded)
             values = worker.answer(pa.concat_tables(parts))

@@ -104,7 +104,7 @@ def placed_rows(placed: pa.Table, parts: Mapping[int, ReadPart], schema: pa.Sche
         parts[int(numbers[first])].rows.slice(int(rows[first]), last - first)
         for first, last in itertools.pairwise(starts.tolist())
     ]
-    found = pa.Table.from_batches(pieces)
+    found = pa.Table.from_batches(pieces).combine_chunks()
     uids, changed = found.column("#uid"), placed.column("uid")
     if changed.null_count < len(changed):
         uids = pc.coalesce(changed, uids)

@@ -21,7 +21,6 @@ from pairmill.workspace.parts import InFile, ReadPart
 from pairmill.workspace.reading import (
     AHEAD,
     STORED_AHEAD,
-    TASK_BYTES,
     TASK_UNITS,
     Hands,
     Place,
@@ -240,7 +239,7 @@ def tasks_of(ahead: Sequence[tuple[int, Unit]], hands: Hands) -> list[Reading] |
             name = name if places else unit.items[0].name
             places.append((at, part))
             size += sizes[at] // count
-            if size >= TASK_BYTES or len(places) >= TASK_UNITS:
+            if size >= hands.task_bytes or len(places) >= TASK_UNITS:
                 found.append(Reading(len(found), tuple(places), name))
                 places, size = [], 0
     if places:

@@ -49,6 +49,7 @@ class Hands:
     worth_bytes: int = WORTH_BYTES
     piece_bytes: int = PIECE_BYTES
     spool_bytes: int = SPOOL_BYTES
+    task_bytes: int = TASK_BYTES
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Spool:
 
 def pieces(unit: Unit) -> Sequence[Callable[[], Iterator[Any]]]:
     """What reads the parts of a unit, in order."""
-    return unit.parts or (unit.read,)
+    return unit.parts() or (unit.read,)
 
 
 def read_piece(unit: Unit, piece: int, schema: pa.Schema) -> Iterator[Said]:
