@@ -131,6 +131,7 @@ def test_source_is_worth_a_look(alone: tuple[Table, dict[str, bytes]]) -> None:
     assert {t.kind for t in table.told} >= {"repeated uids", "equal rows", "unreadable rows"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 40])
 def test_killed_reader_changes_nothing(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched, after: int
@@ -206,6 +207,7 @@ def plain(said: Any) -> Any:
     return said.rows.to_pylist() if isinstance(said, ReadPart) else said
 
 
+@pytest.mark.slow
 def test_killed_driver_leaves_what_the_next_run_goes_on_from(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched
 ) -> None:
@@ -223,6 +225,7 @@ def test_killed_driver_leaves_what_the_next_run_goes_on_from(
     assert (table, stored(watched.workspace)) == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", ["piece_bytes", "spool_bytes"])
 def test_pieces_that_are_too_large_are_never_copied_whole(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched, bound: str

@@ -14,6 +14,7 @@ from pairmill.cluster.session import RaySession
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
+from pairmill.work.crew_size import is_small
 from pairmill.work.local import LocalEngine
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import ROWS_PER_PARTITION
@@ -65,7 +66,11 @@ class RayEngine:
             WorkerShares(job, nodes)
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
-        """A streaming execution of Ray Data."""
+        """A streaming execution of Ray Data; by the driver where that takes less time than starting
+        tasks.
+        """
+        if is_small(job, sum(map(job.chain.rows_of, shards))):
+            return self.driver.phase(job, shards)
         return run_phase(self.session, job, shards)
 
     def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> None:
@@ -108,8 +113,8 @@ class RayEngine:
         run_refetch(self.session, chain, stage, shards, upto)
 
     def news(self) -> list[Message]:
-        """What workers told the run's actor; empty while there is none."""
-        return self.session.news()
+        """What workers told the run's actor, and what the driver did by itself."""
+        return [*self.driver.news(), *self.session.news()]
 
     def close(self) -> None:
         """Ends what was started of Ray."""

@@ -1,5 +1,6 @@
 """Tables of pairs: Parquet, CSV, TSV and JSON lines, with or without image bytes."""
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -93,6 +94,11 @@ class TableSource(Source):
     def advice(self, column: str) -> str:
         """What the files have instead of a column, and the `columns:` line that would give it."""
         names = list(dict.fromkeys(n for f in self.layout().files for n in f.schema.names))
+        if len(names) == 1 and (sign := next((s for s in "\t;|" if s in names[0]), None)):
+            return (
+                f"the input has one column, {names[0]!r}; if its values are set apart by {sign!r}, "
+                f"say `delimiter: {json.dumps(sign)}`"
+            )
         near = next((n for n in names if like(column, n)), None)
         line = f"columns: {{{column}: {near or '…'}}}"
         return (

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
 from pairmill.pipeline.watcher import Watcher
+from pairmill.safe_output import printable
 from pairmill.work.engine import WorkEngine
 from pairmill.work.messages import Message, WorkerLog
 
@@ -57,7 +58,7 @@ class LiveWatcher(Watcher):
             for name in stages:
                 self.rows[name] = dict.fromkeys(COUNTED, 0)
         if not self.interactive:
-            self.console.print(f"{title}: {rows:,} rows to decide", highlight=False)
+            self.console.print(Text(f"{title}: {rows:,} rows to decide"), soft_wrap=True)
         else:
             self.show()
 
@@ -112,7 +113,7 @@ class LiveWatcher(Watcher):
     def note(self, text: str) -> None:
         """A line for people."""
         if not self.interactive:
-            self.console.print(text, highlight=False)
+            self.console.print(Text(printable(text)), soft_wrap=True)
         else:
             self.title = text
 
