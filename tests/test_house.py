@@ -32,7 +32,7 @@ ARROWS = {
     "plan": {"outputs", "sources", "stages", "workspace"},
     "fates": {"plan", "workspace"},
     "work": {"fates", "plan", "stages", "workspace"},
-    "cluster": {"fates", "plan", "sources", "work", "workspace"},  # tasks that read a source
+    "cluster": {"fates", "plan", "work", "workspace"},
     "packages": {"fates", "outputs", "plan", "work", "workspace"},
     "pipeline": {"cluster", "fates", "packages", "plan", "sources", "work", "workspace"},
     "report": {"fates", "packages", "pipeline", "plan", "work", "workspace"},
