@@ -102,6 +102,7 @@ def test_stages_of_the_catalogue_keep_the_contract(name: str) -> None:
     check_stage(stage_class(name), pa.table(rows), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURED)
 def test_stages_that_look_at_pictures_keep_the_contract(
     name: str, pictures: list[tuple[bytes, str]]

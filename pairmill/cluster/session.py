@@ -16,6 +16,7 @@ from typing import Any
 
 from pairmill import errors
 from pairmill.cluster.nodes import check_nodes
+from pairmill.cluster.reaching import check_answers
 from pairmill.cluster.run_actor import start_run_actor
 from pairmill.cluster.worker_start import HOOK, STRANGE_FOLDER
 from pairmill.errors import RunError, first_line
@@ -58,7 +59,9 @@ class RaySession:
                 "env_vars": {"PYTHONPATH": python_path, **told_to_workers()},
                 "worker_process_setup_hook": HOOK,
             }
-            if not os.environ.get("RAY_ADDRESS"):
+            if address := os.environ.get("RAY_ADDRESS"):
+                check_answers(address)
+            else:
                 options |= {
                     "address": "local",
                     "num_cpus": max(2, os.cpu_count() or 1),
@@ -72,6 +75,11 @@ class RaySession:
             check_nodes(ray, self.places)
             self.progress = start_run_actor(self.run_id)
         return ray
+
+    def is_elsewhere(self) -> bool:
+        """Whether Ray runs already, on this or on other machines: it need not be started."""
+        ray = sys.modules.get("ray")
+        return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
 
     def news(self) -> list[Message]:
         """What workers told since the last call; empty where the session does not answer: the
@@ -150,14 +158,16 @@ TOKEN = secrets.token_hex(32)
 def on_this_machine_alone() -> Iterator[None]:
     """Ray that is started during the block listens on 127.0.0.1 and answers only who has the token.
 
-    The variable, named for other systems, is how Ray is told to use the loopback address.
+    The variable, named for other systems, is how Ray is told to use the loopback address.  Workers
+    that Ray starts before there is work would have another environment than the run's, and never
+    get any: seconds of all cores for nothing.
     """
     if os.environ.get("RAY_ADDRESS"):
         yield
         return
     from ray._private import ray_constants
 
-    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_prestart_worker_first_driver": "0"}
     if "RAY_AUTH_MODE" not in os.environ:
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
         REDACTOR.add(TOKEN, "${RAY_AUTH_TOKEN}")
