@@ -81,6 +81,8 @@ def init(
     file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")
     for line in proposal.mapping:
         out.print(Text(f"columns: {line}"), soft_wrap=True)
+    for line in proposal.left_out:
+        out.print(Text(line, style="yellow"), soft_wrap=True)
     out.print(Text(f"{file} written; next: pairmill run {file} --limit 100"), soft_wrap=True)
 
 

@@ -46,6 +46,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     assert "-leveled" not in text
     assert "level >= 40 → level >= 60" in " ".join(opened.page.inner_text("#funnel").split())
     assert opened.page.locator("[data-moved=lost] article").count() > 0
+    assert opened.slips() == []
     for button in opened.page.locator("main button").all():
         button.click()
     assert opened.said == []

@@ -121,3 +121,22 @@ def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:
     beat = watcher.heartbeat("clip")
     assert beat.startswith("clip: 40 of 100 rows, ")
     assert beat.endswith(" s left")
+
+
+def test_progress_of_reading_tells_rows_files_and_rate_line_by_line() -> None:
+    out = io.StringIO()
+    watcher = LiveWatcher(Console(file=out, width=200), heartbeat_s=0)
+    for rows, files in ((0, 0), (8_192, 0), (1_234_567, 3)):
+        watcher.reading(rows, files, 12)
+    lines = out.getvalue().splitlines()
+    assert lines[1].startswith("reading the source: 8,192 rows, 0 of 12 files, ")
+    assert lines[2].startswith("reading the source: 1,234,567 rows, 3 of 12 files, ")
+    assert lines[2].endswith(" rows/s")
+
+
+def test_progress_of_reading_stands_above_the_live_table() -> None:
+    out = io.StringIO()
+    watcher = LiveWatcher(Console(file=out, width=200, force_terminal=True, color_system=None))
+    watcher.reading(8_192, 0, 12)
+    watcher.done()
+    assert "reading the source: 8,192 rows, 0 of 12 files" in out.getvalue()

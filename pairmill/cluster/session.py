@@ -76,6 +76,11 @@ class RaySession:
             self.progress = start_run_actor(self.run_id)
         return ray
 
+    def is_elsewhere(self) -> bool:
+        """Whether Ray runs already, on this or on other machines: it need not be started."""
+        ray = sys.modules.get("ray")
+        return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
+
     def news(self) -> list[Message]:
         """What workers told since the last call; empty where the session does not answer: the
         summaries of shards tell the rest.

@@ -2,6 +2,7 @@
 is.
 """
 
+import csv
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ import pyarrow as pa
 
 from pairmill.errors import RunError
 from pairmill.plan.columns_by_value import (
-    Choice,
+    ADDRESS,
+    ColumnChoice,
     address,
     below,
     caption,
@@ -26,6 +28,8 @@ from pairmill.sources.tables import TableSource
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 NOTHING = "no column holds addresses"
+LONGEST = 300
+"""Characters of a reason that are shown."""
 LOOKED_AT = 1000
 """Rows whose values are looked at where no name of a column is known."""
 
@@ -41,6 +45,7 @@ class Proposal:
     keys: dict[str, Any]
     columns: tuple[str, ...]
     mapping: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def images(self) -> bool:
@@ -50,17 +55,25 @@ class Proposal:
 
 def propose(path: str) -> Proposal:
     """Tries the ways in which the input may be read, the plainest first; raises NoProposal."""
+    if path.lower().endswith(IMAGE_SUFFIXES) and os.path.isfile(path):
+        folder = os.path.dirname(path) or "."
+        raise NoProposal(f"{path} is one picture; give the folder that it lies in: {folder}")
     tried: dict[str, str] = {}
     for keys in ways(path):
         try:
             return looked_at(keys)
         except (RunError, OSError, ValueError) as error:
             way = ", ".join(f"{k}: {v!r}" for k, v in keys.items() if k != "path")
-            tried[way] = str(error)
+            reason = str(error)
+            if reason not in tried.values():
+                tried[way] = reason if len(reason) <= LONGEST else f"{reason[:LONGEST]}…"
     # what was read and held nothing of use says more than what could not be read
-    best = sorted(tried, key=lambda way: tried[way].startswith(NOTHING), reverse=True)[:3]
+    best = sorted(tried, key=lambda way: not tried[way].startswith(NOTHING))[:3]
     reasons = "\n".join(f"  {way}: {tried[way]}" for way in best)
-    raise NoProposal(f"{path} cannot be read as image–text pairs\n{reasons}")
+    alone = next(iter(tried.values())) if len(tried) == 1 else None
+    raise NoProposal(
+        f"{path} cannot be read as image–text pairs" + (f": {alone}" if alone else f"\n{reasons}")
+    )
 
 
 def ways(path: str) -> Iterator[dict[str, Any]]:
@@ -82,10 +95,28 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
     if any(kind in name for name in names for kind in (".csv", ".tsv", ".tab")):
         for delimiter in (";", "\t", ",", "|"):
             yield {**table, "delimiter": delimiter}
+        if names := unlike_names(path):
+            yield {**table, "names": names, "header": True}
         yield {**table, "header": False}
         yield {**table, "header": False, "delimiter": "\t"}
         for encoding in ("utf-16", "latin-1"):
             yield {**table, "encoding": encoding}
+
+
+def unlike_names(path: str) -> list[str]:
+    """The names in the first line of a table, with a number behind those that stood there before;
+    none where all differ, or the path is that of no file here.
+    """
+    if not os.path.isfile(path):
+        return []
+    with open(path, encoding="utf-8-sig", errors="replace") as stream:
+        line = stream.readline(10_000)
+    header = next(csv.reader([line], delimiter=max(",;\t|", key=line.count)), [])
+    names: list[str] = []
+    for i, name in enumerate(header):
+        again = f"{name}_{header[: i + 1].count(name)}"
+        names.append(name if name not in names else again)
+    return names if names != header else []
 
 
 def looked_at(keys: dict[str, Any]) -> Proposal:
@@ -95,7 +126,16 @@ def looked_at(keys: dict[str, Any]) -> Proposal:
     if more:
         keys = {**keys, **more}
         source = opened(keys)
-    return Proposal(keys, tuple(source.schema().names), [*source.mapping(), *notes])
+    names = source.schema().names
+    return Proposal(keys, tuple(names), [*source.mapping(), *notes], left_out(source))
+
+
+def left_out(source: Source) -> list[str]:
+    """Files of the input that the source does not read, with why, the first few by name."""
+    left = source.listing().skipped
+    shown = ", ".join(f"{name} ({why})" for name, why in left[:3])
+    more = f", … ({len(left):,} in all)" if len(left) > 3 else ""
+    return [f"not read: {shown}{more}"] if left else []
 
 
 def opened(keys: dict[str, Any]) -> Source:
@@ -128,7 +168,7 @@ def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
     keys: dict[str, Any] = {}
     notes: list[str] = []
 
-    def take(ours: str, choice: Choice | None) -> None:
+    def take(ours: str, choice: ColumnChoice | None) -> None:
         if choice is not None:
             columns[ours] = choice.path
             notes.extend(choice.note(ours))
@@ -139,6 +179,13 @@ def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
         take("url", address(below(texts, made["url"])))
     if not names & {"url", "image"}:
         take("url", address(texts))
+        found = texts.values[columns["url"]] if "url" in columns else []
+        if (
+            getattr(source.config, "header", None) is False
+            and found
+            and not ADDRESS.match(found[0])
+        ):
+            raise NoProposal(f"{NOTHING} in its first line, so that is a header")
         if "url" not in columns and (files := picture_file(texts)):
             keys["image"] = files.path
             if folder := folder_of(path, texts.values[files.path][0]):
