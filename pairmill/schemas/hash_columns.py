@@ -3,6 +3,7 @@ each row is one call of BLAKE2b.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -11,10 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 LARGE = pa.large_binary()
-ABSENT = pa.scalar(b"\x00", LARGE)
+ABSENT = b"\x00"
 """What stands for a null in a message."""
 MARK = np.dtype([("there", "u1"), ("size", "<u8")])
 """What stands before a value."""
+
+
+@cache
+def absent() -> pa.Scalar:
+    """`ABSENT` for Arrow; made when it is needed, since the first scalar loads pandas, which takes
+    a third of a second.
+    """
+    return pa.scalar(ABSENT, LARGE)
 
 
 def row_uids(parts: Sequence[pa.Array], wanted: np.ndarray | None = None) -> pa.Array:
@@ -45,15 +54,15 @@ def messages(parts: Sequence[pa.Array]) -> list[bytes]:
     for part in parts:
         data = as_bytes(part)
         if data.null_count == len(data):
-            pieces.append(ABSENT)
+            pieces.append(absent())
             continue
         marks = marks_of(np.asarray(pc.fill_null(pc.binary_length(data), 0)))
         if data.null_count:
-            marks = pc.if_else(pc.is_valid(data), marks, ABSENT)
+            marks = pc.if_else(pc.is_valid(data), marks, absent())
             data = pc.fill_null(data, pa.scalar(b"", LARGE))
         pieces += [marks, data]
     if all(isinstance(piece, pa.Scalar) for piece in pieces):
-        return [ABSENT.as_py() * len(pieces)] * len(parts[0])
+        return [ABSENT * len(pieces)] * len(parts[0])
     found: list[bytes] = joined(*pieces).to_pylist()
     return found
 
