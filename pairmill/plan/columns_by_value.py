@@ -25,7 +25,7 @@ MOST_NAMED = 5
 
 
 @dataclass
-class FoundTexts:
+class TextSample:
     """The texts of a table by the dotted path that leads to them, within objects too."""
 
     rows: int
@@ -55,9 +55,9 @@ class FoundTexts:
         return [(path, found) for path, found in self.values.items() if path not in self.lists]
 
 
-def texts_of(rows: pa.Table) -> FoundTexts:
+def texts_of(rows: pa.Table) -> TextSample:
     """The texts of some rows, whose columns have the input's names."""
-    found = FoundTexts(rows.num_rows)
+    found = TextSample(rows.num_rows)
     for column in rows.schema:
         dtype = column.type.value_type if is_list(column.type) else column.type
         plain = pa.types.is_string(dtype) or pa.types.is_large_string(dtype)
@@ -82,7 +82,7 @@ def objects_of(values: list[Any]) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class PathChoice:
+class ColumnChoice:
     """What was taken for something, and what else might have been."""
 
     path: str
@@ -95,20 +95,20 @@ class PathChoice:
         return [f"{ours} might also be {shown}{more}"] if self.others else []
 
 
-def address(texts: FoundTexts) -> PathChoice | None:
+def address(texts: TextSample) -> ColumnChoice | None:
     """The path of addresses: of pictures rather than of pages, by suffix, then by name."""
     found = texts.mostly(ADDRESS)
     pictures = set(texts.mostly(PICTURE))
     return best(found, lambda p: (p in pictures, like("image", leaf(p)), like("url", leaf(p))))
 
 
-def picture_file(texts: FoundTexts) -> PathChoice | None:
+def picture_file(texts: TextSample) -> ColumnChoice | None:
     """The path of names of picture files."""
     addresses = texts.mostly(ADDRESS)
     return best([p for p in texts.mostly(PICTURE) if p not in addresses], lambda path: ())
 
 
-def caption(texts: FoundTexts) -> PathChoice | None:
+def caption(texts: TextSample) -> ColumnChoice | None:
     """The path of the longest texts of several words, one whose name says that it is text first."""
     other = {*texts.mostly(ADDRESS), *texts.mostly(PICTURE)}
     lengths = {}
@@ -120,12 +120,12 @@ def caption(texts: FoundTexts) -> PathChoice | None:
     return best(list(lengths), lengths.__getitem__)
 
 
-def best(paths: list[str], rank: Any) -> PathChoice | None:
+def best(paths: list[str], rank: Any) -> ColumnChoice | None:
     """The path of the highest rank, the first of several, and the others."""
     if not paths:
         return None
     chosen = max(paths, key=rank)
-    return PathChoice(chosen, tuple(p for p in paths if p != chosen))
+    return ColumnChoice(chosen, tuple(p for p in paths if p != chosen))
 
 
 def leaf(path: str) -> str:
@@ -133,12 +133,12 @@ def leaf(path: str) -> str:
     return path.partition(".")[2] or path
 
 
-def below(texts: FoundTexts, path: str) -> FoundTexts:
+def below(texts: TextSample, path: str) -> TextSample:
     """The texts within the objects at a path."""
     inside: Mapping[str, list[str]] = {
         p: v for p, v in texts.values.items() if p.startswith(f"{path}.")
     }
-    return FoundTexts(texts.rows, dict(inside), texts.lists & inside.keys())
+    return TextSample(texts.rows, dict(inside), texts.lists & inside.keys())
 
 
 def folder_of(path: str, name: str) -> str | None:

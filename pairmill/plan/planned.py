@@ -90,8 +90,11 @@ class PlannedStage:
         """Columns it needs of the rows that come to it: inputs, and those of `when` and of `keep`
         that it does not write.
         """
+        return {*self.reads, *self.compared()} - set(self.writes.names)
+
+    def compared(self) -> set[str]:
+        """Columns that `when` and `keep` name, but for those that it writes."""
         named = {
-            *self.reads,
             *(self.when.columns if self.when else ()),
             *(self.gate.columns if self.gate else ()),
         }

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pairmill.errors import RunError
 from pairmill.plan.columns_by_value import (
     ADDRESS,
-    PathChoice,
+    ColumnChoice,
     address,
     below,
     caption,
@@ -168,7 +168,7 @@ def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
     keys: dict[str, Any] = {}
     notes: list[str] = []
 
-    def take(ours: str, choice: PathChoice | None) -> None:
+    def take(ours: str, choice: ColumnChoice | None) -> None:
         if choice is not None:
             columns[ours] = choice.path
             notes.extend(choice.note(ours))

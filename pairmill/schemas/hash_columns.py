@@ -3,7 +3,6 @@ each row is one call of BLAKE2b.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -16,14 +15,6 @@ ABSENT = b"\x00"
 """What stands for a null in a message."""
 MARK = np.dtype([("there", "u1"), ("size", "<u8")])
 """What stands before a value."""
-
-
-@cache
-def absent() -> pa.Scalar:
-    """`ABSENT` for Arrow; made when it is needed, since the first scalar loads pandas, which takes
-    a third of a second.
-    """
-    return pa.scalar(ABSENT, LARGE)
 
 
 def row_uids(parts: Sequence[pa.Array], wanted: np.ndarray | None = None) -> pa.Array:
@@ -54,17 +45,29 @@ def messages(parts: Sequence[pa.Array]) -> list[bytes]:
     for part in parts:
         data = as_bytes(part)
         if data.null_count == len(data):
-            pieces.append(absent())
+            pieces.append(pa.scalar(ABSENT, LARGE))
             continue
         marks = marks_of(np.asarray(pc.fill_null(pc.binary_length(data), 0)))
         if data.null_count:
-            marks = pc.if_else(pc.is_valid(data), marks, absent())
+            marks = pc.if_else(pc.is_valid(data), marks, pa.scalar(ABSENT, LARGE))
             data = pc.fill_null(data, pa.scalar(b"", LARGE))
         pieces += [marks, data]
     if all(isinstance(piece, pa.Scalar) for piece in pieces):
         return [ABSENT * len(pieces)] * len(parts[0])
     found: list[bytes] = joined(*pieces).to_pylist()
     return found
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """uint64: each value with its bits well spread, equal ones alike (the finaliser of
+    MurmurHash3).
+    """
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        values ^= values >> np.uint64(33)
+        values *= np.uint64(factor)
+    values ^= values >> np.uint64(33)
+    return values
 
 
 def marks_of(sizes: np.ndarray) -> pa.Array:

@@ -176,10 +176,14 @@ Groups = Callable[[pq.FileMetaData], Sequence[int]]
 """Numbers of the wanted row groups of a file."""
 
 
+Columns = list[str] | Callable[[pq.FileMetaData], list[str]] | None
+"""Names of the wanted columns, or what chooses them by a file's footer; None for all."""
+
+
 def read_parquet(
     place: str,
     source: Any,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     groups: Groups | None = None,
     ahead: bool = False,
 ) -> pa.Table:
@@ -194,6 +198,7 @@ def read_parquet(
             source, metadata=footer, pre_buffer=ahead, page_checksum_verification=True
         )
         chosen = groups(file.metadata) if groups else range(file.num_row_groups)
+        columns = columns(file.metadata) if callable(columns) else columns
         table = file.read_row_groups(chosen, columns, use_threads=False)
         return table if columns is None else table.select(columns)
     except (pa.ArrowInvalid, KeyError, OSError) as error:

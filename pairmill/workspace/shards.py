@@ -102,22 +102,33 @@ def write(
 
 
 def read_rows(
-    storage: Storage, name: str, columns: Sequence[str], rows: np.ndarray | None = None
+    storage: Storage,
+    name: str,
+    columns: Sequence[str],
+    rows: np.ndarray | None = None,
+    present: Collection[str] = (),
 ) -> pa.Table:
-    """Columns of a shard's file; of `rows` alone, and in their order, if given.
+    """Columns of a shard's file; of `rows` alone, and in their order, if given.  Of columns
+    `present` nobody asks more than whether there is a value: where the footer says that there
+    always is, they are true and not read.
 
     A file of bytes is found by what it holds, so it may have been written under another name of
     the column.
     """
     wide = name.startswith(f"{PAYLOAD}/")
     sizes: list[int] = []
+    full: set[str] = set()
+
+    def chosen(meta: pq.FileMetaData) -> list[str]:
+        full.update(without_nulls(meta, present))
+        return [c for c in columns if c not in full]
 
     def groups(meta: pq.FileMetaData) -> list[int]:
         sizes.extend(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
         return groups_at(sizes, rows)[0] if rows is not None else list(range(len(sizes)))
 
     try:
-        table = storage.read_table(name, None if wide else list(columns), groups)
+        table = storage.read_table(name, None if wide else chosen, groups)
     except FileNotFoundError:
         storage.check_there()
         raise CorruptWorkspace(
@@ -126,4 +137,23 @@ def read_rows(
         ) from None
     if wide:
         table = table.select([0]).rename_columns(list(columns))
+    elif full:
+        true = pa.array(np.ones(sum(sizes), bool))  # `rows` and `present` never come together
+        table = pa.table({c: true if c in full else table.column(c) for c in columns})
     return table if rows is None else table.take(pa.array(groups_at(sizes, rows)[1]))
+
+
+def without_nulls(meta: pq.FileMetaData, columns: Collection[str]) -> set[str]:
+    """Those of some columns of which a file's footer says that no value is null."""
+    if not columns:
+        return set()
+    first = {meta.schema.column(i).path: i for i in range(meta.num_columns)}
+    found = {c: first[c] for c in columns if c in first}
+    for group in range(meta.num_row_groups):
+        told = {c: meta.row_group(group).column(i).statistics for c, i in found.items()}
+        found = {
+            c: i
+            for c, i in found.items()
+            if (s := told[c]) is not None and s.has_null_count and not s.null_count
+        }
+    return set(found)

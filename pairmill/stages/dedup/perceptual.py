@@ -10,6 +10,7 @@ from pairmill.schemas.arrow import is_list
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.dedup.config import DedupConfig
 from pairmill.stages.dedup.hamming import distances
+from pairmill.stages.dedup.kinds import is_text
 from pairmill.stages.dedup.looks import Looks, components
 
 RADIUS = {64: 8, 256: 31}
@@ -131,11 +132,6 @@ class Perceptual:
                 key = (key << np.uint64(8)) | byte
             found.append(key)
         return found
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column holds text."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def from_hex(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
