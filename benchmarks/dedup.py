@@ -23,7 +23,7 @@ from benchmarks.dedup_drawing import drawn, tables  # noqa: E402
 
 PARTS = {
     "exact": (10_000_000, ("pairmill", "polars")),
-    "text": (1_000_000, ("pairmill", "rensa", "datasketch", "datatrove")),
+    "text": (1_000_000, ("pairmill", "rensa-64", "rensa-128", "datasketch", "datatrove")),
     "perceptual": (1_000_000, ("pairmill", "faiss")),
     "pdq": (200_000, ("pairmill", "faiss")),
     "semantic": (200_000, ("pairmill", "faiss")),
@@ -42,17 +42,19 @@ SCALE = {
 """Rows of each part whose cost is drawn: as many as fit a machine of 24 GB and some minutes."""
 
 
-def contest(part: str, name: str, rows: int, peers: Path) -> dict[str, Any]:
+def contest(part: str, name: str, rows: int, peers: Path, limit_s: float) -> dict[str, Any]:
     """What one contestant tells of itself, as JSON on its last line."""
-    python = sys.executable if name in OWN else str(peers / f"v-{name}/bin/python")
+    of = name.partition("-")[0]
+    python = sys.executable if of in OWN else str(peers / f"v-{of}/bin/python")
     if not Path(python).exists():
         return {"error": f"no {python}"}
-    done = subprocess.run(
-        [python, str(HERE / "dedup_parts.py"), part, name, str(rows)],
-        capture_output=True,
-        text=True,
-        cwd=HERE.parent,
-    )
+    command = [python, str(HERE / "dedup_parts.py"), part, name, str(rows)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=HERE.parent, timeout=limit_s
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"not done after {limit_s:g} s"}
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]}
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="contestants, or parts of `scale`")
     parser.add_argument("--rows", type=float, default=1.0, help="share of each part's rows")
     parser.add_argument("--peers", type=Path, default=Path("peers"))
+    parser.add_argument("--limit", type=float, default=3600, help="seconds for each contestant")
     parser.add_argument("--results", type=Path)
     parser.add_argument("--table", type=Path)
     parser.add_argument("--draw", type=Path, nargs=2)
@@ -82,7 +85,7 @@ def main() -> None:
             jobs = [(part, name, most) for name in names if not given.only or name in given.only]
         for kind, name, most in jobs:
             rows = int(most * given.rows)
-            found = contest(kind, name, rows, given.peers)
+            found = contest(kind, name, rows, given.peers, given.limit)
             when = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
             line = {"part": kind, "contestant": name, "rows": rows, **found, "at": when}
             print(json.dumps(line), flush=True)

@@ -96,13 +96,14 @@ def text(name: str, rows: int) -> dict[str, Any]:
         cluster = stage(table)["cluster_id"].to_pylist()
         spent = since(start)
         return {**spent, **text_recall(texts, lambda a, b: cluster[a] == cluster[b])}
-    if name == "rensa":
+    if name.startswith("rensa"):
         from rensa import RMinHash, RMinHashLSH
 
-        lsh = RMinHashLSH(THRESHOLD, 128, 32)
+        permutations = int(name.partition("-")[2])  # in bands of 4, as pairmill has them
+        lsh = RMinHashLSH(THRESHOLD, permutations, permutations // 4)
         near: list[list[int]] = []
         for i, one in enumerate(texts):
-            hashed = RMinHash(128, 42)
+            hashed = RMinHash(permutations, 42)
             hashed.update(list(shingles_of(one)))
             near.append(lsh.query(hashed))
             lsh.insert(i, hashed)

@@ -54,7 +54,8 @@ def test_jaccard_of_shingles_is_that_of_sets_of_words_and_characters() -> None:
 def test_text_duplicates_are_those_of_brute_force_and_short_texts_only_equal_ones() -> None:
     texts = [*captions(400), "red ball", "red ball", "red bell", "Red Ball!"]
     rows = global_rows(t=texts)
-    stage = DedupStage(DedupConfig(kind="text", on=["t"], threshold=0.6, shingle_size=3))
+    options: dict[str, Any] = {"threshold": 0.6, "shingle_size": 3, "permutations": 256}
+    stage = DedupStage(DedupConfig(kind="text", on=["t"], **options))
     found = stage.links(rows, None)
     cut = shingles(pl.Series(texts), True, 3)
     one, two = np.triu_indices(len(texts), 1)

@@ -12,7 +12,7 @@ from pairmill.stages.dedup.config import DedupConfig
 from pairmill.stages.dedup.kinds import is_text
 from pairmill.stages.dedup.shingles import Shingles, gathered, jaccard, mixed, shingles
 
-MISSED = 0.005
+MISSED = 0.001
 """Share of pairs at or above the threshold that bands may miss, on average."""
 
 
