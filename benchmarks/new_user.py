@@ -2,10 +2,10 @@
 
 With `--fresh` pairmill is installed into an empty virtual environment first, by the commands of
 docs/first-run.md, and everything is typed there.  Five kinds of input that a newcomer may have (a
-table, JSON Lines, a folder of pictures, Parquet with bytes, tars) are made anew; for each, the commands of
-docs/first-run.md are typed one after another in an empty folder.  What is printed: commands and
-seconds until the package and the report stand, the slowest command, rows kept, and every command
-that failed, or that gave no report.
+table, JSON Lines, a folder of pictures, Parquet with bytes, tars) are made anew; for each, the
+commands of docs/first-run.md are typed one after another in an empty folder.  What is printed:
+commands and seconds until the package and the report stand, the slowest command, rows kept, and
+every command that failed, or that gave no report.
 """
 
 import argparse
