@@ -53,6 +53,14 @@ NARROW = {
         {"model": CAPTIONER, "prompt": {"id": "judge-match"}, "image": None, "max_new_tokens": 8},
         {"caption": ["a red ball lies on the meadow", ""]},
     ),
+    "blind": (
+        {"model": CAPTIONER, "max_new_tokens": 8, "dtype": "float32"},
+        {"question": ["Which colour has the ball?", ""], "answer": ["red", None]},
+    ),
+    "rare_words": (
+        {"times": 2},
+        {"text": ["a ball", None, "a red ball"], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
     "concepts": ({"concepts": {"ball": ["sphere"]}}, {"text": ["a ball", "", "a sphere ball"]}),
     "cld3": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras", ""]}),
     "text_stats": ({}, {"text": ["a red ball. 3 of 1,000!", "", "two"]}),

@@ -1,16 +1,19 @@
 """BabyLM's budget of words and CTP's stream of tasks over a small world's texts."""
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pairmill.api import Pipeline
 from pairmill.demo.tables import chunks
 from pairmill.demo.world import World
+from tests.conftest import jpeg
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -23,7 +26,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = seen.select("url", "text", "lang_tag").unique("url", maintain_order=True)
     pq.write_table(texts[:500].to_arrow(), folder / "pairs.parquet")
     pq.write_table(texts[500:].to_arrow(), folder / "texts.parquet")
-    for name in ("babylm", "ctp"):
+    images = [jpeg(Image.new("RGB", (16, 16), (i % 256, i // 256, 9))) for i in range(400)]
+    both = texts[:60].select("text", image=pl.Series(images[:60]))
+    pq.write_table(both.to_arrow(), folder / "both.parquet")
+    alone = {"image": images[60:], "label": [["ball", "tree"]] * 340}
+    pq.write_table(pa.table(alone), folder / "pictures.parquet")
+    for name in ("babylm", "ctp", "less-bimodal"):
         shutil.copy(RECIPES / f"{name}.yaml", folder)
     return folder
 
@@ -61,3 +69,20 @@ def test_ctps_tasks_are_apart_and_come_to_all_in_order(place: Path) -> None:
     met = list(dict.fromkeys(groups))
     assert met == ["en", "de", "fr", "es", ""]
     assert groups == sorted(groups, key=met.index)
+
+
+def test_less_bimodal_mixes_pairs_pictures_and_texts(place: Path) -> None:
+    run(place, "less-bimodal")
+    said = []
+    for tar in sorted((place / "seen").glob("*.tar")):
+        with tarfile.open(tar) as file:
+            said += [
+                file.extractfile(member).read().decode()
+                for member in file
+                if member.name.endswith(".txt")
+            ]
+    labelled = said.count("ball, tree")
+    texts = package(place / "read")
+    print("less-bimodal", len(said) - labelled, labelled, texts.height)
+    assert (len(said) - labelled, labelled, texts.height) == (20, 240, 140)
+    assert set(texts["source"]) == {"texts"}

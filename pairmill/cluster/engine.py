@@ -9,8 +9,8 @@ from pairmill.cluster.executor import alive_nodes, run_phase, run_refetch
 from pairmill.cluster.over_shards import FEW, in_tasks, over_shards
 from pairmill.cluster.partitions import run_global
 from pairmill.cluster.reading_tasks import spread
-from pairmill.cluster.room import WorkerShares
 from pairmill.cluster.session import RaySession
+from pairmill.cluster.worker_shares import WorkerShares
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job

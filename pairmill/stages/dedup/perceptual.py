@@ -14,7 +14,7 @@ from pairmill.stages.dedup.kinds import is_text
 from pairmill.stages.dedup.looks import Looks, components
 
 RADIUS = {64: 8, 256: 31}
-"""Recommended radius by bits (docs/benchmarks.md has the measurements; 31 is PDQ's own)."""
+"""Recommended radius by bits (docs/lab-notes.md has the measurements; 31 is PDQ's own)."""
 
 
 @dataclass
