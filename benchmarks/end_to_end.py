@@ -12,7 +12,6 @@ worker processes, `pairmill-ray` on a Ray of its own.
 import argparse
 import contextlib
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks.columnar import Figure, measured
+from benchmarks.columnar import Figure, measured, median
 from benchmarks.measuring import machine
 
 HERE = Path(__file__).parent
@@ -192,6 +191,11 @@ def ready(who: list[str], peer: str) -> list[str]:
     return found
 
 
+def row(name: str, rows: int, f: Figure) -> str:
+    """A line of the table."""
+    return f"| {name} | {rows / f.wall_s:.1f} | {rows / f.cpu_s:.1f} | {f.peak_mb:,.0f} |"
+
+
 def main() -> None:
     import polars as pl
 
@@ -204,7 +208,6 @@ def main() -> None:
     parser.add_argument("--who", default=",".join(WHO))
     args = parser.parse_args()
     print(f"{machine()}; {args.rows:,} images, median of {args.times}\n")
-    figures: dict[str, Figure] = {}
     with tempfile.TemporaryDirectory() as name, server() as port:
         source = Path(name) / "list.parquet"
         urls = [f"http://127.0.0.1:{port}/{i}.jpg?row={i}" for i in range(args.rows)]
@@ -214,16 +217,17 @@ def main() -> None:
         runs: dict[str, list[Figure]] = {name: [] for name in who}
         for _ in range(args.times):
             for name in who:
-                runs[name].append(run(name, source, args.rows, args.peer))
-    for name, each in runs.items():
-        figures[name] = Figure(
-            *(statistics.median(getattr(f, k) for f in each) for k in Figure.__annotations__)
-        )
-    print("| | images/s | images per CPU-s | peak MB |\n| --- | ---: | ---: | ---: |")
-    for name, f in figures.items():
-        print(
-            f"| {name} | {args.rows / f.wall_s:.1f} | {args.rows / f.cpu_s:.1f} | {f.peak_mb:,.0f} |"
-        )
+                try:
+                    figure = run(name, source, args.rows, args.peer)
+                except SystemExit as failed:
+                    print(f"{name} failed: …{str(failed)[-200:]}", flush=True)
+                    continue
+                runs[name].append(figure)
+                print(row(name, args.rows, figure), flush=True)
+    figures = {name: median(each) for name, each in runs.items() if each}
+    print("\n| | images/s | images per CPU-s | peak MB |\n| --- | ---: | ---: | ---: |")
+    for name, figure in figures.items():
+        print(row(name, args.rows, figure))
     for peer, (own, goal) in GOALS.items():
         if peer in figures and own in figures:
             a, b = figures[own], figures[peer]

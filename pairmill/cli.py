@@ -128,7 +128,6 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what would run: the DAG by columns, phases, identities, waiting rows, resources."""
-    from pairmill.terminal.estimate_view import estimate_view
     from pairmill.terminal.plan_view import plan_view
 
     described = pipeline(file, set_)
@@ -142,6 +141,8 @@ def plan(
         return
     out.print(plan_view(found, columns))
     if cost is not None:
+        from pairmill.terminal.estimate_view import estimate_view
+
         out.print(estimate_view(cost))
 
 

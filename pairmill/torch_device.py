@@ -5,8 +5,9 @@ for.
 import json
 import os
 import platform
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,21 @@ FASTER = 1.3
 """On a CPU, half precision has to be so many times as fast to be taken: less may be chance, and a
 second measurement should not choose otherwise.
 """
+SPINS = "10000"
+"""Looks that one of torch's threads takes at the others before it sleeps, half a millisecond's.
+OpenMP's own number is thirty times that: where another process has a core meanwhile, the threads
+of a small model burn seconds on waiting for each other.
+"""
+TURN = threading.Lock()
+
+
+def wait_shortly(environment: MutableMapping[str, str]) -> None:
+    """Lets torch's threads sleep soon, unless the user said how they wait."""
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
+wait_shortly(os.environ)  # read when torch is imported, here and in processes that are started
 
 
 def pick_device(wanted: Device, stage: str) -> str:
@@ -84,6 +100,30 @@ def limit_threads(cpus: float) -> None:
     import torch
 
     torch.set_num_threads(max(1, int(cpus)))
+
+
+def on_one_core() -> None:
+    """For the threads of a pool, as each begins: what torch does there takes one core, since there
+    are as many threads as cores, or others work beside it.  All others keep their number.
+    """
+    import torch
+
+    with TURN:
+        number = torch.get_num_threads()
+        torch.set_num_threads(1)  # this thread's, and that of all threads which are new to torch
+        again = threading.Thread(target=torch.set_num_threads, args=(number,))
+        again.start()
+        again.join()
+
+
+def on_all_cores() -> None:
+    """For the thread of a model, as it begins: it keeps the process's number of cores, whatever
+    other threads are just being given.
+    """
+    import torch
+
+    with TURN:
+        torch.get_num_threads()
 
 
 def in_halves(work: Callable[[list[Any]], list[Any]], items: list[Any], room: "Room") -> list[Any]:

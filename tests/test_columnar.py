@@ -67,6 +67,19 @@ def test_rows_without_a_text_are_told_apart_where_only_some_shards_have_any(tmp_
     assert found.funnel.kept == ROWS - 2
 
 
+def test_a_number_that_is_none_is_missing_though_no_value_is_null(tmp_path: Path) -> None:
+    score = pa.array([float("nan") if i in (3, 80) else i / ROWS for i in range(ROWS)])
+    table = pa.table({"url": [f"http://p.test/{i}.jpg" for i in range(ROWS)], "score": score})
+    pq.write_table(table, tmp_path / "pairs.parquet")
+    (tmp_path / "p.yaml").write_text(
+        "name: p\nworkspace: w\nsource: {type: pairs, path: pairs.parquet}\n"
+        "stages: [{stage: select, by: score, fraction: 0.5}]\noutputs: []\n"
+    )
+    job = Pipeline.from_yaml(tmp_path / "p.yaml")
+    found = job.run(local=True, progress=False, processes=0, write_report=False)
+    assert [(s.stage, s.missing) for s in found.funnel.steps][1:] == [("select", 2)]
+
+
 @pytest.mark.parametrize("values", [[1, None, 3], [1, 2, 3], []])
 def test_presence_is_read_off_the_footer_where_it_says_so(
     tmp_path: Path, values: list[int | None]

@@ -65,6 +65,7 @@ def faults(file: Path, **overrides: str) -> list[str]:
         ("text_words > 2", "text_words > ${NOT_SET_ANYWHERE}", "5:5", ["is not set; set it, or"]),
         ("keep: text_words > 2", "keep: [a > 1, b > 2]", "5:5", ["one expression", "joined by AND"]),
         ("keep: text_words > 2", "filter: text_words > 2", "5:5", ["did you mean 'keep'?"]),
+        ("keep: text_words > 2", "size: 3", "5:5", ["did you mean 'batch_size'?"]),
         ("keep: text_words > 2", "batch_size: '3'", "5:5", ["take the quotes away"]),
         ("keep: text_words > 2", "max_failures: 5%", "5:5", ["write 0.05"]),
         ("name: good", "name: 2024", "1:1", ["put it in quotes: '2024'"]),

@@ -3,7 +3,9 @@ is the same; and what becomes of those that cannot be decoded.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ from pairmill.filters.clip import ClipConfig, ClipStage
 from pairmill.models.decoders import DecoderDied, Decoders
 from pairmill.models.lean_images import without_copies
 from pairmill.models.library import transformers
+from pairmill.torch_device import SPINS, on_all_cores, on_one_core, wait_shortly
 from tests.conftest import jpeg
 from tests.tiny import built, pictures
 
@@ -90,6 +93,37 @@ def test_checkpoint_of_open_clip_is_loaded_once_for_several_stages(tmp_path: Pat
     ]
     for stage in stages:
         stage.close()
+
+
+def test_threads_of_a_pool_take_one_core_each_and_all_others_their_number() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        pool = ThreadPoolExecutor(2, "feed", on_one_core)
+        model = ThreadPoolExecutor(1, "model", on_all_cores)
+        meeting = Barrier(2)  # so that both threads of the pool begin
+
+        def number() -> int:
+            meeting.wait(10)
+            return torch.get_num_threads()
+
+        found = [pool.submit(number) for _ in range(2)]
+        assert [one.result() for one in found] == [1, 1]
+        assert model.submit(torch.get_num_threads).result() == 3
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_torch_waits_shortly_for_its_threads_unless_the_user_says_otherwise() -> None:
+    given = [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}]
+    for environment in given:
+        wait_shortly(environment)
+    assert given == [
+        {"GOMP_SPINCOUNT": SPINS},
+        {"GOMP_SPINCOUNT": "7"},
+        {"OMP_WAIT_POLICY": "active"},
+    ]
 
 
 @pytest.mark.parametrize("kind", ["qwen", "llava"])

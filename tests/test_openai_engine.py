@@ -154,6 +154,18 @@ def test_sampling_sends_a_seed_of_the_row(proxied: tuple[FaultyProxy, str]) -> N
     assert all(seeds[str(body["messages"])] == body["seed"] for body in proxy.seen)
 
 
+def test_text_first_sends_the_prompt_before_the_image(
+    proxied: tuple[FaultyProxy, str], pictures: list[tuple[bytes, str]]
+) -> None:
+    proxy, url = proxied
+    rows = pa.table({"image": [pictures[0][0]]})
+    kinds = []
+    for first in (True, False):
+        captions(config(url, image="image", prompt=SHORT_PROMPT, text_first=first), rows)
+        kinds.append([part["type"] for part in proxy.seen[-1]["messages"][-1]["content"]])
+    assert kinds == [["text", "image_url"], ["image_url", "text"]]
+
+
 def test_window_grows_while_answers_come_soon_and_shrinks_where_the_server_is_full() -> None:
     async def scene() -> tuple[float, float, float]:
         window = Window("server", 64)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.cluster.engine import RayEngine
+from pairmill.cluster.engine import READERS, RayEngine
 from pairmill.cluster.partitions import run_global
 from pairmill.cluster.reading_tasks import spread
 from pairmill.cluster.session import RaySession
@@ -135,10 +135,12 @@ class DeadlyWork(SourceWork):
         return super().__call__(item)
 
 
+@pytest.mark.parametrize("travels", [False, True])
 def test_source_read_in_tasks_is_stored_as_one_process_stores_it(
     ray_session: None,
     folder: Path,  # noqa: F811
     tmp_path: Path,
+    travels: bool,
 ) -> None:
     """Though a worker dies."""
     session = RaySession([str(Path(__file__).parent.parent)])
@@ -151,12 +153,12 @@ def test_source_read_in_tasks_is_stored_as_one_process_stores_it(
             yield item, result
 
     alone = read(folder, tmp_path / "alone", None)
-    hands = Hands(4, deadly, worth_bytes=0, task_bytes=0)
+    hands = Hands(4, deadly, worth_bytes=0, task_bytes=0, travels=travels)
     assert read(folder, tmp_path / "tasks", hands) == alone
     assert stored(tmp_path / "tasks") == stored(tmp_path / "alone")
-    assert sum(isinstance(item, Reading) for item in seen) == 5
+    assert sum(isinstance(item, Reading) for item in seen) == 4  # one is at hand
     assert sum(isinstance(item, Storing) for item in seen) == len(alone)
-    engine = RayEngine([], (), disk=True)
-    assert engine.readers() is not None
-    assert engine.readers() != engine.driver.readers()
+    chosen = RayEngine([], (), disk=not travels).readers()
+    assert chosen is not None
+    assert (chosen.count, chosen.travels) == (READERS, travels)
     session.close()

@@ -65,6 +65,16 @@ def test_stages_are_listed_a_line_each_and_one_with_its_keys() -> None:
     assert "`on`" in one.output
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completes_commands_and_options(shell: str) -> None:
+    words = {"bash": {"COMP_WORDS": "pairmill ins", "COMP_CWORD": "1"}}.get(
+        shell, {"_TYPER_COMPLETE_ARGS": "pairmill ins", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    )
+    asked = {"_PAIRMILL_COMPLETE": f"complete_{shell}", **words}
+    said = CliRunner().invoke(app, [], prog_name="pairmill", env=asked)
+    assert "inspect" in said.output
+
+
 def test_runs_of_a_workspace_tell_rows_kept_and_gates(file: Path) -> None:
     result = Pipeline.from_yaml(file).run(local=True, progress=False)
     (run,) = runs_of(Storage(str(file.parent / "w")))

@@ -9,6 +9,7 @@ from typing import Any
 
 from pairmill.captioners.engine import Answer, BatchEngine, Request
 from pairmill.errors import PairmillError
+from pairmill.torch_device import on_all_cores, on_one_core
 
 QUIET_S = 0.03
 """Seconds without a new request after which a batch that is not full goes off."""
@@ -41,8 +42,8 @@ class Batched:
         self.numbers = itertools.count()
         self.news = asyncio.Event()
         self.slots = asyncio.Semaphore(BEGUN)
-        self.preparing = ThreadPoolExecutor(1, "prepare")
-        self.model = ThreadPoolExecutor(1, "model")
+        self.preparing = ThreadPoolExecutor(1, "prepare", on_one_core)
+        self.model = ThreadPoolExecutor(1, "model", on_all_cores)
         self.works: set[asyncio.Task[None]] = set()
         self.pump = asyncio.ensure_future(self.send())
 

@@ -12,6 +12,7 @@ from pairmill.errors import StageBroken, first_line
 
 SHORTEST = 3
 """Characters of the shortest control token that is looked for in texts."""
+SAME_PLACE = "the model's own form puts images where it did without `text_first`"
 
 
 class Chat:
@@ -38,14 +39,17 @@ class Chat:
         self.breaks = not self.template
         self.warning = ""
 
-    def try_out(self, images: int, system: bool) -> None:
+    def try_out(self, images: int, system: bool, text_first: bool = False) -> None:
         """Answers a trial request; raises StageBroken where the model cannot be asked like this."""
         grey = tuple(Image.new("RGB", (80, 60), (90, 120, 150)) for _ in range(images))
         turns = [Message("system", "marvellous-system")] if system else []
 
+        def ids(text: str, first: bool = text_first) -> list[int]:
+            request = Request((*turns, Message("user", text, grey, first)))
+            return [int(token) for token in self.encode([request])["input_ids"][0]]
+
         def counts(text: str) -> Counter[int]:
-            request = Request((*turns, Message("user", text, grey)))
-            return self.control_counts(self.encode([request]))
+            return self.control_counts(ids(text))
 
         try:
             if self.sanitises:
@@ -58,6 +62,8 @@ class Chat:
                 plain = counts("plain")
                 if plain != counts(self.neutral(self.hostile())):
                     self.warning = "control tokens in texts reach the model"
+            if text_first and images and ids("plain") == ids("plain", False):
+                self.warning = ", ".join(filter(None, (self.warning, SAME_PLACE)))
         except StageBroken:
             raise
         except Exception as error:  # templates and processors raise many kinds
@@ -74,11 +80,10 @@ class Chat:
         """
         return "plain " + " ".join(self.controls[:200])
 
-    def control_counts(self, inputs: Any) -> Counter[int]:
-        """How often each control token stands in the inputs."""
-        ids = {self.tokenizer.convert_tokens_to_ids(c) for c in self.controls}
-        found = inputs["input_ids"][0]
-        return Counter(int(token) for token in found if int(token) in ids)
+    def control_counts(self, ids: Sequence[int]) -> Counter[int]:
+        """How often each control token stands in a prompt."""
+        controls = {self.tokenizer.convert_tokens_to_ids(c) for c in self.controls}
+        return Counter(token for token in ids if token in controls)
 
     def neutral(self, text: str) -> str:
         """Where the tokenizer cannot be told to read control tokens as plain text, a space breaks
@@ -111,16 +116,11 @@ class Chat:
         )
 
     def turn(self, message: Message) -> dict[str, Any]:
-        """A message as the chat template takes it: images before the text, the bare text for a
-        model without images.
-        """
+        """A message as the chat template takes it: the bare text for a model without images."""
         if not self.sees:
             return {"role": message.role, "content": message.text}
         pictures = [{"type": "image", "image": image} for image in message.images]
-        return {
-            "role": message.role,
-            "content": [*pictures, {"type": "text", "text": message.text}],
-        }
+        return {"role": message.role, "content": message.parts(pictures)}
 
     def plain(self, requests: Sequence[Request]) -> Any:
         """Inputs without a template: prompt and images, as the processor takes them."""

@@ -10,7 +10,7 @@ from pairmill.models.load import Spec, auto_class, load_processor, needs
 
 
 def check_caption(
-    stage: str, spec: Spec, sampling: Sampling, images: int, system: bool
+    stage: str, spec: Spec, sampling: Sampling, images: int, system: bool, text_first: bool = False
 ) -> list[str]:
     """Raises StageBroken for what would fail at load, or where the model does not take this kind of
     prompt; says what will load it, and where.
@@ -21,7 +21,7 @@ def check_caption(
     if images:
         check_sees(stage, spec, processor)
     chat = Chat(stage, processor, sampling.chat_template_kwargs)
-    chat.try_out(images, system)
+    chat.try_out(images, system, text_first)
     if spec.adapter:
         needs(stage, "peft", "`adapter`")
         adapter = checkpoint_folder(spec.adapter, spec.adapter_revision, adapter=True)

@@ -75,6 +75,12 @@ class AskingConfig(EngineConfig):
     """The property of `json_schema` that is the stage's text."""
     image: str | list[str] | None = None
     """Column with encoded images, or several columns in order; `null` for a prompt without."""
+    text_first: bool = False
+    """Puts the prompt before the images of its turn, so that a server which remembers how prompts
+    begin (vLLM's prefix cache) computes once what they have in common: all up to the first value
+    of a column.  Most models learnt with images first, and some templates put them there anyway,
+    which the run says.
+    """
     min_pixels: int | None = Field(None, ge=1)
     """Smaller images are enlarged to so many pixels, before the model's own processor."""
     max_pixels: int | None = Field(None, ge=1)
@@ -160,6 +166,8 @@ class AskingConfig(EngineConfig):
             raise ValueError(f"text_from: {self.text_from!r} is no property of json_schema")
         if self.engine == "openai":
             self._at_a_server()
+        if self.text_first and self.image is None:
+            raise ValueError("`text_first` puts the prompt before images, and `image` names none")
         if self.samples > 1 and self.temperature == 0:
             raise ValueError(
                 f"{self.samples} samples at temperature 0 would be {self.samples} times the same; "

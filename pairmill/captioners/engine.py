@@ -13,13 +13,20 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True)
 class Message:
-    """One turn: RGB images, then text.  Turns of the assistant before the last of the user show how
+    """One turn: RGB images and text.  Turns of the assistant before the last of the user show how
     to answer.
     """
 
     role: Literal["system", "user", "assistant"]
     text: str
     images: tuple[Any, ...] = ()
+    text_first: bool = False
+    """Whether the text stands before the images."""
+
+    def parts(self, images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The turn's content in order, `images` as who answers takes them."""
+        text = {"type": "text", "text": self.text}
+        return [text, *images] if self.text_first else [*images, text]
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ LOOK_S = 30.0
 
 
 def turn(message: Message) -> dict[str, Any]:
-    """A turn as the API takes it; images before the text, as data URLs."""
+    """A turn as the API takes it; images as data URLs."""
     if not message.images:
         return {"role": message.role, "content": message.text}
     parts: list[dict[str, Any]] = [
         {"type": "image_url", "image_url": {"url": data_url(image)}} for image in message.images
     ]
-    return {"role": message.role, "content": [*parts, {"type": "text", "text": message.text}]}
+    return {"role": message.role, "content": message.parts(parts)}
 
 
 def data_url(image: Any) -> str:

@@ -38,7 +38,8 @@ async def open_engine(
     from pairmill.captioners.transformers_engine import TransformersCaptioner
 
     spec, sampling = config.spec(cpus), config.sampling()
-    return Batched(TransformersCaptioner(stage, spec, sampling, images, system), config.batch_size)
+    model = TransformersCaptioner(stage, spec, sampling, images, system, config.text_first)
+    return Batched(model, config.batch_size)
 
 
 def check_engine(stage: str, config: Any, images: int, system: bool, cpus: float) -> list[str]:
@@ -58,7 +59,8 @@ def check_engine(stage: str, config: Any, images: int, system: bool, cpus: float
         return check_server(stage, config)
     from pairmill.captioners.check import check_caption
 
-    return check_caption(stage, config.spec(cpus), config.sampling(), images, system)
+    spec, sampling = config.spec(cpus), config.sampling()
+    return check_caption(stage, spec, sampling, images, system, config.text_first)
 
 
 @cache

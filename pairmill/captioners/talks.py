@@ -7,7 +7,7 @@ batches with others or by itself in an event loop.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pairmill.captioners.engine import Answer, Message, Request
@@ -69,7 +69,7 @@ def with_schema(request: Request, schema: dict[str, Any]) -> Request:
     """The request, its last turn saying what the answer has to fit."""
     *before, last = request.messages
     text = f"{last.text}\n{instruction(schema)}"
-    return Request((*before, Message(last.role, text, last.images)), request.key, schema)
+    return Request((*before, replace(last, text=text)), request.key, schema)
 
 
 def repair(request: Request, answer: TakenAnswer) -> Request:

@@ -34,7 +34,13 @@ class TransformersCaptioner:
     """
 
     def __init__(
-        self, stage: str, spec: Spec, sampling: Sampling, images: int = 1, system: bool = False
+        self,
+        stage: str,
+        spec: Spec,
+        sampling: Sampling,
+        images: int = 1,
+        system: bool = False,
+        text_first: bool = False,
     ) -> None:
         self.sampling = sampling
         self.loaded = load(stage, spec, SEES if images else READS, "AutoProcessor", probe)
@@ -42,7 +48,7 @@ class TransformersCaptioner:
         # An encoder counts places from the left; a decoder goes on at the right.
         side = "right" if self.loaded.model.config.is_encoder_decoder else "left"
         self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)
-        self.chat.try_out(images, system)
+        self.chat.try_out(images, system, text_first)
         self.tokenizer = self.chat.tokenizer
         self.generation, self.stop_ids = plain_generation(
             self.loaded.model, self.tokenizer, sampling.max_new_tokens

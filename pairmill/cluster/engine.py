@@ -9,8 +9,8 @@ from pairmill.cluster.executor import alive_nodes, run_phase, run_refetch
 from pairmill.cluster.over_shards import FEW, in_tasks, over_shards
 from pairmill.cluster.partitions import run_global
 from pairmill.cluster.reading_tasks import spread
-from pairmill.cluster.room import WorkerShares
 from pairmill.cluster.session import RaySession
+from pairmill.cluster.worker_shares import WorkerShares
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
@@ -26,6 +26,8 @@ READERS = 32
 """Tasks at most, at work or waiting for a core, that read a source or store its shards: one driver
 gives all rows their places.
 """
+CARRIED_BYTES = 64 * 2**20
+"""Rows that travel with the result of one task; of more, the driver reads batch by batch."""
 INLINE_ROWS = 20_000
 """Output shards of fewer rows together are written by the driver: starting tasks would take
 longer.
@@ -93,13 +95,16 @@ class RayEngine:
         return in_tasks(self.session, work, items)
 
     def readers(self) -> Hands | None:
-        """Tasks on the cluster, which write rows that wait for their place into the workspace; the
-        driver's processes where that is no folder, which all nodes reach, or where Ray would be
-        started on this machine alone.
+        """Tasks on the cluster; the driver's processes where Ray would be started on this machine
+        alone.  Rows that wait for their place lie in the workspace, which all nodes reach; where
+        that is no folder, they travel.
         """
-        if not self.disk or not self.session.is_elsewhere():
+        if not self.session.is_elsewhere():
             return self.driver.readers()
-        return Hands(READERS, partial(spread, self.session, count=READERS))
+        work = partial(spread, self.session, count=READERS)
+        if self.disk:
+            return Hands(READERS, work)
+        return Hands(READERS, work, spool_bytes=CARRIED_BYTES, travels=True)
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None

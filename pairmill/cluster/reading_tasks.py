@@ -1,6 +1,5 @@
 """A large source, read and stored in tasks on the cluster."""
 
-import os
 from collections import deque
 from collections.abc import Generator
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 from pairmill.cluster.over_shards import RETRIES
 from pairmill.cluster.session import RaySession, own_error
 from pairmill.cluster.worker_start import safe_errors
-from pairmill.sources.base import Input
 from pairmill.workspace.reading import Reading, SourceWork, Storing
 
 LOADED: dict[str, "tuple[SourceWork, bool]"] = {}
@@ -55,26 +53,8 @@ def at_work(spool: str, shared: list[Any], item: Reading | Storing) -> Any:
 
         LOADED.clear()
         work: SourceWork = ray.get(shared[0])
-        own = {item.url for unit in work.units for item in unit.items}
-        beside = (item for item in work.source.inputs() if item.url not in own)
-        LOADED[spool] = work, all(map(is_here, beside))
-    work, all_here = LOADED[spool]
-    if isinstance(item, Reading):
-        read = (one for unit, _ in item.places for one in work.units[unit].items)
-        if not (all_here and all(map(is_here, read))):
-            return None
+        LOADED[spool] = work, work.has_beside()
+    work, has_beside = LOADED[spool]
+    if isinstance(item, Reading) and not (has_beside and work.has(item)):
+        return None
     return work(item)
-
-
-def is_here(item: Input) -> bool:
-    """Whether a file is on this machine as it was listed; what lies elsewhere is, on all."""
-    if not item.url.startswith("file://"):
-        return True
-    try:
-        found = os.stat(item.url.removeprefix("file://"))
-    except OSError:
-        return False
-    return not item.version or (found.st_size, str(found.st_mtime)) == (
-        item.size_bytes,
-        item.version,
-    )

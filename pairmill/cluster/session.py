@@ -56,7 +56,7 @@ class RaySession:
                 [*self.paths, *filter(None, [os.environ.get("PYTHONPATH")])]
             )
             options["runtime_env"] = {
-                "env_vars": {"PYTHONPATH": python_path, **told_to_workers()},
+                "env_vars": {"PYTHONPATH": python_path, **worker_environment()},
                 "worker_process_setup_hook": HOOK,
             }
             if address := os.environ.get("RAY_ADDRESS"):
@@ -141,12 +141,12 @@ def interrupt_later() -> Iterator[None]:
         usual[signal.Signals(pressed[0])](pressed[0], None)  # type: ignore[operator, misc]
 
 
-def told_to_workers() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Environment variables that tell workers where the named modules lie, and which folder to take
     off `sys.path`.
     """
-    here = os.path.abspath(os.curdir)
-    strange = here if here not in sys.path and "" not in sys.path else ""
+    folder = os.path.abspath(os.curdir)
+    strange = folder if folder not in sys.path and "" not in sys.path else ""
     return {VARIABLE: for_workers(), STRANGE_FOLDER: strange}
 
 
@@ -158,16 +158,14 @@ TOKEN = secrets.token_hex(32)
 def on_this_machine_alone() -> Iterator[None]:
     """Ray that is started during the block listens on 127.0.0.1 and answers only who has the token.
 
-    The variable, named for other systems, is how Ray is told to use the loopback address.  Workers
-    that Ray starts before there is work would have another environment than the run's, and never
-    get any: seconds of all cores for nothing.
+    The variable, named for other systems, is how Ray is told to use the loopback address.
     """
     if os.environ.get("RAY_ADDRESS"):
         yield
         return
     from ray._private import ray_constants
 
-    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_prestart_worker_first_driver": "0"}
+    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     if "RAY_AUTH_MODE" not in os.environ:
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
         REDACTOR.add(TOKEN, "${RAY_AUTH_TOKEN}")
@@ -208,8 +206,8 @@ def store_bytes() -> int:
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
-    room = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory
-    return max(128 * 2**20, min(memory // 5, 4 * 10**9, room))
+    free = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory
+    return max(128 * 2**20, min(memory // 5, 4 * 10**9, free))
 
 
 def set_context(ray: Any) -> None:

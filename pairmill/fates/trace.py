@@ -37,9 +37,9 @@ def trace(
         wanted |= {chain.narrow(c) for c in stage.compared()} | set(
             stage.gate.columns if stage.gate else ()
         )
+    wanted |= {c for c in asked if floating(chain, c)}
     asked -= wanted
     wanted |= asked
-    asked = {c for c in asked if not floating(chain, c)}  # NaN is looked for among values
     from_pool = sorted(c for c in wanted if without_suffix(c) in chain.pool_schema.names)
     rows = np.arange(chain.rows_of(shard), dtype=np.int32)
     frame = pl.DataFrame({"__row": rows})

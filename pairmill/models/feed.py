@@ -14,6 +14,7 @@ from PIL import Image
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.decoders import Decoders
 from pairmill.models.two_towers import BYTES
+from pairmill.torch_device import on_all_cores, on_one_core
 
 Answer = TypeVar("Answer")
 Error = tuple[str, str]
@@ -64,7 +65,8 @@ class Feed(Generic[Answer]):
     ) -> None:
         self.towers, self.image, self.words, self.compute = towers, image, words, compute
         self.decoders = processes(towers, threads, batch_size)
-        self.pools = [ThreadPoolExecutor(n, "feed") for n in (threads, 1, 1)]
+        self.pools = [ThreadPoolExecutor(threads, "feed", on_one_core)]
+        self.pools += [ThreadPoolExecutor(1, "feed", on_all_cores) for _ in "ab"]
         self.waiting: dict[int, tuple[pa.Table, Future[Answer]]] = {}
 
     def prepare(self, rows: pa.Table) -> None:

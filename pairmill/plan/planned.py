@@ -119,10 +119,10 @@ def with_places(
 ) -> Iterator[tuple[tuple[str | int, ...], PlannedStage]]:
     """Every stage with its place in the pipeline file."""
     for i, stage in enumerate(stages):
-        here = (*path, "stages", i)
+        place = (*path, "stages", i)
         if stage.block is not None:
-            yield from with_places(stage.block.stages, here)
-        yield here, stage
+            yield from with_places(stage.block.stages, place)
+        yield place, stage
 
 
 def set_places(
@@ -130,7 +130,7 @@ def set_places(
 ) -> Iterator[tuple[str, PlannedStage]]:
     """Every stage with its place as `--set` has it, such as `stages.each tiles.stages.clip`."""
     for stage in stages:
-        here = f"{path}.{stage.name}"
+        place = f"{path}.{stage.name}"
         if stage.block is not None:
-            yield from set_places(stage.block.stages, f"{here}.stages")
-        yield here, stage
+            yield from set_places(stage.block.stages, f"{place}.stages")
+        yield place, stage

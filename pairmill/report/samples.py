@@ -109,7 +109,7 @@ def last_of(frame: pl.DataFrame, count: int, by: str) -> pl.DataFrame:
     return frame.sort(order).tail(count)
 
 
-def chances(uids: pa.ChunkedArray, seed: int) -> np.ndarray:
+def chances(uids: pa.Array, seed: int) -> np.ndarray:
     """uint64: a number by chance for each uid; from the uid's hash, so that no row costs a call."""
     salt = np.uint64(row_chance("", seed, "report"))
     return spread(uid_hashes(uids) ^ salt)

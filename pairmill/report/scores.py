@@ -40,7 +40,7 @@ def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
     low, high = part["value"].min(), part["value"].max()
     if low == high:
         return None
-    gates = [
+    gates: list[dict[str, Any]] = [
         {"stage": name, "text": text, "sign": sign, "threshold": number}
         for name, text in zip(rows.stages, rows.gates, strict=True)
         if text

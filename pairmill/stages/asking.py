@@ -203,7 +203,8 @@ class AskingStage(AsyncStage):
         turns = [Message("system", system)] if wording.system else []
         for example in wording.examples:
             turns += [Message("user", example.user), Message("assistant", example.assistant)]
-        return Request((*turns, Message("user", text, row.pictures)), f"{row.key}{key}")
+        turns.append(Message("user", text, row.pictures, self.config.text_first))
+        return Request(tuple(turns), f"{row.key}{key}")
 
     def model_name(self) -> str:
         """The model as columns name it: of a folder its own name alone."""
