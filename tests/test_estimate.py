@@ -1,6 +1,7 @@
 """`plan --sample`: what a run will cost, by a drawn sample whose values are stored."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,7 @@ stages:
         told = json.loads(pairmill("plan", str(file), "--sample", "12", "--json").stdout)["cost"]
     assert "12 drawn rows of 40" in shown.stdout, shown.stderr
     assert "tokens in / out" in shown.stdout
+    assert re.search(r"\(\d+–\d+ k?B\)|\d+ k?B \(\d+ k?B–\d+ k?B\)", " ".join(shown.stdout.split()))
     (stage,) = told["stages"]
     assert (told["undecided_rows"], told["sampled_rows"]) == (28, 12)
     asked, made, dollars = (stage[k][0] for k in ("tokens_asked", "tokens", "dollars"))
