@@ -1,5 +1,7 @@
 # Two commands for a newcomer: `make demo` and `make test`.
 PYTHON ?= python3
+# Each of the many processes that tests start would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 # More than two cores: many tests wait for processes.

@@ -1,6 +1,6 @@
 """Precision and recall of near-duplicate search on photographs and on the demo's truth.
 
-`python benchmarks/dedup_quality.py` prints the tables of docs/benchmarks.md: each photograph that
+`python benchmarks/dedup_quality.py` prints the tables of docs/lab-notes.md: each photograph that
 scikit-image and scikit-learn bring, and quarters of the larger ones, under each transformation;
 pictures that look alike and are no copies beside them.
 """

@@ -2,10 +2,11 @@
 writes it as Parquet.
 
     python benchmarks/reading.py [--rows 2000000] [--times 1] [--formats parquet,csv,jsonl]
+        [--shards 16384,1024]
 
 Every figure is a process of its own, start-up included, the median of several: pairmill with as
 many worker processes as there are cores, which gives every row its uid, place and digests, and
-stores shards of the default size.  CPU seconds are those of the process and all it started; memory
+stores shards of the size that a pipeline has whose stages are cheap, and of the usual one.  CPU seconds are those of the process and all it started; memory
 is the sum of their proportional sets.
 """
 
@@ -28,12 +29,14 @@ from pairmill.work.crew_size import cores
 from pairmill.workspace.ingest import build_table
 from pairmill.workspace.reading import Hands
 from pairmill.workspace.storage import Storage
-source, crew = TableSource(PairsConfig(path=sys.argv[1])), Crew([])
+config = PairsConfig(path=sys.argv[1], rows_per_shard=int(sys.argv[4]))
+source, crew = TableSource(config), Crew([])
 hands = Hands(cores(), partial(crew.run, count=cores()))
 schema = pool_schema_of(source.schema())
 table = build_table(Storage(sys.argv[2]), source, "0" * 16, schema, hands=hands)
 crew.close()
 assert int(table.rows.sum()) == int(sys.argv[3]) and not table.unreadable
+print(len(table), int(table.rows.min()), int(table.rows.max()))
 """
 PEERS = {
     "parquet": "pq.read_table(sys.argv[1])",
@@ -59,9 +62,10 @@ def written(folder: Path, parquet: Path, kind: str) -> Path:
     return file
 
 
-def ours(folder: Path, file: Path, rows: int) -> Figure:
+def ours(folder: Path, file: Path, rows: int, shard: int) -> Figure:
     with tempfile.TemporaryDirectory(dir=folder) as workspace:
-        return measured([sys.executable, "-c", OURS, str(file), workspace, str(rows)], folder)
+        arguments = [str(file), workspace, str(rows), str(shard)]
+        return measured([sys.executable, "-c", OURS, *arguments], folder)
 
 
 def theirs(folder: Path, file: Path, kind: str) -> Figure:
@@ -74,7 +78,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--formats", default=",".join(PEERS))
+    parser.add_argument("--shards", default="16384,1024")
     options = parser.parse_args()
+    shards = [int(n) for n in options.shards.split(",")]
     print(f"{machine()}; median of {options.times}\n")
     print("| format | MB | | rows/s | CPU-s | peak MB | ratio: rows/s, rows per CPU-s, memory |")
     print("| --- | ---: | --- | ---: | ---: | ---: | --- |")
@@ -84,18 +90,28 @@ def main() -> None:
         for kind in options.formats.split(","):
             file = written(folder, folder / "rows.parquet", kind)
             size = file.stat().st_size / 2**20
-            peers, own = [], []
+            peers: list[Figure] = []
+            own: dict[int, list[Figure]] = {shard: [] for shard in shards}
             for _ in range(options.times):
                 peers.append(theirs(folder, file, kind))
-                own.append(ours(folder, file, options.rows))
-            a, b = median(peers), median(own)
-            ratio = (
-                f"**{a.wall_s / b.wall_s:.3f}**, {a.cpu_s / b.cpu_s:.3f}, "
-                f"{b.peak_mb / a.peak_mb:.1f}"
-            )
-            for who, f, told in (("pyarrow", a, ""), ("pairmill", b, ratio)):
-                figures = f"{options.rows / f.wall_s:,.0f} | {f.cpu_s:.1f} | {f.peak_mb:,.0f}"
-                print(f"| {kind} | {size:,.0f} | {who} | {figures} | {told} |", flush=True)
+                for shard in shards:
+                    own[shard].append(ours(folder, file, options.rows, shard))
+            peer = median(peers)
+            print(line(f"{kind} | {size:,.0f} | pyarrow", peer, options.rows, ""), flush=True)
+            for shard, figures in own.items():
+                b = median(figures)
+                ratio = (
+                    f"**{peer.wall_s / b.wall_s:.3f}**, {peer.cpu_s / b.cpu_s:.3f}, "
+                    f"{b.peak_mb / peer.peak_mb:.1f}"
+                )
+                who = f"{kind} | {size:,.0f} | pairmill, {shard:,} a shard"
+                print(line(who, b, options.rows, ratio), flush=True)
+
+
+def line(who: str, figure: Figure, rows: int, ratio: str) -> str:
+    """A line of the table."""
+    rate = f"{rows / figure.wall_s:,.0f} | {figure.cpu_s:.1f} | {figure.peak_mb:,.0f}"
+    return f"| {who} | {rate} | {ratio} |"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 Top 30% of scores in each of 50 groups; concepts of 10⁵ entries in captions, against the bare
 Aho–Corasick binding (texts that are normalised already, matches counted and thrown away); balance
-over what was found.  CPU seconds of one process, each after the other.
+over what was found.  CPU seconds of one process, each after the other.  `--drawing FILE` draws what
+a row costs, from 10⁵ rows to 10⁷, as SVG.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import ahocorasick_rs
 import numpy as np
@@ -59,14 +61,52 @@ def told(what: str, rows: int, spent: float, more: str = "") -> None:
     )
 
 
+def drawn(curve: Sequence[tuple[int, float]]) -> str:
+    """The seconds of so many rows, both on logarithmic scales, with their figures."""
+    wide, high, left, below = 520, 240, 60, 36
+    rows, spent = (np.log10([point[i] for point in curve]) for i in (0, 1))
+    floor, top = np.floor(spent.min()), np.ceil(spent.max())
+
+    def x(at: float) -> float:
+        span = max(float(rows.max() - rows.min()), 1e-9)
+        return left + (at - float(rows.min())) / span * (wide - left - 50)
+
+    def y(at: float) -> float:
+        return 16 + (float(top) - at) / max(float(top - floor), 1e-9) * (high - below - 16)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" role="img" '
+        'font-family="sans-serif" font-size="11"><title>CPU seconds of select: the top 30% of '
+        f'scores in each of 50 groups</title><rect width="{wide}" height="{high}" fill="#fff"/>'
+    ]
+    for power in np.arange(floor, top + 1):
+        parts.append(
+            f'<line x1="{left}" x2="{wide - 20}" y1="{y(power):.1f}" y2="{y(power):.1f}" '
+            f'stroke="#ddd"/><text x="{left - 8}" y="{y(power) + 4:.1f}" text-anchor="end">'
+            f"{10**power:g} s</text>"
+        )
+    points = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(rows, spent, strict=True))
+    parts.append(f'<polyline points="{points}" fill="none" stroke="#1a7f37" stroke-width="2"/>')
+    for (count, seconds_), a, b in zip(curve, rows, spent, strict=True):
+        parts.append(
+            f'<circle cx="{x(a):.1f}" cy="{y(b):.1f}" r="3" fill="#1a7f37"/>'
+            f'<text x="{x(a):.1f}" y="{y(b) - 8:.1f}" text-anchor="middle">{seconds_:.3g}</text>'
+            f'<text x="{x(a):.1f}" y="{high - 14}" text-anchor="middle">{count:,}</text>'
+        )
+    parts.append(f'<text x="{wide / 2}" y="{high - 1}" text-anchor="middle">rows</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--captions", type=int, default=1_000_000)
+    parser.add_argument("--drawing", type=Path, help="where the curve of select is drawn")
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     print("| what | rows | CPU s | rate | |\n|---|--:|--:|--:|---|")
-    for rows in [n for n in (10**5, 10**6, 10**7) if n <= given.rows]:
+    curve: list[tuple[int, float]] = []
+    for rows in [n for n in (10**5, 316_228, 10**6, 3_162_278, 10**7) if n <= given.rows]:
         table = pa.table(
             {
                 "uid": pl.int_range(rows, eager=True).cast(pl.String).str.zfill(32).to_arrow(),
@@ -75,7 +115,11 @@ def main() -> None:
             }
         )
         stage = SelectStage(SelectConfig(by="score", fraction=0.3, per=["group"]))
-        told("select: top 30% of 50 groups", rows, seconds(lambda s=stage, t=table: s(t)))
+        spent = seconds(lambda s=stage, t=table: s(t))
+        told("select: top 30% of 50 groups", rows, spent)
+        curve.append((rows, spent))
+    if given.drawing:
+        given.drawing.write_text(drawn(curve))
     words = vocabulary(rng)
     texts, named = captions(rng, words, given.captions), entries(rng, words)
     bare = ahocorasick_rs.BytesAhoCorasick(

@@ -81,6 +81,8 @@ def init(
     file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")
     for line in proposal.mapping:
         out.print(Text(f"columns: {line}"), soft_wrap=True)
+    for line in proposal.left_out:
+        out.print(Text(line, style="yellow"), soft_wrap=True)
     out.print(Text(f"{file} written; next: pairmill run {file} --limit 100"), soft_wrap=True)
 
 
@@ -126,7 +128,6 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what would run: the DAG by columns, phases, identities, waiting rows, resources."""
-    from pairmill.terminal.estimate_view import estimate_view
     from pairmill.terminal.plan_view import plan_view
 
     described = pipeline(file, set_)
@@ -140,6 +141,8 @@ def plan(
         return
     out.print(plan_view(found, columns))
     if cost is not None:
+        from pairmill.terminal.estimate_view import estimate_view
+
         out.print(estimate_view(cost))
 
 

@@ -17,6 +17,10 @@ WHERE = (
     "with what a person has to know: rows that could not be read, values that were repaired, a "
     "gate that dropped everything, failures and how to try them again."
 )
+SHELL = (
+    "`--json` prints plain data for programs. `pairmill --install-completion` lets bash, zsh and "
+    "fish complete commands, options and files."
+)
 GLANCE = (
     "pairmill validate pipeline.yaml      # all faults at once: file, line, column, remedy",
     "pairmill plan pipeline.yaml          # stages, phases, what is stored and what waits",
@@ -45,6 +49,8 @@ def commands_page() -> str:
         "line is wrong. With `--strict` a run that ends with a warning ends with 1, too.",
         "",
         WHERE,
+        "",
+        SHELL,
         "",
         "```",
         *GLANCE,

@@ -47,6 +47,7 @@ def inspect(
     to: Annotated[
         Path | None, typer.Option(help="Write all these rows to a .csv, .jsonl or .parquet file.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Look at a package, a shard, a column set, a pool or a run: counts, schema, a few rows and
     their pictures; a run's figures, or the rows behind any of them.
@@ -54,10 +55,16 @@ def inspect(
     from pairmill.terminal.inspecting import inspect_path
 
     if where or fate or columns or to or each:
-        inspect_rows(path, where, fate, columns, each, rows, to)
+        inspect_rows(path, where, fate, columns, each, rows, to, as_json)
         return
     try:
-        faults = inspect_path(path, rows, verify, out, pictures)
+        if as_json:
+            from pairmill.terminal.inspected import inspected
+
+            print_json(found := inspected(path, verify))
+            faults = found.get("faults", [])
+        else:
+            faults = inspect_path(path, rows, verify, out, pictures)
     except (PairmillError, OSError) as error:
         fail(str(error), 1)
     if faults:
@@ -72,6 +79,7 @@ def inspect_rows(
     each: str | None,
     count: int,
     to: Path | None,
+    as_json: bool,
 ) -> None:
     """The rows of a run that fit, or elements of a block, on the terminal and in a file."""
     from pairmill.terminal.chosen_rows import rows_table, write_rows
@@ -84,6 +92,11 @@ def inspect_rows(
             write_rows(rows, to)
     except (PairmillError, OSError) as error:
         fail(str(error), 1)
+    if as_json:
+        from pairmill.terminal.inspected import rows_as_data
+
+        print_json(rows_as_data(rows, count))
+        return
     out.print(rows_table(rows, count))
     if to is not None:
         out.print(Text(f"{rows.height:,} rows written to {to}"), soft_wrap=True)

@@ -7,19 +7,18 @@ one message; then it is started again.
 """
 
 import contextlib
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pairmill.api import Pipeline
 from tests.clusters import Cluster, name_of
+from tests.hung_process import ended
 
 STARTS = 6
 """Times that a run is started at most; every event stops it once at worst."""
@@ -90,6 +89,8 @@ class Trial:
     seconds: float = 0.0
     messages: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    hung: str = ""
+    """What a start did that came to no end."""
 
 
 @dataclass
@@ -137,28 +138,30 @@ class Chaos:
         code = 1
         while code and found.starts < STARTS:
             found.starts += 1
-            process = self.start(place)
+            printed = place / f"printed-{found.starts}"
+            process = self.start(place, printed)
             self.strike(place, process, waiting, found.struck)
             try:
-                told = process.communicate(timeout=RUN_S)[0].decode()
+                process.wait(RUN_S)
             except subprocess.TimeoutExpired:
-                process.kill()
+                found.hung = ended(process, printed)
                 found.faults.append(f"a start came to no end within {RUN_S} s")
                 return
+            said = printed.read_text()
             (place / FILLER).unlink(missing_ok=True)
             code = process.returncode
             if code > 0:  # it stopped by itself, so it must say why
-                message = ["", "", *told.strip().splitlines()][-2:]
+                message = ["", "", *said.strip().splitlines()][-2:]
                 found.messages.append(message[0])
                 if (
-                    "Traceback" in told
-                    or "(raylet)" in told
+                    "Traceback" in said
+                    or "(raylet)" in said
                     or "the same command goes on from there" not in message[-1]
                 ):
-                    found.faults.append(f"no clear message: {told[-2000:]}")
+                    found.faults.append(f"no clear message: {said[-2000:]}")
         found.faults += self.faults(place, code)
 
-    def start(self, place: Path) -> subprocess.Popen[bytes]:
+    def start(self, place: Path, printed: Path) -> subprocess.Popen[bytes]:
         env = {
             **os.environ,
             **self.cluster.env,
@@ -168,13 +171,10 @@ class Chaos:
             "COLUMNS": "300",
         }
         command = [sys.executable, "-m", "pairmill.cli", "run", str(place / "p.yaml")]
-        return subprocess.Popen(
-            command,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with printed.open("wb") as out:  # a pipe would fill, or be held open by who outlives it
+            return subprocess.Popen(
+                command, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def strike(
         self,
@@ -275,26 +275,3 @@ def progress(place: Path) -> int:
     log = place / "log"
     batches = log.read_bytes().count(b'"uids"') if log.exists() else 0
     return batches + sum(1 for _ in (place / "door/real").glob("columns/*/*.parquet"))
-
-
-def table(trials: dict[int, Trial]) -> str:
-    """What a set of schedules found, as lines of Markdown."""
-    kinds = Counter(e.kind for t in trials.values() for e in t.struck)
-    stops = Counter(m.split(":")[0][:80] for t in trials.values() for m in t.messages)
-    bad = {seed: t.faults for seed, t in trials.items() if t.faults}
-    lines = [
-        f"| schedules | {len(trials)} |",
-        "| of them struck by at least one event | "
-        f"{sum(bool(t.struck) for t in trials.values())} |",
-        f"| events that struck | {sum(kinds.values())}: "
-        + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items()))
-        + " |",
-        "| starts per run, mean and most | "
-        f"{sum(t.starts for t in trials.values()) / len(trials):.2f}, "
-        f"{max(t.starts for t in trials.values())} |",
-        f"| runs that stopped with a message | {sum(bool(t.messages) for t in trials.values())} |",
-        f"| packages unlike an undisturbed run's | {len(bad)} |",
-    ]
-    return "\n".join(lines) + (
-        "\n" + json.dumps({"faults": bad, "stops": stops}, indent=1) if bad or stops else ""
-    )

@@ -10,11 +10,18 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from pairmill.cluster.reaching import speaks_http2
 
 ROOT = Path(__file__).parent.parent
+TOKEN = "a" * 64
 RAY = str(Path(sys.executable).parent / "ray")
+HEADS, HEAD_S = 3, 120.0
+"""Heads that are started at most, and seconds that each has to answer."""
 
 
 def free_port() -> int:
@@ -28,30 +35,47 @@ class Cluster:
     commands reach it.
     """
 
-    def __init__(self, folder: Path, head_cpus: int = 4) -> None:
-        (folder / "token").write_text("a" * 64)
+    def __init__(self, folder: Path, head_cpus: int = 2) -> None:
+        (folder / "token").write_text(TOKEN)
+        self.token, self.log = folder / "token", folder / "ray.log"
+        self.nodes: list[subprocess.Popen[bytes]] = []
+        for _ in range(HEADS):
+            self.head = self.start_head(head_cpus)
+            if wait_for(self.answers, HEAD_S) and self.head.poll() is None:
+                return
+            self.close()
+        raise RuntimeError(f"no head of a cluster came up: {self.log.read_text()[-3000:]}")
+
+    def start_head(self, cpus: int) -> subprocess.Popen[bytes]:
+        """A head on free ports: one may be taken between its choice and its use."""
         self.dashboard, self.gcs, self.metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
         self.env = {
             "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
+            "RAY_AUTH_TOKEN_PATH": str(self.token),
             "PYTHONPATH": str(ROOT),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "RAY_metrics_report_interval_ms": "500",
             "RAY_health_check_period_ms": "1000",
             "RAY_health_check_timeout_ms": "4000",
         }
-        self.temp = f"/tmp/pm-{os.getpid()}-{self.gcs.rpartition(':')[2]}"
-        self.nodes: list[subprocess.Popen[bytes]] = []
-        self.head = self.start(
+        self.temp = f"/tmp/pm-{os.getpid()}-{port_of(self.gcs)}"
+        return self.start(
             "--head",
             f"--port={port_of(self.gcs)}",
             f"--dashboard-port={port_of(self.dashboard)}",
-            f"--num-cpus={head_cpus}",
+            f"--num-cpus={cpus}",
             "--include-dashboard=true",
             f"--metrics-export-port={port_of(self.metrics)}",
             f"--temp-dir={self.temp}",
             "--object-store-memory=300000000",
         )
+
+    def answers(self) -> bool:
+        """Whether the head does, or has ended."""
+        try:
+            return self.head.poll() is not None or speaks_http2("127.0.0.1", port_of(self.gcs))
+        except OSError:
+            return False
 
     def start(self, *options: str, before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         command = [
@@ -63,16 +87,13 @@ class Cluster:
             *options,
         ]
         env = {**os.environ, **self.env}
-        return subprocess.Popen(
-            command,
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command, env=env, stdout=log, stderr=log, start_new_session=True
+            )
 
     def join(
-        self, cpus: int = 4, gpus: int = 0, before: tuple[str, ...] = ()
+        self, cpus: int = 2, gpus: int = 0, before: tuple[str, ...] = ()
     ) -> subprocess.Popen[bytes]:
         """A further node.  `before`: words before its command, such as another mount namespace."""
         has = (f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--object-store-memory=100000000")
@@ -80,13 +101,25 @@ class Cluster:
         return self.nodes[-1]
 
     def alive(self) -> int:
-        """Nodes that the head counts as alive."""
-        listed = subprocess.run(
-            [RAY, "list", "nodes", "--address", f"http://{self.dashboard}", "--format", "json"],
-            env={**os.environ, **self.env},
-            capture_output=True,
+        """Nodes that the head counts as alive; 0 while it does not answer."""
+        listed = self.asked("api/v0/nodes")
+        return (
+            sum(n["state"] == "ALIVE" for n in listed["data"]["result"]["result"]) if listed else 0
         )
-        return sum(n["state"] == "ALIVE" for n in json.loads(listed.stdout or b"[]"))
+
+    def takes_jobs(self) -> bool:
+        return self.asked("api/jobs/") is not None
+
+    def asked(self, path: str) -> Any:
+        """What the dashboard answers; None while it does not.  A command would take seconds."""
+        request = urllib.request.Request(
+            f"http://{self.dashboard}/{path}", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read())
+        except OSError:
+            return None
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         if node.poll() is None:
@@ -112,8 +145,8 @@ class Cluster:
         shutil.rmtree(self.temp, ignore_errors=True)
 
 
-def port_of(address: str) -> str:
-    return address.rpartition(":")[2]
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def name_of(pid: int) -> str:

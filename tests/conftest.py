@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -18,7 +19,7 @@ from pairmill.demo.scenes import random_scene, rng_for
 from pairmill.demo.server import running
 from pairmill.demo.show import MODELS
 from pairmill.demo.texts import short_caption
-from tests.ray_world import ray_session, world  # noqa: F401  (fixtures)
+from tests.ray_world import ray_session, shared_ray, world  # noqa: F401  (fixtures)
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -39,6 +40,13 @@ def jpeg(image: Image.Image, quality: int = 85) -> bytes:
     return out.getvalue()
 
 
+LONGEST_FIRST = (
+    "ray", "cluster", "kills", "hanging", "async_stages", "dedup_ray", "backpressure", "chaos",
+    "demo", "history", "serve", "download_soak", "caption_kills", "lease",
+)  # fmt: skip
+"""Files that take a worker half a minute or more, in the order in which they start."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that open a page or start a cluster are marked: the inner loop (`make test-fast`) goes
     without.  Files with many long tests come first, so that the last ones to end are short.
@@ -48,11 +56,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = set(getattr(item, "fixturenames", ()))
         if "browser" in used:
             item.add_marker(pytest.mark.browser)
-        if used & {"ray_cluster", "ray_session"}:
+        if used & {"ray_cluster", "shared_ray"}:
             item.add_marker(pytest.mark.ray)
+        if item.path.stem.startswith("test_recipes_"):  # each looks at a world of its own
+            item.add_marker(pytest.mark.slow)
         marks = {mark.name for mark in item.iter_markers()}
         long[item.path] += 3 * ("ray" in marks) + bool(marks & {"slow", "browser"})
-    items.sort(key=lambda item: -long[item.path])
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: (ranks.get(item.path.stem, len(ranks)), -long[item.path]))
+
+
+ON_ONE_RAY = tuple(
+    f"tests/test_{name}"
+    for name in (
+        "ray.py", "hanging.py", "async_stages.py", "dedup_ray.py", "backpressure.py",
+        "kills.py::test_killed_worker_of_ray", "serve.py::test_server_of_a_ray_worker",
+    )
+)  # fmt: skip
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests on one worker, as they share fixtures; those of the longest file, which share
+    none, wherever there is time; and those that share a Ray on one.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            if nodeid.startswith(ON_ONE_RAY):
+                return "Ray"
+            return nodeid if file == "tests/test_kills.py" else file
+
+    return FilesTogether(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -48,20 +48,27 @@ outputs:
 """
 
 
-@pytest.fixture(scope="module")
-def ray_session() -> Iterator[None]:
-    """One Ray for the tests that share it."""
+@pytest.fixture(scope="session")
+def shared_ray() -> Iterator[RaySession]:
+    """Ray in this process, which the first test that wants it starts: that takes a core some twenty
+    seconds, so files share it, too.
+    """
     import ray
 
     session = RaySession([str(Path(__file__).parent.parent)])
-    session.ensure()
-    yield
+    yield session
     session.close()
     assert not ray.is_initialized()
 
 
+@pytest.fixture
+def ray_session(shared_ray: RaySession) -> None:
+    """Ray runs."""
+    shared_ray.ensure()
+
+
 def shared(body: dict[str, Any], request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The options of a run's body; where it is Ray, on the one that the module's tests share."""
+    """The options of a run's body; where it is Ray, on the one that tests share."""
     if body.get("ray"):
         request.getfixturevalue("ray_session")
     return body

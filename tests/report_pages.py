@@ -1,6 +1,7 @@
 """A small run with a report, and its page in a real browser."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,11 @@ class Opened:
         self.page.on("pageerror", lambda e: self.said.append(str(e)))
         self.page.on("request", lambda r: self.asked.append(r.url))
         self.page.goto(f"file://{file}")
+
+    def slips(self) -> list[str]:
+        """Words that only a mistake of the script writes, such as `[object Object]`."""
+        shown = self.page.evaluate("document.body.innerText")
+        return re.findall(r"\[object \w+\]|\b(?:null|undefined|NaN)\b", shown)
 
 
 def finished_run(folder: Path, pictures: list[tuple[bytes, str]]) -> Path:

@@ -16,8 +16,9 @@ from pairmill.cluster.session import RaySession
 from tests.conftest import jpeg
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
-SHARDS, ROWS, IMAGE = 12, 10, 10_000_000
-STORE = 700_000_000
+SHARDS, ROWS, IMAGE = 12, 10, 4_000_000
+STORE = 280_000_000
+WAITING = 160_000_000
 FILE = """
 name: slow
 source: {type: parquet, path: pairs.parquet, rows_per_shard: 10}
@@ -36,10 +37,10 @@ stages:
 
 
 def test_shards_wait_in_the_store_and_not_in_memory(
-    tmp_path: Path, write: Callable[[str], Path]
+    tmp_path: Path, write: Callable[[str], Path], shared_ray: RaySession
 ) -> None:
-    """1.2 GB of images, an object store of 700 MB, a stage that takes half a second for each shard
-    of some 30 MB; at most 400 MB wait for it.
+    """480 MB of images, an object store of 280 MB, a stage that takes half a second for each shard
+    of some 12 MB; at most 160 MB wait for it.
     """
     import ray
     from ray._private.internal_api import memory_summary
@@ -52,9 +53,8 @@ def test_shards_wait_in_the_store_and_not_in_memory(
     )
     frame.write_parquet(tmp_path / "pairs.parquet", compression="uncompressed", row_group_size=ROWS)
     log = tmp_path / "log"
-    earlier = RaySession([])
-    earlier.ensure()
-    earlier.close()
+    shared_ray.ensure()
+    shared_ray.close()  # the next one in this process is as if it were the first
     ray.init(
         num_cpus=2,
         object_store_memory=STORE,
@@ -93,4 +93,4 @@ def test_shards_wait_in_the_store_and_not_in_memory(
     assert shards > 4
     assert spilled == []
     waiting = most[0] * ROWS * SHARDS * IMAGE / shards
-    assert waiting <= 400_000_000
+    assert waiting <= WAITING

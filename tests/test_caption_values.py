@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from pairmill.api import Pipeline
 from tests.conftest import CAPTIONER
@@ -19,6 +20,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 def test_captions_depend_on_their_rows_alone(
     tmp_path: Path, pictures: list[tuple[bytes, str]]
 ) -> None:

@@ -1,8 +1,8 @@
 """Seeded schedules of failures on a cluster of two nodes: every run ends with the package of an
 undisturbed one.
 
-Three that cover every kind of event but a killed driver, which tests/test_kills.py has; CI runs
-twelve more with `tools/soak.py`, which makes the figures of docs/reliability.md.
+Two that cover every kind of event but a killed driver, which tests/test_kills.py has; CI runs
+thirteen more with `tools/soak.py`, which makes the figures of docs/reliability.md.
 """
 
 import shutil
@@ -42,7 +42,7 @@ def prepared(folder: Path, pictures: list[tuple[bytes, str]]) -> Iterator[Chaos]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.parametrize("seed", [7, 9, 25])
+@pytest.mark.parametrize("seed", [35, 40])
 def test_run_under_failures_ends_with_the_package_of_an_undisturbed_run(
     chaos: Chaos, seed: int
 ) -> None:

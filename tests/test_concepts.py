@@ -1,6 +1,7 @@
 """Concepts in texts: against a search for every form in every text, and MetaCLIP's own rule."""
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pairmill.errors import StageBroken
 from pairmill.filters.concept_list import plural, read_concepts
 from pairmill.filters.concepts import ConceptsConfig, ConceptsStage
+from pairmill.filters.word_runs import WordRuns
 from pairmill.stage import check_stage
 
 PIECES = st.sampled_from(
@@ -103,3 +105,18 @@ def test_lists_come_from_files_of_three_forms(tmp_path: Path) -> None:
             read_concepts("x", str(names))
     with pytest.raises(StageBroken, match="no concept of the list holds a word"):
         found(["x"], concepts={"...": []})
+
+
+def test_runs_of_words_are_found_wherever_a_long_text_is_cut() -> None:
+    forms = [b"a", b"b a", b"a a b", b"cc", b"a", "\u00e9t\u00e9".encode()]
+    words = random.Random(0).choices(["a", "b", "cc", "\u00e9t\u00e9", "\0", ""], k=2000)
+    data = f" {' '.join(words)} ".encode()
+    expected = sorted(
+        (at + 1, number)
+        for number, form in enumerate(forms)
+        for at in range(len(data))
+        if data.startswith(b" " + form + b" ", at)
+    )
+    for piece in (1, 7, 64, 2**20):
+        places, numbers = WordRuns(forms, piece)(data)
+        assert sorted(zip(places.tolist(), numbers.tolist(), strict=True)) == expected

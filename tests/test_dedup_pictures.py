@@ -80,6 +80,7 @@ def test_flat_pictures_are_told_and_equal_ones_found_whatever_their_size() -> No
     assert near(images) == [None, "u00", None, None]
 
 
+@pytest.mark.slow
 def test_a_crowd_of_equal_hashes_is_connected_as_by_brute_force() -> None:
     rng = np.random.default_rng(4)
     rows = 700

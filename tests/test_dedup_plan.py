@@ -22,8 +22,8 @@ def notes(folder: Path, *stages: str) -> dict[str, list[str]]:
 def test_plan_tells_what_minhash_misses(tmp_path: Path) -> None:
     told = notes(tmp_path, "{stage: dedup, kind: text, on: [text], threshold: 0.7}")["dedup"]
     assert told == [
-        "MinHash: 16 bands of 4 values; of pairs at a similarity of 0.7 or more 0.12% are expected "
-        "to be missed, of those just at it 1.2%"
+        "MinHash: 24 bands of 4 values; of pairs at a similarity of 0.7 or more 0.01% are expected "
+        "to be missed, of those just at it 0.1%"
     ]
 
 

@@ -54,7 +54,8 @@ def test_jaccard_of_shingles_is_that_of_sets_of_words_and_characters() -> None:
 def test_text_duplicates_are_those_of_brute_force_and_short_texts_only_equal_ones() -> None:
     texts = [*captions(400), "red ball", "red ball", "red bell", "Red Ball!"]
     rows = global_rows(t=texts)
-    stage = DedupStage(DedupConfig(kind="text", on=["t"], threshold=0.6, shingle_size=3))
+    options: dict[str, Any] = {"threshold": 0.6, "shingle_size": 3, "permutations": 256}
+    stage = DedupStage(DedupConfig(kind="text", on=["t"], **options))
     found = stage.links(rows, None)
     cut = shingles(pl.Series(texts), True, 3)
     one, two = np.triu_indices(len(texts), 1)
@@ -158,6 +159,36 @@ def test_every_kind_looks_in_other_sets(
         global_rows(c=own), kind=kind, on=["c"], against={"s": str(tmp_path / "set.parquet")}
     )
     assert found["against_member"].to_pylist() == ["m0", None]
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "member"),
+    [
+        (pa.array([1, 2]), pa.array([1.5, 2.0]), [None, "1"]),
+        (pa.array([1], pa.int32()), pa.array([2**32 + 1]), [None]),
+        (pa.array([True, False]), pa.array([1, 2]), ["0", None]),
+        (pa.array([0.0, np.nan]), pa.array([np.nan, -0.0]), ["1", "0"]),
+        (pa.array(["a", "7"]), pa.array(["b", "a"], pa.string_view()), ["1", None]),
+        (pa.array(["a", "7"]), pa.array([7, 8]), [None, "0"]),
+        (pa.array(["a", "b"]), pa.array(["b"]).dictionary_encode(), [None, "0"]),
+        (pa.array(["a"]), pa.array([None, None]), [None]),
+        (pa.array([["a"], []]), pa.array([[], ["b"]]), [None, "0"]),
+    ],
+)
+def test_equal_values_of_another_type_are_found_and_none_is_cut_to_size(
+    tmp_path: Path, own: pa.Array, other: pa.Array, member: list[str | None]
+) -> None:
+    names = [str(i) for i in range(len(other))]
+    pq.write_table(pa.table({"c": other, "id": names}), tmp_path / "set.parquet")
+    against = {"s": str(tmp_path / "set.parquet")}
+    found = dedup(global_rows(c=own), on=["c"], against=against)
+    assert found["against_member"].to_pylist() == member
+    if pa.types.is_string(own.type) and not pa.types.is_integer(other.type):
+        found = dedup(global_rows(c=own), on=["c"], against=against, normalise="text")
+        assert found["against_member"].to_pylist() == member
+    if pa.types.is_boolean(own.type):
+        with pytest.raises(BadSet, match=r"'c' is Int64 there, and List\(String\) in the rows"):
+            dedup(global_rows(c=pa.array([["a"]])), on=["c"], against=against)
 
 
 def test_second_crawl_is_looked_for_in_the_package_of_the_first(

@@ -103,7 +103,7 @@ def kill_and_finish(command: list[str], env: dict[str, str], columns: Path) -> N
     end.
     """
     rng = random.Random(3)
-    for stage, sets in (("clip", 1), ("caption", 1), ("caption", 3)):
+    for stage, sets in (("clip", 1), ("caption", 2)):
         kill_once(command, env, lambda s=stage, n=sets: stored(columns, s) >= n)
     for _ in range(int(os.environ.get("DEMO_KILLS", "0"))):
         before = changes(columns)

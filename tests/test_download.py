@@ -12,11 +12,11 @@ from PIL import Image
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.world import FAULTS, World
 from pairmill.images import DecodeError, NotAnImage
-from pairmill.stages.download.addresses import is_public
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.fetch import Fetcher, retry_after
 from pairmill.stages.download.imaging import TooLarge, Unwanted, process
 from pairmill.stages.download.opt_out import decision, directives
+from pairmill.stages.download.special_ranges import is_public
 from pairmill.stages.download.stage import DownloadStage
 from tests.conftest import jpeg
 

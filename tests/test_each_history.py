@@ -60,6 +60,7 @@ def test_rows_that_come_and_go_cost_their_own_elements(tmp_path: Path) -> None:
     assert found == fresh(tmp_path, here)
 
 
+@pytest.mark.slow
 def test_gc_keeps_what_runs_use_of_child_tables_and_removes_the_rest(tmp_path: Path) -> None:
     pictures_in(tmp_path, 15)
     first = run_tiles(tmp_path, wide=10)
@@ -100,6 +101,7 @@ def test_an_interrupted_block_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert table_of(tmp_path / "parts").height == 36
 
 
+@pytest.mark.slow
 def test_forgotten_bytes_of_lists_are_made_again_where_a_looser_gate_wants_them(
     tmp_path: Path,
 ) -> None:

@@ -74,6 +74,7 @@ def test_example_of_the_documentation_is_true(function: object) -> None:
     assert compile_gate(example, SCHEMA).evaluate(FRAME).to_list() == [True] * FRAME.height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in BY_NAME if n != "||"])
 def test_function_over_hostile_values_ends_no_run_and_answers_every_row_by_itself(
     name: str,

@@ -64,22 +64,24 @@ BODIES = [
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("workers", "body"),
+    ("workers", "batch", "body"),
     [
-        pytest.param("tasks", {"processes": 2}, id="processes"),
-        pytest.param("tasks", {"ray": True}, id="tasks of Ray", marks=pytest.mark.ray),
-        pytest.param("actors", {"ray": True}, id="actors of Ray", marks=pytest.mark.ray),
+        pytest.param("tasks", 4, {"processes": 2}, id="processes"),
+        # each half takes a process of Ray with it, which costs seconds
+        pytest.param("tasks", 2, {"ray": True}, id="tasks of Ray", marks=pytest.mark.ray),
+        pytest.param("actors", 2, {"ray": True}, id="actors of Ray", marks=pytest.mark.ray),
     ],
 )
 def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
     numbers: Path,
     write: Write,
     workers: str,
+    batch: int,
     body: dict[str, Any],
     request: pytest.FixtureRequest,
 ) -> None:
     file = write(
-        FILE
+        FILE.replace("batch_size: 4", f"batch_size: {batch}")
         + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n"
         + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
     )

@@ -182,6 +182,30 @@ def test_light_imports_load_neither_torch_nor_ray(code: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_plan_with_downloads_and_captions_loads_nothing_that_only_their_work_needs(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://example.com/1.jpg,a red bicycle\n")
+    (tmp_path / "p.yaml").write_text(
+        "name: first\nworkspace: w\nsource: {type: pairs, path: pairs.csv}\nstages:\n"
+        "  - {stage: download}\n"
+        "  - {stage: caption, engine: openai, base_url: 'http://127.0.0.1:9/v1', model: m, prompt: Say.}\n"
+        "outputs: [{type: table, path: out}]\n"
+    )
+    for words in ("'plan', 'p.yaml'", "'stages'"):
+        check = (
+            f"import sys; from pairmill.cli import app; sys.argv = ['pairmill', {words}]\n"
+            "try: app()\nexcept SystemExit as end: print(end.code)\n"
+            "heavy = {'aiohttp', 'pandas', 'jsonschema', 'torch', 'ray', 'transformers'}\n"
+            "print('loaded:', sorted(heavy & set(sys.modules)))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        assert done.stdout.splitlines()[-2:] == ["0", "loaded: []"], done.stderr
+
+
+@pytest.mark.slow
 def test_checking_a_pipeline_over_metadata_loads_neither_what_runs_it_nor_what_it_does_not_name(
     tmp_path: Path,
 ) -> None:

@@ -64,6 +64,7 @@ def verdicts(data: bytes) -> tuple[set[bool], list[str]]:
     return set(sound), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", sorted({form for form, _ in FILES}))
 def test_every_format_and_mode_has_one_verdict_whole_cut_off_or_damaged(form: str) -> None:
     rng = random.Random(form)

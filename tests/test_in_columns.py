@@ -1,11 +1,13 @@
 """What is computed for whole columns is what was computed row by row: the old functions stand here."""
 
 import hashlib
+import itertools
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 
+import fasttext
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from pairmill.demo.world import World
 from pairmill.filters.candidates import related
 from pairmill.filters.characters import AT_ONCE
+from pairmill.filters.language import LanguageConfig, LanguageStage, bundled_model
 from pairmill.filters.text_rules import BOILERPLATE, URL, TextRulesConfig, TextRulesStage
 from pairmill.schemas.hash_columns import row_chances, row_uids
 from pairmill.schemas.hashing import row_chance, row_uid
@@ -109,6 +112,19 @@ def assert_equal_rules(texts: list[str], patterns: Iterable[str] = BOILERPLATE) 
     assert found.to_pydict() == pa.table(expected, schema=stage.writes()).to_pydict()
 
 
+def assert_equal_languages(texts: list[str]) -> None:
+    """`language` as it was written first, for one text, with the library's own `predict`."""
+    stage = LanguageStage(LanguageConfig())
+    stage.setup()
+    found = stage(pa.table({"text": pa.array(texts, pa.string())}))
+    model = fasttext.load_model(bundled_model())
+    answers = [model.predict(re.sub("[ \\t\\n\\f\\r]+", " ", text), k=1) for text in texts]
+    codes = [labels[0].removeprefix("__label__") if labels else None for labels, _ in answers]
+    scores = [min(float(scores[0]), 1.0) if len(scores) else np.nan for _, scores in answers]
+    assert found["lang"].to_pylist() == codes
+    assert np.array_equal(found["lang_score"], np.array(scores, np.float32), equal_nan=True)
+
+
 WORDS = st.sampled_from(
     [
         "img 12.JPG", "ﬃ Straße STRASSE", "www.", "x.com", "ǅ", "ınfo", "a.ıNFO", "httpſ://x", "\u212a.net", "é", "e\u0301",
@@ -155,3 +171,11 @@ def test_no_character_but_the_known_relatives_is_taken_for_one_of_ascii() -> Non
     found = set(re.findall("[\\x00-\\x7f]", every, re.IGNORECASE))
     assert found == {"ſ", "\u212a", "ı", "İ"}
     assert found <= set(related())
+
+
+def test_languages_of_columns_are_those_of_texts() -> None:
+    world = World(300)
+    texts = [world.row(i).text for i in range(world.rows)]
+    broken = [t.replace(" ", sep) for t, sep in zip(texts, itertools.cycle(["\n", "\t  ", " "]))]
+    assert_equal_languages([*broken, "", " ", "\n\n", "\x0b\x0b", "\x00 a", "\u2028", "12"])
+    assert_equal_languages([])

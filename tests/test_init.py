@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from pairmill.api import Pipeline
 from pairmill.cli import app
+from pairmill.plan.proposal import NoProposal, propose
 from tests.conftest import jpeg, pairmill
 
 ADDRESSES = [f"http://pictures.test/{i}.jpg" for i in range(4)]
@@ -30,6 +31,45 @@ def with_semicolons(folder: Path) -> None:
 def within_objects(folder: Path) -> None:
     rows = [{"image": {"url": u, "w": 3}, "alt": t} for u, t in zip(ADDRESSES, WORDS, strict=True)]
     (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def deep_within_objects(folder: Path) -> None:
+    """Names that nobody knows, two levels deep, with texts in two languages."""
+    rows = [
+        {
+            "n": i,
+            "media": {"src": url, "page": f"https://pages.test/{i}"},
+            "captions": {"short": "ball", "long": {"en": text, "de": "Ball"}},
+        }
+        for i, (url, text) in enumerate(zip(ADDRESSES, WORDS, strict=True))
+    ]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def lists_of_captions(folder: Path) -> None:
+    rows = [{"url": u, "captions": [t, "a ball"]} for u, t in zip(ADDRESSES, WORDS, strict=True)]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def with_more_semicolons(folder: Path) -> None:
+    """Header and rows are not taken apart by commas, and each row then begins with an address."""
+    lines = [f'{url};{text};"0;99"\n' for url, text in zip(ADDRESSES, WORDS, strict=True)]
+    (folder / "in.csv").write_text("Bild;Alt-Text / Titel;Preis\n" + "".join(lines))
+
+
+def with_a_name_twice(folder: Path) -> None:
+    lines = [f"{url},{text},x\n" for url, text in zip(ADDRESSES, WORDS, strict=True)]
+    (folder / "in.csv").write_text("url,text,text\n" + "".join(lines))
+
+
+def unknown_text(folder: Path) -> None:
+    """Bytes under a name of their own, and a text whose name says nothing, beside hashes."""
+    columns = {
+        "jpg": [picture(i) for i in range(4)],
+        "hash": [f"{i:064d}" for i in range(4)],
+        "beschrieben": WORDS,
+    }
+    pq.write_table(pa.table(columns), folder / "in.parquet")
 
 
 def without_header(folder: Path) -> None:
@@ -62,6 +102,11 @@ def folder_of_images(folder: Path) -> None:
     [
         (with_semicolons, "in.csv", {"delimiter": ";", "columns": {"url": "picture", "text": "words"}}),
         (within_objects, "in.jsonl", {"columns": {"url": "image.url", "image_facts": "image"}}),
+        (with_more_semicolons, "in.csv", {"delimiter": ";", "columns": {"url": "Bild", "text": "Alt-Text / Titel"}}),
+        (with_a_name_twice, "in.csv", {"names": ["url", "text", "text_2"], "header": True}),
+        (deep_within_objects, "in.jsonl", {"columns": {"url": "media.src", "text": "captions.long.en"}}),
+        (lists_of_captions, "in.jsonl", {"columns": {"text": "captions"}, "captions": "first"}),
+        (unknown_text, "in.parquet", {"type": "parquet", "columns": {"text": "beschrieben"}}),
         (without_header, "in.tsv", {"header": False}),
         (with_images, "in.parquet", {"type": "parquet"}),
         (folder_of_images, "in", {"type": "folder"}),
@@ -84,6 +129,36 @@ def test_first_pipeline_for_an_input_validates_and_runs_where_images_are_at_hand
     assert {k: getattr(pipeline.config.source, k) for k in source} == source
     if source.get("type") or source.get("image"):
         assert pipeline.run(local=True, progress=False).funnel.kept == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("in.csv", b"", ["in.csv: the file is empty"]),
+        ("in.csv", b"url,text\n", ["no row can be read"]),
+        ("in.csv", picture(0), ["cannot be read"]),
+        ("in.jpg", picture(0), ["is one picture; give the folder"]),
+        ("in.docx", b"PK", ["unknown format"]),
+    ],
+)
+def test_reason_why_there_is_no_proposal_is_told_once_and_short(
+    tmp_path: Path, name: str, content: bytes, told: list[str]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(NoProposal) as caught:
+        propose(str(tmp_path / name))
+    lines = str(caught.value).split("\n")
+    assert len(lines) <= 4
+    assert len({line.partition(": ")[2] for line in lines}) == len(lines)
+    assert max(map(len, lines)) < 500
+    for part in told:
+        assert any(part in line for line in lines), lines
+
+
+def test_files_of_a_folder_that_the_proposal_does_not_read_are_told(tmp_path: Path) -> None:
+    with_images(tmp_path)
+    (tmp_path / "more.csv").write_text("url,text\nhttp://a.test/1.jpg,a ball\n")
+    assert propose(str(tmp_path)).left_out == ["not read: more.csv (another format)"]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -54,6 +55,30 @@ def test_inspect_writes_the_rows_of_a_run_folder_to_a_file(tmp_path: Path, kind:
     assert read(file)["uid"].to_list() == ["u0", "u2", "u4"]
     again = CliRunner().invoke(app, ["inspect", str(tmp_path / "p.yaml"), *asked])
     assert again.exit_code == 1  # nothing is written over
+
+
+def test_inspect_gives_programs_the_figures_of_a_place_and_the_rows_of_a_run(
+    tmp_path: Path,
+) -> None:
+    result = ran(tmp_path, f"{STAGES}outputs:\n  - {{type: table, path: out}}\n")
+
+    def told(*words: str) -> dict[str, Any]:
+        said = CliRunner().invoke(app, ["inspect", *words, "--json"])
+        assert said.exit_code == 0, said.output
+        return json.loads(said.stdout)
+
+    rows = told(result.folder, "--where", "text_words < 3", "--columns", "text", "--rows", "2")
+    assert (rows["rows"], [r["uid"] for r in rows["first"]]) == (3, ["u0", "u2"])
+    assert told(result.folder)["funnel"]["kept"] == 2
+    package = told(str(tmp_path / "out"), "--verify")
+    assert (package["kind"], package["samples"], package["faults"]) == ("package", 2, [])
+    shard = next((tmp_path / "out").rglob("*.parquet"))
+    assert told(str(shard))["columns"]["text"] == "string"
+    assert told(str(tmp_path / "w"))["kind"] == "workspace"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    damaged = CliRunner().invoke(app, ["inspect", str(tmp_path / "out"), "--verify", "--json"])
+    assert damaged.exit_code == 1
+    assert json.loads(damaged.stdout)["faults"]
 
 
 def test_run_folder_is_opened_with_the_settings_of_its_command_line(tmp_path: Path) -> None:

@@ -112,3 +112,45 @@ def test_order_of_rows_does_not_matter(stage: NoiseStage | AgreementStage) -> No
         np.testing.assert_allclose(
             again[name].to_numpy(), found[name].to_numpy()[order], atol=1e-12
         )
+
+
+def test_noise_is_calibrated_where_mismatched_pairs_are_measured_and_no_scores_are_normal() -> None:
+    """Texts about another picture are sometimes near to it, so that their scores have two humps."""
+    rng = np.random.default_rng(5)
+    rows, dim = 4000, 24
+    topic = rng.normal(size=(12, dim))
+    about = rng.integers(0, 12, rows)
+    wrong = rng.random(rows) < 0.35
+    other = np.where(wrong, rng.permutation(about), about)
+    image = topic[about] + rng.normal(0, 0.5, (rows, dim))
+    own = image + rng.normal(0, 0.5, (rows, dim))
+    text = np.where(wrong[:, None], topic[other] + rng.normal(0, 0.7, (rows, dim)), own)
+    table = pa.table(
+        {
+            "uid": [f"{i:05d}" for i in range(rows)],
+            "a": pa.array(image.tolist(), pa.list_(pa.float32())),
+            "b": pa.array(text.tolist(), pa.list_(pa.float32())),
+        }
+    )
+    stage = NoiseStage(NoiseConfig(embedded=["a", "b"]))
+    noise = stage(table)["noise"].to_numpy()
+    bins = np.minimum((noise * 10).astype(int), 9)
+    gap = sum(
+        abs(noise[bins == b].mean() - wrong[bins == b].mean()) * (bins == b).mean()
+        for b in np.unique(bins)
+    )
+    assert gap <= 0.05
+    cosine = (image * text).sum(1) / np.linalg.norm(image, axis=1) / np.linalg.norm(text, axis=1)
+    assert (np.diff(noise[np.argsort(cosine)]) <= 1e-6).all()
+    order = np.random.default_rng(1).permutation(rows)
+    again = stage(table.take(pa.array(order)))["noise"].to_numpy()
+    np.testing.assert_allclose(again, noise[order], atol=1e-9)
+    few = stage(table.slice(0, 1))["noise"].to_pylist()
+    assert few == [0.0]
+    assert stage(table.slice(0, 0)).num_rows == 0
+
+
+def test_noise_wants_a_score_or_embeddings() -> None:
+    for keys in ({}, {"by": "a", "embedded": ["a", "b"]}):
+        with pytest.raises(ValueError, match="give `by` or `embedded`"):
+            NoiseConfig(**keys)

@@ -53,6 +53,14 @@ NARROW = {
         {"model": CAPTIONER, "prompt": {"id": "judge-match"}, "image": None, "max_new_tokens": 8},
         {"caption": ["a red ball lies on the meadow", ""]},
     ),
+    "blind": (
+        {"model": CAPTIONER, "max_new_tokens": 8, "dtype": "float32"},
+        {"question": ["Which colour has the ball?", ""], "answer": ["red", None]},
+    ),
+    "rare_words": (
+        {"times": 2},
+        {"text": ["a ball", None, "a red ball"], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
     "concepts": ({"concepts": {"ball": ["sphere"]}}, {"text": ["a ball", "", "a sphere ball"]}),
     "cld3": ({}, {"text": ["a red ball lies on the meadow", "ein roter Ball im Gras", ""]}),
     "text_stats": ({}, {"text": ["a red ball. 3 of 1,000!", "", "two"]}),
@@ -102,6 +110,7 @@ def test_stages_of_the_catalogue_keep_the_contract(name: str) -> None:
     check_stage(stage_class(name), pa.table(rows), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURED)
 def test_stages_that_look_at_pictures_keep_the_contract(
     name: str, pictures: list[tuple[bytes, str]]

@@ -10,8 +10,8 @@ from pairmill import __version__ as pairmill_version
 from pairmill.api import Pipeline
 from pairmill.cluster.executor import operators
 from pairmill.cluster.memory import IMAGE_BYTES, ROW_BYTES
-from pairmill.cluster.nodes import look
-from pairmill.cluster.room import WorkerShares
+from pairmill.cluster.nodes import access_fault
+from pairmill.cluster.worker_shares import WorkerShares
 from pairmill.errors import RunError
 from pairmill.work.block import Job
 from pairmill.workspace.shards import ShardFacts
@@ -156,12 +156,12 @@ def test_workers_ask_for_what_their_shards_need_and_for_no_more_than_a_node_hold
 
 
 def test_node_with_another_version_or_without_the_drivers_file_is_told(tmp_path: Path) -> None:
-    assert "it has pairmill" in look((), "sign", "0.0.0")
-    assert f"does not see what the driver wrote to {tmp_path}" in look(
+    assert "it has pairmill" in access_fault((), "sign", "0.0.0")
+    assert f"does not see what the driver wrote to {tmp_path}" in access_fault(
         (str(tmp_path),), "sign", pairmill_version
     )
     (tmp_path / "sign").write_text("")
-    assert look((str(tmp_path),), "sign", pairmill_version) == ""
+    assert access_fault((str(tmp_path),), "sign", pairmill_version) == ""
     assert [f.name for f in tmp_path.iterdir()] == ["sign"]
 
 

@@ -141,6 +141,7 @@ def test_uids_that_are_numbers_in_hex_are_told_apart() -> None:
     assert UniqueUids().unique(pa.array(uids[:3000])) == (pa.array(uids[:3000]), [])
 
 
+@pytest.mark.slow
 def test_processes_that_read_ahead_give_the_same_files(tmp_path: Path) -> None:
     """Repeated uids and rows, documents over files, damaged rows: whoever reads."""
     folder = tmp_path / "in"

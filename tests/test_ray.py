@@ -3,22 +3,30 @@ in any number of partitions.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.cluster.engine import RayEngine
+from pairmill.cluster.engine import READERS, RayEngine
 from pairmill.cluster.partitions import run_global
+from pairmill.cluster.reading_tasks import spread
+from pairmill.cluster.session import RaySession
 from pairmill.errors import RunError, StageFailed
 from pairmill.fates.survey import Survey
 from pairmill.packages.package import verify
 from pairmill.plan.identity import identified
 from pairmill.work.block import Job
 from pairmill.work.local import LocalEngine
+from pairmill.workspace.reading import Hands, Reading, SourceWork, Storing
 from tests.ray_world import files
+from tests.test_reading import folder, read, stored  # noqa: F401  (`folder` is a fixture)
 from tests.workspaces import stored_chain, values_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
@@ -112,3 +120,45 @@ stages:
     loaded = [line["pid"] for line in lines if "setup" in line]
     assert len(loaded) == 2 * len(set(loaded))  # each worker holds both stages
     assert sum(len(line["uids"]) for line in lines if "uids" in line) == 120
+
+
+@dataclass(frozen=True)
+class DeadlyWork(SourceWork):
+    """A process dies at the third task, once, with its rows half written."""
+
+    def __call__(self, item: Reading | Storing) -> Any:
+        mark = Path(f"{self.spool}dead")
+        if isinstance(item, Reading) and item.number == 2 and not mark.exists():
+            mark.touch()
+            Path(f"{self.spool}2").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(item)
+
+
+@pytest.mark.parametrize("travels", [False, True])
+def test_source_read_in_tasks_is_stored_as_one_process_stores_it(
+    ray_session: None,
+    folder: Path,  # noqa: F811
+    tmp_path: Path,
+    travels: bool,
+) -> None:
+    """Though a worker dies."""
+    session = RaySession([str(Path(__file__).parent.parent)])
+    seen: list[Reading | Storing] = []
+
+    def deadly(work: SourceWork, items: "deque[Reading | Storing]") -> Iterator[tuple[Any, Any]]:
+        own = (getattr(work, f.name) for f in fields(work))
+        for item, result in spread(session, DeadlyWork(*own), items, 4):
+            seen.append(item)
+            yield item, result
+
+    alone = read(folder, tmp_path / "alone", None)
+    hands = Hands(4, deadly, worth_bytes=0, task_bytes=0, travels=travels)
+    assert read(folder, tmp_path / "tasks", hands) == alone
+    assert stored(tmp_path / "tasks") == stored(tmp_path / "alone")
+    assert sum(isinstance(item, Reading) for item in seen) == 4  # one is at hand
+    assert sum(isinstance(item, Storing) for item in seen) == len(alone)
+    chosen = RayEngine([], (), disk=not travels).readers()
+    assert chosen is not None
+    assert (chosen.count, chosen.travels) == (READERS, travels)
+    session.close()

@@ -1,5 +1,6 @@
 """Processes that read a source ahead: killed, short of space, given pieces that are too large."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,13 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pairmill.cluster.reading_tasks import LOADED, at_work
 from pairmill.errors import DiskFull, RunError
 from pairmill.plan.plan import pool_schema_of
 from pairmill.sources.tables import PairsConfig, TableSource
 from pairmill.work.crew import Crew
-from pairmill.workspace.ingest import build_table
+from pairmill.workspace.ingest import Progress, build_table
+from pairmill.workspace.parts import ReadPart
 from pairmill.workspace.readers import OneReader
 from pairmill.workspace.reading import Hands, Reading, SourceWork
+from pairmill.workspace.reading_groups import grouped
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 
@@ -53,10 +57,16 @@ def source_of(folder: Path) -> TableSource:
     return TableSource(PairsConfig.model_validate({**config, "types": types}))
 
 
-def read(folder: Path, workspace: Path, hands: Hands | None) -> Table:
+def read(
+    folder: Path,
+    workspace: Path,
+    hands: Hands | None,
+    progress: Progress = lambda rows, files, of: None,
+) -> Table:
     source = source_of(folder)
     schema = pool_schema_of(source.schema())
-    return build_table(Storage(str(workspace)), source, "0" * 16, schema, hands=hands)
+    storage = Storage(str(workspace))
+    return build_table(storage, source, "0" * 16, schema, hands=hands, progress=progress)
 
 
 def stored(workspace: Path) -> dict[str, bytes]:
@@ -121,6 +131,7 @@ def test_source_is_worth_a_look(alone: tuple[Table, dict[str, bytes]]) -> None:
     assert {t.kind for t in table.told} >= {"repeated uids", "equal rows", "unreadable rows"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 40])
 def test_killed_reader_changes_nothing(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched, after: int
@@ -131,6 +142,72 @@ def test_killed_reader_changes_nothing(
     assert (table, stored(watched.workspace)) == alone
 
 
+def test_progress_tells_rows_as_they_come_and_files_that_are_done(
+    folder: Path, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int, int]] = []
+    table = read(folder, tmp_path / "w", None, lambda *told: seen.append(told))
+    assert seen == sorted(seen)
+    assert seen[-1] == (table.row_count, 5, 5)
+    assert len({rows for rows, files, _ in seen if files == 0}) > 1
+    seen.clear()
+    lines = (folder / "9.csv").read_text()
+    (tmp_path / "in").mkdir()
+    for file in folder.iterdir():
+        (tmp_path / "in" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "in/9.csv").write_text(f"{lines}5,one more\n")
+    read(tmp_path / "in", tmp_path / "w", None, lambda *told: seen.append(told))
+    assert seen[-1] == (2_000, 5, 5)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of some rows, of three formats, with other columns now and then, and damaged ones."""
+    folder = tmp_path_factory.mktemp("tiny")
+    for i in range(120):
+        rows = [{"text": f"text {i % 80} {k}", "number": i} for k in range(i % 5 + 1)]
+        rows = [row | {"uid": f"u{i % 100}-{row['text']}"} if i % 7 else row for row in rows]
+        file = folder / f"{i:03}"
+        match i % 3:
+            case 0:
+                pq.write_table(pa.Table.from_pylist(rows), file.with_suffix(".parquet"))
+            case 1:
+                lines = [json.dumps(row) + "\n" for row in rows]
+                file.with_suffix(".jsonl").write_text("".join([*lines, "{\n" * (i % 4)]))
+            case 2:
+                lines = ["text,number\n", *(f"{r['text']},{r['number']}\n" for r in rows)]
+                file.with_suffix(".csv").write_text("".join([*lines, "a,b,c\n" * (i % 4)]))
+    (folder / "000.parquet").write_bytes(b"PAR1 and no more")
+    return folder
+
+
+def test_tiny_files_are_read_together_as_if_one_by_one(tiny: Path, watched: Watched) -> None:
+    alone, workspace = read(tiny, watched.workspace.parent / "alone", None), watched.workspace
+    assert read(tiny, workspace, Hands(2, watched.spread, worth_bytes=0)) == alone
+    assert stored(workspace) == stored(workspace.parent / "alone")
+    assert watched.most_bytes > 0
+    assert alone.unreadable > 80
+    assert {t.kind for t in alone.told} >= {"equal rows", "unreadable rows"}
+    source = source_of(tiny)
+    schema, units = pool_schema_of(source.schema()), dict(enumerate(source.units()))
+    storage, groups = Storage(str(workspace)), grouped([*units.items()][1:])
+    assert len(groups) == 1
+    for together in (
+        OneReader(storage, schema, None, units, groups),
+        OneReader(storage, schema, None, units, groups, group_bytes=1_000),  # too large
+    ):
+        by_itself = OneReader(storage, schema, None)
+        for number, unit in enumerate(source_of(tiny).units()):
+            one, other = (r.of_unit(number, unit) for r in (together, by_itself))
+            assert [*map(plain, one)] == [*map(plain, other)]
+
+
+def plain(said: Any) -> Any:
+    """What reading gave, as it can be compared."""
+    return said.rows.to_pylist() if isinstance(said, ReadPart) else said
+
+
+@pytest.mark.slow
 def test_killed_driver_leaves_what_the_next_run_goes_on_from(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched
 ) -> None:
@@ -148,6 +225,7 @@ def test_killed_driver_leaves_what_the_next_run_goes_on_from(
     assert (table, stored(watched.workspace)) == alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", ["piece_bytes", "spool_bytes"])
 def test_pieces_that_are_too_large_are_never_copied_whole(
     folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched, bound: str
@@ -161,10 +239,36 @@ def test_pieces_that_are_too_large_are_never_copied_whole(
     assert 0 < watched.most_bytes < 3_000_000
 
 
+def test_rows_that_travel_are_stored_alike_and_leave_no_file(
+    folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched
+) -> None:
+    hands = Hands(2, watched.spread, worth_bytes=0, spool_bytes=10**6, travels=True)
+    table = read(folder, watched.workspace, hands)
+    assert (table, stored(watched.workspace)) == alone
+    assert watched.most_bytes == 0
+
+
 def work_on(folder: Path, tmp_path: Path) -> SourceWork:
     source = source_of(folder)
     schema = pool_schema_of(source.schema())
     return SourceWork(source, schema, str(tmp_path / "w"), str(tmp_path / "spool"), 2**30)
+
+
+def test_worker_that_does_not_have_the_file_leaves_it_to_the_driver(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "in.parquet"
+    copy.write_bytes((folder / "0.parquet").read_bytes())
+    work, task = work_on(copy, tmp_path), Reading(0, ((0, 0),))
+    LOADED[work.spool] = work, True
+    assert at_work(work.spool, [], task)
+    LOADED[work.spool] = work, False  # a folder of images is not there
+    assert at_work(work.spool, [], task) is None
+    LOADED[work.spool] = work, True
+    os.utime(copy, (1, 1))  # another file of that name
+    assert at_work(work.spool, [], task) is None
+    copy.unlink()
+    assert at_work(work.spool, [], task) is None
 
 
 def test_full_disk_is_told(folder: Path, tmp_path: Path) -> None:

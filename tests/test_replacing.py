@@ -53,6 +53,7 @@ def samples(file: Path) -> int:
     return read_manifest(Storage(str(file.parent / "out")))["samples"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "limit", "said"),
     [
@@ -79,6 +80,7 @@ def test_other_settings_replace_a_package_only_when_told_to(
     assert run(file, *options)[0] == 0, "now they are the same"
 
 
+@pytest.mark.slow
 def test_a_person_at_a_terminal_is_asked(file: Path) -> None:
     assert run(file)[0] == 0
     words = [sys.executable, "-m", "pairmill.cli", "run", str(file), "--processes", "0"]

@@ -83,7 +83,8 @@ def test_domains_of_addresses_and_of_suffixes_of_two_parts() -> None:
 def test_filters_search_keyboard_and_links_of_the_funnel(
     browser: Any, run: Path, data: dict[str, Any]
 ) -> None:
-    page = Opened(browser, run / "report/index.html").page
+    opened = Opened(browser, run / "report/index.html")
+    page = opened.page
     every = len(data["samples"])
 
     def count() -> str:
@@ -118,6 +119,7 @@ def test_filters_search_keyboard_and_links_of_the_funnel(
     before = page.inner_text("#zoom")
     page.keyboard.press("ArrowRight")
     assert page.inner_text("#zoom") != before
+    assert opened.slips() == []
     assert page.locator("#zoom dd[dir=auto]").count() > 0
 
 
@@ -141,6 +143,7 @@ def test_flagged_pictures_are_blurred(data: dict[str, Any]) -> None:
     assert {s["blur"] for s in data["samples"] if s["scores"]["level"] < 97} == {False}
 
 
+@pytest.mark.slow
 def test_distributions_and_mix_are_what_a_count_gives(run: Path, data: dict[str, Any]) -> None:
     ledger = pl.concat([pl.read_parquet(f) for f in sorted(run.glob("ledger/shard-*.parquet"))])
     kept = ledger.filter(pl.col("fate") == "kept").height

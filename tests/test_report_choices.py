@@ -62,6 +62,7 @@ def the(data: dict[str, Any], column: str) -> dict[str, Any]:
     return next(c for c in data["choices"] if c["column"] == column)
 
 
+@pytest.mark.slow
 def test_reasons_are_counted_and_each_names_the_rows_it_counts(finished: Any) -> None:
     result, data = finished
     assert [(c["column"], c["stage"]) for c in data["choices"]] == [

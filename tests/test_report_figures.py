@@ -4,11 +4,15 @@ sliders.
 
 import json
 
+import numpy as np
+import polars as pl
 import pytest
 
 from pairmill.report.captions import measures
+from pairmill.report.effects import effect
+from pairmill.report.gather import ReportRows
 from pairmill.report.page import json_for_html
-from pairmill.report.scores import stops_of, thresholds
+from pairmill.report.scores import beyond, stops_of, thresholds
 from tests.report_pages import HOSTILE
 
 
@@ -46,6 +50,23 @@ def test_thresholds_are_read_off_gates_and_stops_are_round_numbers() -> None:
     assert 0.3 in stops
     assert 100 < len(stops) < 260
     assert stops_of(1, 7, True, []) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_threshold_stops_what_the_gate_stops_in_the_columns_own_type() -> None:
+    values = np.array([0.1, 0.7, 0.9], np.float32)
+    stopped = [beyond(values, sign, 0.7) for sign in (">=", ">", "<=", "<")]
+    assert stopped == [1, 2, 1, 2]
+    assert beyond(np.array([1, 2, 3]), ">", 2.5) == 2
+
+
+def test_rare_values_of_a_mix_are_counted_with_the_others() -> None:
+    domains = ["a"] * 2000 + ["b"] * 3 + [f"c{i}" for i in range(5)]
+    frame = pl.DataFrame({"domain": domains, "at": [1] * len(domains)})
+    found = effect(ReportRows(frame, [], ["one"], [None]), "domain")
+    assert found is not None
+    assert [(v["value"], v["rows"][0]) for v in found["values"]] == [
+        ("a", 2000), ("b", 3), ("5 others", 5),
+    ]  # fmt: skip
 
 
 def test_json_cannot_leave_its_element() -> None:

@@ -46,6 +46,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     assert "-leveled" not in text
     assert "level >= 40 → level >= 60" in " ".join(opened.page.inner_text("#funnel").split())
     assert opened.page.locator("[data-moved=lost] article").count() > 0
+    assert opened.slips() == []
     for button in opened.page.locator("main button").all():
         button.click()
     assert opened.said == []
@@ -115,6 +116,7 @@ def test_inspect_shows_a_runs_essentials_and_pictures_where_the_terminal_can(
     assert any(f";{red + d};" in shown for d in range(-3, 4)), (red, green, blue)
 
 
+@pytest.mark.slow
 def test_croissant_lists_the_files_that_the_manifest_lists(folder: Path) -> None:
     """That mlcroissant reads the samples is tested in test_outputs_folders."""
     manifest = json.loads((folder / "out/manifest.json").read_text())

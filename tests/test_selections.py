@@ -89,6 +89,7 @@ def before(a: Row, b: Row, keys: list[tuple[str, Callable[[Row], Any], bool]]) -
     return -1 if a["uid"] < b["uid"] else 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_packages_hold_what_brute_force_chooses_in_the_order_asked_for(
     write: Write, tmp_path: Path, seed: int
@@ -189,6 +190,7 @@ def forgotten(folder: Path) -> int:
     return sum(int(pl.read_parquet(f)["tiles#forgotten"].sum()) for f in files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize(
     ("after", "tiles", "left"), [("tiles", [0, 1, 2] * 20, 0), ("counted", [0, 1] * 20, 20)]

@@ -99,6 +99,7 @@ BROKEN = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BROKEN)
 def test_manifest_of_a_wrong_shape_gets_a_message_from_every_reader(
     write: Callable[[str], Path], pairs: Path, kind: str
@@ -152,6 +153,7 @@ def test_package_of_a_stranger_sends_nobody_anywhere_and_no_variable_is_filled_i
     assert ("it was not looked at" in str(caught.value)) == elsewhere
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "run", ["x/../../../../far/away", "../x", "/x", "a/b", "", 5, None, "a\x1b]0;x"]
 )

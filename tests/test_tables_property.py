@@ -123,6 +123,7 @@ def record(row: tuple[str, ...], case: dict[str, Any]) -> str:
     return out.getvalue()
 
 
+@pytest.mark.slow
 @TRIES
 @given(separated_files())
 def test_separated_files_lose_no_row_but_the_damaged_one(case: dict[str, Any]) -> None:

@@ -65,6 +65,16 @@ def test_stages_are_listed_a_line_each_and_one_with_its_keys() -> None:
     assert "`on`" in one.output
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completes_commands_and_options(shell: str) -> None:
+    words = {"bash": {"COMP_WORDS": "pairmill ins", "COMP_CWORD": "1"}}.get(
+        shell, {"_TYPER_COMPLETE_ARGS": "pairmill ins", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    )
+    asked = {"_PAIRMILL_COMPLETE": f"complete_{shell}", **words}
+    said = CliRunner().invoke(app, [], prog_name="pairmill", env=asked)
+    assert "inspect" in said.output
+
+
 def test_runs_of_a_workspace_tell_rows_kept_and_gates(file: Path) -> None:
     result = Pipeline.from_yaml(file).run(local=True, progress=False)
     (run,) = runs_of(Storage(str(file.parent / "w")))
@@ -121,3 +131,22 @@ def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:
     beat = watcher.heartbeat("clip")
     assert beat.startswith("clip: 40 of 100 rows, ")
     assert beat.endswith(" s left")
+
+
+def test_progress_of_reading_tells_rows_files_and_rate_line_by_line() -> None:
+    out = io.StringIO()
+    watcher = LiveWatcher(Console(file=out, width=200), heartbeat_s=0)
+    for rows, files in ((0, 0), (8_192, 0), (1_234_567, 3)):
+        watcher.reading(rows, files, 12)
+    lines = out.getvalue().splitlines()
+    assert lines[1].startswith("reading the source: 8,192 rows, 0 of 12 files, ")
+    assert lines[2].startswith("reading the source: 1,234,567 rows, 3 of 12 files, ")
+    assert lines[2].endswith(" rows/s")
+
+
+def test_progress_of_reading_stands_above_the_live_table() -> None:
+    out = io.StringIO()
+    watcher = LiveWatcher(Console(file=out, width=200, force_terminal=True, color_system=None))
+    watcher.reading(8_192, 0, 12)
+    watcher.done()
+    assert "reading the source: 8,192 rows, 0 of 12 files" in out.getvalue()

@@ -38,6 +38,7 @@ def painted(index: int, words: str | None) -> Image.Image:
     return image
 
 
+@pytest.mark.slow
 @OCR
 def test_painted_words_are_read_where_they_stand_and_plain_pictures_have_none() -> None:
     names = [random_name(rng_for("name", i)).upper() for i in range(4)]

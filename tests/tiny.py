@@ -11,6 +11,7 @@ import tiny_heads
 import tiny_parts
 import tiny_talkers
 import tiny_towers
+import tiny_vision
 
 pictures = tiny_parts.pictures
 BUILDERS: dict[str, Callable[[Path], None]] = {
@@ -22,6 +23,11 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "llava": tiny_talkers.llava,
     "paligemma": more_talkers.paligemma,
     "text": tiny_talkers.text_llm,
+    "dinov2": tiny_vision.dinov2,
+    "dinov2_with_registers": tiny_vision.dinov2_with_registers,
+    "vit": tiny_vision.vit,
+    "beit": tiny_vision.beit,
+    "resnet": tiny_vision.resnet,
 }
 
 

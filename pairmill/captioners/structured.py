@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
 
 TYPES = {
     "string": pa.string(),
@@ -32,6 +30,9 @@ class BadAnswer(ValueError):
 
 def check_schema(schema: Mapping[str, Any]) -> None:
     """Raises BadSchema for what is no schema, or means no columns."""
+    from jsonschema import Draft202012Validator  # a third of a second that few pipelines need
+    from jsonschema.exceptions import SchemaError
+
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -88,6 +89,9 @@ def parsed(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     """The values of an answer by property, those of its first JSON object that fits; properties
     that it leaves out are None.  Raises BadAnswer.
     """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
     fault = "it holds no JSON object"
     for value in objects_in(FENCE.sub("", text)):
         error = best_match(Draft202012Validator(schema).iter_errors(value))

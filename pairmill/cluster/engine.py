@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from pairmill.cluster.executor import alive_nodes, run_phase, run_refetch
 from pairmill.cluster.over_shards import FEW, in_tasks, over_shards
 from pairmill.cluster.partitions import run_global
-from pairmill.cluster.room import WorkerShares
+from pairmill.cluster.reading_tasks import spread
 from pairmill.cluster.session import RaySession
+from pairmill.cluster.worker_shares import WorkerShares
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
+from pairmill.work.crew_size import is_small
 from pairmill.work.local import LocalEngine
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import ROWS_PER_PARTITION
@@ -19,6 +22,12 @@ from pairmill.workspace.reading import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")
+READERS = 32
+"""Tasks at most, at work or waiting for a core, that read a source or store its shards: one driver
+gives all rows their places.
+"""
+CARRIED_BYTES = 64 * 2**20
+"""Rows that travel with the result of one task; of more, the driver reads batch by batch."""
 INLINE_ROWS = 20_000
 """Output shards of fewer rows together are written by the driver: starting tasks would take
 longer.
@@ -38,6 +47,7 @@ class RayEngine:
     ) -> None:
         self.session = RaySession(import_paths, places=places)
         self.driver = LocalEngine(disk)
+        self.disk = disk
         self.few = few if disk else few // 10
 
     @property
@@ -56,7 +66,11 @@ class RayEngine:
             WorkerShares(job, nodes)
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
-        """A streaming execution of Ray Data."""
+        """A streaming execution of Ray Data; by the driver where that takes less time than starting
+        tasks.
+        """
+        if is_small(job, sum(map(job.chain.rows_of, shards))):
+            return self.driver.phase(job, shards)
         return run_phase(self.session, job, shards)
 
     def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> None:
@@ -81,8 +95,16 @@ class RayEngine:
         return in_tasks(self.session, work, items)
 
     def readers(self) -> Hands | None:
-        """The driver reads."""
-        return self.driver.readers()
+        """Tasks on the cluster; the driver's processes where Ray would be started on this machine
+        alone.  Rows that wait for their place lie in the workspace, which all nodes reach; where
+        that is no folder, they travel.
+        """
+        if not self.session.is_elsewhere():
+            return self.driver.readers()
+        work = partial(spread, self.session, count=READERS)
+        if self.disk:
+            return Hands(READERS, work)
+        return Hands(READERS, work, spool_bytes=CARRIED_BYTES, travels=True)
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None
@@ -91,8 +113,8 @@ class RayEngine:
         run_refetch(self.session, chain, stage, shards, upto)
 
     def news(self) -> list[Message]:
-        """What workers told the run's actor; empty while there is none."""
-        return self.session.news()
+        """What workers told the run's actor, and what the driver did by itself."""
+        return [*self.driver.news(), *self.session.news()]
 
     def close(self) -> None:
         """Ends what was started of Ray."""

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.cluster.room import WorkerShares, cpus_of
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
+from pairmill.cluster.worker_shares import WorkerShares, cpus_of
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.errors import PairmillError
 from pairmill.plan.chain import Chain, PlannedStage
@@ -164,27 +164,27 @@ def run_phase(
     """
     ray = session.ensure()
     set_context(ray)
-    room = WorkerShares(job, alive_nodes(ray))
+    worker_shares = WorkerShares(job, alive_nodes(ray))
     line = RunLine(session.progress)
     # an array, which tasks share; a list of a million would be unpacked by each
     numbers = np.array(shards, np.int32)
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
     parts = operators(job.stages())
     if pooled(parts[0][0]):  # reads ahead of who computes
-        options = {"num_cpus": 0.5 * room.cpu_scale, "compute": room.tasks(0.5)}
+        options = {"num_cpus": 0.5 * worker_shares.cpu_scale, "compute": worker_shares.tasks(0.5)}
         kwargs: dict[str, Any] = {"job": job, "shards": numbers}
         data = data.map_batches(read_block, fn_kwargs=kwargs, **options, **PLAIN)
     for i, part in enumerate(parts):
         operator = Operator(job, tuple(s.index for s in part), line, i == len(parts) - 1)
         if pooled(part[0]):
-            data = add_pool(data, ray, part[0], room, StageActor, {"operator": operator})
+            data = add_pool(data, ray, part[0], worker_shares, StageActor, {"operator": operator})
         else:
             kwargs = {"operator": operator, "shards": None if i else numbers}
             data = data.map_batches(
                 light_stages,
                 fn_kwargs=kwargs,
-                compute=room.tasks(1),
-                **room.together(part),
+                compute=worker_shares.tasks(1),
+                **worker_shares.together(part),
                 **PLAIN,
             )
     for batch in batches(data):
@@ -201,10 +201,10 @@ def run_refetch(
     ray = session.ensure()
     set_context(ray)
     job = Job(chain, stage.index, stage.index + 1)
-    room, line = WorkerShares(job, alive_nodes(ray)), RunLine(session.progress)
+    worker_shares, line = WorkerShares(job, alive_nodes(ray)), RunLine(session.progress)
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
     kwargs = {"job": job, "upto": upto, "line": line, "shards": np.array(shards, np.int32)}
-    data = add_pool(data, ray, stage, room, RefetchActor, kwargs)
+    data = add_pool(data, ray, stage, worker_shares, RefetchActor, kwargs)
     return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
 
 
@@ -227,17 +227,17 @@ def add_pool(
     data: Any,
     ray: Any,
     stage: PlannedStage,
-    room: WorkerShares,
+    worker_shares: WorkerShares,
     actor: type,
     kwargs: dict[str, Any],
 ) -> Any:
     """Adds an operator whose workers are actors."""
-    options = {**PLAIN, **room.options(stage)}
+    options = {**PLAIN, **worker_shares.options(stage)}
     # with `num_gpus` Ray Data wants a batch size, and would then merge or cut shards
     if gpus := options.pop("num_gpus", 0):
         options["ray_remote_args_fn"] = lambda: {"num_gpus": gpus}
         warnings.filterwarnings("ignore", message=".*ray_remote_args_fn")
-    low, high = room.workers(stage)
+    low, high = worker_shares.workers(stage)
     pool = ray.data.ActorPoolStrategy(
         min_size=low, max_size=high, enable_true_multi_threading=stage.stage.overlap > 1
     )

@@ -192,18 +192,18 @@ def follow(jobs: Any, job: str, tell: Callable[[str], None]) -> str:
 
     A connection that breaks on the way (a proxy, a dashboard that starts again) is opened anew.
     """
-    told = 0
+    shown = 0
     described(jobs, job)
 
     async def tail() -> None:
-        nonlocal told
+        nonlocal shown
         seen = 0
         async for lines in jobs.tail_job_logs(job):
-            fresh = lines[max(0, told - seen) :]
+            fresh = lines[max(0, shown - seen) :]
             seen += len(lines)
             if fresh:
                 tell(fresh)
-            told = max(told, seen)
+            shown = max(shown, seen)
 
     broken = 0
     while True:

@@ -14,7 +14,7 @@ WAIT_S = 120
 """Seconds that a node has for starting a worker and looking."""
 
 
-def look(places: tuple[str, ...], sign: str, version: str) -> str:
+def access_fault(places: tuple[str, ...], sign: str, version: str) -> str:
     """On a node: what is wrong there, or an empty string.  `sign`: a file that the driver left in
     each place.
     """
@@ -53,7 +53,7 @@ def check_nodes(ray: Any, places: tuple[str, ...]) -> None:
         Storage(place).write_bytes(sign, b"")
     try:
         asked = {
-            n["NodeManagerAddress"] + ":" + str(n["NodeManagerPort"]): ray.remote(look)
+            n["NodeManagerAddress"] + ":" + str(n["NodeManagerPort"]): ray.remote(access_fault)
             .options(
                 num_cpus=0,
                 max_retries=0,
@@ -63,7 +63,7 @@ def check_nodes(ray: Any, places: tuple[str, ...]) -> None:
             for n in nodes
         }
         ray.wait(list(asked.values()), num_returns=len(asked), timeout=WAIT_S)
-        faults = {node: fault for node, answer in asked.items() if (fault := told(ray, answer))}
+        faults = {node: fault for node, answer in asked.items() if (fault := fault_of(ray, answer))}
     finally:
         for place in places:
             with contextlib.suppress(OSError, PairmillError):
@@ -75,8 +75,8 @@ def check_nodes(ray: Any, places: tuple[str, ...]) -> None:
         )
 
 
-def told(ray: Any, answer: Any) -> str:
-    """A node's fault, from what its look gave."""
+def fault_of(ray: Any, answer: Any) -> str:
+    """A node's fault, from what `access_fault` gave there."""
     try:
         return str(ray.get(answer, timeout=0))
     except ray.exceptions.GetTimeoutError:

@@ -58,7 +58,8 @@ def run_global(
         return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
     if linking_of(stage):
         total = int(counts.sum())
-        components = connected(ray, data, job, line, partitions, total)
+        one = read(pa.table({"id": [0]})).slice(0, 1)
+        components = connected(ray, data, job, line, partitions, total, one)
         data = data.map_batches(labelled, fn_kwargs={"components": components}, **PLAIN)
         keys = [COMPONENT]
     data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
@@ -68,8 +69,12 @@ def run_global(
     return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
 
 
-def connected(ray: Any, data: Any, job: Job, line: RunLine, partitions: int, total: int) -> Any:
-    """A reference to the component of each place of the pool, int64.
+def connected(
+    ray: Any, data: Any, job: Job, line: RunLine, partitions: int, total: int, one: pa.Table
+) -> Any:
+    """A reference to the component of each place of the pool, int64.  `one`: a row, which tells
+    how many keys rows have: under each of them a row is in some partition, and partitions are as
+    many more, so that one holds no more than it does where rows have one key.
 
     Partitions send no more pairs than they have rows, and the driver joins them as they come: it
     holds 8 bytes for each row of the pool, 8 GB for a billion, and never all pairs.
@@ -80,6 +85,7 @@ def connected(ray: Any, data: Any, job: Job, line: RunLine, partitions: int, tot
     ]
     known = linking(job).learn(pa.concat_tables(samples), total) if samples else None
     where = {"job": job, "known": ray.put(known)}
+    partitions *= len(linking(job).spread(one.drop_columns(["__shard", "__row"]), known))
     pairs = data.map_batches(spread, fn_kwargs=where, **PLAIN).repartition(partitions, keys=[KEY])
     pairs = pairs.map_batches(linked, fn_kwargs={**where, "line": line}, **PLAIN)
     forest = Forest(job.chain.rows())

@@ -22,20 +22,20 @@ class RunActor(RunBoard):
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
-        self.told: deque[Message] = deque(maxlen=KEPT)
+        self.messages: deque[Message] = deque(maxlen=KEPT)
         self.meters = Meters(run_id)
 
     def add(self, message: Message) -> None:
         """What a worker tells."""
-        self.told.append(message)
+        self.messages.append(message)
         if isinstance(message, StageStats):
             self.meters.count(message)
 
     def fetch(self) -> list[Message]:
         """What was told since the last call."""
-        told = list(self.told)
-        self.told.clear()
-        return told
+        messages = list(self.messages)
+        self.messages.clear()
+        return messages
 
 
 def start_run_actor(run_id: str) -> Any:
@@ -45,7 +45,7 @@ def start_run_actor(run_id: str) -> Any:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    own_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return (
         ray.remote(RunActor)
         .options(
@@ -53,7 +53,7 @@ def start_run_actor(run_id: str) -> Any:
             max_concurrency=1,
             max_restarts=-1,
             max_task_retries=-1,
-            scheduling_strategy=here,
+            scheduling_strategy=own_node,
         )
         .remote(run_id)
     )

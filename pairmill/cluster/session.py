@@ -16,6 +16,7 @@ from typing import Any
 
 from pairmill import errors
 from pairmill.cluster.nodes import check_nodes
+from pairmill.cluster.reaching import check_answers
 from pairmill.cluster.run_actor import start_run_actor
 from pairmill.cluster.worker_start import HOOK, STRANGE_FOLDER
 from pairmill.errors import RunError, first_line
@@ -55,10 +56,12 @@ class RaySession:
                 [*self.paths, *filter(None, [os.environ.get("PYTHONPATH")])]
             )
             options["runtime_env"] = {
-                "env_vars": {"PYTHONPATH": python_path, **told_to_workers()},
+                "env_vars": {"PYTHONPATH": python_path, **worker_environment()},
                 "worker_process_setup_hook": HOOK,
             }
-            if not os.environ.get("RAY_ADDRESS"):
+            if address := os.environ.get("RAY_ADDRESS"):
+                check_answers(address)
+            else:
                 options |= {
                     "address": "local",
                     "num_cpus": max(2, os.cpu_count() or 1),
@@ -72,6 +75,11 @@ class RaySession:
             check_nodes(ray, self.places)
             self.progress = start_run_actor(self.run_id)
         return ray
+
+    def is_elsewhere(self) -> bool:
+        """Whether Ray runs already, on this or on other machines: it need not be started."""
+        ray = sys.modules.get("ray")
+        return bool(os.environ.get("RAY_ADDRESS")) or (ray is not None and ray.is_initialized())
 
     def news(self) -> list[Message]:
         """What workers told since the last call; empty where the session does not answer: the
@@ -133,12 +141,12 @@ def interrupt_later() -> Iterator[None]:
         usual[signal.Signals(pressed[0])](pressed[0], None)  # type: ignore[operator, misc]
 
 
-def told_to_workers() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Environment variables that tell workers where the named modules lie, and which folder to take
     off `sys.path`.
     """
-    here = os.path.abspath(os.curdir)
-    strange = here if here not in sys.path and "" not in sys.path else ""
+    folder = os.path.abspath(os.curdir)
+    strange = folder if folder not in sys.path and "" not in sys.path else ""
     return {VARIABLE: for_workers(), STRANGE_FOLDER: strange}
 
 
@@ -198,8 +206,8 @@ def store_bytes() -> int:
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
-    room = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory
-    return max(128 * 2**20, min(memory // 5, 4 * 10**9, room))
+    free = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory
+    return max(128 * 2**20, min(memory // 5, 4 * 10**9, free))
 
 
 def set_context(ray: Any) -> None:

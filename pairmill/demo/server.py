@@ -40,9 +40,12 @@ class DemoServer:
         row = self.world.row(index)
         self.seen[index] = self.seen.get(index, 0) + 1
         handler = getattr(self, f"serve_{row.fault}", None)
-        if handler is not None:
+        if handler is None:
+            return self.image(row)
+        try:
             return await handler(request, row)
-        return self.image(row)
+        except ConnectionError:  # whoever asked has gone: no traceback into the demo's output
+            return web.Response(status=408)
 
     def image(self, row: WorldRow, **headers: str) -> web.Response:
         """Answers a request for an image, with its fault."""

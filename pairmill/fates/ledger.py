@@ -127,11 +127,12 @@ def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
     names = [*(stage.name for stage in chain.stages), None]  # at -1: no stage
     clean = [(r and redact(r), m and redact(m)) for r, m in found.words]  # gates hold what the
     why = pa.array(found.why)  # file fills in
+    uids = chain.read_pool(shard, ["uid"]).column("uid")
     return pa.table(
         [
             pa.array(np.full(n, shard, np.int32)),
             pa.array(np.arange(n, dtype=np.int32)),
-            found.frame["uid"].to_arrow().cast(pa.string()),
+            uids.cast(pa.string()),
             pa.array(FATES).take(pa.array(found.fate)),
             pa.array(names, pa.string()).take(pa.array(found.at % len(names))),
             pa.array([r for r, _ in clean], pa.string()).take(why),

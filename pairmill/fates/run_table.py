@@ -60,8 +60,8 @@ class Run:
         for name in wanted:
             if name not in have and name not in self.chain.schema.names:
                 near = difflib.get_close_matches(name, have, 1)
-                hint = f"did you mean {near[0]!r}? " if near else ""
-                raise RunError(f"there is no column {name!r}; {hint}(there are: {', '.join(have)})")
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise RunError(f"there is no column {name!r}{hint} (there are: {', '.join(have)})")
         if fate is not None and fate not in FATES:
             raise RunError(f"no fate is called {fate!r}; rows are {', '.join(FATES)}")
         try:

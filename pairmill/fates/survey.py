@@ -72,7 +72,8 @@ def look(
         shard,
         upto,
         retry,
-        want=("uid", *(payload if whole else looked_at(chain.stages[upto]))),
+        want=payload if whole else when_columns(chain.stages[upto]),
+        present=() if whole else chain.stages[upto].reads,
     )
     lost = wanted_payload(found, chain, payload) if whole else np.zeros(len(found.fate), bool)
     waits = found.fate == PENDING
@@ -92,9 +93,9 @@ def look(
     return told
 
 
-def looked_at(stage: PlannedStage) -> list[str]:
-    """Columns that tell which rows a stage over all rows looks at, and what it sees of them."""
-    return list(dict.fromkeys([*stage.reads, *(stage.when.columns if stage.when else ())]))
+def when_columns(stage: PlannedStage) -> tuple[str, ...]:
+    """Columns whose values tell which rows a stage over all rows looks at, beside its inputs."""
+    return stage.when.columns if stage.when else ()
 
 
 def living(chain: Chain, index: int, found: Trace) -> np.ndarray:

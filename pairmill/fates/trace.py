@@ -21,22 +21,30 @@ def trace(
     upto: int | None = None,
     retry: Collection[str] = (),
     want: Collection[str] = (),
+    present: Collection[str] = (),
 ) -> Trace:
     """Follows a shard's rows through the stages before index `upto`.
 
     `retry`: error classes whose failures count as not computed yet.  `want`: columns to have in the
-    frame, too.
+    frame, too; of columns `present` whether there is a value.  What stages read is in the frame in
+    that way alone, unless an expression or `want` names it.
     """
     stages = chain.stages[: len(chain.stages) if upto is None else upto]
     wanted = {n for c in want for n in chain.narrow_columns(c)}
+    asked = {chain.narrow(c) for c in present}
     for stage in stages:
-        wanted |= {chain.narrow(c) for c in stage.touches()} | set(
+        asked |= {chain.narrow(c) for c in stage.reads}
+        wanted |= {chain.narrow(c) for c in stage.compared()} | set(
             stage.gate.columns if stage.gate else ()
         )
+    wanted |= {c for c in asked if floating(chain, c)}
+    asked -= wanted
+    wanted |= asked
     from_pool = sorted(c for c in wanted if without_suffix(c) in chain.pool_schema.names)
-    table = chain.read_pool(shard, from_pool)
     rows = np.arange(chain.rows_of(shard), dtype=np.int32)
-    frame = frame_of(table.select(from_pool)) if from_pool else pl.DataFrame({"__row": rows})
+    frame = pl.DataFrame({"__row": rows})
+    if from_pool:
+        frame = frame_of(chain.read_pool(shard, from_pool, present=asked))
     found = Trace.start(frame, np.ones(len(rows), bool))
     for stage in stages:
         columns = [c for f in stage.writes for c in narrow_names(f) if c in wanted]
@@ -50,6 +58,12 @@ def trace(
 
         decide(stage, found, chain, answers, columns)
     return found
+
+
+def floating(chain: Chain, column: str) -> bool:
+    """Whether a column may hold NaN, which is no value either."""
+    plain = without_suffix(column)
+    return plain == column and pa.types.is_floating(chain.dtype(column))
 
 
 def narrow_names(field: pa.Field) -> list[str]:

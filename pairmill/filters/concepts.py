@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from pairmill.errors import MissingPackage, StageBroken
 from pairmill.filters.concept_list import ConceptList, Inflection, concept_list, read_concepts
 from pairmill.filters.concept_texts import SEPARATOR, Match, joined, patterns
+from pairmill.filters.word_runs import WordRuns
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import FILE, SPEED, StageConfig
 from pairmill.stages.base import Stage
@@ -56,7 +57,8 @@ class ConceptsConfig(StageConfig):
 
 class ConceptsStage(Stage):
     """`concepts`: names of the concepts found, each once, in the order of the list;
-    `concepts_count`: how many.  Found by Aho–Corasick (the crate aho-corasick).
+    `concepts_count`: how many.  Whole words are found by hashes of runs of words, what begins or
+    ends in a script without spaces by Aho–Corasick (the crate aho-corasick).
     """
 
     Config = ConceptsConfig
@@ -106,8 +108,13 @@ class Finder:
             raise StageBroken(f"stage {stage!r}: no concept of the list holds a word to look for")
         self.match = match
         self.names = pa.array(listed.names, pa.string())
-        self.numbers = np.array([number for _, number in said], np.int64)
-        self.automaton = automaton(stage, [form for form, _ in said])
+        runs = [one for one in said if is_run(one[0])]
+        parts = [one for one in said if not is_run(one[0])]
+        self.runs = WordRuns([form.encode()[1:-1] for form, _ in runs]) if runs else None
+        self.automaton = automaton(stage, [form for form, _ in parts]) if parts else None
+        self.of_runs, self.of_parts = (
+            np.array([number for _, number in some], np.int64) for some in (runs, parts)
+        )
 
     def __call__(self, texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
         """(row, concept) of everything found, int64 each, once and in order."""
@@ -115,13 +122,31 @@ class Finder:
         sizes = np.cumsum(texts.str.len_bytes().to_numpy().astype(np.int64))
         for first, last in spans(sizes, AT_ONCE):
             data, ends = joined(texts.slice(first, last - first), self.match)
-            matches = self.automaton.find_matches_as_indexes(data, overlapping=True)
-            flat = np.fromiter(chain.from_iterable(matches), np.int64, 3 * len(matches))
-            rows = np.searchsorted(ends, flat[1::3], side="right") + first
-            both = np.sort(rows * len(self.names) + self.numbers[flat[0::3]])
+            place, concept = self.looked(data)
+            rows = np.searchsorted(ends, place, side="right") + first
+            both = np.sort(rows * len(self.names) + concept)
             found.append(both[np.diff(both, prepend=-1) != 0])
         pairs = np.concatenate(found)
         return pairs // len(self.names), pairs % len(self.names)
+
+    def looked(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:
+        """(place, concept) of all that stands in joined texts, int64 each."""
+        places, concepts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        if self.runs is not None:
+            place, form = self.runs(data)
+            places.append(place)
+            concepts.append(self.of_runs[form])
+        if self.automaton is not None:
+            matches = self.automaton.find_matches_as_indexes(data, overlapping=True)
+            flat = np.fromiter(chain.from_iterable(matches), np.int64, 3 * len(matches))
+            places.append(flat[1::3])
+            concepts.append(self.of_parts[flat[0::3]])
+        return np.concatenate(places), np.concatenate(concepts)
+
+
+def is_run(form: str) -> bool:
+    """Whether a form stands between spaces, as whole words do."""
+    return len(form) > 2 and form[0] == form[-1] == " "
 
 
 def spans(ends: np.ndarray, size: int) -> Iterator[tuple[int, int]]:

@@ -112,7 +112,7 @@ def kind_of(stage: str, spec: Spec, folder: str, auto: Any) -> str:
     """The class that the weights fill; raises StageBroken where they do not fill it."""
     if quantisation(read_json(folder, "config.json")) is not None:
         return str(auto.__name__)
-    options = {"device_map": "meta", "dtype": "auto"}
+    options = {**dict(spec.options), "device_map": "meta", "dtype": "auto"}
     return type(whole(stage, auto, folder, spec, options)).__name__
 
 

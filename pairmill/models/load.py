@@ -44,6 +44,10 @@ class Spec:
     """`torchvision` or `pil`; None: what transformers takes."""
     compiled: bool = False
     """The layers' kernels are made for this model (`torch.compile`)."""
+    pooling: str | None = None
+    """How an encoder of pictures alone makes one vector; None: as its family does."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Further keywords of `from_pretrained`."""
     cpus: float = 1.0
 
 
@@ -82,7 +86,9 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     device = pick_device(spec.device, stage)
     config = read_json(folder, "config.json")
     processor = load_processor(stage, folder, spec, kind)
-    options: dict[str, Any] = {"attn_implementation": spec.attention} if spec.attention else {}
+    options: dict[str, Any] = dict(spec.options)
+    if spec.attention:
+        options["attn_implementation"] = spec.attention
     if spec.device_map:
         needs(stage, "accelerate", "`device_map`")
         options["device_map"] = spec.device_map
@@ -179,9 +185,9 @@ def load_config(stage: str, folder: str, spec: Spec) -> Any:
 
 
 def load_processor(stage: str, folder: str, spec: Spec, kind: str) -> Any:
-    """`AutoProcessor` or `AutoTokenizer`, from local files alone."""
+    """`AutoProcessor`, `AutoImageProcessor` or `AutoTokenizer`, from local files alone."""
     options: dict[str, Any] = {}
-    if spec.image_processor and kind == "AutoProcessor":
+    if spec.image_processor and kind != "AutoTokenizer":
         options["backend"] = spec.image_processor
     return guarded(
         stage,

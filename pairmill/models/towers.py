@@ -15,6 +15,7 @@ from pairmill.models.load import Spec
 from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip
 from pairmill.models.two_towers import TransformersTowers, TwoTowers
 from pairmill.models.vectors import unit
+from pairmill.models.vision_tower import VisionTower, is_vision
 
 MADE_BY = b"towers"
 """Key of the metadata of a column of embeddings: the model that made them, as JSON."""
@@ -29,6 +30,7 @@ class Origin:
     revision: str | None = None
     trust_remote_code: bool = False
     image_processor: str | None = None
+    pooling: str | None = None
 
     def spec(self, device: Any, cpus: float = 1.0) -> Spec:
         """What is loaded to embed something beside them."""
@@ -37,6 +39,7 @@ class Origin:
             self.revision,
             trust_remote_code=self.trust_remote_code,
             image_processor=self.image_processor,
+            pooling=self.pooling,
             device=device,
             dtype="float32",
             cpus=cpus,
@@ -44,17 +47,20 @@ class Origin:
 
     def to_json(self) -> dict[str, Any]:
         """As a manifest tells it."""
+        pooling = {"pooling": self.pooling} if self.pooling else {}
         return {
             "model": self.model,
             "revision": self.revision,
             "trust_remote_code": self.trust_remote_code,
             "image_processor": self.image_processor,
+            **pooling,
         }
 
     @classmethod
     def of_spec(cls, spec: Spec) -> "Origin":
         """The model of a spec, whatever device and precision it is loaded in."""
-        return cls(spec.model, spec.revision, spec.trust_remote_code, spec.image_processor)
+        own = (spec.model, spec.revision, spec.trust_remote_code, spec.image_processor)
+        return cls(*own, spec.pooling)
 
 
 def made_by(field: pa.Field, spec: Spec) -> pa.Field:
@@ -69,9 +75,15 @@ def origin_of(field: pa.Field) -> Origin | None:
     return Origin(**json.loads(told)) if told else None
 
 
-def open_towers(stage: str, spec: Spec) -> TwoTowers:
-    """The model, by the library that its checkpoint is made for."""
-    return OpenClipTowers(stage, spec) if is_open_clip(spec) else TransformersTowers(stage, spec)
+def open_towers(stage: str, spec: Spec, one: bool = False) -> TwoTowers:
+    """The model, by the library that its checkpoint is made for; `one`: an encoder of pictures
+    alone will do.
+    """
+    if is_open_clip(spec):
+        return OpenClipTowers(stage, spec)
+    if one and is_vision(stage, spec):
+        return VisionTower(stage, spec)
+    return TransformersTowers(stage, spec)
 
 
 def vectors_of_texts(towers: TwoTowers, texts: Sequence[str]) -> np.ndarray:

@@ -45,12 +45,11 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
     with ExitStack() as open_files:
         rows = gathered(place, writer.columns(chain.schema), folder, open_files)
         files = [write_file(storage, f) for f in writer.files(rows, task.number, task.first_key)]
-    told = dict(sorted(rows.told.items()))
     facts = {
         "shard": task.number,
         "samples": task.samples,
         "files": files,
-        "told": told,
+        "told": dict(sorted(rows.told.items())),
         "facts": rows.facts,
     }
     storage.write_json(record, {**facts, "seen": states_of(storage, files)})

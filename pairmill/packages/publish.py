@@ -59,27 +59,31 @@ def publish(
     kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, selection, kept, seed)
     memory = PackageMemory(Storage(chain.root), f"{run_folder(ledger)}/packages", storage.root)
-    told = {key: facts.get(key) for key in TOLD}
+    shown_facts = {key: facts.get(key) for key in TOLD}
     sound: list[Facts] = []
     if storage.exists(MANIFEST):
         manifest = read_manifest(storage)
         if manifest.get("package") == package:
             wrong = damaged(storage, manifest["files"], memory.recalled())
-            if not wrong and all(manifest.get(key) == told[key] for key in TOLD):
+            if not wrong and all(manifest.get(key) == shown_facts[key] for key in TOLD):
                 storage.clear_temporary()
                 memory.keep(storage, manifest)
                 return manifest
             sound = [p for p in parts_of(manifest) if not wrong & {f["name"] for f in p["files"]}]
     begin(storage, package, sound)
     payload = writer.stored_payload(chain.schema)
-    look = RememberedFates(chain, payload)
+    fates = RememberedFates(chain, payload)
     if column := writer.looked_at():
-        writer.settle(first_bytes(Place(chain, kept.shards, kept.rows, look), column))
+        writer.settle(first_bytes(Place(chain, kept.shards, kept.rows, fates), column))
     order = package_order(chain, writer, selection, kept, seed)
     tasks = list(shard_tasks(kept, order, writer.config.samples_per_shard))
-    write = partial(write_shard, chain, writer, package=package, look=look)
+    write = partial(write_shard, chain, writer, package=package, look=fates)
     shards = list(engine.each(write, tasks, len(kept.rows)))
-    facts = {**facts, **told, "selection": kept.told(selection, writer.config.after, chain.schema)}
+    facts = {
+        **facts,
+        **shown_facts,
+        "selection": kept.told(selection, writer.config.after, chain.schema),
+    }
     manifest = make_manifest(chain, writer, package, shards, facts, funnel)
     closing = close(storage, chain, writer, shards, manifest)
     files = [*(f for s in shards for f in s["files"]), *closing]
@@ -200,8 +204,8 @@ def stands_for(value: Any) -> str:
 
 def made_by(chain: Chain) -> dict[str, Any]:
     """How the stages that say so made their values: model, prompt, decoding, engine."""
-    told = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.lineage()}
-    return {name: facts for name, facts in told.items() if facts}
+    recipes = {s.name: s.stage.made_by(s.definition["params"]) for s in chain.lineage()}
+    return {name: facts for name, facts in recipes.items() if facts}
 
 
 def versions() -> dict[str, str]:

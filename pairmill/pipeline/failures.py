@@ -33,10 +33,16 @@ def commonest(job: Job, index: int, shards: list[int]) -> tuple[str, str]:
         stored = job.chain.columns_of(stage, shard).load([])
         for error in stored.column("error").to_pylist() if stored is not None else []:
             if error:
-                return error[
-                    "class"
-                ], f"{error['message']} (after mending it: --retry {error['class']})"
+                mending = remedy(error["message"]) or "after mending it"
+                return error["class"], f"{error['message']} ({mending}: --retry {error['class']})"
     return "failure", "no message"
+
+
+def remedy(message: str) -> str:
+    """What in the pipeline file mends a failure, where that is known."""
+    if "no public address" in message:
+        return "if it is yours, name it in `allow_private_hosts` of the stage, then"
+    return ""
 
 
 def failure_classes(chain: Chain, shard: int) -> set[str]:

@@ -71,8 +71,8 @@ def stage_facts(
         if s.block is not None and (block is None or s.block.name in chains):
             child = chains.get(s.block.name)
             lines = block.stages if block else ()
-            told = stage_facts(s.block.stages, child, chains, lines, shown)
-            block = BlockOfRun(**block_facts(s.block, child), stages=told)
+            inner = stage_facts(s.block.stages, child, chains, lines, shown)
+            block = BlockOfRun(**block_facts(s.block, child), stages=inner)
         found.append(
             StageOfRun(
                 s.name,

@@ -23,8 +23,8 @@ def matches(chain: Chain, over: Over) -> list[str]:
     lines = []
     for name in (name for name, columns in lookers.items() if columns):
         sets = sorted((-n, other) for (stage, other), n in counts.items() if stage == name)
-        told = ", ".join(f"{other} ×{-n:,}" for n, other in sets) or "none"
-        lines.append(f"{name}: rows that stand in other sets: {told}")
+        counted = ", ".join(f"{other} ×{-n:,}" for n, other in sets) or "none"
+        lines.append(f"{name}: rows that stand in other sets: {counted}")
     return lines
 
 

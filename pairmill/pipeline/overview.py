@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
-from pairmill.cluster.room import cpus_needed, cpus_of
+from pairmill.cluster.worker_shares import cpus_needed, cpus_of
 from pairmill.errors import RunError
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.news import news

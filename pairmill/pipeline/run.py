@@ -209,6 +209,7 @@ class Runner:
                 self.plan.pool_schema,
                 redact=lambda facts: redact_data(self.plan.redact(facts)),
                 hands=self.engine.readers(),
+                progress=self.watcher.reading,
             )
         return found
 

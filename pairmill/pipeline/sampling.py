@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.cluster.room import cpus_of
+from pairmill.cluster.worker_shares import cpus_of
 from pairmill.errors import RunError
 from pairmill.pipeline.folder import describe
 from pairmill.pipeline.stored_tables import stored_table

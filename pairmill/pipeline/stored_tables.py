@@ -88,5 +88,5 @@ def child_table(chain: Chain, index: int, shards: list[ShardFacts]) -> Table:
     """The table of a block's elements: its name follows from what it holds."""
     block = chain.stages[index].block
     assert block is not None
-    told = [[f"{f.name:x}", f"{f.content:x}", sorted(f.digests.items())] for f in shards]
-    return Table.of(digest([block.key, block.schema.names, told]), shards, 0, ())
+    contents = [[f"{f.name:x}", f"{f.content:x}", sorted(f.digests.items())] for f in shards]
+    return Table.of(digest([block.key, block.schema.names, contents]), shards, 0, ())

@@ -7,6 +7,9 @@ class Watcher:
     def phase(self, title: str, stages: list[str], rows: int) -> None:
         """A phase starts, in which rows are to be decided."""
 
+    def reading(self, rows: int, files: int, of: int) -> None:
+        """Rows of the source that were read so far, and how many of its files are done."""
+
     def note(self, text: str) -> None:
         """A line for people."""
 

@@ -20,12 +20,12 @@ def is_ray_there() -> bool:
 
 def wanted_processes() -> int | None:
     """What PAIRMILL_PROCESSES says; None where it says nothing.  Raises RunError."""
-    told = os.environ.get(PROCESSES, "").strip()
-    if not told:
+    said = os.environ.get(PROCESSES, "").strip()
+    if not said:
         return None
-    if not told.isascii() or not told.isdigit():
-        raise RunError(f"{PROCESSES} is {told!r}; it is a number of processes, 0 for none")
-    return int(told)
+    if not said.isascii() or not said.isdigit():
+        raise RunError(f"{PROCESSES} is {said!r}; it is a number of processes, 0 for none")
+    return int(said)
 
 
 def whereabouts(local: bool, processes: int | None) -> str:

@@ -116,18 +116,18 @@ def child_columns(
         parts, fields = [element.with_name(column)], [(column, None)]
     own_names = {part.name for part in parts}
     taken = {*OWN.names, *own_names}
-    inherited, there = [], []
+    inherited, of_parent = [], []
     for field in parent:
         if field.name == column or is_companion(field.name) or field.name == "uid":
             continue
         hidden = field.name in taken or said_of(field) in own_names
-        here = f"parent_{field.name}" if hidden else field.name
-        if here not in taken:
-            taken.add(here)
-            inherited.append((here, field.name))
-            there.append(plain(field).with_name(here))
+        name = f"parent_{field.name}" if hidden else field.name
+        if name not in taken:
+            taken.add(name)
+            inherited.append((name, field.name))
+            of_parent.append(plain(field).with_name(name))
     own = [part.with_type(pa.large_binary()) if is_bytes(part.type) else part for part in parts]
-    return tuple(fields), tuple(inherited), pa.schema([*OWN, *own, *there])
+    return tuple(fields), tuple(inherited), pa.schema([*OWN, *own, *of_parent])
 
 
 def field_name(column: str, field: pa.Field) -> str:
@@ -180,9 +180,9 @@ class Elements:
 
         Raises CorruptWorkspace where they are stored no more.
         """
-        told = read_rows(storage, file, [PARENT, PLACE, *map(size_of, columns)], rows)
-        parents = np.asarray(told.column(PARENT).combine_chunks())
-        places = np.asarray(told.column(PLACE).combine_chunks())
+        where = read_rows(storage, file, [PARENT, PLACE, *map(size_of, columns)], rows)
+        parents = np.asarray(where.column(PARENT).combine_chunks())
+        places = np.asarray(where.column(PLACE).combine_chunks())
         wanted, at = np.unique(parents, return_inverse=True)
         origins = self.block.origins()
         found: dict[str, pa.Array] = {}
@@ -192,7 +192,7 @@ class Elements:
             taken = elements_at(values, at, places) if in_list else values.take(pa.array(at))
             part = pc.struct_field(taken, field) if field is not None else taken
             part = part.cast(self.block.schema.field(column).type)
-            has = told.column(size_of(column)).combine_chunks().is_valid()
+            has = where.column(size_of(column)).combine_chunks().is_valid()
             if pc.any(pc.and_(has, pc.is_null(part))).as_py():
                 raise CorruptWorkspace(
                     f"bytes of {column!r}, elements of {self.block.column!r} in shard {shard}, are "
@@ -267,12 +267,12 @@ def block_facts(block: EachBlock, child: Chain | None) -> dict[str, Any]:
     """What gc has to know of a block: by which table, and by which of its columns, files are
     addressed; no table before it was opened.
     """
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "name": block.name,
         "logic": block.logic(),
         "table": None,
         "digests": (),
     }
     if child is not None:
-        told |= {"table": child.table.id, "digests": tuple(sorted(child.table.digests))}
-    return told
+        facts |= {"table": child.table.id, "digests": tuple(sorted(child.table.digests))}
+    return facts

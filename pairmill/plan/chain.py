@@ -1,5 +1,6 @@
 """The planned stages of a run over a table, as workers need them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -86,14 +87,22 @@ class Chain:
         """Place in the table of each shard's first row."""
         return np.concatenate([[0], np.cumsum(self.shard_rows, dtype=np.int64)])
 
-    def read_pool(self, shard: int, columns: list[str], rows: np.ndarray | None = None) -> pa.Table:
-        """Stored columns of a shard's rows; of `rows` alone, and in their order, if given."""
+    def read_pool(
+        self,
+        shard: int,
+        columns: list[str],
+        rows: np.ndarray | None = None,
+        present: Collection[str] = (),
+    ) -> pa.Table:
+        """Stored columns of a shard's rows; of `rows` alone, and in their order, if given.  Of
+        columns `present` it is enough to know whether there is a value.
+        """
         storage, wide = Storage(self.root), [c for c in columns if self.is_wide(c)]
         narrow = [c for c in columns if c not in wide]
         found: dict[str, pa.ChunkedArray] = {}
         if narrow or not wide:
             file = self.source_file(shard, "uid")
-            part = read_rows(storage, file, narrow or ["uid"], rows)
+            part = read_rows(storage, file, narrow or ["uid"], rows, present)
             found |= {c: part.column(c) for c in part.schema.names}
         if wide and self.elements:
             file = self.source_file(shard, "uid")

@@ -35,6 +35,7 @@ def nearest(given: str, known: Sequence[str]) -> str:
     if given.lower() in LINES and "table" in known:
         return "; did you mean 'table'? Its `format` is parquet, csv or jsonl"
     near = [name] if name in known else difflib.get_close_matches(given, known, 1)
+    near = near or [k for k in known if set(given.lower().split("_")) <= set(k.split("_"))]
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -90,8 +90,11 @@ class PlannedStage:
         """Columns it needs of the rows that come to it: inputs, and those of `when` and of `keep`
         that it does not write.
         """
+        return {*self.reads, *self.compared()} - set(self.writes.names)
+
+    def compared(self) -> set[str]:
+        """Columns that `when` and `keep` name, but for those that it writes."""
         named = {
-            *self.reads,
             *(self.when.columns if self.when else ()),
             *(self.gate.columns if self.gate else ()),
         }
@@ -116,10 +119,10 @@ def with_places(
 ) -> Iterator[tuple[tuple[str | int, ...], PlannedStage]]:
     """Every stage with its place in the pipeline file."""
     for i, stage in enumerate(stages):
-        here = (*path, "stages", i)
+        place = (*path, "stages", i)
         if stage.block is not None:
-            yield from with_places(stage.block.stages, here)
-        yield here, stage
+            yield from with_places(stage.block.stages, place)
+        yield place, stage
 
 
 def set_places(
@@ -127,7 +130,7 @@ def set_places(
 ) -> Iterator[tuple[str, PlannedStage]]:
     """Every stage with its place as `--set` has it, such as `stages.each tiles.stages.clip`."""
     for stage in stages:
-        here = f"{path}.{stage.name}"
+        place = f"{path}.{stage.name}"
         if stage.block is not None:
-            yield from set_places(stage.block.stages, f"{here}.stages")
-        yield here, stage
+            yield from set_places(stage.block.stages, f"{place}.stages")
+        yield place, stage

@@ -2,26 +2,34 @@
 is.
 """
 
-import json
+import csv
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pairmill.errors import RunError
+from pairmill.plan.columns_by_value import (
+    ADDRESS,
+    ColumnChoice,
+    address,
+    below,
+    caption,
+    folder_of,
+    picture_file,
+    texts_of,
+)
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import SOURCES, open_source
 from pairmill.sources.tables import TableSource
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-ADDRESS = r"^https?://"
-PICTURE = r"(?i)\.(?:jpe?g|png|webp|gif|bmp|tiff?)$"
 NOTHING = "no column holds addresses"
+LONGEST = 300
+"""Characters of a reason that are shown."""
 LOOKED_AT = 1000
 """Rows whose values are looked at where no name of a column is known."""
 
@@ -37,6 +45,7 @@ class Proposal:
     keys: dict[str, Any]
     columns: tuple[str, ...]
     mapping: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def images(self) -> bool:
@@ -46,17 +55,25 @@ class Proposal:
 
 def propose(path: str) -> Proposal:
     """Tries the ways in which the input may be read, the plainest first; raises NoProposal."""
+    if path.lower().endswith(IMAGE_SUFFIXES) and os.path.isfile(path):
+        folder = os.path.dirname(path) or "."
+        raise NoProposal(f"{path} is one picture; give the folder that it lies in: {folder}")
     tried: dict[str, str] = {}
     for keys in ways(path):
         try:
             return looked_at(keys)
         except (RunError, OSError, ValueError) as error:
             way = ", ".join(f"{k}: {v!r}" for k, v in keys.items() if k != "path")
-            tried[way] = str(error)
+            reason = str(error)
+            if reason not in tried.values():
+                tried[way] = reason if len(reason) <= LONGEST else f"{reason[:LONGEST]}…"
     # what was read and held nothing of use says more than what could not be read
-    best = sorted(tried, key=lambda way: tried[way].startswith(NOTHING), reverse=True)[:3]
+    best = sorted(tried, key=lambda way: not tried[way].startswith(NOTHING))[:3]
     reasons = "\n".join(f"  {way}: {tried[way]}" for way in best)
-    raise NoProposal(f"{path} cannot be read as image–text pairs\n{reasons}")
+    alone = next(iter(tried.values())) if len(tried) == 1 else None
+    raise NoProposal(
+        f"{path} cannot be read as image–text pairs" + (f": {alone}" if alone else f"\n{reasons}")
+    )
 
 
 def ways(path: str) -> Iterator[dict[str, Any]]:
@@ -74,28 +91,51 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
         yield {"type": "folder", "path": path}
     table = {"type": "pairs", "path": path}
     yield table
+    yield {**table, "captions": "first"}
     if any(kind in name for name in names for kind in (".csv", ".tsv", ".tab")):
         for delimiter in (";", "\t", ",", "|"):
             yield {**table, "delimiter": delimiter}
+        if names := unlike_names(path):
+            yield {**table, "names": names, "header": True}
         yield {**table, "header": False}
         yield {**table, "header": False, "delimiter": "\t"}
         for encoding in ("utf-16", "latin-1"):
             yield {**table, "encoding": encoding}
 
 
+def unlike_names(path: str) -> list[str]:
+    """The names in the first line of a table, with a number behind those that stood there before;
+    none where all differ, or the path is that of no file here.
+    """
+    if not os.path.isfile(path):
+        return []
+    with open(path, encoding="utf-8-sig", errors="replace") as stream:
+        line = stream.readline(10_000)
+    header = next(csv.reader([line], delimiter=max(",;\t|", key=line.count)), [])
+    names: list[str] = []
+    for i, name in enumerate(header):
+        again = f"{name}_{header[: i + 1].count(name)}"
+        names.append(name if name not in names else again)
+    return names if names != header else []
+
+
 def looked_at(keys: dict[str, Any]) -> Proposal:
     """The proposal for one way of reading; raises RunError where it gives no address or image."""
     source = opened(keys)
-    columns = source.schema().names
-    if "url" not in columns and "image" not in columns:
-        keys = {**keys, **by_values(renamed(source, first_rows(source)), str(keys["path"]))}
+    more, notes = by_values(source, str(keys["path"]))
+    if more:
+        keys = {**keys, **more}
         source = opened(keys)
-        columns = source.schema().names
-    elif deeper := within_objects(source):
-        keys = {**keys, "columns": deeper}
-        source = opened(keys)
-        columns = source.schema().names
-    return Proposal(keys, tuple(columns), source.mapping())
+    names = source.schema().names
+    return Proposal(keys, tuple(names), [*source.mapping(), *notes], left_out(source))
+
+
+def left_out(source: Source) -> list[str]:
+    """Files of the input that the source does not read, with why, the first few by name."""
+    left = source.listing().skipped
+    shown = ", ".join(f"{name} ({why})" for name, why in left[:3])
+    more = f", … ({len(left):,} in all)" if len(left) > 3 else ""
+    return [f"not read: {shown}{more}"] if left else []
 
 
 def opened(keys: dict[str, Any]) -> Source:
@@ -112,91 +152,60 @@ def first_rows(source: Source) -> pa.Table:
     raise NoProposal("no row can be read")
 
 
-def within_objects(source: Source) -> dict[str, str]:
-    """Paths such as `image.url` for columns of a table that were found by name and hold objects:
-    `url` by a member that is an address, `text` by the longest text; none where there are no such.
+def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
+    """(keys for what the names of columns do not tell, what else might have been meant).
+
+    Where there is neither address nor image, the first column of addresses is `url`, else the first
+    of names of picture files is `image`; the one of the longest texts is `text`; where a known name
+    holds objects, a member of theirs.
     """
+    names = set(source.schema().names)
     if not isinstance(source, TableSource):
-        return {}
-    rows, found = first_rows(source), {}
-    for name, paths in source.layout().files[0].mapping.made.items():
-        objects = objects_of(rows.column(name)) if name in rows.schema.names else []
-        members = {key: [o[key] for o in objects if key in o] for o in objects for key in o}
-        texts = {k: v for k, v in members.items() if all(isinstance(x, str) for x in v)}
-        if name == "url":
-            texts = {k: v for k, v in texts.items() if all(re.match(ADDRESS, x) for x in v)}
-        if texts and len(paths) == 1:
-            best = max(texts, key=lambda key: sum(map(len, texts[key])))
-            found[name] = f"{paths[0]}.{best}"
-            if paths[0] == "image":  # the name of what will be fetched
-                found["image_facts"] = "image"
-    return found
+        return {}, []
+    texts = texts_of(renamed(source, first_rows(source)))
+    made = {ours: paths[0] for ours, paths in source.layout().files[0].mapping.made.items()}
+    columns: dict[str, str] = {}
+    keys: dict[str, Any] = {}
+    notes: list[str] = []
+
+    def take(ours: str, choice: ColumnChoice | None) -> None:
+        if choice is not None:
+            columns[ours] = choice.path
+            notes.extend(choice.note(ours))
+
+    if "image" in made.values() and below(texts, "image").values:
+        columns["image_facts"] = "image"  # `image` is the name of what will be fetched
+    if "url" in made and "image" not in names:
+        take("url", address(below(texts, made["url"])))
+    if not names & {"url", "image"}:
+        take("url", address(texts))
+        found = texts.values[columns["url"]] if "url" in columns else []
+        if (
+            getattr(source.config, "header", None) is False
+            and found
+            and not ADDRESS.match(found[0])
+        ):
+            raise NoProposal(f"{NOTHING} in its first line, so that is a header")
+        if "url" not in columns and (files := picture_file(texts)):
+            keys["image"] = files.path
+            if folder := folder_of(path, texts.values[files.path][0]):
+                keys["images"] = folder
+            notes.extend(files.note("image"))
+        elif "url" not in columns:
+            inner = (path for path in texts.values if "." in path)
+            have = ", ".join([*source.layout().files[0].schema.names, *inner])
+            raise NoProposal(f"{NOTHING} or names of picture files (columns: {have})")
+    take("text", caption(below(texts, made["text"]) if "text" in made else texts))
+    text = columns.get("text", made.get("text"))
+    if text in texts.lists:
+        keys["captions"] = "first"
+        notes.append(f"text is the first of each list in {text}; `captions: rows` takes all")
+    return {**keys, **({"columns": columns} if columns else {})}, notes
 
 
-def objects_of(values: pa.ChunkedArray) -> list[dict[str, Any]]:
-    """The values of a column of JSON texts, if every one is an object."""
-    found = []
-    for value in values.drop_null().to_pylist():
-        if not (isinstance(value, str) and value.startswith("{")):
-            return []
-        try:
-            found.append(json.loads(value))
-        except ValueError:
-            return []
-    return found
-
-
-def renamed(source: Source, rows: pa.Table) -> pa.Table:
+def renamed(source: TableSource, rows: pa.Table) -> pa.Table:
     """The rows under the names that the input has for its columns."""
-    if not isinstance(source, TableSource):
-        return rows
-    theirs = source.layout().files[0].mapping.kept
-    return rows.rename_columns([theirs.get(name, name) for name in rows.schema.names])
-
-
-def by_values(rows: pa.Table, path: str) -> dict[str, Any]:
-    """Keys for a table whose names say nothing: the first column of addresses is `url`, else the
-    first of files that are pictures is `image`; the one of the longest other texts is `text`.
-    """
-    texts = {
-        f.name: rows.column(f.name)
-        for f in rows.schema
-        if (pa.types.is_string(f.type) or pa.types.is_large_string(f.type))
-        and f.name not in ("uid", "doc_id", "source")
-        and rows.column(f.name).null_count < rows.num_rows
-    }
-
-    def fitting(pattern: str) -> list[str]:
-        counts = {n: pc.sum(pc.match_substring_regex(v, pattern)).as_py() for n, v in texts.items()}
-        return [name for name, count in counts.items() if 2 * (count or 0) > rows.num_rows]
-
-    addresses, files = fitting(ADDRESS), fitting(PICTURE)
-    if not addresses and not files:
-        have = ", ".join(rows.schema.names)
-        raise NoProposal(f"{NOTHING} or names of picture files (columns: {have})")
-    lengths = {
-        name: pc.mean(pc.utf8_length(values)).as_py()
-        for name, values in texts.items()
-        if name not in (*addresses, *files)
-    }
-    known = "text" in texts or not lengths
-    text = {} if known else {"text": max(lengths, key=lambda name: lengths[name])}
-    if addresses:
-        return {"columns": {"url": addresses[0], **text}}
-    folder = folder_of(path, texts[files[0]].drop_null()[0].as_py())
-    return {
-        "image": files[0],
-        **({"images": folder} if folder else {}),
-        **({"columns": text} if text else {}),
-    }
-
-
-def folder_of(path: str, name: str) -> str | None:
-    """The folder in which the picture `name` of a table lies; None where it is the table's own, or
-    is not found.
-    """
-    home = os.path.dirname(path) or "."
-    if "://" in path or os.path.exists(os.path.join(home, name)):
-        return None
-    inside = (os.path.join(home, entry) for entry in sorted(os.listdir(home)))
-    return next((f for f in inside if os.path.exists(os.path.join(f, name))), None)
+    mapping = source.layout().files[0].mapping
+    theirs = {**{ours: paths[0] for ours, paths in mapping.made.items()}, **mapping.kept}
+    found = {theirs.get(name, name): rows.column(name) for name in rows.schema.names}
+    return pa.table(found)

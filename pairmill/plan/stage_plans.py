@@ -49,8 +49,8 @@ class StagePlanner:
         writers = {name: owner for name in schema.names}
         found: list[PlannedStage] = []
         for i, config in enumerate(configs):
-            here, types = (*path, "stages", i), [*before, *(c.stage for c in configs[:i])]
-            one = self.one(config, schema, here, types, found, writers)
+            place, types = (*path, "stages", i), [*before, *(c.stage for c in configs[:i])]
+            one = self.one(config, schema, place, types, found, writers)
             if isinstance(one, pa.Schema):
                 schema = one
             elif one is not None:
@@ -77,13 +77,13 @@ class StagePlanner:
                 opened = self.opened(config, schema, path, before, key)
                 if opened is None:
                     return None
-                block, told = opened
+                block, declaration = opened
             else:
-                told = declared(config, self.seed, schema)
+                declaration = declared(config, self.seed, schema)
         except BadStage as error:
             self.note((*path, *([error.field] if error.field else [])), str(error))
             return None
-        stage, reads, writes = told.stage, told.reads, told.writes
+        stage, reads, writes = declaration.stage, declaration.reads, declaration.writes
         if stage.name in self.names:
             self.note(
                 path,
@@ -116,7 +116,7 @@ class StagePlanner:
         after = with_columns(schema, writes)
         gate = expression(config.keep, after, (*path, "keep"), self.note, [*before, config.stage])
         try:
-            definition, decides = definition_of(told, self.redact)
+            definition, decides = definition_of(declaration, self.redact)
         except NoStableForm as error:
             self.note(path, str(error))
             return after

@@ -103,9 +103,9 @@ def read_document(path: str | Path, overrides: Mapping[str, str] | None = None) 
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise PipelineFileError(
-            [Problem(0, 0, f"cannot be read: {error.strerror}", str(path))]
-        ) from None
+        first = "; `pairmill init` writes a first one" * isinstance(error, FileNotFoundError)
+        what = f"cannot be read: {error.strerror}{first}"
+        raise PipelineFileError([Problem(0, 0, what, str(path))]) from None
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
@@ -130,16 +130,10 @@ def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Docume
         kinds = {"CommentedSeq": "a list", "str": "one text"}
         kind = type(root).__name__
         found = "is empty" if root is None else f"holds {kinds.get(kind, f'one {kind}')}"
-        raise PipelineFileError(
-            [
-                Problem(
-                    1,
-                    1,
-                    f"{found}; a pipeline file is a map with name, source, stages, outputs",
-                    file,
-                )
-            ]
-        )
+        what = f"{found}; a pipeline file is a map with name, source, stages, outputs"
+        if not file.endswith((".yaml", ".yml")) and root is not None:
+            what += f"; if these are data: pairmill init --from {file}"
+        raise PipelineFileError([Problem(1, 1, what, file)])
     document = Document(file, text, None, {}, Secrets(marked=marked_names(root)), [])
     REDACTOR.from_environment(os.environ, document.secrets.marked)
     document.data = plain(root, (), document)

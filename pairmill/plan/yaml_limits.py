@@ -82,8 +82,40 @@ def told(error: YAMLError, text: str, file: str) -> PipelineFileError:
         what = " ".join(str(error.problem or error.context or "no YAML").split())
         if "unexpected end of stream" in what and error.context_mark:
             line, column = error.context_mark.line + 1, error.context_mark.column + 1
+        lines = text.splitlines()
+        if what.startswith(UNCLEAR) and (cause := layout_fault(lines, line)):
+            return at(*cause, file)
         return at(line, column, in_words(what), file)
     return at(1, 1, " ".join(str(error).split()) or "no YAML", file)
+
+
+UNCLEAR = ("mapping values are not", "expected <block end>", "could not find", "did not find")
+"""How YAML parsers call a line's fault that lies before it, or in how far in it stands."""
+ITEM = re.compile(r"^( *)- ")
+BARE = re.compile(r"^ *(- )? *[a-z_]+(:\S| [a-z_]+$)")
+
+
+def layout_fault(lines: list[str], line: int) -> tuple[int, int, str] | None:
+    """(line, column, what is wrong) of the line that a parser names, or the last one before it that
+    holds anything: a key without a colon, or without the space behind it; a dash that does not
+    stand below those before it.
+    """
+    near = [n for n in range(min(line, len(lines)), 0, -1) if lines[n - 1].strip()][:2]
+    for n in near:
+        bare = lines[n - 1].split(" #")[0].rstrip()
+        if match := BARE.match(bare):
+            key, _, value = bare.strip().removeprefix("- ").replace(":", " ", 1).partition(" ")
+            return (
+                n,
+                match.start(2) + 1,
+                f"write `{key}: {value.strip()}`, with a colon and a space",
+            )
+        item = ITEM.match(bare)
+        dashes = [len(m[1]) for one in lines[: n - 1] if (m := ITEM.match(one))]
+        if item and dashes and len(item[1]) not in dashes:
+            where = f"write it {dashes[-1]} spaces in, not {len(item[1])}"
+            return n, len(item[1]) + 1, f"this dash is not indented like those before it: {where}"
+    return None
 
 
 QUOTE = "put the whole value in double quotes"

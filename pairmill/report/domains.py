@@ -1,10 +1,13 @@
 """The registrable domain of a host: `img.shop.co.uk` → `shop.co.uk`."""
 
 import ipaddress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import polars as pl
+
+KNOWN = 2**17
+"""Hosts whose domains are remembered from one shard to the next: most come in many."""
 
 
 @cache
@@ -15,6 +18,7 @@ def suffixes() -> Any:
     return PublicSuffixList()
 
 
+@lru_cache(KNOWN)
 def domain_of(host: str) -> str:
     """An IP address stands for itself, and so does a host that is a suffix or has no dot."""
     plain = host.strip("[]").rstrip(".")

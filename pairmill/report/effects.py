@@ -7,6 +7,8 @@ import polars as pl
 from pairmill.report.gather import ReportRows
 
 MOST_VALUES = 14
+LEAST_SHARE = 0.002
+"""Of the rows that came; what is rarer is counted with the others, but for the two commonest."""
 LEAST_ROWS = 20
 """Rows that a value must have for its change to be named."""
 
@@ -29,16 +31,15 @@ def effect(rows: ReportRows, group: str) -> dict[str, Any] | None:
         pl.len().alias("came"), *((pl.col("at") > i).sum().alias(str(i)) for i in steps)
     )
     counts = counts.sort("came", "value", descending=[True, False])
-    top = counts.head(MOST_VALUES)
+    common = counts.filter(pl.col("came") >= LEAST_SHARE * pl.col("came").sum()).height
+    shown = max(2, min(MOST_VALUES, common))
+    shown += counts.height == shown + 1  # a line of others for one alone says less than its name
+    top = counts.head(shown)
     names = ["came", *map(str, steps)]
-    others = (
-        counts.slice(MOST_VALUES).select(names).sum().row(0)
-        if counts.height > MOST_VALUES
-        else None
-    )
+    others = counts.slice(shown).select(names).sum().row(0) if counts.height > shown else None
     values = [{"value": r[0], "rows": list(r[1:])} for r in top.select("value", *names).rows()]
     if others:
-        values.append({"value": f"{counts.height - MOST_VALUES} others", "rows": list(others)})
+        values.append({"value": f"{counts.height - shown:,} others", "rows": list(others)})
     return {
         "group": group,
         "steps": [rows.stages[i] for i in steps],

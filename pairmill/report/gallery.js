@@ -24,13 +24,17 @@ function texts(s, all) {
   return el("dl", {}, entries.map(([name, text]) => [el("dt", {}, name), el("dd", { dir: "auto" }, marked(name) ? words(text, s.texts.text) : text)]).flat());
 }
 
-// The score that the reader asked about, else the one whose gate decided, else any gated one.
+const SIGNS = { ">=": (a, b) => a >= b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, "<": (a, b) => a < b };
+
+// The score that the reader asked about, else those whose thresholds stopped the row, else that of
+// the last gate which it came to.
 function scoreOf(s) {
-  const gated = RUN.scores.filter((c) => c.gates.length && s.scores[c.name] !== undefined);
+  const gates = RUN.scores.flatMap((c) => (s.scores[c.name] === undefined ? [] : c.gates.map((gate) => ({ ...gate, name: c.name }))));
   const asked = filters.sort ? filters.sort.slice(1) : filters.score;
-  const deciding = gated.find((c) => c.gates.some((gate) => gate.stage === s.stage));
-  const name = s.scores[asked] !== undefined ? asked : (deciding || gated[0] || {}).name;
-  return name ? el("p", { class: "small" }, `${name} `, el("b", {}, short(s.scores[name]))) : null;
+  const stopped = gates.filter((g) => g.stage === s.stage && !SIGNS[g.sign](s.scores[g.name], g.threshold));
+  const last = gates.sort((a, b) => STEPS.indexOf(b.stage) - STEPS.indexOf(a.stage)).slice(0, 1);
+  const names = s.scores[asked] !== undefined ? [asked] : [...new Set((s.stage ? stopped : last).map((g) => g.name))];
+  return names.length ? el("p", { class: "small" }, names.flatMap((name) => [`${name} `, el("b", {}, short(s.scores[name])), " "])) : null;
 }
 
 // Two captioners or more, beside one another, with what differs from the first marked.
@@ -60,7 +64,7 @@ function zoom(s) {
   dialog.replaceChildren(el("button", { class: "right link", onclick: () => dialog.close() }, "close"), image, s.blur ? el("p", { class: "soft small" }, "hidden by the report's `blur`; click to see it") : "",
     el("p", {}, el("span", { class: `fate fate-${s.fate}` }, s.fate), s.stage ? ` at ${s.stage} ` : " ", el("code", {}, s.reason)),
     el("p", { class: "soft small" }, `shard ${s.shard}, row ${s.row}, uid ${s.uid}; picked as ${s.tags.join(", ")}`),
-    sideBySide(s), s.texts.url ? el("p", { class: "small" }, link(s.texts.url)) : "",
+    sideBySide(s) || "", s.texts.url ? el("p", { class: "small" }, link(s.texts.url)) : "",
     el("div", { class: "side" }, texts(s, true), scroller(el("table", {}, rows))));
   dialog.onkeydown = (e) => { if (e.key === "ArrowRight") step(1); if (e.key === "ArrowLeft") step(-1); };
   if (!dialog.open) dialog.showModal();
@@ -126,7 +130,13 @@ function clusters() {
   const marks = RUN.duplicates || [];
   const found = new Map();
   for (const s of RUN.samples) for (const tag of s.tags) if (marks.some((m) => tag.startsWith(`${m}: `))) found.set(tag, [...(found.get(tag) || []), s]);
-  return [...found].filter(([, members]) => members.length > 1).map(([tag, members]) => el("div", { class: "card" },
-    el("p", { class: "soft small" }, tag), el("div", { class: "members" }, members.map((s) => el("button", { class: "member", onclick: () => zoom(s) }, picture(s, ""), el("span", { class: `fate fate-${s.fate} small` }, s.fate), el("span", { class: "small" }, ` ${(s.texts.text || "").slice(0, 80)}`))))));
+  return [...found].filter(([, members]) => members.length > 1).map(([tag, members]) => {
+    const [mark, first] = tag.split(": ");
+    const likeness = mark.replace(/of$/, "score");
+    const stands = (s) => s.uid === first;
+    const role = (s) => (stands(s) ? "stands for it" : s.scores[likeness] === undefined ? "repeats it" : `${likeness} ${short(s.scores[likeness])}`);
+    return el("div", { class: "card" }, el("p", { class: "small" }, el("b", {}, mark), el("span", { class: "soft" }, ` ${first}`)), el("div", { class: "members" },
+      members.sort((a, b) => stands(b) - stands(a)).map((s) => el("button", { class: "member", onclick: () => zoom(s) }, picture(s, ""), el("span", { class: "soft small line" }, role(s)),
+        el("span", { class: `fate fate-${s.fate} small` }, s.stage ? `${s.fate} at ${s.stage}` : s.fate), el("span", { class: "small", dir: "auto" }, ` ${(s.texts.text || "").slice(0, 80)}`)))));
+  });
 }
-

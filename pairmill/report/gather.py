@@ -18,10 +18,13 @@ from pairmill.report.choice_columns import Choice, choices_of, with_choices
 from pairmill.report.domains import domains
 from pairmill.schemas.arrow import doc_of, of_role, role_of
 from pairmill.schemas.hashing import row_chance
+from pairmill.work.ahead import THREADS, ahead
 
 GROUPS = ("language", "source", "domain", "resolution", "text length", "format")
 SIDES_PX = (128, 256, 512, 1024)
 WORDS = (3, 8, 16, 32, 64)
+OWN = ("shard", "row", "uid", "fate", "kept", "at", "reason")
+"""What every row of a report has."""
 MOST_ROWS = 2_000_000
 MOST_SHARDS = 2_000
 """What a report reads at most; of a larger run it is a sample, and says so."""
@@ -134,36 +137,29 @@ def gather(
     texts = [
         n for n in schema.names if n in ("url", "text", "source", "image_format", language, *marked)
     ]
-    parts, shards = [], drawn(chain, seed, most_shards, most_rows)
+    shards = drawn(chain, seed, most_shards, most_rows)
     choices = choices_of(chain.stages, schema)
     chosen = [name for choice in choices for name in choice.reads(schema)]
     read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named, *chosen])]
     places = {stage.name: stage.index for stage in chain.stages}
-    for part in Run(chain).parts(read, shards):
+
+    def part_of(shard: int) -> pl.DataFrame:
+        (part,) = Run(chain).parts(read, [shard])
         at = pl.col("stage").replace_strict(places, default=len(places), return_dtype=pl.Int32)
         frame = part.with_columns(
             at.fill_null(len(places)).alias("at"),
             pl.col("fate").eq("kept").alias("kept"),
             pl.when(pl.col("message").is_not_null()).then("reason").alias("reason"),
         )
-        frame, chosen = with_choices(frame, choices, schema)
-        keep = [
-            "shard",
-            "row",
-            "uid",
-            "fate",
-            "kept",
-            "at",
-            "reason",
-            *(s.name for s in scores),
-            *marked,
-            *chosen,
-        ]
+        frame, made = with_choices(frame, choices, schema)
+        names = [score.name for score in scores]
+        keep = [*OWN, *names, *marked, *made]
         frame = frame.with_columns(pl.col(n).cast(pl.String).alias(group_name(n)) for n in named)
         wanted = dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)
-        parts.append(
-            with_groups(frame, language).select(*wanted, *(pl.col(group_name(n)) for n in named))
-        )
+        grouped = with_groups(frame, language)
+        return grouped.select(*wanted, *(pl.col(group_name(n)) for n in named))
+
+    parts = list(ahead(part_of, shards, THREADS))
     every = pl.concat(parts)
     sampled = None
     if len(shards) < len(chain.shards()):

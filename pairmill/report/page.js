@@ -8,8 +8,8 @@ if (RUNS.length === 1) {
   section("funnel", "Where the rows went", "Click a number to see its rows. Green: kept; grey: dropped or without a value; orange: failed.", funnel(RUN));
   if (RUN.scores.length) section("scores", "Scores", `Counted over all ${RUN.sampled ? "drawn " : ""}rows that have the score, kept ones in green. Move a slider to see what another threshold would let through, with samples just below and above it; rows that an earlier step stopped have no score.`, scoreGrid(RUN.scores));
   for (const [name, e] of Object.entries(RUN.elements || {})) {
-    const parts = [e.scores.length ? scoreGrid(e.scores) : null, e.captions.length ? captionTable(e.captions) : null].filter(Boolean);
-    if (parts.length) section(`elements-${name}`, `Elements of ${name}`, "Rows of the table that the block opened: its scores, kept elements in green, and the captions of kept ones.", ...parts);
+    const parts = [e.scores.length ? scoreGrid(e.scores) : null, e.captions.length ? captionTable(e.captions) : null, e.choices?.length ? el("div", { class: "grid wide-cards" }, e.choices.map(choiceCard)) : null].filter(Boolean);
+    if (parts.length) section(`elements-${name}`, `Elements of ${name}`, "Rows of the table that the block opened: its scores, kept elements in green, the captions of kept ones, and what steps that look at all elements chose.", ...parts);
   }
   if (RUN.effects.length) section("mix", "What the steps did to the mix", "Shares of the rows left after each step. Quality filters quietly remove languages, sources and sizes; the largest changes are named first.", el("div", { class: "grid wide-cards" }, RUN.effects.map(effectCard)));
   if (RUN.choices?.length) section("choices", "Choices", "What steps that look at all rows chose: why rows are in or out, shares requested, achieved and kept in the end, and what the choice did to scores, languages and concepts, beside as many rows drawn by chance where there are such. Click a number to see its rows.", el("div", { class: "grid wide-cards" }, RUN.choices.map(choiceCard)));

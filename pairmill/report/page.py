@@ -112,8 +112,8 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
 
 
 def elements(plan: Plan, outcome: RunOutcome, most_rows: int) -> dict[str, dict[str, Any]]:
-    """By block, the scores and captions of its elements; a gate tells its place in the pipeline
-    file (`at`), as `--set` takes it.
+    """By block, the scores, captions and choices of its elements; a gate tells its place in the
+    pipeline file (`at`), as `--set` takes it.
     """
     places = {stage.name: at for at, stage in set_places(plan.stages)}
     found = {}
@@ -122,7 +122,11 @@ def elements(plan: Plan, outcome: RunOutcome, most_rows: int) -> dict[str, dict[
         scores = distributions(rows)
         for gate in (gate for score in scores for gate in score["gates"]):
             gate["at"] = places[gate["stage"]]
-        found[name] = {"scores": scores, "captions": captions(table.chain, rows)}
+        made = choices(table.chain, rows, drawn(table.chain, plan.config.seed, most_rows=most_rows))
+        for outcome_of in (o for choice in made for o in choice["outcomes"]):
+            outcome_of["tag"] = ""  # there are no samples of elements to show
+        told = {"scores": scores, "captions": captions(table.chain, rows), "choices": made}
+        found[name] = told
     return found
 
 

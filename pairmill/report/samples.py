@@ -21,9 +21,11 @@ from pairmill.report.gather import ReportRows
 from pairmill.report.scores import thresholds
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.expressions import Expression, frame_of
-from pairmill.schemas.hash_columns import row_chances
+from pairmill.schemas.hash_columns import spread
+from pairmill.schemas.hashing import row_chance
 from pairmill.work.ahead import THREADS, ahead, give_back
 from pairmill.work.block import block_columns
+from pairmill.workspace.digests import uid_hashes
 
 THUMBNAIL_PX = 192
 TEXT_LIMIT = 1200
@@ -46,22 +48,21 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
             if len(tags) < count or place in tags:
                 tags[place].append(tag)
 
-    chance = row_chances(frame["uid"].to_arrow(), seed, "report")
-    shuffled = frame.with_columns(pl.Series("chance", chance)).sort("chance")
-    groups = shuffled.partition_by("fate", "at", maintain_order=True)
-    for group in groups:
-        add(group.head(max(1, count // 2 // max(1, len(groups)))), "random")
+    frame = frame.with_columns(pl.Series("chance", chances(frame["uid"].to_arrow(), seed)))
+    groups = frame.select("fate", "at").unique().sort("fate", "at").rows()
+    for fate, at in groups:
+        mine = frame.filter((pl.col("fate") == fate) & (pl.col("at") == at))
+        add(first_of(mine, max(1, count // 2 // len(groups)), "chance"), "random")
     for reason in frame["reason"].drop_nulls().unique().sort():
-        add(shuffled.filter(pl.col("reason") == reason).head(CLASS), f"failed: {reason}")
+        failed = frame.filter(pl.col("reason") == reason)
+        add(first_of(failed, CLASS, "chance"), f"failed: {reason}")
+    shuffled = frame.sort("chance") if rows.choices else frame
     for choice in rows.choices:
         for found, tag in tagged(shuffled, choice):
             add(found.head(CLASS), tag)
     for column in rows.duplicates:
-        firsts = (
-            shuffled.filter(pl.col(column).is_not_null())[column]
-            .unique(maintain_order=True)
-            .head(CLUSTERS)
-        )
+        named = frame.select(column, "chance").drop_nulls(column)
+        firsts = named.sort("chance")[column].unique(maintain_order=True).head(CLUSTERS)
         for first in firsts:
             add(
                 frame.filter((pl.col("uid") == first) | (pl.col(column) == first)).head(MEMBERS),
@@ -75,19 +76,43 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
         for sign, number in thresholds(text, s.name)
     ]
     for name, sign, number in gated:
-        distance = (pl.col(name) - number).abs()
+        near = frame.with_columns((pl.col(name) - number).abs().alias("distance"))
         passes = pl.col(name) >= number if ">" in sign else pl.col(name) <= number
-        add(frame.filter(passes).sort(distance).head(NEAR), f"{name}: just passes")
-        add(frame.filter(~passes).sort(distance).head(NEAR), f"{name}: just fails")
+        for found, which in ((near.filter(passes), "passes"), (near.filter(~passes), "fails")):
+            add(first_of(found, NEAR, "distance"), f"{name}: just {which}")
     for name in dict.fromkeys(
         [*(n for n, _, _ in gated), *(s.name for s in rows.scores if s.stage)]
     ):
-        known = frame.filter(
-            pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64).is_finite()
-        ).sort(name, "shard", "row")
-        add(known.head(TAIL), f"{name}: lowest")
-        add(known.tail(TAIL), f"{name}: highest")
+        known = frame.filter(pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64).is_finite())
+        add(first_of(known, TAIL, name), f"{name}: lowest")
+        add(last_of(known, TAIL, name), f"{name}: highest")
     return dict(tags)
+
+
+def first_of(frame: pl.DataFrame, count: int, by: str) -> pl.DataFrame:
+    """The rows with the lowest values, in order; of equal ones those that come first in the table.
+    A whole sort of millions of rows would take longer than all else of a report.
+    """
+    order = [by, "shard", "row"]
+    if frame.height > count:
+        least = frame.select(pl.col(by).bottom_k(count).max()).item()
+        frame = frame.filter(pl.col(by) <= least)
+    return frame.sort(order).head(count)
+
+
+def last_of(frame: pl.DataFrame, count: int, by: str) -> pl.DataFrame:
+    """The rows with the highest values, the highest last; of equal ones those that come last."""
+    order = [by, "shard", "row"]
+    if frame.height > count:
+        most = frame.select(pl.col(by).top_k(count).min()).item()
+        frame = frame.filter(pl.col(by) >= most)
+    return frame.sort(order).tail(count)
+
+
+def chances(uids: pa.Array, seed: int) -> np.ndarray:
+    """uint64: a number by chance for each uid; from the uid's hash, so that no row costs a call."""
+    salt = np.uint64(row_chance("", seed, "report"))
+    return spread(uid_hashes(uids) ^ salt)
 
 
 def samples(

@@ -11,16 +11,20 @@ from sqlglot import exp
 from pairmill.report.gather import ReportRows, Score
 
 BINS = 60
+QUANTILES = (5, 25, 50, 75, 95)
 STOPS = 200
 SIGNS = {exp.GTE: ">=", exp.GT: ">", exp.LTE: "<=", exp.LT: "<"}
 
 
 def distributions(rows: ReportRows) -> list[dict[str, Any]]:
     """For each score with more than one value: histogram of kept and stopped rows, gates, and
-    counts at every stop.
+    counts at every stop.  Those of gates come first, by the rows that their thresholds stop; facts
+    come last.
     """
     charts = [c for score in rows.scores if (c := distribution(rows, score))]
-    return sorted(charts, key=lambda c: (not c["gates"], c["fact"]))  # gated ones first, facts last
+    return sorted(
+        charts, key=lambda c: (not c["gates"], not c["gates"] and c["fact"], -c["beyond"])
+    )
 
 
 def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
@@ -36,7 +40,7 @@ def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
     low, high = part["value"].min(), part["value"].max()
     if low == high:
         return None
-    gates = [
+    gates: list[dict[str, Any]] = [
         {"stage": name, "text": text, "sign": sign, "threshold": number}
         for name, text in zip(rows.stages, rows.gates, strict=True)
         if text
@@ -45,6 +49,7 @@ def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
     whole = part["value"].dtype.is_integer()
     needed = [float(g["threshold"]) for g in gates]  # type: ignore[arg-type]
     stops = stops_of(float(low), float(high), whole, needed)  # type: ignore[arg-type]
+    part = part.sort("value")  # once, for all that follows
     values, kept = part["value"].to_numpy(), part["kept"].to_numpy()
     edges = np.linspace(float(low), float(high), BINS + 1)  # type: ignore[arg-type]
     sign = gates[0]["sign"] if gates else ">="
@@ -63,14 +68,26 @@ def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
         "stops": stops,
         "kept": np.histogram(values[kept], edges)[0].tolist(),
         "stopped": np.histogram(values[~kept], edges)[0].tolist(),
-        "quantiles": {q: float(np.quantile(values, q / 100)) for q in (5, 25, 50, 75, 95)},
+        "quantiles": dict(zip(QUANTILES, quantiles(values), strict=True)),
         "sign": sign,
+        "beyond": max(
+            (beyond(values, str(g["sign"]), float(str(g["threshold"]))) for g in gates), default=0
+        ),
         "reach": above(values, at, side),
         "reach_kept": above(values[kept], at, side),
         "rows_kept": int(kept.sum()),
         "fact": score.fact,
         **regained(rows, part, gates, at, side),
     }
+
+
+def beyond(values: np.ndarray, sign: str, threshold: float) -> int:
+    """How many values a comparison with the threshold stops."""
+    side: Literal["left", "right"] = "left" if sign in (">=", "<") else "right"
+    whole = np.issubdtype(values.dtype, np.integer)
+    at = np.array([threshold], float if whole else values.dtype)
+    upper = above(values, at, side)[0]
+    return len(values) - upper if sign[0] == ">" else upper
 
 
 def regained(
@@ -98,10 +115,19 @@ def regained(
 
 
 def above(values: np.ndarray, stops: np.ndarray, side: Literal["left", "right"]) -> list[int]:
-    """For each stop, how many values are `>=` it (left) or `>` it (right); compared in the column's
-    own type, as a gate does.
+    """For each stop, how many of the sorted `values` are `>=` it (left) or `>` it (right); compared
+    in the column's own type, as a gate does.
     """
-    return (len(values) - np.searchsorted(np.sort(values), stops, side)).tolist()
+    return (len(values) - np.searchsorted(values, stops, side)).tolist()
+
+
+def quantiles(values: np.ndarray) -> list[float]:
+    """Between the two sorted values that lie next to each quantile, in proportion."""
+    at = np.array(QUANTILES) / 100 * (len(values) - 1)
+    below = np.floor(at).astype(int)
+    low, high = values[below], values[np.ceil(at).astype(int)]
+    found: list[float] = (low + (at - below) * (high.astype(float) - low)).astype(float).tolist()
+    return found
 
 
 def stops_of(low: float, high: float, whole: bool, needed: list[float]) -> list[float]:

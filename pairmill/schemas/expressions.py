@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 import polars as pl
 import polars.selectors as cs
 import pyarrow as pa
-from sqlglot import exp
 
 from pairmill.schemas.companions import is_companion
-from pairmill.schemas.sql.nodes import Compiler
-from pairmill.schemas.sql.parsing import TOO_DEEP, parse
 from pairmill.schemas.sql.values import (
     COLUMNS_HERE,
     BadExpression,
@@ -76,6 +73,11 @@ def compile_gate(text: str, schema: pa.Schema) -> Expression:
 
 def compile_expression(text: str, schema: pa.Schema) -> tuple[Expression, pl.DataType]:
     """Any row-wise expression over `schema`, and the type it gives; raises BadExpression."""
+    from sqlglot import exp  # only who reads a pipeline parses: a worker gets what was compiled
+
+    from pairmill.schemas.sql.nodes import Compiler
+    from pairmill.schemas.sql.parsing import TOO_DEEP, parse
+
     tree = parse(text)
     read = {
         part.name for node in tree.find_all(exp.Column) for part in node.find_all(exp.Identifier)

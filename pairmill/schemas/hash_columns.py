@@ -11,6 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 LARGE = pa.large_binary()
+ABSENT = b"\x00"
+"""What stands for a null in a message."""
+MARK = np.dtype([("there", "u1"), ("size", "<u8")])
+"""What stands before a value."""
 
 
 def row_uids(parts: Sequence[pa.Array], wanted: np.ndarray | None = None) -> pa.Array:
@@ -37,17 +41,43 @@ def messages(parts: Sequence[pa.Array]) -> list[bytes]:
     """What `row_uid` hashes of each row: of every part a mark, its length, and its bytes."""
     if not len(parts[0]):
         return []
-    pieces = []
+    pieces: list[Any] = []
     for part in parts:
         data = as_bytes(part)
-        sizes = np.asarray(pc.fill_null(pc.binary_length(data), 0)).astype("<u8")
-        lengths = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(8), len(sizes), [None, pa.py_buffer(sizes)]
-        )
-        told = joined(pa.scalar(b"\x01", LARGE), lengths.cast(LARGE), data)
-        pieces.append(pc.fill_null(told, pa.scalar(b"\x00", LARGE)))
+        if data.null_count == len(data):
+            pieces.append(pa.scalar(ABSENT, LARGE))
+            continue
+        marks = marks_of(np.asarray(pc.fill_null(pc.binary_length(data), 0)))
+        if data.null_count:
+            marks = pc.if_else(pc.is_valid(data), marks, pa.scalar(ABSENT, LARGE))
+            data = pc.fill_null(data, pa.scalar(b"", LARGE))
+        pieces += [marks, data]
+    if all(isinstance(piece, pa.Scalar) for piece in pieces):
+        return [ABSENT * len(pieces)] * len(parts[0])
     found: list[bytes] = joined(*pieces).to_pylist()
     return found
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """uint64: each value with its bits well spread, equal ones alike (the finaliser of
+    MurmurHash3).
+    """
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        values ^= values >> np.uint64(33)
+        values *= np.uint64(factor)
+    values ^= values >> np.uint64(33)
+    return values
+
+
+def marks_of(sizes: np.ndarray) -> pa.Array:
+    """A byte 1 and the size in eight bytes, of each value that is there."""
+    marks = np.empty(len(sizes), MARK)
+    marks["there"], marks["size"] = 1, sizes
+    offsets = np.arange(len(sizes) + 1, dtype=np.int64) * MARK.itemsize
+    return pa.LargeBinaryArray.from_buffers(
+        LARGE, len(sizes), [None, pa.py_buffer(offsets), pa.py_buffer(marks)]
+    )
 
 
 def joined(*pieces: Any) -> pa.Array:

@@ -64,9 +64,9 @@ class Unit:
     """What else was settled for it: which of its columns became which of ours."""
     passed: Callable[[int, list[Unreadable]], None] = lambda rows, faults: None
     """Told of rows and faults of the unit where they are known and it is not read."""
-    parts: tuple[Callable[[], Iterator[pa.Table | Unreadable | Remark]], ...] = ()
+    parts: Callable[[], Sequence[Callable[[], Iterator[pa.Table | Unreadable | Remark]]]] = tuple
     """What `read` gives, in parts that other processes may read at the same time; none where it is
-    read as a whole.
+    read as a whole.  Asked only where the unit is to be read, as it may look into files.
     """
     heard: Callable[[int, Sequence[Unreadable]], None] = lambda rows, faults: None
     """Told, in order, of what the parts gave; may raise RunError."""

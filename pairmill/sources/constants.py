@@ -62,10 +62,13 @@ class WithConstants(Source):
             replace(
                 unit,
                 read=partial(self._of_part, unit.read),
-                parts=tuple(partial(self._of_part, part) for part in unit.parts),
+                parts=partial(self._parts_of, unit),
             )
             for unit in self.inner.units()
         ]
+
+    def _parts_of(self, unit: Unit) -> list[Callable[[], Parts]]:
+        return [partial(self._of_part, part) for part in unit.parts()]
 
     def _of_part(self, read: Callable[[], Parts]) -> Parts:
         return self._filled(read())

@@ -4,6 +4,7 @@ column over all files; and everything about it that is wrong, in one go.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -13,8 +14,11 @@ from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
 from pairmill.sources.looks import LOOK_BYTES, Looked, looks
 from pairmill.sources.names import FileMapping, map_columns
+from pairmill.sources.parquet_files import row_groups
 from pairmill.sources.table_config import TableConfig
 from pairmill.sources.text_look import TextLook
+from pairmill.sources.text_ranges import text_ranges
+from pairmill.sources.text_stream import TextRange
 from pairmill.sources.values import is_list, path_type
 from pairmill.sources.widening import Seen, TypesDiffer, common_type
 
@@ -41,6 +45,19 @@ class TableFile:
     """Where the file's footer tells."""
     own: frozenset[str] = frozenset()
     """Columns that stand in the file itself."""
+    encoding: str = "utf-8"
+    """Of a text format."""
+
+    @cached_property
+    def within(self) -> Sequence[range | TextRange | None]:
+        """The parts of a file that can be read one without the other: row groups, or bytes; found
+        once, also for other processes.
+        """
+        if self.kind == "parquet":
+            return list(row_groups(self.item))
+        if self.look is not None and self.look.parts is None:
+            return text_ranges(self.item, self.encoding, self.look.dialect) or [None]
+        return [None]
 
 
 @dataclass
@@ -140,7 +157,14 @@ def mapped(
     mappings = map_columns(names, config.columns, image, lists)
     files = [
         TableFile(
-            one.item, one.kind, schema, mapping, one.look, one.rows, frozenset(one.schema.names)
+            one.item,
+            one.kind,
+            schema,
+            mapping,
+            one.look,
+            one.rows,
+            frozenset(one.schema.names),
+            getattr(config, "encoding", "utf-8"),
         )
         for one, schema, mapping in zip(looked, schemas, mappings, strict=True)
     ]

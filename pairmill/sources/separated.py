@@ -2,6 +2,7 @@
 block in which a fault stands.
 """
 
+import codecs
 from collections.abc import Generator, Iterator
 
 import numpy as np
@@ -71,6 +72,8 @@ def fast(
             return None
     if not len(places):
         return None
+    if data.startswith(codecs.BOM_UTF8):  # a letter of the first value: Arrow takes one off
+        data = codecs.BOM_UTF8 + data
     try:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(data),

@@ -1,7 +1,9 @@
 """Tables of pairs: Parquet, CSV, TSV and JSON lines, with or without image bytes."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,20 +17,20 @@ from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, li
 from pairmill.sources.local_images import ImageFiles, with_images
 from pairmill.sources.looks import LOOK_BYTES
 from pairmill.sources.misfits import Heard, Misfits
-from pairmill.sources.parquet_files import parquet_rows, row_groups
+from pairmill.sources.parquet_files import parquet_rows
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
 from pairmill.sources.text_files import json_rows, separated_rows
-from pairmill.sources.text_stream import format_of
+from pairmill.sources.text_stream import TextRange, format_of
 from pairmill.sources.values import at_path, fitted, is_list, no_fit, one_caption, one_row_each
 
 __all__ = ["PairsConfig", "ParquetConfig", "TableSource", "to_table", "with_source"]
 
 IMAGE = "#image"
 """Our column of the input's images until they are measured; no name of an input has a `#`."""
-Within = range | None
-"""Row groups of a file; None for all of it."""
+Within = range | TextRange | None
+"""Row groups or bytes of a file; None for all of it."""
 
 
 class TableSource(Source):
@@ -92,6 +94,11 @@ class TableSource(Source):
     def advice(self, column: str) -> str:
         """What the files have instead of a column, and the `columns:` line that would give it."""
         names = list(dict.fromkeys(n for f in self.layout().files for n in f.schema.names))
+        if len(names) == 1 and (sign := next((s for s in "\t;|" if s in names[0]), None)):
+            return (
+                f"the input has one column, {names[0]!r}; if its values are set apart by {sign!r}, "
+                f"say `delimiter: {json.dumps(sign)}`"
+            )
         near = next((n for n in names if like(column, n)), None)
         line = f"columns: {{{column}: {near or '…'}}}"
         return (
@@ -116,7 +123,7 @@ class TableSource(Source):
                 partial(self._rows_of, f, heard),
                 repr((f.kind, f.mapping)),
                 misfits.passed,
-                tuple(partial(self._rows_of, f, None, part) for part in parts_within(f)),
+                partial(self._parts_of, f),
                 heard,
                 f.look is not None and f.look.parts is not None,
             )
@@ -124,6 +131,10 @@ class TableSource(Source):
         ]
         damaged = self.layout().damaged
         return [Unit((), lambda: iter(damaged), repr(damaged)), *found] if damaged else found
+
+    def _parts_of(self, file: TableFile) -> list[Callable[[], Iterator[Any]]]:
+        """What reads each part of a file."""
+        return [partial(self._rows_of, file, None, within) for within in file.within]
 
     def _rows_of(
         self, file: TableFile, heard: Heard | None, within: Within = None
@@ -195,20 +206,13 @@ class TableSource(Source):
                 yield from image_columns(part[0], IMAGE, file.item.name, part[1], self.config.check)
 
 
-def parts_within(file: TableFile) -> list[Within]:
-    """The parts of a file that can be read one without the other."""
-    if file.kind == "parquet":
-        return list(row_groups(file.item))
-    return [None]
-
-
 def parts_of(
     file: TableFile, config: TableConfig, schema: pa.Schema, within: Within = None
 ) -> Iterator[Part]:
     """The rows of one file, or of a part; what a look has parsed already is given away, and
     forgotten.
     """
-    if within is not None:
+    if isinstance(within, range):
         yield from parquet_rows(file.item, groups=within)
         return
     if file.kind in FORMATS:
@@ -220,11 +224,10 @@ def parts_of(
         parts, file.look.parts = file.look.parts, None
         yield from parts
     elif file.look.dialect is not None:
-        yield from separated_rows(file.item, file.look.dialect, config)
+        yield from separated_rows(file.item, file.look.dialect, config, within=within)
     else:
-        yield from json_rows(
-            file.item, json_schema(file, schema), file.look.nested(), config.encoding
-        )
+        nested = file.look.nested()
+        yield from json_rows(file.item, json_schema(file, schema), nested, config.encoding, within)
 
 
 def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:

@@ -13,7 +13,7 @@ from pairmill.sources.quoted import BadRecord, Dialect, Unfinished, record_at
 from pairmill.sources.rows import MAX_COLUMNS, Part, shown
 from pairmill.sources.separated import separated
 from pairmill.sources.table_config import PairsConfig
-from pairmill.sources.text_stream import Block, BrokenStream, blocks, packing_of
+from pairmill.sources.text_stream import Block, BrokenStream, TextRange, blocks, packing_of
 
 WINDOW_BYTES = 2**18
 
@@ -119,19 +119,29 @@ def without_header(
 
 
 def separated_rows(
-    item: Input, dialect: Dialect, config: PairsConfig, whole: bool = True
+    item: Input,
+    dialect: Dialect,
+    config: PairsConfig,
+    whole: bool = True,
+    within: TextRange | None = None,
 ) -> Iterator[Part]:
-    """The rows of a CSV or TSV, or those in the windows of a look."""
-    stream = blocks(item, config.encoding) if whole else windows(item, config, False)
+    """The rows of a CSV or TSV, or of a range of it, or those in the windows of a look."""
+    stream = blocks(item, config.encoding, within=within) if whole else windows(item, config, False)
     try:
         yield from separated(without_header(stream, dialect, config, item.name), dialect, item.name)
     except BrokenStream as error:
         yield Unreadable(item.name, str(error))
 
 
-def json_rows(item: Input, schema: pa.Schema, nested: set[str], encoding: str) -> Iterator[Part]:
-    """The rows of a file of JSON lines."""
+def json_rows(
+    item: Input,
+    schema: pa.Schema,
+    nested: set[str],
+    encoding: str,
+    within: TextRange | None = None,
+) -> Iterator[Part]:
+    """The rows of a file of JSON lines, or of a range of it."""
     try:
-        yield from json_lines(blocks(item, encoding), schema, nested, item.name)
+        yield from json_lines(blocks(item, encoding, within=within), schema, nested, item.name)
     except BrokenStream as error:
         yield Unreadable(item.name, str(error))

@@ -102,18 +102,20 @@ def format_of(name: str) -> str | None:
     return None if found in ("parquet", "arrow") and packing else found
 
 
-def unpacked(item: Input, start: int = 0) -> Iterator[bytes]:
+def unpacked(item: Input, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """A file's bytes in pieces of at most some MB, unpacked by its suffix.
 
-    `start`: bytes to pass over, of files that are not packed.  Raises BrokenStream.
+    `start`: bytes to pass over, `stop`: where to end, of files that are not packed.  Raises
+    BrokenStream.
     """
     packing = packing_of(item.name)
     with fsspec.open(item.url, "rb") as raw:
         if packing is None:
             if start:
                 raw.seek(start)
-            while piece := raw.read(2**20):
+            while piece := raw.read(2**20 if stop is None else min(2**20, stop - start)):
                 yield piece
+                start += len(piece)
         elif packing == ".zst":
             yield from _zstd(item, raw)
         else:
@@ -188,16 +190,36 @@ def decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         yield b"\xff"
 
 
+@dataclass(frozen=True)
+class TextRange:
+    """Bytes of a file in UTF-8 from `start` to before `stop` (None: to the end); `line`: number of
+    the first line.
+    """
+
+    start: int
+    stop: int | None
+    line: int
+
+
 def blocks(
-    item: Input, encoding: str, start: int = 0, block_bytes: int = BLOCK_BYTES
+    item: Input,
+    encoding: str,
+    start: int = 0,
+    block_bytes: int = BLOCK_BYTES,
+    within: TextRange | None = None,
 ) -> Generator[Block, None, None]:
     """The file's lines in blocks of `block_bytes` or more; the last line may lack its end.
+    `within`: those in a range alone.
 
     Raises BrokenStream after the last whole line that could be unpacked.
     """
     held: list[bytes] = []
     size, line, fault = 0, 1, None
-    pieces = decoded(unpacked(item, start), encoding)
+    if within is not None:
+        line, pieces = within.line, unpacked(item, within.start, within.stop)
+        pieces = pieces if within.start else decoded(pieces, encoding)
+    else:
+        pieces = decoded(unpacked(item, start), encoding)
     while True:
         try:
             piece = next(pieces, None)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -115,7 +115,7 @@ class UnitedSource(Source):
                 partial(self._rows_of, name, unit),
                 repr((name, unit.how)),
                 unit.passed,
-                (partial(self._rows_of, name, in_silence(unit)),),
+                partial(self._parts_of, name, unit),
                 unit.heard,
                 unit.at_hand,
                 options[name] if unit.options is None else unit.options,
@@ -123,6 +123,9 @@ class UnitedSource(Source):
             for name, source in self.sources.items()
             for unit in source.units()
         ]
+
+    def _parts_of(self, name: str, unit: Unit) -> list[Any]:
+        return [partial(self._rows_of, name, in_silence(unit))]
 
     def _rows_of(self, name: str, unit: Unit) -> Iterator[pa.Table | Unreadable | Remark]:
         rows, file = 0, f" {unit.items[0].name}" if len(unit.items) == 1 else ""
@@ -164,8 +167,12 @@ class UnitedSource(Source):
 
 def in_silence(unit: Unit) -> Unit:
     """A unit whose misfits somebody else counts."""
-    parts = unit.parts or (unit.read,)
-    return replace(unit, read=lambda: (said for part in parts for said in part()))
+
+    def read() -> Iterator[pa.Table | Unreadable | Remark]:
+        for part in unit.parts() or (unit.read,):
+            yield from part()
+
+    return replace(unit, read=read)
 
 
 def within(part: pa.Table) -> pa.Array | pa.ChunkedArray:

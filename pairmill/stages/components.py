@@ -113,7 +113,7 @@ def join_buckets(
     already is compared.  `keys`: any integers, (n,).  `crowd`: connects the rows of a large bucket,
     where there is a faster way than pair by pair.
     """
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)  # any order of equal ones: components do not depend on it
     bounds = np.flatnonzero(np.r_[True, np.diff(keys[order]) != 0, True])
     sizes = np.diff(bounds)
     for at in np.flatnonzero(sizes > LARGE):

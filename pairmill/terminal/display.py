@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
 from pairmill.pipeline.watcher import Watcher
+from pairmill.safe_output import printable
 from pairmill.work.engine import WorkEngine
 from pairmill.work.messages import Message, WorkerLog
 
@@ -22,8 +23,10 @@ HEARTBEAT_S = 15
 class LiveWatcher(Watcher):
     """A table that grows in place, in a terminal or a notebook; plain lines where neither is."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, heartbeat_s: float = HEARTBEAT_S) -> None:
+        self.console, self.heartbeat_s = console, heartbeat_s
+        self.began: float | None = None
+        """When the first rows of the source were read."""
         self.rows: dict[str, dict[str, float]] = {}
         self.title, self.total, self.start = "", 0, time.monotonic()
         self.last_beat = self.start
@@ -55,8 +58,13 @@ class LiveWatcher(Watcher):
             for name in stages:
                 self.rows[name] = dict.fromkeys(COUNTED, 0)
         if not self.interactive:
-            self.console.print(f"{title}: {rows:,} rows to decide", highlight=False)
-        elif self.live is None:
+            self.console.print(Text(f"{title}: {rows:,} rows to decide"), soft_wrap=True)
+        else:
+            self.show()
+
+    def show(self) -> None:
+        """Starts the live table, unless it is there."""
+        if self.live is None:
             self.live = Live(
                 console=self.console,
                 get_renderable=self.render,
@@ -64,6 +72,20 @@ class LiveWatcher(Watcher):
                 transient=True,
             )
             self.live.start()
+
+    def reading(self, rows: int, files: int, of: int) -> None:
+        """Shows how far the source is read: above the live table, or in a line now and then."""
+        now = time.monotonic()
+        if self.began is None:
+            self.began = self.last_beat = now
+        rate = f", {rows / (now - self.began):,.0f} rows/s" if now > self.began else ""
+        text = f"reading the source: {rows:,} rows, {files:,} of {of:,} files{rate}"
+        if self.interactive:
+            self.title = text
+            self.show()
+        elif now - self.last_beat >= self.heartbeat_s:
+            self.last_beat = now
+            self.console.print(Text(text), soft_wrap=True)
 
     def told(self, message: Message) -> None:
         """A worker's message: counts for the table, a failure for the log."""
@@ -74,7 +96,7 @@ class LiveWatcher(Watcher):
             row = self.rows.setdefault(message.stage, dict.fromkeys(COUNTED, 0))
             for key in COUNTED:
                 row[key] += getattr(message, key)
-        if not self.interactive and time.monotonic() - self.last_beat >= HEARTBEAT_S:
+        if not self.interactive and time.monotonic() - self.last_beat >= self.heartbeat_s:
             self.last_beat = time.monotonic()
             self.console.print(Text(self.heartbeat(message.stage)), soft_wrap=True)
 
@@ -91,7 +113,7 @@ class LiveWatcher(Watcher):
     def note(self, text: str) -> None:
         """A line for people."""
         if not self.interactive:
-            self.console.print(text, highlight=False)
+            self.console.print(Text(printable(text)), soft_wrap=True)
         else:
             self.title = text
 

@@ -98,24 +98,10 @@ def show_package(
         out.print(funnel_table(read_funnel(manifest["funnel"], storage.path(MANIFEST))))
         for line in chosen(manifest):
             out.print(Text(printable(line)), soft_wrap=True)
-        first = next(
-            (
-                f["name"]
-                for f in manifest["files"]
-                if f["name"].endswith(".parquet") and storage.exists(f["name"])
-            ),
-            None,
-        )
+        first = first_file(manifest, storage, ".parquet")
         if first and rows:
             show_file(storage, first, rows, out)
-        shard = next(
-            (
-                f["name"]
-                for f in manifest["files"]
-                if f["name"].endswith(".tar") and storage.exists(f["name"])
-            ),
-            first,
-        )
+        shard = first_file(manifest, storage, ".tar") or first
         if shard and pictures:
             show_pictures(storage, shard, rows, out)
     if not check:
@@ -124,6 +110,12 @@ def show_package(
     if not faults:
         out.print("every file is as the manifest says", highlight=False)
     return faults
+
+
+def first_file(manifest: dict[str, Any], storage: Storage, ending: str) -> str | None:
+    """The first file of a package with such an ending that is there."""
+    names = (f["name"] for f in manifest["files"])
+    return next((n for n in names if n.endswith(ending) and storage.exists(n)), None)
 
 
 def show_run(storage: Storage, out: Console) -> None:

@@ -135,6 +135,7 @@ def origin(path: str, facts: dict[str, Any], model: str | None) -> Origin:
         facts["revision"],
         bool(facts.get("trust_remote_code")),
         facts.get("image_processor"),
+        facts.get("pooling"),
     )
 
 
@@ -143,7 +144,7 @@ def asked(queries: Sequence[str], made_by: Origin) -> np.ndarray:
     pictures = {i: opened(q) for i, q in enumerate(queries) if is_picture(q)}
     texts = {i: q for i, q in enumerate(queries) if i not in pictures}
     transformers().utils.logging.disable_progress_bar()
-    towers = open_towers("search", made_by.spec("auto"))
+    towers = open_towers("search", made_by.spec("auto"), one=True)
     found: dict[int, np.ndarray] = {}
     if texts:
         found |= dict(zip(texts, vectors_of_texts(towers, list(texts.values())), strict=True))

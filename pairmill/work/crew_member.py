@@ -21,6 +21,7 @@ from typing import Any
 from pairmill.errors import PairmillError, first_line
 from pairmill.plan.named_modules import as_told
 from pairmill.safe_output import redact_streams
+from pairmill.work.ahead import give_back
 from pairmill.work.claims import Past, Task, WorkPlace
 from pairmill.work.deadline import ProcessWatchdog
 from pairmill.work.line import Line
@@ -162,6 +163,8 @@ class MemberJob:
                 close()
         except Exception:  # what was computed is stored
             traceback.print_exc()
+        self.call = None
+        give_back()  # what follows may be the driver's, which needs the memory
         self.member.send("ended", self.number)
 
 

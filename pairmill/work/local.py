@@ -12,7 +12,7 @@ import pyarrow as pa
 from pairmill.errors import StageHung
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.work.ahead import THREADS, THREADS_FAR, ahead
+from pairmill.work.ahead import THREADS, THREADS_FAR, ahead, give_back
 from pairmill.work.block import Job
 from pairmill.work.crew import Crew
 from pairmill.work.crew_size import (
@@ -104,11 +104,16 @@ class LocalEngine:
         seen = {shard: population for shard, population in rows.items() if population.count}
         if not seen:
             return
-        parts = [narrow_rows(job, shard, population) for shard, population in seen.items()]
+        give_back()
+        looked = ahead(lambda s: narrow_rows(job, s, seen[s]), list(seen), self.threads)
+        rows = pa.concat_tables(looked)
         with loaded_stages(1) as ((loaded,), watchdog):
             worker = PartitionWorker(job, watchdog=watchdog, loaded=loaded)
-            values = worker.answer(pa.concat_tables(parts))
+            values = worker.answer(rows)
+        del rows
         commit(job, values)
+        del values
+        give_back()
 
     def over(self, work: Callable[[int], T], shards: Sequence[int]) -> Iterator[T]:
         """In threads; in processes where there are many."""

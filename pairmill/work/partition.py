@@ -1,19 +1,22 @@
 """A stage over all rows: what it sees of each shard, its answer for a partition, and the commit."""
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import RunError, StageBroken
-from pairmill.fates.survey import ShardPopulation, living, looked_at
+from pairmill.fates.survey import ShardPopulation, living, when_columns
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ORDER
 from pairmill.stages.base import CombiningStage, LinkingStage, Stage
+from pairmill.work.ahead import ahead
 from pairmill.work.attempt import checked
 from pairmill.work.block import Job
 from pairmill.work.claims import SETUP, RowRange, WorkPlace
@@ -26,6 +29,8 @@ ROWS_PER_PARTITION = 1_000_000
 """Rows that one process looks at; a smaller dataset is answered in the driver, without Ray."""
 
 
+COMMITS = 2
+"""Shards that are committed at a time."""
 ATTEMPTS = 3
 """Processes that may end at one partition before that is the stage's fault (Ray gives up after
 four, without saying so); a killed node takes one of them.
@@ -51,7 +56,7 @@ class PartitionWorker:
         Raises StageHung where an earlier process outlived its deadline, StageBroken where too many
         of them died.
         """
-        rows = rows.sort_by(ORDER)
+        rows = in_order(rows)
         seen = rows.drop_columns(["__shard", "__row"])
 
         def work(stage: Stage) -> pa.Table:
@@ -70,7 +75,7 @@ class PartitionWorker:
 
     def links(self, rows: pa.Table, known: pa.Table | None) -> pa.Table:
         """What a stage that connects rows connects of a partition; raises as `answer` does."""
-        rows = rows.sort_by(ORDER)
+        rows = in_order(rows)
         found: pa.Table = self.guarded(rows, lambda s: edges_of(cast(LinkingStage, s), rows, known))
         return found
 
@@ -108,7 +113,7 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
     """
     chain, stage = job.chain, job.chain.stages[job.first]
     wanted = list(dict.fromkeys([*stage.reads, "uid"]))
-    found = trace(chain, shard, stage.index, want=[*wanted, *looked_at(stage)])
+    found = trace(chain, shard, stage.index, want=[*wanted, *when_columns(stage)])
     rows = living(chain, stage.index, found)
     if ShardPopulation.at(rows) != population:
         raise RunError(
@@ -123,11 +128,26 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
 
 def commit(job: Job, values: pa.Table) -> None:
     """Writes a partition's answers into the files of the shards it holds, whole shards only."""
-    stage = job.chain.stages[job.first]
     shards = np.asarray(values.column("__shard").combine_chunks())
-    for shard in np.unique(shards):
-        part = values.take(pa.array(np.flatnonzero(shards == shard))).sort_by("__row")
-        part = part.drop_columns(["__shard"]).rename_columns(
-            ["row" if n == "__row" else n for n in part.schema.names if n != "__shard"]
-        )
-        job.chain.columns_of(stage, int(shard)).commit(part)
+    rows = np.asarray(values.column("__row").combine_chunks())
+    order = shards.astype(np.int64) << 32 | rows
+    if not (order[1:] >= order[:-1]).all():
+        at = np.argsort(order)
+        values, shards = values.take(pa.array(at)), shards[at]
+    starts = np.flatnonzero(np.diff(shards, prepend=-1)).tolist()
+    names = ["row" if n == "__row" else n for n in values.schema.names]
+    values = values.rename_columns(names)
+
+    def store(piece: tuple[int, int]) -> None:
+        part = values.slice(piece[0], piece[1] - piece[0])
+        columns = job.chain.columns_of(job.chain.stages[job.first], int(shards[piece[0]]))
+        columns.commit(part.drop_columns(["__shard"]))
+
+    pieces = list(pairwise([*starts, len(shards)]))
+    deque(ahead(store, pieces, COMMITS), maxlen=0)
+
+
+def in_order(rows: pa.Table) -> pa.Table:
+    """Rows sorted by their places in the table, which they mostly are: no copy is made then."""
+    order = np.asarray(rows.column(ORDER).combine_chunks())
+    return rows if (order[1:] > order[:-1]).all() else rows.sort_by(ORDER)

@@ -41,12 +41,33 @@ def column_digest(values: pa.Array | pa.ChunkedArray) -> int:
 def column_digests(table: pa.Table) -> dict[str, int]:
     """Of each column; bytes whose SHA-256 stands in another column are told by that."""
     told = {of: f.name for f in table.schema if (of := hash_of(f)) and of in table.schema.names}
+    known: dict[Any, int] = {}
+
+    def digest_once(column: pa.ChunkedArray) -> int:
+        """A column that is in the table under two names (uid and doc_id) is hashed once."""
+        key = where_it_lies(column)
+        if key not in known:
+            known[key] = column_digest(column)
+        return known[key]
+
     return {
-        name: digest_of(b"sha256", column_digest(table.column(told[name])).to_bytes(8, "little"))
+        name: digest_of(b"sha256", digest_once(table.column(told[name])).to_bytes(8, "little"))
         if name in told and not table.column(told[name]).null_count
-        else column_digest(table.column(name))
+        else digest_once(table.column(name))
         for name in table.schema.names
     }
+
+
+def where_it_lies(column: pa.ChunkedArray) -> Any:
+    """Type and place in memory: columns for which these are the same are the same.  Nested columns
+    share buffers with their parts, of which a place does not tell which they are.
+    """
+    if pa.types.is_nested(column.type) or isinstance(column.type, pa.BaseExtensionType):
+        return id(column)
+    return column.type, tuple(
+        (part.offset, len(part), *(None if b is None else b.address for b in part.buffers()))
+        for part in column.chunks
+    )
 
 
 def whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -68,7 +89,8 @@ def pieces(values: pa.Array) -> Iterable[Any]:
     if pa.types.is_dictionary(kind):
         yield from pieces(values.cast(kind.value_type))
         return
-    valid = np.asarray(pc.is_valid(values))
+    full = not values.null_count
+    valid = np.ones(n, bool) if full else np.asarray(pc.is_valid(values))
     yield np.packbits(valid)
     if pa.types.is_null(kind):
         return
@@ -81,11 +103,14 @@ def pieces(values: pa.Array) -> Iterable[Any]:
         yield from pieces(whole(pc.list_flatten(values)))
     elif is_text(kind):
         filled = whole(values.drop_null()) if values.null_count else values
-        wide = filled.cast(pa.large_binary())
-        offsets = np.frombuffer(wide.buffers()[1], np.int64, len(wide) + 1) if len(wide) else None
-        if offsets is not None:
-            yield np.diff(offsets)
-            data = wide.buffers()[2]
+        if pa.types.is_fixed_size_binary(kind):
+            filled = filled.cast(pa.large_binary())
+        if len(filled):
+            large = pa.types.is_large_string(filled.type) or pa.types.is_large_binary(filled.type)
+            wide = np.int64 if large else np.int32
+            offsets = np.frombuffer(filled.buffers()[1], wide, len(filled) + 1)
+            yield np.diff(offsets).astype(np.int64, copy=False)
+            data = filled.buffers()[2]
             yield memoryview(data)[offsets[0] : offsets[-1]] if data is not None else b""
     elif pa.types.is_boolean(kind):
         yield np.asarray(pc.fill_null(values, False)).astype(np.uint8)
@@ -94,7 +119,7 @@ def pieces(values: pa.Array) -> Iterable[Any]:
         raw = (
             np.frombuffer(values.buffers()[1], np.uint8, n * width) if n else np.empty(0, np.uint8)
         )
-        yield np.where(valid[:, None], raw.reshape(n, width), np.uint8(0))
+        yield raw if full else np.where(valid[:, None], raw.reshape(n, width), np.uint8(0))
     else:
         yield json.dumps(values.to_pylist(), default=repr, sort_keys=True).encode()
 

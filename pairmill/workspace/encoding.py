@@ -8,7 +8,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +24,10 @@ and on an object store, where each group costs every reader of narrow columns a 
 """
 
 
+IN_MEMORY_BYTES = 8 * 2**20
+"""A table of at most so much becomes a file in memory, which is written in one go: Arrow calls
+Python for every page else, several times as long as the writing takes for a small shard.
+"""
 LOOKED_AT = 1_024
 """Values of a column that tell whether they repeat."""
 SEAL = "crc32"
@@ -46,9 +50,15 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any) -> None:
+def write_parquet(
+    stream: Any,
+    table: pa.Table,
+    group_bytes: int,
+    distinct: Collection[str] = (),
+    **options: Any,
+) -> None:
     """Payload columns are stored as they are, everything else with zstd; row groups hold about
-    `group_bytes` of payload.
+    `group_bytes` of payload.  `distinct`: columns whose values are known not to repeat.
     """
     if payload := sum(table.column(f.name).nbytes for f in table.schema if is_payload(f.type)):
         options.setdefault("row_group_size", max(1, group_bytes * table.num_rows // payload))
@@ -57,15 +67,18 @@ def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any
     alike = [
         path
         for field in table.schema
-        if not is_payload(field.type) and repeats(table.column(field.name))
+        if not is_payload(field.type)
+        and field.name not in distinct
+        and repeats(table.column(field.name))
         for path, kind in leaf_columns(field)
         if not is_payload(kind)
     ]
     compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
-    guarded = FooterGuard(stream)
+    in_memory = table.nbytes <= IN_MEMORY_BYTES
+    sink = pa.BufferOutputStream() if in_memory else FooterGuard(stream)
     group = options.pop("row_group_size", None)
     writer = pq.ParquetWriter(
-        guarded,
+        sink,
         table.schema,
         compression=compression,
         use_dictionary=alike,
@@ -74,9 +87,13 @@ def write_parquet(stream: Any, table: pa.Table, group_bytes: int, **options: Any
         **options,
     )
     writer.write_table(table, group)
-    guarded.footer_begins()
+    if isinstance(sink, FooterGuard):
+        sink.footer_begins()
+        writer.close()
+        sink.finish()
+        return
     writer.close()
-    guarded.finish()
+    write_guarded(stream, memoryview(sink.getvalue()))
 
 
 def repeats(values: pa.ChunkedArray) -> bool:
@@ -98,8 +115,16 @@ TAIL_BYTES = 2**16
 """What is read of a file's end at first; most footers are shorter."""
 
 
+def write_guarded(stream: Any, data: memoryview) -> None:
+    """Writes a Parquet file that is in memory, with the guard before its footer."""
+    footer = len(data) - int.from_bytes(data[-8:-4], "little") - 8
+    stream.write(data[:footer])
+    stream.write(GUARD.pack(GUARD_MARK, zlib.crc32(data[footer:])))
+    stream.write(data[footer:])
+
+
 class FooterGuard(io.RawIOBase):
-    """Passes a Parquet file on, with the guard before its footer."""
+    """Passes a large Parquet file on, with the guard before its footer."""
 
     def __init__(self, target: Any) -> None:
         self.target, self.count = target, 0
@@ -151,10 +176,14 @@ Groups = Callable[[pq.FileMetaData], Sequence[int]]
 """Numbers of the wanted row groups of a file."""
 
 
+Columns = list[str] | Callable[[pq.FileMetaData], list[str]] | None
+"""Names of the wanted columns, or what chooses them by a file's footer; None for all."""
+
+
 def read_parquet(
     place: str,
     source: Any,
-    columns: list[str] | None = None,
+    columns: Columns = None,
     groups: Groups | None = None,
     ahead: bool = False,
 ) -> pa.Table:
@@ -169,6 +198,7 @@ def read_parquet(
             source, metadata=footer, pre_buffer=ahead, page_checksum_verification=True
         )
         chosen = groups(file.metadata) if groups else range(file.num_row_groups)
+        columns = columns(file.metadata) if callable(columns) else columns
         table = file.read_row_groups(chosen, columns, use_threads=False)
         return table if columns is None else table.select(columns)
     except (pa.ArrowInvalid, KeyError, OSError) as error:

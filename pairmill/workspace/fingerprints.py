@@ -67,6 +67,19 @@ def check_unchanged(items: Iterable[Input]) -> None:
             )
 
 
+def is_here(item: Input) -> bool:
+    """Whether a file is on this machine as it was listed; what lies elsewhere is on all machines
+    alike.
+    """
+    if not item.url.startswith("file://"):
+        return True
+    try:
+        check_unchanged([item])
+        return os.path.exists(item.url.removeprefix("file://"))
+    except (OSError, RunError):
+        return False
+
+
 def unread_bytes(storage: Storage, source: Source) -> int:
     """Bytes of local files that `table_id` would have to read, because nothing remembers their
     hashes.

@@ -25,6 +25,8 @@ from pairmill.workspace.told import Notes
 
 ROWS_PER_SHARD = 1_024
 """Where nobody says, the planner included."""
+Progress = Callable[[int, int, int], None]
+"""Told of the rows that were read so far, of files that are done, and of how many there are."""
 FORMAT = 2
 """Raised where the same files give other shards than before."""
 
@@ -42,15 +44,18 @@ def build_table(
     schema: pa.Schema,
     redact: Callable[[Any], Any] = lambda value: value,
     hands: Hands | None = None,
+    progress: Progress = lambda rows, files, of: None,
 ) -> Table:
     """Reads what is not known, stores shards, then the table; the same input gives the same files,
     whatever is known, and whoever reads (`hands`: processes, where there is much to read).
     """
     try:
         memory = Memory(storage)
-        table, unreadable = Ingest(storage, source, schema, memory, hands).table(identity)
+        ingest = Ingest(storage, source, schema, memory, hands, progress)
+        table, unreadable = ingest.table(identity)
     except DocumentGoesOn:
-        table, unreadable = Ingest(storage, source, schema, None, hands).table(identity)
+        ingest = Ingest(storage, source, schema, None, hands, progress)
+        table, unreadable = ingest.table(identity)
     storage.write_table(f"{FOLDER}/{identity}-unreadable.parquet", unreadable)
     save_table(storage, table, redact({"source": canonical(source.config, "source")}))
     return table
@@ -111,6 +116,7 @@ class Ingest:
     schema: pa.Schema
     memory: Memory | None
     hands: Hands | None = None
+    progress: Progress = lambda rows, files, of: None
     shards: dict[int, ShardFacts] = field(default_factory=dict)
     """By their place; some may not be stored yet."""
     segment: Segment = field(default_factory=Segment)
@@ -125,7 +131,9 @@ class Ingest:
         self.there = self.memory.shards if self.memory else None
         self.parts: dict[int, ReadPart] = {}
         """Parts with rows of which the shard is not known yet."""
-        self.counts = {"parts": 0, "shards": 0}
+        self.counts = {"parts": 0, "shards": 0, "rows": 0}
+        self.files = self.of = 0
+        """Files that are done, and all of them."""
         self.ended: list[tuple[Segment, range]] = []
         """Segments whose shards may not be stored yet, with the places of these."""
         self.first = 0
@@ -152,15 +160,18 @@ class Ingest:
 
     def take_all(self, units: Sequence[Unit], keys: list[str]) -> None:
         """Reads all units that are not known, in order."""
-        at = 0
+        at, self.of = 0, sum(len(unit.items) for unit in units)
         while at < len(units):
             known = self.known(keys, at)
             if known is None:
                 self.read(at, units[at], keys[at])
-                at += 1
+                done = 1
             else:
-                self.take(known, units[at : at + len(known.units)])
-                at += len(known.units)
+                done = len(known.units)
+                self.take(known, units[at : at + done])
+            self.files += sum(len(unit.items) for unit in units[at : at + done])
+            at += done
+            self.progress(self.counts["rows"], self.files, self.of)
             self.remember()
         if (last := self.cutter.flush()) is not None:
             self.store(last)
@@ -223,6 +234,8 @@ class Ingest:
             number = self.counts["parts"] = self.counts["parts"] + 1
             self.parts[number] = part
             rows, first = self.placing.place(number, part, self.rows_per_shard, notes)
+            self.counts["rows"] += len(rows)
+            self.progress(self.counts["rows"], self.files, self.of)
             if not begins:
                 begins.append(first)
                 if rows.table.column("position")[0].as_py() and not self.cutter.open:

@@ -8,7 +8,6 @@ told, so that what is told of a table does not depend on what was read before.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -70,8 +69,10 @@ def remember(storage: Storage, segment: Segment) -> None:
         "due": segment.due,
     }
     lines = lines_of(Table.of("", segment.shards, 0, ()))
-    hashes: list[Any] = [seen.fresh, *([None] * (len(segment.shards) - 1))]
-    lines = lines.append_column(FRESH, pa.array(hashes, pa.list_(pa.uint64())))
+    ends = np.full(len(segment.shards) + 1, len(seen.fresh), np.int64)
+    ends[0] = 0  # all in the first line
+    hashes = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(seen.fresh))
+    lines = lines.append_column(FRESH, hashes)
     name = segment_file(segment.units)
     storage.write_table(name, lines.replace_schema_metadata({FACTS: json.dumps(facts)}))
 

@@ -6,9 +6,9 @@ which a few bytes of each row are enough.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,10 +41,36 @@ is another than the part says.
 
 @dataclass(frozen=True)
 class InFile:
-    """A batch of a file of Arrow batches."""
+    """Rows of a batch of a file of Arrow batches: `count` from `first` on."""
 
     file: str
     batch: int
+    first: int
+    count: int
+
+    def rows(self) -> pa.RecordBatch:
+        """The rows, which are mapped, not read."""
+        return batch_in(self.file, self.batch).slice(self.first, self.count)
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Rows of a batch: `count` from `first` on."""
+
+    batch: pa.RecordBatch
+    first: int
+    count: int
+
+    def rows(self) -> pa.RecordBatch:
+        """The rows."""
+        return self.batch.slice(self.first, self.count)
+
+
+@lru_cache(4)
+def batch_in(file: str, batch: int) -> pa.RecordBatch:
+    """A batch of a file; tiny files of the input have rows in one batch, one after another."""
+    with pa.memory_map(file) as stream:
+        return pa.ipc.open_file(stream).get_batch(batch)
 
 
 @dataclass
@@ -53,18 +79,15 @@ class ReadPart:
     of them; `source`: whether it says where a row comes from.
     """
 
-    where: InFile | pa.RecordBatch
+    where: InFile | InMemory
     documents: bool
     positions: bool
     source: bool
 
     @cached_property
     def rows(self) -> pa.RecordBatch:
-        """The rows; those of a file are mapped, not read."""
-        if isinstance(self.where, pa.RecordBatch):
-            return self.where
-        with pa.memory_map(self.where.file) as stream:
-            return pa.ipc.open_file(stream).get_batch(self.where.batch)
+        """The rows."""
+        return self.where.rows()
 
     def __getstate__(self) -> dict[str, Any]:
         """What is mapped stays behind."""
@@ -93,7 +116,23 @@ def read_parts(part: pa.Table, schema: pa.Schema) -> Iterator[ReadPart]:
     columns = {f.name: as_field(have.get(f.name), f.type, n) for f in schema if f.name not in OWN}
     columns |= {name: as_field(ours[name], kind, n) for name, kind in MADE.items()}
     for batch in pa.table(columns).combine_chunks().to_batches():
-        yield ReadPart(batch, documents, positions, "source" in have)
+        where = InMemory(batch, 0, batch.num_rows)
+        yield ReadPart(where, documents, positions, "source" in have)
+
+
+def parts_together(tables: Sequence[pa.Table], schema: pa.Schema) -> list[list[ReadPart]]:
+    """The same of each of several tables with the same columns, as slices of one batch: what is
+    made of rows costs far more for each table than for each row.
+    """
+    found = list(read_parts(pa.concat_tables(tables), schema)) if len(tables) > 1 else []
+    if len(found) != 1:
+        return [list(read_parts(table, schema)) for table in tables]
+    sizes = [table.num_rows for table in tables]
+    batch = found[0].rows
+    return [
+        [replace(found[0], where=InMemory(batch, end - size, size))]
+        for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)
+    ]
 
 
 def placed_rows(placed: pa.Table, parts: Mapping[int, ReadPart], schema: pa.Schema) -> pa.Table:
@@ -104,7 +143,7 @@ def placed_rows(placed: pa.Table, parts: Mapping[int, ReadPart], schema: pa.Sche
         parts[int(numbers[first])].rows.slice(int(rows[first]), last - first)
         for first, last in itertools.pairwise(starts.tolist())
     ]
-    found = pa.Table.from_batches(pieces)
+    found = pa.Table.from_batches(pieces).combine_chunks()
     uids, changed = found.column("#uid"), placed.column("uid")
     if changed.null_count < len(changed):
         uids = pc.coalesce(changed, uids)

@@ -10,39 +10,56 @@ import os
 import pickle
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.sources.base import Source, Unit, Unreadable
 from pairmill.workspace.disk import TEMPORARY, clear_temporary, machine, temporary_name
-from pairmill.workspace.parts import InFile, ReadPart
+from pairmill.workspace.parts import InFile, ReadPart, placed_rows
 from pairmill.workspace.reading import (
     AHEAD,
     STORED_AHEAD,
-    TASK_BYTES,
-    TASK_UNITS,
     Hands,
     Place,
     Reading,
     Said,
     SourceWork,
-    Spool,
     Storing,
     pieces,
     read_piece,
+    read_pieces,
     stored,
 )
+from pairmill.workspace.reading_groups import SMALL_BYTES, grouped, size_of, tasks_of
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
 
+GROUP_BYTES = 128 * 2**20
+"""Rows of a group in memory; packed files may hold more, and are read one by one then."""
+
 
 class OneReader:
-    """Reads and stores in this process, when it is asked to."""
+    """Reads and stores in this process, when it is asked to.  `groups`: small `units` that are read
+    together once the first of them is asked for.
+    """
 
-    def __init__(self, storage: Storage, schema: pa.Schema, there: set[str] | None) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        schema: pa.Schema,
+        there: set[str] | None,
+        units: Mapping[int, Unit] = MappingProxyType({}),
+        groups: Sequence[Reading] = (),
+        group_bytes: int = GROUP_BYTES,
+    ) -> None:
         self.storage, self.schema, self.there = storage, schema, there
+        self.units, self.group_bytes = units, group_bytes
+        self.groups = {place: group for group in groups for place in group.places}
+        self.read: dict[Place, list[Said]] = {}
+        """Of groups, what was not asked for yet."""
 
     def of_unit(self, number: int, unit: Unit) -> Iterator[Said]:
         """What reading a unit gives, in order; `number`: its place in the source."""
@@ -51,7 +68,26 @@ class OneReader:
 
     def of_piece(self, unit: Unit, place: Place) -> Iterator[Said]:
         """What reading one of its pieces gives."""
-        yield from read_piece(unit, place[1], self.schema)
+        if place in self.groups and place not in self.read:
+            self.read |= self.of_group(self.groups[place])
+        if place in self.read:
+            yield from self.read.pop(place)
+        else:
+            yield from read_piece(unit, place[1], self.schema)
+
+    def of_group(self, group: Reading) -> dict[Place, list[Said]]:
+        """What reading pieces together gives."""
+        found: dict[Place, list[Said]] = {place: [] for place in group.places}
+        size = 0
+        for place, said in read_pieces(self.units, group.places, self.schema):
+            found[place].append(said)
+            size += said.rows.nbytes if isinstance(said, ReadPart) else 0
+            if size > self.group_bytes:
+                rest = group.places[group.places.index(place) :]
+                for one in rest:
+                    del found[one], self.groups[one]
+                break
+        return found
 
     def store(
         self, placed: pa.Table, parts: dict[int, ReadPart], done: Callable[[ShardFacts], None]
@@ -73,9 +109,11 @@ class ManyReaders(OneReader):
         hands: Hands,
         work: SourceWork,
         tasks: Sequence[Reading],
+        units: Mapping[int, Unit],
+        groups: Sequence[Reading],
     ) -> None:
-        super().__init__(storage, schema, None)
-        self.spool = work.spool
+        super().__init__(storage, schema, None, units, groups)
+        self.work, self.spool = work, work.spool
         self.items: deque[Reading | Storing] = deque()
         self.running = hands.spread(work, self.items)
         self.tasks = deque(tasks)
@@ -107,18 +145,40 @@ class ManyReaders(OneReader):
     def here(self, unit: Unit, place: Place) -> Iterator[Said]:
         """Read batch by batch in this process, for others to store."""
         self.pump()
-        for said in super().of_piece(unit, place):
+        if place in self.groups and place not in self.read:
+            self.read |= self.of_group(self.groups[place])
+        if place in self.read:
+            yield from self.read.pop(place)
+            return
+        for said in read_piece(unit, place[1], self.schema):
             if not isinstance(said, ReadPart):
                 yield said
                 continue
             while len(self.waiting) > self.most:
                 self.step()
             self.count += 1
-            file = f"{self.spool}here{self.count}"
-            with Spool(file) as spool:
+            with self.work.spool_of(f"here{self.count}") as spool:
                 part = spool.put(said)
-            self.rows[file] = said.rows.num_rows
+            self.wait_for([part])
             yield part
+
+    def of_group(self, group: Reading) -> dict[Place, list[Said]]:
+        """As it is read here, its rows in one file."""
+        while len(self.waiting) > self.most:
+            self.step()
+        found = super().of_group(group)
+        self.count += 1
+        with self.work.spool_of(f"here{self.count}") as spool:
+            for place, told in found.items():
+                found[place] = [spool.put(s) if isinstance(s, ReadPart) else s for s in told]
+                self.wait_for(found[place])
+        return found
+
+    def wait_for(self, told: Iterable[Said]) -> None:
+        """Rows in files are to be stored, before their files go."""
+        for part in told:
+            if isinstance(part, ReadPart) and isinstance(part.where, InFile):
+                self.rows[part.where.file] += part.where.count
 
     def pump(self) -> None:
         """Gives tasks out, as long as there is room for what they read."""
@@ -132,12 +192,13 @@ class ManyReaders(OneReader):
         if isinstance(item, Reading):
             lists = result or [None] * len(item.places)
             self.found[item.number] = dict(zip(item.places, lists, strict=True))
-            read = [said for one in result or () for said in one if isinstance(said, ReadPart)]
-            file = f"{self.spool}{item.number}"
-            self.rows[file] = 1 + sum(part.rows.num_rows for part in read)
+            self.rows[f"{self.spool}{item.number}"] = 1
+            for told in result or ():
+                self.wait_for(told)
             return
         asked, done = self.waiting.pop(item.number)
-        for counted in pc.value_counts(asked.placed.column("part")).to_pylist():
+        counts = pc.value_counts(asked.placed.column("part")).to_pylist() if asked.parts else ()
+        for counted in counts:
             where = asked.parts[counted["values"]].where
             if isinstance(where, InFile):
                 self.used(where.file, counted["counts"])
@@ -155,7 +216,8 @@ class ManyReaders(OneReader):
         self, placed: pa.Table, parts: dict[int, ReadPart], done: Callable[[ShardFacts], None]
     ) -> None:
         self.count += 1
-        item = Storing(self.count, placed, parts)
+        table = placed_rows(placed, parts, self.schema) if self.work.travels else None
+        item = Storing(self.count, placed, {} if self.work.travels else parts, table)
         self.waiting[item.number] = item, done
         self.items.append(item)
 
@@ -194,7 +256,9 @@ def readers(
     when the block ends well.
     """
     tasks = tasks_of(ahead, hands) if hands and hands.count > 1 else None
-    alone = OneReader(storage, schema, there)
+    units = dict(ahead)
+    small = [(at, unit) for at, unit in ahead if unit.items and size_of(unit) <= SMALL_BYTES]
+    alone = OneReader(storage, schema, there, units, grouped(small))
     if hands is None or tasks is None:
         yield alone
         return
@@ -202,14 +266,20 @@ def readers(
     os.makedirs(folder, exist_ok=True)
     clear_temporary(folder, recursive=False, begins=f"{TEMPORARY}{machine()}-")
     work = SourceWork(
-        source, schema, storage.root, f"{folder}/{temporary_name()}", hands.spool_bytes
+        source,
+        schema,
+        storage.root,
+        f"{folder}/{temporary_name()}",
+        hands.spool_bytes,
+        hands.travels,
     )
     try:
         pickle.dumps(work)
     except (pickle.PicklingError, AttributeError, TypeError):  # a source of a script, or a notebook
         yield alone
         return
-    many = ManyReaders(storage, schema, hands, work, tasks)
+    at_hand = grouped([(at, unit) for at, unit in small if unit.at_hand])
+    many = ManyReaders(storage, schema, hands, work, tasks, units, at_hand)
     try:
         yield many
         many.close()
@@ -219,30 +289,3 @@ def readers(
             if f"{folder}/{name}".startswith(work.spool):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{folder}/{name}")
-
-
-def tasks_of(ahead: Sequence[tuple[int, Unit]], hands: Hands) -> list[Reading] | None:
-    """Units in tasks, small ones together, large ones left out; None where there is little to
-    read.
-    """
-    wanted = [(at, unit) for at, unit in ahead if unit.items and not unit.at_hand]
-    sizes = {at: sum(item.size_bytes for item in unit.items) for at, unit in wanted}
-    if sum(sizes.values()) < max(hands.worth_bytes, 1):
-        return None
-    found: list[Reading] = []
-    places: list[Place] = []
-    name, size = "", 0
-    for at, unit in wanted:
-        count = len(pieces(unit))
-        if sizes[at] > count * hands.piece_bytes:
-            continue
-        for part in range(count):
-            name = name if places else unit.items[0].name
-            places.append((at, part))
-            size += sizes[at] // count
-            if size >= TASK_BYTES or len(places) >= TASK_UNITS:
-                found.append(Reading(len(found), tuple(places), name))
-                places, size = [], 0
-    if places:
-        found.append(Reading(len(found), tuple(places), name))
-    return found

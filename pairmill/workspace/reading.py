@@ -3,10 +3,9 @@ file of Arrow batches until they have their place; and a shard, stored.
 """
 
 import contextlib
-import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,9 +13,15 @@ import pyarrow as pa
 
 from pairmill.errors import RunError, first_line
 from pairmill.sources.base import Remark, Source, Unit, Unreadable
-from pairmill.workspace.disk import check_space, full_disk_told
-from pairmill.workspace.parts import InFile, ReadPart, placed_rows, read_parts
+from pairmill.workspace.fingerprints import is_here
+from pairmill.workspace.parts import (
+    ReadPart,
+    parts_together,
+    placed_rows,
+    read_parts,
+)
 from pairmill.workspace.shards import ShardFacts, store_shard
+from pairmill.workspace.spool import Carried, Spool
 from pairmill.workspace.storage import Storage
 
 Said = ReadPart | Remark | Unreadable
@@ -26,6 +31,8 @@ WORTH_BYTES = 32 * 2**20
 """From how many bytes of input on several processes are sooner done, their start included."""
 TASK_BYTES, TASK_UNITS = 8 * 2**20, 256
 """Small files are read together, up to so many."""
+TOGETHER_ROWS, TOGETHER_BYTES = 8_192, 16 * 2**20
+"""Rows of theirs that are made together, at most."""
 PIECE_BYTES = 256 * 2**20
 """Larger pieces of the input are not read ahead, so that there is never a copy of them."""
 SPOOL_BYTES = 2**30
@@ -49,6 +56,9 @@ class Hands:
     worth_bytes: int = WORTH_BYTES
     piece_bytes: int = PIECE_BYTES
     spool_bytes: int = SPOOL_BYTES
+    task_bytes: int = TASK_BYTES
+    travels: bool = False
+    """Whether rows travel with what is told of them: no folder is seen by all processes."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class Storing:
     number: int
     placed: pa.Table
     parts: dict[int, ReadPart]
+    table: pa.Table | None = None
+    """The rows, where they travel."""
 
     def __str__(self) -> str:
         return f"storing shard {self.number} of the source"
@@ -85,10 +97,13 @@ class SourceWork:
     spool: str
     """Files in which rows wait for their place begin so."""
     spool_bytes: int
+    travels: bool = False
 
     def __call__(self, item: Reading | Storing) -> Any:
         """What was read, by place; or the facts of a stored shard."""
         if isinstance(item, Storing):
+            if item.table is not None:
+                return store_shard(Storage(self.root), item.table)
             return stored(Storage(self.root), item.placed, item.parts, self.schema, None)
         return self.read(item)
 
@@ -98,6 +113,19 @@ class SourceWork:
         with gone_told("the source"):
             return self.source.units()
 
+    def spool_of(self, name: str) -> Spool | Carried:
+        """Where rows wait for their place."""
+        return Carried() if self.travels else Spool(f"{self.spool}{name}")
+
+    def has(self, task: Reading) -> bool:
+        """Whether the files of a task are on this machine as they were listed."""
+        return all(is_here(item) for unit, _ in task.places for item in self.units[unit].items)
+
+    def has_beside(self) -> bool:
+        """The same of files that belong to all tasks, such as a folder of images."""
+        own = {item.url for unit in self.units for item in unit.items}
+        return all(is_here(item) for item in self.source.inputs() if item.url not in own)
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k != "units"}
 
@@ -105,64 +133,71 @@ class SourceWork:
         """Writes the rows of a task into a file; gives what stands for them, place by place; None
         where they are too large for a file.
         """
-        with Spool(f"{self.spool}{task.number}") as spool:
-            found: list[list[Said]] = []
-            for unit, part in task.places:
-                found.append([])
-                for said in read_piece(self.units[unit], part, self.schema):
-                    found[-1].append(spool.put(said) if isinstance(said, ReadPart) else said)
-                    if spool.bytes > self.spool_bytes:
-                        spool.forget()
-                        return None
-        return found
-
-
-class Spool:
-    """A file of Arrow batches, opened for the first of them.  Raises DiskFull."""
-
-    def __init__(self, file: str) -> None:
-        self.file, self.batches = file, 0
-        self.stream: pa.OSFile | None = None
-        self.writer: pa.ipc.RecordBatchFileWriter | None = None
-        check_space(os.path.dirname(file))
-
-    @property
-    def bytes(self) -> int:
-        """Written so far."""
-        return 0 if self.stream is None else int(self.stream.tell())
-
-    def put(self, part: ReadPart) -> ReadPart:
-        """Writes rows; gives what stands for them."""
-        with full_disk_told(os.path.dirname(self.file)):
-            if self.writer is None:
-                self.stream = pa.OSFile(self.file, "wb")
-                self.writer = pa.ipc.new_file(self.stream, part.rows.schema)
-            self.writer.write_batch(part.rows)
-        self.batches += 1
-        return replace(part, where=InFile(self.file, self.batches - 1))
-
-    def forget(self) -> None:
-        """Removes the file."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.file)
-
-    def __enter__(self) -> "Spool":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if self.writer is None or self.stream is None:
-            return
-        with full_disk_told(os.path.dirname(self.file)), self.stream:
-            self.writer.close()
+        with self.spool_of(str(task.number)) as spool:
+            found: dict[Place, list[Said]] = {place: [] for place in task.places}
+            for place, said in read_pieces(self.units, task.places, self.schema):
+                found[place].append(spool.put(said) if isinstance(said, ReadPart) else said)
+                if spool.bytes > self.spool_bytes:
+                    spool.forget()
+                    return None
+        return list(found.values())
 
 
 def pieces(unit: Unit) -> Sequence[Callable[[], Iterator[Any]]]:
     """What reads the parts of a unit, in order."""
-    return unit.parts or (unit.read,)
+    return unit.parts() or (unit.read,)
+
+
+def read_pieces(
+    units: Mapping[int, Unit] | Sequence[Unit], places: Sequence[Place], schema: pa.Schema
+) -> Iterator[tuple[Place, Said]]:
+    """What reading some pieces of the input gives, piece by piece, each with its place; the rows of
+    small neighbours are made together.
+    """
+    held: list[tuple[Place, pa.Table | Remark | Unreadable]] = []
+    tables: list[pa.Table] = []
+    rows = size = 0
+    for place in places:
+        for said in raw_piece(units[place[0]], place[1]):
+            if isinstance(said, pa.Table):
+                if tables and (
+                    rows + said.num_rows > TOGETHER_ROWS
+                    or size + said.nbytes > TOGETHER_BYTES
+                    or not said.schema.equals(tables[0].schema)
+                ):
+                    yield from made(held, tables, schema)
+                    held, tables, rows, size = [], [], 0, 0
+                tables.append(said)
+                rows, size = rows + said.num_rows, size + said.nbytes
+            held.append((place, said))
+    yield from made(held, tables, schema)
+
+
+def made(
+    held: Sequence[tuple[Place, pa.Table | Remark | Unreadable]],
+    tables: Sequence[pa.Table],
+    schema: pa.Schema,
+) -> Iterator[tuple[Place, Said]]:
+    """The same with a table's columns.  `tables`: those among what is held."""
+    parts = iter(parts_together(tables, schema))
+    for place, said in held:
+        if isinstance(said, pa.Table):
+            yield from ((place, part) for part in next(parts))
+        else:
+            yield place, said
 
 
 def read_piece(unit: Unit, piece: int, schema: pa.Schema) -> Iterator[Said]:
-    """Rows with a table's columns, and what is to be told.  Raises RunError where a file is gone,
+    """One piece, as it comes."""
+    for said in raw_piece(unit, piece):
+        if isinstance(said, pa.Table):
+            yield from read_parts(said, schema)
+        else:
+            yield said
+
+
+def raw_piece(unit: Unit, piece: int) -> Iterator[pa.Table | Remark | Unreadable]:
+    """Rows with a source's columns, and what is to be told.  Raises RunError where a file is gone,
     or is another one now.
     """
     parts, names = pieces(unit), ", ".join(item.name for item in unit.items[:3])
@@ -170,10 +205,8 @@ def read_piece(unit: Unit, piece: int, schema: pa.Schema) -> Iterator[Said]:
         raise RunError(f"{names} was changed while it was read; run the same command again")
     with gone_told(names):
         for said in parts[piece]():
-            if isinstance(said, Unreadable | Remark):
+            if isinstance(said, Unreadable | Remark) or said.num_rows:
                 yield said
-            elif said.num_rows:
-                yield from read_parts(said, schema)
 
 
 @contextlib.contextmanager

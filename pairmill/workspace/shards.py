@@ -6,7 +6,7 @@ the
 values, so that another column in the input copies no image.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,8 @@ def store_shard(storage: Storage, table: pa.Table, there: set[str] | None = None
     sizes = [size_of(c) for c in wide]
     told = {c: digests[c] for c in narrow} | {c: column_digest(sized.column(c)) for c in sizes}
     content = digest_of(*(part for c, d in told.items() for part in spelled(sized, c, d)))
-    write(storage, stored_file(name, content), sized.select([*narrow, *sizes]), there)
+    distinct = {c for c in ("uid", "doc_id") if digests.get(c) == name}
+    write(storage, stored_file(name, content), sized.select([*narrow, *sizes]), there, distinct)
     for column in wide:
         hashes = [f.name for f in table.schema if hash_of(f) == column]
         kept = [column, size_of(column), *hashes]
@@ -86,29 +87,48 @@ def spelled(table: pa.Table, column: str, digest: int) -> tuple[bytes, bytes]:
     return f"{column} {field.type}".encode(), int(digest).to_bytes(8, "little")
 
 
-def write(storage: Storage, name: str, table: pa.Table, there: set[str] | None) -> None:
-    """A file that holds what its name says is not written again."""
+def write(
+    storage: Storage,
+    name: str,
+    table: pa.Table,
+    there: set[str] | None,
+    distinct: Collection[str] = (),
+) -> None:
+    """A file that holds what its name says is not written again.  `distinct`: columns whose values
+    do not repeat.
+    """
     if not (name in there if there is not None else storage.exists(name)):
-        storage.write_table(name, table)
+        storage.write_table(name, table, distinct=distinct)
 
 
 def read_rows(
-    storage: Storage, name: str, columns: Sequence[str], rows: np.ndarray | None = None
+    storage: Storage,
+    name: str,
+    columns: Sequence[str],
+    rows: np.ndarray | None = None,
+    present: Collection[str] = (),
 ) -> pa.Table:
-    """Columns of a shard's file; of `rows` alone, and in their order, if given.
+    """Columns of a shard's file; of `rows` alone, and in their order, if given.  Of columns
+    `present` nobody asks more than whether there is a value: where the footer says that there
+    always is, they are true and not read.
 
     A file of bytes is found by what it holds, so it may have been written under another name of
     the column.
     """
     wide = name.startswith(f"{PAYLOAD}/")
     sizes: list[int] = []
+    full: set[str] = set()
+
+    def chosen(meta: pq.FileMetaData) -> list[str]:
+        full.update(without_nulls(meta, present))
+        return [c for c in columns if c not in full]
 
     def groups(meta: pq.FileMetaData) -> list[int]:
         sizes.extend(meta.row_group(i).num_rows for i in range(meta.num_row_groups))
         return groups_at(sizes, rows)[0] if rows is not None else list(range(len(sizes)))
 
     try:
-        table = storage.read_table(name, None if wide else list(columns), groups)
+        table = storage.read_table(name, None if wide else chosen, groups)
     except FileNotFoundError:
         storage.check_there()
         raise CorruptWorkspace(
@@ -117,4 +137,23 @@ def read_rows(
         ) from None
     if wide:
         table = table.select([0]).rename_columns(list(columns))
+    elif full:
+        true = pa.array(np.ones(sum(sizes), bool))  # `rows` and `present` never come together
+        table = pa.table({c: true if c in full else table.column(c) for c in columns})
     return table if rows is None else table.take(pa.array(groups_at(sizes, rows)[1]))
+
+
+def without_nulls(meta: pq.FileMetaData, columns: Collection[str]) -> set[str]:
+    """Those of some columns of which a file's footer says that no value is null."""
+    if not columns:
+        return set()
+    first = {meta.schema.column(i).path: i for i in range(meta.num_columns)}
+    found = {c: first[c] for c in columns if c in first}
+    for group in range(meta.num_row_groups):
+        told = {c: meta.row_group(group).column(i).statistics for c, i in found.items()}
+        found = {
+            c: i
+            for c, i in found.items()
+            if (s := told[c]) is not None and s.has_null_count and not s.null_count
+        }
+    return set(found)

@@ -23,6 +23,7 @@ from pairmill.workspace import disk
 from pairmill.workspace.disk import TEMPORARY
 from pairmill.workspace.encoding import (
     GROUP_BYTES,
+    Columns,
     Groups,
     corrupt,
     json_bytes,
@@ -216,7 +217,7 @@ class Storage:
         return parsed_json(self.path(name), self.read_bytes(name))
 
     def read_table(
-        self, name: str, columns: list[str] | None = None, groups: Groups | None = None
+        self, name: str, columns: Columns = None, groups: Groups | None = None
     ) -> pa.Table:
         """`groups` chooses the row groups to be read, all if absent."""
         folder = f"{self.root}/{name.rpartition('/')[0]}"

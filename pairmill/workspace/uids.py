@@ -21,11 +21,19 @@ class SeenUids:
     @classmethod
     def together(cls, parts: "list[SeenUids]") -> "SeenUids":
         """Of neighbouring units."""
+        if len(parts) == 1:
+            return parts[0]
         repeats: dict[str, tuple[str, int, int]] = {}
         for uid, before, after in (r for part in parts for r in part.repeats):
             repeats[uid] = (uid, repeats[uid][1] if uid in repeats else before, after)
-        fresh = np.concatenate([np.empty(0, np.uint64), *(part.fresh for part in parts)])
-        return cls(np.sort(fresh), tuple(repeats.values()))
+        return cls(sorted_together([part.fresh for part in parts]), tuple(repeats.values()))
+
+
+def sorted_together(parts: list[np.ndarray]) -> np.ndarray:
+    """All hashes of the parts, in order, with one copy of them: a file may have very many rows."""
+    found = np.concatenate([np.empty(0, np.uint64), *parts])
+    found.sort()
+    return found
 
 
 class UniqueUids:
@@ -86,9 +94,8 @@ class UniqueUids:
     def end_unit(self) -> SeenUids:
         """What the rows since the last call told."""
         repeats = tuple((uid, before, self.times[uid]) for uid, before in self.repeats.items())
-        seen = SeenUids(np.sort(np.concatenate([np.empty(0, np.uint64), *self.fresh])), repeats)
-        self.fresh, self.repeats = [], {}
-        return seen
+        fresh, self.fresh, self.repeats = self.fresh, [], {}
+        return SeenUids(sorted_together(fresh), repeats)
 
     def fits(self, seen: SeenUids) -> bool:
         """Whether units that were read elsewhere would get the same uids here."""

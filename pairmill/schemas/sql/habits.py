@@ -62,10 +62,23 @@ NO_VALUE = ("nan", "none", "nil")
 INFINITE = ("inf", "infinity")
 
 
+def nothing_between(node: exp.Expr) -> str:
+    """`size > two hundred`: a name behind a value, which SQL takes for another name of it."""
+    if not isinstance(node, exp.Alias):
+        return ""
+    return (
+        f"; nothing stands before {node.alias!r}: join comparisons by AND or OR, and put texts in "
+        "single quotes"
+    )
+
+
 def quoting(node: exp.Expr) -> str:
     """`lang IN (en, de)` and `lang = en` mean texts, `score = NaN` no value."""
     if curly := set(node.name) & set("‘’“”"):
         return f"; texts stand in straight single quotes, not in {min(curly)}"
+    number = node.name.replace(".", "", 1).isdecimal()
+    if number and node.this.quoted:
+        return f"; double quotes mean a column; if a number is meant, take them away: {node.name}"
     tests = (exp.In, exp.EQ, exp.NEQ, exp.Like, exp.ILike)
     order = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between)
     parent = node.parent
@@ -89,7 +102,9 @@ def unlike(sides: Sequence[tuple[exp.Expr, str]], text: str) -> str:
     for (node, kind), (other, other_kind) in (sides, (*reversed(sides),)):
         quoted = isinstance(node, exp.Literal) and node.is_string
         if quoted and other_kind == "number":
-            return f"; take the quotes of {node.sql()} away"
+            if node.name.strip().removeprefix("-").replace(".", "", 1).isdecimal():
+                return f"; take the quotes of {node.sql()} away"
+            return f"; write a number in place of {node.sql()}"
         if quoted and other_kind == "true/false":
             return f"; write {other.sql()}, or NOT {other.sql()}"
         if kind == "text" and isinstance(node, exp.Column) and other_kind == "number":

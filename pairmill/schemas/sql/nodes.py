@@ -12,7 +12,7 @@ from sqlglot import exp
 from pairmill.schemas.sql import arithmetic, patterns
 from pairmill.schemas.sql.casts import cast
 from pairmill.schemas.sql.functions import call
-from pairmill.schemas.sql.habits import hint, unlike
+from pairmill.schemas.sql.habits import hint, nothing_between, unlike
 from pairmill.schemas.sql.leaves import LEAVES
 from pairmill.schemas.sql.parsing import shown
 from pairmill.schemas.sql.values import (
@@ -125,7 +125,7 @@ class Compiler:
         others = (exp.Window, exp.Filter, exp.WithinGroup, exp.Subquery, exp.Select, exp.Exists)
         if isinstance(node, others):
             return self.fault(f": {shown(node)} {OTHER_ROWS}")
-        advice = hint(self.text)
+        advice = hint(self.text) or nothing_between(node)
         return self.fault(
             f": {shown(node)} is nothing that an expression can hold"
             f"{advice or '; docs/expressions.md lists what it can'}"

@@ -42,9 +42,9 @@ def parse(text: str) -> exp.Expr:
     except RecursionError:
         raise BadExpression(f"{text!r:.60} … {TOO_DEEP}") from None
     except sqlglot.errors.SqlglotError as error:
-        raise BadExpression(
-            f"{text!r} is no SQL expression: {reason(error, text)}{hint(text)}"
-        ) from None
+        why = reason(error, text)
+        joined = "; join comparisons by AND or OR" if why.endswith("not expected there") else ""
+        raise BadExpression(f"{text!r} is no SQL expression: {why}{hint(text) or joined}") from None
     return tree
 
 

@@ -13,6 +13,7 @@ from pairmill.images import DecodeError, decode_rgb
 from pairmill.sources.base import NoInput, Source, Unreadable
 from pairmill.sources.folder import FolderConfig, FolderSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
+from pairmill.sources.parquet_files import plain_type
 from pairmill.stages.dedup.config import DedupConfig
 from pairmill.stages.dedup.kinds import KindOfDuplicate, kind_of
 from pairmill.stages.dedup.pictures import THUMBNAIL, looked_at
@@ -111,12 +112,19 @@ def renamed(
     members: np.ndarray, table: pa.Table, columns: dict[str, str]
 ) -> tuple[np.ndarray, pa.Table]:
     """Members without nulls, under the rows' names of columns."""
-    values = pa.table({ours: table.column(theirs) for theirs, ours in columns.items()})
+    values = pa.table({ours: plain(table.column(theirs)) for theirs, ours in columns.items()})
     whole = np.ones(values.num_rows, bool)
     for column in values.columns:
         whole &= column.is_valid().to_numpy()
     at = np.flatnonzero(whole)
     return members[at], values.take(pa.array(at)).combine_chunks()
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as a source would read it: no dictionaries, no views; of texts any amount."""
+    kind = plain_type(column.type)
+    kind = pa.large_string() if pa.types.is_string(kind) else kind
+    return column if column.type == kind else column.cast(kind)
 
 
 def from_source(config: DedupConfig, source: Source) -> tuple[np.ndarray, pa.Table]:

@@ -96,7 +96,7 @@ class DedupConfig(StageConfig):
     """What texts are compared by; scripts without spaces count by character in either case."""
     shingle_size: int | None = Field(None, ge=1, le=32)
     """Words or characters of a shingle.  If absent: 2 words, 5 characters."""
-    permutations: int = Field(64, ge=8, le=512)
+    permutations: int = Field(96, ge=8, le=512)
     """Values of a MinHash signature; more find pairs near the threshold more surely."""
     verify: bool = True
     """Whether pairs that MinHash proposes are checked by their true Jaccard similarity."""

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.dedup.config import DedupConfig
+from pairmill.stages.dedup.kinds import is_text
 from pairmill.stages.dedup.normal import normal_texts, normal_urls
 
 
@@ -22,7 +23,7 @@ class Exact:
 
     def check(self, schema: pa.Schema) -> None:
         for name in self.config.on if self.config.normalise != "none" else []:
-            if not pa.types.is_string(schema.field(name).type):
+            if not is_text(schema.field(name).type):
                 raise ValueError(
                     f"`normalise: {self.config.normalise}` goes with texts, and {name!r} is "
                     f"{schema.field(name).type}"
@@ -36,7 +37,9 @@ class Exact:
         if self.config.normalise == "none":
             return frame
         alike = normal_texts if self.config.normalise == "text" else normal_urls
-        return frame.with_columns(alike(frame[name]).alias(name) for name in frame.columns)
+        return frame.with_columns(
+            alike(frame[name].cast(pl.String)).alias(name) for name in frame.columns
+        )
 
     def unfit(self, seen: pl.DataFrame) -> tuple[np.ndarray, str]:
         return np.zeros(seen.height, bool), ""
@@ -51,12 +54,14 @@ class Exact:
         return None
 
     def nearest(self, seen: pl.DataFrame, others: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        places = others.with_row_index("__at").unique(others.columns, keep="first")
-        on = others.columns
+        places = others.with_row_index("__at")
         for name, kind in seen.schema.items():
             if places.schema[name] != kind:
-                places = places.with_columns(pl.col(name).cast(kind, strict=False))
-        met = seen.join(places, on=on, how="left", maintain_order="left", nulls_equal=True)
+                places = of_type(places, name, kind)
+        places = places.unique(others.columns, keep="first", maintain_order=True)
+        met = seen.join(
+            places, on=others.columns, how="left", maintain_order="left", nulls_equal=True
+        )
         at = met["__at"].cast(pl.Int64).fill_null(-1).to_numpy()
         return at, np.where(at >= 0, 1.0, np.nan)
 
@@ -68,6 +73,21 @@ class Exact:
 
     def spread(self, rows: pa.Table, known: pa.Table | None) -> list[np.ndarray]:
         return [self.load(rows).hash_rows().to_numpy()]
+
+
+def of_type(members: pl.DataFrame, name: str, kind: pl.DataType) -> pl.DataFrame:
+    """Members of a set whose values mean the same in the rows' type; no 1.5 is cut to 1.  Raises
+    ValueError where the types have nothing in common.
+    """
+    theirs = members.schema[name]
+    try:
+        cast = members.with_columns(pl.col(name).cast(kind, strict=False).alias("__as"))
+        if not (kind.is_float() and theirs.is_float()):
+            back = pl.col("__as").cast(theirs, strict=False)
+            cast = cast.filter(back.eq_missing(pl.col(name)))
+    except pl.exceptions.PolarsError:
+        raise ValueError(f"{name!r} is {theirs} there, and {kind} in the rows") from None
+    return cast.drop(name).rename({"__as": name})
 
 
 def first_of(frame: pl.DataFrame) -> pl.Series:

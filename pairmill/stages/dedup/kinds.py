@@ -71,3 +71,10 @@ def kind_of(config: DedupConfig) -> KindOfDuplicate:
     module, _, name = CLASSES[config.kind].partition(":")
     made: KindOfDuplicate = getattr(importlib.import_module(module), name)(config)
     return made
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds text; Polars and DuckDB write other layouts of it than pyarrow."""
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )

@@ -10,10 +10,11 @@ from pairmill.schemas.arrow import is_list
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.dedup.config import DedupConfig
 from pairmill.stages.dedup.hamming import distances
+from pairmill.stages.dedup.kinds import is_text
 from pairmill.stages.dedup.looks import Looks, components
 
 RADIUS = {64: 8, 256: 31}
-"""Recommended radius by bits (docs/benchmarks.md has the measurements; 31 is PDQ's own)."""
+"""Recommended radius by bits (docs/lab-notes.md has the measurements; 31 is PDQ's own)."""
 
 
 @dataclass
@@ -131,11 +132,6 @@ class Perceptual:
                 key = (key << np.uint64(8)) | byte
             found.append(key)
         return found
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a column holds text."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def from_hex(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

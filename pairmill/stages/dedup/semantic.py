@@ -24,6 +24,9 @@ BLOCK = 2_048
 ENDS = 1e-5
 """What a cosine may be off by, in float32: threshold 1 finds what is the same."""
 
+HUGE = 1e15
+"""Lengths of vectors whose squares float32 holds, and their inverses."""
+
 
 @dataclass
 class Vectors:
@@ -66,8 +69,13 @@ class Semantic:
         sound = lengths == width
         flat = column.filter(pa.array(sound)).flatten().to_numpy(zero_copy_only=False)
         values = np.zeros((len(lengths), width), np.float32)
-        values[sound] = flat.reshape(-1, width)
-        norms = np.linalg.norm(values, axis=1)
+        flat = flat.reshape(int(sound.sum()), width)
+        with np.errstate(over="ignore"):
+            values[sound] = flat
+            norms = np.linalg.norm(values, axis=1)
+        odd = np.flatnonzero(~((norms > 1 / HUGE) & (norms < HUGE)) & sound)
+        values[odd] = even_sized(flat[np.cumsum(sound)[odd] - 1])
+        norms[odd] = np.linalg.norm(values[odd], axis=1)
         bad = ~sound | ~np.isfinite(norms) | (norms == 0)
         values[bad] = 0
         values /= np.where(bad, 1, norms)[:, None]
@@ -193,6 +201,14 @@ class Semantic:
             return [np.zeros(rows.num_rows, np.uint64)]
         cells = self.nearest_cells(self.load(rows).units, centres_of(known))
         return list(cells.T.astype(np.uint64))
+
+
+def even_sized(vectors: np.ndarray) -> np.ndarray:
+    """Vectors whose largest number is 1 in size, 0 where that cannot be; float64, (n, d)."""
+    wide = vectors.astype(np.float64)
+    most = np.abs(wide).max(1, initial=0)
+    fine = np.isfinite(most) & (most > 0)
+    return np.where(fine[:, None], wide, 0) / np.where(fine, most, 1)[:, None]
 
 
 def centres_of(known: pa.Table) -> np.ndarray:

@@ -21,7 +21,7 @@ class DedupStage(LinkingStage):
     """
 
     Config: ClassVar[type[DedupConfig]] = DedupConfig  # type: ignore[assignment]
-    version = 2
+    version = 3
     sets: list[OtherSet] | None = None
 
     def __init__(self, config: DedupConfig) -> None:
@@ -98,12 +98,21 @@ class DedupStage(LinkingStage):
         """Reads the other sets."""
         self.sets = open_sets(self.config)
 
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The columns, where all rows are there, which are loaded once."""
+        sample, seen = self.sample(rows, rows.num_rows), self.kind.load(rows)
+        known = None if sample is None else self.learn(sample, rows.num_rows)
+        return self.answered(rows, seen, self.linked(seen, known, rows.num_rows))
+
     def links(self, rows: pa.Table, known: pa.Table | None) -> np.ndarray:
         """For each row a number that it shares with what it is connected to among these rows."""
-        seen = self.kind.load(rows)
+        return self.linked(self.kind.load(rows), known, rows.num_rows)
+
+    def linked(self, seen: Any, known: pa.Table | None, rows: int) -> np.ndarray:
+        """`links` of loaded rows."""
         bad, _ = self.kind.unfit(seen)
-        labels = self.kind.labels(seen, known) if self.config.within else np.arange(rows.num_rows)
-        return np.where(bad, np.arange(rows.num_rows), labels + rows.num_rows)
+        labels = self.kind.labels(seen, known) if self.config.within else np.arange(rows)
+        return np.where(bad, np.arange(rows), labels + rows)
 
     def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
         return self.kind.sample(rows, total) if self.config.within else None
@@ -115,7 +124,10 @@ class DedupStage(LinkingStage):
         return self.kind.spread(rows, known)
 
     def answer(self, rows: pa.Table, labels: np.ndarray) -> pa.Table:
-        seen = self.kind.load(rows)
+        return self.answered(rows, self.kind.load(rows), labels)
+
+    def answered(self, rows: pa.Table, seen: Any, labels: np.ndarray) -> pa.Table:
+        """`answer` for loaded rows."""
         bad, why = self.kind.unfit(seen)
         clusters = clusters_of(rows, labels, self.config.prefer, self.too_far(seen))
         uid = rows.column("uid").combine_chunks()

@@ -9,9 +9,10 @@ import pyarrow as pa
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.components import Forest, cores, join_buckets, pieces, spans
 from pairmill.stages.dedup.config import DedupConfig
+from pairmill.stages.dedup.kinds import is_text
 from pairmill.stages.dedup.shingles import Shingles, gathered, jaccard, mixed, shingles
 
-MISSED = 0.005
+MISSED = 0.001
 """Share of pairs at or above the threshold that bands may miss, on average."""
 
 
@@ -91,7 +92,7 @@ class Text:
 
     def check(self, schema: pa.Schema) -> None:
         kind = schema.field(self.config.on[0]).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not is_text(kind):
             raise ValueError(f"{self.config.on[0]!r} is {kind}, and `kind: text` compares texts")
 
     def notes(self) -> list[str]:

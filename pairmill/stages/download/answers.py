@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import (
 from pairmill.errors import first_line
 from pairmill.stages.download.addresses import Refused
 from pairmill.stages.download.hosts import Host
+from pairmill.stages.download.outcome import Fetched
 
 CREDENTIALS = re.compile(r"//[^/@\s'\"]*@")
 RETRIED = {"timeout", "connect", "http_429", "http_5xx", "dns_busy"}
@@ -27,23 +28,6 @@ CUT_OFF = (ContentLengthError, TransferEncodingError)
 """The connection ended before the body did."""
 SILENCE = {"timeout", "connect"}
 """Classes after which nobody can say that the host answered."""
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What became of an address; `error` is (class, message), and then there is no body."""
-
-    body: bytes | None = None
-    error: tuple[str, str] | None = None
-    status: int | None = None
-    content_type: str | None = None
-    final_url: str | None = None
-    opt_out: str | None = None
-    retry_after_s: float | None = None
-    final: bool = False
-    """Another attempt would end alike."""
-    host: Host | None = None
-    """The host that keeps a place taken until the body is decoded."""
 
 
 def clean(found: Fetched) -> Fetched:

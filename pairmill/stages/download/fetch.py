@@ -14,11 +14,10 @@ from yarl import URL
 
 from pairmill.errors import first_line
 from pairmill.shares import Ask, follow
-from pairmill.stages.download.addresses import CheckedResolver, Refused
+from pairmill.stages.download.addresses import Refused
 from pairmill.stages.download.answers import (
     RETRIED,
     SILENCE,
-    Fetched,
     classify,
     clean,
     left_alone,
@@ -30,6 +29,8 @@ from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.hosts import Host, Hosts
 from pairmill.stages.download.lenient import MOST_HEAD_BYTES, MOST_HEADERS, lenient
 from pairmill.stages.download.opt_out import decision
+from pairmill.stages.download.outcome import Fetched
+from pairmill.stages.download.resolver import CheckedResolver
 from pairmill.stages.download.robots import Robots
 from pairmill.stages.download.urls import as_spelled, pointed_to
 

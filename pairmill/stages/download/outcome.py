@@ -1,10 +1,27 @@
-"""What became of one row of a download."""
+"""What became of an address, and of one row of a download."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from pairmill.stages.download.answers import Fetched
 from pairmill.stages.download.examine import Examined
+from pairmill.stages.download.hosts import Host
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What became of an address; `error` is (class, message), and then there is no body."""
+
+    body: bytes | None = None
+    error: tuple[str, str] | None = None
+    status: int | None = None
+    content_type: str | None = None
+    final_url: str | None = None
+    opt_out: str | None = None
+    retry_after_s: float | None = None
+    final: bool = False
+    """Another attempt would end alike."""
+    host: Host | None = None
+    """The host that keeps a place taken until the body is decoded."""
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from pairmill.errors import MissingPackage, without_addresses
-from pairmill.stages.download.answers import Fetched
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.examine import Examined, digest
 from pairmill.stages.download.imaging import Stored
-from pairmill.stages.download.outcome import Outcome
+from pairmill.stages.download.outcome import Fetched, Outcome
 
 CLASSES = (
     (r"HTTP Error 429", "http_429"),

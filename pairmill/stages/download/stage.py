@@ -14,7 +14,6 @@ from pairmill.shares import Ask
 from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.decoder import DownloadDecoders
-from pairmill.stages.download.fetch import Fetcher
 from pairmill.stages.download.outcome import Outcome
 
 
@@ -104,6 +103,8 @@ class DownloadStage(AsyncStage):
 
     async def begin(self) -> None:
         if not self.peer:
+            from pairmill.stages.download.fetch import Fetcher  # loads aiohttp, for a plan in vain
+
             self.fetcher = Fetcher(self.config, ask=self.ask)
 
     async def end(self) -> None:

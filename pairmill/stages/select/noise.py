@@ -1,16 +1,24 @@
 """How probably a pair is noise, from how its score lies among all others of its group."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from pairmill.models.vectors import unit, vectors_of
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expressions import frame_of
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.stages.base import GlobalStage
+from pairmill.stages.select.measured_noise import MeasuredNoise, shuffled
 from pairmill.stages.select.stage import groups_of
+
+Fit = Callable[[np.ndarray], "ScoreMixture | MeasuredNoise"]
+"""Of a mask of rows, what their scores say of noise."""
 
 STEPS = 300
 """Steps of expectation and maximisation at most."""
@@ -21,20 +29,37 @@ LEAST_SD = 1e-3
 
 
 class NoiseConfig(StageConfig):
-    """Probability of mismatch by a mixture of two normal distributions of a score, for each
-    language (or other group) by itself: a soft label in place of a threshold (NEVLP, AlignGPT).
+    """Probability of mismatch by a mixture of two normal distributions of a score, or by what
+    mismatched pairs are measured to score (`embedded`), for each language (or other group) by
+    itself: a soft label in place of a threshold (NEVLP, AlignGPT).
 
     `{stage: noise, by: clip_score, per: [lang]}`; `derive` makes weights or levels of it, such as
     `1 - noise`, or `CASE WHEN noise < 0.2 THEN 3 WHEN noise < 0.6 THEN 2 ELSE 1 END`.
     """
 
     stage: Annotated[Literal["noise"], SPEED] = "noise"
-    by: str
+    by: str | None = None
     """Numeric column, high for pairs that match."""
+    embedded: list[str] | None = Field(None, min_length=2, max_length=2)
+    """In place of `by`, columns with the picture's and the text's embedding, as `embed` writes
+    them: the score is their cosine, and what mismatched pairs score is measured on pictures with
+    the texts of other rows, so that no normal distribution is assumed.  Reads the vectors of all
+    rows at once.
+    """
     per: list[str] = Field([], max_length=4)
     """Columns whose values have mixtures of their own, such as `[lang]`."""
     least: int = Field(50, ge=4)
     """Rows that a mixture is fitted to; smaller groups go by the mixture of all rows."""
+
+    @model_validator(mode="after")
+    def one_score(self) -> "NoiseConfig":
+        if (self.by is None) == (self.embedded is None):
+            raise ValueError("give `by` or `embedded`, one of them")
+        return self
+
+    def scored(self) -> list[str]:
+        """The columns of the score."""
+        return self.embedded or [str(self.by)]
 
 
 class NoiseStage(GlobalStage):
@@ -46,13 +71,14 @@ class NoiseStage(GlobalStage):
     prefix = "noise"
 
     def reads(self) -> list[str]:
-        return list(dict.fromkeys([self.config.by, *self.config.per]))
+        return list(dict.fromkeys([*self.config.scored(), *self.config.per]))
 
     def may_lack(self) -> list[str]:
-        return [name for name in self.config.per if name != self.config.by]
+        return [name for name in self.config.per if name not in self.config.scored()]
 
     def writes(self) -> pa.Schema:
-        doc = f"probability that the pair does not match, by `{self.config.by}`"
+        of = " and ".join(f"`{name}`" for name in self.config.scored())
+        doc = f"probability that the pair does not match, by {of}"
         return pa.schema(
             [
                 column(self.column(), pa.float64(), doc, "", 0, 1, role="score"),
@@ -61,21 +87,41 @@ class NoiseStage(GlobalStage):
         )
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        frame = frame_of(rows)
-        score = frame[self.config.by].cast(float).fill_null(float("nan")).to_numpy()
+        frame = frame_of(rows.select([n for n in rows.column_names if n not in self.vectors()]))
+        score, fitted = self.by_vectors(rows) if self.config.embedded else self.by_column(frame)
         group, names = groups_of(frame, list(self.config.per))
         known = np.isfinite(score)
-        whole = ScoreMixture.fitted(score[known])
+        whole = fitted(known)
         noise = np.full(len(score), np.nan)
         for number in range(len(names)):
             mine = known & (group == number)
             if mine.any():
                 enough = mine.sum() >= self.config.least
-                mixture = ScoreMixture.fitted(score[mine]) if enough else whole
-                noise[mine] = mixture.noise(score[mine])
+                noise[mine] = (fitted(mine) if enough else whole).noise(score[mine])
         level = np.minimum(np.floor(np.nan_to_num(noise) * 5) + 1, 5).astype(np.int32)
         columns = [pa.array(noise, from_pandas=True), pa.array(level, mask=~known)]
         return pa.table(columns, schema=self.writes())
+
+    def vectors(self) -> list[str]:
+        """Columns of embeddings that are read."""
+        return self.config.embedded or []
+
+    def by_column(self, frame: pl.DataFrame) -> tuple[np.ndarray, "Fit"]:
+        """The score of each row, and what the scores of some rows say of noise."""
+        score = frame[self.config.by].cast(float).fill_null(float("nan")).to_numpy()
+        return score, lambda mine: ScoreMixture.fitted(score[mine])
+
+    def by_vectors(self, rows: pa.Table) -> tuple[np.ndarray, "Fit"]:
+        """The same by embeddings."""
+        image, text = (unit(vectors_of(rows.column(name))) for name in self.vectors())
+        score = (image * text).sum(1)
+        uids = np.array(rows.column("uid").to_pylist(), dtype=object)
+        order = np.lexsort((uids, row_chances(rows.column("uid"), 0, "noise")))
+
+        def fitted(mine: np.ndarray) -> MeasuredNoise:
+            return MeasuredNoise.fitted(score[mine], shuffled(image, text, order[mine[order]]))
+
+        return score, fitted
 
 
 class ScoreMixture:

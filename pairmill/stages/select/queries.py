@@ -152,7 +152,7 @@ def vectors_asked(stage: str, queries: list[Query], spec: Spec | None, template:
     texts = {i: q.value for i, q in enumerate(queries) if isinstance(q.value, str)}
     pictures = {i: q.value for i, q in enumerate(queries) if isinstance(q.value, Image.Image)}
     if spec is not None:
-        towers = open_towers(stage, spec)
+        towers = open_towers(stage, spec, one=True)
         if texts:
             said = [template.replace("{}", text) for text in texts.values()]
             found |= dict(zip(texts, vectors_of_texts(towers, said), strict=True))

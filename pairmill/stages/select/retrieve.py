@@ -110,8 +110,12 @@ class RetrieveStage(CombiningStage):
         if all(isinstance(q.value, np.ndarray) for q in every):
             return told
         from pairmill.models.check import check_clip
+        from pairmill.models.vision_tower import check_vision, is_vision
 
-        return [*told, *check_clip(self.name, self.made_by_a_model().spec("auto", self.cpus))]
+        spec = self.made_by_a_model().spec("auto", self.cpus)
+        if all(not isinstance(q.value, str) for q in every) and is_vision(self.name, spec):
+            return [*told, *check_vision(self.name, spec)]
+        return [*told, *check_clip(self.name, spec)]
 
     def queries(self) -> list[Query]:
         """All queries in order, each text once.  Raises BadQueries."""
