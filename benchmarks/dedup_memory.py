@@ -22,7 +22,7 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.dedup_parts import captions
+from benchmarks.dedup_data import captions
 from pairmill import Pipeline
 from pairmill.cluster.engine import RayEngine
 from pairmill.cluster.partitions import run_global

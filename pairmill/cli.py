@@ -102,11 +102,10 @@ def validate(file: File, set_: Set = None) -> None:
             out.print(Text(line), soft_wrap=True)
     except PipelineFileError as error:
         fail_of_file(error, file)
-    out.print(
-        f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} "
-        "outputs, no faults",
-        highlight=False,
-    )
+    if not found.checked.writers:
+        out.print("no outputs: a run tells what becomes of each row, and writes no package")
+    counts = f"{len(found.checked.stages)} stages, {len(found.checked.writers)} outputs"
+    out.print(Text(f"{file}: {counts}, no faults"), soft_wrap=True)
 
 
 @app.command()

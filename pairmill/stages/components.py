@@ -107,11 +107,12 @@ def join_buckets(
     forest: Forest,
     keys: np.ndarray,
     agree: Agree,
-    crowd: Callable[[np.ndarray], None] | None = None,
+    crowd: Callable[[np.ndarray, int], None] | None = None,
 ) -> None:
     """Connects rows of equal `keys` that agree; every pair of such rows that is not connected
-    already is compared.  `keys`: any integers, (n,).  `crowd`: connects the rows of a large bucket,
-    where there is a faster way than pair by pair.
+    already is compared.  `keys`: any integers, (n,).  `crowd`: connects the first so many rows of
+    a large bucket with all of it, where there is a faster way than pair by pair; the others are
+    connected with one another already.
     """
     order = np.argsort(keys)  # any order of equal ones: components do not depend on it
     bounds = np.flatnonzero(np.r_[True, np.diff(keys[order]) != 0, True])
@@ -120,7 +121,12 @@ def join_buckets(
         members = order[bounds[at] : bounds[at + 1]]
         forest.join_pivots(members, agree)
         if crowd is not None:
-            crowd(members)
+            names, part, counts = np.unique(
+                forest.roots(members), return_inverse=True, return_counts=True
+            )
+            one = part == counts.argmax()
+            if len(names) > 1:
+                crowd(np.concatenate([members[~one], members[one]]), int((~one).sum()))
     many = np.repeat((sizes > 1) & ((sizes <= LARGE) | (crowd is None)), sizes)
     rows, bucket = order[many], np.repeat(np.arange(len(sizes)), sizes)[many]
     label = forest.roots(rows)

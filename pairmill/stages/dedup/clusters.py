@@ -16,12 +16,13 @@ TooFar = Callable[[np.ndarray, np.ndarray], np.ndarray]
 @dataclass(frozen=True)
 class Clusters:
     """`stands_for`: position of the row that stands for each row, int64, its own for that one.
-    `order`: members of clusters, those that stand for one first, then as they are preferred.
+    `order`: members of clusters, those that stand for one first, then as they are preferred; None
+    where nothing is gathered.
     """
 
     stands_for: np.ndarray
     sizes: np.ndarray
-    order: np.ndarray
+    order: np.ndarray | None
 
     @property
     def repeats(self) -> np.ndarray:
@@ -37,6 +38,7 @@ class Clusters:
         """For each row that stands for a cluster the values of all its rows; null for the
         others.
         """
+        assert self.order is not None
         alone = np.flatnonzero(self.sizes == 1)
         members = np.concatenate([self.order[self.sizes[self.order] > 1], alone])
         heads = self.stands_for[members]
@@ -49,29 +51,54 @@ class Clusters:
 
 
 def clusters_of(
-    rows: pa.Table, labels: np.ndarray, prefer: str | None, too_far: TooFar | None
+    rows: pa.Table,
+    labels: np.ndarray,
+    prefer: str | None,
+    too_far: TooFar | None,
+    gathers: bool = False,
 ) -> Clusters:
     """`labels`: for each row a number that its component shares; `rows` hold uid and what `prefer`
-    reads.
+    reads.  `gathers`: whether members are wanted in order.
     """
     count = len(labels)
-    _, label, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    sizes = sizes[label]
+    label, sizes = counted(labels)
     stands_for = np.arange(count)
     members = np.flatnonzero(sizes > 1)
     if not len(members):
         return Clusters(stands_for, sizes, members)
-    order = members[preferred(rows.take(pa.array(members)), label[members], prefer)]
-    first = np.r_[True, np.diff(label[order]) != 0]
-    heads = order[first][np.cumsum(first) - 1]
-    stands_for[order] = heads
+    part, order = rows.take(pa.array(members)) if prefer is not None else None, None
+    if part is None and not gathers:
+        uids = frame_of(rows.select(["uid"]))["uid"].gather(members)
+        first = members[least_of_each(label[members], uids)]
+    else:
+        part = part if part is not None else rows.select(["uid"]).take(pa.array(members))
+        order = members[preferred(part, label[members], prefer)]
+        first = order[np.r_[True, np.diff(label[order]) != 0]]
+    head_of = np.zeros(label.max() + 1, np.int64)
+    head_of[label[first]] = first
+    stands_for[members] = head_of[label[members]]
     if too_far is not None:
-        at = np.flatnonzero(order != heads)
-        far = order[at[too_far(order[at], heads[at])]]
+        at = members[stands_for[members] != members]
+        far = at[too_far(at, stands_for[at])]
         left = np.bincount(stands_for[far], minlength=count)
         sizes = sizes - left[stands_for]
         stands_for[far], sizes[far] = far, 1
     return Clusters(stands_for, sizes, order)
+
+
+def counted(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(labels in a narrow range, how many rows share each row's)."""
+    if len(labels) and labels.min() >= 0 and labels.max() < 4 * len(labels):
+        return labels, np.bincount(labels)[labels]
+    _, label, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    return label, sizes[label]
+
+
+def least_of_each(label: np.ndarray, uids: pl.Series) -> np.ndarray:
+    """Which rows have the least uid of their label, bool."""
+    frame = pl.DataFrame({"label": label, "uid": uids})
+    least = frame.select(pl.col("uid") == pl.col("uid").min().over("label"))
+    return least["uid"].to_numpy()
 
 
 def preferred(rows: pa.Table, label: np.ndarray, prefer: str | None) -> np.ndarray:

@@ -25,8 +25,10 @@ DENSE = 32
 """Rows of a partner bucket from which it is worth knowing which are connected already."""
 
 
-Alike = Callable[[np.ndarray], Iterator[tuple[np.ndarray, np.ndarray]]]
-"""Positions of rows → (left, right) of pairs among which are all that agree, block by block."""
+Alike = Callable[[np.ndarray, int], Iterator[tuple[np.ndarray, np.ndarray]]]
+"""Positions of rows, and how many of the first are wanted with all → (left, right) of pairs among
+which are all that agree, block by block.
+"""
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,12 @@ def join_within(
             found[at] = near(left[at], right[at])
             return found
 
-        def crowd(members: np.ndarray, number: int = number) -> None:
-            """All pairs of a large bucket, unless an earlier band has brought all together."""
+        def crowd(members: np.ndarray, first: int, number: int = number) -> None:
+            """Pairs of a large bucket, unless an earlier band has brought all together."""
             if any((earlier[members] == earlier[members[0]]).all() for earlier in keys[:number]):
                 return
             assert alike is not None
-            for left, right in alike(members):
+            for left, right in alike(members, first):
                 forest.join_agreeing(left, right, near)
 
         every = crowd if alike is not None else None

@@ -31,6 +31,8 @@ class Looks:
         self.max_difference, self.max_cell = max_difference, max_cell
         self.compared = 0
         """Pairs of thumbnails that were compared whole."""
+        self.multiplied = 0
+        """Pairs of thumbnails whose difference was told by a product."""
         if pixels is not None:
             ends = np.unique(np.linspace(0, pixels.shape[1], PARTS + 1).astype(int)[:-1])
             self.sizes = np.diff(np.append(ends, pixels.shape[1]))
@@ -51,8 +53,8 @@ class Looks:
             join_within(forest, self.words, radius, self.agree, bands, self.alike)
         return forest.labels()
 
-    def alike(self, members: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """All pairs of some pictures whose thumbnails may agree, block by block.
+    def alike(self, members: np.ndarray, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All pairs of the first pictures with any whose thumbnails may agree, block by block.
 
         Where values differ by c at most and by m in the mean, their squared differences sum up to
         no more than n · c · m; these sums are one matrix product, exact in float32.
@@ -61,12 +63,13 @@ class Looks:
         values = self.pixels[members].astype(np.float32)
         limit = self.max_cell * self.max_difference * values.shape[1]
         squares = np.einsum("nv,nv->n", values, values)
-        for start in range(0, len(values), SIDE):
-            one = values[start : start + SIDE]
-            apart = one @ values[start:].T
+        for start in range(0, first, SIDE):
+            block = slice(start, min(start + SIDE, first))
+            apart = values[block] @ values[start:].T
+            self.multiplied += apart.size
             apart *= -2
             apart += squares[start:]
-            close = apart <= (limit + 1 - squares[start : start + SIDE])[:, None]
+            close = apart <= (limit + 1 - squares[block])[:, None]
             left, right = np.nonzero(close)
             once = right > left
             yield members[left[once] + start], members[right[once] + start]

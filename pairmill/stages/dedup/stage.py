@@ -129,7 +129,9 @@ class DedupStage(LinkingStage):
     def answered(self, rows: pa.Table, seen: Any, labels: np.ndarray) -> pa.Table:
         """`answer` for loaded rows."""
         bad, why = self.kind.unfit(seen)
-        clusters = clusters_of(rows, labels, self.config.prefer, self.too_far(seen))
+        gathers = self.config.on_duplicate == "merge"
+        far = self.too_far(seen)
+        clusters = clusters_of(rows, labels, self.config.prefer, far, gathers)
         uid = rows.column("uid").combine_chunks()
         stands = pa.array(clusters.stands_for)
         score = np.full(rows.num_rows, np.nan)
@@ -145,7 +147,7 @@ class DedupStage(LinkingStage):
         if self.config.against:
             found |= self.against(seen, rows.num_rows)
         answer = pa.table({self.column(name): values for name, values in found.items()})
-        if self.config.on_duplicate == "merge":
+        if gathers:
             for name in self.config.merge:
                 values = clusters.gathered(rows.column(name))
                 answer = answer.append_column(self.column(f"merged_{name}"), values)
