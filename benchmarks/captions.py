@@ -39,6 +39,8 @@ from pairmill.work.crew_size import cores
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.model_server import serving
 
+Times = tuple[float, float]
+"""Seconds of wall and of CPU."""
 BATCH = 16
 TOKENS = 48
 CAPTIONER = str(MODELS / "captioner")
@@ -116,13 +118,10 @@ def cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def by_workers(images: list[bytes], few: list[bytes]) -> tuple[float, float]:
-    """(wall, CPU) seconds of all images at the rate of those beyond the few, a worker a core."""
-    engine = f"dtype: float32\n    resources: {{replicas: {cores()}}}"
-    small, large = (piped(some, engine, cores()) for some in (few, images))
-    part = len(images) / (len(images) - len(few))
-    wall, cpu = ((much - little) * part for little, much in zip(small, large, strict=True))
-    return wall, cpu
+def beyond(few: Times, images: Times, part: float) -> Times:
+    """Seconds of all images at the rate of those beyond the few, which are `1 / part` of them."""
+    scale = part / (part - 1)
+    return (images[0] - few[0]) * scale, (images[1] - few[1]) * scale
 
 
 async def asked(images: list[bytes], url: str) -> None:
@@ -154,6 +153,7 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=100)
     args = parser.parse_args()
     images, bare = encoded(args.images), Bare()
+    each = f"dtype: float32\n    resources: {{replicas: {cores()}}}"
     few = images[: max(BATCH, args.images // 5)]
     own = f"dtype: float32\n    resources: {{cpus: {cores()}}}"
     bare.captions(images[:BATCH], BATCH)
@@ -163,10 +163,12 @@ def main() -> None:
     ways = (
         lambda: timed(lambda: bare.captions(images, BATCH)),
         lambda: piped(images, own),
-        lambda: by_workers(images, few),
+        lambda: piped(images, each, cores()),
+        lambda: piped(few, each, cores()),
     )
     turns = [[way() for way in ways] for _ in range(2)]
-    batched, single, pipeline = (min(times) for times in zip(*turns, strict=True))
+    batched, single, large, small = (min(times) for times in zip(*turns, strict=True))
+    pipeline = beyond(small, large, part)
     print(f"{machine()}; {len(images)} pictures\n")
     print("| way | images/s | of batched | images/CPU s | of batched |")
     print("| --- | ---: | ---: | ---: | ---: |")
