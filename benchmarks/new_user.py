@@ -1,11 +1,11 @@
 """A newcomer's first hour, played by a script: python benchmarks/new_user.py [--fresh]
 
 With `--fresh` pairmill is installed into an empty virtual environment first, by the commands of
-docs/first-run.md, and everything is typed there.  Four kinds of input that a newcomer may have (a
-table, JSON Lines, a folder of pictures, tars) are made anew; for each, the commands of
-docs/first-run.md are typed one after another in an empty folder.  What is printed: commands and
-seconds until the package and the report stand, the slowest command, rows kept, and every command
-that failed, or that gave no report.
+docs/first-run.md, and everything is typed there.  Five kinds of input that a newcomer may have (a
+table, JSON Lines, a folder of pictures, Parquet with bytes, tars) are made anew; for each, the
+commands of docs/first-run.md are typed one after another in an empty folder.  What is printed:
+commands and seconds until the package and the report stand, the slowest command, rows kept, and
+every command that failed, or that gave no report.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
 ROWS = 60
@@ -79,6 +81,15 @@ def pictures_in_folders(folder: Path) -> str:
     return "set"
 
 
+def bytes_in_parquet(folder: Path) -> str:
+    """Pictures as bytes in a column, and a text under a name that nobody knows."""
+    images, texts = zip(*pictures(), strict=True)
+    names = [f"k{i}" for i in range(ROWS)]
+    columns = {"key": names, "jpg": list(images), "beschreibung": list(texts)}
+    pq.write_table(pa.table(columns), folder / "pictures.parquet")
+    return "pictures.parquet"
+
+
 def tars(folder: Path) -> str:
     """A WebDataset shard."""
     with tarfile.open(folder / "00000.tar", "w") as tar:
@@ -94,6 +105,7 @@ KINDS: dict[str, Callable[[Path], str]] = {
     "CSV": table,
     "JSON Lines": json_lines,
     "folder": pictures_in_folders,
+    "Parquet with bytes": bytes_in_parquet,
     "tar": tars,
 }
 

@@ -27,6 +27,7 @@ from pairmill.console import (
 )
 from pairmill.errors import PairmillError, PipelineFileError
 from pairmill.safe_output import printable
+from pairmill.texts.amounts import amount
 from pairmill.version import __version__
 
 app = typer.Typer(
@@ -102,11 +103,11 @@ def validate(file: File, set_: Set = None) -> None:
             out.print(Text(line), soft_wrap=True)
     except PipelineFileError as error:
         fail_of_file(error, file)
-    out.print(
-        f"{file}: {len(found.checked.stages)} stages, {len(found.checked.writers)} "
-        "outputs, no faults",
-        highlight=False,
-    )
+    if not found.checked.writers:
+        out.print("no outputs: a run tells what becomes of each row, and writes no package")
+    stages, outputs = len(found.checked.stages), len(found.checked.writers)
+    counts = f"{amount(stages, 'stage')}, {amount(outputs, 'output')}"
+    out.print(Text(f"{file}: {counts}, no faults"), soft_wrap=True)
 
 
 @app.command()
@@ -235,12 +236,8 @@ def run(
 
         out.print(profile_view(result.seconds, result.stages))
     for path, manifest in result.packages.items():
-        out.print(
-            Text(
-                f"package: {path} ({manifest['samples']:,} samples in {manifest['shards']} shards)"
-            ),
-            soft_wrap=True,
-        )
+        held = f"{amount(manifest['samples'], 'sample')} in {amount(manifest['shards'], 'shard')}"
+        out.print(Text(f"package: {path} ({held})"), soft_wrap=True)
         for note in package_notes(manifest):
             out.print(Text(printable(f"  {note}")), soft_wrap=True)
     if result.report:

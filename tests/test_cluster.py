@@ -190,9 +190,14 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        assert wait_for(lambda: log.exists() and bool(workers_of(log) & set(descendants(node.pid))))
+        assert wait_for(
+            lambda: (
+                run.poll() is not None
+                or (log.exists() and bool(workers_of(log) & set(descendants(node.pid))))
+            )
+        )
         killed_pids = {int(p) for p in descendants(node.pid)}
-        assert run.poll() is None
+        assert run.poll() is None, run.communicate()[0].decode()
         ray_cluster.kill(node)
         told = run.communicate()[0].decode()
     finally:
@@ -218,7 +223,7 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(
             stderr=subprocess.DEVNULL,
             env={**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.2"},
         )
-        assert wait_for(lambda: log.exists() and bool(workers_of(log)))
+        assert wait_for(lambda: run.poll() is not None or (log.exists() and bool(workers_of(log))))
         there = set(descendants(node.pid))
         assert run.wait() == 0
     finally:

@@ -72,11 +72,10 @@ def test_elements_are_chosen_as_brute_force_has_it_in_any_cut(
     tmp_path: Path, seed: int, rows: int
 ) -> None:
     made = lists(seed, rows)
-    found = {}
+    found, keys = {}, ["parent_uid", "place"]
     for cut in (1, 7, 100):
         result = run(tmp_path / str(cut), made, cut)
         elements = result.elements["things"].table()
-        keys = ["parent_uid", "place"]
         found[cut] = elements.sort(keys).select(
             *keys, "label", "quality", "selected", "balanced", "mix_repeats"
         )
@@ -85,15 +84,16 @@ def test_elements_are_chosen_as_brute_force_has_it_in_any_cut(
     frame = found[1]
     living = sum(len(m or []) for i, m in enumerate(made) if i % 7)
     assert frame.height == living
-    scored = frame.with_columns(pl.col("quality").fill_nan(None))
-    for (label,), group in scored.group_by("label"):
-        known = group["quality"].drop_nulls().sort(descending=True)
-        least = known[int(0.4 * len(known))] if len(known) else np.inf  # DataComp's rule of ties
+    known = frame.filter(pl.col("quality").is_finite() & pl.col("label").is_not_null())
+    without = frame.join(known, on=keys, how="anti")
+    assert without["selected"].null_count() == without["balanced"].null_count() == without.height
+    for _, group in known.group_by("label"):
+        scores = group["quality"].sort(descending=True)
+        least = scores[int(0.4 * len(scores))]  # DataComp's rule of ties
         assert group["selected"].to_list() == (group["quality"] >= least).to_list()
-        if label is not None:
-            assert group["balanced"].sum() == min(12, group.height)
+        assert group["balanced"].sum() == min(12, group.height)
     mixed = dict(frame.group_by("label").agg(pl.col("mix_repeats").sum()).iter_rows())
-    sizes = dict(frame.group_by("label").len().iter_rows())
+    sizes = dict(known.group_by("label").len().iter_rows())
     for label in ("cat", "dog"):
         assert mixed.get(label, 0) <= min(15, 3 * sizes.get(label, 0))
 

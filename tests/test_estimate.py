@@ -11,6 +11,7 @@ from pairmill.api import Pipeline
 from pairmill.demo.oracle import asking
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.world import World
+from pairmill.terminal.estimate_view import cells
 from tests.conftest import CLIP, pairmill
 
 Write = Callable[[str], Path]
@@ -52,6 +53,7 @@ def test_sample_is_scaled_up_and_nothing_is_paid_twice(pairs: Path, write: Write
         clip.seconds_per_row.value * clip.sampled * 2 * 2 / 3600
     )
     assert clip.setup_s > 0
+    assert "–" in cells(clip)[-1]  # bytes have their interval, too
     again = pipeline.estimate(40)
     result = pipeline.run(local=True, processes=0, progress=False)
     stages = pipeline_stages(result.folder)

@@ -64,6 +64,15 @@ def test_version_is_told() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.strip() == __version__
 
 
+def test_a_set_without_duplicates_is_no_warning() -> None:
+    steps = [
+        Step("near", 100, 100, gate="near_dup_of IS NULL"),
+        Step("size", 100, 100, gate="w > 5"),
+    ]
+    funnel = Funnel(100, 100, [Step("source", 100, 100), *steps])
+    assert findings(funnel) == ["size: the gate w > 5 dropped nothing"]
+
+
 def test_failures_name_the_retry_that_tries_them_again() -> None:
     failed = Step("download", 100, 65, dropped=5, failed=30, gate="width > 5")
     failed.reasons = {"dns": 20, "timeout": 10, "width > 5": 5}

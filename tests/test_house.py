@@ -228,5 +228,5 @@ def test_checking_a_pipeline_over_metadata_loads_neither_what_runs_it_nor_what_i
         "pairmill.outputs.webdataset", "pairmill.pipeline.run", "pairmill.report",
         "pairmill.sources.folder", "pairmill.sources.tfrecord", "pairmill.work.local",
     )  # fmt: skip
-    assert loaded[:2] == ["p.yaml: 1 stages, 1 outputs, no faults", "0"]
+    assert loaded[:2] == ["p.yaml: 1 stage, 1 output, no faults", "0"]
     assert [name for name in unneeded if name in loaded] == []

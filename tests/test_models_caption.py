@@ -99,26 +99,6 @@ def test_system_turn_and_several_images_reach_the_model(folder: Path) -> None:
     assert answer["error"].to_pylist()[1]["class"] == "decode"
 
 
-def test_text_first_puts_the_prompt_before_its_images(folder: Path) -> None:
-    rows = pa.table({"image": [picture("red")], "text": ["a hill"]})
-    schema = {"type": "object", "properties": {"kind": {"type": "string"}}}
-    options = {"system": "Be brief.", "json_schema": schema}
-    for text_first in (True, False):
-        told = prompt_text(ready(built("qwen", folder), text_first=text_first, **options), rows)
-        system, text, image = map(told.index, ("Be brief.", "Say: a hill", "<|vision_start|>"))
-        assert system < min(text, image)
-        assert (text < image) is text_first
-    with pytest.raises(ValueError, match="`image` names none"):
-        CaptionConfig(model="m", image=None, text_first=True)
-
-
-def test_form_that_puts_images_where_it_likes_is_told(folder: Path) -> None:
-    kept = CaptionConfig(model=built("paligemma", folder), dtype="float32", text_first=True)
-    assert "images where it did" in " ".join(CaptionStage(kept).examine())
-    heeded = CaptionConfig(model=built("qwen", folder), dtype="float32", text_first=True)
-    assert "images where it did" not in " ".join(CaptionStage(heeded).examine())
-
-
 def test_values_stand_in_prompts_as_people_write_them() -> None:
     values = {"a": ["red", None, "blue"], "b": None, "c": {"k": "ü"}, "d": 1.5, "e": [["x"], ["y"]]}
     told = fill("{a}|{b}|{c}|{d}|{e}", values, separator="; ")

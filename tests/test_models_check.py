@@ -71,6 +71,40 @@ def dequantised(model: str, name: str) -> torch.Tensor:
     return (weights[name].float() * scale).to(torch.bfloat16).float()
 
 
+def in_eight_bits(source: str, folder: Path) -> tuple[str, str]:
+    """Two copies of a text model with projections rounded to 255 steps a row: as a checkpoint of
+    compressed-tensors holds them, and as plain numbers.
+    """
+    from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
+
+    packed, plain = (changed(source, folder / name) for name in ("packed", "plain"))
+    weights = load_file(packed / "model.safetensors")
+    rounded = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
+    small = dict(rounded)
+    for name in [n for n in weights if n.endswith("proj.weight")]:
+        scale = (rounded[name].float().abs().amax(1, keepdim=True) / 127).to(torch.bfloat16)
+        steps = (rounded[name].float() / scale.float()).round().clamp(-127, 127)
+        del small[name]
+        small[f"{name}_packed"] = pack_to_int32(steps.to(torch.int8), 8)
+        small[f"{name}_shape"] = torch.tensor(steps.shape)
+        small[f"{name}_scale"] = scale
+        rounded[name] = steps.to(torch.bfloat16) * scale
+    save_file(small, packed / "model.safetensors", metadata={"format": "pt"})
+    save_file(rounded, plain / "model.safetensors", metadata={"format": "pt"})
+    numbers = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel"}
+    method = {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": numbers}},
+        "ignore": ["lm_head"],
+    }
+    config = json.loads((packed / "config.json").read_text()) | {"dtype": "bfloat16"}
+    (plain / "config.json").write_text(json.dumps(config))
+    (packed / "config.json").write_text(json.dumps({**config, "quantization_config": method}))
+    return str(packed), str(plain)
+
+
 @pytest.mark.parametrize("kind", ["qwen", "clip"])
 def test_checkpoint_with_a_hole_is_refused_at_validate_and_at_load(
     kind: str, folder: Path, tmp_path: Path
@@ -132,6 +166,25 @@ def test_checkpoint_quantised_to_fp8_is_computed_and_told_on_a_cpu(
     first, second = stage(rows)["caption"].to_pylist()
     assert first != second
     assert None not in (first, second)
+
+
+def test_checkpoint_quantised_to_eight_bits_answers_as_its_numbers_do(
+    folder: Path, tmp_path: Path
+) -> None:
+    packed, plain = in_eight_bits(built("text", folder), tmp_path)
+    told, answers = [], []
+    for model, dtype in ((packed, "auto"), (plain, "bfloat16")):
+        options = {"prompt": "Say {text}", "image": None, "device": "cpu", "max_new_tokens": 8}
+        stage = CaptionStage(CaptionConfig(model=model, dtype=dtype, **options))
+        told.append(stage.examine()[0])
+        stage.setup()
+        told.append(stage.engine.note)
+        answers.append(stage(pa.table({"text": ["a red ball", "a boat"]}))["caption"].to_pylist())
+        stage.close()
+    assert "quantised (compressed-tensors)" in told[0]
+    assert told[1] == "cpu quantised (compressed-tensors)"
+    assert answers[0] == answers[1]
+    assert len(set(answers[0])) == 2
 
 
 def test_system_turn_that_a_model_cannot_take_is_told(folder: Path) -> None:

@@ -50,6 +50,12 @@ def test_library_prompt_stands_in_the_config_with_all_its_turns() -> None:
         rewrite()
 
 
+def test_key_that_came_later_is_hashed_once_it_is_used() -> None:
+    config = rewrite(prompt="{text}", image="image")
+    assert "text_first" not in value_fields(config)
+    assert value_fields(config.model_copy(update={"text_first": True}))["text_first"] is True
+
+
 def test_column_of_the_text_says_how_it_was_made() -> None:
     stage = RewriteStage(rewrite(prompt={"id": "fuse"}))
     facts = json.loads(stage.writes().field("rewrite").metadata[b"made_by"])

@@ -37,9 +37,13 @@ def test_filip_is_compared_with_the_cosine_where_the_second_things_colour_is_wro
         first, second = row.scene.groups[:2]
         colour = rng.choice([c for c in COLOURS if c not in (second.colour, first.colour)])
         wrong = replace(row.scene, groups=(first, replace(second, colour=colour)))
+        own, other = (
+            alt_text(scene, "en", rng_for("words", row.index), None) for scene in (row.scene, wrong)
+        )
+        if own == other:  # a text that does not tell the second thing's colour
+            continue
         image = picture_bytes(world, row)
-        for scene, right in ((row.scene, True), (wrong, False)):
-            text = alt_text(scene, "en", rng_for("words", row.index), None)
+        for text, right in ((own, True), (other, False)):
             url = f"{row.url}#{right}"
             pairs.append({"image": image, "url": url, "text": text, "right": right})
     (tmp_path / "fine").mkdir()
@@ -56,6 +60,5 @@ def test_filip_is_compared_with_the_cosine_where_the_second_things_colour_is_wro
     }
     kept = found.filter(pl.col("fate") == "kept")
     print("filip", found.height, areas, preferred, kept.height, kept["right"].mean())
-    assert kept.height == (found.height + 1) // 2
-    assert areas["clip_score"] > 0.6
-    assert preferred["clip_score"] > 0.8
+    assert kept.height >= found.height // 2
+    assert preferred[SCORES[1]] > preferred["clip_score"]

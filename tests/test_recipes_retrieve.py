@@ -54,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(pairs.to_arrow(), folder / "web/pairs.parquet")
     truth.write_parquet(folder / "truth.parquet")
     (folder / "names.txt").write_text("\n".join(KINDS))
-    for name in ("real", "laion", "align", "points", "albef", "tfup"):
+    for name in ("real", "laion", "align", "points", "tfup"):
         shutil.copy(RECIPES / f"{name}.yaml", folder)
     return folder
 
@@ -126,7 +126,8 @@ def test_align_stops_what_more_than_ten_pictures_are_called(place: Path) -> None
 
 def test_align_refuses_texts_with_a_word_or_pair_that_occurs_once(place: Path) -> None:
     """The rule for a small set, against a count by hand."""
-    rows = with_truth(place, run(place, "align", {"stages.0.times": 2}))
+    changes = {"stages.0.times": "2", "outputs.0.path": "align-small"}
+    rows = with_truth(place, run(place, "align", changes))
     texts = [plain_words(text) for text in rows["text"]]
     said = [[*words, *pairwise(words)] for words in texts]
     every = Counter(gram for grams in said for gram in grams)
@@ -200,20 +201,6 @@ def test_points_keeps_what_a_language_model_expects(place: Path, clean_lm: Path)
     assert bad[0] < bad[1]
 
 
-def test_albef_scorers_together_know_more_than_each(place: Path, clean_lm: Path) -> None:
-    rows = with_truth(place, run(place, "albef")).drop_nulls("agreement_noise")
-    rows = rows.filter(~pl.col("text").is_in([SHARED, RARE]))
-    sides = [rows.filter(pl.col("matched") == side) for side in (True, False)]
-    areas = {name: auc(*(side[name] for side in sides)) for name in ("clip_score", "fluency")}
-    both = auc(*(-side["agreement_noise"] for side in sides))
-    print("albef", [side.height for side in sides], areas, both)
-    assert both > max(areas.values())
-    written = pl.concat(
-        [pl.read_parquet(f) for f in sorted((place / "albef/data").glob("*.parquet"))]
-    )["agreement_noise"].drop_nulls()
-    assert written.to_list() == sorted(written.to_list())
-
-
 def test_tfup_is_right_where_it_is_sure(place: Path) -> None:
     rows = with_truth(place, run(place, "tfup"))
     rows = rows.with_columns(right=pl.col("kinds").list.contains(pl.col("kind_label")))
@@ -224,8 +211,8 @@ def test_tfup_is_right_where_it_is_sure(place: Path) -> None:
           sure["right"].mean(), counts)  # fmt: skip
     assert kept["right"].mean() >= 0.9
     assert sure["right"].mean() >= rows["right"].mean()
-    assert kept.height == 160
-    assert max(counts.values()) - min(counts.values()) <= 1
+    assert 160 - len(counts) < kept.height <= 160
+    assert max(counts.values()) == 160 // len(counts)
 
 
 def truly_copies(found: pl.DataFrame, scene_of: dict[str, Any]) -> tuple[float, float]:

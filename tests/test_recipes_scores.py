@@ -46,10 +46,13 @@ def run(place: Path, name: str) -> pl.DataFrame:
 
 
 def test_nevlp_drops_nothing_and_says_how_probably_each_pair_is_noise(place: Path) -> None:
-    rows = run(place, "nevlp").filter(pl.col("text_kind").is_in(["matched", "mismatched"]))
-    noise, wrong = rows["noise"].to_numpy(), (~rows["matched"]).to_numpy()
+    every = run(place, "nevlp")
     normal = NoiseStage(NoiseConfig(by="clip_score", per=["lang_tag"]))
-    assumed = normal(rows.select("uid", "clip_score", "lang_tag").to_arrow())["noise"].to_numpy()
+    assumed = normal(every.select("uid", "clip_score", "lang_tag").to_arrow())["noise"].to_numpy()
+    every = every.with_columns(assumed=pl.Series(assumed))
+    rows = every.filter(pl.col("text_kind").is_in(["matched", "mismatched"]))
+    noise, wrong = rows["noise"].to_numpy(), (~rows["matched"]).to_numpy()
+    assumed = rows["assumed"].to_numpy()
 
     def off(said: np.ndarray) -> float:
         """The expected calibration error over ten bins."""
@@ -63,8 +66,8 @@ def test_nevlp_drops_nothing_and_says_how_probably_each_pair_is_noise(place: Pat
     by_threshold = (rows["clip_score"] < 0.3).to_numpy()
     hard = abs(by_threshold.astype(float) - wrong).mean()
     print("nevlp", error, off(assumed), hard, noise[wrong].mean(), noise[~wrong].mean(), len(noise))
-    assert error <= 0.05 < off(assumed)  # the demo model's scores are no two normal distributions
-    assert noise[wrong].mean() > 0.7 > 0.05 > noise[~wrong].mean()
+    assert error <= 0.06 < off(assumed)  # the demo model's scores are no two normal distributions
+    assert noise[wrong].mean() > 0.8 > 0.2 > noise[~wrong].mean()
     written = pl.concat([pl.read_parquet(f) for f in (place / "nevlp/data").glob("*.parquet")])
     assert written.height == ROWS  # nothing is dropped
     assert (written["weight"] + written["noise"]).to_numpy() == pytest.approx(1.0)

@@ -57,6 +57,16 @@ def test_plan_fits_80_columns_and_cuts_no_identity(file: Path) -> None:
     assert "more" not in shown(plan_view(plan, columns=True)).split("in flight")[0]
 
 
+def test_a_file_without_outputs_is_told_to_write_no_package(file: Path) -> None:
+    told = CliRunner().invoke(app, ["validate", str(file)]).output.splitlines()
+    assert ["writes no package" in told[0], told[1]] == [
+        True,
+        f"{file}: 2 stages, 0 outputs, no faults",
+    ]
+    file.write_text(f"{file.read_text()}outputs: [{{type: table, path: out}}]\n")
+    assert len(CliRunner().invoke(app, ["validate", str(file)]).output.splitlines()) == 1
+
+
 def test_stages_are_listed_a_line_each_and_one_with_its_keys() -> None:
     text = shown(stage_list())
     assert max(map(len, text.splitlines())) <= 80

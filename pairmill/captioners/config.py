@@ -11,7 +11,7 @@ from pairmill.captioners.library import prompt_of
 from pairmill.captioners.prompts import Example, Wording, read_wording, referenced
 from pairmill.captioners.structured import check_schema
 from pairmill.models.load import Spec
-from pairmill.schemas.config import FILE, MODEL, SPEED, Strict
+from pairmill.schemas.config import ADDED, FILE, MODEL, SPEED, Strict
 from pairmill.torch_device import Device, Precision
 
 OF_A_WORKER = (
@@ -75,7 +75,7 @@ class AskingConfig(EngineConfig):
     """The property of `json_schema` that is the stage's text."""
     image: str | list[str] | None = None
     """Column with encoded images, or several columns in order; `null` for a prompt without."""
-    text_first: bool = False
+    text_first: Annotated[bool, ADDED] = False
     """Puts the prompt before the images of its turn, so that a server which remembers how prompts
     begin (vLLM's prefix cache) computes once what they have in common: all up to the first value
     of a column.  Most models learnt with images first, and some templates put them there anyway,

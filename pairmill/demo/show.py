@@ -13,6 +13,7 @@ from pairmill.demo.quality import Measure, measures, scored_rows
 from pairmill.demo.server import running
 from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
+from pairmill.texts.amounts import amount
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
@@ -39,13 +40,8 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
     out.print(funnel_table(result.funnel))
     out.print(quality_table(found))
     for path, manifest in result.packages.items():
-        out.print(
-            Text(
-                f"package:  {path}  ({manifest['samples']:,} samples in "
-                f"{manifest['shards']} shards)"
-            ),
-            soft_wrap=True,
-        )
+        held = f"{amount(manifest['samples'], 'sample')} in {amount(manifest['shards'], 'shard')}"
+        out.print(Text(f"package:  {path}  ({held})"), soft_wrap=True)
     out.print(Text(f"pipeline: {file.absolute()}\nreport:   {result.report}"), soft_wrap=True)
     out.print(
         f"done in {monotonic() - start:.0f} s; look closer with `pairmill inspect "

@@ -18,7 +18,7 @@ from pairmill.models.two_towers import TwoTowers
 from pairmill.models.vectors import unit
 from pairmill.models.vision_tower import Pooling, check_vision, is_vision, vision_length
 from pairmill.schemas.arrow import column, error_array
-from pairmill.schemas.config import SPEED
+from pairmill.schemas.config import ADDED, SPEED
 
 WIDTH = {"float16": pa.float16(), "float32": pa.float32()}
 
@@ -37,7 +37,7 @@ class EmbedConfig(TowersConfig):
     """Which towers run; only their column is read."""
     stored: Literal["float16", "float32"] = "float16"
     """Precision in which they are stored: float16 changes a cosine in its fourth digit."""
-    pooling: Pooling | None = None
+    pooling: Annotated[Pooling | None, ADDED] = None
     """Of an encoder of pictures alone: the first token (`cls`), the mean of the patches, or the
     model's own `pooler`; what the family's examples do, if absent.
     """

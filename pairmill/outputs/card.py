@@ -12,6 +12,7 @@ from pairmill.outputs.base import Loading
 from pairmill.outputs.chosen import chosen
 from pairmill.outputs.features import card_features
 from pairmill.schemas.arrow import doc_of, unit_of
+from pairmill.texts.amounts import amount
 
 PLAIN = re.compile(r"[A-Za-z_][\w .-]*")
 WORDS = ("y", "yes", "n", "no", "on", "off", "true", "false", "null", "nan")
@@ -26,7 +27,8 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, loading: Loading) 
     parts = [
         f"---\n{head(manifest, loading)}---",
         f"# {manifest['name']}",
-        f"{manifest['samples']:,} samples in {manifest['shards']} shards ({manifest['format']}), "
+        f"{amount(manifest['samples'], 'sample')} in {amount(manifest['shards'], 'shard')} "
+        f"({manifest['format']}), "
         f"curated by pairmill {manifest['pairmill']}.",
         reading(loading),
         "## Where the rows went",

@@ -23,6 +23,10 @@ part of its identity, what they hold is.
 """
 TEMPLATE = Mark("template")
 """The field is a text with names of columns that the stage reads in braces: the same of these."""
+ADDED = Mark("added")
+"""The field came after values had been stored without it.  At its default, which means what was
+before, it is no part of the identity, so that a new version of pairmill computes nothing again.
+"""
 PATH = Mark("path")
 """The field names a file or folder, relative to the pipeline file."""
 FILE = Mark("file")
@@ -156,11 +160,20 @@ def marks_of(config: type[BaseModel], field: str) -> set[str]:
 
 
 def value_fields(config: BaseModel) -> dict[str, Any]:
-    """The fields that decide values, as they are: all but those marked SPEED.
+    """The fields that decide values, as they are: all but those marked SPEED, and those marked
+    ADDED that are at their default.
 
     They are hashed (`schemas/hashing.py`) before anything flattens them, so that a value without a
     stable form (a set, NaN, an object) is refused and not turned into one.
     """
     kind = type(config)
-    names = [name for name in kind.model_fields if SPEED not in marks_of(kind, name)]
-    return {name: getattr(config, name) for name in names}
+    values = {
+        name: getattr(config, name)
+        for name in kind.model_fields
+        if SPEED not in marks_of(kind, name)
+    }
+    return {
+        name: value
+        for name, value in values.items()
+        if ADDED not in marks_of(kind, name) or value != kind.model_fields[name].default
+    }

@@ -38,10 +38,11 @@ def cells(stage: StageCost) -> list[str]:
     if stage.gpus:
         hours += f"\n{ranged(stage.hours(stage.gpus), short)} GPU"
     asked, made = figures["tokens_asked"], figures["tokens"]
-    tokens = f"{whole(asked.value)} / {ranged(made, whole)}" if made.value or asked.value else ""
+    tokens = f"{ranged(asked, whole)} / {ranged(made, whole)}" if made.value or asked.value else ""
     dollars = ranged(figures["dollars"], short) if figures["dollars"].value else ""
     name = f"{stage.name} ({stage.cpus:g} CPU" + (f" + {stage.gpus:g} GPU)" if stage.gpus else ")")
-    return [name, rows, f"{each}{mark}", hours, tokens, dollars, bytes_text(figures["bytes"].value)]
+    stored = ranged(figures["bytes"], bytes_text)
+    return [name, rows, f"{each}{mark}", hours, tokens, dollars, stored]
 
 
 def remarks(cost: Cost) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairmill.errors import CorruptWorkspace
 from pairmill.schemas.hashing import digest
@@ -23,6 +24,9 @@ from pairmill.workspace.uids import SeenUids
 FOLDER = "ingest"
 FACTS = b"pairmill"
 FRESH = "fresh"
+"""Column of the hashes of all uids, a part of them in each line."""
+GROUP_HASHES = 2**20
+"""Hashes in one row group, so that writing them takes little memory."""
 
 
 @dataclass
@@ -69,12 +73,14 @@ def remember(storage: Storage, segment: Segment) -> None:
         "due": segment.due,
     }
     lines = lines_of(Table.of("", segment.shards, 0, ()))
-    ends = np.full(len(segment.shards) + 1, len(seen.fresh), np.int64)
-    ends[0] = 0  # all in the first line
+    count = len(segment.shards)
+    ends = np.arange(count + 1, dtype=np.int64) * len(seen.fresh) // count
     hashes = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(seen.fresh))
     lines = lines.append_column(FRESH, hashes)
+    at_once = max(1, GROUP_HASHES * count // max(1, len(seen.fresh)))
     name = segment_file(segment.units)
-    storage.write_table(name, lines.replace_schema_metadata({FACTS: json.dumps(facts)}))
+    told = lines.replace_schema_metadata({FACTS: json.dumps(facts)})
+    storage.write_table(name, told, row_group_size=at_once)
 
 
 class Memory:
@@ -105,7 +111,7 @@ class Memory:
         try:
             lines = self.storage.read_table(name)
             facts = json.loads((lines.schema.metadata or {})[FACTS])
-            fresh = np.asarray(lines.column(FRESH)[0].values).astype(np.uint64)
+            fresh = np.asarray(pc.list_flatten(lines.column(FRESH)).combine_chunks(), np.uint64)
             seen = SeenUids(fresh, tuple((u, b, a) for u, b, a in facts["repeats"]))
             return Segment(
                 facts["units"],

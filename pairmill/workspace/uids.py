@@ -119,4 +119,5 @@ class UniqueUids:
         self.runs.append(hashes)
         while len(self.runs) > 1 and len(self.runs[-2]) <= 2 * len(self.runs[-1]):
             last = self.runs.pop()
-            self.runs[-1] = np.sort(np.concatenate([self.runs[-1], last]), kind="stable")
+            self.runs[-1] = merged = np.concatenate([self.runs[-1], last])
+            merged.sort(kind="stable")  # in place: that of all rows is the largest thing in memory

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-SHIFTS = 4
-"""Other texts that each picture is compared with."""
+SHIFTS = 16
+"""Other texts that each picture is compared with at most."""
+PAIRS = 200_000
+"""Mismatched pairs that are enough; each picture has one in any case."""
 
 
 def shuffled(image: np.ndarray, text: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -12,7 +14,8 @@ def shuffled(image: np.ndarray, text: np.ndarray, order: np.ndarray) -> np.ndarr
     """
     image, text = image[order], text[order]
     found = [np.zeros(0, np.float32)]
-    for shift in range(1, min(SHIFTS, len(image) - 1) + 1):
+    shifts = max(1, min(SHIFTS, PAIRS // max(len(image), 1)))
+    for shift in range(1, min(shifts, len(image) - 1) + 1):
         other, seen = np.roll(text, shift, 0), np.roll(image, shift, 0)
         apart = (other != text).any(1) & (seen != image).any(1)
         found.append((image[apart] * other[apart]).sum(1))
