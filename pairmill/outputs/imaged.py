@@ -127,11 +127,12 @@ class ImageWriter(Writer):
             yield Batch(first, table, rest, pictures)
 
     def refuse_missing(self, rows: int) -> None:
-        """Raises RunError for kept rows without a picture, and says which gate leaves them out."""
+        """Raises RunError for kept rows without a picture, and says what leaves them out."""
         name = self.config.image
         raise RunError(
-            f"output {self.config.path}: {rows} kept rows have no {name!r}; add `keep: "
-            f"{name}_format IS NOT NULL` or the like before the output"
+            f"output {self.config.path}: {rows} kept rows have no {name!r}; put a stage that "
+            f"reads it before the output, which drops them as missing, or gate on a column of "
+            "the stage that makes it"
         )
 
     def refuse(self, row: pa.Table, mark: str | None, found: Picture) -> None:
