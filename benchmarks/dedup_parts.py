@@ -170,7 +170,7 @@ def faiss_hashes(values: np.ndarray, radius: int) -> dict[str, Any]:
 
     def search(kind: tuple[int, int, int] | None, queries: np.ndarray) -> tuple[Any, ...]:
         if kind is None:
-            index = faiss.IndexBinaryFlat(words * 64)
+            index: Any = faiss.IndexBinaryFlat(words * 64)
         else:
             index = faiss.IndexBinaryMultiHash(words * 64, kind[0], kind[1])
             index.nflip = kind[2]
