@@ -18,7 +18,7 @@ from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
 
 Over = Callable[[Callable[[int], "ShardState"], list[int]], Iterator["ShardState"]]
-"""Looks at shards: `Engine.over`."""
+"""FateMemory at shards: `Engine.over`."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Survey:
             self.renew(self.undecided)
 
     def refresh(self) -> None:
-        """Looks at the shards that may have changed."""
+        """FateMemory at the shards that may have changed."""
         upto, stale = known_stages(self.chain), list(self.stale)
         work = partial(look, self.chain, upto, self.retry, self.payload, self.ledger)
         for shard, told in zip(stale, self.over(work, stale), strict=True):

@@ -1,6 +1,6 @@
 """Selection is derived: what became of each row of a shard, read off the stored columns."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -9,7 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pairmill.fates.decide import Answers, Trace, decide
+from pairmill.fates.decide import Answers, Trace, decide, taken_columns
+from pairmill.fates.fate_memory import FOLLOWED, place_of, steps_of
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.schemas.companions import companions, mark_of, without_suffix
 from pairmill.schemas.expressions import frame_of
@@ -30,9 +31,11 @@ def trace(
     that way alone, unless an expression or `want` names it.
     """
     stages = chain.stages[: len(chain.stages) if upto is None else upto]
+    place, steps = place_of(chain, shard), steps_of(chain, shard, stages, retry)
+    known, remembered = FOLLOWED.known(place, steps)
     wanted = {n for c in want for n in chain.narrow_columns(c)}
     asked = {chain.narrow(c) for c in present}
-    for stage in stages:
+    for stage in stages[known:]:
         asked |= {chain.narrow(c) for c in stage.reads}
         wanted |= {chain.narrow(c) for c in stage.compared()} | set(
             stage.gate.columns if stage.gate else ()
@@ -45,9 +48,15 @@ def trace(
     frame = pl.DataFrame({"__row": rows})
     if from_pool:
         frame = frame_of(chain.read_pool(shard, from_pool, present=asked))
-    found = Trace.start(frame, np.ones(len(rows), bool))
+    found = remembered or Trace.start(frame, np.ones(len(rows), bool))
+    found.frame = frame
     for stage in stages:
         columns = [c for f in stage.writes for c in narrow_names(f) if c in wanted]
+        if stage.index < known:
+            if columns:
+                taken = stored_columns(chain, shard, stage, columns, found.ran[stage.index])
+                found.frame = found.frame.with_columns(frame_of(taken).get_columns())
+            continue
 
         def answers(
             run: np.ndarray, stage: PlannedStage = stage, columns: list[str] = columns
@@ -57,6 +66,8 @@ def trace(
             return stored_answers(chain, shard, stage, columns, rows, retry)
 
         decide(stage, found, chain, answers, columns)
+    if steps:
+        FOLLOWED.remember(place, steps, found)
     return found
 
 
@@ -90,6 +101,15 @@ def stored_answers(
         again = pc.is_in(classes, value_set=pa.array(named, pa.string()))
         at[(at >= 0) & np.asarray(again.combine_chunks())[at]] = -1
     return Answers(stored, at)
+
+
+def stored_columns(
+    chain: Chain, shard: int, stage: PlannedStage, columns: Sequence[str], ran: np.ndarray
+) -> pa.Table:
+    """Columns of a stage whose fates are known already: the values of rows `ran`."""
+    stored = chain.columns_of(stage, shard).load(columns) if ran.any() else None
+    at = np.where(ran, places(stored, np.arange(len(ran), dtype=np.int32)), -1)
+    return taken_columns(stored, at, columns, stage.writes)
 
 
 def places(stored: pa.Table | None, rows: np.ndarray) -> np.ndarray:

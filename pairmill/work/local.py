@@ -38,8 +38,10 @@ AT_ONCE = 2
 """Output shards that one process writes at the same time; each is in memory as a whole."""
 PER_ITEM = 16
 """Shards that a process looks at at a time."""
-SOME, MANY = 64, 400
-"""Shards that are worth looking at in processes, where these are there already, and where not."""
+MANY = 400
+"""Shards that are worth looking at in processes; of fewer this one remembers the fates, and that
+helps more.
+"""
 KEPT = 10_000
 """Messages that wait for whoever shows them; the oldest go first where nobody does."""
 
@@ -117,7 +119,7 @@ class LocalEngine:
 
     def over(self, work: Callable[[int], T], shards: Sequence[int]) -> Iterator[T]:
         """In threads; in processes where there are many."""
-        if self.processes < 2 or len(shards) < (SOME if self.crew.seats else MANY):
+        if self.processes < 2 or len(shards) < MANY:
             yield from ahead(work, shards, self.threads)
             return
         parts = [shards[i : i + PER_ITEM] for i in range(0, len(shards), PER_ITEM)]
