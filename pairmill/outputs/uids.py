@@ -1,11 +1,11 @@
 """The kept rows' uids as DataComp's tools read a subset."""
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from pairmill.errors import RunError
@@ -13,7 +13,7 @@ from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows, Write
 from pairmill.schemas.config import SPEED
 from pairmill.schemas.pipeline import OutputConfig
 
-HEX = re.compile(r"[0-9a-f]{32}")
+HEX = r"\A[0-9a-f]{32}\z"
 DTYPE = np.dtype("u8,u8")
 
 
@@ -44,18 +44,19 @@ class UidsWriter(Writer):
         return []
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
-        uids = rows.table.column("uid").to_pylist()
-        for uid in uids:
-            if not HEX.fullmatch(uid):
-                raise RunError(
-                    f"output {self.config.path}: the uid {uid!r} is not 32 hex digits (lower "
-                    "case), as "
-                    "a subset of DataComp needs; take `type: table` with `columns: [uid]`, or "
-                    "leave "
-                    "the input's uids aside"
-                )
-        pairs = np.array([(int(u[:16], 16), int(u[16:], 16)) for u in uids], DTYPE)
-        pairs.sort()
+        column = rows.table.column("uid").combine_chunks()
+        sound = np.asarray(pc.match_substring_regex(column, HEX))
+        if not sound.all():
+            raise RunError(
+                f"output {self.config.path}: the uid {column[int(sound.argmin())].as_py()!r} is "
+                "not 32 hex digits (lower case), as a subset of DataComp needs; take `type: table` "
+                "with `columns: [uid]`, or leave the input's uids aside"
+            )
+        halves = np.frombuffer(bytes.fromhex("".join(column.to_pylist())), ">u8").reshape(-1, 2)
+        pairs = np.empty(len(halves), DTYPE)
+        for half, field in enumerate(DTYPE.names or ()):
+            pairs[field] = halves[:, half]
+        pairs = pairs[np.lexsort((halves[:, 1], halves[:, 0]))]
         name = "uids.npy" if shard == 0 else f"uids-{shard:05d}.npy"
         yield OutputFile(name, lambda stream: np.lib.format.write_array(stream, pairs))
 
