@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +16,7 @@ from pairmill.pipeline.whereabouts import wanted_processes, whereabouts
 from pairmill.report.gather import LEAST_ROWS, MOST_ROWS, rows_worth
 from pairmill.work.block import Job
 from pairmill.work.crew_size import processes_for
+from pairmill.work.local import LocalEngine
 from tests.conftest import pairmill
 from tests.test_hanging import ONE_SHARD, Write
 
@@ -50,6 +52,36 @@ def test_processes_give_the_package_of_this_process_alone(numbers: Path, write: 
         for folder in ("workspace", "out"):
             (numbers / folder).rename(numbers / f"{folder}{processes}")
     assert found[0] == found[1]
+
+
+class Begun:
+    """Work that has begun: what it takes is given back in one way or the other."""
+
+    width = 2
+
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+
+    def begin(self, line: object, watchdog: object) -> "Begun":
+        return self
+
+    def __call__(self, shard: int) -> int:
+        return shard
+
+    def abandon(self) -> None:
+        self.ends.append("abandoned")
+
+    def close(self) -> None:
+        self.ends.append("closed")
+
+
+@pytest.mark.parametrize(("taken", "end"), [(9, "closed"), (2, "abandoned")])
+def test_work_that_is_given_up_leaves_no_process_of_a_stage(taken: int, end: str) -> None:
+    begun = Begun()
+    results = LocalEngine(disk=True).here(begun, range(4))
+    assert list(islice(results, taken)) == [*range(4)][:taken]
+    del results
+    assert begun.ends == [end]
 
 
 @pytest.mark.slow

@@ -62,8 +62,8 @@ def test_encodings(tmp_path: Path, encoding: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", "url;text\na;b\nc;d\n", "say `delimiter: ';'`"),
-        ("a.tsv", "url,text\na,b\nc,d\n", "say `delimiter: ','`"),
+        ("a.csv", "url;text\na;b\nc;d\n", "say `delimiter: \";\"`"),
+        ("a.tsv", "url,text\na,b\nc,d\n", "say `delimiter: \",\"`"),
         ("a.csv", "url,text,text\na,b,c\n", "the header names 'text' more than once (columns 2, 3)"),
         ("a.tsv", 'url\ttext\n"a"\t"b"\n"c"\t"d"\n', "say `quoting: true`"),
         ("a.csv", "url,text\n" + "a,caf\xe9\n" * 5, "say its `encoding:`, such as latin-1"),

@@ -4,6 +4,7 @@ Small files are looked at whole, and what was parsed is kept until it is read; o
 beginning, the middle and the end.
 """
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,7 +162,7 @@ def _delimiter_misfits(name: str, dialect: Dialect, lines: list[bytes]) -> list[
         if other != dialect.delimiter and len(counts) == 1 and counts != {0}:
             return [
                 f"{name} has no {dialect.delimiter!r} in its first line, but {other!r}: "
-                f"say `delimiter: {other!r}`"
+                f"say `delimiter: {json.dumps(other)}`"
             ]
     return []
 

@@ -83,14 +83,14 @@ class LocalEngine:
     def here(self, work: Any, shards: Sequence[int]) -> Iterator[Any]:
         """Work on shards in this process, several at a time where its stages mostly wait.
 
-        What is loaded is closed at the end, but not after an interrupt or a call that hangs: a
-        stage that is closed while it works would commit failures.
+        What is loaded is closed at the end, but not after an interrupt, a call that hangs, or where
+        whoever asked gives up: a stage that is closed while it works would commit failures.
         """
         watchdog = ThreadWatchdog()
         begun = work.begin(Line(), watchdog)
         try:
             yield from ahead(begun, shards, work.width)
-        except (KeyboardInterrupt, StageHung):
+        except (KeyboardInterrupt, StageHung, GeneratorExit):
             begun.abandon()
             raise
         except Exception:
