@@ -45,7 +45,8 @@ def column_digests(table: pa.Table) -> dict[str, int]:
 
     def digest_once(column: pa.ChunkedArray) -> int:
         """A column that is in the table under two names (uid and doc_id) is hashed once."""
-        key = where_it_lies(column)
+        if (key := where_it_lies(column)) is None:
+            return column_digest(column)
         if key not in known:
             known[key] = column_digest(column)
         return known[key]
@@ -59,11 +60,11 @@ def column_digests(table: pa.Table) -> dict[str, int]:
 
 
 def where_it_lies(column: pa.ChunkedArray) -> Any:
-    """Type and place in memory: columns for which these are the same are the same.  Nested columns
-    share buffers with their parts, of which a place does not tell which they are.
+    """Type and place in memory: columns for which these are the same are the same.  None of nested
+    columns: they share buffers with their parts, of which a place does not tell which they are.
     """
     if pa.types.is_nested(column.type) or isinstance(column.type, pa.BaseExtensionType):
-        return id(column)
+        return None
     return column.type, tuple(
         (part.offset, len(part), *(None if b is None else b.address for b in part.buffers()))
         for part in column.chunks
