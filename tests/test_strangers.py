@@ -95,6 +95,10 @@ BROKEN = {
     "name null": {"name": None}, "funnel null": {"funnel": None}, "funnel a list": {"funnel": []},
     "funnel without steps": {"funnel": {"rows": 1, "kept": 1}},
     "step of other keys": {"funnel": {"rows": 1, "kept": 1, "steps": [{"stage": "a", "evil": 1}]}},
+    "selection ordered by a number": {"selection": {
+        "after": None, "where": None, "order": 7, "rows": 1, "left_out": 0, "left_out_null": 0}},
+    "selection without numbers": {"selection": {"where": "a > 1", "after": None, "order": []}},
+    "told no number": {"told": {"pictures were scaled": "x"}}, "left out a number": {"left_out": 3},
     "samples a text": {"samples": "many"}, "pipeline a map": {"pipeline": {}}, "no pipeline": {"pipeline": ...},
 }  # fmt: skip
 

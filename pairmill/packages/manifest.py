@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from pairmill.errors import StrangeFile
+from pairmill.fates.ledger import funnel_faults
 from pairmill.outputs.chosen import chosen
 from pairmill.redaction import shown
 from pairmill.workspace.storage import Storage
@@ -30,6 +33,46 @@ KINDS: dict[str, Any] = {
 """What a manifest's keys hold, where they are there."""
 
 
+class TypedFacts(BaseModel):
+    """Facts of known types; others beside them are let be."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class GroupShare(TypedFacts):
+    """What a mixture was to have of a group, and has."""
+
+    requested: float
+    achieved: float
+
+
+class MixtureFacts(TypedFacts):
+    """How often samples were written, and what came of it."""
+
+    repeats: str
+    groups: dict[str, GroupShare]
+
+
+class SelectionFacts(TypedFacts):
+    """Which rows of a run a package holds."""
+
+    after: str | None
+    where: str | None
+    order: list[str]
+    rows: int
+    left_out: int
+    left_out_null: int
+    mixture: MixtureFacts | None = None
+
+
+class SpokenFacts(TypedFacts):
+    """What of a manifest is told to people."""
+
+    selection: SelectionFacts | None = None
+    told: dict[str, int] = {}
+    left_out: list[str] = []
+
+
 def read_manifest(storage: Storage, needed: Sequence[str] = ("name", "files")) -> dict[str, Any]:
     """The manifest of a package that has one.
 
@@ -42,6 +85,14 @@ def read_manifest(storage: Storage, needed: Sequence[str] = ("name", "files")) -
     for key, kind in KINDS.items():
         if key in found and not (isinstance(found[key], kind) and found[key] is not True):
             raise strange(storage, f"its {key!r} is {shown(found[key], 60)}")
+    try:
+        SpokenFacts.model_validate(found)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise strange(storage, f"its {where!r} is {shown(fault['input'], 60)}") from None
+    if "funnel" in found and (faults := funnel_faults(found["funnel"])):
+        raise strange(storage, faults[0])
     if missing := [key for key in needed if key not in found]:
         raise strange(storage, f"it has no {missing[0]!r}")
     for file in found.get("files", ()):
