@@ -92,7 +92,7 @@ def told(error: YAMLError, text: str, file: str) -> PipelineFileError:
 UNCLEAR = ("mapping values are not", "expected <block end>", "could not find", "did not find")
 """How YAML parsers call a line's fault that lies before it, or in how far in it stands."""
 ITEM = re.compile(r"^( *)- ")
-BARE = re.compile(r"^ *(- )? *[a-z_]+(:\S| [a-z_]+$)")
+BARE = re.compile(r"^ *(- +)?[a-z_]+(:\S| [a-z_]+$)")
 
 
 def layout_fault(lines: list[str], line: int) -> tuple[int, int, str] | None:
