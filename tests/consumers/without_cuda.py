@@ -10,8 +10,10 @@ KEPT: list[Any] = []
 
 def torchvision_operators() -> None:
     """Declares the operators that torchvision's library would bring: it cannot be loaded without
-    CUDA's, and readers of data use none of them.
+    CUDA's, and readers of data use none of them.  A torch that has CUDA's loads them itself.
     """
+    if torch.version.cuda is not None:
+        return
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
