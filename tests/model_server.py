@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 import pairmill  # noqa: F401 - lets torchvision be imported
@@ -76,9 +76,11 @@ def serving(model: str) -> Iterator[str]:
         try:
             while process.poll() is None:
                 try:
-                    urlopen(f"{url}/models").close()
+                    urlopen(f"{url}/models", timeout=60).close()
                     break
-                except URLError:
+                except HTTPError:  # it answers: it lists models in a hub's folder that may not be
+                    break
+                except (URLError, TimeoutError):
                     time.sleep(0.5)
             if process.poll() is not None:
                 log.seek(0)
