@@ -4,7 +4,7 @@ function summary(run) {
   const share = run.funnel.rows ? run.funnel.kept / run.funnel.rows : 0;
   return el("div", {}, el("p", { class: "big" }, el("b", {}, int(run.funnel.kept)), ` of ${int(run.funnel.rows)} rows kept (${percent(share)})`),
     el("p", { class: "soft small" }, `run ${run.run}, pairmill ${run.pairmill}`),
-    run.packages.map((p) => el("p", { class: "soft small" }, `${p.format}: ${int(p.samples)} samples in ${int(p.shards)} shards, ${[p.path, ...(p.chosen || [])].join("; ")}`)),
+    run.packages.map((p) => el("p", { class: "soft small" }, `${p.format}: ${int(p.samples)} samples in ${int(p.shards)} ${p.shards === 1 ? "shard" : "shards"}, ${[p.path, ...(p.chosen || [])].join("; ")}`)),
     run.sampled ? el("p", { class: "small" }, `The funnel and the outcomes of downloads count every row. Scores, mix, choices, captions, domains and samples come from ${int(run.sampled.rows)} of ${int(run.sampled.of_rows)} rows: `
       + `${int(run.sampled.shards)} of ${int(run.sampled.of_shards)} shards, drawn by chance.`) : [],
     run.warnings.map((w) => el("p", { class: "warning" }, w)));
