@@ -1,5 +1,5 @@
-"""The image job from end to end beside Daft and Ray Data alone: download from a local server, 256 px,
-the demo's CLIP, Parquet.
+"""The image job from end to end beside Daft and Ray Data alone: download from a local server,
+256 px, the demo's CLIP, Parquet.
 
     python benchmarks/end_to_end.py [--rows 3000] [--times 1] [--peer PYTHON] [--who pairmill,…]
 

@@ -6,8 +6,8 @@ writes it as Parquet.
 
 Every figure is a process of its own, start-up included, the median of several: pairmill with as
 many worker processes as there are cores, which gives every row its uid, place and digests, and
-stores shards of the size that a pipeline has whose stages are cheap, and of the usual one.  CPU seconds are those of the process and all it started; memory
-is the sum of their proportional sets.
+stores shards of the size that a pipeline has whose stages are cheap, and of the usual one.  CPU
+seconds are those of the process and all it started; memory is the sum of their proportional sets.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""Embeddings by encoders of pictures alone: equal to a direct call, and read by what reads others."""
+"""Embeddings by encoders of pictures alone: equal to a direct call, and read by what reads
+others.
+"""
 
 from pathlib import Path
 
