@@ -55,6 +55,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pairmill.plan.expression_page > docs/expressions.md
 	$(BIN)/python -m pairmill.cluster.dashboard > docs/grafana.json
 	$(BIN)/python -m pairmill.commands_page > docs/commands.md
+	$(BIN)/python -m pairmill.terminal.stage_list > pairmill/terminal/stages.json
 	$(BIN)/python tools/drawings.py docs/drawings
 
 # The documentation as a site in build/site; a broken link ends it.

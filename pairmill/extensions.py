@@ -80,7 +80,8 @@ class Extensible(Mapping[str, type[T]], Generic[T]):
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return any(name == known for known in self)
+        # what is installed is looked through only where the name is none of ours
+        return name in self.built_in or any(name == known for known in self)
 
 
 class Configs(Mapping[str, Any]):

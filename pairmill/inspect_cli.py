@@ -175,12 +175,16 @@ def stages(
     name: Annotated[str | None, typer.Argument(help="One stage, with all its keys.")] = None,
 ) -> None:
     """The stages, a line each; one of them with its keys, what it reads and writes."""
+    if not name:
+        from pairmill.terminal.stage_list import stage_list
+
+        out.print(stage_list())
+        return
     from pairmill.plan.documentation import stage_page
     from pairmill.stages.catalogue import UnknownStage
-    from pairmill.terminal.stage_list import stage_list
 
     try:
-        out.print(Text(stage_page(name)) if name else stage_list(), soft_wrap=bool(name))
+        out.print(Text(stage_page(name)), soft_wrap=True)
     except UnknownStage as error:
         fail(str(error), 2)
 

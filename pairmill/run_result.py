@@ -3,16 +3,18 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.run import RunOutcome
-from pairmill.report.gallery import Gallery, gallery
 from pairmill.safe_output import SafeConsole
 from pairmill.terminal.display import funnel_table
+
+if TYPE_CHECKING:
+    from pairmill.report.gallery import Gallery
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,12 @@ class RunResult:
         """The rows that fit (`Run.rows`), such as `rows(where="clip_score < 0.2", fate="kept")`."""
         return self.run.rows(columns, where, fate, limit)
 
-    def show(self, where: str | None = None, fate: str | None = "kept", count: int = 12) -> Gallery:
+    def show(
+        self, where: str | None = None, fate: str | None = "kept", count: int = 12
+    ) -> "Gallery":
         """Rows with their pictures, for a notebook; the first that fit."""
+        from pairmill.report.gallery import gallery
+
         return gallery(self.run, where, fate, count)
 
     def __rich__(self) -> Any:

@@ -1,8 +1,6 @@
 """What the house promises of its own code and documents."""
 
 import ast
-import subprocess
-import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from pairmill.plan.documentation import stage_pages
 from pairmill.plan.expression_page import expression_page
 from pairmill.plan.source_pages import source_page
 from pairmill.schemas.sql.functions import BY_NAME
+from pairmill.terminal.stage_list import WRITTEN_DOWN, sentences
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
@@ -164,69 +163,5 @@ def test_documentation_of_expressions_is_current_and_lists_every_function() -> N
     ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "code", ["import pairmill", "import pairmill.cli", "from pairmill import Pipeline"]
-)
-def test_light_imports_load_neither_torch_nor_ray(code: str) -> None:
-    check = (
-        f"{code}; import sys; print([m for m in ('torch', 'ray', 'transformers') if m in "
-        "sys.modules])"
-    )
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", check], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "[]"
-    )
-
-
-@pytest.mark.slow
-def test_a_plan_with_downloads_and_captions_loads_nothing_that_only_their_work_needs(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "pairs.csv").write_text("url,text\nhttp://example.com/1.jpg,a red bicycle\n")
-    (tmp_path / "p.yaml").write_text(
-        "name: first\nworkspace: w\nsource: {type: pairs, path: pairs.csv}\nstages:\n"
-        "  - {stage: download}\n"
-        "  - {stage: caption, engine: openai, base_url: 'http://127.0.0.1:9/v1', model: m, prompt: Say.}\n"
-        "outputs: [{type: table, path: out}]\n"
-    )
-    for words in ("'plan', 'p.yaml'", "'stages'"):
-        check = (
-            f"import sys; from pairmill.cli import app; sys.argv = ['pairmill', {words}]\n"
-            "try: app()\nexcept SystemExit as end: print(end.code)\n"
-            "heavy = {'aiohttp', 'pandas', 'jsonschema', 'torch', 'ray', 'transformers'}\n"
-            "print('loaded:', sorted(heavy & set(sys.modules)))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=tmp_path
-        )
-        assert done.stdout.splitlines()[-2:] == ["0", "loaded: []"], done.stderr
-
-
-@pytest.mark.slow
-def test_checking_a_pipeline_over_metadata_loads_neither_what_runs_it_nor_what_it_does_not_name(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "pairs.csv").write_text("url,text\nhttp://example.com/1.jpg,a red bicycle\n")
-    (tmp_path / "p.yaml").write_text(
-        "name: first-pass\nworkspace: w\nsource: {type: pairs, path: pairs.csv}\nstages:\n"
-        "  - {stage: text_rules, keep: text_words > 2}\noutputs: [{type: table, path: out}]\n"
-    )
-    check = (
-        "import sys; from pairmill.cli import app; sys.argv = ['pairmill', 'validate', 'p.yaml']\n"
-        "try: app()\nexcept SystemExit as end: print(end.code)\n"
-        "print('\\n'.join(sys.modules))"
-    )
-    loaded = subprocess.run(
-        [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=tmp_path
-    ).stdout.splitlines()
-    unneeded = (
-        "aiohttp", "jinja2", "pandas", "pyarrow.dataset", "ray", "scipy", "torch", "transformers",
-        "pairmill.cluster.engine", "pairmill.models.load", "pairmill.outputs.index",
-        "pairmill.outputs.webdataset", "pairmill.pipeline.run", "pairmill.report",
-        "pairmill.sources.folder", "pairmill.sources.tfrecord", "pairmill.work.local",
-    )  # fmt: skip
-    assert loaded[:2] == ["p.yaml: 1 stage, 1 output, no faults", "0"]
-    assert [name for name in unneeded if name in loaded] == []
+def test_what_the_list_of_stages_has_written_down_is_what_they_say() -> None:
+    assert WRITTEN_DOWN.read_text("utf-8").strip() == sentences(), "run `make docs`"

@@ -54,6 +54,7 @@ def test_light_stages_share_an_operator_where_they_ask_for_the_same(tmp_path: Pa
 name: operators
 source: {type: pairs, path: pairs.csv}
 stages:
+  - {stage: sample}
   - {stage: text_rules}
   - {stage: language}
   - {stage: download}
@@ -62,7 +63,7 @@ stages:
 """)
     stages = Pipeline.from_yaml(tmp_path / "p.yaml").checked.stages
     assert [[s.name for s in part] for part in operators(stages)] == [
-        ["text_rules", "language"],
+        ["sample", "text_rules", "language"],
         ["download"],
         ["resolution"],
         ["image_hash"],

@@ -1,4 +1,5 @@
-"""Phases on Ray Data: shard numbers in, small summaries out.  A block is a shard all the way.
+"""Phases on Ray: shard numbers in, small summaries out.  A block is a shard all the way.  Ray Data
+streams between the operators where there are several; a single light one is tasks alone.
 
 A stage with workers of its own (pools of actors) is an operator, and so are stages that load the
 same model; neighbouring light stages share one, since each operator costs the driver time for every
@@ -7,63 +8,28 @@ shard, and each block between two of them a copy.
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pairmill.cluster.light_tasks import run_tasks
+from pairmill.cluster.operator import WATCHDOG, Operator, loaded_in_process
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
 from pairmill.cluster.worker_shares import WorkerShares, cpus_of
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.errors import PairmillError
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.work.block import OWN, STATS, Job, RowBlock
+from pairmill.work.block import Job, RowBlock
 from pairmill.work.crew_size import pooled
-from pairmill.work.deadline import ProcessWatchdog, end_with_parent
+from pairmill.work.deadline import end_with_parent
 from pairmill.work.loaded import LoadedStage
 from pairmill.work.messages import StageStats
 from pairmill.work.refill import refetch
-from pairmill.work.worker import StageWorker
 
-_LOADED: dict[tuple[str, int, str], LoadedStage] = {}
-"""Stages that this worker process has set up, kept for its next shards."""
-WATCHDOG = ProcessWatchdog()
-"""Ends this worker process when a call outlives its deadline."""
 PLAIN: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
-SUMMARY = pa.schema([("stats", STATS)])
-"""What is left of a shard at the end of a phase."""
-
-
-@dataclass(frozen=True)
-class Operator:
-    """Neighbouring stages of a phase that one worker runs one after another.  `last`: the phase
-    ends with them.
-    """
-
-    job: Job
-    indices: tuple[int, ...]
-    line: RunLine
-    last: bool
-
-    @safe_errors
-    def pass_on(self, block: RowBlock | None, loaded: Sequence[LoadedStage]) -> pa.Table:
-        """A block after these stages, as Arrow; the phase's last leaves a summary."""
-        end_with_parent()
-        if block is None or not len(block.numbers):
-            return SUMMARY.empty_table() if self.last else pa.table({OWN[0]: pa.array([], "int32")})
-        before = len(block.stats)
-        for index, one in zip(self.indices, loaded, strict=True):
-            block = StageWorker(self.job, index, self.line, WATCHDOG, one)(block)
-        # when all is done: where a process dies on the way, another does it all again
-        for stats in block.stats[before:]:
-            self.line.report(stats)
-        if not self.last:
-            return block.to_arrow()
-        counts = [asdict(s) for s in block.finish(self.job)]
-        return pa.table({"stats": pa.array([counts], STATS)})
 
 
 class StageActor:
@@ -108,13 +74,6 @@ def read_block(table: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
     return job.read(int(shards[table.column("id")[0].as_py()])).to_arrow()
 
 
-def loaded_in_process(job: Job, index: int) -> LoadedStage:
-    """What this worker process has loaded of a stage, for a task that lives for one shard only."""
-    planned = job.chain.stages[index]
-    key = (job.chain.root, index, planned.label)
-    return _LOADED.setdefault(key, LoadedStage())
-
-
 def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
     """Each stage with workers of its own by itself, but for those that load the same model, with
     light ones between them; and runs of light ones that ask for the same.
@@ -148,12 +107,10 @@ def one_copy(found: Sequence[list[PlannedStage]], stage: PlannedStage) -> int:
 
 
 def alike(one: PlannedStage, other: PlannedStage) -> bool:
-    """Whether a light stage asks for the same as another."""
-    return (
-        not pooled(one)
-        and one.config.resources == other.config.resources
-        and cpus_of(one) == cpus_of(other)
-    )
+    """Whether a light stage asks for the same as another; of one core, any part is the same."""
+    cpus = {max(cpus_of(stage), 1) for stage in (one, other)}
+    same = one.config.resources == other.config.resources
+    return not pooled(one) and same and len(cpus) == 1
 
 
 def run_phase(
@@ -163,13 +120,17 @@ def run_phase(
     RunError.
     """
     ray = session.ensure()
-    set_context(ray)
     worker_shares = WorkerShares(job, alive_nodes(ray))
     line = RunLine(session.progress)
+    parts = operators(job.stages())
+    if len(parts) == 1 and not pooled(parts[0][0]):
+        alone = Operator(job, tuple(s.index for s in parts[0]), line, last=True)
+        yield from run_tasks(session, alone, shards, worker_shares)
+        return
+    set_context(ray)
     # an array, which tasks share; a list of a million would be unpacked by each
     numbers = np.array(shards, np.int32)
     data = ray.data.range(len(shards), override_num_blocks=len(shards))
-    parts = operators(job.stages())
     if pooled(parts[0][0]):  # reads ahead of who computes
         options = {"num_cpus": 0.5 * worker_shares.cpu_scale, "compute": worker_shares.tasks(0.5)}
         kwargs: dict[str, Any] = {"job": job, "shards": numbers}

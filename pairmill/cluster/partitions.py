@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.cluster.executor import PLAIN, WATCHDOG, batches, loaded_in_process
+from pairmill.cluster.executor import PLAIN, batches
+from pairmill.cluster.operator import WATCHDOG, loaded_in_process
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, set_context
 from pairmill.cluster.worker_start import safe_errors

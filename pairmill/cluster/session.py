@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -16,12 +15,16 @@ from typing import Any
 
 from pairmill import errors
 from pairmill.cluster.nodes import check_nodes
+from pairmill.cluster.own_ray import (
+    on_this_machine_alone,
+    own_options,
+    read_variables_again,
+    worker_environment,
+)
 from pairmill.cluster.reaching import check_answers
 from pairmill.cluster.run_actor import start_run_actor
-from pairmill.cluster.worker_start import HOOK, STRANGE_FOLDER
+from pairmill.cluster.worker_start import HOOK
 from pairmill.errors import RunError, first_line
-from pairmill.plan.named_modules import VARIABLE, for_workers
-from pairmill.redaction import REDACTOR
 from pairmill.work.messages import Message, WorkerLog
 
 OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
@@ -52,23 +55,17 @@ class RaySession:
                 "logging_level": logging.ERROR,
                 "configure_logging": True,
             }
-            python_path = os.pathsep.join(
-                [*self.paths, *filter(None, [os.environ.get("PYTHONPATH")])]
-            )
-            options["runtime_env"] = {
-                "env_vars": {"PYTHONPATH": python_path, **worker_environment()},
-                "worker_process_setup_hook": HOOK,
-            }
+            own = contextlib.nullcontext()
             if address := os.environ.get("RAY_ADDRESS"):
                 check_answers(address)
-            else:
-                options |= {
-                    "address": "local",
-                    "num_cpus": max(2, os.cpu_count() or 1),
-                    "include_dashboard": False,
-                    "object_store_memory": store_bytes(),
+                options["runtime_env"] = {
+                    "env_vars": worker_environment(self.paths),
+                    "worker_process_setup_hook": HOOK,
                 }
-            with interrupt_later(), on_this_machine_alone():
+            else:
+                options |= own_options()
+                own = on_this_machine_alone(self.paths)
+            with interrupt_later(), own:
                 ray.init(**options)
                 self.started = True
         if self.progress is None:
@@ -141,73 +138,11 @@ def interrupt_later() -> Iterator[None]:
         usual[signal.Signals(pressed[0])](pressed[0], None)  # type: ignore[operator, misc]
 
 
-def worker_environment() -> dict[str, str]:
-    """Environment variables that tell workers where the named modules lie, and which folder to take
-    off `sys.path`.
-    """
-    folder = os.path.abspath(os.curdir)
-    strange = folder if folder not in sys.path and "" not in sys.path else ""
-    return {VARIABLE: for_workers(), STRANGE_FOLDER: strange}
-
-
-TOKEN = secrets.token_hex(32)
-"""Of the Ray that this process starts; Ray reads it once in a process."""
-
-
-@contextlib.contextmanager
-def on_this_machine_alone() -> Iterator[None]:
-    """Ray that is started during the block listens on 127.0.0.1 and answers only who has the token.
-
-    The variable, named for other systems, is how Ray is told to use the loopback address.
-    """
-    if os.environ.get("RAY_ADDRESS"):
-        yield
-        return
-    from ray._private import ray_constants
-
-    wanted = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-    if "RAY_AUTH_MODE" not in os.environ:
-        wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-        REDACTOR.add(TOKEN, "${RAY_AUTH_TOKEN}")
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    read_variables_again()
-    many, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = many
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def read_variables_again() -> None:
-    """Ray, which reads its variables once in a process, reads them now."""
-    with contextlib.suppress(ImportError):
-        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
-
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
-
-
 def quiet_ray() -> None:
     """Ray and its libraries print less."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-
-
-def store_bytes() -> int:
-    """Object store of a local session: a fifth of the memory, at most 4 GB and what /dev/shm
-    has.
-    """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
-    free = int(shm.f_bavail * shm.f_frsize * 0.8) if shm else memory
-    return max(128 * 2**20, min(memory // 5, 4 * 10**9, free))
 
 
 def set_context(ray: Any) -> None:

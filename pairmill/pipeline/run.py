@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pairmill.cluster.engine import RayEngine
 from pairmill.errors import RunError, StageBroken, WouldReplace
 from pairmill.fates.ledger import Funnel
 from pairmill.packages.package import check_owner
@@ -99,11 +98,13 @@ class Runner:
     def __post_init__(self) -> None:
         places = (self.plan.config.workspace, *(w.config.path for w in self.plan.writers))
         disk = Storage(self.plan.config.workspace).local
-        self.engine: WorkEngine = (
-            LocalEngine(disk, self.processes, self.import_paths)
-            if self.local
-            else RayEngine(self.import_paths, places, disk)
-        )
+        self.engine: WorkEngine
+        if self.local:
+            self.engine = LocalEngine(disk, self.processes, self.import_paths)
+        else:
+            from pairmill.cluster.engine import RayEngine
+
+            self.engine = RayEngine(self.import_paths, places, disk)
         self.seconds: dict[str, float] = {}
         self.totals = StageTotals()
 

@@ -9,8 +9,8 @@ from pairmill.plan.blocks import child_chain, with_inside
 from pairmill.plan.chain import Chain
 from pairmill.plan.identity import identified
 from pairmill.schemas.hashing import digest
+from pairmill.work.ahead import looks
 from pairmill.work.elements import stored_elements
-from pairmill.work.local import LocalEngine
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
@@ -51,7 +51,7 @@ class StoredTable:
 
 def stored_table(chain: Chain) -> StoredTable:
     """Looks at what is stored, and computes nothing."""
-    survey = Survey(chain, LocalEngine(Storage(chain.root).local).over)
+    survey = Survey(chain, looks(Storage(chain.root).local))
     digests: dict[int, str] = {}
     tables: dict[str, StoredTable] = {}
     while (
@@ -78,7 +78,7 @@ def stored_table(chain: Chain) -> StoredTable:
 
 def stored_child(chain: Chain, index: int) -> Chain | None:
     """The chain of a block whose elements are all stored; None where some are not."""
-    over = LocalEngine(Storage(chain.root).local).over
+    over = looks(Storage(chain.root).local)
     facts = list(over(partial(stored_elements, chain, index), chain.shards()))
     shards = [f for f in facts if f is not None]
     return child_chain(chain, index, child_table(chain, index, shards)) if all(facts) else None

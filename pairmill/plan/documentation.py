@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 from pairmill.outputs.catalogue import OUTPUTS
 from pairmill.schemas.arrow import doc_of, is_volatile
 from pairmill.schemas.config import SPEED, StageConfig, marks_of
+from pairmill.schemas.field_docs import DescribedSchema, description_of
 from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig
 from pairmill.sources.catalogue import SOURCES
 from pairmill.stages.base import GlobalStage, Stage
@@ -95,12 +96,12 @@ def sample(kind: type[Stage], name: str) -> Stage | None:
 def keys_table(config: type[BaseModel], skip: set[str]) -> str:
     """The keys of a config as a table."""
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
-    schema = config.model_json_schema()["properties"]
+    schema = config.model_json_schema(schema_generator=DescribedSchema)["properties"]
     for name, info in config.model_fields.items():
         if name in skip:
             continue
         speed = " *(no part of the identity)*" if SPEED in marks_of(config, name) else ""
-        meaning = (info.description or "").strip().replace("\n", " ").replace("|", "\\|")
+        meaning = description_of(config, name).strip().replace("\n", " ").replace("|", "\\|")
         lines.append(
             f"| `{name}` | {type_text(schema[name])} | {default_text(info)} | {meaning}{speed} |"
         )
@@ -144,7 +145,7 @@ def json_schema() -> dict[str, Any]:
     Which keys there are follows from `stage` or `type` (if, then), so that an editor's message is
     about the keys of this stage, and names it.
     """
-    schema = PipelineConfig.model_json_schema()
+    schema = PipelineConfig.model_json_schema(schema_generator=DescribedSchema)
     definitions = schema.setdefault("$defs", {})
     places: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
         "stages": ("stage", {n: stage_class(n).Config for n in known_stages()}),
@@ -154,7 +155,7 @@ def json_schema() -> dict[str, Any]:
     for place, (tag, kinds) in places.items():
         branches = []
         for name, kind in kinds.items():
-            one = TypeAdapter(kind).json_schema()
+            one = TypeAdapter(kind).json_schema(schema_generator=DescribedSchema)
             definitions.update(one.pop("$defs", {}))
             description = (inspect.getdoc(kind) or "").splitlines()[0]
             one["properties"][tag] = {"const": name, "description": description}
@@ -185,7 +186,7 @@ def json_schema() -> dict[str, Any]:
 
 def with_blocks(stage: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """The keys of a stage, or of a block of stages over the elements of a list."""
-    block = TypeAdapter(EachConfig).json_schema()
+    block = TypeAdapter(EachConfig).json_schema(schema_generator=DescribedSchema)
     definitions.update(block.pop("$defs", {}))
     keys = {key: block["properties"][key] for key in BLOCK_KEYS}
     keys["stages"] = {**keys["stages"], "items": {"$ref": "#/$defs/stage"}}

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from pairmill.redaction import shown
+from pairmill.schemas.field_docs import description_of
 
 ELSEWHERE = {
     "filter": "keep", "condition": "keep", "where": "keep", "if": "when", "prefix": "name",
@@ -53,10 +54,10 @@ def explain(kind: type[BaseModel], fault: Any) -> str:
         near = nearest(str(fault["loc"][-1]), keys)
         return f"unknown key {place!r}{near} (keys: {', '.join(keys)})"
     if fault["type"] == "missing":
-        model = model_at(kind, fault["loc"][:-1])
-        field = model.model_fields.get(str(fault["loc"][-1])) if model else None
-        what = " ".join((field.description if field and field.description else "needed").split())
-        return f"the key {place!r} is missing: {what}"
+        model, key = model_at(kind, fault["loc"][:-1]), str(fault["loc"][-1])
+        known = model is not None and key in model.model_fields
+        what = " ".join(description_of(model, key).split()) if model and known else ""
+        return f"the key {place!r} is missing: {what or 'needed'}"
     if fault["type"] == "string_pattern_mismatch":
         pattern = fault["ctx"]["pattern"]
         example = fitting(str(fault["input"]), pattern)

@@ -17,7 +17,7 @@ from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
 from pairmill.redaction import GONE, redact, secret_pair
 from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig, SourceConfig, SourcesConfig
 from pairmill.sources.catalogue import SOURCES
-from pairmill.sources.tables import PairsConfig
+from pairmill.sources.table_config import PairsConfig
 
 
 class Loaded(BaseModel):
@@ -136,14 +136,13 @@ def one_of(
     """A model chosen by its `type` key."""
     if item is None:
         return None
-    names = ", ".join(kinds)
     if not isinstance(item, dict) or not isinstance(item.get(tag), str):
-        document.problem(path, f"{'a' if what[0] != 'o' else 'an'} {what} needs `{tag}:` ({names})")
+        article = "a" if what[0] != "o" else "an"
+        document.problem(path, f"{article} {what} needs `{tag}:` ({', '.join(kinds)})")
         return None
     if item[tag] not in kinds:
-        document.problem(
-            (*path, tag), f"unknown {what} {item[tag]!r}{nearest(item[tag], list(kinds))} ({names})"
-        )
+        near = nearest(item[tag], list(kinds))
+        document.problem((*path, tag), f"unknown {what} {item[tag]!r}{near} ({', '.join(kinds)})")
         return None
     try:
         kind = kinds[item[tag]]

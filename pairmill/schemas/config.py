@@ -54,6 +54,11 @@ class Reach(Mark):
         return bool(new > old if self.way == "more" else new < old)
 
 
+def is_ours(module: str) -> bool:
+    """Whether a module is pairmill's own."""
+    return module.partition(".")[0] == "pairmill"
+
+
 class Strict(BaseModel):
     """Frozen; unknown keys and wrong types are errors; defaults are checked too."""
 
@@ -62,8 +67,17 @@ class Strict(BaseModel):
         extra="forbid",
         strict=True,
         validate_default=True,
-        use_attribute_docstrings=True,
     )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Pairmill's own models are built when they are first used, and what stands below their
+        fields is read when somebody asks for it (schemas/field_docs.py): both take milliseconds for
+        each model, of which a command uses few.
+        """
+        super().__init_subclass__(**options)
+        ours = is_ours(cls.__module__)
+        cls.model_config["defer_build"] = ours
+        cls.model_config["use_attribute_docstrings"] = not ours
 
 
 class Resources(Strict):

@@ -2,9 +2,12 @@
 
 import difflib
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from pairmill.extensions import BadExtension, imported
-from pairmill.stages.base import Stage
+
+if TYPE_CHECKING:
+    from pairmill.stages.base import Stage
 
 BUILT_IN = {
     "download": "pairmill.stages.download.stage:DownloadStage",
@@ -78,8 +81,10 @@ def known_stages() -> list[str]:
     return [*BUILT_IN, *sorted(e.name for e in entry_points(group="pairmill.stages"))]
 
 
-def stage_class(stage_type: str) -> type[Stage]:
+def stage_class(stage_type: str) -> "type[Stage]":
     """The class behind `stage:`; raises UnknownStage."""
+    from pairmill.stages.base import Stage
+
     target = BUILT_IN.get(stage_type)
     if target is None and ":" in stage_type:
         target = stage_type

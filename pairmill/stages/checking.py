@@ -13,6 +13,7 @@ import pyarrow as pa
 from pairmill.schemas.arrow import ERROR, doc_of
 from pairmill.schemas.companions import is_companion
 from pairmill.schemas.config import StageConfig
+from pairmill.schemas.field_docs import description_of
 from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.base import GlobalStage, Stage
 
@@ -73,9 +74,9 @@ def check_config(kind: type[Stage]) -> None:
         isinstance(kind.Config, type) and issubclass(kind.Config, StageConfig),
         f"{kind.__name__}.Config must be a subclass of StageConfig",
     )
-    for name, field in kind.Config.model_fields.items():
+    for name in kind.Config.model_fields:
         need(
-            name == "stage" or bool(field.description),
+            name == "stage" or bool(description_of(kind.Config, name)),
             f"the key {name!r} has no docstring below it",
         )
 

@@ -1,13 +1,21 @@
-"""The stages that there are, a line each."""
+"""The stages that there are, a line each.
+
+    python -m pairmill.terminal.stage_list > pairmill/terminal/stages.json
+
+writes down what the built-in ones are, so that a list of them imports none.
+"""
 
 import inspect
+import json
+from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.stages.base import GlobalStage
-from pairmill.stages.catalogue import known_stages, stage_class
-from pairmill.stages.each import EachConfig
+from pairmill.stages.catalogue import BUILT_IN, known_stages, stage_class
+
+WRITTEN_DOWN = Path(__file__).with_name("stages.json")
 
 
 def stage_list() -> Table:
@@ -17,14 +25,34 @@ def stage_list() -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
+    known: dict[str, str] = json.loads(WRITTEN_DOWN.read_text("utf-8"))
     for name in known_stages():
-        kind = stage_class(name)
-        words = " ".join((inspect.getdoc(kind.Config) or inspect.getdoc(kind) or "").split())
-        first = words.partition(". ")[0].rstrip(".") + "."
-        everywhere = " Over all rows." if issubclass(kind, GlobalStage) else ""
-        table.add_row(Text(name), Text(first + everywhere))
-    words = " ".join((inspect.getdoc(EachConfig) or "").split())
-    table.add_row(Text("each"), Text(f"A block of stages: {words[0].lower()}{words[1:]}"))
+        sentence = known[name] if name in BUILT_IN else sentence_of(stage_class(name))
+        table.add_row(Text(name), Text(sentence))
+    table.add_row(Text("each"), Text(known["each"]))
     table.add_row()
     table.add_row(Text(""), Text("`pairmill stages NAME` tells a stage's keys and columns."))
     return table
+
+
+def sentence_of(kind: type[Any]) -> str:
+    """The first sentence of a stage's config, or its own."""
+    from pairmill.stages.base import GlobalStage
+
+    words = " ".join((inspect.getdoc(kind.Config) or inspect.getdoc(kind) or "").split())
+    first = words.partition(". ")[0].rstrip(".") + "."
+    return f"{first} Over all rows." if issubclass(kind, GlobalStage) else first
+
+
+def sentences() -> str:
+    """The built-in stages by name, as JSON."""
+    from pairmill.stages.each import EachConfig
+
+    words = " ".join((inspect.getdoc(EachConfig) or "").split())
+    found = {name: sentence_of(stage_class(name)) for name in BUILT_IN}
+    found["each"] = f"A block of stages: {words[0].lower()}{words[1:]}"
+    return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    print(sentences())

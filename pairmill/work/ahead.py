@@ -57,6 +57,12 @@ for more at once.
 THREADS_FAR = 16
 
 
+def looks(disk: bool) -> Callable[[Callable[[Item], T], Sequence[Item]], Iterator[T]]:
+    """What does work on each of some items of a workspace, on a disk or not, in this process."""
+    count = THREADS if disk else THREADS_FAR
+    return lambda work, items: ahead(work, items, count)
+
+
 def give_back() -> None:
     """Gives memory that was freed back to the system: allocators keep what large shards needed, and
     add to it with each.

@@ -10,6 +10,7 @@ import itertools
 import pickle
 import queue
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -21,6 +22,7 @@ from pairmill.errors import RunError
 from pairmill.work.board import RunBoard
 from pairmill.work.crew_process import CrewProcess, ended_by
 from pairmill.work.crew_size import cores, devices
+from pairmill.work.starting import Starter, starter
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class Crew:
         self.board, self.asking = RunBoard(), threading.Lock()
         self.events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self.seats: list[Seat] = []
+        self.starter: Starter | None = None
         self.threads = 1
         self.gpus = 0
         """GPUs of each process, where there are several processes."""
@@ -123,7 +126,13 @@ class Crew:
         if self.gpus and len(there) > self.gpus:
             first = number * self.gpus % len(there)
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(there[first : first + self.gpus])
-        return CrewProcess(self.paths, settings, self.board, self.asking, self.events)
+        paths = list(dict.fromkeys([*self.paths, *filter(None, sys.path)]))
+        if self.starter is not None and not self.starter.alive:
+            self.starter.close()
+            self.starter = None
+        if self.starter is None:
+            self.starter = starter(paths)
+        return CrewProcess(self.starter, paths, settings, self.board, self.asking, self.events)
 
     def replace(self, seat: Seat, opening: tuple[Any, ...], code: int) -> None:
         """Another process takes the place of one that died, and what that held."""
@@ -159,6 +168,9 @@ class Crew:
         for seat in self.seats:
             seat.process.kill()
         self.seats = []
+        if self.starter is not None:
+            self.starter.close()
+            self.starter = None
 
 
 def told_error(kind: str, text: str) -> RunError:

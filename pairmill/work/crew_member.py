@@ -168,9 +168,16 @@ class MemberJob:
         self.member.send("ended", self.number)
 
 
-def main() -> None:
-    """Ctrl-C reaches all processes of a terminal: the driver alone minds it."""
+def work(descriptor: int) -> None:
+    """Works for the driver at the other end of a socket; Ctrl-C reaches all processes of a
+    terminal, and the driver alone minds it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     redact_streams()
     as_told()
-    CrewMember(Connection(int(sys.argv[1]))).serve()
+    CrewMember(Connection(descriptor)).serve()
+
+
+def main() -> None:
+    """A process that was started by a command line."""
+    work(int(sys.argv[1]))

@@ -5,8 +5,6 @@ import pickle
 import queue
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -14,13 +12,7 @@ from typing import Any
 
 from pairmill.plan.named_modules import VARIABLE, for_workers
 from pairmill.work.board import RunBoard
-
-CHILD = (
-    "import sys; sys.path[:] = filter(None, sys.path); "
-    "from pairmill.work.crew_member import main; main()"
-)
-"""The child's program; no module of the folder that it happens to run in is one of its own."""
-END_S = 10.0
+from pairmill.work.starting import END_S, Starter
 
 
 class CrewProcess:
@@ -30,6 +22,7 @@ class CrewProcess:
 
     def __init__(
         self,
+        starter: Starter,
         paths: Sequence[str],
         settings: Mapping[str, str],
         board: RunBoard,
@@ -40,18 +33,8 @@ class CrewProcess:
         self.sending = threading.Lock()
         ours, theirs = socket.socketpair()
         with theirs:
-            environment = {
-                **os.environ,
-                **settings,
-                VARIABLE: for_workers(),
-                "PYTHONPATH": os.pathsep.join(dict.fromkeys([*paths, *filter(None, sys.path)])),
-            }
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", CHILD, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=environment,
-            )
+            environment = {**os.environ, **settings, VARIABLE: for_workers()}
+            self.process = starter.start(theirs.fileno(), environment, paths)
         self.connection = Connection(ours.detach())
         self.reader = threading.Thread(target=self.listen, daemon=True, name="crew")
         self.reader.start()

@@ -3,9 +3,11 @@
 import glob
 import math
 import os
+from typing import TYPE_CHECKING
 
-from pairmill.plan.chain import PlannedStage
-from pairmill.work.block import Job
+if TYPE_CHECKING:
+    from pairmill.plan.chain import PlannedStage
+    from pairmill.work.block import Job
 
 FEW_ROWS = 100_000
 """Rows that light stages of pairmill's own do in less time than processes take to start."""
@@ -30,7 +32,7 @@ def devices() -> list[str]:
     return [str(i) for i, _ in enumerate(glob.glob("/proc/driver/nvidia/gpus/*"))]
 
 
-def pooled(stage: PlannedStage) -> bool:
+def pooled(stage: "PlannedStage") -> bool:
     """Whether a stage has workers of its own: its setup is costly, it wants GPUs, or the user said
     how many there be.
     """
@@ -38,7 +40,7 @@ def pooled(stage: PlannedStage) -> bool:
     return bool(stage.stage.actor or resources.bounds() is not None or resources.gpus)
 
 
-def processes_for(job: Job, most: int) -> int:
+def processes_for(job: "Job", most: int) -> int:
     """Processes for a phase, each with all of its stages: `most` (the machine's cores) for light
     ones.  What is costly to load is loaded once for each two workers' cores, or as often as the
     user says; one that mostly waits works on several shards in one process.
@@ -46,7 +48,7 @@ def processes_for(job: Job, most: int) -> int:
     return max(1, min([most, *(workers(s, most) for s in job.stages() if pooled(s))]))
 
 
-def workers(stage: PlannedStage, most: int) -> int:
+def workers(stage: "PlannedStage", most: int) -> int:
     """Processes that a stage with workers of its own may have."""
     resources = stage.config.resources
     most_there = int(len(devices()) / resources.gpus) if resources.gpus else None
@@ -59,12 +61,12 @@ def workers(stage: PlannedStage, most: int) -> int:
     return int(most / max(resources.cpus or stage.stage.cpus, 1) / 2)
 
 
-def gpus_each(job: Job) -> int:
+def gpus_each(job: "Job") -> int:
     """GPUs of each process of a phase."""
     return math.ceil(max((s.config.resources.gpus for s in job.stages()), default=0))
 
 
-def is_small(job: Job, rows: int) -> bool:
+def is_small(job: "Job", rows: int) -> bool:
     """Whether a phase is done in this process sooner, and none of its stages is a stranger's, which
     might take its process down.
     """
@@ -73,7 +75,7 @@ def is_small(job: Job, rows: int) -> bool:
     )
 
 
-def travels(job: Job) -> bool:
+def travels(job: "Job") -> bool:
     """Whether other processes find the stages' code: not what a script or a notebook defines."""
     kinds = [kind for s in job.stages() for kind in (type(s.stage), type(s.config))]
     return all(kind.__module__ != "__main__" and "<" not in kind.__qualname__ for kind in kinds)

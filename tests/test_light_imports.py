@@ -1,0 +1,125 @@
+"""What is imported before work begins: each module that a command does not need costs every user a
+part of a second, each time.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+FRAMEWORKS = ("torch", "transformers", "ray", "jsonschema", "pandas", "scipy", "aiohttp", "sklearn")
+COLUMNS = ("numpy", "pyarrow", "polars")
+FILES = ("pydantic", "ruamel", "sqlglot")
+PLANNING = ("pairmill.plan.plan", "pairmill.plan.load")
+WORKING = (
+    "jinja2", "pyarrow.dataset", "fsspec.implementations.http", "pairmill.cluster.engine",
+    "pairmill.models.load", "pairmill.outputs.index", "pairmill.outputs.webdataset",
+    "pairmill.pipeline.run", "pairmill.report", "pairmill.sources.folder",
+    "pairmill.sources.tfrecord", "pairmill.work.local", "pairmill.work.worker",
+)  # fmt: skip
+"""What runs pipelines, and what these do not name."""
+TEXTS = "  - {stage: text_rules, keep: text_words > 2}\n"
+COSTLY = (
+    "  - {stage: download}\n  - {stage: caption, engine: openai, base_url: 'http://127.0.0.1:9/v1', "
+    "model: m, prompt: Say.}\n"
+)
+
+
+def loaded(folder: Path, *words: str) -> tuple[list[str], set[str]]:
+    """What a command prints, and the modules that are there when it ends, well."""
+    check = (
+        f"import sys; from pairmill.cli import app; sys.argv = ['pairmill', *{list(words)}]\n"
+        "try: app()\nexcept SystemExit as end: print('code', end.code)\n"
+        "print('modules', *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=folder
+    )
+    *printed, code, modules = done.stdout.splitlines()
+    assert code == "code 0", done.stdout + done.stderr
+    return printed, set(modules.split()[1:])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pipelines, and a workspace in which one of them was run."""
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://example.com/1.jpg,a red bicycle\n")
+    head = "name: first\nworkspace: w\nsource: {type: pairs, path: pairs.csv}\nstages:\n"
+    tail = "outputs: [{type: table, path: out}]\n"
+    (tmp_path / "texts.yaml").write_text(head + TEXTS + tail)
+    (tmp_path / "costly.yaml").write_text(head + COSTLY + tail)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("code", "unneeded"),
+    [
+        ("import pairmill", (*FRAMEWORKS, *COLUMNS, *FILES)),
+        ("import pairmill.cli", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
+        ("from pairmill import Pipeline", (*FRAMEWORKS, *WORKING)),
+        (
+            "import pairmill.work.fork_server as f; f.preload()",
+            (*FRAMEWORKS, "ruamel", "sqlglot", *PLANNING),
+        ),
+    ],
+)
+def test_imports_load_what_they_need(code: str, unneeded: tuple[str, ...]) -> None:
+    check = f"{code}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert sorted(set(unneeded) & set(done.stdout.split())) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        ("--help", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
+        ("--version", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
+        ("run --help", (*FRAMEWORKS, *COLUMNS, "ruamel", "sqlglot", *PLANNING)),
+        ("stages", (*FRAMEWORKS, *COLUMNS, "ruamel", "sqlglot", *PLANNING)),
+        ("validate texts.yaml", (*FRAMEWORKS, *WORKING)),
+        ("plan texts.yaml", (*FRAMEWORKS, *WORKING)),
+        ("plan costly.yaml", (*FRAMEWORKS, "jinja2", "pairmill.pipeline.run", "pairmill.report")),
+    ],
+)
+def test_a_command_loads_what_it_needs(folder: Path, words: str, unneeded: tuple[str, ...]) -> None:
+    printed, modules = loaded(folder, *words.split())
+    assert printed
+    assert sorted(set(unneeded) & modules) == []
+
+
+def test_looking_at_what_a_run_left_loads_no_planner_and_nothing_that_runs(folder: Path) -> None:
+    loaded(folder, "run", "texts.yaml", "--processes", "0")
+    for words in (["runs", "w"], ["workspace", "w"], ["inspect", "out"]):
+        printed, modules = loaded(folder, *words)
+        assert printed
+        unneeded = {*FRAMEWORKS, *WORKING, *PLANNING, "sqlglot"} - {"pairmill.report"}
+        assert sorted(unneeded & modules) == [], words
+
+
+def test_a_run_over_texts_loads_neither_a_cluster_nor_models(folder: Path) -> None:
+    _, modules = loaded(folder, "run", "texts.yaml", "--processes", "0", "--no-report")
+    unneeded = (
+        *FRAMEWORKS, "jinja2", "pairmill.cluster.engine", "pairmill.cluster.executor",
+        "pairmill.report.page",
+    )  # fmt: skip
+    assert sorted(set(unneeded) & modules) == []
+
+
+def test_a_pandas_that_is_imported_later_is_to_pyarrow_what_it_always_was() -> None:
+    code = (
+        "import sys, pairmill.schemas.arrow, pyarrow as pa\n"
+        "print(pa.array([1, None]).null_count, 'pandas' in sys.modules)\n"
+        "import pandas as pd\n"
+        "print(pa.array(pd.Series([1.0, float('nan')])).null_count)\n"
+        "print(pa.table({'a': [1.5]}).to_pandas()['a'].tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["1 False", "1", "[1.5]"]
+    asked = (
+        "import pairmill.schemas.arrow, pyarrow as pa\n"
+        "print(pa.table({'a': [1.5]}).to_pandas()['a'].tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[1.5]"
