@@ -55,7 +55,7 @@ class RaySession:
                 "logging_level": logging.ERROR,
                 "configure_logging": True,
             }
-            own = contextlib.nullcontext()
+            own: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
             if address := os.environ.get("RAY_ADDRESS"):
                 check_answers(address)
                 options["runtime_env"] = {
