@@ -16,9 +16,6 @@ from pairmill.cluster.worker_start import safe_errors
 from pairmill.errors import PairmillError
 from pairmill.work.messages import StageStats
 
-WAITING = 2
-"""Tasks for each core that work or wait for their turn."""
-
 
 def run_tasks(
     session: RaySession, operator: Operator, shards: Sequence[int], worker_shares: WorkerShares
@@ -34,7 +31,9 @@ def run_tasks(
     shared = ray.put(operator)
     left = iter(shards)
     running: set[Any] = set()
-    most = WAITING * max(1, int(worker_shares.total))
+    # a task that asks the run's actor gives its core away meanwhile: one that waited for its turn
+    # would get a process of its own
+    most = max(1, int(worker_shares.total))
     try:
         while True:
             for shard in islice(left, most - len(running)):
