@@ -5,6 +5,7 @@ in any number of partitions.
 import json
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -162,3 +163,15 @@ def test_source_read_in_tasks_is_stored_as_one_process_stores_it(
     assert chosen is not None
     assert (chosen.count, chosen.travels) == (READERS, travels)
     session.close()
+
+
+def test_workers_of_a_ray_that_a_run_starts_print_no_secret_and_have_no_runtime_environment(
+    ray_session: None,
+) -> None:
+    import ray
+
+    def facts() -> tuple[str, str]:
+        env = ray.get_runtime_context().runtime_env
+        return type(sys.stdout).__name__, str(dict(env or {}))
+
+    assert ray.get(ray.remote(facts).remote()) == ("RedactedStream", "{}")
