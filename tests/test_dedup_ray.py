@@ -58,3 +58,9 @@ def test_components_over_partitions_are_those_of_one_process(
         assert name in written
         answer = values_of(named.chain, 0).sort("at").select(written)
         assert answer.equals(table.select(written))
+        if stage == 0:  # more pairs than the driver is to connect by itself: tasks do
+            far = Job(identified(survey.chain, {0: "far"}), 0, 1)
+            fewer = (table.height - table[name].null_count()) // 2
+            run_global(engine.session, far, seen, partitions=3, pairs_at_once=fewer)
+            answer = values_of(far.chain, 0).sort("at").select(written)
+            assert answer.equals(table.select(written))
