@@ -165,9 +165,11 @@ def anonymous_mb(process: Path) -> float:
 
 def spilled_mb() -> float:
     """What Ray has written to disk since it started."""
+    import ray
     from ray._private.internal_api import memory_summary
 
-    found = re.search(r"Spilled (\d+) MiB", memory_summary(stats_only=True))
+    said = memory_summary(ray.get_runtime_context().gcs_address, stats_only=True)
+    found = re.search(r"Spilled (\d+) MiB", said)
     return float(found.group(1)) if found else 0.0
 
 

@@ -15,7 +15,6 @@ import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.cluster.jobs import JobRequest
 from tests.chaos import FILE as SLOW
 from tests.clusters import Cluster, descendants, wait_for
 from tests.conftest import pairmill
@@ -97,16 +96,6 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
     assert next((pairs.parent / "workspace/runs").iterdir()).name in jobs
     assert "package:" in pairmill("logs", job, **cluster).stdout
     assert "had ended already" in pairmill("stop", job, **cluster).stdout
-
-
-def test_packages_that_a_job_names_are_installed_for_it_alone(tmp_path: Path) -> None:
-    """What Ray is asked for; whether it does so takes minutes where it copies a large virtual
-    environment first.
-    """
-    request = JobRequest(tmp_path / "p.yaml", pip_install=("timm==1.0.9", "shouting"))
-    asked = request.runtime_env(tmp_path)
-    assert asked["pip"] == {"packages": ["timm==1.0.9", "shouting"], "pip_check": False}
-    assert "pip" not in JobRequest(tmp_path / "p.yaml").runtime_env(tmp_path)
 
 
 def scraped(url: str) -> dict[tuple[str, str], float]:

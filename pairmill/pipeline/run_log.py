@@ -56,6 +56,7 @@ class JsonFile(logging.FileHandler):
     """
 
     def setFormatter(self, fmt: logging.Formatter | None) -> None:
+        """Takes one of JSON lines alone."""
         if isinstance(fmt, JsonLines):
             super().setFormatter(fmt)
 

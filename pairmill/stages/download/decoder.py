@@ -1,8 +1,7 @@
 """Decoding in a process of its own: what crashes, hangs or eats memory there costs one row, not the
 worker.
 
-The child gets its options in the first message, then one body a message.  A message is two
-little-endian uint32 lengths, a JSON header and raw bytes.
+The child gets its options in the first message, then one body a message.
 """
 
 import contextlib
@@ -12,9 +11,7 @@ import hashlib
 import json
 import os
 import queue
-import select
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -24,10 +21,10 @@ from typing import Any, BinaryIO
 
 from pairmill.errors import RunError, StageBroken, first_line
 from pairmill.stages.download.config import DownloadConfig
+from pairmill.stages.download.decoder_pipes import LENGTHS, receive, send
 from pairmill.stages.download.examine import Examined, Examiner
 from pairmill.stages.download.imaging import Stored
 
-LENGTHS = struct.Struct("<II")
 START_S = 60.0
 ALONE_S = 60.0
 """Seconds after its time that a child ends by itself."""
@@ -202,48 +199,6 @@ def signal_name(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"exit code {code}"
-
-
-def send(child: subprocess.Popen[bytes], header: dict[str, Any], data: bytes, end: float) -> None:
-    """Raises OSError where the child has died, TimeoutError where it takes nothing until `end`."""
-    assert child.stdin is not None
-    text = json.dumps(header).encode()
-    for part in (LENGTHS.pack(len(text), len(data)) + text, data):
-        view = memoryview(part)
-        while view:
-            wait_until(child.stdin.fileno(), select.POLLOUT, end)
-            with contextlib.suppress(BlockingIOError):
-                view = view[os.write(child.stdin.fileno(), view) :]
-
-
-def receive(child: subprocess.Popen[bytes], end: float) -> tuple[dict[str, Any], bytes]:
-    """Raises EOFError where the child has died, TimeoutError where it is silent."""
-    assert child.stdout is not None
-    header_bytes, data_bytes = LENGTHS.unpack(
-        read_exactly(child.stdout.fileno(), LENGTHS.size, end)
-    )
-    header = json.loads(read_exactly(child.stdout.fileno(), header_bytes, end))
-    return header, read_exactly(child.stdout.fileno(), data_bytes, end)
-
-
-def read_exactly(stream: int, size: int, end: float) -> bytes:
-    """`size` bytes of a pipe; raises EOFError where it closes before, TimeoutError at `end`."""
-    parts = bytearray()
-    while len(parts) < size:
-        wait_until(stream, select.POLLIN, end)
-        part = os.read(stream, size - len(parts))
-        if not part:
-            raise EOFError
-        parts += part
-    return bytes(parts)
-
-
-def wait_until(stream: int, event: int, end: float) -> None:
-    """Until a pipe can be read or written, or has been closed; raises TimeoutError at `end`."""
-    poll = select.poll()
-    poll.register(stream, event)
-    if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
-        raise TimeoutError
 
 
 def examined(header: dict[str, Any], data: bytes, body: bytes) -> Examined:
