@@ -18,6 +18,7 @@ from pairmill.cluster.waiting import (
 BUSY = {"CPU": 0.67, "memory": 0}
 HEAD = LiveNode("10.0.0.1", {"CPU": 2, "memory": 4e9}, BUSY)
 GPU = LiveNode("10.0.0.2", {"CPU": 2, "GPU": 1, "memory": 4e9}, {"CPU": 2, "GPU": 1})
+NEXT = LiveNode("10.0.0.3", {"CPU": 2, "memory": 4e9}, BUSY)
 
 
 def state(*nodes: LiveNode, **wanted: float) -> ClusterState:
@@ -101,6 +102,7 @@ def test_phase_that_stands_still_since_a_node_died_starts_anew() -> None:
         (state(HEAD, CPU=0.5), "there is room"),
         (state(HEAD), "nothing waits"),
         (state(HEAD, CPU=1, GPU=1), "no share of a GPU is left"),
+        (state(HEAD, NEXT, CPU=1), "another node took its place"),
     ],
 )
 def test_phase_goes_on_where_starting_anew_would_not_help(now: ClusterState, why: str) -> None:

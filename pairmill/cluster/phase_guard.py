@@ -67,9 +67,9 @@ class PhaseGuard(Progress):
         if cores < GROWN * self.cores or len(self.left) < cores:
             self.small_at = now
         gone = self.nodes - state.nodes.keys()
-        if any(state.lacks(bundle, SHARED) for bundle in state.unplaced()):
-            gone = frozenset()  # smaller shares would not bring it
-        if gone and now - self.moved_at >= STUCK_S:
+        lacking = any(state.lacks(bundle, SHARED) for bundle in state.unplaced())
+        helps = cores < self.cores and not lacking  # smaller shares bring no GPU
+        if gone and helps and now - self.moved_at >= STUCK_S:
             wanted = "; ".join(in_words(bundle) for bundle in state.unplaced())
             self.changed = (
                 f"workers held what is left of the cluster, and no node has room for {wanted} any "
