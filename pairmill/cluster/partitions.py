@@ -28,6 +28,11 @@ from pairmill.work.linking import (
 )
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 
+LEAST_SHUFFLED = 8 * 2**20
+"""Bytes of rows that a task of the shuffle cuts at a time, at least: of less, its start would be
+most of it.
+"""
+
 
 def run_global(
     session: RaySession,
@@ -53,6 +58,11 @@ def run_global(
             job, int(shards[i]), ShardPopulation(int(counts[i]), digests[i].tobytes())
         )
 
+    first = read(pa.table({"id": [0]}))
+    part_bytes = int(counts.sum()) * first.nbytes // max(1, first.num_rows) // partitions
+    # else a task takes a gigabyte of shards at a time, whatever a partition's size
+    context = ray.data.DataContext.get_current()
+    context.shuffle_input_batch_bytes = max(LEAST_SHUFFLED, part_bytes)
     stage = job.chain.stages[job.first].stage
     keys = list(getattr(stage, "keys", list)())
     line, guard = RunLine(session.progress), Progress(session.watched())
@@ -63,8 +73,7 @@ def run_global(
         data = data.map_batches(answered_and_committed, fn_kwargs=about, **PLAIN)
         return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data, guard))
     if linking_of(stage):
-        one = read(pa.table({"id": [0]})).slice(0, 1)
-        pairs = linked_pairs(session, data, job, partitions, int(counts.sum()), one)
+        pairs = linked_pairs(session, data, job, partitions, int(counts.sum()), first.slice(0, 1))
         found = components(session, pairs, job.chain.rows(), pairs_at_once)
         data = data.map_batches(labelled, fn_kwargs={"components": found}, **PLAIN)
         keys = [COMPONENT]
