@@ -1,9 +1,10 @@
 """Duplicates among keys that exceed the object store: what processes and the store have at most.
 
-`python benchmarks/dedup_memory.py exact text --rows 1500000 --store-mb 80 --partitions 4 16` makes
-a table of keys, stores it as a source, and answers `dedup` in so many partitions on a Ray whose
-object store is capped; prints for each the most private memory (RssAnon) of any worker and of the
-driver, what Ray spilled to disk, and seconds.  The answer is compared with that of Polars alone.
+`python benchmarks/dedup_memory.py exact --rows 400000 --key-bytes 1000 --store-mb 100
+--partitions 4 16 64` writes a table of keys, stores it as a source, and answers `dedup` in so many
+partitions on a Ray whose object store is capped; prints for each the most private memory (RssAnon)
+of any worker beyond what an idle one has with all libraries loaded, of the driver, which reads no
+key, what Ray spilled to disk, and seconds.  The number of repeats is known from how keys are drawn.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -31,6 +34,8 @@ from pairmill.plan.identity import identified
 from pairmill.work.block import Job
 from tests.workspaces import stored_chain, values_of
 
+AT_ONCE = 20_000
+"""Rows that are written in one go."""
 FILE = """
 name: memory
 source: {{type: pairs, path: rows.parquet, rows_per_shard: {shard}}}
@@ -46,9 +51,10 @@ OPTIONS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=[*OPTIONS], choices=[*OPTIONS])
-    parser.add_argument("--rows", type=int, default=1_500_000)
-    parser.add_argument("--store-mb", type=int, default=80)
-    parser.add_argument("--partitions", type=int, nargs="*", default=[4, 16])
+    parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--key-bytes", type=int, default=1_000)
+    parser.add_argument("--store-mb", type=int, default=100)
+    parser.add_argument("--partitions", type=int, nargs="*", default=[4, 16, 64])
     given = parser.parse_args()
     import ray
 
@@ -59,35 +65,60 @@ def main() -> None:
         log_to_driver=False,
         runtime_env={"env_vars": {"PYTHONPATH": str(Path(__file__).parent.parent)}},
     )
-    print("| kind | rows, MB of keys | partitions | worker, MB | driver, MB | spilled, MB | s |")
+    idle = idle_mb()
+    print(f"an idle worker with all libraries: {idle:,.0f} MB")
+    print(
+        "| kind | rows, MB of keys | partitions, MB of keys in each | worker beyond idle, MB |"
+        " driver, MB | spilled, MB | s |"
+    )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for kind in given.kinds:
         with tempfile.TemporaryDirectory() as folder:
-            one_kind(kind, given.rows, given.partitions, Path(folder))
+            one_kind(kind, given.rows, given.key_bytes, given.partitions, Path(folder), idle)
     ray.shutdown()
 
 
-def keys_of(kind: str, rows: int) -> pl.Series:
-    """Keys of some hundred bytes of which a third or so come several times, or captions."""
-    if kind == "text":
-        return pl.Series(captions(rows))
-    chosen = np.random.default_rng(0).integers(0, rows, rows)
-    return pl.Series(chosen).cast(pl.String).str.zfill(12) + "-" + "k" * 100
+def written(kind: str, rows: int, key_bytes: int, file: Path) -> int | None:
+    """Writes keys, some rows at a time; gives the number of repeats, None where only an answer
+    tells.  Keys do not compress, or the shuffle would make little of them.
+    """
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(0, rows, rows)
+    text = rng.integers(0, 36, 4_000_037)
+    noise = bytes(b"0123456789abcdefghijklmnopqrstuvwxyz"[i] for i in text).decode()
+    texts = captions(rows) if kind == "text" else []
+    writer = None
+    for first in range(0, rows, AT_ONCE):
+        part = chosen[first : first + AT_ONCE].tolist()
+        if kind == "text":
+            keys = texts[first : first + AT_ONCE]
+        else:
+            starts = [7 * c % (len(noise) - key_bytes) for c in part]
+            keys = [
+                f"{c:012d}{noise[at : at + key_bytes - 12]}"
+                for c, at in zip(part, starts, strict=True)
+            ]
+        table = pa.table({"text": pa.array(keys, pa.large_string())})
+        writer = writer or pq.ParquetWriter(file, table.schema)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+    return None if kind == "text" else rows - len(np.unique(chosen))
 
 
-def one_kind(kind: str, rows: int, partitions: list[int], folder: Path) -> None:
+def one_kind(
+    kind: str, rows: int, key_bytes: int, partitions: list[int], folder: Path, idle: float
+) -> None:
     """Stores the keys and answers for each number of partitions."""
-    keys = keys_of(kind, rows)
-    size_mb = keys.estimated_size() // 2**20
-    pl.DataFrame({"text": keys}).write_parquet(folder / "rows.parquet")
+    expected = written(kind, rows, key_bytes, folder / "rows.parquet")
+    size_mb = rows * key_bytes / 2**20
     file = folder / "p.yaml"
-    file.write_text(FILE.format(shard=rows // 40, options=OPTIONS[kind]))
+    file.write_text(FILE.format(shard=rows // 80, options=OPTIONS[kind]))
     checked = Pipeline.from_yaml(file)
     checked.run(progress=False, local=True, limit=1)
     chain, engine = stored_chain(checked.checked), RayEngine([], (), True, few=0)
     survey = Survey(chain, engine.driver.over)
     _, seen = survey.population()
-    expected = rows - keys.n_unique()
     for count in partitions:
         job = Job(identified(survey.chain, {0: f"of{kind}{count}"}), 0, 1)
         before, start = spilled_mb(), time.perf_counter()
@@ -95,20 +126,50 @@ def one_kind(kind: str, rows: int, partitions: list[int], folder: Path) -> None:
             run_global(engine.session, job, seen, count)
         seconds = time.perf_counter() - start
         repeats = values_of(job.chain, 0)["dup_of"].drop_nulls().len()
-        if kind == "exact" and repeats != expected:
-            raise SystemExit(f"{repeats:,} repeats, and Polars says {expected:,}")
+        if expected is not None and repeats != expected:
+            raise SystemExit(f"{repeats:,} repeats, and {expected:,} were drawn")
         print(
-            f"| {kind} | {rows:,}, {size_mb:,} | {count} | {most['worker']:,.0f} | "
-            f"{most['driver']:,.0f} | {spilled_mb() - before:,.0f} | {seconds:.0f} |",
+            f"| {kind} | {rows:,}, {size_mb:,.0f} | {count}, {size_mb / count:,.0f} | "
+            f"{most['worker'] - idle:,.0f} | {most['driver']:,.0f} | "
+            f"{spilled_mb() - before:,.0f} | {seconds:.0f} |",
             flush=True,
         )
+    engine.close()
+
+
+def idle_mb() -> float:
+    """What a worker has once it has loaded what partitions need."""
+    import ray
+
+    @ray.remote
+    def loaded() -> float:
+        import pyarrow.dataset
+        import ray.data
+
+        import pairmill.cluster.partitions
+        import pairmill.stages.dedup.stage
+
+        every = (pyarrow.dataset, ray.data, pairmill.cluster.partitions, pairmill.stages)
+        assert all(every)
+        pl.DataFrame({"a": [1, 2]}).group_by("a").len()
+        return anonymous_mb(Path("/proc/self"))
+
+    return max(ray.get([loaded.remote() for _ in range(4)]))
+
+
+def anonymous_mb(process: Path) -> float:
+    """Private memory of a process."""
+    found = re.search(r"RssAnon:\s+(\d+)", (process / "status").read_text())
+    return int(found.group(1)) / 1024 if found else 0.0
 
 
 def spilled_mb() -> float:
     """What Ray has written to disk since it started."""
+    import ray
     from ray._private.internal_api import memory_summary
 
-    found = re.search(r"Spilled (\d+) MiB", memory_summary(stats_only=True))
+    said = memory_summary(ray.get_runtime_context().gcs_address, stats_only=True)
+    found = re.search(r"Spilled (\d+) MiB", said)
     return float(found.group(1)) if found else 0.0
 
 
@@ -126,9 +187,7 @@ def watched() -> Iterator[dict[str, Any]]:
                     own = folder.name == str(threading.main_thread().native_id)
                     if not own and not name.startswith("ray::"):
                         continue
-                    status = (folder / "status").read_text()
-                    found = re.search(r"RssAnon:\s+(\d+)", status)
-                    mb = int(found.group(1)) / 1024 if found else 0.0
+                    mb = anonymous_mb(folder)
                     who = "driver" if own else "worker"
                     if mb > most[who]:
                         most[who] = mb

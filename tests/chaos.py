@@ -100,6 +100,8 @@ class Chaos:
     folder: Path
     cluster: Cluster
     undisturbed: dict[str, bytes] = field(default_factory=dict)
+    run_s: float = RUN_S
+    """What a start has for coming to an end."""
 
     def prepare(self) -> None:
         (self.folder / "p.yaml").write_text(FILE)
@@ -142,10 +144,10 @@ class Chaos:
             process = self.start(place, printed)
             self.strike(place, process, waiting, found.struck)
             try:
-                process.wait(RUN_S)
+                process.wait(self.run_s)
             except subprocess.TimeoutExpired:
                 found.hung = ended(process, printed)
-                found.faults.append(f"a start came to no end within {RUN_S} s")
+                found.faults.append(f"a start came to no end within {self.run_s:g} s")
                 return
             said = printed.read_text()
             (place / FILLER).unlink(missing_ok=True)
@@ -191,7 +193,7 @@ class Chaos:
             while process.poll() is None and (now := progress(place)) < event.progress:
                 if now != seen:
                     seen, since = now, time.monotonic()
-                if time.monotonic() - since > (QUIET_S if seen > 0 else RUN_S):
+                if time.monotonic() - since > (QUIET_S if seen > 0 else self.run_s):
                     break
                 time.sleep(0.02)
             if process.poll() is not None:

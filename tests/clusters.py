@@ -35,7 +35,7 @@ class Cluster:
     commands reach it.
     """
 
-    def __init__(self, folder: Path, head_cpus: int = 4) -> None:
+    def __init__(self, folder: Path, head_cpus: int = 2) -> None:
         (folder / "token").write_text(TOKEN)
         self.token, self.log = folder / "token", folder / "ray.log"
         self.nodes: list[subprocess.Popen[bytes]] = []
@@ -93,7 +93,7 @@ class Cluster:
             )
 
     def join(
-        self, cpus: int = 4, gpus: int = 0, before: tuple[str, ...] = ()
+        self, cpus: int = 2, gpus: int = 0, before: tuple[str, ...] = ()
     ) -> subprocess.Popen[bytes]:
         """A further node.  `before`: words before its command, such as another mount namespace."""
         has = (f"--num-cpus={cpus}", f"--num-gpus={gpus}", "--object-store-memory=100000000")

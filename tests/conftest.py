@@ -42,7 +42,7 @@ def jpeg(image: Image.Image, quality: int = 85) -> bytes:
 
 LONGEST_FIRST = (
     "ray", "cluster", "kills", "hanging", "async_stages", "dedup_ray", "backpressure", "chaos",
-    "demo", "history", "serve", "download_soak", "caption_kills", "lease",
+    "demo", "history", "serve", "left_behind", "download_soak", "caption_kills", "lease",
 )  # fmt: skip
 """Files that take a worker half a minute or more, in the order in which they start."""
 

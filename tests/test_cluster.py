@@ -15,7 +15,6 @@ import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.cluster.jobs import JobRequest
 from tests.chaos import FILE as SLOW
 from tests.clusters import Cluster, descendants, wait_for
 from tests.conftest import pairmill
@@ -99,16 +98,6 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
     assert "had ended already" in pairmill("stop", job, **cluster).stdout
 
 
-def test_packages_that_a_job_names_are_installed_for_it_alone(tmp_path: Path) -> None:
-    """What Ray is asked for; whether it does so takes minutes where it copies a large virtual
-    environment first.
-    """
-    request = JobRequest(tmp_path / "p.yaml", pip_install=("timm==1.0.9", "shouting"))
-    asked = request.runtime_env(tmp_path)
-    assert asked["pip"] == {"packages": ["timm==1.0.9", "shouting"], "pip_check": False}
-    assert "pip" not in JobRequest(tmp_path / "p.yaml").runtime_env(tmp_path)
-
-
 def scraped(url: str) -> dict[tuple[str, str], float]:
     """pairmill's metrics as Prometheus sees them: (name, stage) → value."""
     text = urllib.request.urlopen(url, timeout=10).read().decode()
@@ -170,11 +159,12 @@ def workers_of(log: Path) -> set[int]:
 
 @pytest.mark.filterwarnings("ignore")
 def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
-    """A second node joins, and dies with its workers while they hold shards; the package is that of
-    an undisturbed run.
+    """A second node joins, and dies with its workers while they hold shards.  On the one that is
+    left a worker has 1.93 of two cores, so that no task can read for it: the phase starts anew with
+    smaller shares, and the package is that of an undisturbed run.
     """
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
-    file.write_text(slow(log, most=4))
+    file.write_text(slow(log, most=2).replace("cpus: 1, replicas: [1, 2]", "cpus: 3, replicas: 2"))
     Pipeline.from_yaml(file).run(local=True, progress=False)
     undisturbed = {f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()}
     (pairs.parent / "workspace").rename(pairs.parent / "old")
@@ -182,7 +172,7 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
         (pairs.parent / "out" / name).unlink()
     log.unlink()
     env = {**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.4"}
-    node = joined(ray_cluster)
+    node = joined(ray_cluster, cpus=7)
     try:
         run = subprocess.Popen(
             [sys.executable, "-m", "pairmill.cli", "run", str(file)],
@@ -203,29 +193,50 @@ def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
     finally:
         ray_cluster.kill(node)
     assert run.returncode == 0, told
+    assert "the phase goes on with smaller shares" in " ".join(told.split())
+    (kept,) = pairs.parent.glob("workspace/runs/*/log.jsonl")
+    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert sum("smaller shares" in line["message"] for line in lines) == 1
     assert workers_of(log) & killed_pids  # the node that died had computed rows
     assert {
         f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()
     } == undisturbed
 
 
-def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one(
+def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one_and_waits_for_another(
     ray_cluster: Cluster, pairs: Path
 ) -> None:
-    """The node says that it has a GPU; Ray takes its word for it."""
-    file, log = pairs.parent / "p.yaml", pairs.parent / "log"
+    """The node says that it has a GPU; Ray takes its word for it.  It dies; what the run waits for
+    is told, and the next node with a GPU does the rest.
+    """
+    file, log, said = (pairs.parent / name for name in ("p.yaml", "log", "said"))
     file.write_text(slow(log, most=2).replace("cpus: 1, replicas: [1, 2]", "cpus: 1, gpus: 1"))
     node = joined(ray_cluster, gpus=1)
     try:
-        run = subprocess.Popen(
-            [sys.executable, "-m", "pairmill.cli", "run", str(file)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **ray_cluster.env, "RAY_ADDRESS": ray_cluster.gcs, "PAUSE_S": "0.2"},
-        )
+        with said.open("wb") as stream:
+            run = subprocess.Popen(
+                [sys.executable, "-m", "pairmill.cli", "run", str(file)],
+                stdout=stream,
+                stderr=stream,
+                env={
+                    **os.environ,
+                    **ray_cluster.env,
+                    "RAY_ADDRESS": ray_cluster.gcs,
+                    "PAUSE_S": "0.2",
+                    "COLUMNS": "300",
+                },
+            )
         assert wait_for(lambda: run.poll() is not None or (log.exists() and bool(workers_of(log))))
         there = set(descendants(node.pid))
-        assert run.wait() == 0
+        ray_cluster.kill(node)
+        assert wait_for(lambda: run.poll() is not None or "waiting for" in said.read_text())
+        waits = next(x for x in said.read_text().splitlines() if x.startswith("waiting for"))
+        assert re.match(r"waiting for .*1 GPU.*not have that; node \S+ \(2 CPU, 1 GPU.*died", waits)
+        dead = workers_of(log)
+        node = joined(ray_cluster, gpus=1)
+        assert wait_for(lambda: run.poll() is not None or workers_of(log) > dead)
+        there |= set(descendants(node.pid))
+        assert run.wait() == 0, said.read_text()
     finally:
         run.kill()
         run.wait()

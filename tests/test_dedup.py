@@ -12,13 +12,15 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from pairmill.schemas.expressions import frame_of
+from pairmill.stages.components import Forest
 from pairmill.stages.dedup.clusters import least_of_each
 from pairmill.stages.dedup.config import DedupConfig, NearDedupConfig
 from pairmill.stages.dedup.exact import first_by, first_of
 from pairmill.stages.dedup.hamming import bands_for, join_within
 from pairmill.stages.dedup.looks import Looks, components
 from pairmill.stages.dedup.stage import DedupStage
-from pairmill.work.linking import Forest, edges_of, spread_rows
+from pairmill.work.far_components import OwnHands, far_components
+from pairmill.work.linking import COMPONENT, edges_of, spread_rows, with_components
 
 
 def global_rows(**columns: object) -> pa.Table:
@@ -43,13 +45,13 @@ def in_partitions(rows: pa.Table, partitions: int, **options: object) -> pa.Tabl
     known = stage.learn(pa.concat_tables(told), rows.num_rows) if told else None
     spread = pa.concat_tables(spread_rows(stage, piece, known) for piece in pieces)
     place = (spread["#key"].to_numpy() * 2654435761) % partitions
-    forest = Forest(rows.num_rows)
+    pairs: list[list[pa.Table]] = []
     for number in range(partitions):
         met = spread.take(pa.array(np.flatnonzero(place == number)))
-        if met.num_rows:
-            edges = edges_of(stage, met, known)
-            forest.join(edges["one"].to_numpy(), edges["two"].to_numpy())
-    return stage.answer(rows, forest.labels())
+        pairs.append([edges_of(stage, met, known)] if met.num_rows else [])
+    parts, _ = far_components(pairs, rows.num_rows, OwnHands())
+    beside = with_components(rows, partitions, rows.num_rows, parts.__getitem__)
+    return stage.answer(rows, beside[COMPONENT].to_numpy())
 
 
 def by_uid(rows: pa.Table, answer: pa.Table) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ import pytest
 
 from pairmill import Pipeline
 from pairmill.cluster.engine import RayEngine
-from pairmill.cluster.partitions import run_global
+from pairmill.cluster.partitions import LEAST_SHUFFLED, run_global
 from pairmill.fates.survey import Survey
 from pairmill.plan.identity import identified
 from pairmill.work.block import Job
@@ -37,6 +37,8 @@ COLUMNS = ("near_dup_of", "dup_of", "retrieved_query")
 def test_components_over_partitions_are_those_of_one_process(
     ray_session: None, tmp_path: Path
 ) -> None:
+    import ray
+
     rng = np.random.default_rng(2)
     vectors = np.repeat(rng.normal(size=(80, 8)), 3, axis=0) + rng.normal(size=(240, 8)) / 9
     rows = {"text": captions(240), "v": pl.Series(vectors.tolist(), dtype=pl.List(pl.Float32))}
@@ -54,7 +56,15 @@ def test_components_over_partitions_are_those_of_one_process(
         _, seen = survey.population()
         named = Job(identified(survey.chain, {0: f"of{stage}"}), 0, 1)
         run_global(engine.session, named, seen, partitions=3)
+        # a task of the shuffle takes no more than a partition, or few MB; Ray's own bound is 1 GiB
+        assert ray.data.DataContext.get_current().shuffle_input_batch_bytes == LEAST_SHUFFLED
         written = named.chain.stages[0].writes.names
         assert name in written
         answer = values_of(named.chain, 0).sort("at").select(written)
         assert answer.equals(table.select(written))
+        if stage == 0:  # more pairs than the driver is to connect by itself: tasks do
+            far = Job(identified(survey.chain, {0: "far"}), 0, 1)
+            fewer = (table.height - table[name].null_count()) // 2
+            run_global(engine.session, far, seen, partitions=3, pairs_at_once=fewer)
+            answer = values_of(far.chain, 0).sort("at").select(written)
+            assert answer.equals(table.select(written))

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -81,7 +82,7 @@ def test_interrupted_run_leaves_no_server_and_fails_no_row(tmp_path: Path) -> No
     assert not any(map(alive, pids(log)))
 
 
-def interrupted_when(due: Callable[[], bool], file: Path) -> None:
+def interrupted_when(due: Callable[[], bool], file: Path, **body: Any) -> None:
     """A run in this process, and Ctrl-C."""
 
     def watch() -> None:
@@ -90,7 +91,7 @@ def interrupted_when(due: Callable[[], bool], file: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, daemon=True).start()
-    Pipeline.from_yaml(file).run(local=True, progress=False)
+    Pipeline.from_yaml(file).run(local=True, progress=False, **body)
 
 
 def pipeline_of(folder: Path, rows: int, server: list[str]) -> list[str]:

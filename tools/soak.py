@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -36,14 +37,20 @@ def main() -> None:
         (jpeg(render(scene, 240 + i, 200, rng_for("draw", i))), short_caption(scene))
         for scene, i in scenes
     ]
-    trials: dict[int, Trial] = {}
     for chaos in prepared(Path(tempfile.mkdtemp(prefix="soak-")), pictures):
-        for seed in seeds:
-            trials[seed] = tried(chaos, seed)
-            if trials[seed].hung:
-                break
+        trials = soaked(chaos, seeds)
     print(table(trials))
     sys.exit(any(t.faults for t in trials.values()))
+
+
+def soaked(chaos: Chaos, seeds: Iterable[int]) -> dict[int, Trial]:
+    """Schedule after schedule, up to the first that twice came to no end."""
+    trials: dict[int, Trial] = {}
+    for seed in seeds:
+        trials[seed] = tried(chaos, seed)
+        if trials[seed].hung:
+            break
+    return trials
 
 
 def tried(chaos: Chaos, seed: int) -> Trial:

@@ -57,6 +57,8 @@ class ServedEngine(OpenAIEngine):
             await super().close()
         finally:
             await asyncio.to_thread(self.server.stop)
+            if not self.abandoned:
+                self.server.forget()
 
     async def answer(self, request: Request) -> Answer:
         """As OpenAIEngine's; RowError `server_died` where the request ends servers."""

@@ -24,6 +24,8 @@ LOOK_S, SLOWEST_LOOK_S = 0.2, 2.0
 ANSWER_S = 10.0
 """Seconds that it has for saying which models it has."""
 STOP_S = 30.0
+TEMPORARY = "pairmill-server-"
+"""Beginning of a temporary folder's name."""
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks servers of this machine, whatever proxy the environment names."""
 OF_A_GPU = 0.9
@@ -161,6 +163,11 @@ class ModelServer:
         self.keeper.stdout.close()
         self.keeper = None
 
+    def forget(self) -> None:
+        """Removes its log where that is a temporary file, and no error has named it."""
+        if self.lives < 2 and self.log.parent.name.startswith(TEMPORARY):
+            shutil.rmtree(self.log.parent, ignore_errors=True)
+
 
 def free_port() -> int:
     """A port that nobody listens at now."""
@@ -175,7 +182,7 @@ def log_file(stage: str, run_folder: str) -> Path:
     """
     name = f"{stage}-{socket.gethostname()}-{os.getpid()}.log"
     if not run_folder or "://" in run_folder:
-        folder = Path(tempfile.mkdtemp(prefix="pairmill-server-"))
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY))
     else:
         folder = Path(run_folder) / "servers"
         folder.mkdir(parents=True, exist_ok=True)

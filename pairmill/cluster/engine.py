@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from pairmill.cluster.executor import alive_nodes, run_phase, run_refetch
+from pairmill.cluster.executor import run_phase, run_refetch
+from pairmill.cluster.nodes import usable_nodes
 from pairmill.cluster.over_shards import FEW, in_tasks, over_shards
 from pairmill.cluster.partitions import run_global
 from pairmill.cluster.reading_tasks import spread
@@ -61,7 +62,7 @@ class RayEngine:
 
     def ready(self, jobs: Sequence[Job]) -> None:
         """Asks the cluster, which is started for it."""
-        nodes = alive_nodes(self.session.ensure())
+        nodes = list(usable_nodes(self.session.ensure()).values())
         for job in jobs:
             WorkerShares(job, nodes)
 

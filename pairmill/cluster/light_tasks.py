@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from pairmill.cluster.operator import Operator, loaded_in_process
+from pairmill.cluster.operators import Operator, loaded_in_process
 from pairmill.cluster.session import RaySession, own_error
 from pairmill.cluster.worker_shares import WorkerShares
 from pairmill.cluster.worker_start import safe_errors
@@ -43,6 +43,7 @@ def run_tasks(
             done, _ = ray.wait(list(running), num_returns=1)
             running.difference_update(done)
             stats = ray.get(done[0])
+            session.moved()
             if stats:
                 yield stats
     except (PairmillError, GeneratorExit, KeyboardInterrupt):

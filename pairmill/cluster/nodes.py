@@ -1,8 +1,9 @@
-"""Before work starts on a cluster of several nodes: each must see the same workspace and outputs,
-with the same pairmill.
+"""The nodes of a cluster: what they have; and, before work starts on several of them, whether each
+sees the same workspace and outputs, with the same pairmill.
 """
 
 import contextlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pairmill.errors import PairmillError, RunError, first_line
@@ -10,8 +11,43 @@ from pairmill.version import __version__
 from pairmill.workspace.disk import temporary_name
 from pairmill.workspace.storage import Storage
 
+MOST_ADDED = 1_000
+"""Nodes of a kind that are reckoned with, where an autoscaler names no bound."""
+TO_START = "to start "
+"""Beginning of the id of a node that an autoscaler would start."""
 WAIT_S = 120
 """Seconds that a node has for starting a worker and looking."""
+
+
+def usable_nodes(ray: Any) -> dict[str, dict[str, float]]:
+    """Resources by id of each node that works, and of those that the cluster's autoscaler, where
+    it has one, would start if work waited for them.
+    """
+    from ray._private.state import state
+
+    alive = {n["NodeID"]: n["Resources"] for n in ray.nodes() if n["Alive"]}
+    try:
+        config = state.get_cluster_config()
+    except Exception:  # a Ray that does not tell
+        config = None
+    groups = [] if config is None else config.node_group_configs
+    kinds = [(dict(group.resources), group.max_count) for group in groups]
+    more = addable(kinds, alive.values())
+    return alive | {f"{TO_START}{i}": node for i, node in enumerate(more)}
+
+
+def addable(
+    kinds: Iterable[tuple[Mapping[str, float], int]], alive: Iterable[Mapping[str, float]]
+) -> list[dict[str, float]]:
+    """Nodes that may still be started.  `kinds`: what nodes of each kind have, and their number at
+    most; a living node is of the kind that has as many cores and GPUs.
+    """
+    there = [(node.get("CPU", 0), node.get("GPU", 0)) for node in alive]
+    found: list[dict[str, float]] = []
+    for has, most in kinds:
+        kind = (has.get("CPU", 0), has.get("GPU", 0))
+        found += [dict(has)] * max(0, min(most, MOST_ADDED) - there.count(kind))
+    return found
 
 
 def access_fault(places: tuple[str, ...], sign: str, version: str) -> str:

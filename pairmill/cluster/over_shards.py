@@ -49,7 +49,9 @@ def in_tasks(session: RaySession, work: Callable[[Item], T], items: Sequence[Ite
             if at < len(items):
                 waiting.append(task.remote(shared, items[at]))
             if waiting and (at >= AT_ONCE or at >= len(items)):
-                yield ray.get(waiting.popleft())
+                found = ray.get(waiting.popleft())
+                session.moved()
+                yield found
     except Exception as error:
         raise own_error(error) from error
     finally:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.cluster.executor import PLAIN, batches
-from pairmill.cluster.operator import WATCHDOG, loaded_in_process
+from pairmill.cluster.components import PAIRS_AT_ONCE, Components, components
+from pairmill.cluster.executor import batches
+from pairmill.cluster.operators import PLAIN, WATCHDOG, loaded_in_process
+from pairmill.cluster.phase_guard import Progress
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, set_context
 from pairmill.cluster.worker_start import safe_errors
@@ -20,20 +22,28 @@ from pairmill.work.deadline import end_with_parent
 from pairmill.work.linking import (
     COMPONENT,
     KEY,
-    Forest,
     combining_of,
     linking_of,
     spread_rows,
-    with_components,
 )
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 
+LEAST_SHUFFLED = 8 * 2**20
+"""Bytes of rows that a task of the shuffle cuts at a time, at least: of less, its start would be
+most of it.
+"""
+
 
 def run_global(
-    session: RaySession, job: Job, seen: Mapping[int, ShardPopulation], partitions: int
+    session: RaySession,
+    job: Job,
+    seen: Mapping[int, ShardPopulation],
+    partitions: int,
+    pairs_at_once: int = PAIRS_AT_ONCE,
 ) -> int:
     """Computes a stage over all rows, the only one of `job`, and commits it; gives the number of
-    rows.  `seen`: what it looks at, of shards where it looks at some.  Raises RunError.
+    rows.  `seen`: what it looks at, of shards where it looks at some; `pairs_at_once`: connections
+    that the driver joins by itself.  Raises RunError.
     """
     ray = session.ensure()
     set_context(ray)
@@ -48,64 +58,65 @@ def run_global(
             job, int(shards[i]), ShardPopulation(int(counts[i]), digests[i].tobytes())
         )
 
+    first = read(pa.table({"id": [0]}))
+    part_bytes = int(counts.sum()) * first.nbytes // max(1, first.num_rows) // partitions
+    # else a task takes a gigabyte of shards at a time, whatever a partition's size
+    context = ray.data.DataContext.get_current()
+    context.shuffle_input_batch_bytes = max(LEAST_SHUFFLED, part_bytes)
     stage = job.chain.stages[job.first].stage
     keys = list(getattr(stage, "keys", list)())
-    line = RunLine(session.progress)
+    line, guard = RunLine(session.progress), Progress(session.watched())
     data = ray.data.range(len(shards), override_num_blocks=len(shards)).map_batches(read, **PLAIN)
     if combining_of(stage):
-        merged = ray.put(combined(ray, data, job, int(counts.sum())))
+        merged = ray.put(combined(ray, data, job, int(counts.sum()), guard))
         about = {"job": job, "line": line, "merged": merged}
         data = data.map_batches(answered_and_committed, fn_kwargs=about, **PLAIN)
-        return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
+        return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data, guard))
     if linking_of(stage):
-        total = int(counts.sum())
-        one = read(pa.table({"id": [0]})).slice(0, 1)
-        components = connected(ray, data, job, line, partitions, total, one)
-        data = data.map_batches(labelled, fn_kwargs={"components": components}, **PLAIN)
+        pairs = linked_pairs(session, data, job, partitions, int(counts.sum()), first.slice(0, 1))
+        found = components(session, pairs, job.chain.rows(), pairs_at_once)
+        data = data.map_batches(labelled, fn_kwargs={"components": found}, **PLAIN)
         keys = [COMPONENT]
     data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
     data = data.map_batches(answered, fn_kwargs={"job": job, "line": line}, **PLAIN)
     data = data.repartition(partitions, keys=["__shard"])
     data = data.map_batches(committed, fn_kwargs={"job": job}, **PLAIN)
-    return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
+    return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data, guard))
 
 
-def connected(
-    ray: Any, data: Any, job: Job, line: RunLine, partitions: int, total: int, one: pa.Table
+def linked_pairs(
+    session: RaySession, data: Any, job: Job, partitions: int, total: int, one: pa.Table
 ) -> Any:
-    """A reference to the component of each place of the pool, int64.  `one`: a row, which tells
-    how many keys rows have: under each of them a row is in some partition, and partitions are as
-    many more, so that one holds no more than it does where rows have one key.
-
-    Partitions send no more pairs than they have rows, and the driver joins them as they come: it
-    holds 8 bytes for each row of the pool, 8 GB for a billion, and never all pairs.
+    """A dataset of pairs of places in the pool that are connected.  `one`: a row, which tells how
+    many keys rows have: under each of them a row is in some partition, and partitions are as many
+    more, so that one holds no more than it does where rows have one key.  Partitions give no more
+    pairs than they have rows.
     """
-    about = {"job": job, "total": total}
-    samples = [
-        s for s in batches(data.map_batches(sampled, fn_kwargs=about, **PLAIN)) if s.num_rows
-    ]
+    ray, guard = session.ensure(), Progress(session.watched())
+    samples = samples_of(data, job, total, guard)
     known = linking(job).learn(pa.concat_tables(samples), total) if samples else None
     where = {"job": job, "known": ray.put(known)}
     partitions *= len(linking(job).spread(one.drop_columns(["__shard", "__row"]), known))
     pairs = data.map_batches(spread, fn_kwargs=where, **PLAIN).repartition(partitions, keys=[KEY])
-    pairs = pairs.map_batches(linked, fn_kwargs={**where, "line": line}, **PLAIN)
-    forest = Forest(job.chain.rows())
-    for found in batches(pairs):
-        if found.num_rows:
-            forest.join(found.column("one").to_numpy(), found.column("two").to_numpy())
-    return ray.put(forest.labels())
+    about = {**where, "line": RunLine(session.progress)}
+    return pairs.map_batches(linked, fn_kwargs=about, **PLAIN)
 
 
-def combined(ray: Any, data: Any, job: Job, total: int) -> pa.Table:
-    """What all rows come to, for a stage that answers each from a summary of all."""
+def samples_of(data: Any, job: Job, total: int, guard: Progress) -> list[pa.Table]:
+    """What all partitions have to know, shard by shard."""
     about = {"job": job, "total": total}
-    samples = [
-        s for s in batches(data.map_batches(sampled, fn_kwargs=about, **PLAIN)) if s.num_rows
+    return [
+        s for s in batches(data.map_batches(sampled, fn_kwargs=about, **PLAIN), guard) if s.num_rows
     ]
+
+
+def combined(ray: Any, data: Any, job: Job, total: int, guard: Progress) -> pa.Table:
+    """What all rows come to, for a stage that answers each from a summary of all."""
+    samples = samples_of(data, job, total, guard)
     stage = linking(job)
     known = ray.put(stage.learn(pa.concat_tables(samples) if samples else None, total))
     where = {"job": job, "known": known}
-    summaries = batches(data.map_batches(summarised, fn_kwargs=where, **PLAIN))
+    summaries = batches(data.map_batches(summarised, fn_kwargs=where, **PLAIN), guard)
     merged: pa.Table = stage.merged(
         pa.concat_tables(s for s in summaries if s.num_rows or s.num_columns)
     )
@@ -168,11 +179,9 @@ def linked(part: pa.Table, job: Job, known: Any, line: RunLine) -> pa.Table:
 
 
 @safe_errors
-def labelled(rows: pa.Table, components: Any) -> pa.Table:
+def labelled(rows: pa.Table, components: Components) -> pa.Table:
     """In a worker of Ray: a shard's rows beside the component of each."""
-    import ray
-
-    return with_components(rows, ray.get(components))
+    return components.of(rows)
 
 
 @safe_errors

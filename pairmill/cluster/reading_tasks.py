@@ -34,6 +34,7 @@ def spread(
                 running[task.remote(work.spool, shared, item)] = item
             done = ray.wait(list(running), num_returns=1)[0][0]
             item = running.pop(done)
+            session.moved()
             yield item, ray.get(done)
     except GeneratorExit:
         raise

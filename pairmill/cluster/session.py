@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pairmill import errors
@@ -23,9 +24,10 @@ from pairmill.cluster.own_ray import (
 )
 from pairmill.cluster.reaching import check_answers
 from pairmill.cluster.run_actor import start_run_actor
+from pairmill.cluster.waiting import ClusterWatch, cluster_state
 from pairmill.cluster.worker_start import HOOK
 from pairmill.errors import RunError, first_line
-from pairmill.work.messages import Message, WorkerLog
+from pairmill.work.messages import Message, Notice, WorkerLog
 
 OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
 ANY_ERROR = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .+$", re.MULTILINE)
@@ -43,6 +45,8 @@ class RaySession:
     run_id: str = ""
     places: tuple[str, ...] = ()
     """Folders that every node must reach."""
+    watch: ClusterWatch | None = None
+    notices: list[Message] = field(default_factory=list)
 
     def ensure(self) -> Any:
         """Ray, started unless it runs, with the run's actor."""
@@ -71,7 +75,24 @@ class RaySession:
         if self.progress is None:
             check_nodes(ray, self.places)
             self.progress = start_run_actor(self.run_id)
+            self.watch = ClusterWatch(partial(cluster_state, ray), self.tell)
+            self.watch.thread.start()
         return ray
+
+    def tell(self, text: str) -> None:
+        """A line for people and for the run's log, of the cluster that the run works on."""
+        logging.getLogger("pairmill").warning(text)
+        self.notices.append(Notice(text))
+
+    def watched(self) -> ClusterWatch:
+        """What looks at the cluster, once Ray runs."""
+        assert self.watch is not None
+        return self.watch
+
+    def moved(self) -> None:
+        """Some work of the run got done."""
+        if self.watch is not None:
+            self.watch.moves += 1
 
     def is_elsewhere(self) -> bool:
         """Whether Ray runs already, on this or on other machines: it need not be started."""
@@ -86,10 +107,14 @@ class RaySession:
             return []
         import ray
 
+        notices = [self.notices.pop(0) for _ in range(len(self.notices))]
         try:
-            return ray.get(self.progress.fetch.remote(), timeout=5)
+            messages: list[Message] = ray.get(self.progress.fetch.remote(), timeout=5)
         except Exception:  # the session is closing, or its actor starts again
-            return []
+            return notices
+        if messages:
+            self.moved()
+        return [*notices, *messages]
 
     def close(self) -> None:
         """Ends the run's actor, and Ray if it was started here."""
@@ -102,6 +127,9 @@ class RaySession:
             with contextlib.suppress(Exception):  # the session may be gone already
                 ray.kill(self.progress)
             self.progress = None
+            if self.watch is not None:
+                self.watch.close()
+                self.watch = None
             if self.started:
                 ray.shutdown()
                 read_variables_again()  # a Ray that the caller starts later has no token of ours
@@ -153,6 +181,9 @@ def set_context(ray: Any) -> None:
     context.enable_operator_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.verbose_progress = False
+    context.custom_execution_callback_classes = []
+    # a shard may take its stage hours; what hangs has a deadline of its own
+    context.execution_no_progress_timeout_s = -1
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 

@@ -2,7 +2,7 @@
 ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
@@ -25,10 +25,13 @@ class WorkerShares:
 
     Actors' cores and all workers' memory are scaled to half of what the cluster has, because Ray
     Data waits for ever where reserved actors leave no room for its tasks.  Memory that the user
-    named is not scaled.
+    named is not scaled.  They are made for some nodes; a phase that stands still because these are
+    gone starts anew with others (phase_guard.py).
     """
 
-    def __init__(self, job: Job, nodes: list[dict[str, float]]) -> None:
+    def __init__(self, job: Job, nodes: list[dict[str, float]], names: Iterable[str] = ()) -> None:
+        self.nodes = frozenset(names)
+        """Ids of the nodes that they are made for."""
         self.total = sum(n.get("CPU", 0) for n in nodes)
         self.block = shard_bytes(job.chain, job.first, job.last)
         self.cpu_scale = min(1.0, self.total / (2 * cpus_needed(job.stages())))

@@ -2,6 +2,7 @@
 them into the shared memory and answers with their errors.  It ends when its parent does.
 """
 
+import faulthandler
 import mmap
 import os
 import pickle
@@ -9,6 +10,9 @@ import sys
 from typing import Any
 
 from pairmill.images import DecodeError, decode_rgb
+
+LONGEST_S = 600.0
+"""Seconds that a part of a batch may take."""
 
 
 def main() -> None:
@@ -26,7 +30,10 @@ def main() -> None:
             block, at, images = pickle.load(parent)
         except EOFError:
             return
+        # where the parent is killed, nobody else ends a library that hangs
+        faulthandler.dump_traceback_later(LONGEST_S, exit=True)
         answer = [decoded(pictures, data, shared[block, at + i]) for i, data in enumerate(images)]
+        faulthandler.cancel_dump_traceback_later()
         pickle.dump(answer, answers)
         answers.flush()
 

@@ -50,6 +50,17 @@ class JsonLines(logging.Formatter):
         return json.dumps(redact_data(line), ensure_ascii=False, default=lambda v: redact(str(v)))
 
 
+class JsonFile(logging.FileHandler):
+    """A log of JSON lines that stays one: Ray, when it starts, gives every handler that it finds
+    at its logger a format of its own.
+    """
+
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:
+        """Takes one of JSON lines alone."""
+        if isinstance(fmt, JsonLines):
+            super().setFormatter(fmt)
+
+
 class RunLog:
     """What a run and its stages tell, libraries' warnings and tracebacks go to the run's folder,
     not to the terminal.
@@ -78,7 +89,7 @@ class RunLog:
             storage.path(folder) if storage.local else tempfile.mkdtemp(prefix="pairmill-log-")
         )
         os.makedirs(self.folder, exist_ok=True)
-        self.handler = logging.FileHandler(f"{self.folder}/{LOG_FILE}")
+        self.handler = JsonFile(f"{self.folder}/{LOG_FILE}")
         self.handler.setFormatter(JsonLines(folder.rpartition("/")[2]))
         logging.captureWarnings(True)
         if self.divert:
@@ -120,17 +131,19 @@ class RunLog:
 
     def upload(self, storage: Storage, folder: str) -> None:
         """Adds to what earlier starts of the run left there."""
-        for name in os.listdir(self.folder):
-            with open(f"{self.folder}/{name}", "rb") as stream:
-                fresh = stream.read()
-            before = (
-                storage.read_bytes(f"{folder}/{name}")
-                if storage.exists(f"{folder}/{name}")
-                else b""
-            )
-            if fresh:
-                storage.write_bytes(f"{folder}/{name}", before + fresh)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            for name in os.listdir(self.folder):
+                with open(f"{self.folder}/{name}", "rb") as stream:
+                    fresh = stream.read()
+                before = (
+                    storage.read_bytes(f"{folder}/{name}")
+                    if storage.exists(f"{folder}/{name}")
+                    else b""
+                )
+                if fresh:
+                    storage.write_bytes(f"{folder}/{name}", before + fresh)
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def silence_libraries() -> None:

@@ -175,8 +175,12 @@ def run_sample(job: Job, rows: int, seed: int) -> tuple[list[SampleChunk], list[
             for worker in work.workers:
                 block = worker(block)
             found.append(SampleChunk(taken, block.finish(job)))
-    finally:
+    except BaseException:
+        work.abandon()
+        raise
+    else:
         work.close()
+    finally:
         watchdog.close()
     return found, [one.stage.note if one.stage else "" for one in work.loaded]
 

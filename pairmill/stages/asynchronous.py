@@ -3,6 +3,7 @@ itself.
 """
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Coroutine, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -61,6 +62,7 @@ class AsyncStage(Stage):
 
     def setup(self) -> None:
         """Starts the loop in a thread of its own, and `begin` in it."""
+        self.leaving = False
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name=self.name, daemon=True)
         self.thread.start()
@@ -73,22 +75,41 @@ class AsyncStage(Stage):
 
     def close(self) -> None:
         """Runs `end`, and ends the loop."""
+        self.leaving = True
         try:
-            self.wait_for(self.end())
+            self.within(self.end())
         finally:
             self.stop_loop()
 
     def stop_loop(self) -> None:
         """Ends the loop, with what is still under way in it."""
-        self.wait_for(cancel_others())
-        self.wait_for(self.loop.shutdown_default_executor())
+        self.within(cancel_others())
+        self.within(self.loop.shutdown_default_executor())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """What a coroutine gives, run in the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+        """What a coroutine gives, run in the loop; StageBroken where that is about to end."""
+        if self.leaving:
+            work.close()
+            raise StageBroken(f"stage {self.name!r} is closed")
+        try:
+            return self.within(work)
+        except concurrent.futures.CancelledError:
+            raise StageBroken(f"stage {self.name!r} was closed meanwhile") from None
+
+    def within(self, work: Coroutine[Any, Any, T]) -> T:
+        """As `wait_for`, also while the stage is closed."""
+        return self.started(work).result()
+
+    def started(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        """A coroutine on its way in the loop; raises where there is none."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self.loop)
+        except BaseException:
+            work.close()
+            raise
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """All rows in one go, for callers who have nothing to do meanwhile.

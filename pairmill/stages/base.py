@@ -131,8 +131,8 @@ class Stage:
         """Gives back what `setup` took, where the process lives on."""
 
     def abandon(self) -> None:
-        """Ends processes of its own where the run was interrupted, and the stage is not closed
-        because it may still be at work.
+        """Ends processes of its own at once, where a run ends before its time: the stage may be at
+        work, or half set up.  `close` comes after; what is answered meanwhile counts for nothing.
         """
 
     def __call__(self, rows: pa.Table) -> pa.Table:

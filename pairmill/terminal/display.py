@@ -13,9 +13,10 @@ from pairmill.fates.ledger import Funnel
 from pairmill.pipeline.watcher import Watcher
 from pairmill.safe_output import printable
 from pairmill.work.engine import WorkEngine
-from pairmill.work.messages import Message, WorkerLog
+from pairmill.work.messages import Message, Notice, WorkerLog
 
 COUNTED = ("rows", "kept", "dropped", "missing", "failed", "seconds")
+STOP_S = 5.0
 HEARTBEAT_S = 15
 """Where no terminal shows the growing table, a line of progress comes at most so often."""
 
@@ -29,6 +30,8 @@ class LiveWatcher(Watcher):
         """When the first rows of the source were read."""
         self.rows: dict[str, dict[str, float]] = {}
         self.title, self.total, self.start = "", 0, time.monotonic()
+        self.notice = ""
+        """What the work waited for last."""
         self.last_beat = self.start
         self.interactive = console.is_terminal or console.is_jupyter
         self.live: Live | None = None
@@ -54,6 +57,7 @@ class LiveWatcher(Watcher):
         """A phase starts."""
         with self.lock:
             self.title, self.total, self.start = title, rows, time.monotonic()
+            self.notice = ""
             self.last_beat = self.start
             for name in stages:
                 self.rows[name] = dict.fromkeys(COUNTED, 0)
@@ -92,6 +96,11 @@ class LiveWatcher(Watcher):
         if isinstance(message, WorkerLog):
             message.write()
             return
+        if isinstance(message, Notice):
+            self.notice = printable(message.text)
+            if not self.interactive:
+                self.console.print(Text(self.notice), soft_wrap=True)
+            return
         with self.lock:
             row = self.rows.setdefault(message.stage, dict.fromkeys(COUNTED, 0))
             for key in COUNTED:
@@ -120,6 +129,8 @@ class LiveWatcher(Watcher):
     def done(self) -> None:
         """Ends the live table."""
         self.stop.set()
+        if self.thread is not None:
+            self.thread.join(STOP_S)
         if self.live is not None:
             self.live.stop()
             self.live = None
@@ -150,7 +161,9 @@ class LiveWatcher(Watcher):
                     f"{rate:,.1f}",
                     left,
                 )
-            return Group(Text(f"{self.title}  ({elapsed:,.0f} s)", style="bold"), table)
+            title = Text(f"{self.title}  ({elapsed:,.0f} s)", style="bold")
+            notice = [Text(self.notice, style="yellow")] if self.notice else []
+            return Group(title, table, *notice)
 
 
 def funnel_table(funnel: Funnel) -> Table:

@@ -91,6 +91,7 @@ class ThreadWatchdog:
 
     def __init__(self) -> None:
         self.idle: list[Desk] = []
+        self.closed = False
 
     def run(self, work: Callable[[], T], call: Limited) -> T:
         """Raises StageHung where `work` outlives its deadline, and whatever it raises itself."""
@@ -106,13 +107,17 @@ class ThreadWatchdog:
         except BaseException:
             desk.put(None)
             raise
-        self.idle.append(desk)
+        if self.closed:
+            desk.put(None)
+        else:
+            self.idle.append(desk)
         if error is not None:
             raise error
         return answer  # type: ignore[return-value]
 
     def close(self) -> None:
-        """Ends the threads that wait for calls."""
+        """Ends the threads that wait for calls, and those at work once they are back."""
+        self.closed = True
         while self.idle:
             self.idle.pop().put(None)
 

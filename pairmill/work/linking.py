@@ -2,23 +2,15 @@
 partition connects, rows of a component together; and one that answers from a summary of all.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 
 from pairmill.schemas.arrow import ORDER
 from pairmill.stages.base import CombiningStage, LinkingStage, Stage
-from pairmill.stages.components import Forest
+from pairmill.work.far_components import owners, parents_of
 
-__all__ = [
-    "COMPONENT",
-    "KEY",
-    "Forest",
-    "combining_of",
-    "edges_of",
-    "linking_of",
-    "spread_rows",
-    "with_components",
-]
 KEY = "#key"
 COMPONENT = "#component"
 
@@ -58,7 +50,15 @@ def edges_of(stage: LinkingStage, rows: pa.Table, known: pa.Table | None) -> pa.
     return pa.table({"one": one[apart], "two": two[apart]})
 
 
-def with_components(rows: pa.Table, labels: np.ndarray) -> pa.Table:
-    """The rows beside the component of each.  `labels`: int64, one for each place of the pool."""
+def with_components(
+    rows: pa.Table, parts: int, total: int, part: Callable[[int], np.ndarray]
+) -> pa.Table:
+    """The rows beside the component of each.  `part`: gives one of so many parts of the rows that
+    stand in pairs, with their components (far_components.py); `total`: places of the pool.
+    """
     order = rows.column(ORDER).to_numpy()
-    return rows.append_column(COMPONENT, pa.array(labels[order]))
+    found, whose = order.copy(), owners(order, total, parts)
+    for number in np.unique(whose).tolist():
+        at = whose == number
+        found[at] = parents_of(part(number), order[at])
+    return rows.append_column(COMPONENT, pa.array(found))

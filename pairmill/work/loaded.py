@@ -1,7 +1,9 @@
 """Stages that are set up in a process, each within its deadline."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pairmill.errors import StageBroken
@@ -11,6 +13,9 @@ from pairmill.work.claims import SETUP, Past, WorkPlace
 from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
 
+LEAVE_S = 10.0
+"""Seconds in which stages that are left may close; one that hangs does not."""
+
 
 @dataclass
 class LoadedStage:
@@ -19,6 +24,10 @@ class LoadedStage:
     """
 
     stage: Stage | None = None
+    loading: Stage | None = None
+    """The stage while its `setup` runs, and after."""
+    left: bool = False
+    """The run has ended while the stage may still be at work: nothing of it is committed."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(
@@ -52,17 +61,52 @@ class LoadedStage:
             if self.stage is not None:
                 return self.stage, 0.0
             start = time.monotonic()
-            stage.ask = line.ask
-            stage.setup()
+            stage.ask, self.loading = line.ask, stage
+            try:
+                stage.setup()
+                self.check()
+            except BaseException:
+                give_up([stage])
+                raise
             self.stage = stage
             return stage, time.monotonic() - start
 
-    def abandon(self) -> None:
-        """Ends processes of the stage's own; the stage may still be at work."""
-        if self.stage is not None:
-            self.stage.abandon()
+    def check(self) -> None:
+        """Raises StageBroken where the run has ended: what a stage answers while it is closed is
+        no row's failure.
+        """
+        if self.left:
+            raise StageBroken("the run has ended while a stage was at work")
 
     def close(self) -> None:
         """Gives back what the stage took, if it was set up."""
         if self.stage is not None:
             self.stage.close()
+
+
+def leave(every: Sequence[LoadedStage]) -> None:
+    """Ends what stages took, though they may still be at work, in this process: their processes at
+    once, threads and connections as far as they end within a time.
+    """
+    for one in every:
+        one.left = True
+    give_up([stage for one in every if (stage := one.stage or one.loading) is not None])
+
+
+def give_up(stages: Sequence[Stage]) -> None:
+    """Closes stages that may be at work, or half set up."""
+    for stage in stages:
+        with contextlib.suppress(Exception):
+            stage.abandon()
+    threads = [threading.Thread(target=closed, args=[stage], daemon=True) for stage in stages]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + LEAVE_S
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+
+
+def closed(stage: Stage) -> None:
+    """Closes a stage, which may miss what `setup` did not come to."""
+    with contextlib.suppress(Exception):
+        stage.close()

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pairmill.errors import StageHung
 from pairmill.fates.survey import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.ahead import THREADS, THREADS_FAR, ahead, give_back
@@ -28,7 +27,7 @@ from pairmill.work.crew_size import (
 )
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
-from pairmill.work.loaded import LoadedStage
+from pairmill.work.loaded import LoadedStage, leave
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 from pairmill.work.shard_work import PhaseWork, RefetchWork
@@ -97,18 +96,16 @@ class LocalEngine:
     def here(self, work: Any, shards: Sequence[int]) -> Iterator[Any]:
         """Work on shards in this process, several at a time where its stages mostly wait.
 
-        What is loaded is closed at the end, but not after an interrupt, a call that hangs, or where
-        whoever asked gives up: a stage that is closed while it works would commit failures.
+        What is loaded is closed at the end.  After an interrupt, a call that hangs, or where
+        whoever asked gives up, stages may still be at work: nothing more is committed then, as a
+        stage that is closed while it works answers with failures.
         """
         watchdog = ThreadWatchdog()
         begun = work.begin(Line(), watchdog)
         try:
             yield from ahead(begun, shards, work.width)
-        except (KeyboardInterrupt, StageHung, GeneratorExit):
+        except BaseException:
             begun.abandon()
-            raise
-        except Exception:
-            begun.close()
             raise
         else:
             begun.close()
@@ -212,24 +209,15 @@ def each_of(work: Callable[[int], Any], shards: Sequence[int]) -> list[Any]:
 
 @contextlib.contextmanager
 def loaded_stages(count: int) -> Iterator[tuple[list[LoadedStage], ThreadWatchdog]]:
-    """Places for stages, which are closed at the end, but not after an interrupt or a call that
-    hangs: a stage that is closed while it works would commit failures.
-    """
+    """Places for stages, which are closed at the end, whatever it is."""
     loaded, watchdog = [LoadedStage() for _ in range(count)], ThreadWatchdog()
     try:
         yield loaded, watchdog
-    except (KeyboardInterrupt, StageHung):
-        raise
-    except Exception:
-        close(loaded)
+    except BaseException:
+        leave(loaded)
         raise
     else:
-        close(loaded)
+        for one in loaded:
+            one.close()
     finally:
         watchdog.close()
-
-
-def close(loaded: Sequence[LoadedStage]) -> None:
-    """Closes the stages that were set up."""
-    for one in loaded:
-        one.close()

@@ -80,4 +80,11 @@ class WorkerLog:
         logging.getLogger("pairmill").error(facts.pop("message"), extra={"facts": facts})
 
 
-Message = StageStats | WorkerLog
+@dataclass(frozen=True)
+class Notice:
+    """A line for people of what the work waits for."""
+
+    text: str
+
+
+Message = StageStats | WorkerLog | Notice

@@ -10,7 +10,7 @@ from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
 from pairmill.work.deadline import Watchdog
 from pairmill.work.line import Line
-from pairmill.work.loaded import LoadedStage
+from pairmill.work.loaded import LoadedStage, leave
 from pairmill.work.messages import StageStats
 from pairmill.work.refill import refetch
 from pairmill.work.worker import StageWorker
@@ -65,14 +65,14 @@ class ShardWork:
         return block.finish(self.job)
 
     def abandon(self) -> None:
-        """Ends processes of the stages' own, where they cannot be closed."""
-        for one in self.loaded:
-            one.abandon()
+        """Ends what the stages took, though they may still be at work."""
+        leave(self.loaded)
 
     def close(self) -> None:
-        """Closes the stages that were set up."""
-        for one in self.loaded:
-            one.close()
+        """Closes the stages that were set up, each though another raises."""
+        with contextlib.ExitStack() as every:
+            for one in self.loaded:
+                every.callback(one.close)
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class ShardRefetch:
         return int(self.work(shard))
 
     def abandon(self) -> None:
-        """Ends processes of the stage's own, where it cannot be closed."""
-        self.loaded.abandon()
+        """Ends what the stage took, though it may still be at work."""
+        leave([self.loaded])
 
     def close(self) -> None:
         """Closes the stage, if it was set up."""

@@ -52,7 +52,7 @@ class Stream:
         """The next answer is waited for."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.news = asyncio.Event()
-        self.feeder = asyncio.run_coroutine_threadsafe(self.feed(), self.stage.loop)
+        self.feeder = self.stage.started(self.feed())
 
     def take(self, wait_s: float) -> list[tuple[int, Any]]:
         """What was answered within the next seconds; at once where nothing is left to wait for."""
@@ -61,7 +61,8 @@ class Stream:
     def cancel(self) -> None:
         """Ends what is still under way."""
         self.feeder.cancel()
-        self.stage.loop.call_soon_threadsafe(self.cancel_tasks)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and they with it
+            self.stage.loop.call_soon_threadsafe(self.cancel_tasks)
 
     def cancel_tasks(self) -> None:
         """Ends the rows that were begun."""

@@ -161,6 +161,7 @@ class StageWorker:
     def commit(self, shard: int, pieces: list[pa.Table], stats: StageStats) -> pa.Table:
         """Stores answers; gives what is stored of these rows now."""
         planned = self.planned
+        self.loaded.check()
         stats.bytes += sum(p.nbytes for p in pieces)
         tokens, asked = (tokens_in(planned, pieces, unit) for unit in ("tokens", "tokens asked"))
         stats.tokens += tokens

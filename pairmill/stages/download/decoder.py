@@ -1,32 +1,33 @@
 """Decoding in a process of its own: what crashes, hangs or eats memory there costs one row, not the
 worker.
 
-The child gets its options in the first message, then one body a message.  A message is two
-little-endian uint32 lengths, a JSON header and raw bytes.
+The child gets its options in the first message, then one body a message.
 """
 
 import contextlib
+import faulthandler
 import fcntl
 import hashlib
 import json
 import os
 import queue
-import select
 import signal
-import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from pairmill.errors import RunError, first_line
+from pairmill.errors import RunError, StageBroken, first_line
 from pairmill.stages.download.config import DownloadConfig
+from pairmill.stages.download.decoder_pipes import LENGTHS, receive, send
 from pairmill.stages.download.examine import Examined, Examiner
 from pairmill.stages.download.imaging import Stored
 
-LENGTHS = struct.Struct("<II")
 START_S = 60.0
+ALONE_S = 60.0
+"""Seconds after its time that a child ends by itself."""
 MOST_FAILED_STARTS = 5
 CHILD = (
     "import sys; sys.path[:] = filter(None, sys.path); "
@@ -43,14 +44,22 @@ class Decoder:
     def __init__(self, options: DownloadConfig) -> None:
         self.options = options
         self.child: subprocess.Popen[bytes] | None = None
+        self.closed, self.busy = False, threading.Lock()
         self.never_began = 0
         """Bodies in a row for which no child could be started."""
 
     def __call__(self, body: bytes, expected: str | None) -> Examined:
         """A child that dies or takes too long gives the error class `decode`; RunError where no
-        child starts any more.
+        child starts any more, or none shall.
         """
+        with self.busy:
+            return self.answer_of_child(body, expected)
+
+    def answer_of_child(self, body: bytes, expected: str | None) -> Examined:
+        """As a call, which no other is beside."""
         for attempt in range(2):
+            if self.closed:
+                raise StageBroken("the decoder was closed while it worked")
             try:
                 child = self.child or self.start()
             except (OSError, EOFError, TimeoutError) as error:
@@ -69,6 +78,8 @@ class Decoder:
             except (OSError, EOFError):
                 code = child.wait(10)
                 self.stop()
+                if self.closed:
+                    raise StageBroken("the decoder was closed while it worked") from None
                 if code >= 0 and attempt == 0:  # an orderly end, as at a full disk: one more try
                     continue
                 return lost(body, f"the decoder died on it ({signal_name(code)})")
@@ -96,6 +107,8 @@ class Decoder:
             env=environment,
             bufsize=0,
         )
+        if self.closed:
+            child.kill()
         assert child.stdin is not None
         assert child.stdout is not None
         for stream in (child.stdin, child.stdout):
@@ -121,13 +134,21 @@ class Decoder:
 
     def stop(self) -> None:
         """Kills the child, if there is one; the next call starts another."""
-        if self.child is not None:
-            self.child.kill()
-            self.child.wait(10)
-            for stream in (self.child.stdin, self.child.stdout):
+        child, self.child = self.child, None
+        if child is not None:
+            child.kill()
+            child.wait(10)
+            for stream in (child.stdin, child.stdout):
                 if stream:
                     stream.close()
-            self.child = None
+
+    def close(self) -> None:
+        """Kills the child, though it may be at work; no other starts."""
+        self.closed = True
+        if (child := self.child) is not None:
+            child.kill()
+        with self.busy:  # whoever waits for its answer closes its pipes
+            self.stop()
 
 
 class DownloadDecoders:
@@ -162,7 +183,7 @@ class DownloadDecoders:
     def close(self) -> None:
         """Kills all children."""
         for one in self.every:
-            one.stop()
+            one.close()
 
 
 def lost(body: bytes, why: str) -> Examined:
@@ -178,48 +199,6 @@ def signal_name(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"exit code {code}"
-
-
-def send(child: subprocess.Popen[bytes], header: dict[str, Any], data: bytes, end: float) -> None:
-    """Raises OSError where the child has died, TimeoutError where it takes nothing until `end`."""
-    assert child.stdin is not None
-    text = json.dumps(header).encode()
-    for part in (LENGTHS.pack(len(text), len(data)) + text, data):
-        view = memoryview(part)
-        while view:
-            wait_until(child.stdin.fileno(), select.POLLOUT, end)
-            with contextlib.suppress(BlockingIOError):
-                view = view[os.write(child.stdin.fileno(), view) :]
-
-
-def receive(child: subprocess.Popen[bytes], end: float) -> tuple[dict[str, Any], bytes]:
-    """Raises EOFError where the child has died, TimeoutError where it is silent."""
-    assert child.stdout is not None
-    header_bytes, data_bytes = LENGTHS.unpack(
-        read_exactly(child.stdout.fileno(), LENGTHS.size, end)
-    )
-    header = json.loads(read_exactly(child.stdout.fileno(), header_bytes, end))
-    return header, read_exactly(child.stdout.fileno(), data_bytes, end)
-
-
-def read_exactly(stream: int, size: int, end: float) -> bytes:
-    """`size` bytes of a pipe; raises EOFError where it closes before, TimeoutError at `end`."""
-    parts = bytearray()
-    while len(parts) < size:
-        wait_until(stream, select.POLLIN, end)
-        part = os.read(stream, size - len(parts))
-        if not part:
-            raise EOFError
-        parts += part
-    return bytes(parts)
-
-
-def wait_until(stream: int, event: int, end: float) -> None:
-    """Until a pipe can be read or written, or has been closed; raises TimeoutError at `end`."""
-    poll = select.poll()
-    poll.register(stream, event)
-    if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
-        raise TimeoutError
 
 
 def examined(header: dict[str, Any], data: bytes, body: bytes) -> Examined:
@@ -263,7 +242,10 @@ def main() -> None:
     while lengths := source.read(LENGTHS.size):
         header_bytes, body_bytes = LENGTHS.unpack(lengths)
         header, body = json.loads(source.read(header_bytes)), source.read(body_bytes)
+        # where the parent is killed, nobody else ends a library that hangs
+        faulthandler.dump_traceback_later(options.decode_timeout_s + ALONE_S, exit=True)
         found = examiner(body, header["expected"])
+        faulthandler.cancel_dump_traceback_later()
         told: dict[str, Any] = {
             "sha256": found.sha256,
             "other_hash": found.other_hash,

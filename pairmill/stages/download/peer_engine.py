@@ -63,8 +63,8 @@ class PeerEngine:
         self.directives = options.disallowed_header_directives if options.opt_out != "allow" else []
 
     def close(self) -> None:
-        """Waits for the threads to end."""
-        self.threads.shutdown()
+        """Waits for the threads to end; what they have not begun is left."""
+        self.threads.shutdown(cancel_futures=True)
 
     def one(self, url: str, expected: str | None) -> Outcome:
         """Outcome of one address; `expected`: the hash that its body must have, if any."""

@@ -112,12 +112,22 @@ class DownloadStage(AsyncStage):
             await self.fetcher.close()
 
     def close(self) -> None:
-        super().close()
+        try:
+            super().close()
+        finally:
+            self.end_pools()
+
+    def end_pools(self) -> None:
+        """Ends threads and processes that decode."""
         if self.peer:
             self.peer.close()
             return
         self.waiting.shutdown()
         self.decoders.close()
+
+    def abandon(self) -> None:
+        if (decoders := getattr(self, "decoders", None)) is not None:
+            decoders.close()
 
     async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
         url = row[self.config.url]
