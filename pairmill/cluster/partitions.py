@@ -27,12 +27,16 @@ from pairmill.work.linking import (
 )
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 
+COMMITTED = pa.schema([("shard", pa.int32()), ("digest", pa.uint64())])
+"""What workers tell of what they committed."""
+
 
 def run_global(
     session: RaySession, job: Job, seen: Mapping[int, ShardPopulation], partitions: int
-) -> int:
-    """Computes a stage over all rows, the only one of `job`, and commits it; gives the number of
-    rows.  `seen`: what it looks at, of shards where it looks at some.  Raises RunError.
+) -> dict[int, int]:
+    """Computes a stage over all rows, the only one of `job`, and commits it; gives the digest of
+    the answers in each shard.  `seen`: what it looks at, of shards where it looks at some.  Raises
+    RunError.
     """
     ray = session.ensure()
     set_context(ray)
@@ -54,8 +58,7 @@ def run_global(
     if combining_of(stage):
         merged = ray.put(combined(ray, data, job, int(counts.sum())))
         about = {"job": job, "line": line, "merged": merged}
-        data = data.map_batches(answered_and_committed, fn_kwargs=about, **PLAIN)
-        return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
+        return digests_in(data.map_batches(answered_and_committed, fn_kwargs=about, **PLAIN))
     if linking_of(stage):
         total = int(counts.sum())
         one = read(pa.table({"id": [0]})).slice(0, 1)
@@ -65,8 +68,22 @@ def run_global(
     data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
     data = data.map_batches(answered, fn_kwargs={"job": job, "line": line}, **PLAIN)
     data = data.repartition(partitions, keys=["__shard"])
-    data = data.map_batches(committed, fn_kwargs={"job": job}, **PLAIN)
-    return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data))
+    return digests_in(data.map_batches(committed, fn_kwargs={"job": job}, **PLAIN))
+
+
+def digests_in(data: Any) -> dict[int, int]:
+    """Shard → digest of its answers, as workers tell them."""
+    found: dict[int, int] = {}
+    for batch in batches(data):
+        if batch.num_rows:
+            shards, digests = (batch.column(c).to_pylist() for c in COMMITTED.names)
+            found |= zip(shards, digests, strict=True)
+    return found
+
+
+def told_digests(found: Mapping[int, int]) -> pa.Table:
+    """What `digests_in` reads."""
+    return pa.table([[*found.keys()], [*found.values()]], schema=COMMITTED)
 
 
 def connected(
@@ -140,10 +157,10 @@ def answered_and_committed(rows: pa.Table, job: Job, line: RunLine, merged: Any)
     import ray
 
     end_with_parent()
-    if rows.num_rows:
-        worker = PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first))
-        commit(job, worker.answer(rows, ray.get(merged)))
-    return pa.table({"rows": [rows.num_rows]})
+    if not rows.num_rows:
+        return told_digests({})
+    worker = PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first))
+    return told_digests(commit(job, worker.answer(rows, ray.get(merged))))
 
 
 @safe_errors
@@ -186,6 +203,4 @@ def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
 @safe_errors
 def committed(part: pa.Table, job: Job) -> pa.Table:
     """In a worker of Ray: whole shards' answers."""
-    if part.num_rows:
-        commit(job, part)
-    return pa.table({"rows": [part.num_rows]})
+    return told_digests(commit(job, part) if part.num_rows else {})
