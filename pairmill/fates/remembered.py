@@ -8,8 +8,7 @@ files that are others now.
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -92,13 +91,13 @@ def keep(root: str, pipeline: str, chains: Iterable[Chain]) -> None:
     storage = Storage(root)
     if not storage.local:
         return
-    lines = [line for chain in chains for line in lines_of(storage, chain)]
-    if lines:
-        storage.write_table(file_of(pipeline), pa.Table.from_pylist(lines, SCHEMA))
+    known = [pair for chain in chains for pair in holding(storage, chain)]
+    if known:
+        storage.write_table(file_of(pipeline), table_of(known))
 
 
-def lines_of(storage: Storage, chain: Chain) -> Iterator[dict[str, Any]]:
-    """A line for each shard of which something is known that still holds."""
+def holding(storage: Storage, chain: Chain) -> Iterator[tuple[Place, KnownFates]]:
+    """What is known of each shard, as far as it still holds."""
     for shard in chain.shards():
         place = place_of(chain, shard)
         if (fates := FOLLOWED.fates(place)) is None:
@@ -109,7 +108,7 @@ def lines_of(storage: Storage, chain: Chain) -> Iterator[dict[str, Any]]:
         )
         if sure:
             whole = sure == len(fates.steps)
-            yield line_of(place, fates if whole else shortened(fates, sure))
+            yield place, fates if whole else shortened(fates, sure)
 
 
 def shortened(fates: KnownFates, steps: int) -> KnownFates:
@@ -132,24 +131,36 @@ def settled(storage: Storage, chain: Chain, shard: int) -> int:
     return len(files)
 
 
-def line_of(place: Place, fates: KnownFates) -> dict[str, Any]:
-    """As the file has it; reasons tell no secret."""
-    ran = sorted(fates.ran)
-    bits = [np.packbits(fates.ran[index]) for index in ran]
-    words = [[r and redact(r), m and redact(m)] for r, m in fates.words]
-    return {
-        "file": place[1],
-        "rows": place[2],
-        "steps": fates.steps,
-        "fate": fates.fate,
-        "at": fates.at,
-        "why": fates.why,
-        "words": json.dumps(words),
-        "ran": ran,
-        "ran_rows": np.concatenate(bits) if bits else [],
-        "ledger": fates.ledger and fates.ledger.file,
-        "ledger_version": fates.ledger and fates.ledger.version,
+def table_of(known: Sequence[tuple[Place, KnownFates]]) -> pa.Table:
+    """As the file has it, a line for each shard; reasons tell no secret."""
+    words = ([[r and redact(r), m and redact(m)] for r, m in f.words] for _, f in known)
+    ledgers = [f.ledger for _, f in known]
+    columns = {
+        "file": [place[1] for place, _ in known],
+        "rows": [place[2] for place, _ in known],
+        "steps": [f.steps for _, f in known],
+        "fate": lists([f.fate for _, f in known]),
+        "at": lists([f.at for _, f in known]),
+        "why": lists([f.why for _, f in known]),
+        "words": [json.dumps(w) for w in words],
+        "ran": [sorted(f.ran) for _, f in known],
+        "ran_rows": lists([packed(f) for _, f in known]),
+        "ledger": [w and w.file for w in ledgers],
+        "ledger_version": [w and w.version for w in ledgers],
     }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def packed(fates: KnownFates) -> np.ndarray:
+    """Which rows have values of the stages in order, eight rows to a byte."""
+    bits = [np.packbits(fates.ran[index]) for index in sorted(fates.ran)]
+    return np.concatenate([np.empty(0, np.uint8), *bits])
+
+
+def lists(arrays: Sequence[np.ndarray]) -> pa.ListArray:
+    """Arrays as a column of lists."""
+    ends = np.cumsum([0, *map(len, arrays)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(np.concatenate(arrays)))
 
 
 def fates_in(root: str, lines: pa.RecordBatch) -> list[tuple[Place, KnownFates]]:

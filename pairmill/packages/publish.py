@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -228,6 +228,7 @@ def made_by(chain: Chain) -> dict[str, Any]:
     return {name: facts for name, facts in recipes.items() if facts}
 
 
+@cache
 def versions() -> dict[str, str]:
     """Of what the values depend on."""
     packages = ("pyarrow", "polars", "torch", "transformers", "ray", "pillow")
