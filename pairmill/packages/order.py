@@ -108,5 +108,6 @@ def logic_of(chain: Chain) -> list[list[str | None]]:
     value.
     """
     return [
-        [s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing] for s in chain.stages
+        [s.gate.text if s.gate else None, s.when.text if s.when else None, s.config.on_missing]
+        for s in chain.stages
     ]
