@@ -10,6 +10,7 @@ from pairmill import Pipeline
 from pairmill.cluster.engine import RayEngine
 from pairmill.cluster.partitions import LEAST_SHUFFLED, run_global
 from pairmill.fates.survey import Survey
+from pairmill.plan.answers import with_new_answers
 from pairmill.plan.identity import identified
 from pairmill.work.block import Job
 from tests.test_dedup_sets import captions
@@ -55,16 +56,18 @@ def test_components_over_partitions_are_those_of_one_process(
         survey = Survey(chain, engine.driver.over)
         _, seen = survey.population()
         named = Job(identified(survey.chain, {0: f"of{stage}"}), 0, 1)
-        run_global(engine.session, named, seen, partitions=3)
+        answers = run_global(engine.session, named, seen, partitions=3)
         # a task of the shuffle takes no more than a partition, or few MB; Ray's own bound is 1 GiB
         assert ray.data.DataContext.get_current().shuffle_input_batch_bytes == LEAST_SHUFFLED
         written = named.chain.stages[0].writes.names
         assert name in written
-        answer = values_of(named.chain, 0).sort("at").select(written)
+        known = with_new_answers(named.chain, 0, answers, ())
+        answer = values_of(known, 0).sort("at").select(written)
         assert answer.equals(table.select(written))
         if stage == 0:  # more pairs than the driver is to connect by itself: tasks do
             far = Job(identified(survey.chain, {0: "far"}), 0, 1)
             fewer = (table.height - table[name].null_count()) // 2
-            run_global(engine.session, far, seen, partitions=3, pairs_at_once=fewer)
-            answer = values_of(far.chain, 0).sort("at").select(written)
+            joined = run_global(engine.session, far, seen, partitions=3, pairs_at_once=fewer)
+            known = with_new_answers(far.chain, 0, joined, ())
+            answer = values_of(known, 0).sort("at").select(written)
             assert answer.equals(table.select(written))

@@ -78,14 +78,13 @@ class RayEngine:
             return self.driver.phase(job, shards)
         return run_phase(self.session, job, shards)
 
-    def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> None:
+    def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> dict[int, int]:
         """In as many partitions as a million rows each ask for; a single one in the driver."""
         seen = {shard: population for shard, population in rows.items() if population.count}
         partitions = math.ceil(sum(p.count for p in seen.values()) / ROWS_PER_PARTITION)
         if partitions > 1:
-            run_global(self.session, job, seen, partitions)
-        else:
-            self.driver.answer(job, seen)
+            return run_global(self.session, job, seen, partitions)
+        return self.driver.answer(job, seen)
 
     def over(self, work: Callable[[int], T], shards: Sequence[int]) -> Iterator[T]:
         """In tasks of many shards each, where there are more than a few."""

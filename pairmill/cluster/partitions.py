@@ -32,6 +32,8 @@ LEAST_SHUFFLED = 8 * 2**20
 """Bytes of rows that a task of the shuffle cuts at a time, at least: of less, its start would be
 most of it.
 """
+COMMITTED = pa.schema([("shard", pa.int32()), ("digest", pa.uint64())])
+"""What workers tell of what they committed."""
 
 
 def run_global(
@@ -40,10 +42,10 @@ def run_global(
     seen: Mapping[int, ShardPopulation],
     partitions: int,
     pairs_at_once: int = PAIRS_AT_ONCE,
-) -> int:
-    """Computes a stage over all rows, the only one of `job`, and commits it; gives the number of
-    rows.  `seen`: what it looks at, of shards where it looks at some; `pairs_at_once`: connections
-    that the driver joins by itself.  Raises RunError.
+) -> dict[int, int]:
+    """Computes a stage over all rows, the only one of `job`, and commits it; gives the digest of
+    the answers in each shard.  `seen`: what it looks at, of shards where it looks at some;
+    `pairs_at_once`: connections that the driver joins by itself.  Raises RunError.
     """
     ray = session.ensure()
     set_context(ray)
@@ -71,7 +73,7 @@ def run_global(
         merged = ray.put(combined(ray, data, job, int(counts.sum()), guard))
         about = {"job": job, "line": line, "merged": merged}
         data = data.map_batches(answered_and_committed, fn_kwargs=about, **PLAIN)
-        return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data, guard))
+        return digests_in(data, guard)
     if linking_of(stage):
         pairs = linked_pairs(session, data, job, partitions, int(counts.sum()), first.slice(0, 1))
         found = components(session, pairs, job.chain.rows(), pairs_at_once)
@@ -81,7 +83,22 @@ def run_global(
     data = data.map_batches(answered, fn_kwargs={"job": job, "line": line}, **PLAIN)
     data = data.repartition(partitions, keys=["__shard"])
     data = data.map_batches(committed, fn_kwargs={"job": job}, **PLAIN)
-    return sum(sum(batch.column("rows").to_pylist()) for batch in batches(data, guard))
+    return digests_in(data, guard)
+
+
+def digests_in(data: Any, guard: Progress) -> dict[int, int]:
+    """Shard → digest of its answers, as workers tell them."""
+    found: dict[int, int] = {}
+    for batch in batches(data, guard):
+        if batch.num_rows:
+            shards, digests = (batch.column(c).to_pylist() for c in COMMITTED.names)
+            found |= zip(shards, digests, strict=True)
+    return found
+
+
+def told_digests(found: Mapping[int, int]) -> pa.Table:
+    """What `digests_in` reads."""
+    return pa.table([[*found.keys()], [*found.values()]], schema=COMMITTED)
 
 
 def linked_pairs(
@@ -152,10 +169,10 @@ def answered_and_committed(rows: pa.Table, job: Job, line: RunLine, merged: Any)
     import ray
 
     end_with_parent()
-    if rows.num_rows:
-        worker = PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first))
-        commit(job, worker.answer(rows, ray.get(merged)))
-    return pa.table({"rows": [rows.num_rows]})
+    if not rows.num_rows:
+        return told_digests({})
+    worker = PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first))
+    return told_digests(commit(job, worker.answer(rows, ray.get(merged))))
 
 
 @safe_errors
@@ -196,6 +213,4 @@ def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
 @safe_errors
 def committed(part: pa.Table, job: Job) -> pa.Table:
     """In a worker of Ray: whole shards' answers."""
-    if part.num_rows:
-        commit(job, part)
-    return pa.table({"rows": [part.num_rows]})
+    return told_digests(commit(job, part) if part.num_rows else {})

@@ -1,5 +1,6 @@
 """What a process remembers of the fates that it followed: a run asks for those of a shard several
-times, for the survey, stages over all rows, the ledger, packages and the report.
+times, for the survey, stages over all rows, the ledger, packages and the report; and the next run
+of the pipeline goes on from there (fates/remembered.py).
 
 Nothing is trusted that was read from a file which is another one now: each step tells the stored
 file's number, size and times, so a value that this or another run adds, a failure tried again and
@@ -10,7 +11,8 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -24,13 +26,29 @@ MOST_BYTES = 64 * 2**20
 """Memory for what is remembered, some ten bytes a row and one more for each stage."""
 WORD_BYTES = 500
 """A guess for a reason with its message."""
-Step = tuple[Any, ...]
-"""All that decides what becomes of a shard's rows at one stage, those before it aside."""
+Step = str
+"""A digest of all that decides what becomes of a shard's rows at one stage, those before it
+aside.
+"""
+Version = tuple[int, int, int, int]
+"""Number, size, and times of change of a file and of what is known of it."""
+Place = tuple[str, str, int]
+"""Whose rows these are: workspace, file of the shard, number of rows."""
+
+
+@dataclass(frozen=True)
+class WrittenLedger:
+    """The file in which the ledger of a shard's rows was written, and its version then."""
+
+    file: str
+    version: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class KnownFates:
-    """What became of a shard's rows.  `steps`: the shard's file, then the stages."""
+    """What became of a shard's rows.  `steps`: the shard's file, then the stages; `ledger`: of a
+    run in which these were all stages.
+    """
 
     steps: tuple[Step, ...]
     fate: np.ndarray
@@ -38,6 +56,13 @@ class KnownFates:
     why: np.ndarray
     words: tuple[Why, ...]
     ran: dict[int, np.ndarray]
+    ledger: WrittenLedger | None = None
+
+    @classmethod
+    def of(cls, steps: Sequence[Step], found: Trace) -> "KnownFates":
+        """What a look at the rows found."""
+        arrays = (found.fate.copy(), found.at.copy(), found.why.copy())
+        return cls(tuple(steps), *arrays, tuple(found.words), dict(found.ran))
 
     @property
     def nbytes(self) -> int:
@@ -63,38 +88,47 @@ class FateMemory:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes, self.nbytes = most_bytes, 0
         self.lock = threading.Lock()
-        self.found: OrderedDict[tuple[Any, ...], KnownFates] = OrderedDict()
+        self.found: OrderedDict[Place, KnownFates] = OrderedDict()
 
-    def known(self, place: tuple[Any, ...], steps: Sequence[Step]) -> tuple[int, Trace | None]:
+    def known(self, place: Place, steps: Sequence[Step]) -> tuple[int, Trace | None]:
         """(number of stages, rows after them), as far as what is remembered still holds."""
-        with self.lock:
-            if (fates := self.found.get(place)) is None:
-                return 0, None
-            self.found.move_to_end(place)
+        if (fates := self.fates(place)) is None:
+            return 0, None
         same = common(fates.steps, steps)
         return (same - 1, fates.until(same - 1)) if same else (0, None)
 
-    def remember(self, place: tuple[Any, ...], steps: Sequence[Step], found: Trace) -> None:
-        """Keeps the longest look at a shard, and forgets those that were asked for long ago."""
-        fates = KnownFates(
-            tuple(steps),
-            found.fate.copy(),
-            found.at.copy(),
-            found.why.copy(),
-            tuple(found.words),
-            dict(found.ran),
-        )
+    def fates(self, place: Place) -> KnownFates | None:
+        """What is remembered of a shard's rows, whether it holds or not."""
         with self.lock:
-            old = self.found.get(place)
-            if old is not None:
-                if common(old.steps, steps) == len(steps):
-                    return
-                self.nbytes -= old.nbytes
+            if (fates := self.found.get(place)) is not None:
+                self.found.move_to_end(place)
+            return fates
+
+    def remember(self, place: Place, steps: Sequence[Step], found: Trace) -> None:
+        """Keeps the longest look at a shard."""
+        old = self.fates(place)
+        if old is None or common(old.steps, steps) < len(steps):
+            self.put(place, KnownFates.of(steps, found))
+
+    def put(self, place: Place, fates: KnownFates) -> None:
+        """Keeps what is known of a shard, and forgets those that were asked for long ago."""
+        with self.lock:
+            old = self.found.pop(place, None)
+            self.nbytes += fates.nbytes - (old.nbytes if old is not None else 0)
             self.found[place] = fates
-            self.found.move_to_end(place)
-            self.nbytes += fates.nbytes
             while self.nbytes > self.most_bytes:
                 self.nbytes -= self.found.popitem(last=False)[1].nbytes
+
+    def ledger(self, place: Place, steps: Sequence[Step]) -> WrittenLedger | None:
+        """Where the ledger of a shard's rows, after these stages and no others, was written."""
+        fates = self.fates(place)
+        return fates.ledger if fates is not None and fates.steps == tuple(steps) else None
+
+    def wrote(self, place: Place, steps: Sequence[Step], ledger: WrittenLedger) -> None:
+        """Remembers where a ledger was written."""
+        fates = self.fates(place)
+        if fates is not None and fates.steps == tuple(steps):
+            self.put(place, replace(fates, ledger=ledger))
 
 
 FOLLOWED = FateMemory()
@@ -106,7 +140,7 @@ def common(one: Sequence[Step], other: Sequence[Step]) -> int:
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def place_of(chain: Chain, shard: int) -> tuple[Any, ...]:
+def place_of(chain: Chain, shard: int) -> Place:
     """What tells the rows of a shard from all others."""
     return chain.root, chain.source_file(shard, "uid"), chain.rows_of(shard)
 
@@ -118,16 +152,26 @@ def steps_of(
     storage = Storage(chain.root)
     if not storage.local:
         return ()
-    name, again = int(chain.table.names[shard]), tuple(sorted(retry))
-    steps: list[Step] = [(version(storage, chain.source_file(shard, "uid")),)]
+    again = tuple(sorted(retry))
+    files = files_of(chain, shard, stages)
+    told: list[Any] = [version(storage, files[0] or "")]
+    for stage, file in zip(stages, files[1:], strict=True):
+        told.append((*asked(stage), again, file, version(storage, file) if file else None))
+    return tuple(blake2b(repr(t).encode(), digest_size=12).hexdigest() for t in told)
+
+
+def files_of(chain: Chain, shard: int, stages: Sequence[PlannedStage]) -> list[str | None]:
+    """The shard's file, and by stage that of what it stores; None of a gate, and where it is not
+    known yet.
+    """
+    name = int(chain.table.names[shard])
+    found: list[str | None] = [chain.source_file(shard, "uid")]
     for stage, address in zip(stages, chain.addresses(shard), strict=False):
-        file = None if address is None else column_file(stage.column_set, name, address)
-        told = None if file is None else version(storage, file)
-        steps.append((*asked(stage), again, file, told))
-    return tuple(steps)
+        found.append(None if address is None else column_file(stage.column_set, name, address))
+    return found
 
 
-def asked(stage: PlannedStage) -> Step:
+def asked(stage: PlannedStage) -> tuple[Any, ...]:
     """What of a stage decides fates beside what it stores."""
     return (
         stage.name,
@@ -140,7 +184,7 @@ def asked(stage: PlannedStage) -> Step:
     )
 
 
-def version(storage: Storage, file: str) -> tuple[int, ...] | None:
+def version(storage: Storage, file: str) -> Version | None:
     """Tells a file from what stood in its place before; None where there is none."""
     try:
         told = os.stat(f"{storage.base}/{file}")

@@ -11,9 +11,17 @@ from functools import partial
 import numpy as np
 
 from pairmill.fates.decide import PENDING, Trace, inputs
+from pairmill.fates.fate_memory import (
+    FOLLOWED,
+    WrittenLedger,
+    place_of,
+    steps_of,
+    version,
+)
 from pairmill.fates.ledger import Funnel, ledger_table, make_funnel
 from pairmill.fates.trace import trace, wanted_payload
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.workspace import disk
 from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
 
@@ -87,10 +95,30 @@ def look(
     if not whole:
         told.looked = ShardPopulation.at(living(chain, upto, found))
     elif ledger is not None and told.decided:
-        Storage(chain.root).write_table(
-            f"{ledger}/{shard_file(shard)}", ledger_table(chain, shard, found)
-        )
+        write_ledger(chain, shard, found, f"{ledger}/{shard_file(shard)}")
     return told
+
+
+def write_ledger(chain: Chain, shard: int, found: Trace, file: str) -> None:
+    """Writes the ledger of a shard's rows, or takes the file in which an earlier run has written
+    the very same: a file of the workspace is replaced, never changed.
+    """
+    storage, place = Storage(chain.root), place_of(chain, shard)
+    steps = steps_of(chain, shard, chain.stages, ())
+    before = FOLLOWED.ledger(place, steps)
+    same = before is not None and shard_file(shard) == before.file.rpartition("/")[2]
+    if before is None or not same or version_of(storage, before.file) != before.version:
+        storage.write_table(file, ledger_table(chain, shard, found))
+    elif before.file != file:
+        disk.link(storage.path(before.file), storage.path(file))
+    if steps and (told := version_of(storage, file)) is not None:
+        FOLLOWED.wrote(place, steps, WrittenLedger(file, told))
+
+
+def version_of(storage: Storage, file: str) -> tuple[int, ...] | None:
+    """Tells a file from what stood in its place before; another name of it makes no difference."""
+    found = version(storage, file)
+    return found and found[:3]
 
 
 def when_columns(stage: PlannedStage) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -83,15 +84,10 @@ def package_id(chain: Chain, writer: Writer, selection: Selection, kept: Kept, s
     }
     rows = hashlib.sha256(kept.shards.tobytes())
     rows.update(kept.rows.tobytes())
-    options = writer.config.model_dump(mode="json", exclude={"path", "overwrite"})
-    # Gates stand in card and manifest, and `when` decides which kept rows have a value.
-    logic = [
-        [s.gate and s.gate.text, s.when and s.when.text, s.config.on_missing] for s in chain.stages
-    ]
     return digest(
         {
-            "options": options,
-            "logic": logic,
+            "options": options_of(writer),
+            "logic": logic_of(chain),
             "columns": sources,
             "left": [kept.alive, kept.null],
             "rows": rows.hexdigest(),
@@ -99,3 +95,19 @@ def package_id(chain: Chain, writer: Writer, selection: Selection, kept: Kept, s
             "format": FORMAT,
         }
     )
+
+
+def options_of(writer: Writer) -> dict[str, Any]:
+    """The settings of an output that decide its bytes."""
+    found: dict[str, Any] = writer.config.model_dump(mode="json", exclude={"path", "overwrite"})
+    return found
+
+
+def logic_of(chain: Chain) -> list[list[str | None]]:
+    """Gates, which stand in card and manifest, and `when`, which decides which kept rows have a
+    value.
+    """
+    return [
+        [s.gate.text if s.gate else None, s.when.text if s.when else None, s.config.on_missing]
+        for s in chain.stages
+    ]

@@ -4,7 +4,7 @@ whether the files are still what these say.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,14 +22,21 @@ HASHED_AT_ONCE = 4
 FOREIGN = (".nv-meta/index.sqlite", ".nv-meta/index.uuid")
 """Files that Energon's own preparation adds to a package."""
 Facts = dict[str, Any]
-"""Of a file: name, bytes, sha256.  Of a shard: shard, samples, files, told, facts."""
+"""Of a file: name, bytes, sha256.  Of a shard: shard, made_of, samples, files, told, facts."""
 Seen = dict[str, list[int]]
 """File → its state when its hash was last known to be right."""
 
 
-def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, look: Look) -> Facts:
+def write_shard(
+    chain: Chain,
+    writer: Writer,
+    task: ShardTask,
+    package: str,
+    look: Look,
+    made_of: Mapping[int, str],
+) -> Facts:
     """Writes one output shard's files, unless a record says that this very package has them; gives
-    name, bytes, SHA-256 of each.
+    name, bytes, SHA-256 of each.  `made_of`: by the shard's number, what decides its bytes.
     """
     storage = Storage(writer.config.path)
     record = record_name(package, task.number)
@@ -47,6 +54,7 @@ def write_shard(chain: Chain, writer: Writer, task: ShardTask, package: str, loo
         files = [write_file(storage, f) for f in writer.files(rows, task.number, task.first_key)]
     facts = {
         "shard": task.number,
+        "made_of": made_of[task.number],
         "samples": task.samples,
         "files": files,
         "told": dict(sorted(rows.told.items())),
@@ -146,7 +154,7 @@ def begin(storage: Storage, package: str, sound: Iterable[Facts]) -> None:
     manifest away.
 
     A half-replaced package so never looks whole, and the same command may always go on.  `sound`:
-    shards of this very package whose files stand there already.
+    shards of this very package whose files stand there already, as they were before.
     """
     old = set()
     if storage.exists(MANIFEST):
@@ -156,7 +164,8 @@ def begin(storage: Storage, package: str, sound: Iterable[Facts]) -> None:
         old |= replaced(storage, mark) if storage.exists(mark) else set()
     storage.write_json(f"{RECORDS}/{package}/begun.json", {"replaces": sorted(old)})
     for facts in sound:
-        storage.write_json(record_name(package, facts["shard"]), facts)
+        seen = states_of(storage, facts["files"])
+        storage.write_json(record_name(package, facts["shard"]), {**facts, "seen": seen})
     storage.delete_file(MANIFEST)
     for name in storage.folders(RECORDS):
         if name != package:
@@ -178,7 +187,7 @@ def finish(storage: Storage, package: str, manifest: dict[str, Any]) -> None:
 
 def parts_of(manifest: dict[str, Any]) -> list[Facts]:
     """The shards of a finished package, as their records told them."""
-    files = {f["name"]: f for f in manifest["files"]}
+    files = {f["name"]: f for f in manifest.get("files", [])}
     return [{**p, "files": [files[n] for n in p["files"]]} for p in manifest.get("parts", [])]
 
 

@@ -2,7 +2,7 @@
 
 import platform
 from collections import Counter
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +13,7 @@ from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
 from pairmill.packages.gather import Place, first_bytes
 from pairmill.packages.kept import Kept, kept_rows
+from pairmill.packages.made_of import Ingredients
 from pairmill.packages.manifest import MANIFEST, read_manifest
 from pairmill.packages.order import FORMAT, package_id, package_order, shard_tasks
 from pairmill.packages.package import (
@@ -60,24 +61,28 @@ def publish(
     package = package_id(chain, writer, selection, kept, seed)
     memory = PackageMemory(Storage(chain.root), f"{run_folder(ledger)}/packages", storage.root)
     shown_facts = {key: facts.get(key) for key in TOLD}
-    sound: list[Facts] = []
-    if storage.exists(MANIFEST):
-        manifest = read_manifest(storage)
-        if manifest.get("package") == package:
-            wrong = damaged(storage, manifest["files"], memory.recalled())
-            if not wrong and all(manifest.get(key) == shown_facts[key] for key in TOLD):
-                storage.clear_temporary()
-                memory.keep(storage, manifest)
-                return manifest
-            sound = [p for p in parts_of(manifest) if not wrong & {f["name"] for f in p["files"]}]
-    begin(storage, package, sound)
+    before = read_manifest(storage) if storage.exists(MANIFEST) else {}
+    seen = memory.recalled()
+    alike = before.get("package") == package
+    alike &= all(before.get(key) == shown_facts[key] for key in TOLD)
+    if alike and not damaged(storage, before["files"], seen):
+        storage.clear_temporary()
+        memory.keep(storage, before)
+        return before
     payload = writer.stored_payload(chain.schema)
     fates = RememberedFates(chain, payload)
+    first: list[bytes] = []
     if column := writer.looked_at():
-        writer.settle(first_bytes(Place(chain, kept.shards, kept.rows, fates), column))
+        first = first_bytes(Place(chain, kept.shards, kept.rows, fates), column)
+        writer.settle(first)
     order = package_order(chain, writer, selection, kept, seed)
     tasks = list(shard_tasks(kept, order, writer.config.samples_per_shard))
-    write = partial(write_shard, chain, writer, package=package, look=fates)
+    told = [*(data.hex() for data in first), *(f"{k} {v}" for k, v in versions().items())]
+    made_of = Ingredients(chain, writer, told).of(tasks)
+    same = [p for p in parts_of(before) if made_of.get(p.get("shard", -1)) == p.get("made_of", "")]
+    wrong = damaged(storage, [f for part in same for f in part["files"]], seen)
+    begin(storage, package, [p for p in same if not wrong & {f["name"] for f in p["files"]}])
+    write = partial(write_shard, chain, writer, package=package, look=fates, made_of=made_of)
     shards = list(engine.each(write, tasks, len(kept.rows)))
     facts = {
         **facts,
@@ -123,13 +128,28 @@ class PackageMemory:
         self.workspace, self.name = workspace, f"{folder}/{digest(package)[:16]}.json"
 
     def recalled(self) -> Seen:
-        """The states of files as last remembered; empty where nothing is."""
-        return self.workspace.read_json(self.name) if self.workspace.exists(self.name) else {}
+        """The states of files as this run remembered them, or the one before that wrote to the same
+        place; empty where nothing is remembered.
+        """
+        if self.workspace.exists(self.name):
+            return self.workspace.read_json(self.name)
+        return self.last() or {}
+
+    def last(self) -> Seen | None:
+        """What the run remembered that was the last to remember anything of the place."""
+        file = self.name.rpartition("/packages/")[2]
+        found: list[tuple[int, str]] = []
+        for run in self.workspace.folders("runs"):
+            name = f"runs/{run}/packages/{file}"
+            if self.workspace.exists(name):
+                info = self.workspace.fs.get_file_info(self.workspace.path(name))
+                found.append((info.mtime_ns or 0, name))
+        return self.workspace.read_json(max(found)[1]) if found else None
 
     def keep(self, storage: Storage, manifest: dict[str, Any]) -> None:
         """Remembers the present states of the manifest's files."""
         states = states_of(storage, manifest["files"])
-        if states != self.recalled():
+        if not self.workspace.exists(self.name) or states != self.recalled():
             self.workspace.write_json(self.name, states)
 
 
@@ -208,6 +228,7 @@ def made_by(chain: Chain) -> dict[str, Any]:
     return {name: facts for name, facts in recipes.items() if facts}
 
 
+@cache
 def versions() -> dict[str, str]:
     """Of what the values depend on."""
     packages = ("pyarrow", "polars", "torch", "transformers", "ray", "pillow")

@@ -14,7 +14,18 @@ from pairmill.workspace.storage import Storage
 def clear_temporary(storage: Storage, chain: Chain, folder: str) -> None:
     """Removes what killed writers left in the folders that a run goes on in."""
     sets = [f"columns/{s.column_set}" for s in every_stage(chain.stages) if s.computes]
-    for place in ("", "runs", "columns", "tables", "ingest", "shards", "payload", "elements"):
+    for place in (
+        "",
+        "runs",
+        "columns",
+        "tables",
+        "ingest",
+        "shards",
+        "payload",
+        "elements",
+        "answers",
+        "fates",
+    ):
         storage.clear_temporary(place, recursive=False)
     for place in (folder, *sets):
         storage.clear_temporary(place)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pairmill.errors import StageFailed
 from pairmill.fates.survey import ShardPopulation, Survey
 from pairmill.pipeline.failures import commonest
+from pairmill.plan.answers import with_new_answers, with_stored_answers
 from pairmill.plan.identity import identified
 from pairmill.plan.plan import phases_of
 from pairmill.work.attempt import LEAST_FAILURES
@@ -45,9 +46,10 @@ class Phases:
         for number, (first, last) in enumerate(phases_of(chain.stages)):
             part, stage = f"{whose}phase {number + 1}", chain.stages[first]
             looked: dict[int, ShardPopulation] = {}
+            answered = True
             if stage.is_global:
                 digests[first], looked = timed(part, survey.population)
-                chain = identified(chain, digests)
+                chain, answered = with_stored_answers(identified(chain, digests), first)
                 survey.start(chain)
             elif stage.block is not None:
                 self.of.describe(chain)
@@ -55,7 +57,10 @@ class Phases:
                 digests[first] = chain.stages[first].population or ""
                 survey.start(chain)
             self.of.describe(chain)
-            todo = timed(part, partial(survey.waiting, first, last))
+            if answered:
+                todo = timed(part, partial(survey.waiting, first, last))
+            else:
+                todo = {shard: seen.count for shard, seen in looked.items() if seen.count}
             if todo and not stage.is_alone:
                 todo = timed(part, partial(self.carried, survey, first, last, todo))
             if not todo:
@@ -76,7 +81,10 @@ class Phases:
                 watcher.phase(
                     f"{part}: {stage.name}", names, sum(seen.count for seen in looked.values())
                 )
-                timed(part, partial(self.of.engine.answer, Job(chain, first, last), looked))
+                found = timed(part, partial(self.of.engine.answer, Job(chain, first, last), looked))
+                chain = with_new_answers(chain, first, found, todo if answered else ())
+                survey.start(chain)
+                self.of.describe(chain)
                 if stage.stage.note:
                     self.of.totals.notes.setdefault(stage.name, []).append(stage.stage.note)
             elif stage.block is not None:

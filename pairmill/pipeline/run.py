@@ -11,6 +11,7 @@ from typing import Any
 
 from pairmill.errors import RunError, StageBroken, WouldReplace
 from pairmill.fates.ledger import Funnel
+from pairmill.fates.remembered import keep, recall
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.failures import failure_classes
@@ -146,6 +147,7 @@ class Runner:
                 self.look_for_retried(chain)
                 examine(storage, every_stage(chain.stages), self.engine, self.local)
                 settings = StoredSettings(storage, self.plan.redact)
+                recall(chain.root, self.plan.config.name)
                 run = TableRun(
                     self.plan, self.engine, self.watcher, self.totals, self.timed, storage,
                     folder, lease, self.retry, settings,
@@ -165,6 +167,7 @@ class Runner:
                 found = [line for t in tables for line in matches(t.chain, self.engine.over)]
                 again, whole = (*self.retry, *run.tried), self.limit is None
                 left = [line for t in tables for line in settings.end(t.chain, again, whole)]
+                keep(chain.root, self.plan.config.name, [t.chain for t in tables])
         finally:
             self.engine.close()
             self.watcher.done()

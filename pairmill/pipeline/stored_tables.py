@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pairmill.fates.survey import Survey, known_stages
+from pairmill.plan.answers import with_stored_answers
 from pairmill.plan.blocks import child_chain, with_inside
 from pairmill.plan.chain import Chain
 from pairmill.plan.identity import identified
@@ -62,7 +63,7 @@ def stored_table(chain: Chain) -> StoredTable:
         block = survey.chain.stages[first].block
         if block is None:
             digests[first] = survey.population()[0]
-            survey.start(identified(survey.chain, digests))
+            survey.start(with_stored_answers(identified(survey.chain, digests), first)[0])
             continue
         child = stored_child(survey.chain, first)
         if child is None:

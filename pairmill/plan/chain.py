@@ -1,6 +1,6 @@
 """The planned stages of a run over a table, as workers need them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from pairmill.redaction import REDACTOR, Redactor
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.companions import mark_of, size_of
 from pairmill.workspace.addresses import Recipe, addresses, column_file, input_of
+from pairmill.workspace.answers import answers_of, is_answers
 from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.digests import digest_of
 from pairmill.workspace.elements import hash_of_element, inside_of
@@ -131,20 +132,31 @@ class Chain:
         """By stage: what decides its values beside the rows; None of a gate, and where that is not
         known yet.
         """
-        return tuple(
-            Recipe(s.definition_id, *self.decided_by(s)) if s.computes and s.identity else None
-            for s in self.stages
-        )
+        made: list[Recipe | None] = []
+        for stage in self.stages:
+            recipe = None
+            if stage.computes and stage.identity:
+                recipe = Recipe(stage.definition_id, None, self.decided_by(stage))
+                if not all(self.is_known(*i, made) for i in recipe.inputs):
+                    recipe = None
+            made.append(recipe)
+        return tuple(made)
 
-    def decided_by(
-        self, stage: PlannedStage
-    ) -> tuple[str | None, tuple[tuple[int | None, str | int], ...]]:
-        """(rows that a stage over all rows looks at, inputs); what comes back from a block is
-        decided, shard by shard, by all that is stored of its elements.
+    def is_known(self, writer: int | None, name: str | int, made: Sequence[Recipe | None]) -> bool:
+        """Whether an input has an address, by the recipes of the stages before."""
+        if writer is not None:
+            return made[writer] is not None
+        return not is_answers(str(name)) or name in self.table.digests
+
+    def decided_by(self, stage: PlannedStage) -> tuple[tuple[int | None, str | int], ...]:
+        """What decides a stage's values, shard by shard: its inputs; of a stage over all rows its
+        answers; of what comes back from a block all that is stored of its elements.
         """
         if stage.block is not None:
-            return None, ((None, inside_of(stage.block.name)),)
-        return stage.population, tuple(map(self.input_of, stage.reads))
+            return ((None, inside_of(stage.block.name)),)
+        if stage.is_global:
+            return ((None, answers_of(stage.definition_id, stage.population or "")),)
+        return tuple(map(self.input_of, stage.reads))
 
     def input_of(self, column: str) -> tuple[int | None, str | int]:
         """(None, name) of a source column, (stage, place among its columns) of others."""
@@ -186,12 +198,27 @@ class Chain:
         """Where what a stage wrote of a shard is stored."""
         address = self.addresses(shard)[stage.index]
         assert address is not None, f"{stage.name} has no address yet"
+        return self.file_at(stage, shard, address)
+
+    def answers_at(self, stage: PlannedStage, shard: int, answers: int) -> ColumnFile:
+        """Where a stage over all rows stores answers of a shard that have a digest."""
+        own = Recipe(stage.definition_id, None, ((None, "answers"),))
+        name = int(self.table.names[shard])
+        (address,) = addresses([own], name, {"answers": answers})
+        assert address is not None
+        return self.file_at(stage, shard, address)
+
+    def file_at(self, stage: PlannedStage, shard: int, address: int) -> ColumnFile:
+        """What is stored of a stage and a shard at an address.  Answers of a stage over all rows
+        are what they are, wherever the columns lay that it read.
+        """
+        reads = () if stage.is_global else stage.reads
         return ColumnFile(
             Storage(self.root),
             column_file(stage.column_set, int(self.table.names[shard]), address),
             stage.writes,
             stage.stored_names,
-            {"inputs": [self.place_of(c, shard) for c in stage.reads]},
+            {"inputs": [self.place_of(c, shard) for c in reads]},
         )
 
     def place_of(self, column: str, shard: int) -> tuple[str, str]:
@@ -201,6 +228,15 @@ class Chain:
             hashed = self.elements is not None and self.is_wide(column)
             return self.source_file(shard, column), hash_of_element(column) if hashed else column
         return self.columns_of(writer, shard).name, writer.stored_names[column]
+
+    def with_answers(self, index: int, answers: np.ndarray) -> "Chain":
+        """The chain that knows what a stage over all rows answered.  `answers`: uint64, the digest
+        in each shard.
+        """
+        stage = self.stages[index]
+        key = answers_of(stage.definition_id, stage.population or "")
+        digests = {**self.table.digests, key: answers}
+        return replace(self, table=replace(self.table, digests=digests))
 
     def lineage(self) -> tuple[PlannedStage, ...]:
         """The stages that made what a row has: its own, and those that its parents went through."""

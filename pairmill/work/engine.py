@@ -33,9 +33,9 @@ class WorkEngine(Protocol):
         of each shard, as it is done.
         """
 
-    def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> None:
+    def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> dict[int, int]:
         """Computes a stage over all rows, the only one of a job, and commits it.  `rows`: what it
-        looks at, by shard.
+        looks at, by shard.  Gives the digest of the answers in each shard that it looked at.
         """
 
     def over(self, work: Callable[[int], T], shards: Sequence[int]) -> Iterator[T]:

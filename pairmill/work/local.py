@@ -112,11 +112,11 @@ class LocalEngine:
         finally:
             watchdog.close()
 
-    def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> None:
+    def answer(self, job: Job, rows: Mapping[int, ShardPopulation]) -> dict[int, int]:
         """All rows in one call."""
         seen = {shard: population for shard, population in rows.items() if population.count}
         if not seen:
-            return
+            return {}
         give_back()
         looked = ahead(lambda s: narrow_rows(job, s, seen[s]), list(seen), self.threads)
         rows = pa.concat_tables(looked)
@@ -124,9 +124,10 @@ class LocalEngine:
             worker = PartitionWorker(job, watchdog=watchdog, loaded=loaded)
             values = worker.answer(rows)
         del rows
-        commit(job, values)
+        found = commit(job, values)
         del values
         give_back()
+        return found
 
     def over(self, work: Callable[[int], T], shards: Sequence[int]) -> Iterator[T]:
         """In threads; in processes where there are many."""

@@ -1,7 +1,6 @@
 """A stage over all rows: what it sees of each shard, its answer for a partition, and the commit."""
 
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -24,6 +23,7 @@ from pairmill.work.deadline import Limited, ThreadWatchdog, Watchdog
 from pairmill.work.line import Line
 from pairmill.work.linking import COMPONENT, edges_of
 from pairmill.work.loaded import LoadedStage
+from pairmill.workspace.digests import column_digests, digest_of
 
 ROWS_PER_PARTITION = 1_000_000
 """Rows that one process looks at; a smaller dataset is answered in the driver, without Ray."""
@@ -113,21 +113,33 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
     """
     chain, stage = job.chain, job.chain.stages[job.first]
     wanted = list(dict.fromkeys([*stage.reads, "uid"]))
-    found = trace(chain, shard, stage.index, want=[*wanted, *when_columns(stage)])
+    # texts of the source go to the stage as they are stored, not by way of a frame
+    stored = [c for c in wanted if c in chain.pool_schema.names and is_text(chain.dtype(c))]
+    framed = [c for c in wanted if c not in stored]
+    wants = [*framed, *when_columns(stage)]
+    found = trace(chain, shard, stage.index, want=wants, present=stored)
     rows = living(chain, stage.index, found)
     if ShardPopulation.at(rows) != population:
         raise RunError(
             f"another run changed what stage {stage.name!r} looks at in shard {shard}; "
             "run the same command again"
         )
-    table = pa.table({c: found.frame[c].to_arrow() for c in wanted}).take(pa.array(rows))
+    columns = {c: found.frame[c].to_arrow() for c in framed}
+    if stored:
+        pool = chain.read_pool(shard, stored)
+        columns |= {c: pool.column(c).cast(pa.large_string()) for c in stored}
+    table = pa.table({c: columns[c] for c in wanted})
+    if len(rows) < table.num_rows:
+        table = table.take(pa.array(rows))
     table = table.append_column(ORDER, pa.array(rows.astype(np.int64) + chain.first_row(shard)))
     table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
     return table.append_column("__row", pa.array(rows))
 
 
-def commit(job: Job, values: pa.Table) -> None:
-    """Writes a partition's answers into the files of the shards it holds, whole shards only."""
+def commit(job: Job, values: pa.Table) -> dict[int, int]:
+    """Writes a partition's answers into the files of the shards it holds, whole shards only; gives
+    the digest of each shard's answers.
+    """
     shards = np.asarray(values.column("__shard").combine_chunks())
     rows = np.asarray(values.column("__row").combine_chunks())
     order = shards.astype(np.int64) << 32 | rows
@@ -138,13 +150,29 @@ def commit(job: Job, values: pa.Table) -> None:
     names = ["row" if n == "__row" else n for n in values.schema.names]
     values = values.rename_columns(names)
 
-    def store(piece: tuple[int, int]) -> None:
-        part = values.slice(piece[0], piece[1] - piece[0])
-        columns = job.chain.columns_of(job.chain.stages[job.first], int(shards[piece[0]]))
-        columns.commit(part.drop_columns(["__shard"]))
+    def store(piece: tuple[int, int]) -> tuple[int, int]:
+        part = values.slice(piece[0], piece[1] - piece[0]).drop_columns(["__shard"])
+        shard = int(shards[piece[0]])
+        return shard, store_answers(job, shard, part)
 
     pieces = list(pairwise([*starts, len(shards)]))
-    deque(ahead(store, pieces, COMMITS), maxlen=0)
+    return dict(ahead(store, pieces, COMMITS))
+
+
+def store_answers(job: Job, shard: int, answers: pa.Table) -> int:
+    """Writes a shard's answers under their digest, unless they are there, and gives that."""
+    stage = job.chain.stages[job.first]
+    rows = job.chain.answers_at(stage, shard, 0).as_stored(answers).combine_chunks()
+    digest = digest_of(*(d.to_bytes(8, "little") for d in column_digests(rows).values()))
+    file = job.chain.answers_at(stage, shard, digest)
+    if not file.storage.exists(file.name):
+        file.store(rows)
+    return digest
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values are texts."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def in_order(rows: pa.Table) -> pa.Table:

@@ -95,14 +95,18 @@ class ColumnFile:
         A row that is stored already stays as it is, so that every reader sees one value, unless
         what is stored is a failure or has lost its payload: then the new one takes its place.
         """
+        return self.store(self.as_stored(new)).rename_columns(stored_schema(self.writes).names)
+
+    def as_stored(self, new: pa.Table) -> pa.Table:
+        """Rows as the file has them: its own names, and all that stands beside payload."""
         ours = stored_schema(self.writes)
         new = with_sizes(without_secrets(new), self.writes)
         new = none_forgotten(new, self.writes).select(ours.names)
         new = new.cast(ours).rename_columns([self.spelled(c) for c in ours.names])
-        return self.store(new.cast(self.schema())).rename_columns(ours.names)
+        return new.cast(self.schema())
 
     def store(self, new: pa.Table) -> pa.Table:
-        """The same of rows as the file has them, with its own names and all that it holds."""
+        """The same of rows that `as_stored` gave."""
         schema = new.schema
         if self.storage.local:  # before a folder is made in its place
             self.storage.check_there()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pairmill.errors import CorruptWorkspace, RunError
 from pairmill.version import __version__
 from pairmill.workspace.addresses import FOLDER as COLUMNS
+from pairmill.workspace.answers import FOLDER as ANSWERS
 from pairmill.workspace.elements import FOLDER as ELEMENTS
 from pairmill.workspace.elements import shard_in
 from pairmill.workspace.memo import FOLDER as INGEST
@@ -18,6 +19,8 @@ from pairmill.workspace.tables import Table, open_table
 from pairmill.workspace.used import used
 
 FORMAT = 3
+FATES = "fates"
+"""Folder with what runs remember of fates: a file for each pipeline."""
 SHARD_FILE = re.compile(r"^[0-9a-f]{16}\.[0-9a-f]{16}\.parquet$")
 TABLE_FILE = re.compile(r"^[0-9a-f]{16}\.parquet$")
 OURS = re.compile(r"^(?:[0-9a-f]{16}\.[0-9a-f]{16}\.parquet|(?:stage|settings)\.json|\.lock)$")
@@ -122,7 +125,8 @@ def table_files(table: Table) -> set[str]:
 
 def unused(storage: Storage) -> list[StoredSet]:
     """What no run refers to, and pairmill wrote: tables, shards, what is remembered of files whose
-    shards go, column sets, and of other sets the files of shards that no run has.
+    shards go, what stages over all rows answered for rows that no run has, column sets, and of
+    other sets the files of shards that no run has.
     """
     uses = used(storage)
     found = []
@@ -137,6 +141,11 @@ def unused(storage: Storage) -> list[StoredSet]:
     for folder, goes in ((INGEST, lost), (ELEMENTS, lost_elements)):
         stale = {base(f) for f, _ in storage.files(folder) if goes(storage, f, gone)}
         found.append(some_files(storage, folder, folder, stale))
+    named = {run.rpartition("-")[0] for run in storage.folders("runs")}
+    stale = {base(f) for f, _ in storage.files(FATES) if pipeline_in(f) not in named}
+    found.append(some_files(storage, FATES, FATES, stale))
+    told = {f for f, _ in storage.files(ANSWERS) if SHARD_FILE.match(base(f))} - uses.answers
+    found.append(some_files(storage, ANSWERS, ANSWERS, {base(f) for f in told}))
     for name in storage.folders(COLUMNS):
         folder = f"{COLUMNS}/{name}"
         if name not in uses.sets:
@@ -154,6 +163,11 @@ def some_files(storage: Storage, folder: str, label: str, names: set[str]) -> St
     parts = [(f, size) for f, size in storage.files(folder) if base(f) in names]
     files = tuple(f for f, _ in parts)
     return StoredSet(label, sum(size for _, size in parts), len(parts), (), files)
+
+
+def pipeline_in(name: str) -> str:
+    """The pipeline whose fates a file remembers."""
+    return base(name).removesuffix(".parquet")
 
 
 def base(name: str) -> str:

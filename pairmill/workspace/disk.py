@@ -103,6 +103,27 @@ def writing(target: str) -> Iterator[BinaryIO]:
             os.unlink(temporary)
 
 
+def link(old: str, new: str) -> None:
+    """Gives the file `old` the second name `new`, or copies it where the file system knows no
+    second names.
+    """
+    folder = os.path.dirname(new)
+    os.makedirs(folder, exist_ok=True)
+    temporary = f"{folder}/{temporary_name()}"
+    try:
+        try:
+            os.link(old, temporary)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            with full_disk_told(folder):
+                shutil.copyfile(old, temporary)
+        os.replace(temporary, new)
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # where `new` was a name of the file already
+            os.unlink(temporary)
+
+
 @contextlib.contextmanager
 def full_disk_told(folder: str) -> Iterator[None]:
     """Raises DiskFull where the block finds no space left, or a quota used up, in a folder."""

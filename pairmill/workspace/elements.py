@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pairmill.errors import CorruptWorkspace
 from pairmill.workspace.addresses import Recipe, addresses
+from pairmill.workspace.answers import is_answers
 from pairmill.workspace.digests import column_digests, digest_of, hexed
 from pairmill.workspace.encoding import sealed
 from pairmill.workspace.shards import ShardFacts, spelled, stored_file, write
@@ -83,12 +84,12 @@ def insides(
     """uint64, one a shard: stands for all that is stored of its elements and may decide what comes
     back: who they are, what their columns hold, what stages wrote, and `logic`: the gates.
     """
-    columns = sorted(digests)
+    columns = sorted(c for c in digests if not is_answers(c))
     found = np.zeros(len(names), np.uint64)
     for shard, name in enumerate(names.tolist()):
-        here = {c: int(digests[c][shard]) for c in columns}
+        here = {c: int(d[shard]) for c, d in digests.items()}
         made = addresses(recipes, name, here)
-        numbers = [name, *here.values(), *(address or 0 for address in made)]
+        numbers = [name, *(here[c] for c in columns), *(address or 0 for address in made)]
         found[shard] = digest_of(
             logic.encode(), *map(str.encode, columns), np.array(numbers, np.uint64).tobytes()
         )

@@ -25,6 +25,8 @@ FOLDER = "ingest"
 FACTS = b"pairmill"
 FRESH = "fresh"
 """Column of the hashes of all uids, a part of them in each line."""
+KEPT_ROWS = 2**21
+"""Rows of segments that are kept once they are opened: eight bytes each."""
 GROUP_HASHES = 2**20
 """Hashes in one row group, so that writing them takes little memory."""
 
@@ -89,6 +91,8 @@ class Memory:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.shards = set(stored_files(storage))
+        self.kept: dict[str, Segment] = {}
+        self.room = KEPT_ROWS
         self.names: dict[str, list[str]] = {}
         for name, _ in storage.files(FOLDER):
             first = name.removeprefix(f"{FOLDER}/").partition(".")[0]
@@ -107,7 +111,19 @@ class Memory:
         return max(fitting, key=lambda s: len(s.units), default=None)
 
     def opened(self, name: str) -> Segment | None:
-        """A segment as it was remembered; None where it cannot be read: then its files are."""
+        """A segment as it was remembered; None where it cannot be read: then its files are.  It is
+        asked for several times, and kept meanwhile, if it is not large.
+        """
+        if name not in self.kept:
+            segment = self.read(name)
+            if segment is None or self.room < segment.rows:
+                return segment
+            self.kept[name] = segment
+            self.room -= segment.rows
+        return self.kept[name]
+
+    def read(self, name: str) -> Segment | None:
+        """The same, read."""
         try:
             lines = self.storage.read_table(name)
             facts = json.loads((lines.schema.metadata or {})[FACTS])

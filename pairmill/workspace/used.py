@@ -1,11 +1,12 @@
 """What runs use of a workspace: tables, shards and column files, off the plan of each run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pairmill.workspace.addresses import addresses, column_file
+from pairmill.workspace.answers import answers_file, is_answers, stored_digests
 from pairmill.workspace.elements import inside_of, insides
 from pairmill.workspace.run_plan import BlockOfRun, RunPlan, StageOfRun
 from pairmill.workspace.shards import payload_file, stored_file
@@ -23,6 +24,8 @@ class Used:
     """Files of the tables' shards."""
     columns: dict[str, set[str] | None]
     """Column set → its files; None where a run does not know yet which."""
+    answers: set[str] = field(default_factory=set)
+    """Files that tell what stages over all rows answered."""
 
 
 def used(storage: Storage) -> Used:
@@ -58,12 +61,24 @@ def add_table(
         if (block := stage.block) is not None:
             within: dict[str, np.ndarray] = {}
             child = add_table(found, storage, opened, run, block.table, block.stages, within)
-            if child is not None and table is not None:
+            if child is not None and table is not None and known_inside(block, child, within):
                 array = np.zeros(len(table), np.uint64)
                 array[: len(child)] = of_elements(block, child, within)
                 inside[inside_of(block.name)] = array
+    for stage in stages:
+        for key in filter(is_answers, stage.recipe.columns() if stage.recipe else ()):
+            found.answers.add(answers_file(key))
+            told = stored_digests(storage, key, table.names) if table is not None else None
+            if told is not None:
+                inside[key] = told
     add_files(found, stages, table, inside)
     return table
+
+
+def known_inside(block: BlockOfRun, child: Table, within: Mapping[str, np.ndarray]) -> bool:
+    """Whether it can be worked out what decides what comes back of a block."""
+    known = {*child.digests, *within}
+    return all(s.recipe is None or s.recipe.columns() <= known for s in block.stages)
 
 
 def of_elements(block: BlockOfRun, child: Table, within: dict[str, np.ndarray]) -> np.ndarray:
