@@ -5,6 +5,8 @@ every row is there with its values, or the message names the remedy.
 import gzip
 import io
 import json
+import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pairmill.sources.tables import PairsConfig, TableSource
 from tests.test_input_files import fault, read
 
 ROWS = [(f"http://a.test/{i}.jpg", f"café 中文 {i} \U0001f600") for i in range(30)]
@@ -54,8 +57,6 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\
 def test_file_of_another_kind_is_named_with_the_remedy(
     tmp_path: Path, name: str, data: bytes, words: str
 ) -> None:
-    import re
-
     (tmp_path / name).write_bytes(data)
     assert re.search(words, fault(tmp_path / name))
 
@@ -129,3 +130,46 @@ def test_documents_as_python_writes_them(tmp_path: Path, encoding: str) -> None:
     assert source_rows["score"].to_list() == [None, None, 0.5]
     assert source_rows["n"].to_list() == [str(10**30), "1", "2"]
     assert bad == []
+
+
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [
+        (pa.RunEndEncodedArray.from_arrays([1, 2], ["a", "b"]), pa.string()),
+        (pa.array([[1, 2], None], pa.list_view(pa.int64())), pa.list_(pa.int64())),
+        (pa.array([["a"], None], pa.list_(pa.string_view())), pa.list_(pa.string())),
+        (
+            pa.StructArray.from_arrays([pa.array(["a", "b"]).dictionary_encode()], ["x"]),
+            pa.struct([("x", pa.string())]),
+        ),
+    ],
+)
+def test_types_that_no_parquet_holds_are_read_as_plain_ones(
+    tmp_path: Path, values: pa.Array, stored: pa.DataType
+) -> None:
+    table = pa.table({"url": ["u", "v"], "text": ["a", "b"], "x": values})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    frame, bad, _ = read(tmp_path / "a.arrow")
+    assert (frame["x"].to_list(), bad) == (values.to_pylist(), [])
+    assert TableSource(PairsConfig(path=str(tmp_path))).schema().field("x").type == stored
+
+
+def test_feather_of_version_1_and_base64_say_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.feather").write_bytes(b"FEA1" + bytes(40) + b"FEA1")
+    assert "Feather of version 1; write it anew" in fault(tmp_path / "a.feather")
+    (tmp_path / "b.csv").write_text(f"picture,text\n/9j/{'A' * 200},a\n")
+    _, bad, _ = read(tmp_path / "b.csv", image="picture")
+    assert "as base64 text" in bad[0].reason
+
+
+def test_links_to_nowhere_and_names_that_are_no_utf_8_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    (tmp_path / "b.csv").symlink_to(tmp_path / "nowhere")
+    with open(os.fsencode(tmp_path) + b"/\xff.csv", "wb") as stream:
+        stream.write(CSV.encode())
+    frame, bad, remarks = read(tmp_path)
+    assert (frame.height, bad) == (30, [])
+    assert {(r.location, r.what) for r in remarks} == {
+        ("b.csv", "a link that leads nowhere"), ("?.csv", "its name is no UTF-8; rename it")
+    }  # fmt: skip

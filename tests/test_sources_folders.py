@@ -202,3 +202,12 @@ def test_metadata_in_parquet_have_dates_as_text_and_damage_is_told(tmp_path: Pat
     rows, bad, _ = read(folder)
     assert rows.height == 1
     assert "metadata.parquet" in bad[0].location
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_texts_beside_images_are_read_by_their_byte_order_mark(
+    tmp_path: Path, encoding: str
+) -> None:
+    files = {"0.png": picture(0), "0.txt": "café\r\n".encode(encoding)}
+    rows, bad, remarks = read(write_files(tmp_path / "in", files))
+    assert (rows["text"].to_list(), bad, remarks) == (["café\r\n"], [], [])

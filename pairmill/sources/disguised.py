@@ -13,6 +13,7 @@ SIGNS = (
     (b"PAR1\x15", "Parquet; say `format: parquet`, or name it .parquet"),
     (b"PARE", "Parquet whose footer is encrypted, which is not read; decrypt it"),
     (b"ARROW1\x00\x00", "an Arrow file; say `format: arrow`, or name it .arrow"),
+    (b"FEA1", "Feather of version 1; write it anew with `pyarrow.feather.write_feather`"),
     (b"PK\x03\x04", "a zip archive (or .xlsx, .npz); unpack it"),
     (b"\x1f\x8b\x08", "packed with gzip" + PACKED),
     (b"\x28\xb5\x2f\xfd", "packed with zstd" + PACKED),
@@ -37,7 +38,7 @@ def disguise(item: Input, kind: str, encoding: str = "utf-8") -> str | None:
         head = stream.read(HEAD_BYTES)
     is_packed = item.name.lower().endswith((".gz", ".zst", ".bz2", ".xz", ".tgz"))
     for sign, words in SIGNS[:1] if is_packed else SIGNS:
-        if head.startswith(sign) and not words.lower().startswith(kind):
+        if head.startswith(sign) and kind not in words.lower()[:20]:
             return f"it is {words}"
     if is_packed or kind not in TEXTS:
         return None

@@ -58,7 +58,8 @@ def looks(
             try:
                 schema, rows = FORMATS[kind].schema(item, config)
             except NoInput as error:
-                return str(error)
+                other = disguise(item, kind)
+                return f"{item.name}: {other}" if other else str(error)
             except Encrypted as error:
                 return Unreadable(item.name, str(error))
             except (OSError, ValueError, pa.ArrowException) as error:

@@ -7,7 +7,7 @@ def plain_type(dtype: pa.DataType) -> pa.DataType:
     """The type under which a column is stored: no dictionaries, views or half floats."""
     if isinstance(dtype, pa.BaseExtensionType):
         return plain_type(dtype.storage_type)
-    if pa.types.is_dictionary(dtype):
+    if pa.types.is_dictionary(dtype) or pa.types.is_run_end_encoded(dtype):
         return plain_type(dtype.value_type)
     if pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype):
         return pa.string()

@@ -249,9 +249,10 @@ def blocks(
     """
     held: list[bytes] = []
     size, line, fault = 0, 1, None
+    pieces: Iterator[bytes]
     if within is not None:
-        line, pieces = within.line, unpacked(item, within.start, within.stop)
-        pieces = pieces if within.start else with_line_feeds(decoded(pieces, encoding))
+        line, raw = within.line, unpacked(item, within.start, within.stop)
+        pieces = raw if within.start else with_line_feeds(decoded(raw, encoding))
     else:
         pieces = with_line_feeds(decoded(unpacked(item, start), encoding))
     while True:
