@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
+from pairmill.report.page import rebuild
 
 HOSTILE = (
     '</script><script>document.title="owned"</script><img src=x '
@@ -94,6 +95,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes,
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Path:
     return next((folder / "workspace/runs").iterdir())
+
+
+@pytest.fixture(scope="module")
+def compared(folder: Path, run: Path) -> Path:
+    """The page that compares the run with one of another threshold."""
+    other = Pipeline.from_yaml(folder / "p.yaml", {"stages.leveled.keep": "level >= 60"})
+    second = other.run(local=True, progress=False, replace=True)
+    return Path(rebuild([str(run), second.folder]))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 
 from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError, RunError
+from pairmill.outputs.values import json_column
 from tests.everything import ROWS, packaged, picture, table
 
 Write = Callable[[str], Path]
@@ -263,3 +264,18 @@ def test_pictures_of_a_package_are_the_very_bytes_of_the_input(packages: Path) -
     for row in pq.read_table(packages / "pairs/data").to_pylist():
         assert row["image"]["bytes"] == TRUTH[row["url"]]["image"]
         assert row["image"]["path"].endswith(".jpg")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "texts"),
+    [
+        ([10**7, -(10**7), None], pa.date32(), ["29349-01-26", "-25410-12-06", None]),
+        ([254_402_300_799], pa.timestamp("s"), ["10031-09-09T01:46:39"]),
+        ([2**60], pa.duration("s"), ["PT1152921504606846976S"]),
+    ],
+)
+def test_dates_that_python_does_not_know_leave_as_text(
+    values: list[int | None], dtype: pa.DataType, texts: list[str | None]
+) -> None:
+    ints = pa.int32() if dtype == pa.date32() else pa.int64()
+    assert json_column(pa.chunked_array([pa.array(values, ints).cast(dtype)])) == texts

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from pairmill.api import Pipeline
-from pairmill.report.page import rebuild
-from tests.report_pages import Opened, browser, folder, run  # fixtures among them
+from tests.report_pages import Opened, browser, compared, folder, run  # fixtures among them
 
 ROOT = Path(__file__).parent.parent
 SIZES = {"desk": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
@@ -34,14 +32,6 @@ def findings(browser: Any, page: Path, size: str, scheme: str) -> list[str]:
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
     opened.page.context.close()
     return [f"{v['impact']} {v['id']} ×{len(v['nodes'])}: {v['nodes'][0]['target']}" for v in told]
-
-
-@pytest.fixture(scope="module")
-def compared(folder: Path, run: Path) -> Path:
-    """The page that compares the run with one of another threshold."""
-    other = Pipeline.from_yaml(folder / "p.yaml", {"stages.leveled.keep": "level >= 60"})
-    second = other.run(local=True, progress=False, replace=True)
-    return Path(rebuild([str(run), second.folder]))
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("desk", "dark"), ("phone", "light")])

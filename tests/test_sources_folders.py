@@ -1,6 +1,8 @@
 """Images on disk: texts beside them, metadata files, classes; Arrow folders of `datasets`."""
 
+import datetime
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +148,66 @@ def test_hugging_face_images_that_are_paths_alone(saved: Path) -> None:
     config = ParquetConfig(path=str(saved / "files/paths.parquet"))
     rows, bad, _ = given_by(TableSource(config))
     assert (rows["image"].to_list(), bad) == ([picture(i) for i in range(3)], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        (
+            "csv",
+            b"file_name,text,text\n0.png,a,z\n",
+            "names 'text' more than once (columns 2, 3); write",
+        ),
+        (
+            "csv",
+            b"file_name;text\n0.png;a\n",
+            "no ',' in its first line, but ';'; write it with commas",
+        ),
+    ],
+)
+def test_metadata_that_cannot_be_read_as_it_is_are_one_error(
+    tmp_path: Path, name: str, data: bytes, words: str
+) -> None:
+    folder = write_files(tmp_path / "in", {"0.png": picture(0), f"metadata.{name}": data})
+    with pytest.raises(NoInput, match=re.escape(words)):
+        read(folder)
+
+
+def test_metadata_keep_values_as_they_stand_and_tell_what_is_wrong(tmp_path: Path) -> None:
+    long = "x" * 300_000
+    text = f'file_name,text,zip,word\n0.png,{long},007,nan\n1.png,"a\0b",1,inf\n1.png,c,1\n'
+    files = {f"{i}.png": picture(i) for i in range(2)}
+    folder = write_files(tmp_path / "in", {**files, "metadata.csv": text.encode()})
+    rows, bad, _ = read(folder)
+    assert rows.select("text", "zip", "word").rows() == [(long, "007", "nan"), ("a\0b", "1", "inf")]
+    assert [b.location for b in bad] == ["metadata.csv line 4"]
+    (folder / "metadata.csv").write_text("file_name,text\n0.png,a\n0.png,b\n1.png,c\n")
+    rows, _, remarks = read(folder)
+    assert rows["text"].to_list() == ["b", "c"]
+    assert [r.kind for r in remarks] == ["images described twice"]
+
+
+def test_metadata_in_parquet_have_dates_as_text_and_damage_is_told(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = write_files(tmp_path / "in", {"0.png": picture(0)})
+    day = datetime.date(2024, 1, 1)
+    table = pa.table({"file_name": ["0.png"], "text": ["a"], "day": [day], "tags": [["x"]]})
+    pq.write_table(table, folder / "metadata.parquet")
+    rows, bad, _ = read(folder)
+    assert rows.select("text", "day", "tags").rows() == [("a", "2024-01-01", ["x"])]
+    assert bad == []
+    (folder / "metadata.parquet").write_bytes(b"PAR1 rubbish")
+    rows, bad, _ = read(folder)
+    assert rows.height == 1
+    assert "metadata.parquet" in bad[0].location
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_texts_beside_images_are_read_by_their_byte_order_mark(
+    tmp_path: Path, encoding: str
+) -> None:
+    files = {"0.png": picture(0), "0.txt": "café\r\n".encode(encoding)}
+    rows, bad, remarks = read(write_files(tmp_path / "in", files))
+    assert (rows["text"].to_list(), bad, remarks) == (["café\r\n"], [], [])

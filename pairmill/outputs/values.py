@@ -160,12 +160,38 @@ def json_column(column: pa.ChunkedArray) -> list[Any]:
 
     What JSON has no word for, NaN and infinity, becomes null.
     """
-    values = column.to_pylist()
+    try:
+        values = column.to_pylist()
+    except (OverflowError, ValueError):  # dates that Python has no word for
+        return json_column(spelled(column))
     dtype = column.type
     if pa.types.is_integer(dtype) or pa.types.is_string(dtype) or pa.types.is_boolean(dtype):
         return values
     convert = json_converter(dtype)
     return [None if v is None else convert(v) for v in values]
+
+
+def spelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column whose dates and times are ISO 8601 text, also beyond the year 9999 and in
+    nanoseconds, at any depth.
+    """
+
+    def as_text(dtype: pa.DataType) -> pa.DataType:
+        if is_list(dtype):
+            return pa.list_(as_text(dtype.value_type))
+        if pa.types.is_struct(dtype):
+            return pa.struct([(f.name, as_text(f.type)) for f in dtype])
+        return pa.string() if pa.types.is_temporal(dtype) else dtype
+
+    if pa.types.is_duration(column.type):
+        scale = {"s": 0, "ms": -3, "us": -6, "ns": -9}[column.type.unit]
+        counts = pc.cast(column, pa.int64()).to_pylist()
+        exact = [None if n is None else Decimal(n).scaleb(scale).normalize() for n in counts]
+        texts = [None if n is None else f"PT{format(n, 'f')}S" for n in exact]
+        return pa.chunked_array([pa.array(texts, pa.string())])
+    found = pc.cast(column, as_text(column.type))
+    plain = pa.types.is_temporal(column.type)
+    return pc.replace_substring(found, " ", "T") if plain else found
 
 
 def json_converter(dtype: pa.DataType, keep_scalars: bool = False) -> Convert:

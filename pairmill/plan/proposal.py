@@ -92,6 +92,9 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
     table = {"type": "pairs", "path": path}
     yield table
     yield {**table, "captions": "first"}
+    for form in ("json", "jsonl", "parquet"):
+        if not any(name.endswith(f".{form}") for name in names) or form == "json":
+            yield {**table, "format": form}
     if any(kind in name for name in names for kind in (".csv", ".tsv", ".tab")):
         for delimiter in (";", "\t", ",", "|"):
             yield {**table, "delimiter": delimiter}
@@ -99,7 +102,7 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
             yield {**table, "names": names, "header": True}
         yield {**table, "header": False}
         yield {**table, "header": False, "delimiter": "\t"}
-        for encoding in ("utf-16", "latin-1"):
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "latin-1"):
             yield {**table, "encoding": encoding}
 
 

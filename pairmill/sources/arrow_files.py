@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.sources.base import Input, NoInput, Unreadable
-from pairmill.sources.parquet_files import first_line, plain_type, readable
+from pairmill.sources.parquet_files import first_line, readable
+from pairmill.sources.plain_types import plain_type
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 
 BATCH_ROWS = 256

@@ -35,6 +35,7 @@ class Input:
     name: str
     url: str
     size_bytes: int
+    """-1 for a link that leads nowhere."""
     version: str
     partitions: tuple[tuple[str, str | None], ...] = ()
     """Hive partitions of its path, `lang=en/day=1` as (("lang", "en"), ("day", "1"))."""
@@ -61,11 +62,11 @@ def list_inputs(
     for pattern in patterns:
         before = len(listing.files)
         for item, given in reached(pattern, reads):
-            reason = None if given else left_out(item.name, reads)
+            reason = unusable(item) or (None if given else left_out(item.name, reads))
             if reason is None:
                 listing.files.append(item)
             else:
-                listing.skipped.append((item.name, reason))
+                listing.skipped.append((item.name.encode("utf-8", "replace").decode(), reason))
         if len(listing.files) == before:
             raise NoInput(nothing_found(pattern, listing.skipped))
     listing.files = list(with_distinct_names(once_each(listing.files)))
@@ -94,6 +95,17 @@ def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:
         return f"source path {pattern} matches no file"
     names = ", ".join(f"{name} ({reason})" for name, reason in skipped[:5])
     return f"source path {pattern} matches no file that can be read; left out: {names}"
+
+
+def unusable(item: Input) -> str | None:
+    """Why a file can be no input whatever it holds, or None."""
+    if item.size_bytes < 0:
+        return "a link that leads nowhere"
+    try:
+        item.url.encode()
+    except UnicodeEncodeError:
+        return "its name is no UTF-8; rename it"
+    return None
 
 
 def left_out(name: str, reads: Callable[[str], bool]) -> str | None:
@@ -172,8 +184,11 @@ def below(system: Any, folder: str, root: str) -> Iterator[Input]:
     else:
         names = [n for n in system.find(folder) if not n.endswith("/")]
     for name in sorted(names):
-        if system.exists(name):  # a link that leads nowhere is no file
+        if system.exists(name):
             yield input_of(system, name, root)
+        else:  # a link that leads nowhere
+            place = name.removeprefix(root).lstrip("/")
+            yield Input(place, system.unstrip_protocol(name), -1, "")
 
 
 def input_of(system: Any, path: str, root: str) -> Input:

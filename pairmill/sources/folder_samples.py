@@ -1,20 +1,24 @@
 """Samples of a folder: an image and the files beside it that share its name."""
 
-import csv
-import io
+import math
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import fsspec
-import pyarrow.parquet as pq
+import pyarrow as pa
 
-from pairmill.sources.base import Input, Remark, Unreadable
+from pairmill.sources.base import Input, NoInput, Remark, Unreadable
 from pairmill.sources.json_columns import parsed
 from pairmill.sources.members import IMAGES, NOT_THE_IMAGE, TEXTS, as_number, words_of
+from pairmill.sources.parquet_files import first_line, parquet_rows
+from pairmill.sources.rows import Rows
 from pairmill.sources.samples import Sample
+from pairmill.sources.table_config import PairsConfig
 from pairmill.sources.tar import MAX_MEMBER_BYTES
+from pairmill.sources.text_look import look_at
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 """Files in which Hugging Face's imagefolder tells more about the images below their folder."""
@@ -82,6 +86,9 @@ class FolderSamples:
             folder = posixpath.dirname(file.name)
             for number, row in enumerate(metadata_rows(file)):
                 place = f"{file.name} row {number}"
+                if isinstance(row, Unreadable):
+                    self.told.append(row)
+                    continue
                 if isinstance(row, str):
                     self.told.append(Unreadable(place, row))
                     continue
@@ -91,6 +98,9 @@ class FolderSamples:
                     what = f"there is no image {named}" if named else f"no {FILE_NAME}"
                     self.told.append(Unreadable(place, what))
                     continue
+                if path in told:
+                    what = f"{path} was described before; of one key the later value counts"
+                    self.told.append(Remark("images described twice", place, what))
                 told.add(path)
                 by_path[path].facts |= row
         if files and (untold := len(by_path) - len(told)):
@@ -119,23 +129,61 @@ class FolderSamples:
         return classes
 
 
-def metadata_rows(file: Input) -> Iterator[dict[str, Any] | str]:
-    """The rows of a metadata file; one that cannot be read as the reason why."""
-    with fsspec.open(file.url, "rb") as stream:
-        if file.name.endswith(".parquet"):
-            for batch in pq.ParquetFile(stream).iter_batches():
-                yield from batch.to_pylist()
-        elif file.name.endswith(".csv"):
-            text = io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="")
-            for values in csv.DictReader(text):
-                if None in values or None in values.values():
-                    yield "its number of fields is not the header's"
-                else:
-                    yield {name: as_value(value) for name, value in values.items()}
-        else:
+def metadata_rows(file: Input) -> Iterator[dict[str, Any] | str | Unreadable]:
+    """The rows of a metadata file; one that cannot be read as the reason why.
+
+    Raises NoInput where the file is not written as it is read.
+    """
+    if file.name.endswith(".parquet"):
+        yield from parquet_metadata(file)
+    elif file.name.endswith(".csv"):
+        yield from csv_metadata(file)
+    else:
+        with fsspec.open(file.url, "rb") as stream:
             for line in stream:
                 if line.strip():
                     yield json_row(line)
+
+
+def csv_metadata(file: Input) -> Iterator[dict[str, Any] | Unreadable]:
+    """The rows of a metadata.csv, read as tables are; raises NoInput."""
+    look = look_at(file, "csv", PairsConfig(path=file.url), whole=True)
+    if look.problems:
+        what = re.split("(?:;|:) (?:say|give) ", look.problems[0])[0]  # those keys a folder has not
+        raise NoInput(f"{what}; write it with commas and a header, as Hugging Face's imagefolder")
+    if look.damage:
+        yield Unreadable(file.name, look.damage)
+    for part in look.parts or ():
+        if isinstance(part, Unreadable):
+            yield part
+        elif isinstance(part, Rows):
+            for row in part.table.to_pylist():
+                yield {name: as_value(value) for name, value in row.items()}
+
+
+def parquet_metadata(file: Input) -> Iterator[dict[str, Any] | Unreadable]:
+    """The rows of a metadata.parquet; dates, times and decimals are text, as in JSON."""
+    try:
+        for part in parquet_rows(file):
+            if isinstance(part, Unreadable):
+                yield part
+            elif isinstance(part, Rows):
+                for row in part.table.to_pylist():
+                    yield {name: plain_value(value) for name, value in row.items()}
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+        yield Unreadable(file.name, f"the file is damaged: {first_line(error)}")
+
+
+def plain_value(value: Any) -> Any:
+    """A value as JSON has it; bytes by themselves stay."""
+    if isinstance(value, list | tuple):
+        return [plain_value(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): plain_value(v) for k, v in value.items()}
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    plain = value is None or isinstance(value, bool | int | float | str | bytes)
+    return value if plain else str(value)
 
 
 def json_row(line: bytes) -> dict[str, Any] | str:
@@ -147,15 +195,16 @@ def json_row(line: bytes) -> dict[str, Any] | str:
     return row if isinstance(row, dict) else f"no JSON object: a {type(row).__name__}"
 
 
-def as_value(text: str) -> Any:
-    """A CSV's value: null where it is empty, a number where that says the same."""
-    number = as_number(text)
-    if not text or isinstance(number, int):
-        return number if text else None
+def as_value(text: str | None) -> Any:
+    """A CSV's value: a number where that says the same, else as it stands."""
+    number = as_number(text) if text else text
+    if not isinstance(number, str) or not number:
+        return number
     try:
-        return float(text) if repr(float(text)) == text else text
+        says_the_same = math.isfinite(float(number)) and repr(float(number)) == number
     except ValueError:
-        return text
+        return number
+    return float(number) if says_the_same else number
 
 
 def base_of(name: str) -> str:

@@ -1,6 +1,9 @@
 """JSON documents as rows: arrays, COCO, parallel lists such as SBU's, one list within an object."""
 
+import codecs
+import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,12 +14,16 @@ import ijson
 
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
 from pairmill.sources.json_columns import TOO_DEEP, as_json, sound, too_deep
+from pairmill.sources.text_stream import wide_mark
 
 Record = dict[str, Any] | Unreadable | Remark
 SMALL_BYTES = 2**26
 """Documents of unknown shape up to this size are looked through as a whole."""
 LISTS = {"image_urls": "image_url", "urls": "url", "captions": "caption", "texts": "text"}
 """Names of parallel lists, and of the column that each is."""
+WORDS = re.compile(rb"NaN|Infinity")
+NOT_FINITE = re.compile(rb'"(?:[^"\\]|\\.)*"|NaN|-?Infinity', re.DOTALL)
+"""Texts, and beside them numbers that JSON does not know."""
 OF_AN_IMAGE = ("coco_url", "flickr_url", "url")
 MMC4, OBELICS = {"text_list", "image_info"}, {"images", "texts"}
 
@@ -65,9 +72,9 @@ def searched(item: Input) -> JsonDocument:
     if len(lists) >= 2 or item.size_bytes > SMALL_BYTES:
         return JsonDocument("parallel lists", lambda: parallel(item))
     with opened(item) as stream:
-        whole = json.load(stream)
-    refuse_documents(item.name, whole)
-    found = [k for k, v in whole.items() if isinstance(v, list) and v and isinstance(v[0], dict)]
+        value = json.load(stream)
+    refuse_documents(item.name, value)
+    found = [k for k, v in value.items() if isinstance(v, list) and v and isinstance(v[0], dict)]
     if len(found) == 1:
         return JsonDocument(
             f"rows of $.{found[0]}", lambda: listed(item, f"{found[0]}.item", f"$.{found[0]}")
@@ -77,9 +84,9 @@ def searched(item: Input) -> JsonDocument:
             f"{item.name} has several lists of rows; name one: "
             + " or ".join(f"`json_path: $.{k}`" for k in found)
         )
-    if {len(v) if isinstance(v, list) else -1 for v in whole.values()} - {-1}:
+    if {len(v) if isinstance(v, list) else -1 for v in value.values()} - {-1}:
         return JsonDocument("parallel lists", lambda: parallel(item))
-    return JsonDocument("a row", lambda: iter([sound(whole)]))
+    return JsonDocument("a row", lambda: iter([sound(value)]))
 
 
 def refuse_documents(name: str, names: Any) -> None:
@@ -222,7 +229,9 @@ def first_of(item: Input, prefix: str) -> Any:
         try:
             return next(iter(ijson.items(stream, prefix)), None)
         except (ijson.JSONError, ValueError) as error:
-            raise NoInput(f"{item.name} is no JSON document: {shown(error)}") from None
+            why = shown(error)
+            what = "; write it in UTF-8" if "UTF8" in why else ""
+            raise NoInput(f"{item.name} is no JSON document: {why}{what}") from None
 
 
 def shown(error: Exception) -> str:
@@ -234,7 +243,7 @@ def shown(error: Exception) -> str:
 def first_byte(item: Input) -> bytes:
     """The first byte behind a byte order mark and white space; no byte of an empty file."""
     with opened(item) as stream:
-        return stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        return bytes(stream.read(4096).lstrip(b" \t\r\n")[:1])
 
 
 def shown_keys(item: Input) -> str:
@@ -246,5 +255,36 @@ def shown_keys(item: Input) -> str:
 
 
 def opened(item: Input) -> Any:
-    """The file as a stream of bytes, unpacked by its suffix."""
-    return fsspec.open(item.url, "rb", compression="infer").open()
+    """The file as a stream of bytes in UTF-8, unpacked by its suffix, without a byte order mark.
+
+    Where a small file has NaN or Infinity, which Python writes and JSON does not know, null stands
+    in their places.
+    """
+    data = whole(item)
+    if data is None:
+        return fsspec.open(item.url, "rb", compression="infer").open()
+    return io.BytesIO(NOT_FINITE.sub(null_for, data) if WORDS.search(data) else data)
+
+
+def whole(item: Input) -> bytes | None:
+    """A document in UTF-8 without a byte order mark; None where it is larger than SMALL_BYTES."""
+    with fsspec.open(item.url, "rb", compression="infer").open() as stream:
+        data: bytes = stream.read(SMALL_BYTES + 1)
+    if len(data) > SMALL_BYTES:
+        return None
+    if wide := wide_mark(data[:4]):
+        data = data.decode(wide, "replace").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def not_finite(item: Input) -> int:
+    """How many numbers in a small document became null because JSON does not know them."""
+    data = whole(item)
+    if data is None or not WORDS.search(data):
+        return 0
+    return sum(found[0][:1] != b'"' for found in NOT_FINITE.finditer(data))
+
+
+def null_for(found: re.Match[bytes]) -> bytes:
+    """A text as it is, null for a number that JSON does not know."""
+    return found[0] if found[0][:1] == b'"' else b"null"

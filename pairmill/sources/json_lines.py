@@ -28,6 +28,7 @@ from pairmill.sources.text_stream import Block
 
 BLANK = b" \t\r"
 NULL_BEHIND = re.compile(rb"\}\s*null")
+HALF = re.compile("[\ud800-\udfff]")
 MAX_DEPTH = 200
 """Levels of a JSON value; Arrow's reader ends the process at some ten thousand."""
 
@@ -180,6 +181,8 @@ def parsed_line(line: bytes) -> dict[str, Any]:
         raise ValueError(f"a {type(row).__name__}, not an object")
     if len(row) > MAX_COLUMNS:
         raise ValueError(f"{len(row):,} keys; at most {MAX_COLUMNS:,} are read")
+    if b"\\u" in line and any(HALF.search(key) for key in row):
+        raise ValueError("a key with half of a surrogate pair, which is no character")
     return row
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
 from pairmill.sources.json_columns import JsonShape, columns_of
-from pairmill.sources.json_documents import document_of, first_byte, opened
+from pairmill.sources.json_documents import document_of, first_byte, not_finite, opened
 from pairmill.sources.rows import Part, Rows
 from pairmill.sources.table_config import PairsConfig, TableConfig
 from pairmill.sources.text_stream import packing_of
@@ -72,6 +72,8 @@ def json_document_rows(item: Input, config: TableConfig) -> Iterator[Part]:
             batch = []
     if batch:
         yield from table(item, batch, schema, first)
+    if count := not_finite(item):
+        yield Remark("numbers that JSON does not know", item.name, "NaN or Infinity: null", count)
 
 
 def table(

@@ -9,7 +9,8 @@ import pyarrow as pa
 from pairmill.errors import MissingPackage
 from pairmill.sources.arrow_files import BATCH_ROWS, pieces
 from pairmill.sources.base import Input, NoInput, Unreadable
-from pairmill.sources.parquet_files import first_line, plain_type, readable
+from pairmill.sources.parquet_files import first_line, readable
+from pairmill.sources.plain_types import plain_type
 from pairmill.sources.rows import Part, Rows, row_place
 from pairmill.sources.table_config import TableConfig
 

@@ -104,7 +104,12 @@ def layout_of(config: TableConfig, inputs: Sequence[Input], look_bytes: int = LO
         for one in looked
         if image and path_type(one.schema, image) is None
     ]  # fmt: skip
-    remarks: list[Remark] = []
+    what = "carriage returns alone, as on old Macs: read as line feeds, within values too"
+    remarks = [
+        Remark("line ends", one.item.name, what)
+        for one in looked
+        if one.look and one.look.old_line_ends
+    ]
     files = mapped(config, looked, image, problems, remarks)
     schema = types_over(config, files, image, problems)
     if problems:

@@ -3,6 +3,7 @@
 import json
 import os
 import posixpath
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -11,11 +12,13 @@ import fsspec
 import pyarrow as pa
 
 from pairmill.sources.base import Input, Unreadable
-from pairmill.sources.files import below
+from pairmill.sources.files import below, unusable
 from pairmill.sources.members import IMAGES
 from pairmill.sources.tar import MAX_MEMBER_BYTES
 
 BATCH_BYTES = 2**25
+BASE64 = re.compile(r"(?:data:image/[\w.+-]+;base64,)|(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[\w+/=]{80}")
+"""How JPEG, PNG, WebP and GIF begin in base64."""
 
 
 class ImageFiles:
@@ -33,7 +36,7 @@ class ImageFiles:
     def inputs(self) -> Iterator[Input]:
         """Every image file, as part of what is read."""
         for item in below(self.system, self.root, self.root):
-            if item.name.lower().rpartition(".")[2] in IMAGES:
+            if unusable(item) is None and item.name.lower().rpartition(".")[2] in IMAGES:
                 yield item
 
     def read(self, name: str) -> bytes:
@@ -51,6 +54,10 @@ class ImageFiles:
         """Where the file of this name lies; raises ValueError for an address, and for what leads
         out of the folder, by links too.
         """
+        if BASE64.match(name):
+            raise ValueError(
+                "a picture as base64 text, which is not read; write its bytes in a binary column"
+            )
         path = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
         if "://" in path:
             raise ValueError(f"{name[:200]} is no file of {self.folder} but an address")

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pairmill.sources.base import Input, NoInput, Unreadable
+from pairmill.sources.disguised import disguise
 from pairmill.sources.json_documents import refuse_documents
 from pairmill.sources.json_tables import is_document, may_be_document
-from pairmill.sources.parquet_files import first_line
+from pairmill.sources.parquet_files import Encrypted, first_line
 from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
 from pairmill.sources.text_look import TextLook, look_at
@@ -57,11 +58,17 @@ def looks(
             try:
                 schema, rows = FORMATS[kind].schema(item, config)
             except NoInput as error:
-                return str(error)
+                other = disguise(item, kind)
+                return f"{item.name}: {other}" if other else str(error)
+            except Encrypted as error:
+                return Unreadable(item.name, str(error))
             except (OSError, ValueError, pa.ArrowException) as error:
-                return Unreadable(item.name, f"the file is damaged: {first_line(error)}")
+                why = disguise(item, kind) or f"the file is damaged: {first_line(error)}"
+                return Unreadable(item.name, why)
             return Looked(item, kind, schema, rows=rows)
         assert isinstance(config, PairsConfig)
+        if other := disguise(item, kind, config.encoding):
+            return Unreadable(item.name, other)
         look = look_at(item, kind, config, whole=size <= look_bytes)
         if look.problems:
             return "; ".join(look.problems)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pairmill.sources.json_columns import as_json, parsed
+from pairmill.sources.text_stream import wide_mark
 
 MAX_TEXT_BYTES = 2**25
 """Bytes of a text or JSON that is read; more are a sign of hostile input."""
@@ -74,10 +75,26 @@ def facts_of(
             repaired += [suffix] if changed else []
         else:
             data = read(suffix)
-            text = data.decode("utf-8", "replace")
-            repaired += [suffix] if "\ufffd" in text and text.encode() != data else []
+            text, changed = decoded_text(data)
+            repaired += [suffix] if changed else []
             facts["." + suffix] = as_number(text) if last in NUMBERS else text
     return facts, repaired
+
+
+def decoded_text(data: bytes) -> tuple[str, bool]:
+    """(a text by its byte order mark, else UTF-8, whether anything in it became U+FFFD)."""
+    encoding = wide_mark(data) or "utf-8-sig"
+    text = data.decode(encoding, "replace")
+    return text, "\ufffd" in text and not is_sound(data, encoding)
+
+
+def is_sound(data: bytes, encoding: str) -> bool:
+    """Whether bytes are text in an encoding as they stand."""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def keys_of(data: bytes) -> tuple[dict[str, Any], bool]:

@@ -18,7 +18,8 @@ from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
 from pairmill.sources.documents_back import DocumentsBack, documents_schema
 from pairmill.sources.image_bytes import ImageBytesConfig, image_columns, measured_schema
 from pairmill.sources.package_tar import PackageTar
-from pairmill.sources.parquet_files import parquet_rows, plain_type
+from pairmill.sources.parquet_files import parquet_rows
+from pairmill.sources.plain_types import plain_type
 from pairmill.sources.rows import Rows
 
 MANIFEST = "manifest.json"

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pairmill.sources.base import Input, Remark, Unreadable
 from pairmill.sources.files import NoInput
+from pairmill.sources.plain_types import plain_type
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 
 BATCH_BYTES = 16 * 2**20
@@ -28,6 +29,12 @@ RATIO, RATIO_FROM_BYTES = 1000, 2**30
 """A file that unpacks to so many times its size, and to more than 1 GiB, is not read further."""
 
 
+class Encrypted(ValueError):
+    """A file whose footer can be read and whose columns cannot: behind such a footer stands its
+    signature.  Arrow ends the process where it is asked about one of the columns.
+    """
+
+
 def parquet_schema(item: Input) -> tuple[pa.Schema, int]:
     """The columns by the file's footer, in types that we store, and its rows.
 
@@ -35,6 +42,9 @@ def parquet_schema(item: Input) -> tuple[pa.Schema, int]:
     """
     with fsspec.open(item.url, "rb") as stream:
         meta = pq.read_metadata(stream)
+        stream.seek(-8, 2)
+        if int.from_bytes(stream.read(4), "little") != meta.serialized_size:
+            raise Encrypted("columns of it are encrypted, which is not read; decrypt it")
     schema = meta.schema.to_arrow_schema()
     if len(schema) > MAX_COLUMNS:
         raise NoInput(f"{item.name} has {len(schema):,} columns; at most {MAX_COLUMNS:,} are read")
@@ -58,19 +68,6 @@ def first_line(error: BaseException) -> str:
     """An error's kind and the first line of its message, of at most 300 characters."""
     text = str(error).strip() or type(error).__name__
     return f"{type(error).__name__}: {text.splitlines()[0][:300]}"
-
-
-def plain_type(dtype: pa.DataType) -> pa.DataType:
-    """The type under which a column is stored: no dictionaries, views or half floats."""
-    if isinstance(dtype, pa.BaseExtensionType):
-        return plain_type(dtype.storage_type)
-    if pa.types.is_dictionary(dtype):
-        return plain_type(dtype.value_type)
-    if pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype):
-        return pa.string()
-    if pa.types.is_binary(dtype) or pa.types.is_binary_view(dtype):
-        return pa.large_binary()
-    return pa.float32() if pa.types.is_float16(dtype) else dtype
 
 
 def row_groups(item: Input, part_bytes: int = PART_BYTES) -> Iterator[range | None]:

@@ -90,14 +90,21 @@ def _swallows(data: bytes, newlines: np.ndarray, quotes: np.ndarray, dialect: Di
     if not len(several):
         return False
     for group in np.split(newlines, np.flatnonzero(np.diff(value)) + 1):
-        if len(group) > 1 and looks_like_records(data[group[0] + 1 : group[-1]], dialect):
+        if len(group) < 2:
+            continue
+        opening = int(quotes[np.searchsorted(quotes, group[0]) - 1])
+        before = data[data.rfind(b"\n", 0, opening) + 1 : opening]
+        if looks_like_records(data[group[0] + 1 : group[-1]], dialect, before):
             return True
     return False
 
 
-def looks_like_records(text: bytes, dialect: Dialect) -> bool:
+def looks_like_records(text: bytes, dialect: Dialect, before: bytes) -> bool:
     """Whether nearly all lines within a quoted value have as many fields as the header, and either
     an address in each of them or very many of them.
+
+    `before`: what stands before the value in its line; where that has an address, lines without
+    one are no records, however many they are.
     """
     delimiters = len(dialect.names) - 1
     if not delimiters:
@@ -106,7 +113,9 @@ def looks_like_records(text: bytes, dialect: Dialect) -> bool:
     alike = [line for line in lines if line.count(dialect.delimiter.encode()) == delimiters]
     if len(alike) < 0.9 * len(lines):
         return False
-    return len(lines) >= SWALLOWED_LINES or all(b"://" in line for line in alike)
+    if all(b"://" in line for line in alike):
+        return True
+    return len(lines) >= SWALLOWED_LINES and b"://" not in before
 
 
 def record_at(
@@ -152,12 +161,13 @@ def _quoted_value(
     """The value in quotes that begins at `at`, and the place behind its closing quote."""
     column = dialect.names[index] if index < len(dialect.names) else f"field {index + 1}"
     start = at + 1
+    before = data[data.rfind(b"\n", 0, at) + 1 : at]
     look = start
     while True:
         close = data.find(b'"', look)
         if close < 0:
             inner = data[start:].split(b"\n", 1)
-            if final or (len(inner) > 1 and looks_like_records(inner[1], dialect)):
+            if final or (len(inner) > 1 and looks_like_records(inner[1], dialect, before)):
                 raise BadRecord("a quote is opened and never closed", column)
             raise Unfinished
         if data[close + 1 : close + 2] != b'"':
@@ -171,6 +181,6 @@ def _quoted_value(
     value = data[start:close]
     if b"\n" in value:
         inside = value.split(b"\n", 1)[1].rpartition(b"\n")[0]
-        if inside and looks_like_records(inside, dialect):
+        if inside and looks_like_records(inside, dialect, before):
             raise BadRecord("a quote is opened and not closed in its own line", column)
     return value.replace(b'""', b'"'), close + 1

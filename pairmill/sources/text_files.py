@@ -13,6 +13,7 @@ from pairmill.sources.quoted import BadRecord, Dialect, Unfinished, record_at
 from pairmill.sources.rows import MAX_COLUMNS, Part, shown
 from pairmill.sources.separated import separated
 from pairmill.sources.table_config import PairsConfig
+from pairmill.sources.text_ranges import has_wide_letters
 from pairmill.sources.text_stream import Block, BrokenStream, TextRange, blocks, packing_of
 
 WINDOW_BYTES = 2**18
@@ -34,7 +35,11 @@ def windows(item: Input, config: PairsConfig, whole: bool) -> Iterator[Block]:
         except BrokenStream:
             return
         return
-    wide = config.encoding.startswith("utf-16") or packing_of(item.name)
+    wide = (
+        packing_of(item.name) is not None
+        or config.encoding.startswith(("utf-16", "utf-32"))
+        or has_wide_letters(item)
+    )
     places = [0] if wide else [0, item.size_bytes // 2, item.size_bytes - WINDOW_BYTES]
     for start in places:
         first = beginning(item, config, max(start, 0))

@@ -25,6 +25,7 @@ from pairmill.sources.text_files import (
     separated_rows,
     windows,
 )
+from pairmill.sources.text_stream import has_old_line_ends
 
 DELIMITERS = (",", "\t", ";", "|")
 LEAST_FAULTS = 3
@@ -48,6 +49,8 @@ class TextLook:
     """What of the description does not fit the file."""
     damage: str | None = None
     """Why nothing of the file can be read at all."""
+    old_line_ends: bool = False
+    """Whether carriage returns alone end its lines."""
     parts: list[Part] | None = None
     """All rows, where the file was looked at whole."""
 
@@ -74,6 +77,7 @@ def look_at(item: Input, kind: str, config: PairsConfig, whole: bool) -> TextLoo
     """Never raises for what a file holds: its faults stand in the look."""
     look = TextLook(item, kind)
     try:
+        look.old_line_ends = has_old_line_ends(item, config.encoding)
         if kind == "jsonl":
             look.guesses, look.sound, look.faults = json_lines.look(windows(item, config, whole))
             if len(look.guesses) > MAX_COLUMNS:

@@ -11,7 +11,7 @@ import fsspec
 
 from pairmill.sources.files import Input
 from pairmill.sources.quoted import Dialect, sound_until
-from pairmill.sources.text_stream import BOMS, TextRange, packing_of
+from pairmill.sources.text_stream import TextRange, packing_of, wide_mark
 
 RANGE_BYTES = 16 * 2**20
 PLAIN = ("utf-8", "ascii")
@@ -40,10 +40,9 @@ def text_ranges(
 
 
 def has_wide_letters(item: Input) -> bool:
-    """Whether the file's first bytes say that it is UTF-16."""
+    """Whether the file's first bytes say that it is UTF-16 or UTF-32."""
     with fsspec.open(item.url, "rb") as stream:
-        head = stream.read(4)
-    return any(head.startswith(mark) for mark, encoding in BOMS if encoding == "utf-16")
+        return wide_mark(stream.read(4)) is not None
 
 
 def begins(item: Input, dialect: Dialect | None, range_bytes: int) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO, Any, Protocol
 
 import fsspec
@@ -32,6 +33,8 @@ MAX_LINE_BYTES = 64 * 2**20
 """A longer row is unreadable; its bytes are passed over without being held."""
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, with which it begins
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
@@ -102,7 +105,7 @@ def format_of(name: str) -> str | None:
     return None if found in ("parquet", "arrow") and packing else found
 
 
-def unpacked(item: Input, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+def unpacked(item: Input, start: int = 0, stop: int | None = None) -> Generator[bytes, None, None]:
     """A file's bytes in pieces of at most some MB, unpacked by its suffix.
 
     `start`: bytes to pass over, `stop`: where to end, of files that are not packed.  Raises
@@ -170,14 +173,14 @@ def decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     first = next(pieces, b"")
     while 0 < len(first) < 4 and (more := next(pieces, b"")):
         first += more
-    mark = next(((bom, name) for bom, name in BOMS if first.startswith(bom)), None)
-    if mark and mark[1] == "utf-16" and not encoding.startswith("utf-16"):
-        encoding = "utf-16"
+    marked = wide_mark(first)
+    if marked and not encoding.startswith(marked):
+        encoding = marked
     if encoding in ("utf-8", "ascii"):
         yield first.removeprefix(codecs.BOM_UTF8)
         yield from pieces
         return
-    wide = encoding.startswith("utf-16")
+    wide = encoding.startswith(("utf-16", "utf-32"))
     errors = "surrogatepass" if wide else "surrogateescape"
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     back = "surrogatepass" if wide else "surrogateescape"
@@ -188,6 +191,37 @@ def decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         yield decoder.decode(b"", True).encode("utf-8", back)
     except UnicodeDecodeError:
         yield b"\xff"
+
+
+def wide_mark(head: bytes) -> str | None:
+    """`utf-16` or `utf-32` where a file's first bytes are that encoding's byte order mark."""
+    found = next((name for bom, name in BOMS if head.startswith(bom)), None)
+    return None if found == "utf-8" else found
+
+
+def with_line_feeds(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Text with line feeds where only carriage returns end its lines, as on old Macs."""
+    first = next(pieces, b"")
+    if not ends_lines_alone(first):
+        yield first
+        yield from pieces
+        return
+    for piece in chain([first], pieces):
+        yield piece.replace(b"\r", b"\n")
+
+
+def has_old_line_ends(item: Input, encoding: str) -> bool:
+    """Whether a file's first bytes have carriage returns and no line feed."""
+    with closing(unpacked(item)) as pieces:
+        try:
+            return ends_lines_alone(next(decoded(pieces, encoding), b""))
+        except BrokenStream:
+            return False
+
+
+def ends_lines_alone(first: bytes) -> bool:
+    """Whether the beginning of a text has carriage returns and no line feed."""
+    return b"\r" in first[:-1] and b"\n" not in first
 
 
 @dataclass(frozen=True)
@@ -215,11 +249,12 @@ def blocks(
     """
     held: list[bytes] = []
     size, line, fault = 0, 1, None
+    pieces: Iterator[bytes]
     if within is not None:
-        line, pieces = within.line, unpacked(item, within.start, within.stop)
-        pieces = pieces if within.start else decoded(pieces, encoding)
+        line, raw = within.line, unpacked(item, within.start, within.stop)
+        pieces = raw if within.start else with_line_feeds(decoded(raw, encoding))
     else:
-        pieces = decoded(unpacked(item, start), encoding)
+        pieces = with_line_feeds(decoded(unpacked(item, start), encoding))
     while True:
         try:
             piece = next(pieces, None)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.schemas.pipeline import SourceConfig, SourcesConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
-from pairmill.sources.parquet_files import plain_type
+from pairmill.sources.plain_types import plain_type
 from pairmill.sources.values import fitted, no_fit
 from pairmill.sources.widening import Seen, TypesDiffer, common_type
 

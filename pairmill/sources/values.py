@@ -170,6 +170,13 @@ def conversion(
     """What turns values into another type; it raises where a value would change."""
     if pa.types.is_null(have):
         return lambda values: pa.chunked_array([pa.nulls(len(values), want)])
+    if pa.types.is_run_end_encoded(have):
+        plain = conversion(have.value_type, want)
+        return lambda values: plain(
+            pa.chunked_array([pc.run_end_decode(c) for c in values.chunks], have.value_type)
+        )
+    if pa.types.is_list_view(have) or pa.types.is_large_list_view(have):
+        return lambda values: pa.chunked_array([pa.array(values.to_pylist(), want)])
     if pa.types.is_string(want):
         if pa.types.is_nested(have):
             return _json_texts

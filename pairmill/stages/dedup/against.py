@@ -13,7 +13,7 @@ from pairmill.images import DecodeError, decode_rgb
 from pairmill.sources.base import NoInput, Source, Unreadable
 from pairmill.sources.folder import FolderConfig, FolderSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
-from pairmill.sources.parquet_files import plain_type
+from pairmill.sources.plain_types import plain_type
 from pairmill.stages.dedup.config import DedupConfig
 from pairmill.stages.dedup.kinds import KindOfDuplicate, kind_of
 from pairmill.stages.dedup.pictures import THUMBNAIL, looked_at

@@ -1,0 +1,175 @@
+"""Inputs that are another thing than their name says, in encodings and shapes that programs write:
+every row is there with its values, or the message names the remedy.
+"""
+
+import gzip
+import io
+import json
+import os
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pairmill.sources.tables import PairsConfig, TableSource
+from tests.test_input_files import fault, read
+
+ROWS = [(f"http://a.test/{i}.jpg", f"café 中文 {i} \U0001f600") for i in range(30)]
+CSV = "url,text\n" + "".join(f"{url},{text}\n" for url, text in ROWS)
+
+
+def as_zip() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a.csv", CSV)
+    return out.getvalue()
+
+
+def as_parquet() -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"url": ["u"], "text": ["t"]}), out)
+    return out.getvalue()
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.csv", as_zip(), "a zip archive .*unpack it"),
+        ("a.csv", as_parquet(), "Parquet; say `format: parquet`"),
+        ("a.jsonl", gzip.compress(CSV.encode()), "packed with gzip"),
+        ("a.parquet", LFS, "a pointer of Git LFS.*git lfs pull"),
+        ("a.csv.gz", LFS, "a pointer of Git LFS"),
+        ("a.tsv", b"\n<!DOCTYPE html><html><body>404</body></html>\n", "a web page"),
+        ("a.csv", b'{"url": "http://a.test/1", "text": "a"}\n', "say `format: jsonl`"),
+        ("a.jsonl", json.dumps([{"url": "u"}, {"url": "v"}], indent=1).encode(), "`format: json`"),
+        ("a.csv", CSV.encode("utf-16-le"), "say `encoding: utf-16-le`"),
+        ("a.csv", CSV.encode("utf-16-be"), "say `encoding: utf-16-be`"),
+        ("a.parquet", b"PARE" + bytes(40) + b"PARE", "encrypted"),
+    ],
+)
+def test_file_of_another_kind_is_named_with_the_remedy(
+    tmp_path: Path, name: str, data: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert re.search(words, fault(tmp_path / name))
+
+
+def test_parquet_with_encrypted_columns_is_refused(tmp_path: Path) -> None:
+    """Arrow ends the process where one asks for such a column."""
+    encryption = pytest.importorskip("pyarrow.parquet.encryption")
+
+    class Keys(encryption.KmsClient):  # type: ignore[misc, name-defined]
+        def wrap_key(self, key: bytes, name: str) -> bytes:
+            return key
+
+    file, schema = tmp_path / "a.parquet", pa.schema([("url", pa.string()), ("text", pa.string())])
+    properties = encryption.CryptoFactory(lambda _: Keys()).file_encryption_properties(
+        encryption.KmsConnectionConfig(),
+        encryption.EncryptionConfiguration(
+            footer_key="f", column_keys={"c": ["text"]}, plaintext_footer=True
+        ),
+    )
+    with pq.ParquetWriter(file, schema, encryption_properties=properties) as writer:
+        writer.write_table(pa.table({"url": ["u"], "text": ["t"]}, schema))
+    assert "columns of it are encrypted" in fault(file)
+
+
+@pytest.mark.parametrize("look_bytes", [2**20, 0])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_byte_order_marks_tell_the_encoding(tmp_path: Path, encoding: str, look_bytes: int) -> None:
+    (tmp_path / "a.csv").write_bytes(CSV.encode(encoding))
+    frame, bad, _ = read(tmp_path / "a.csv", look_bytes)
+    assert (frame.select("url", "text").rows(), bad) == (ROWS, [])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_carriage_returns_alone_end_lines(tmp_path: Path, name: str) -> None:
+    lines = "".join(json.dumps({"url": u, "text": t}) + "\n" for u, t in ROWS)
+    text = CSV if name == "a.csv" else lines
+    (tmp_path / name).write_bytes(text.replace("\n", "\r").encode())
+    frame, bad, remarks = read(tmp_path / name)
+    assert (frame.select("url", "text").rows(), bad) == (ROWS, [])
+    assert [r.kind for r in remarks] == ["line ends"]
+
+
+def test_quoted_lists_of_many_lines_are_one_value_beside_an_address(tmp_path: Path) -> None:
+    text = "".join(f"name {i}, first\n" for i in range(50))
+    (tmp_path / "a.csv").write_text(f'url,text\nhttp://a.test/1,"{text}"\nhttp://a.test/2,b\n')
+    for look_bytes in (2**20, 0):
+        frame, bad, _ = read(tmp_path / "a.csv", look_bytes)
+        assert (frame["text"].to_list(), bad) == ([text, "b"], [])
+
+
+def test_half_a_surrogate_pair_in_a_key_costs_its_row_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"url": "u", "text": "a", "\\ud800": 1}\n{"url": "v", "text": "\\ud83d\\ude00"}\n'
+    )
+    frame, bad, _ = read(tmp_path / "a.jsonl")
+    assert frame.select("url", "text").rows() == [("v", "\U0001f600")]
+    assert "a key with half of a surrogate pair" in bad[0].reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_documents_as_python_writes_them(tmp_path: Path, encoding: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"url": "u", "text": 'NaN "Infinity\\', "score": float("nan"), "n": 10**30},
+        {"url": "v", "text": "é", "score": float("-inf"), "n": 1},
+        {"url": "w", "text": "", "score": 0.5, "n": 2},
+    ]
+    text = json.dumps(rows, ensure_ascii=False)
+    (tmp_path / "a.json").write_bytes(text.encode(encoding))
+    source_rows, bad, _ = read(tmp_path / "a.json")
+    assert source_rows["text"].to_list() == ['NaN "Infinity\\', "é", ""]
+    assert source_rows["score"].to_list() == [None, None, 0.5]
+    assert source_rows["n"].to_list() == [str(10**30), "1", "2"]
+    assert bad == []
+
+
+@pytest.mark.parametrize(
+    ("values", "stored"),
+    [
+        (pa.RunEndEncodedArray.from_arrays([1, 2], ["a", "b"]), pa.string()),
+        (pa.array([[1, 2], None], pa.list_view(pa.int64())), pa.list_(pa.int64())),
+        (pa.array([["a"], None], pa.list_(pa.string_view())), pa.list_(pa.string())),
+        (
+            pa.StructArray.from_arrays([pa.array(["a", "b"]).dictionary_encode()], ["x"]),
+            pa.struct([("x", pa.string())]),
+        ),
+    ],
+)
+def test_types_that_no_parquet_holds_are_read_as_plain_ones(
+    tmp_path: Path, values: pa.Array, stored: pa.DataType
+) -> None:
+    table = pa.table({"url": ["u", "v"], "text": ["a", "b"], "x": values})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    frame, bad, _ = read(tmp_path / "a.arrow")
+    assert (frame["x"].to_list(), bad) == (values.to_pylist(), [])
+    assert TableSource(PairsConfig(path=str(tmp_path))).schema().field("x").type == stored
+
+
+def test_feather_of_version_1_and_base64_say_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.feather").write_bytes(b"FEA1" + bytes(40) + b"FEA1")
+    assert "Feather of version 1; write it anew" in fault(tmp_path / "a.feather")
+    (tmp_path / "b.csv").write_text(f"picture,text\n/9j/{'A' * 200},a\n")
+    _, bad, _ = read(tmp_path / "b.csv", image="picture")
+    assert "as base64 text" in bad[0].reason
+
+
+def test_links_to_nowhere_and_names_that_are_no_utf_8_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    (tmp_path / "b.csv").symlink_to(tmp_path / "nowhere")
+    with open(os.fsencode(tmp_path) + b"/\xff.csv", "wb") as stream:
+        stream.write(CSV.encode())
+    frame, bad, remarks = read(tmp_path)
+    assert (frame.height, bad) == (30, [])
+    assert {(r.location, r.what) for r in remarks} == {
+        ("b.csv", "a link that leads nowhere"), ("?.csv", "its name is no UTF-8; rename it")
+    }  # fmt: skip

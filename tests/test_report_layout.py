@@ -1,0 +1,60 @@
+"""Pages of the report look as they did: compared with figures that are kept beside the tests.
+
+A page that is meant to look otherwise is looked at, and then its figures are written anew:
+`REPORT_LAYOUT=write python -m pytest tests/test_report_layout.py`.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report_layout import SIZES, differences, look_at
+from tests.report_pages import Opened, browser, compared, folder, run  # fixtures among them
+
+KEPT = Path(__file__).parent / "report_layout.json"
+SPOILT = {
+    "body { font-size: 19px }": "body: letters 15px, now 19px",
+    ".card { background: #222 }": ".card backgroundColor: colours",
+    "nav { height: 1px }": "nav: ",
+    ".grid { display: block }": "columns, now 0",
+    "main { max-width: 50rem }": "its left side at",
+    ".card { width: 130% }": "outside",
+    ".card p { margin-top: -2.5rem }": "covered",
+    ".chart { transform: scaleY(-1) } .picture { filter: invert(1) }": "looks otherwise",
+}
+"""A mistake in the style, and how the comparison tells it."""
+
+
+def measured(browser: Any, page: Path, size: str) -> dict[str, Any]:
+    """The figures of a page at one size."""
+    opened = Opened(browser, page, viewport=SIZES[size], color_scheme="light")
+    opened.page.wait_for_load_state("load")
+    found = look_at(opened.page)
+    opened.page.context.close()
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pages_look_as_they_did(browser: Any, run: Path, compared: Path, size: str) -> None:
+    pages = {"report": run / "report/index.html", "comparison": compared}
+    now = {name: measured(browser, page, size) for name, page in pages.items()}
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    if os.environ.get("REPORT_LAYOUT") == "write":
+        KEPT.write_text(json.dumps({**kept, size: now}, indent=1) + "\n")
+        kept = {size: now}
+    assert {name: differences(kept[size][name], now[name]) for name in pages} == {
+        name: [] for name in pages
+    }
+
+
+@pytest.mark.parametrize("style", SPOILT)
+def test_a_mistake_in_the_style_is_told(browser: Any, run: Path, style: str) -> None:
+    page = run / "report/index.html"
+    opened = Opened(browser, page, viewport=SIZES["desk"], bypass_csp=True, color_scheme="light")
+    opened.page.add_style_tag(content=style)
+    told = differences(json.loads(KEPT.read_text())["desk"]["report"], look_at(opened.page))
+    opened.page.context.close()
+    assert any(SPOILT[style] in line for line in told), told
