@@ -38,8 +38,9 @@ class RelatedConfig(StageConfig):
 
 class RelatedStage(GlobalStage):
     """`related`: uids of the living rows that the row names, in the order in which it names them,
-    rows of one name by uid, each once, and not the row itself unless `own`; `related_dangling`: how many names
-    no living row has; `related_<column>`: the columns' values, in the order of `related`.
+    rows of one name by uid, each once, and not the row itself unless `own`;
+    `related_dangling`: how many names no living row has; `related_<column>`: the columns' values,
+    in the order of `related`.
     """
 
     Config = RelatedConfig
