@@ -80,6 +80,27 @@ NARROW = {
         {"first": "one", "second": "two"},
         {"one": VECTORS, "two": VECTORS, "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
     ),
+    "neighbours": (
+        {"by": [["one", "two"]], "top": 2, "scale": 10.0},
+        {"one": VECTORS, "two": VECTORS, "uid": ["a", "b", "c"], "#order": [0, 1, 2]},
+    ),
+    "related": (
+        {"by": "of", "columns": ["text"]},
+        {
+            "of": ["b", None, "x"],
+            "text": ["one", "two", None],
+            "uid": ["a", "b", "c"],
+            "#order": [0, 1, 2],
+        },
+    ),
+    "minimal_pair": (
+        {},
+        {
+            "text": ["a red ball here", "a blue ball here", None],
+            "uid": ["a", "b", "c"],
+            "#order": [0, 1, 2],
+        },
+    ),
     "mix": (
         {"by": ["lang"], "budget": 4, "max_repeats": 2, "seed": 1},
         {"lang": ["en", "en", None], "uid": ["a", "b", "c"], "#order": [0, 1, 2]},

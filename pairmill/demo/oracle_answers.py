@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pairmill.demo.oracle_experts import joined, textualized
+from pairmill.demo.oracle_experts import joined, textualized, with_page
 from pairmill.demo.oracle_reading import OracleQuestion, told_by
 from pairmill.demo.scenes import Group, Scene, rng_for
 from pairmill.demo.texts import (
@@ -111,6 +111,7 @@ class Oracle:
             if scene is None:
                 return UNKNOWN
             caption = self.caption(scene, asked, rng)
+            caption = with_page(caption, question.called(("around it",)), scene)
             told = told_by(raw) if raw else None
             fits = told is not None and bool(told.kinds() & kinds_of(scene))
             return fused_caption(caption, told.name if told is not None and fits else None)

@@ -3,7 +3,9 @@
 import random
 
 from pairmill.demo.oracle_reading import told_by
-from pairmill.demo.scenes import Group
+from pairmill.demo.page_facts import told_fact
+from pairmill.demo.quality import kinds_in
+from pairmill.demo.scenes import Group, Scene
 from pairmill.demo.texts import english_group
 from pairmill.demo.words import COLOURS, EN_PLACES, KINDS
 
@@ -39,3 +41,10 @@ def joined(parts: str) -> str:
             place = f" {EN_PLACES[told.place]}" if told.place else ""
             sentences.append(f"There is {' and '.join(map(english_group, new))}{place}.")
     return " ".join(sentences) or "a picture"
+
+
+def with_page(caption: str, page: str | None, scene: Scene) -> str:
+    """A caption with what the page tells of a thing that the picture shows."""
+    fact = told_fact(page or "")
+    about = kinds_in(page or "") & {group.kind for group in scene.groups}
+    return f"{caption.rstrip('.')}. {fact}" if fact and about else caption

@@ -1,6 +1,7 @@
 """What a page of the demo world tells of a picture's thing and no picture shows."""
 
 import random
+import re
 
 from pairmill.demo.scenes import Scene
 
@@ -11,6 +12,10 @@ FACTS = (
 )
 """Kind, sentence, and the fact's own words."""
 
+TOLD = re.compile(
+    "|".join(re.escape(s).replace(re.escape("{fact}"), r"[^.]+?") for _, s, _ in FACTS)
+)
+
 
 def page_fact(rng: random.Random, scene: Scene, maker: str) -> tuple[str, str, str]:
     """(kind of the fact, the fact, what the page says)."""
@@ -19,3 +24,9 @@ def page_fact(rng: random.Random, scene: Scene, maker: str) -> tuple[str, str, s
     thing = scene.groups[0].kind
     opening = rng.choice((f"About the {thing}.", f"This {thing} is for sale.", f"Our {thing}."))
     return kind, fact, f"{opening} {sentence.format(fact=fact)}"
+
+
+def told_fact(page: str) -> str | None:
+    """The sentence of a page that tells a fact; None where none does."""
+    found = TOLD.search(page)
+    return found[0] if found else None

@@ -23,10 +23,12 @@ from pairmill.demo import proofs_merging  # noqa: F401 - proves recipes, too
 from pairmill.demo.oracle import asking
 from pairmill.demo.patches import OTHERS
 from pairmill.demo.pictures import picture_bytes
-from pairmill.demo.proofs import PROOFS
+from pairmill.demo.proofs import PROOFS, Proof
+from pairmill.demo.proofs_answers import ASKED
 from pairmill.demo.quality import Measure
 from pairmill.demo.show import MODELS, quality_table
 from pairmill.demo.tables import chunks
+from pairmill.demo.texts import DETAILED_PROMPT, FUSION_PROMPT, SHORT_PROMPT, short_caption
 from pairmill.demo.world import World
 
 FRAMES = 4
@@ -46,12 +48,28 @@ def write_pictures(world: World, folder: Path) -> pl.DataFrame:
     images = [
         picture_bytes(world, world.row(i)) for i, own in enumerate(originals.to_list()) if own
     ]
-    pairs = seen.filter(originals).select(pl.Series("image", images), "url", "text")
+    told = [name for name in ("page_text",) if name in seen.columns]
+    pairs = seen.filter(originals).select(pl.Series("image", images), "url", "text", *told)
     (folder / "web").mkdir(parents=True, exist_ok=True)
     pq.write_table(pairs.to_arrow(), folder / "web/pairs.parquet")
     own = truth.filter(originals)
     write_clips(pairs, own, folder / "web")
+    write_questions(world, pairs, folder / "web")
     return own
+
+
+def write_questions(world: World, pairs: pl.DataFrame, folder: Path) -> None:
+    """Writes `questions.parquet`: a question about each picture; every second one holds its answer
+    (`leaky`).
+    """
+    scene_of = {row.url: row.scene for row in map(world.row, range(world.rows))}
+    asked = []
+    for i, url in enumerate(pairs["url"]):
+        held = FUSION_PROMPT.format(text="photo", caption=short_caption(scene_of[url]))
+        asked.append(held if i % 2 else (SHORT_PROMPT, DETAILED_PROMPT)[i // 2 % 2])
+    leaky = [i % 2 == 1 for i in range(len(asked))]
+    columns = {"question": pl.Series(asked), "leaky": pl.Series(leaky, dtype=pl.Boolean)}
+    pq.write_table(pairs.with_columns(**columns).to_arrow(), folder / "questions.parquet")
 
 
 def write_clips(pairs: pl.DataFrame, truth: pl.DataFrame, folder: Path) -> None:
@@ -102,7 +120,12 @@ def run_recipe(name: str, folder: Path, truth: pl.DataFrame) -> list[Measure]:
     changes = {f"outputs.{i}.path": f"{name}/{i}" for i in range(outputs_of(file))}
     result = Pipeline.from_yaml(file, changes).run(local=True, console=Console(quiet=True))
     rows = result.table().join(truth, on="url", suffix="_true")
-    return (PROOFS | OTHERS)[name](rows, folder / name)
+    return every_proof()[name](rows, folder / name)
+
+
+def every_proof() -> dict[str, Proof]:
+    """Recipe → what proves it."""
+    return PROOFS | OTHERS | ASKED
 
 
 def outputs_of(file: Path) -> int:
@@ -115,16 +138,17 @@ def outputs_of(file: Path) -> int:
 def main() -> None:
     """Runs recipes and prints their figures."""
     parser = argparse.ArgumentParser(description="Caption recipes on the demo world.")
-    every = [*PROOFS, *OTHERS]
+    every = list(every_proof())
     parser.add_argument("names", nargs="*", default=list(PROOFS), help=", ".join(every))
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--things", type=int, default=0, help="fewest different things in a scene")
+    parser.add_argument("--facts", type=float, default=0.5, help="share of pages that tell a fact")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="recipes-") as temporary:
         folder = args.folder or Path(temporary)
-        world = World(args.rows, args.seed, things=args.things)
+        world = World(args.rows, args.seed, things=args.things, facts=args.facts)
         truth = write_pictures(world, folder)
         with served(world):
             for name in args.names:

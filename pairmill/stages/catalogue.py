@@ -43,6 +43,9 @@ BUILT_IN = {
     "noise": "pairmill.stages.select.noise:NoiseStage",
     "agreement": "pairmill.stages.select.agreement:AgreementStage",
     "second_opinion": "pairmill.stages.select.second_opinion:SecondOpinionStage",
+    "neighbours": "pairmill.stages.select.neighbours:NeighboursStage",
+    "related": "pairmill.stages.select.related:RelatedStage",
+    "minimal_pair": "pairmill.stages.select.minimal_pair:MinimalPairStage",
     "caption": "pairmill.stages.caption:CaptionStage",
     "rewrite": "pairmill.stages.caption:RewriteStage",
     "translate": "pairmill.stages.translate:TranslateStage",
@@ -67,6 +70,7 @@ ELSEWHERE = {
     "topk": "select", "top_k": "select", "blur": "image_rules", "size": "resolution",
     "image_size": "resolution", "aspect_ratio": "resolution", "text_length": "text_rules",
     "words": "text_rules", "itm": "match", "llm_judge": "judge", "paraphrase": "rewrite",
+    "knn": "neighbours", "hard_negatives": "neighbours", "join": "related",
     "ocr": "text_area", "text_detection": "text_area", "face_blur": "faces", "search": "retrieve",
 }  # fmt: skip
 """What stages are called elsewhere, and which does the same here."""

@@ -1,0 +1,126 @@
+"""Pairs of rows whose texts differ in one word alone."""
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Annotated, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from pairmill.models.vectors import unit, vectors_of
+from pairmill.schemas.arrow import column
+from pairmill.schemas.config import COLUMN, SPEED, StageConfig
+from pairmill.schemas.hash_columns import row_chances
+from pairmill.stages.base import GlobalStage
+from pairmill.texts.words import plain_words
+
+REACH = 32
+"""Rows that each row is looked at beside, among those whose texts are equal but for one place."""
+
+
+class MinimalPairConfig(StageConfig):
+    """Mines pairs of rows whose texts are equal but for one word, each row in one pair at most:
+    two pictures that one question tells apart (NaturalBench), or a reference, the condition that
+    changes it, and the target (GeneCIS).  `related` brings the other row's columns.
+
+    With `embedded`, pairs that the model takes for one another come first, and
+    `minimal_pair_confusion > 0` is the gate for those that it mistakes.
+    """
+
+    stage: Annotated[Literal["minimal_pair"], SPEED] = "minimal_pair"
+    text: Annotated[str, COLUMN] = "text"
+    """Column whose texts are compared, word by word, without case and punctuation."""
+    embedded: Annotated[list[str] | None, COLUMN] = Field(None, min_length=2, max_length=2)
+    """Columns with the picture's and the text's embedding, as `embed` writes them."""
+    least_words: int = Field(4, ge=2)
+    """Shorter texts are in no pair."""
+
+
+class MinimalPairStage(GlobalStage):
+    """`minimal_pair_of`: uid of the other row; `minimal_pair_word` and `minimal_pair_other`: the
+    word in which they differ, of this row and of the other.  With `embedded`,
+    `minimal_pair_confusion`: mean cosine of each picture with the other's text, less that with its
+    own; rows whose pictures have one embedding are no pair.
+
+    Pairs are formed greedily, the most confused first, without `embedded` by a chance of the uids.
+    """
+
+    Config = MinimalPairConfig
+    prefix = "minimal_pair"
+
+    def reads(self) -> list[str]:
+        return list(dict.fromkeys([self.config.text, *(self.config.embedded or [])]))
+
+    def writes(self) -> pa.Schema:
+        c, text = self.column, self.config.text
+        fields = [
+            column(c("of"), pa.string(), f"uid of the row whose `{text}` differs in one word"),
+            column(c("word"), pa.string(), "this row's word"),
+            column(c("other"), pa.string(), "the other row's word"),
+        ]
+        if self.config.embedded:
+            doc = "mean cosine of each picture with the other's text, less that with its own"
+            fields.append(column(c("confusion"), pa.float32(), doc, "", -2, 2, role="score"))
+        return pa.schema(fields)
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        texts = rows.column(self.config.text).to_pylist()
+        words = [plain_words(text or "") for text in texts]
+        uids = rows.column("uid").to_pylist()
+        chance = row_chances(rows.column("uid"), 0, "minimal pair")
+        order = sorted(range(len(uids)), key=lambda i: (chance[i], uids[i]))
+        edges = list(dict.fromkeys(self.edges(words, order)))
+        scores = self.scored(rows, edges)
+        ranks = {row: place for place, row in enumerate(order)}
+        taken: dict[int, tuple[int, int, float]] = {}
+        for (one, two, place), score in sorted(
+            zip(edges, scores, strict=True),
+            key=lambda e: (-e[1], ranks[e[0][0]], ranks[e[0][1]], e[0][2]),
+        ):
+            if one not in taken and two not in taken and not np.isnan(score):
+                taken[one], taken[two] = (two, place, score), (one, place, score)
+        pairs = [taken.get(i) for i in range(len(uids))]
+        columns = [
+            pa.array([p and uids[p[0]] for p in pairs], pa.string()),
+            pa.array([p and words[i][p[1]] for i, p in enumerate(pairs)], pa.string()),
+            pa.array([p and words[p[0]][p[1]] for p in pairs], pa.string()),
+        ]
+        if self.config.embedded:
+            columns.append(pa.array([p and float(p[2]) for p in pairs], pa.float32()))
+        return pa.table(columns, schema=self.writes())
+
+    def edges(self, words: list[list[str]], order: list[int]) -> Iterator[tuple[int, int, int]]:
+        """(row, row, place of the word) of rows that are equal but there: of each row with the
+        next ones in `order`.
+        """
+        alike: dict[bytes, list[int]] = {}
+        for row in order:
+            if len(words[row]) >= self.config.least_words:
+                for place in range(len(words[row])):
+                    alike.setdefault(masked(words[row], place), []).append(row)
+        for key, rows in alike.items():
+            place = int.from_bytes(key[:2], "big")
+            for at, one in enumerate(rows):
+                for two in rows[at + 1 : at + 1 + REACH]:
+                    if words[one][place] != words[two][place]:
+                        yield one, two, place
+
+    def scored(self, rows: pa.Table, edges: list[tuple[int, int, int]]) -> np.ndarray:
+        """How much the model confuses the two of each pair, NaN for what is no pair; zeros without
+        a model.
+        """
+        if not self.config.embedded or not edges:
+            return np.zeros(len(edges))
+        image, text = (unit(vectors_of(rows.column(n))) for n in self.config.embedded)
+        one, two, _ = np.array(edges).T
+        own = (image * text).sum(1)
+        crossed = (image[one] * text[two]).sum(1) + (image[two] * text[one]).sum(1)
+        found = (crossed - own[one] - own[two]) / 2
+        return np.where((image[one] == image[two]).all(1), np.nan, found)
+
+
+def masked(words: list[str], place: int) -> bytes:
+    """Stands for a text without one of its words: the place in two bytes, and a hash."""
+    rest = "\0".join([*words[:place], "", *words[place + 1 :]])
+    return place.to_bytes(2, "big") + blake2b(rest.encode(), digest_size=16).digest()
