@@ -72,7 +72,9 @@ def main() -> None:
             found[name] = attempted(PARTS[name], bench)
             took = round(time.monotonic() - start, 1)
             print(f"== {name} ({took} s): {json.dumps(found[name])}", flush=True)
-            (options.out / f"gpu-{options.parts.replace(chr(44), chr(95))[:60]}.json").write_text(json.dumps(found, indent=1))
+            (options.out / f"gpu-{options.parts.replace(chr(44), chr(95))[:60]}.json").write_text(
+                json.dumps(found, indent=1)
+            )
     os._exit(0)  # threads of a part that failed may still work
 
 

@@ -175,6 +175,7 @@ def pipeline(bench: Bench, stages: str, count: int, label: str) -> dict[str, Any
         return {
             "rows": count, "kept": result.funnel.kept, "wall s": round(wall, 2),
             "seconds": result.seconds, "setup s": setup, "busy": share,
+            "rows/s, loading aside": round(count / (result.seconds["phase 1"] - sum(setup.values()))),
         }  # fmt: skip
 
 
