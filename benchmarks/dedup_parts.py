@@ -224,10 +224,16 @@ def semantic(name: str, rows: int) -> dict[str, Any]:
     index = faiss.IndexIVFFlat(quantizer, 512, cells, faiss.METRIC_INNER_PRODUCT)
     index.train(wide[: cells * 64])
     index.add(wide)
-    index.nprobe = 8
-    limits, _, labels = index.range_search(wide, COSINE)
-    spent = since(start)
-    met = [10 * k + 8 in labels[limits[10 * k + 9] : limits[10 * k + 10]] for k in true]
+    built = since(start)
+    for probes in (1, 2, 4, 8):
+        index.nprobe = probes
+        asked = clock()
+        limits, _, labels = index.range_search(wide, COSINE)
+        took = since(asked)
+        met = [10 * k + 8 in labels[limits[10 * k + 9] : limits[10 * k + 10]] for k in true]
+        if np.mean(met) >= 0.99:
+            break
+    spent = {**took, **{k: round(built[k] + took[k], 3) for k in ("s", "cpu_s")}, "probes": probes}
     return {**spent, "recall": float(np.mean(met))}
 
 

@@ -186,13 +186,13 @@ def test_report_reads_a_twentieth_of_its_runs_time() -> None:
 def test_profile_says_what_each_stage_took_and_which_is_narrowest(
     numbers: Path, write: Write
 ) -> None:
-    text = FILE.replace("LOG", str(numbers / "log")).replace("picky, ", "picky, pause_s: 0.01, ")
+    text = FILE.replace("LOG", str(numbers / "log")).replace("picky, ", "picky, pause_s: 0.03, ")
     told = pairmill("run", str(write(text)), "--processes", "0", "--profile")
     assert told.returncode == 0, told.stderr
     rows = {w[0]: w for line in told.stdout.splitlines() if len(w := line.split()) == 10}
     picky = next(w for name, w in rows.items() if name == "picky")
     computed, _, busy = (float(picky[i].replace(",", "")) for i in (2, 3, 4))
-    assert (computed, busy >= 0.6) == (60, True)
+    assert (computed, busy >= 1.8) == (60, True)
     assert "bottleneck: stage picky in phase 1" in told.stdout
     assert "of its time is the stage itself" in told.stdout
 

@@ -12,7 +12,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from pairmill.schemas.expressions import frame_of
+from pairmill.stages.dedup.clusters import least_of_each
 from pairmill.stages.dedup.config import DedupConfig, NearDedupConfig
+from pairmill.stages.dedup.exact import first_by, first_of
 from pairmill.stages.dedup.hamming import bands_for, join_within
 from pairmill.stages.dedup.looks import Looks, components
 from pairmill.stages.dedup.stage import DedupStage
@@ -71,6 +73,32 @@ def test_exact_dedup_is_what_polars_says_and_ties_are_decided_by_uid() -> None:
     assert found["dup_of"].to_list() == [
         None if u == f else f for u, f in expected.select("uid", "first").iter_rows()
     ]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.none() | st.text("ab", max_size=2), st.integers(0, 2)), min_size=1),
+    st.booleans(),
+)
+def test_equal_rows_and_the_least_uids_are_those_of_groups(rows: list[Any], long: bool) -> None:
+    keys = pl.DataFrame(rows, schema=["text", "number"], orient="row", infer_schema_length=None)
+    keys = keys.cast({"text": pl.String, "number": pl.Int64}).with_row_index("at")
+    first = keys.select(pl.col("at").first().over("text", "number").cast(pl.Int64))["at"]
+    found = first_of(keys.drop("at"))
+    assert found.to_list() == first.to_list()
+    uids = pl.Series([f"{'0' * 9 * long}{(i * 7) % 10}{i}".zfill(11) for i in range(len(rows))])
+    for names in (uids, uids.str.strip_chars_start("0")):  # of one length, and of several
+        least = pl.DataFrame({"of": first, "uid": names}).select(
+            pl.col("uid") == pl.col("uid").min().over("of")
+        )
+        halves = pa.chunked_array([names[:3].to_arrow(), names[3:].to_arrow()])
+        least_at = least_of_each(found.to_numpy(), np.arange(len(rows)), halves)
+        assert least_at.tolist() == least["uid"].arg_true().to_list()
+
+
+def test_hashes_that_meet_in_a_slot_are_told_apart() -> None:
+    few = np.array([1, 2, 1, 3, 2**63, 2, 0, 0], np.uint64)  # their upper bits agree
+    assert first_by(few).tolist() == [0, 1, 0, 3, 4, 1, 6, 6]
 
 
 def test_dedup_prefers_the_larger_value_of_an_expression_then_the_smaller_uid() -> None:

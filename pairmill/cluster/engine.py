@@ -65,6 +65,10 @@ class RayEngine:
         for job in jobs:
             WorkerShares(job, nodes)
 
+    def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
+        """In the driver."""
+        return self.driver.examine(stages)
+
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """A streaming execution of Ray Data; by the driver where that takes less time than starting
         tasks.

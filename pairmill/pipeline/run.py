@@ -64,18 +64,24 @@ class RunOutcome:
     """What is worth a word, and no fault."""
 
 
-def examine(storage: Storage, stages: Iterable[PlannedStage], local: bool) -> None:
+def examine(
+    storage: Storage, stages: Iterable[PlannedStage], engine: WorkEngine, local: bool
+) -> None:
     """Looks at what stages will load, before any work; raises what would fail then.  `local`: the
     workers run on this machine.
 
     Not at stages of which values are stored: these were loaded before.
     """
-    for stage in stages:
-        if stage.computes and storage.exists(f"columns/{stage.column_set}/stage.json"):
-            continue
-        if local and (why := stage.stage.missing_here()) is not None:
+    new = [
+        stage
+        for stage in stages
+        if not (stage.computes and storage.exists(f"columns/{stage.column_set}/stage.json"))
+    ]
+    for stage in new if local else ():
+        if (why := stage.stage.missing_here()) is not None:
             raise StageBroken(f"stage {stage.name!r}: {why}")
-        for line in stage.stage.examine():
+    for stage, lines in zip(new, engine.examine(new), strict=True):
+        for line in lines:
             LOG.info("stage %s: %s", stage.name, line)
 
 
@@ -137,7 +143,7 @@ class Runner:
                 storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
-                examine(storage, every_stage(chain.stages), self.local)
+                examine(storage, every_stage(chain.stages), self.engine, self.local)
                 settings = StoredSettings(storage, self.plan.redact)
                 run = TableRun(
                     self.plan, self.engine, self.watcher, self.totals, self.timed, storage,

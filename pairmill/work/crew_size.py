@@ -3,6 +3,7 @@
 import glob
 import math
 import os
+from collections.abc import Sequence
 
 from pairmill.plan.chain import PlannedStage
 from pairmill.work.block import Job
@@ -59,9 +60,9 @@ def workers(stage: PlannedStage, most: int) -> int:
     return int(most / max(resources.cpus or stage.stage.cpus, 1) / 2)
 
 
-def gpus_each(job: Job) -> int:
-    """GPUs of each process of a phase."""
-    return math.ceil(max((s.config.resources.gpus for s in job.stages()), default=0))
+def gpus_each(stages: Sequence[PlannedStage]) -> int:
+    """GPUs of each process that has these stages."""
+    return math.ceil(max((s.config.resources.gpus for s in stages), default=0))
 
 
 def is_small(job: Job, rows: int) -> bool:
@@ -74,8 +75,13 @@ def is_small(job: Job, rows: int) -> bool:
 
 
 def travels(job: Job) -> bool:
-    """Whether other processes find the stages' code: not what a script or a notebook defines."""
-    kinds = [kind for s in job.stages() for kind in (type(s.stage), type(s.config))]
+    """Whether other processes find the stages' code."""
+    return all(map(is_findable, job.stages()))
+
+
+def is_findable(stage: PlannedStage) -> bool:
+    """Whether other processes find a stage's code: not what a script or a notebook defines."""
+    kinds = (type(stage.stage), type(stage.config))
     return all(kind.__module__ != "__main__" and "<" not in kind.__qualname__ for kind in kinds)
 
 

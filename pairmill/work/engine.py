@@ -23,6 +23,11 @@ class WorkEngine(Protocol):
     def ready(self, jobs: Sequence[Job]) -> None:
         """Raises RunError where no machine holds a worker of one of the jobs' stages."""
 
+    def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
+        """Looks at what each stage will load, before any work; what was found, a line each.  Raises
+        what would fail at load.
+        """
+
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """Takes shards through the map stages of a job, and commits what they compute; the counts
         of each shard, as it is done.

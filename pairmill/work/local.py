@@ -19,7 +19,9 @@ from pairmill.work.crew_size import (
     FEW_WRITTEN,
     cores,
     gpus_each,
+    is_findable,
     is_small,
+    pooled,
     processes_for,
     travels,
     writers,
@@ -64,6 +66,18 @@ class LocalEngine:
     def ready(self, jobs: Sequence[Job]) -> None:
         """This process is the machine; `preflight` looked at it."""
 
+    def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
+        """In the worker process that will load them, where one will: libraries of models take five
+        seconds of a core, which are spent once.
+        """
+        for stage in stages:
+            if not (self.processes and pooled(stage) and is_findable(stage)):
+                yield stage.stage.examine()
+                continue
+            self.crew.gpus = gpus_each([stage])
+            told: Iterator[tuple[int, list[str]]] = self.crew.run(Examination((stage,)), [0], 1)
+            yield from (lines for _, lines in told)
+
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """Shard by shard, several at a time."""
         work = PhaseWork(job)
@@ -71,7 +85,7 @@ class LocalEngine:
         count = processes_for(job, self.processes)
         rows = sum(map(job.chain.rows_of, shards))
         if self.processes and travels(job) and not is_small(job, rows):
-            self.crew.gpus = gpus_each(job)
+            self.crew.gpus = gpus_each(job.stages())
             taken = self.crew.run(work, shards, count, work.width)
         else:
             taken = zip(shards, self.here(work, shards), strict=True)
@@ -169,6 +183,16 @@ class LocalEngine:
     def close(self) -> None:
         """Ends the worker processes."""
         self.crew.close()
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A look at what stages will load."""
+
+    stages: tuple[PlannedStage, ...]
+
+    def __call__(self, at: int) -> list[str]:
+        return self.stages[at].stage.examine()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Clusters of rows: who stands for each, who is too far from it, what is gathered of all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,14 @@ from pairmill.schemas.expressions import compile_expression, frame_of
 
 TooFar = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(members, who stands for them) → whether they lie too far apart, bool."""
+
+
+AT_ONCE = 1 << 22
+"""Texts in a part of a column; of a uid or an address each, far below two gigabytes."""
+
+
+FEW = 1 << 18
+"""Rows that are looked at in one go: new memory costs more than the work."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +37,10 @@ class Clusters:
         """Positions of rows that another stands for."""
         return np.flatnonzero(self.stands_for != np.arange(len(self.stands_for)))
 
-    def others(self) -> pa.Array:
+    def others(self) -> pl.Series:
         """`stands_for`, null for rows that stand for themselves."""
         own = self.stands_for == np.arange(len(self.stands_for))
-        return pa.array(self.stands_for, mask=own)
+        return pl.Series(self.stands_for).set(pl.Series(own), None)
 
     def gathered(self, values: pa.ChunkedArray) -> pa.Array:
         """For each row that stands for a cluster the values of all its rows; null for the
@@ -68,8 +76,7 @@ def clusters_of(
         return Clusters(stands_for, sizes, members)
     part, order = rows.take(pa.array(members)) if prefer is not None else None, None
     if part is None and not gathers:
-        uids = frame_of(rows.select(["uid"]))["uid"].gather(members)
-        first = members[least_of_each(label[members], uids)]
+        first = least_of_each(label, members, rows.column("uid"))
     else:
         part = part if part is not None else rows.select(["uid"]).take(pa.array(members))
         order = members[preferred(part, label[members], prefer)]
@@ -94,11 +101,57 @@ def counted(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return label, sizes[label]
 
 
-def least_of_each(label: np.ndarray, uids: pl.Series) -> np.ndarray:
-    """Which rows have the least uid of their label, bool."""
-    frame = pl.DataFrame({"label": label, "uid": uids})
-    least = frame.select(pl.col("uid") == pl.col("uid").min().over("label"))
-    return least["uid"].to_numpy()
+def least_of_each(label: np.ndarray, members: np.ndarray, uids: pa.ChunkedArray) -> np.ndarray:
+    """Which of the members have the least uid of their label; `label` and `uids` are all rows'."""
+    words = words_of(uids)
+    if words is None:
+        some = frame_of(pa.table({"uid": uids}))["uid"].gather(members)
+        frame = pl.DataFrame({"at": members, "label": label[members], "uid": some})
+        least = frame.filter(pl.col("uid") == pl.col("uid").min().over("label"))
+        return least["at"].to_numpy()
+    labels = np.count_nonzero(np.bincount(label[members]))
+    for word in words:
+        smallest = np.full(label.max() + 1, np.iinfo(np.int64).max)
+        parts = [members[at : at + FEW] for at in range(0, len(members), FEW)]
+        for rows in parts:
+            np.minimum.at(smallest, label[rows], word[rows])
+        members = np.concatenate([rows[word[rows] == smallest[label[rows]]] for rows in parts])
+        if len(members) == labels:
+            break
+    return members
+
+
+def words_of(texts: pa.ChunkedArray) -> Iterator[np.ndarray] | None:
+    """Texts as numbers of eight bytes each, in an order like theirs; None where they differ in
+    length.
+    """
+    parts, lengths = [], set()
+    for chunk in texts.cast(pa.large_string()).chunks:
+        _, offsets, data = chunk.buffers()
+        ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+        steps = np.diff(ends)
+        lengths |= {int(steps.min()), int(steps.max())} if len(steps) else set()
+        if len(lengths) > 1 or lengths == {0} or chunk.null_count:
+            return None
+        if len(chunk):
+            letters = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+            parts.append(letters.reshape(len(chunk), -1))
+    length = next(iter(lengths), 0)
+    found = np.zeros((sum(map(len, parts)), 8), np.uint8)
+
+    def word(at: int) -> np.ndarray:
+        found[:, length - at :] = 0
+        np.concatenate([part[:, at : at + 8] for part in parts], out=found[:, : length - at])
+        number = found.view(">u8").ravel().astype(np.uint64)
+        return (number ^ np.uint64(1 << 63)).view(np.int64)  # whose minimum NumPy finds faster
+
+    return (word(at) for at in range(0, length, 8))
+
+
+def text_column(texts: pl.Series) -> pa.ChunkedArray:
+    """Polars' texts as Arrow's, in parts that 32-bit offsets reach over."""
+    parts = (texts.slice(first, AT_ONCE) for first in range(0, max(1, len(texts)), AT_ONCE))
+    return pa.chunked_array([part.to_arrow().cast(pa.string()) for part in parts], pa.string())
 
 
 def preferred(rows: pa.Table, label: np.ndarray, prefer: str | None) -> np.ndarray:

@@ -92,5 +92,51 @@ def of_type(members: pl.DataFrame, name: str, kind: pl.DataType) -> pl.DataFrame
 
 def first_of(frame: pl.DataFrame) -> pl.Series:
     """For each row the position of the first that is equal to it."""
-    at = frame.with_row_index("__at")
-    return at.select(pl.col("__at").first().over(frame.columns).cast(pl.Int64))["__at"]
+    if all(is_plain(kind) for kind in frame.dtypes):
+        at = first_by(frame.hash_rows().to_numpy())
+        if all(c.gather(at).equals(c, null_equal=True) for c in frame.iter_columns()):
+            return pl.Series("__at", at)
+    numbered = frame.with_row_index("__at")
+    return numbered.select(pl.col("__at").first().over(frame.columns).cast(pl.Int64))["__at"]
+
+
+def is_plain(kind: pl.DataType) -> bool:
+    """Whether equal values of a type have equal hashes; of 0.0 and -0.0 that is not promised."""
+    return kind in (pl.String, pl.Binary, pl.Boolean, pl.Date) or kind.is_integer()
+
+
+def first_by(hashes: np.ndarray) -> np.ndarray:
+    """For each row the position of the first of the same hash, int64; `hashes` are uint64.
+
+    Rows meet in the slots of a table, by some bits of their hash; those that met another hash there
+    try again by other bits (the first of each slot is done in any case).  Some rows at a time: new
+    memory costs more than the work.
+    """
+    count = len(hashes)
+    narrow = np.uint32 if count < 2**32 else np.int64
+    found = np.empty(count, np.int64)
+    left, factor = np.arange(count, dtype=narrow), 1
+    while len(left):
+        bits = np.uint64(max(8, (2 * len(left)).bit_length()))
+        first = np.full(1 << int(bits), count - 1, narrow)
+        parts = [left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE)]
+        for rows in parts:
+            np.minimum.at(first, slots(hashes[rows], factor, bits), rows)
+        others = []
+        for rows in parts:
+            own = hashes[rows]
+            met = first[slots(own, factor, bits)]
+            found[rows] = met
+            others.append(rows[hashes[met] != own])
+        left, factor = np.concatenate(others), factor * ODD % 2**64
+    return found
+
+
+def slots(hashes: np.ndarray, factor: int, bits: np.uint64) -> np.ndarray:
+    """The upper bits of hashes that were multiplied."""
+    return (hashes * np.uint64(factor) >> np.uint64(64) - bits).astype(np.int64)
+
+
+AT_ONCE = 1 << 18
+ODD = 0x9E3779B97F4A7C15
+"""2^64 over the golden ratio: a product by it moves low bits up (Knuth 6.4)."""
