@@ -108,6 +108,7 @@ class FusedTower:
         return hidden, self.queries(hidden, half)
 
     def normed(self, hidden: Any, weight: Any, bias: Any) -> Any:
+        """Layer norm."""
         import torch
 
         return torch.nn.functional.layer_norm(hidden, hidden.shape[-1:], weight, bias, self.eps)
@@ -226,6 +227,7 @@ class FusedTower:
 
 
 def weights_of(norm: Any) -> tuple[Any, Any]:
+    """Of a layer norm."""
     return norm.weight.detach(), norm.bias.detach()
 
 
