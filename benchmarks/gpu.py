@@ -21,23 +21,31 @@ from pathlib import Path
 from typing import Any
 
 import gpu_captions
+import gpu_clip
 import gpu_memory
 import gpu_parts
+import gpu_vllm
 import torch
 from measuring import machine
 
 PARTS: dict[str, Callable[[gpu_parts.Bench], Any]] = {
     "ceiling": gpu_parts.ceiling,
     "decoding": gpu_parts.decoding,
-    "clip": gpu_parts.clip,
+    "alone": gpu_clip.alone,
+    "clip": gpu_clip.clip,
     "runs": gpu_parts.runs,
+    "tuned": gpu_clip.tuned,
+    "float8": gpu_clip.float8,
     "caption": gpu_captions.caption,
     "caption_run": gpu_captions.caption_run,
     "values": gpu_memory.values,
     "full": gpu_memory.full,
     "placed": gpu_memory.placed,
     "quantised": gpu_memory.quantised,
-    "cpu": gpu_parts.cpu,
+    "cpu": gpu_clip.cpu,
+    "vllm_offline": gpu_vllm.offline,
+    "vllm_served": gpu_vllm.served,
+    "vllm_served_by_many": gpu_vllm.served_by_many,
 }
 
 
@@ -46,13 +54,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("."))
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--seconds", type=float, default=500, help="begin no part after so many")
+    parser.add_argument("--scratch", type=Path, help="keeps models there, for another call")
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
     began = time.monotonic()
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     found: dict[str, Any] = {"card": card, "machine": machine(), "torch": torch.__version__}
-    with tempfile.TemporaryDirectory() as scratch:
-        bench = gpu_parts.Bench(Path(scratch), options.tiny)
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = options.scratch or Path(temporary)
+        scratch.mkdir(parents=True, exist_ok=True)
+        bench = gpu_parts.Bench(scratch, options.tiny)
         for name in options.parts.split(","):
             start = time.monotonic()
             if start - began > options.seconds:
@@ -61,7 +72,9 @@ def main() -> None:
             found[name] = attempted(PARTS[name], bench)
             took = round(time.monotonic() - start, 1)
             print(f"== {name} ({took} s): {json.dumps(found[name])}", flush=True)
-            (options.out / "gpu.json").write_text(json.dumps(found, indent=1))
+            (options.out / f"gpu-{options.parts.replace(chr(44), chr(95))[:60]}.json").write_text(
+                json.dumps(found, indent=1)
+            )
     os._exit(0)  # threads of a part that failed may still work
 
 

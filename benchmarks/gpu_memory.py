@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from gpu_captions import asked, caption_stage, model_of
-from gpu_parts import Bench, clip_stage, sync
+from gpu_clip import clip_stage
+from gpu_parts import Bench, sync
 from tiny_parts import pictures
 
 from pairmill.filters.clip import ClipStage

@@ -18,6 +18,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "blip_itm": tiny_heads.blip_itm,
     "clip": tiny_towers.clip,
     "open_clip": tiny_towers.open_clip,
+    "siglip": tiny_towers.siglip,
     "qwen": tiny_talkers.qwen2_5_vl,
     "reasoning": tiny_talkers.reasoning,
     "llava": tiny_talkers.llava,

@@ -10,7 +10,7 @@ from pairmill.errors import StageBroken
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.files import checkpoint_folder
 from pairmill.models.load import LoadedModel, Spec, load, load_config
-from pairmill.models.two_towers import placed
+from pairmill.models.transfers import placed
 from pairmill.torch_device import Room, in_halves
 
 Kind = Literal["image", "text"]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pairmill.filters.kenlm_model import KenlmModel
 from pairmill.models.load import LoadedModel, Spec, load
-from pairmill.models.two_towers import placed
+from pairmill.models.transfers import placed
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import COLUMN, FILE, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage

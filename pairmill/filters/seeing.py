@@ -97,6 +97,9 @@ class SeeingStage(Stage):
     def setup(self) -> None:
         self.room = Room()
         self.model = self.opened()
+        warm = getattr(self.model, "warm", None)
+        if warm is not None:
+            warm(self.config.batch_size)
         self.note = self.model.note
         c, cores = self.config, max(1, int(self.config.resources.cpus or self.cpus))
         self.feed = Feed(self.model, c.image, cores, c.batch_size, self.computed, self.words)

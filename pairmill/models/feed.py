@@ -66,7 +66,9 @@ class Feed(Generic[Answer]):
         self.towers, self.image, self.words, self.compute = towers, image, words, compute
         self.decoders = processes(towers, threads, batch_size)
         self.pools = [ThreadPoolExecutor(threads, "feed", on_one_core)]
-        self.pools += [ThreadPoolExecutor(1, "feed", on_all_cores) for _ in "ab"]
+        # On a GPU a batch is given to it before the one ahead has come back.
+        computing = 2 if towers.device == "cuda" else 1
+        self.pools += [ThreadPoolExecutor(n, "feed", on_all_cores) for n in (1, computing)]
         self.waiting: dict[int, tuple[pa.Table, Future[Answer]]] = {}
 
     def prepare(self, rows: pa.Table) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from pairmill.models.load import LoadedModel, Spec, load
-from pairmill.models.two_towers import Inputs, placed, text_options
+from pairmill.models.transfers import Inputs, placed
+from pairmill.models.two_towers import text_options
 
 HEADS = ("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval")
 """Classes of transformers whose two logits say: no pair, a pair."""

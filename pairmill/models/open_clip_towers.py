@@ -12,7 +12,7 @@ from pairmill.errors import MissingPackage, StageBroken, first_line
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.load import Spec
 from pairmill.models.once import once
-from pairmill.models.two_towers import Inputs, placed
+from pairmill.models.transfers import Inputs, placed
 from pairmill.torch_device import limit_threads, pick_device, pick_dtype
 
 CONFIG = "open_clip_config.json"

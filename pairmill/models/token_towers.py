@@ -6,7 +6,8 @@ import numpy as np
 
 from pairmill.errors import StageBroken
 from pairmill.models.load import Spec
-from pairmill.models.two_towers import Inputs, TransformersTowers, placed
+from pairmill.models.transfers import Inputs, placed
+from pairmill.models.two_towers import TransformersTowers
 
 PARTS = ("vision_model", "text_model", "visual_projection", "text_projection")
 

@@ -1,7 +1,7 @@
 """Two-tower models: one vector for an image, one for a text, in the same space."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -11,9 +11,13 @@ from pairmill.models.fast_pixels import fast_pixels
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.library import transformers
 from pairmill.models.load import LoadedModel, Probe, Spec, load, load_config
+from pairmill.models.once import once
+from pairmill.models.transfers import Inputs, beside, by_length, features, leaving, placed
+from pairmill.torch_device import is_out_of_memory
 
-Inputs = Mapping[str, Any]
-"""A tower's inputs by name: tensors whose first axis is the rows'."""
+if TYPE_CHECKING:
+    from pairmill.models.fused_tower import FusedTower
+
 LONG = 10**6
 """Tokenizers without a limit give an absurd number."""
 BYTES = "pixel_bytes"
@@ -52,12 +56,58 @@ class TransformersTowers:
     def __init__(self, stage: str, spec: Spec) -> None:
         check_towers(stage, spec)
         self.loaded: LoadedModel = load(stage, spec, ["AutoModel"], "AutoProcessor", self.probe)
-        self.note, self.device = self.loaded.note, self.loaded.device
-        if spec.compiled:
-            compile_layers(stage, self.loaded, self.probe)
-            self.note += ", compiled"
+        self.device = self.loaded.device
         self.options = text_options(self.loaded.processor, self.loaded.model.config)
         self.fast = fast_pixels(self.loaded.processor.image_processor)
+        self.stage = stage
+        self.fused = self.fused_of(spec) if spec.compiled else None
+        if spec.compiled and self.fused is None:
+            compile_layers(stage, self.loaded, self.probe)
+        self.how = ["compiled"] * spec.compiled
+        self.causal = type(self.loaded.model).__name__ == "CLIPModel"
+        """No token of a text sees one behind it, so that padding changes nothing."""
+        self.beside = beside(self.device)
+
+    @property
+    def note(self) -> str:
+        """How the model was loaded, and what its image tower is computed by."""
+        return ", ".join([self.loaded.note, *self.how, *(self.fused.told if self.fused else ())])
+
+    def fused_of(self, spec: Spec) -> "FusedTower | None":
+        """The image tower in fewer passes over memory, one for all stages with the model; None
+        where there is none.  Raises StageBroken where eight bits are asked for in vain.
+        """
+        from pairmill.models.float8 import why_not_float8
+        from pairmill.models.fused_tower import BuiltOtherwise, fused_tower
+
+        why = why_not_float8() if spec.float8 else None
+        if self.device != "cuda":
+            why = why or "it is not on a GPU"
+        if why is None:
+            try:
+                return once(
+                    (spec, "fused"),
+                    lambda: fused_tower(self.loaded.model, self.fast, spec.float8),
+                )
+            except BuiltOtherwise as error:
+                why = str(error)
+        if spec.float8:
+            raise StageBroken(
+                f"stage {self.stage!r}: {spec.model!r} cannot be computed in float8: {why}; set "
+                "`dtype: bfloat16`"
+            )
+        return None
+
+    def warm(self, batch_size: int) -> None:
+        """Makes the kernels for batches of such a size; raises StageBroken where that fails."""
+        if self.fused is None:
+            return
+        try:
+            with self.loaded.lock:
+                self.fused.warm(batch_size)
+        except Exception as error:  # dynamo and inductor raise kinds of their own
+            if not is_out_of_memory(error):
+                raise uncompiled(self.stage, error) from error
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
         """A forward pass of both towers over four plain pictures and four texts."""
@@ -90,17 +140,32 @@ class TransformersTowers:
     def embed(self, pixels: Inputs, words: Inputs) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
-        where = (self.loaded.device, self.loaded.dtype)
         with torch.inference_mode(), self.loaded.lock:
-            image = self.loaded.model.get_image_features(**self.seen(pixels))
-            text = self.loaded.model.get_text_features(**placed(words, *where))
-            return vectors(image), vectors(text)
+            images = leaving(self.image_side(pixels))
+            with self.beside:
+                texts = leaving(self.text_side(words))
+        return images(), texts()  # another thread's batch follows at once
 
     def of_images(self, pixels: Inputs) -> np.ndarray:
         import torch
 
         with torch.inference_mode(), self.loaded.lock:
-            return vectors(self.loaded.model.get_image_features(**self.seen(pixels)))
+            wait = leaving(self.image_side(pixels))
+        return wait()
+
+    def image_side(self, pixels: Inputs) -> Any:
+        """The image tower's answer."""
+        if self.fused is not None:
+            return self.fused(pixels[BYTES].to(self.device))
+        return self.loaded.model.get_image_features(**self.seen(pixels))
+
+    def text_side(self, words: Inputs) -> Any:
+        """The text tower's answer."""
+        mask = words.get("attention_mask")
+        if self.causal and self.device == "cuda" and mask is not None and mask[:, 0].all():
+            return in_parts(self.loaded.model, words, self.device)
+        inputs = placed(words, self.loaded.device, self.loaded.dtype)
+        return self.loaded.model.get_text_features(**inputs)
 
     def seen(self, pixels: Inputs) -> dict[str, Any]:
         """What `pixels` gave, as the image tower takes it, on its device."""
@@ -111,9 +176,25 @@ class TransformersTowers:
     def of_texts(self, words: Inputs) -> np.ndarray:
         import torch
 
-        inputs = placed(words, self.loaded.device, self.loaded.dtype)
-        with torch.inference_mode(), self.loaded.lock:
-            return vectors(self.loaded.model.get_text_features(**inputs))
+        with torch.inference_mode(), self.loaded.lock, self.beside:
+            wait = leaving(self.text_side(words))
+        return wait()
+
+
+def in_parts(model: Any, words: Inputs, device: str) -> Any:
+    """The vectors of CLIP's texts, padded at the right: the longest apart from the many short ones.
+
+    No token sees one behind it, so that no mask is needed; the CPU would look at it, and wait for
+    the GPU.
+    """
+    import torch
+
+    parts, answers = by_length(words["attention_mask"]), []
+    for rows, length in parts:
+        ids = placed({"input_ids": words["input_ids"][rows, :length]}, device, None)
+        answers.append(features(model.get_text_features(**ids)))
+    places = torch.cat([rows for rows, _ in parts]).argsort()
+    return torch.cat(answers)[placed({"": places}, device, None)[""]]
 
 
 def compile_layers(stage: str, loaded: LoadedModel, probe: Probe) -> None:
@@ -129,24 +210,15 @@ def compile_layers(stage: str, loaded: LoadedModel, probe: Probe) -> None:
         with loaded.lock:
             probe(loaded.model, loaded.processor, loaded.device, loaded.dtype)()
     except Exception as error:  # dynamo and inductor raise kinds of their own
-        raise StageBroken(
-            f"stage {stage!r}: `compile` does not work on this worker: {first_line(error)}; leave "
-            "it out, or install a C compiler"
-        ) from error
+        raise uncompiled(stage, error) from error
 
 
-def placed(inputs: Inputs, device: str, dtype: Any) -> dict[str, Any]:
-    """Inputs on the model's device, pixels in its precision."""
-    return {
-        name: value.to(device, dtype if dtype and value.is_floating_point() else value.dtype)
-        for name, value in inputs.items()
-    }
-
-
-def vectors(answer: Any) -> np.ndarray:
-    """transformers 5 wraps the projected features in an output object; 4 gave the tensor."""
-    features = answer if hasattr(answer, "shape") else answer.pooler_output
-    return features.float().cpu().numpy()
+def uncompiled(stage: str, error: Exception) -> StageBroken:
+    """The error where kernels cannot be made."""
+    return StageBroken(
+        f"stage {stage!r}: `compile` does not work on this worker: {first_line(error)}; leave "
+        "it out, or install a C compiler"
+    )
 
 
 def check_towers(stage: str, spec: Spec) -> None:

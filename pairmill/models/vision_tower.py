@@ -13,7 +13,8 @@ from pairmill.models.fast_pixels import fast_pixels
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.library import transformers
 from pairmill.models.load import LoadedModel, Spec, load, load_config
-from pairmill.models.two_towers import BYTES, Inputs, compile_layers, placed
+from pairmill.models.transfers import Inputs, placed
+from pairmill.models.two_towers import BYTES, compile_layers
 
 Pooling = Literal["cls", "mean", "pooler"]
 FAMILIES: dict[str, Pooling] = {
