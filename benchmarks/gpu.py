@@ -35,7 +35,6 @@ PARTS: dict[str, Callable[[gpu_parts.Bench], Any]] = {
     "clip": gpu_clip.clip,
     "runs": gpu_parts.runs,
     "tuned": gpu_clip.tuned,
-    "float8": gpu_clip.float8,
     "caption": gpu_captions.caption,
     "caption_run": gpu_captions.caption_run,
     "values": gpu_memory.values,

@@ -5,19 +5,16 @@ from dataclasses import replace
 from itertools import count as counting
 from typing import Any
 
-import numpy as np
 import real_sizes
 import torch
-from feeding import fed, jpegs
+from feeding import fed
 from gpu_parts import Bench, busy, seconds, sync, texts
 
 from pairmill.filters.clip import ClipConfig, ClipStage
 from pairmill.images import decode_rgb
 from pairmill.models import fused_tower
-from pairmill.models.fused_tower import plain_attention, ten_calls
 from pairmill.models.towers import open_towers
 from pairmill.models.two_towers import compile_layers
-from pairmill.models.vectors import unit
 
 COMPILED: dict[str, Any] = {"compile": True}
 ANEW = counting(15)
@@ -60,29 +57,9 @@ def alone(bench: Bench) -> dict[str, Any]:
     towers = towers_by(bench, "L/14", **COMPILED)
     if towers.fused is None:
         return {**found, "fused": "no fused tower here"}
-    chosen = towers.fused.attention
     found["fused"] = told(bench, "L/14", model_alone(bench, towers, size))
     found["fused"]["note"] = towers.note
     found["kernels, ms"] = kernels(bench, towers, size)
-    found["attention, ms"] = attentions(towers.fused, size)
-    if chosen is not plain_attention:
-        towers.fused.attention = plain_attention
-        found["fused, torch's attention"] = told(bench, "L/14", model_alone(bench, towers, size))
-    return found
-
-
-def attentions(fused: Any, size: int) -> dict[str, float]:
-    """Milliseconds of one layer's attention, by torch and by the kernel of our own."""
-    from pairmill.models.short_attention import CHOICES, attend
-
-    shape = (size, fused.tokens, 3, fused.heads, fused.width // fused.heads)
-    qkv = torch.randn(shape, device=fused.device, dtype=fused.dtype)
-    found = {"torch": ten_calls(plain_attention, qkv) / 10}
-    for choice in CHOICES:
-        try:
-            found[str(choice)] = ten_calls(lambda x, c=choice: attend(x, c), qkv) / 10
-        except Exception as error:
-            found[str(choice)] = str(error)[:200]
     return found
 
 
@@ -120,32 +97,6 @@ def tuned(bench: Bench) -> dict[str, Any]:
     if usual != fused_tower.MODE:
         found["stage"] = staged(bench, "L/14", 512, **COMPILED)
     return found
-
-
-def float8(bench: Bench) -> dict[str, Any]:
-    """CLIP L/14 in eight-bit floats: speed, and scores beside float32's."""
-    found: dict[str, Any] = {}
-    towers = towers_by(bench, "L/14", **COMPILED, dtype="float8")
-    found["alone"] = told(bench, "L/14", model_alone(bench, towers, bench.few(512)))
-    found["kernels, ms"] = kernels(bench, towers, bench.few(512))
-    found["stage"] = staged(bench, "L/14", 512, **COMPILED, dtype="float8")
-    small = bench.few(256)
-    exact = scores(bench, towers_by(bench, "L/14", dtype="float32"), small)
-    eighths = scores(bench, towers, small)
-    halves = scores(bench, towers_by(bench, "L/14", **COMPILED, dtype="bfloat16"), small)
-    for label, other in (("float8", eighths), ("bfloat16", halves)):
-        apart = np.abs(exact - other)
-        found[f"scores, {label} from float32"] = {
-            "mean": float(apart.mean()), "most": float(apart.max()), "spread": float(exact.std()),
-        }  # fmt: skip
-    return found
-
-
-def scores(bench: Bench, towers: Any, size: int) -> np.ndarray:
-    """Cosines of noisy pictures of their own and texts."""
-    images = [decode_rgb(d) for d in jpegs(224, 224, size)]
-    image, text = towers.embed(towers.pixels(images), towers.words(texts(size)))
-    return (unit(image) * unit(text)).sum(1)
 
 
 def clip(bench: Bench) -> dict[str, Any]:

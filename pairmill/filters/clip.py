@@ -19,8 +19,6 @@ from pairmill.models.vectors import cosines, unit, vectors_of
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import COLUMN, MODEL, SPEED, StageConfig
 
-TowerPrecision = Literal["auto", "float32", "bfloat16", "float16", "float8"]
-
 
 class TowersConfig(ComparingConfig):
     """The keys of a stage with a two-tower model."""
@@ -39,25 +37,10 @@ class TowersConfig(ComparingConfig):
     """Makes kernels for the image tower at load (`torch.compile`), some tens of seconds of work
     that pay on a GPU; a score changes as it does by another precision.
     """
-    dtype: TowerPrecision = "auto"  # type: ignore[assignment]
-    """Precision of the forward pass.  `auto`: the checkpoint's on a GPU; on a CPU what a
-    measurement at load finds faster.  In bfloat16 a score changes in its third digit.  `float8`
-    (with `compile: true`, CLIP alone, GPUs from Hopper on): the image tower's products in eight-bit
-    floats, faster, and further from float32 than bfloat16 is.
-    """
-
-    @model_validator(mode="after")
-    def _float8_is_compiled(self) -> "TowersConfig":
-        if self.dtype == "float8" and not self.compile:
-            raise ValueError("`dtype: float8` is for compiled towers: set `compile: true`, too")
-        return self
 
     def spec(self, cpus: float) -> Spec:
         """What is loaded, and where."""
-        spec = replace(super().spec(cpus), compiled=self.compile)
-        if self.dtype == "float8":  # what is no product of the image tower's layers
-            spec = replace(spec, dtype="bfloat16", float8=True)
-        return spec
+        return replace(super().spec(cpus), compiled=self.compile)
 
 
 class ClipConfig(TowersConfig):

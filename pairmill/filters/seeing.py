@@ -69,7 +69,9 @@ class ComparingConfig(SeeingConfig):
 class SeeingModel(Seer, Protocol):
     """A model of such a stage, as it is fed."""
 
-    note: str
+    @property
+    def note(self) -> str:
+        """How the model was loaded, in words."""
 
     def words(self, texts: Any) -> dict[str, Any]:
         """The texts' inputs, tensors whose first axis is the texts'."""

@@ -7,10 +7,8 @@ is computed for the class token, which alone is asked for.  It is tried at load 
 itself, and taken only where both agree.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from pairmill.models.float8 import in_eight_bits, product
 from pairmill.models.transfers import features
 from pairmill.torch_device import is_out_of_memory
 
@@ -18,30 +16,25 @@ AGREED = 0.03
 """Largest distance of unit vectors, in half precision, from the tower's own; two orders of the same
 sums are some 0.005 apart.
 """
-AGREED_FLOAT8 = 0.15
-"""The same in eight-bit floats, some 0.04 apart."""
 TRIED = 8
 """Pictures of noise on which both are compared."""
 MODE: str | None = None
 """torch.compile's mode: None, or `max-autotune-no-cudagraphs`."""
-SMALL = 4
-"""A batch of so small a part of the full one is computed as such a part, others as full ones: each
-size is compiled for itself.
+PARTS = (4, 2)
+"""A batch of no more than such a part of the full one is computed as that part, others as full
+ones: each size is compiled for itself.
 """
 
 
 class FusedTower:
-    """An image tower of the CLIP kind; `fast`: the stage's preprocessing, whose bytes it takes.
+    """An image tower of the CLIP kind; `fast`: the stage's preprocessing, whose bytes it takes."""
 
-    `float8`: the layers' products take weights and activations of eight bits, scaled by row.
-    """
-
-    def __init__(self, model: Any, fast: Any, float8: bool = False) -> None:
+    def __init__(self, model: Any, fast: Any) -> None:
         import torch
 
         tower = model.vision_model
         self.device, self.dtype = model.device, model.dtype
-        self.float8, self.full = float8, 0
+        self.full = 0
         layers = list(tower.encoder.layers)
         seen = tower.embeddings
         kernel = seen.patch_embedding.weight.detach()
@@ -64,17 +57,14 @@ class FusedTower:
         self.after = [self.second_half(layer) for layer in layers]
         last = (*weights_of(tower.post_layernorm), model.visual_projection.weight.detach())
         self.end = last
-        self.attention: Callable[[Any], Any] = plain_attention
-        self.told = ["fused"] + ["float8"] * float8
         self.entered, self.passed, self.left = self.entrance, self.between, self.exit
 
     def weight(self, *linears: Any) -> tuple[Any, Any]:
-        """(weight, or its eight bits and scales; bias) of linear layers as one."""
+        """(weight, bias) of linear layers as one."""
         import torch
 
         whole = torch.cat([linear.weight.detach() for linear in linears])
-        bias = torch.cat([linear.bias.detach() for linear in linears])
-        return (in_eight_bits(whole) if self.float8 else whole), bias
+        return whole, torch.cat([linear.bias.detach() for linear in linears])
 
     def first_half(self, layer: Any) -> tuple[Any, ...]:
         """Weights up to a layer's attention."""
@@ -116,14 +106,14 @@ class FusedTower:
     def queries(self, hidden: Any, half: tuple[Any, ...]) -> Any:
         """Queries, keys and values as one array."""
         scale, shift, weight, bias = half
-        return product(self.normed(hidden, scale, shift), weight, bias)
+        return linear(self.normed(hidden, scale, shift), weight, bias)
 
     def settled(self, hidden: Any, mixed: Any, half: tuple[Any, ...]) -> Any:
         """What a layer gives, of what its attention gave."""
         out, out_bias, scale, shift, up, up_bias, down, down_bias = half
-        hidden = hidden + product(mixed, out, out_bias)
-        inner = self.act(product(self.normed(hidden, scale, shift), up, up_bias))
-        return hidden + product(inner, down, down_bias)
+        hidden = hidden + linear(mixed, out, out_bias)
+        inner = self.act(linear(self.normed(hidden, scale, shift), up, up_bias))
+        return hidden + linear(inner, down, down_bias)
 
     def between(
         self, hidden: Any, mixed: Any, half: tuple[Any, ...], following: tuple[Any, ...]
@@ -145,7 +135,7 @@ class FusedTower:
         n = len(pixels)
         hidden, qkv = self.entered(pixels, self.start, self.before[0])
         for half, following in zip(self.after, self.before[1:], strict=False):
-            mixed = self.attention(self.split(qkv, n))
+            mixed = attention(self.split(qkv, n))
             hidden, qkv = self.passed(hidden, mixed.view(hidden.shape), half, following)
         q, k, v = self.split(qkv, n).permute(2, 0, 3, 1, 4)
         mixed = torch.nn.functional.scaled_dot_product_attention(q[:, :, :1], k, v)
@@ -158,11 +148,9 @@ class FusedTower:
 
     def __call__(self, pixels: Any) -> Any:
         """As `vectors`, in a size that is compiled already wherever that is larger."""
-        n, size = len(pixels), self.full
-        if n > self.full:
-            size = n
-        elif n <= self.full // SMALL:
-            size = self.full // SMALL
+        n = len(pixels)
+        sizes = [self.full // part for part in PARTS] + [self.full]
+        size = next((size for size in sizes if n <= size), n)
         if size > n:
             padded = pixels.new_zeros((size, *pixels.shape[1:]))
             padded[:n] = pixels
@@ -185,45 +173,14 @@ class FusedTower:
         self.left = torch.compile(self.exit, **options)
 
     def warm(self, batch_size: int) -> None:
-        """Takes the fastest attention for batches of such a size, and makes all kernels."""
+        """Makes all kernels for batches of such a size."""
         import torch
 
         pixels = torch.zeros(
             (batch_size, self.side, self.side, 4), dtype=torch.uint8, device=self.device
         )
         with torch.inference_mode():
-            self.choose_attention(batch_size)
             self(pixels)
-
-    def choose_attention(self, batch_size: int) -> None:
-        """The kernel for a class token and its patches, where it is right and faster here."""
-        import torch
-
-        width = self.width // self.heads
-        halves = (torch.bfloat16, torch.float16)
-        if (
-            self.device.type != "cuda"
-            or self.dtype not in halves
-            or len(self.told) > 1 + self.float8
-        ):
-            return
-        try:
-            from pairmill.models.short_attention import CHOICES, attend, fits
-
-            if not fits(self.tokens, width):
-                return
-            shape = (min(batch_size, 256), self.tokens, 3, self.heads, width)
-            qkv = torch.randn(shape, device=self.device, dtype=self.dtype)
-            plain = plain_attention(qkv)
-            ways = [lambda x, c=choice: attend(x, c) for choice in CHOICES]
-            right = [w for w in ways if (w(qkv) - plain).abs().max() < AGREED]
-            if right:
-                fastest = min(right, key=lambda way: ten_calls(way, qkv))
-                if ten_calls(fastest, qkv) < ten_calls(plain_attention, qkv):
-                    self.attention = fastest
-                    self.told.append("own attention")
-        except Exception:  # triton is not there, or cannot make it here
-            return
 
 
 def weights_of(norm: Any) -> tuple[Any, Any]:
@@ -231,7 +188,7 @@ def weights_of(norm: Any) -> tuple[Any, Any]:
     return norm.weight.detach(), norm.bias.detach()
 
 
-def plain_attention(qkv: Any) -> Any:
+def attention(qkv: Any) -> Any:
     """(n, tokens, heads · width) of (n, tokens, 3, heads, width)."""
     import torch
 
@@ -240,26 +197,18 @@ def plain_attention(qkv: Any) -> Any:
     return mixed.transpose(1, 2).flatten(2)
 
 
-def ten_calls(work: Callable[[Any], Any], value: Any) -> float:
-    """Milliseconds of ten calls after two, on a GPU."""
+def linear(rows: Any, weight: Any, bias: Any) -> Any:
+    """(m, n) = rows · weightᵀ + bias."""
     import torch
 
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in "ab")
-    for _ in range(2):
-        work(value)
-    begin.record()
-    for _ in range(10):
-        work(value)
-    end.record()
-    torch.cuda.synchronize()
-    return float(begin.elapsed_time(end))
+    return torch.nn.functional.linear(rows, weight, bias)
 
 
 class BuiltOtherwise(Exception):
     """A model whose image tower is not computed here."""
 
 
-def fused_tower(model: Any, fast: Any, float8: bool = False) -> FusedTower:
+def fused_tower(model: Any, fast: Any) -> FusedTower:
     """The tower of a model that is built like CLIP's; raises BuiltOtherwise for any other, and
     where its answers are not those of the model's own.
     """
@@ -268,13 +217,13 @@ def fused_tower(model: Any, fast: Any, float8: bool = False) -> FusedTower:
     if fast is None or fast.shape is None or fast.shape[0] != fast.shape[1]:
         raise BuiltOtherwise("its pictures are not prepared as CLIP's are")
     try:
-        tower = FusedTower(model, fast, float8)
+        tower = FusedTower(model, fast)
         apart = distance(tower, model, fast)
     except Exception as error:  # a part has another name, or another shape
         if is_out_of_memory(error):
             raise
         raise BuiltOtherwise("its image tower is not built like CLIP's") from error
-    if not apart <= (AGREED_FLOAT8 if float8 else AGREED):
+    if not apart <= AGREED:
         raise BuiltOtherwise(f"its image tower would be {apart:.3f} away from its own answers")
     if tower.device.type == "cuda":
         torch._dynamo.config.recompile_limit = max(16, torch._dynamo.config.recompile_limit)

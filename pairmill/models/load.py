@@ -44,8 +44,6 @@ class Spec:
     """`torchvision` or `pil`; None: what transformers takes."""
     compiled: bool = False
     """The layers' kernels are made for this model (`torch.compile`)."""
-    float8: bool = False
-    """The image tower's products are of eight-bit floats."""
     pooling: str | None = None
     """How an encoder of pictures alone makes one vector; None: as its family does."""
     options: tuple[tuple[str, Any], ...] = ()

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pairmill.errors import StageBroken
 from pairmill.models.load import Spec
 from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip
 from pairmill.models.two_towers import TransformersTowers, TwoTowers
@@ -80,18 +79,10 @@ def open_towers(stage: str, spec: Spec, one: bool = False) -> TwoTowers:
     """The model, by the library that its checkpoint is made for; `one`: an encoder of pictures
     alone will do.
     """
-    other: type[OpenClipTowers] | type[VisionTower] | None = None
     if is_open_clip(spec):
-        other = OpenClipTowers
-    elif one and is_vision(stage, spec):
-        other = VisionTower
-    if other is not None and spec.float8:
-        raise StageBroken(
-            f"stage {stage!r}: {spec.model!r} cannot be computed in float8, which is for CLIP's "
-            "image towers in transformers; set `dtype: bfloat16`"
-        )
-    if other is not None:
-        return other(stage, spec)
+        return OpenClipTowers(stage, spec)
+    if one and is_vision(stage, spec):
+        return VisionTower(stage, spec)
     return TransformersTowers(stage, spec)
 
 

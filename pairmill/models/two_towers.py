@@ -29,8 +29,11 @@ class TwoTowers(Protocol):
     another.
     """
 
-    note: str
     device: str
+
+    @property
+    def note(self) -> str:
+        """How the model was loaded, in words."""
 
     def pixels(self, images: Sequence[Image.Image]) -> dict[str, Any]:
         """The image tower's inputs, tensors whose first axis is the images'."""
@@ -71,32 +74,20 @@ class TransformersTowers:
     @property
     def note(self) -> str:
         """How the model was loaded, and what its image tower is computed by."""
-        return ", ".join([self.loaded.note, *self.how, *(self.fused.told if self.fused else ())])
+        return ", ".join([self.loaded.note, *self.how, *(["fused"] if self.fused else ())])
 
     def fused_of(self, spec: Spec) -> "FusedTower | None":
         """The image tower in fewer passes over memory, one for all stages with the model; None
-        where there is none.  Raises StageBroken where eight bits are asked for in vain.
+        where there is none.
         """
-        from pairmill.models.float8 import why_not_float8
         from pairmill.models.fused_tower import BuiltOtherwise, fused_tower
 
-        why = why_not_float8() if spec.float8 else None
         if self.device != "cuda":
-            why = why or "it is not on a GPU"
-        if why is None:
-            try:
-                return once(
-                    (spec, "fused"),
-                    lambda: fused_tower(self.loaded.model, self.fast, spec.float8),
-                )
-            except BuiltOtherwise as error:
-                why = str(error)
-        if spec.float8:
-            raise StageBroken(
-                f"stage {self.stage!r}: {spec.model!r} cannot be computed in float8: {why}; set "
-                "`dtype: bfloat16`"
-            )
-        return None
+            return None
+        try:
+            return once((spec, "fused"), lambda: fused_tower(self.loaded.model, self.fast))
+        except BuiltOtherwise:
+            return None
 
     def warm(self, batch_size: int) -> None:
         """Makes the kernels for batches of such a size; raises StageBroken where that fails."""
