@@ -193,8 +193,9 @@ def run(
         os.environ["RAY_ADDRESS"] = address
     found = pipeline(file, set_, base)
     replace = may_replace(found, limit, replace)
+    came: list[str] = []
     try:
-        with stopping_by_signals():
+        with stopping_by_signals() as came:
             result = found.run(
                 limit=limit,
                 retry=[c.strip() for c in retry.split(",") if c.strip()],
@@ -205,9 +206,9 @@ def run(
                 write_report=not no_report,
                 replace=replace,
             )
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         fail(
-            f"stopped{f' by {error}' if str(error) else ''}; what was committed stays in "
+            f"stopped{f' by {came[0]}' if came else ''}; what was committed stays in "
             f"{found.config.workspace}, and the same command goes on from there",
             1,
         )

@@ -116,23 +116,25 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def stopping_by_signals() -> Iterator[None]:
+def stopping_by_signals() -> Iterator[list[str]]:
     """SIGTERM and SIGHUP end the block as Ctrl-C does; one that is ignored (nohup) stays
-    ignored.
+    ignored.  Gives the names of those that came: libraries may raise an interrupt anew.
     """
+    came: list[str] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
 
     def stop(number: int, frame: Any) -> None:
-        raise Stopped(signal.Signals(number).name)
+        came.append(signal.Signals(number).name)
+        raise Stopped(came[0])
 
     before = {}
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, stop)
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

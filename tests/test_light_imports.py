@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
-FRAMEWORKS = ("torch", "transformers", "ray", "jsonschema", "pandas", "scipy", "aiohttp", "sklearn")
+FRAMEWORKS = ("torch", "transformers", "ray", "jsonschema", "scipy", "aiohttp", "sklearn")
 COLUMNS = ("numpy", "pyarrow", "polars")
 FILES = ("pydantic", "ruamel", "sqlglot")
 PLANNING = ("pairmill.plan.plan", "pairmill.plan.load")
@@ -105,21 +105,3 @@ def test_a_run_over_texts_loads_neither_a_cluster_nor_models(folder: Path) -> No
         "pairmill.report.page",
     )  # fmt: skip
     assert sorted(set(unneeded) & modules) == []
-
-
-def test_a_pandas_that_is_imported_later_is_to_pyarrow_what_it_always_was() -> None:
-    code = (
-        "import sys, pairmill.schemas.arrow, pyarrow as pa\n"
-        "print(pa.array([1, None]).null_count, 'pandas' in sys.modules)\n"
-        "import pandas as pd\n"
-        "print(pa.array(pd.Series([1.0, float('nan')])).null_count)\n"
-        "print(pa.table({'a': [1.5]}).to_pandas()['a'].tolist())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["1 False", "1", "[1.5]"]
-    asked = (
-        "import pairmill.schemas.arrow, pyarrow as pa\n"
-        "print(pa.table({'a': [1.5]}).to_pandas()['a'].tolist())"
-    )
-    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[1.5]"

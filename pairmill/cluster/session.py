@@ -75,7 +75,8 @@ class RaySession:
         if self.progress is None:
             check_nodes(ray, self.places)
             self.progress = start_run_actor(self.run_id)
-            self.watch = ClusterWatch(partial(cluster_state, ray), self.tell)
+            head = ray.get_runtime_context().gcs_address
+            self.watch = ClusterWatch(partial(cluster_state, head), self.tell)
             self.watch.thread.start()
         return ray
 

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 LOOK_S = 5.0
 TOLD_S = 20.0
@@ -170,11 +169,14 @@ def in_words(resources: "Resources | Bundle") -> str:
     return ", ".join(words) or "a place"
 
 
-def cluster_state(ray: Any) -> ClusterState:
-    """The cluster as its head sees it: what autoscalers go by, whether there is one or not."""
+def cluster_state(head: str) -> ClusterState:
+    """The cluster as its head sees it: what autoscalers go by, whether there is one or not.
+
+    `head`: its address; to ask Ray for it in each look would start another Ray once this is gone.
+    """
     from ray.autoscaler.v2.sdk import get_cluster_status
 
-    status = get_cluster_status(ray.get_runtime_context().gcs_address)
+    status = get_cluster_status(head)
     nodes = {
         node.node_id: LiveNode(node.ip_address, node.total_resources(), node.available_resources())
         for node in (*status.active_nodes, *status.idle_nodes)

@@ -8,9 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.redaction import redact
-from pairmill.schemas.pandas_later import leave_pandas_for_later
-
-leave_pandas_for_later()
 
 ERROR = pa.struct([("class", pa.string()), ("message", pa.string())])
 """Why a stage failed on a row: a short class (`timeout`, `http_4xx`, `DecodeError`) and one line

@@ -33,9 +33,14 @@ TEXTS = ("csv", "tsv", "jsonl", "json")
 
 
 def disguise(item: Input, kind: str, encoding: str = "utf-8") -> str | None:
-    """What a file is instead of `kind` and what to do, or None where nothing speaks against it."""
-    with fsspec.open(item.url, "rb") as stream:
-        head = stream.read(HEAD_BYTES)
+    """What a file is instead of `kind` and what to do, or None where nothing speaks against it, or
+    it cannot be read at all: a folder, or gone by now.
+    """
+    try:
+        with fsspec.open(item.url, "rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError:
+        return None
     is_packed = item.name.lower().endswith((".gz", ".zst", ".bz2", ".xz", ".tgz"))
     for sign, words in SIGNS[:1] if is_packed else SIGNS:
         if head.startswith(sign) and kind not in words.lower()[:20]:

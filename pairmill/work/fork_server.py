@@ -56,6 +56,7 @@ def preload() -> None:
     """
     for name in PRELOADED:
         importlib.import_module(name)
+    importlib.import_module("pyarrow").array([None])  # looks for pandas, and imports it if it can
     gc.collect()
     gc.freeze()
 
