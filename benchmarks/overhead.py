@@ -3,7 +3,7 @@
     python benchmarks/overhead.py [--rows 20000]
 
 Both download from one local server, apply text rules and language, and score with the demo's CLIP.
-The loop calls the stages in one process; pairmill runs the pipeline on Ray with one worker a stage.
+The loop calls the stages in one process; pairmill runs the pipeline as it does on one machine.
 CPU time is that of the whole machine (nothing else may run), less the server's; a run over few rows
 is taken off, so that start-up stays apart.
 """

@@ -91,6 +91,7 @@ def test_stage_that_raises_on_all_its_first_rows_stops_the_run_with_file_and_lin
     assert not [*numbers.glob("workspace/columns/asked-*/*.parquet")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -43,6 +43,7 @@ def metaclip(text: str, entry: str) -> bool:
     return f" {entry} " in padded
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(texts=TEXTS)
 def test_metaclips_rule_is_exact(texts: list[str]) -> None:
@@ -50,6 +51,7 @@ def test_metaclips_rule_is_exact(texts: list[str]) -> None:
     assert found(texts, concepts={e: [] for e in ENTRIES}, match="metaclip") == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(texts=TEXTS)
 def test_words_between_white_space_are_those_of_split(texts: list[str]) -> None:
@@ -57,6 +59,7 @@ def test_words_between_white_space_are_those_of_split(texts: list[str]) -> None:
     assert found(texts, concepts={"ball": [], "car": [], "ball,": []}, match="split") == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(texts=TEXTS)
 def test_whole_words_in_any_case_and_unspaced_scripts_by_character(texts: list[str]) -> None:

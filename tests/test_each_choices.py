@@ -67,6 +67,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[pl.DataFrame, Path]:
     return result.elements["things"].table(), Path(result.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "rows"), [(1, 60), (2, 5), (3, 1)])
 def test_elements_are_chosen_as_brute_force_has_it_in_any_cut(
     tmp_path: Path, seed: int, rows: int

@@ -16,7 +16,10 @@ from pairmill.work.crew import Crew
 from pairmill.work.starting import CommandLines, Forks
 from tests.clusters import descendants, wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked"),
+]
 ROOT = str(Path(__file__).parent.parent)
 
 

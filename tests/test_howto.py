@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from pairmill.cli import app
 from tests.conftest import CAPTIONER, CLIP
 
+pytestmark = pytest.mark.slow
 DOCS = Path(__file__).parent.parent / "docs"
 MODELS = {"openai/clip-vit-": CLIP, "Qwen/": CAPTIONER}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -181,6 +181,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_tiny_files_are_read_together_as_if_one_by_one(tiny: Path, watched: Watched) -> None:
     alone, workspace = read(tiny, watched.workspace.parent / "alone", None), watched.workspace
     assert read(tiny, workspace, Hands(2, watched.spread, worth_bytes=0)) == alone
