@@ -19,7 +19,12 @@ from pairmill.demo.scenes import random_scene, rng_for
 from pairmill.demo.server import running
 from pairmill.demo.show import MODELS
 from pairmill.demo.texts import short_caption
-from tests.ray_world import ray_session, shared_ray, world  # noqa: F401  (fixtures)
+from tests.ray_world import (  # noqa: F401  (fixtures)
+    ray_session,
+    shared_ray,
+    without_rays_of_others,
+    world,
+)
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

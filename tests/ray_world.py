@@ -1,6 +1,7 @@
 """A small web and a pipeline over it, for runs on Ray."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,22 @@ outputs:
 """
 
 
+SHARED: list[RaySession] = []
+"""The Ray of this process, once a test wanted it."""
+
+
+@pytest.fixture(autouse=True)
+def without_rays_of_others(request: pytest.FixtureRequest) -> None:
+    """A run takes a Ray that is there; a test that is none of Ray's must not find that of others."""
+    ray = sys.modules.get("ray")
+    if ray is None or request.node.get_closest_marker("ray") or not ray.is_initialized():
+        return
+    for session in SHARED:
+        session.close()
+    if ray.is_initialized():
+        ray.shutdown()
+
+
 @pytest.fixture(scope="session")
 def shared_ray() -> Iterator[RaySession]:
     """Ray in this process, which the first test that wants it starts: that takes a core some twenty
@@ -56,7 +73,9 @@ def shared_ray() -> Iterator[RaySession]:
     import ray
 
     session = RaySession([str(Path(__file__).parent.parent)])
+    SHARED.append(session)
     yield session
+    SHARED.clear()
     session.close()
     assert not ray.is_initialized()
 

@@ -235,7 +235,9 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one_and_waits_for_anot
         dead = workers_of(log)
         node = joined(ray_cluster, gpus=1)
         assert wait_for(lambda: run.poll() is not None or workers_of(log) > dead)
-        there |= set(descendants(node.pid))
+        while run.poll() is None:  # a worker may be replaced on the way
+            there |= set(descendants(node.pid))
+            time.sleep(0.2)
         assert run.wait() == 0, said.read_text()
     finally:
         run.kill()
