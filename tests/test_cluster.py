@@ -232,10 +232,9 @@ def test_stage_that_wants_a_gpu_runs_on_the_node_that_has_one_and_waits_for_anot
         assert wait_for(lambda: run.poll() is not None or "waiting for" in said.read_text())
         waits = next(x for x in said.read_text().splitlines() if x.startswith("waiting for"))
         assert re.match(r"waiting for .*1 GPU.*not have that; node \S+ \(2 CPU, 1 GPU.*died", waits)
-        dead = workers_of(log)
-        node = joined(ray_cluster, gpus=1)
+        dead, node = workers_of(log), joined(ray_cluster, gpus=1)
         assert wait_for(lambda: run.poll() is not None or workers_of(log) > dead)
-        while run.poll() is None:  # a worker may be replaced on the way
+        while run.poll() is None:  # workers may be replaced on the way
             there |= set(descendants(node.pid))
             time.sleep(0.2)
         assert run.wait() == 0, said.read_text()
