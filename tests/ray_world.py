@@ -55,7 +55,7 @@ SHARED: list[RaySession] = []
 
 @pytest.fixture(autouse=True)
 def without_rays_of_others(request: pytest.FixtureRequest) -> None:
-    """A run takes a Ray that is there; a test that is none of Ray's must not find that of others."""
+    """A run takes a Ray that is there; a test that is none of Ray's must not find another's."""
     ray = sys.modules.get("ray")
     if ray is None or request.node.get_closest_marker("ray") or not ray.is_initialized():
         return
