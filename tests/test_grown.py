@@ -222,3 +222,18 @@ def test_the_manifest_tells_what_each_part_is_made_of(folder: Path) -> None:
     manifest = json.loads((folder / "out/manifest.json").read_text())
     made = [part["made_of"] for part in manifest["parts"]]
     assert len(set(made)) == len(made) > 5
+
+
+@pytest.mark.parametrize("key", ["told", "samples", "made_of", "facts"])
+def test_parts_that_were_altered_are_written_again(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, key: str
+) -> None:
+    file = folder / "out/manifest.json"
+    manifest = json.loads(file.read_text())
+    twisted = {"told": {"a": 1}, "samples": 3, "made_of": "", "facts": {"kinds": 7}}
+    for part in manifest["parts"]:
+        part[key] = twisted[key]
+    file.write_text(json.dumps(manifest))
+    write_file(folder, 3, [*texts(3)[:19], "one other text"])
+    run(folder)
+    assert package(folder) == fresh(folder, tmp_path_factory)

@@ -100,6 +100,8 @@ BROKEN = {
     "selection without numbers": {"selection": {"where": "a > 1", "after": None, "order": []}},
     "told no number": {"told": {"pictures were scaled": "x"}}, "left out a number": {"left_out": 3},
     "samples a text": {"samples": "many"}, "pipeline a map": {"pipeline": {}}, "no pipeline": {"pipeline": ...},
+    "part of no number": {"parts": [
+        {"shard": 0, "made_of": {"a": 1}, "samples": 1, "files": [], "told": {}, "facts": {}}]},
 }  # fmt: skip
 
 

@@ -65,12 +65,24 @@ class SelectionFacts(TypedFacts):
     mixture: MixtureFacts | None = None
 
 
+class PartFacts(TypedFacts):
+    """An output shard: files by name alone.  `made_of` is not in packages of earlier versions."""
+
+    shard: int
+    samples: int
+    files: list[str]
+    made_of: str = ""
+    told: dict[str, int] = {}
+    facts: dict[str, Any] = {}
+
+
 class SpokenFacts(TypedFacts):
-    """What of a manifest is told to people."""
+    """What of a manifest is told to people, or decides which of its files are kept."""
 
     selection: SelectionFacts | None = None
     told: dict[str, int] = {}
     left_out: list[str] = []
+    parts: list[PartFacts] = []
 
 
 def read_manifest(storage: Storage, needed: Sequence[str] = ("name", "files")) -> dict[str, Any]:
@@ -99,8 +111,7 @@ def read_manifest(storage: Storage, needed: Sequence[str] = ("name", "files")) -
         checked_file(storage, file, MANIFEST)
     names = {file["name"] for file in found.get("files", ())}
     for part in found.get("parts", ()):
-        files = part.get("files") if isinstance(part, dict) else None
-        if not isinstance(files, list) or not all(isinstance(n, str) and n in names for n in files):
+        if not names.issuperset(part["files"]):
             raise strange(storage, f"one of its 'parts' is {shown(part, 60)}")
     return found
 

@@ -13,6 +13,7 @@ from pairmill.packages.gather import Look, Place, gathered
 from pairmill.packages.manifest import MANIFEST, checked_file, read_manifest, replaced
 from pairmill.packages.order import ShardTask
 from pairmill.plan.chain import Chain
+from pairmill.schemas.hashing import digest
 from pairmill.work.ahead import ahead, give_back
 from pairmill.workspace.storage import Storage
 
@@ -186,14 +187,25 @@ def finish(storage: Storage, package: str, manifest: dict[str, Any]) -> None:
 
 
 def parts_of(manifest: dict[str, Any]) -> list[Facts]:
-    """The shards of a finished package, as their records told them."""
+    """The shards of a finished package, as their records told them; those that were altered since,
+    or are of a version that did not seal them, are left out.
+    """
     files = {f["name"]: f for f in manifest.get("files", [])}
-    return [{**p, "files": [files[n] for n in p["files"]]} for p in manifest.get("parts", [])]
+    whole = [p for p in manifest.get("parts", []) if p == sealed(p)]
+    return [{**p, "files": [files[n] for n in p["files"]]} for p in whole]
 
 
 def parts_for(shards: list[Facts]) -> list[Facts]:
     """The shards as a manifest tells them: files by name alone, as the manifest has their facts."""
-    return [{**s, "files": [f["name"] for f in s["files"]]} for s in shards]
+    return [sealed({**s, "files": [f["name"] for f in s["files"]]}) for s in shards]
+
+
+def sealed(part: Facts) -> Facts:
+    """A shard's facts with a digest of them all: what decides what is kept and written anew is
+    believed only as it was written.
+    """
+    plain = {key: value for key, value in part.items() if key != "seal"}
+    return {**plain, "seal": digest(plain)[:16]}
 
 
 def verify(path: str) -> list[str]:
