@@ -91,6 +91,8 @@ class Crew:
                 if at is None:  # the last word of a process that has been replaced
                     continue
                 seat = working[at]
+                if kind in ("done", "failed") and told[0] not in seat.held:
+                    continue  # nobody waits for it
                 if kind == "done":
                     item = seat.held.pop(told[0])
                     self.fill(seat, job, waiting, width)
@@ -103,6 +105,16 @@ class Crew:
             self.close()
             raise
         self.end(job, working)
+
+    def begin(self, work: Callable[[Any], Any], item: Any) -> None:
+        """Has the first process begin with work of which nobody waits for the end: what it imports
+        and remembers is there when it is asked for the same.
+        """
+        self.settle(max(1, len(self.seats)))
+        first, job = self.seats[0].process, next(self.numbers)
+        first.send("job", job, pickle.dumps(work), 1, False)
+        first.send("item", job, next(self.tickets), item)
+        first.send("end", job)
 
     def fill(self, seat: Seat, job: int, waiting: "deque[Any]", width: int) -> None:
         """Gives a process as much as it does at a time."""
@@ -159,8 +171,8 @@ class Crew:
             seat.process.send("end", job)
         left = {id(seat.process) for seat in working}
         while left:
-            process, kind, *_ = self.events.get()
-            if kind in ("ended", "died"):
+            process, kind, *told = self.events.get()
+            if kind == "died" or (kind == "ended" and told[0] == job):
                 left.discard(id(process))
 
     def close(self) -> None:

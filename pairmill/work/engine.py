@@ -23,6 +23,11 @@ class WorkEngine(Protocol):
     def ready(self, jobs: Sequence[Job]) -> None:
         """Raises RunError where no machine holds a worker of one of the jobs' stages."""
 
+    def expect(self, stages: Sequence[PlannedStage]) -> None:
+        """Begins to look at what these stages will load, while the caller does other work; whether
+        they may be loaded `examine` tells.
+        """
+
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
         """Looks at what each stage will load, before any work; what was found, a line each.  Raises
         what would fail at load.
