@@ -76,7 +76,7 @@ class Crew:
             count = max(1, min(count, len(items)))
         self.settle(count)
         job = next(self.numbers)
-        opening = ("job", job, packed, width, count == 1)
+        opening = ("job", job, packed, width, count == 1, cores() // count)
         working = self.seats[:count]
         for seat in working:
             seat.process.send(*opening)
@@ -112,7 +112,7 @@ class Crew:
         """
         self.settle(max(1, len(self.seats)))
         first, job = self.seats[0].process, next(self.numbers)
-        first.send("job", job, pickle.dumps(work), 1, False)
+        first.send("job", job, pickle.dumps(work), 1, False, cores())
         first.send("item", job, next(self.tickets), item)
         first.send("end", job)
 
