@@ -83,6 +83,20 @@ def test_batches_that_are_computed_at_the_same_time_have_the_values_of_one_after
         several.close()
 
 
+def test_what_bytes_become_in_one_thread_stays_while_another_looks_up_its_own(
+    stage: ClipStage,
+) -> None:
+    meeting, fast = Barrier(2), stage.model.fast
+
+    def looked_up(byte: int) -> float:
+        found = fast.looked_up(np.full((2, 8, 8, 4), byte, np.uint8))
+        meeting.wait(10)
+        return float(found[0, 0, 0, 0])
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(looked_up, (0, 255))) == [fast.tables[0, 0], fast.tables[0, 255]]
+
+
 @pytest.mark.slow
 def test_process_that_dies_fails_its_rows_and_is_replaced(stage: ClipStage) -> None:
     fast = stage.model.fast
