@@ -14,6 +14,7 @@ from pairmill.fates.survey import ShardPopulation, living, when_columns
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ORDER
+from pairmill.schemas.expressions import frame_of
 from pairmill.stages.base import CombiningStage, LinkingStage, Stage
 from pairmill.work.ahead import ahead
 from pairmill.work.attempt import checked
@@ -117,7 +118,11 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
     stored = [c for c in wanted if c in chain.pool_schema.names and is_text(chain.dtype(c))]
     framed = [c for c in wanted if c not in stored]
     wants = [*framed, *when_columns(stage)]
-    found = trace(chain, shard, stage.index, want=wants, present=stored)
+    found = trace(chain, shard, stage.index, want=wants)
+    pool = chain.read_pool(shard, stored) if stored else pa.table({})
+    unread = [c for c in stored if c not in found.frame.columns]
+    there = frame_of(pa.table({c: presence(pool.column(c)) for c in unread}))
+    found.frame = found.frame.with_columns(there.get_columns())
     rows = living(chain, stage.index, found)
     if ShardPopulation.at(rows) != population:
         raise RunError(
@@ -125,9 +130,7 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
             "run the same command again"
         )
     columns = {c: found.frame[c].to_arrow() for c in framed}
-    if stored:
-        pool = chain.read_pool(shard, stored)
-        columns |= {c: pool.column(c).cast(pa.large_string()) for c in stored}
+    columns |= {c: pool.column(c).cast(pa.large_string()) for c in stored}
     table = pa.table({c: columns[c] for c in wanted})
     if len(rows) < table.num_rows:
         table = table.take(pa.array(rows))
@@ -168,6 +171,12 @@ def store_answers(job: Job, shard: int, answers: pa.Table) -> int:
     if not file.storage.exists(file.name):
         file.store(rows)
     return digest
+
+
+def presence(values: pa.ChunkedArray) -> pa.Array:
+    """True where there is a value, null elsewhere."""
+    missing = np.asarray(values.is_null().combine_chunks()) if values.null_count else None
+    return pa.array(np.ones(len(values), bool), mask=missing)
 
 
 def is_text(kind: pa.DataType) -> bool:

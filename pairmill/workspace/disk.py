@@ -29,6 +29,17 @@ is taken for one that its writer left.
 """
 
 
+def absolute(root: str) -> str:
+    """A folder's path from the root; every look at a shard asks for the workspace's."""
+    return spelled(root) if root.startswith("/") else str(Path(root).expanduser().absolute())
+
+
+@lru_cache(256)
+def spelled(root: str) -> str:
+    """A path without what means nothing in it."""
+    return str(Path(root))
+
+
 def temporary_name() -> str:
     """Tells who writes, so that whoever finds the file knows whether the writer lives."""
     pid = os.getpid()
