@@ -7,7 +7,6 @@ file's number, size and times, so a value that this or another run adds, a failu
 bytes that are forgotten are seen.  An object store is asked anew each time.
 """
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +18,9 @@ import numpy as np
 
 from pairmill.fates.decide import ALIVE, Trace, Why
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.workspace import disk
 from pairmill.workspace.addresses import column_file
+from pairmill.workspace.disk import Version
 from pairmill.workspace.storage import Storage
 
 MOST_BYTES = 64 * 2**20
@@ -32,8 +33,6 @@ Step = str
 """A digest of all that decides what becomes of a shard's rows at one stage, those before it
 aside.
 """
-Version = tuple[int, int, int, int]
-"""Number, size, and times of change of a file and of what is known of it."""
 Place = tuple[str, str, int]
 """Whose rows these are: workspace, file of the shard, number of rows."""
 
@@ -209,8 +208,4 @@ def files_of(chain: Chain, shard: int, stages: Sequence[PlannedStage]) -> list[s
 
 def version(storage: Storage, file: str) -> Version | None:
     """Tells a file from what stood in its place before; None where there is none."""
-    try:
-        told = os.stat(f"{storage.base}/{file}")
-    except OSError:
-        return None
-    return told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
+    return disk.version(f"{storage.base}/{file}")

@@ -32,6 +32,7 @@ class UidsWriter(Writer):
     """Uids must be 32 hex digits, as DataComp's and pairmill's own are."""
 
     Config = UidsOutputConfig
+    sorts = True
 
     def problems(self, schema: pa.Schema) -> Iterator[Problem]:
         if self.config.columns is not None:

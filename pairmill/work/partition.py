@@ -150,11 +150,14 @@ def commit(job: Job, values: pa.Table) -> dict[int, int]:
         at = np.argsort(order)
         values, shards = values.take(pa.array(at)), shards[at]
     starts = np.flatnonzero(np.diff(shards, prepend=-1)).tolist()
+    values = values.drop_columns(["__shard"])
     names = ["row" if n == "__row" else n for n in values.schema.names]
-    values = values.rename_columns(names)
+    stage, first = job.chain.stages[job.first], int(shards[0])
+    # a file of such a stage says the same of itself in every shard
+    rows = job.chain.answers_at(stage, first, 0).as_stored(values.rename_columns(names))
 
     def store(piece: tuple[int, int]) -> tuple[int, int]:
-        part = values.slice(piece[0], piece[1] - piece[0]).drop_columns(["__shard"])
+        part = rows.slice(piece[0], piece[1] - piece[0]).combine_chunks()
         shard = int(shards[piece[0]])
         return shard, store_answers(job, shard, part)
 
@@ -162,10 +165,11 @@ def commit(job: Job, values: pa.Table) -> dict[int, int]:
     return dict(ahead(store, pieces, COMMITS))
 
 
-def store_answers(job: Job, shard: int, answers: pa.Table) -> int:
-    """Writes a shard's answers under their digest, unless they are there, and gives that."""
+def store_answers(job: Job, shard: int, rows: pa.Table) -> int:
+    """Writes a shard's answers, as they are stored, under their digest, unless they are there, and
+    gives that.
+    """
     stage = job.chain.stages[job.first]
-    rows = job.chain.answers_at(stage, shard, 0).as_stored(answers).combine_chunks()
     digest = digest_of(*(d.to_bytes(8, "little") for d in column_digests(rows).values()))
     file = job.chain.answers_at(stage, shard, digest)
     if not file.storage.exists(file.name):

@@ -29,6 +29,19 @@ is taken for one that its writer left.
 """
 
 
+Version = tuple[int, int, int, int]
+"""Number, size, and times of change of a file and of what is known of it."""
+
+
+def version(path: str) -> Version | None:
+    """Tells a file from what stood in its place before; None where there is none."""
+    try:
+        told = os.stat(path)
+    except OSError:
+        return None
+    return told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
+
+
 def absolute(root: str) -> str:
     """A folder's path from the root; every look at a shard asks for the workspace's."""
     return spelled(root) if root.startswith("/") else str(Path(root).expanduser().absolute())

@@ -161,7 +161,13 @@ def read_footer(place: str, source: Any) -> pq.FileMetaData:
 
     Raises CorruptWorkspace, and pyarrow's and the file system's own errors.
     """
-    size = source.size()
+    return pq.read_metadata(pa.BufferReader(checked_tail(place, source, source.size())))
+
+
+def checked_tail(place: str, source: Any, size: int) -> Any:
+    """The end of a Parquet file of `size` bytes, with its footer, which is compared with its
+    checksum if it has one.
+    """
     tail = source.read_at(min(size, TAIL_BYTES), max(0, size - TAIL_BYTES))
     length = (int.from_bytes(tail[-8:-4], "little") if len(tail) >= 8 else 0) + 8
     if len(tail) < min(size, length + GUARD.size):
@@ -169,7 +175,7 @@ def read_footer(place: str, source: Any) -> pq.FileMetaData:
     guard = tail[-length - GUARD.size : -length] if len(tail) >= length + GUARD.size else b""
     if guard.startswith(GUARD_MARK) and GUARD.unpack(guard)[1] != zlib.crc32(tail[-length:]):
         raise corrupt(place, ValueError("its footer is not what was written: bits have changed"))
-    return pq.read_metadata(pa.BufferReader(tail))
+    return tail
 
 
 Groups = Callable[[pq.FileMetaData], Sequence[int]]
@@ -193,9 +199,14 @@ def read_parquet(
     errors.
     """
     try:
-        footer = read_footer(place, source)
+        size = source.size()
+        tail = checked_tail(place, source, size)
+        footer = None if len(tail) == size else pq.read_metadata(pa.BufferReader(tail))
         file = pq.ParquetFile(
-            source, metadata=footer, pre_buffer=ahead, page_checksum_verification=True
+            source if footer else pa.BufferReader(tail),  # a small file is read once
+            metadata=footer,
+            pre_buffer=ahead,
+            page_checksum_verification=True,
         )
         chosen = groups(file.metadata) if groups else range(file.num_row_groups)
         columns = columns(file.metadata) if callable(columns) else columns
