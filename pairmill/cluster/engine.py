@@ -66,6 +66,9 @@ class RayEngine:
         for job in jobs:
             WorkerShares(job, nodes)
 
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Ray is started where work waits for it."""
+
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
         """In the driver."""
         return self.driver.examine(stages)

@@ -31,6 +31,9 @@ from pairmill.workspace.storage import Storage
 Over = Callable[[Callable[[int], "ShardState"], list[int]], Iterator["ShardState"]]
 """FateMemory at shards: `Engine.over`."""
 
+LEDGER_REPEATS = ("shard", "fate", "stage", "reason")
+"""Columns of a ledger in which a few values are those of all rows."""
+
 
 @dataclass
 class ShardState:
@@ -110,7 +113,8 @@ def write_ledger(
     before = FOLLOWED.ledger(place, steps)
     same = before is not None and shard_file(shard) == before.file.rpartition("/")[2]
     if before is None or not same or version_of(storage, before.file) != before.version:
-        storage.write_table(file, ledger_table(chain, shard, found))
+        ledger = ledger_table(chain, shard, found)
+        storage.write_table(file, ledger, distinct=("row", "uid"), repeated=LEDGER_REPEATS)
     elif before.file != file:
         disk.link(storage.path(before.file), storage.path(file))
     if steps and (told := version_of(storage, file)) is not None:

@@ -23,6 +23,11 @@ class WorkEngine(Protocol):
     def ready(self, jobs: Sequence[Job]) -> None:
         """Raises RunError where no machine holds a worker of one of the jobs' stages."""
 
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Told, as often as one likes, that new rows were read for these stages: what takes time to
+        start begins to, while the caller reads on.
+        """
+
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
         """Looks at what each stage will load, before any work; what was found, a line each.  Raises
         what would fail at load.

@@ -22,6 +22,7 @@ from pairmill.work.crew_size import (
     is_small,
     pooled,
     processes_for,
+    stays_here,
     travels,
     writers,
 )
@@ -64,6 +65,14 @@ class LocalEngine:
 
     def ready(self, jobs: Sequence[Job]) -> None:
         """This process is the machine; `preflight` looked at it."""
+
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Worker processes begin to be startable where a stage is not done in this one, however few
+        rows there are.
+        """
+        elsewhere = (s for s in stages if not (s.is_alone or stays_here(s)))
+        if self.processes and any(map(is_findable, elsewhere)):
+            self.crew.foreseen()
 
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
         """In the worker process that will load them, where one will: libraries of models take five

@@ -117,13 +117,14 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
     # texts of the source go to the stage as they are stored, not by way of a frame
     stored = [c for c in wanted if c in chain.pool_schema.names and is_text(chain.dtype(c))]
     framed = [c for c in wanted if c not in stored]
-    wants = [*framed, *when_columns(stage)]
-    found = trace(chain, shard, stage.index, want=wants)
+    found = trace(chain, shard, stage.index, want=[*framed, *when_columns(stage)])
     pool = chain.read_pool(shard, stored) if stored else pa.table({})
-    unread = [c for c in stored if c not in found.frame.columns]
-    there = frame_of(pa.table({c: presence(pool.column(c)) for c in unread}))
-    found.frame = found.frame.with_columns(there.get_columns())
-    rows = living(chain, stage.index, found)
+    rows = np.flatnonzero(found.alive & with_values(pool)).astype(np.int32)
+    if ShardPopulation.at(rows) != population:  # there is more to it than what most stages ask
+        unread = [c for c in stored if c not in found.frame.columns]
+        there = frame_of(pa.table({c: presence(pool.column(c)) for c in unread}))
+        found.frame = found.frame.with_columns(there.get_columns())
+        rows = living(chain, stage.index, found)
     if ShardPopulation.at(rows) != population:
         raise RunError(
             f"another run changed what stage {stage.name!r} looks at in shard {shard}; "
@@ -131,12 +132,14 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
         )
     columns = {c: found.frame[c].to_arrow() for c in framed}
     columns |= {c: pool.column(c).cast(pa.large_string()) for c in stored}
-    table = pa.table({c: columns[c] for c in wanted})
-    if len(rows) < table.num_rows:
-        table = table.take(pa.array(rows))
-    table = table.append_column(ORDER, pa.array(rows.astype(np.int64) + chain.first_row(shard)))
-    table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
-    return table.append_column("__row", pa.array(rows))
+    if len(rows) < chain.rows_of(shard):
+        columns = {c: values.take(pa.array(rows)) for c, values in columns.items()}
+    own = {
+        ORDER: rows.astype(np.int64) + chain.first_row(shard),
+        "__shard": np.full(len(rows), shard, np.int32),
+        "__row": rows,
+    }
+    return pa.table({c: columns[c] for c in wanted} | own)
 
 
 def commit(job: Job, values: pa.Table) -> dict[int, int]:
@@ -175,6 +178,12 @@ def store_answers(job: Job, shard: int, rows: pa.Table) -> int:
     if not file.storage.exists(file.name):
         file.store(rows)
     return digest
+
+
+def with_values(columns: pa.Table) -> np.ndarray | bool:
+    """Rows that have a value in each column."""
+    missing = [c.is_null().combine_chunks() for c in columns.columns if c.null_count]
+    return ~np.any([np.asarray(m) for m in missing], axis=0) if missing else True
 
 
 def presence(values: pa.ChunkedArray) -> pa.Array:

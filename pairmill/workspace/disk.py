@@ -56,7 +56,13 @@ def spelled(root: str) -> str:
 def temporary_name() -> str:
     """Tells who writes, so that whoever finds the file knows whether the writer lives."""
     pid = os.getpid()
-    return f"{TEMPORARY}{machine()}-{pid}-{born(pid) or 0}-{uuid.uuid4().hex[:12]}"
+    return f"{TEMPORARY}{machine()}-{pid}-{own_birth(pid)}-{uuid.uuid4().hex[:12]}"
+
+
+@lru_cache(1)
+def own_birth(pid: int) -> str:
+    """When this process, `pid`, started; a fork asks anew."""
+    return born(pid) or "0"
 
 
 def abandoned(name: str, age_s: float) -> bool:

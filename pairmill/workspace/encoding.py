@@ -9,6 +9,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -55,25 +56,28 @@ def write_parquet(
     table: pa.Table,
     group_bytes: int,
     distinct: Collection[str] = (),
+    repeated: Collection[str] = (),
     **options: Any,
 ) -> None:
     """Payload columns are stored as they are, everything else with zstd; row groups hold about
-    `group_bytes` of payload.  `distinct`: columns whose values are known not to repeat.
+    `group_bytes` of payload.  `distinct`: columns whose values are known not to repeat; `repeated`:
+    those that are known to be one of a few, for which nothing is left to compress.
     """
     if payload := sum(table.column(f.name).nbytes for f in table.schema if is_payload(f.type)):
         options.setdefault("row_group_size", max(1, group_bytes * table.num_rows // payload))
-    leaves = {path: kind for f in table.schema for path, kind in leaf_columns(f)}
-    plain = [path for path, kind in leaves.items() if not is_payload(kind)]
+    leaves = tuple(leaves_of(field.name, field.type) for field in table.schema)
+    plain = [path for of in leaves for path, wide in of if not wide]
     alike = [
         path
-        for field in table.schema
+        for field, of in zip(table.schema, leaves, strict=True)
         if not is_payload(field.type)
         and field.name not in distinct
-        and repeats(table.column(field.name))
-        for path, kind in leaf_columns(field)
-        if not is_payload(kind)
+        and (field.name in repeated or repeats(table.column(field.name)))
+        for path, wide in of
+        if not wide
     ]
-    compression = {path: "none" if is_payload(kind) else "zstd" for path, kind in leaves.items()}
+    compression = {path: "none" if wide else "zstd" for of in leaves for path, wide in of}
+    compression |= {path: "none" for path in repeated}
     in_memory = table.nbytes <= IN_MEMORY_BYTES
     sink = pa.BufferOutputStream() if in_memory else FooterGuard(stream)
     group = options.pop("row_group_size", None)
@@ -94,6 +98,13 @@ def write_parquet(
         return
     writer.close()
     write_guarded(stream, memoryview(sink.getvalue()))
+
+
+@lru_cache(4096)
+def leaves_of(name: str, kind: pa.DataType) -> tuple[tuple[str, bool], ...]:
+    """(path, whether it holds bytes) of each of a column's leaves."""
+    leaves = leaf_columns(pa.field(name, kind))
+    return tuple((path, is_payload(leaf)) for path, leaf in leaves)
 
 
 def repeats(values: pa.ChunkedArray) -> bool:

@@ -153,7 +153,9 @@ def read_uids(storage: Storage, name: str, rows: np.ndarray | None = None) -> pa
         before = version(path) if storage.local else None
         uids = read_rows(storage, name, ["uid"]).column("uid")
         UIDS.remember(path, before, uids)
-    return pa.table({"uid": uids if rows is None else uids.take(pa.array(rows))})
+    if rows is not None and not np.array_equal(rows, np.arange(len(uids))):
+        uids = uids.take(pa.array(rows))
+    return pa.table({"uid": uids})
 
 
 def without_nulls(meta: pq.FileMetaData, columns: Collection[str]) -> set[str]:
