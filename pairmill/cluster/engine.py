@@ -14,7 +14,7 @@ from pairmill.cluster.partitions import run_global
 from pairmill.cluster.reading_tasks import spread
 from pairmill.cluster.session import RaySession
 from pairmill.cluster.worker_shares import WorkerShares
-from pairmill.fates.survey import ShardPopulation
+from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
 from pairmill.work.crew_size import is_small, pooled
@@ -86,6 +86,9 @@ class RayEngine:
                     asked[key_of(stage)].set_exception(error)
 
         threading.Thread(target=look, daemon=True, name="examine").start()
+
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Ray is started where work waits for it."""
 
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
         """Ray starts meanwhile."""

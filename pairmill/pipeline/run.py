@@ -218,6 +218,12 @@ class Runner:
             self.watcher.note("reading the source")
             for line in self.plan.source.mapping():
                 self.watcher.note(f"columns: {line}")
+
+            def progress(rows: int, files: int, of: int) -> None:
+                if rows:
+                    self.engine.rows_come(every_stage(self.plan.stages))
+                self.watcher.reading(rows, files, of)
+
             found = build_table(
                 storage,
                 self.plan.source,
@@ -225,7 +231,7 @@ class Runner:
                 self.plan.pool_schema,
                 redact=lambda facts: redact_data(self.plan.redact(facts)),
                 hands=self.engine.readers(),
-                progress=self.watcher.reading,
+                progress=progress,
             )
         return found
 

@@ -138,13 +138,23 @@ class Crew:
         if self.gpus and len(there) > self.gpus:
             first = number * self.gpus % len(there)
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(there[first : first + self.gpus])
-        paths = list(dict.fromkeys([*self.paths, *filter(None, sys.path)]))
+        starts, paths = self.foreseen(), self.found_in()
+        return CrewProcess(starts, paths, settings, self.board, self.asking, self.events)
+
+    def foreseen(self) -> Starter:
+        """What starts processes, begun where it is not there: it takes a second to import what they
+        need, and none of this process's time.
+        """
         if self.starter is not None and not self.starter.alive:
             self.starter.close()
             self.starter = None
         if self.starter is None:
-            self.starter = starter(paths)
-        return CrewProcess(self.starter, paths, settings, self.board, self.asking, self.events)
+            self.starter = starter(self.found_in())
+        return self.starter
+
+    def found_in(self) -> list[str]:
+        """Folders in which processes find modules."""
+        return list(dict.fromkeys([*self.paths, *filter(None, sys.path)]))
 
     def replace(self, seat: Seat, opening: tuple[Any, ...], code: int) -> None:
         """Another process takes the place of one that died, and what that held."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from pairmill.fates.survey import ShardPopulation
+from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
 from pairmill.work.messages import Message, StageStats
@@ -26,6 +26,11 @@ class WorkEngine(Protocol):
     def expect(self, stages: Sequence[PlannedStage]) -> None:
         """Begins to look at what these stages will load, while the caller does other work; whether
         they may be loaded `examine` tells.
+        """
+
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Told, as often as one likes, that new rows were read for these stages: what takes time to
+        start begins to, while the caller reads on.
         """
 
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:

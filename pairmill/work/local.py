@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pairmill.fates.survey import ShardPopulation
+from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.ahead import THREADS, THREADS_FAR, ahead, give_back
 from pairmill.work.block import Job
@@ -23,6 +23,7 @@ from pairmill.work.crew_size import (
     is_small,
     pooled,
     processes_for,
+    stays_here,
     travels,
     writers,
 )
@@ -71,6 +72,14 @@ class LocalEngine:
         for stage in filter(self.is_loaded_elsewhere, stages):
             self.crew.gpus = gpus_each([stage])
             self.crew.begin(Examination(stage), 0)
+
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Worker processes begin to be startable where a stage is not done in this one, however few
+        rows there are.
+        """
+        elsewhere = (s for s in stages if not (s.is_alone or stays_here(s)))
+        if self.processes and any(map(is_findable, elsewhere)):
+            self.crew.foreseen()
 
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
         """In the worker process that will load them, where one will: libraries of models take five
