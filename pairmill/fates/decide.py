@@ -124,8 +124,7 @@ def decide(
         taken = taken_columns(given.table, at, columns, stage.writes)
         narrow = [f.name for f in taken.schema if not is_payload(f.type)]
         if narrow:
-            fresh = frame_of(taken.select(narrow))
-            found.frame = found.frame.with_columns(fresh.get_columns())
+            found.frame = found.frame.hstack(frame_of(taken.select(narrow)))
     if stage.gate:
         pass_gate(stage, found, run)
     return taken

@@ -58,7 +58,7 @@ def trace(
         if stage.index < known:
             if columns:
                 taken = stored_columns(chain, shard, stage, columns, found.ran[stage.index])
-                found.frame = found.frame.with_columns(frame_of(taken).get_columns())
+                found.frame = found.frame.hstack(frame_of(taken))
             continue
 
         def answers(
