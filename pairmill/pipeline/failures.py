@@ -26,9 +26,7 @@ def check_failures(stages: Sequence[PlannedStage], funnel: Funnel) -> None:
                 f"{step.failures[commonest]:,} times; after mending the cause: --retry "
                 f"{commonest}, or raise max_failures"
             )
-            raise StageFailed(
-                stage.name, failed, tried, commonest, hint, stage.config.max_failures
-            )
+            raise StageFailed(stage.name, failed, tried, commonest, hint, stage.config.max_failures)
 
 
 def commonest(job: Job, index: int, shards: list[int]) -> tuple[str, str]:
