@@ -2,6 +2,7 @@
 
 import bz2
 import lzma
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from pairmill.sources.base import NoInput, Remark, Unreadable
 from pairmill.sources.tables import PairsConfig, TableSource
+from pairmill.sources.text_stream import for_arrow
 
 
 def read(
@@ -218,3 +220,12 @@ def test_file_that_is_no_parquet_is_told_and_the_others_are_read(tmp_path: Path)
     frame, bad, _ = read(tmp_path)
     assert frame["url"].to_list() == ["a"]
     assert bad[0].location == "b.parquet"
+
+
+def test_blocks_that_arrow_parses_are_no_objects_of_pythons() -> None:
+    """Else a thread of Arrow's that lets go of one while Python ends aborts the process."""
+    block = b"a,b\n" * 1000
+    before = sys.getrefcount(block)
+    reader = for_arrow(block)
+    assert sys.getrefcount(block) == before
+    assert reader.read() == block

@@ -1,7 +1,9 @@
 """The work of a run on Ray."""
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
@@ -12,10 +14,10 @@ from pairmill.cluster.partitions import run_global
 from pairmill.cluster.reading_tasks import spread
 from pairmill.cluster.session import RaySession
 from pairmill.cluster.worker_shares import WorkerShares
-from pairmill.fates.survey import ShardPopulation
+from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
-from pairmill.work.crew_size import is_small
+from pairmill.work.crew_size import is_small, pooled
 from pairmill.work.local import LocalEngine
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import ROWS_PER_PARTITION
@@ -23,6 +25,8 @@ from pairmill.workspace.reading import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")
+Examined = dict[tuple[str, str], Future[Sequence[str]]]
+"""By name and identity of a stage."""
 READERS = 32
 """Tasks at most, at work or waiting for a core, that read a source or store its shards: one driver
 gives all rows their places.
@@ -50,6 +54,8 @@ class RayEngine:
         self.driver = LocalEngine(disk)
         self.disk = disk
         self.few = few if disk else few // 10
+        self.expected: Examined = {}
+        """What is found at what each stage will load."""
 
     @property
     def run_id(self) -> str:
@@ -66,9 +72,31 @@ class RayEngine:
         for job in jobs:
             WorkerShares(job, nodes)
 
+    def expect(self, stages: Sequence[PlannedStage]) -> None:
+        """In a thread of the driver; its import of a model's libraries takes five seconds."""
+        asked: Examined = {key_of(stage): Future() for stage in stages}
+        self.expected |= asked
+
+        def look() -> None:
+            for stage in stages:
+                try:
+                    (lines,) = self.driver.examine([stage])
+                    asked[key_of(stage)].set_result(lines)
+                except BaseException as error:  # of a stage, which may raise anything
+                    asked[key_of(stage)].set_exception(error)
+
+        threading.Thread(target=look, daemon=True, name="examine").start()
+
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Ray is started where work waits for it."""
+
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
-        """In the driver."""
-        return self.driver.examine(stages)
+        """Ray starts meanwhile."""
+        self.expect([stage for stage in stages if key_of(stage) not in self.expected])
+        if any(map(pooled, stages)):
+            self.session.ensure()
+        for stage in stages:
+            yield self.expected[key_of(stage)].result()
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """A streaming execution of Ray Data; by the driver where that takes less time than starting
@@ -123,3 +151,8 @@ class RayEngine:
     def close(self) -> None:
         """Ends what was started of Ray."""
         self.session.close()
+
+
+def key_of(stage: PlannedStage) -> tuple[str, str]:
+    """What tells a stage from others before its rows are known."""
+    return stage.name, stage.column_set

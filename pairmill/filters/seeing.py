@@ -15,7 +15,7 @@ from pairmill.models.load import Spec
 from pairmill.schemas.arrow import error_array
 from pairmill.schemas.config import COLUMN, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
-from pairmill.torch_device import Device, Precision, Room, in_halves
+from pairmill.torch_device import Device, Precision, Room, in_halves, streams
 
 
 class SeeingConfig(StageConfig):
@@ -103,8 +103,12 @@ class SeeingStage(Stage):
         if warm is not None:
             warm(self.config.batch_size)
         self.note = self.model.note
-        c, cores = self.config, max(1, int(self.config.resources.cpus or self.cpus))
-        self.feed = Feed(self.model, c.image, cores, c.batch_size, self.computed, self.words)
+        c, cpus = self.config, self.config.resources.cpus or self.cpus
+        self.ahead = streams(cpus)
+        self.feed = Feed(
+            self.model, c.image, max(1, int(cpus)), c.batch_size, self.computed, self.words,
+            self.ahead,
+        )  # fmt: skip
 
     def close(self) -> None:
         if self.feed is not None:

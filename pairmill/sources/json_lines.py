@@ -24,7 +24,7 @@ from pairmill.sources.rows import (
     newline_places,
     shown,
 )
-from pairmill.sources.text_stream import Block
+from pairmill.sources.text_stream import Block, for_arrow
 
 BLANK = b" \t\r"
 NULL_BEHIND = re.compile(rb"\}\s*null")
@@ -82,7 +82,7 @@ def parsed(data: bytes, schema: pa.Schema | None) -> pa.Table | None:
     size = len(data) + 1 if schema is None else max(len(data) // 4, 2**20)
     try:
         table = pa.json.read_json(
-            pa.BufferReader(data),
+            for_arrow(data),
             read_options=pa.json.ReadOptions(block_size=size),
             parse_options=options,
         )

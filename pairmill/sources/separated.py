@@ -12,7 +12,7 @@ import pyarrow.csv
 from pairmill.sources.base import Unreadable
 from pairmill.sources.quoted import BLANK, BadRecord, Dialect, Unfinished, record_at, sound_until
 from pairmill.sources.rows import Part, Rows, filled_lines, line_place, lines_of, shown
-from pairmill.sources.text_stream import Block
+from pairmill.sources.text_stream import Block, for_arrow
 
 PATIENCE_BYTES = 2**18
 """A quoted value that is open for longer is looked at carefully, as its quote may be a stray one.
@@ -76,7 +76,7 @@ def fast(
         data = codecs.BOM_UTF8 + data
     try:
         table = pyarrow.csv.read_csv(
-            pa.BufferReader(data),
+            for_arrow(data),
             read_options=pyarrow.csv.ReadOptions(
                 column_names=list(dialect.names), block_size=max(len(data) // 4, 2**20)
             ),

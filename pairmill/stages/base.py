@@ -42,6 +42,8 @@ class Stage:
     """Shards that one worker takes at the same time, `__call__` in as many threads: for stages that
     mostly wait.
     """
+    ahead: int = 1
+    """Batches that `prepare` is told of before they are asked for."""
     ask: Any = None
     """`HostBoard.share` of the run, where the stage runs beside other workers (see
     shares.py).

@@ -10,7 +10,6 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -41,6 +40,7 @@ SIGN_S = 5.0
 that is not stored asks.
 """
 _SEEN: dict[str, float] = {}
+_DISK = fs.LocalFileSystem()
 _LARGE: set[str] = set()
 """Folders of an object store with files that are too large to be read whole: one holds files of one
 kind.
@@ -61,7 +61,7 @@ class Storage:
     """A folder on a filesystem; paths given to its methods are relative to it, with `/`."""
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/") if "://" in root else str(Path(root).expanduser().absolute())
+        self.root = root.rstrip("/") if "://" in root else disk.absolute(root)
         self._connect()
 
     def _connect(self) -> None:
@@ -69,7 +69,7 @@ class Storage:
             self.fs, self.base = connected(self.root, credentials())
             self.local = isinstance(self.fs, fs.LocalFileSystem)
         else:
-            self.fs, self.base, self.local = fs.LocalFileSystem(), self.root, True
+            self.fs, self.base, self.local = _DISK, self.root, True
 
     @property
     def objects(self) -> Objects:
