@@ -14,7 +14,7 @@ import pytest
 from pairmill.errors import PairmillError
 from pairmill.filters.clip import ClipConfig, ClipStage
 from pairmill.stages.caption import CaptionConfig, CaptionStage
-from tests.conftest import pairmill
+from tests.conftest import typed
 from tests.later import tensors, torch
 from tests.tiny import built
 
@@ -221,11 +221,11 @@ def test_validate_and_run_tell_a_hole_before_work(
         f"name: h\nsource: {{type: parquet, path: {pairs.name}}}\nstages:\n"
         f"  - {{stage: text_rules}}\n  - {{stage: caption, model: {model}}}\noutputs: []\n"
     )
-    told = pairmill("validate", "p.yaml", cwd=tmp_path)
+    told = typed("validate", "p.yaml", cwd=tmp_path)
     assert told.returncode == 2
     assert "p.yaml:5:" in told.stderr
     assert "no weights for" in told.stderr
-    ran = pairmill("run", "p.yaml", "--local", cwd=tmp_path)
+    ran = typed("run", "p.yaml", "--local", cwd=tmp_path)
     assert ran.returncode == 1
     assert "no weights for" in ran.stderr
     assert not list((tmp_path / "workspace").glob("columns/*/shard*"))
