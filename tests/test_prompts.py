@@ -8,12 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.engine import Answer, Message, Request
 from pairmill.captioners.library import library, named
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, column_types, parsed
 from pairmill.captioners.talks import Talk, hold, told_in
+from pairmill.cli import app
 from pairmill.errors import RowError
 from pairmill.plan.declared import declared
 from pairmill.schemas.config import value_fields
@@ -241,3 +243,8 @@ def test_prompts_are_listed_and_shown() -> None:
     wrong = typed("prompts", "judge-mach")
     assert wrong.returncode == 2
     assert "judge-match" in wrong.stderr
+
+
+def test_prompt_that_is_not_in_the_library_is_a_fault_in_either_form() -> None:
+    for form in ([], ["--json"]):
+        assert CliRunner().invoke(app, ["prompts", "fuze", *form]).exit_code == 2
