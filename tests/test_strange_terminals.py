@@ -114,7 +114,7 @@ def test_worker_whose_log_is_full_tells_the_driver_all_the_same() -> None:
     """Else the driver waits for ever for what has failed."""
     ours, theirs = multiprocessing.Pipe()
     job = MemberJob(CrewMember(theirs), 1, pickle.dumps(int), threads=1, alone=True)
-    full = open("/dev/full", "w", buffering=1)  # noqa: SIM115 (what it could not write is lost)
+    full = open("/dev/full", "w", buffering=1)
     with contextlib.redirect_stderr(full):
         job.items.put((7, "no number"))
         assert ours.poll(20)
