@@ -24,6 +24,7 @@ from pairmill.fates.fate_memory import (
 from pairmill.fates.ledger import Funnel, ledger_table, make_funnel
 from pairmill.fates.trace import trace, wanted_payload
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.schemas.arrow import LEDGER
 from pairmill.workspace import disk
 from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
@@ -111,8 +112,13 @@ def write_ledger(chain: Chain, shard: int, found: Trace, file: str, steps: Seque
     before = FOLLOWED.ledger(place, steps)
     same = before is not None and shard_file(shard) == before.file.rpartition("/")[2]
     if before is None or not same or version_of(storage, before.file) != before.version:
-        ledger = ledger_table(chain, shard, found)
-        storage.write_table(file, ledger, distinct=("row", "uid"), repeated=LEDGER_REPEATS)
+        storage.write_table(
+            file,
+            ledger_table(chain, shard, found),
+            distinct=("row", "uid"),
+            repeated=LEDGER_REPEATS,
+            seen_as=LEDGER,
+        )
     elif before.file != file:
         disk.link(storage.path(before.file), storage.path(file))
     if steps and (told := version_of(storage, file)) is not None:

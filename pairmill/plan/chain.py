@@ -213,9 +213,7 @@ class Chain:
         return self.file_at(stage, shard, address)
 
     def file_at(self, stage: PlannedStage, shard: int, address: int) -> ColumnFile:
-        """What is stored of a stage and a shard at an address.  Answers of a stage over all rows
-        are what they are, wherever the columns lay that it read.
-        """
+        """What is stored of a stage and a shard; a stage over all rows may have read anywhere."""
         reads = () if stage.is_global else stage.reads
         return ColumnFile(
             Storage(self.root),
@@ -287,9 +285,7 @@ class Chain:
         return frozenset(f.name for f in self.schema if is_payload(f.type))
 
     def narrow(self, name: str) -> str:
-        """What stands for a column where only its presence matters: payload is never read for
-        that.
-        """
+        """What stands for a column where only its presence matters: no payload."""
         return size_of(name) if name in self.payload else name
 
     def narrow_columns(self, name: str) -> list[str]:

@@ -8,6 +8,7 @@ import io
 import json
 import struct
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any
@@ -31,6 +32,16 @@ Python for every page else, several times as long as the writing takes for a sma
 """
 LOOKED_AT = 1_024
 """Values of a column that tell whether they repeat."""
+DELTAS = {
+    pa.string(): "DELTA_LENGTH_BYTE_ARRAY",
+    pa.int32(): "DELTA_BINARY_PACKED",
+}
+"""How values that do not repeat are encoded: lengths apart from the texts, which zstd takes in two
+thirds of the time then, and numbers by their differences, which are the same where rows are
+counted.
+"""
+ARROW_SCHEMA = b"ARROW:schema"
+"""Key under which Arrow's readers find the types of columns."""
 SEAL = "crc32"
 """Key of a sealed JSON file: the CRC-32 of all else in it, in hexadecimal."""
 
@@ -57,11 +68,14 @@ def write_parquet(
     group_bytes: int,
     distinct: Collection[str] = (),
     repeated: Collection[str] = (),
+    seen_as: pa.Schema | None = None,
     **options: Any,
 ) -> None:
     """Payload columns are stored as they are, everything else with zstd; row groups hold about
-    `group_bytes` of payload.  `distinct`: columns whose values are known not to repeat; `repeated`:
-    those that are known to be one of a few, for which nothing is left to compress.
+    `group_bytes` of payload.  `distinct`: columns whose values are known not to repeat, such as
+    uids and the numbers of rows; `repeated`: those that are known to be one of a few, for which
+    nothing is left to compress.  `seen_as`: what readers find, where columns of few texts are given
+    as dictionaries, which the writer need not look for then.
     """
     if payload := sum(table.column(f.name).nbytes for f in table.schema if is_payload(f.type)):
         options.setdefault("row_group_size", max(1, group_bytes * table.num_rows // payload))
@@ -78,6 +92,13 @@ def write_parquet(
     ]
     compression = {path: "none" if wide else "zstd" for of in leaves for path, wide in of}
     compression |= {path: "none" for path in repeated}
+    encodings = {
+        f.name: DELTAS[f.type] for f in table.schema if f.name in distinct and f.type in DELTAS
+    }
+    if seen_as is not None:
+        options["store_schema"] = False
+        coded = {f.name for f in table.schema if pa.types.is_dictionary(f.type)}
+        plain = [path for path in plain if path not in coded]
     in_memory = table.nbytes <= IN_MEMORY_BYTES
     sink = pa.BufferOutputStream() if in_memory else FooterGuard(stream)
     group = options.pop("row_group_size", None)
@@ -86,11 +107,14 @@ def write_parquet(
         table.schema,
         compression=compression,
         use_dictionary=alike,
+        column_encoding=encodings or None,
         write_statistics=plain,
         write_page_checksum=True,
         **options,
     )
     writer.write_table(table, group)
+    if seen_as is not None:
+        writer.add_key_value_metadata({ARROW_SCHEMA: b64encode(seen_as.serialize())})
     if isinstance(sink, FooterGuard):
         sink.footer_begins()
         writer.close()
