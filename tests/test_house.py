@@ -40,7 +40,7 @@ ARROWS = {
     "run_result": {"fates", "pipeline", "report", "terminal"},
     "api": {"fates", "pipeline", "plan", "report", "run_result", "terminal"},
     "console": {"api"},
-    "demo": {"api", "terminal"},
+    "demo": {"api", "run_result", "terminal"},
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal", "workspace"},
     "commands_page": {"cli"},
