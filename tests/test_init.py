@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pairmill.api import Pipeline
 from pairmill.cli import app
 from pairmill.plan.proposal import NoProposal, propose
-from tests.conftest import jpeg, pairmill
+from tests.conftest import jpeg, typed
 
 ADDRESSES = [f"http://pictures.test/{i}.jpg" for i in range(4)]
 WORDS = [f"A red ball beside {i} trees" for i in range(4)]
@@ -164,10 +164,10 @@ def test_files_of_a_folder_that_the_proposal_does_not_read_are_told(tmp_path: Pa
 @pytest.mark.slow
 def test_input_without_addresses_is_told_and_no_file_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("name,size\nball,3\ncube,4\n")
-    made = pairmill("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)
+    made = typed("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)
     assert made.returncode == 1
     assert "no column holds addresses" in made.stderr
     assert not (tmp_path / "first.yaml").exists()
     (tmp_path / "first.yaml").write_text("mine")
-    assert pairmill("init", "first.yaml", "--from", "in.csv", cwd=tmp_path).returncode == 2
+    assert typed("init", "first.yaml", "--from", "in.csv", cwd=tmp_path).returncode == 2
     assert (tmp_path / "first.yaml").read_text() == "mine"

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pairmill import Pipeline
 from pairmill.sources.base import NoInput, Remark, Unreadable
+from pairmill.sources.rows import for_arrow
 from pairmill.sources.tables import PairsConfig, TableSource
-from pairmill.sources.text_stream import for_arrow
 
 
 def read(
@@ -229,3 +230,21 @@ def test_blocks_that_arrow_parses_are_no_objects_of_pythons() -> None:
     reader = for_arrow(block)
     assert sys.getrefcount(block) == before
     assert reader.read() == block
+
+
+def test_what_a_pipeline_writes_into_its_input_folder_is_no_input(tmp_path: Path) -> None:
+    """The second run reads what the first did, and leaves others' files of like names alone."""
+    rows = pl.DataFrame({"url": ["http://a.test/1", "http://a.test/2"], "text": ["a", "b"]})
+    for name in ("one.csv", "other/pkg/two.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        rows.with_columns(pl.col("url") + name).write_csv(tmp_path / name)
+    pipeline = "name: own\nworkspace: ws\nsource: {type: pairs, path: PATH}\n"
+    pipeline += "stages: [{stage: text_rules}]\noutputs: [{type: table, path: pkg}]\n"
+    for path, count in ((".", 4), ("'**/*'", 4), ("'*'", 4)):
+        (tmp_path / "p.yaml").write_text(pipeline.replace("PATH", path))
+        for _ in ("first", "second"):
+            found = Pipeline.from_yaml(tmp_path / "p.yaml")
+            ended = found.run(local=True, processes=0, progress=False, replace=True)
+            assert ended.funnel.rows == count
+        skipped = {r.location for r in found.checked.source.remarks() if "this pipe" in r.what}
+        assert skipped == {"pkg/", "ws/"}

@@ -2,6 +2,8 @@
 is the same; and what becomes of those that cannot be decoded.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,6 @@ from threading import Barrier
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from PIL import Image
 
 from pairmill.filters.clip import ClipConfig, ClipStage
@@ -20,6 +21,7 @@ from pairmill.models.lean_images import without_copies
 from pairmill.models.library import transformers
 from pairmill.torch_device import CORES, SPINS, on_all_cores, on_one_core, wait_shortly
 from tests.conftest import jpeg
+from tests.later import torch
 from tests.tiny import built, pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -20,7 +20,7 @@ from pairmill.schemas.config import value_fields
 from pairmill.stage import check_stage
 from pairmill.stages.caption import JudgeStage, RewriteStage
 from tests import tiny
-from tests.conftest import CAPTIONER, pairmill
+from tests.conftest import CAPTIONER, typed
 
 VERDICT: dict[str, Any] = library()["judge-match"].json_schema or {}
 GOOD = '{"score": 4, "label": "match", "reasons": "all there"}'
@@ -233,11 +233,11 @@ def test_samples_are_lists_that_do_not_depend_on_neighbours() -> None:
 
 
 def test_prompts_are_listed_and_shown() -> None:
-    listed = json.loads(pairmill("prompts", "--json").stdout)
+    listed = json.loads(typed("prompts", "--json").stdout)
     assert {p["id"] for p in listed} == set(library())
     assert all(p["for"] and p["source"] and p["text"] and p["version"] >= 1 for p in listed)
-    shown = pairmill("prompts", "judge-match").stdout
+    shown = typed("prompts", "judge-match").stdout
     assert "json_schema:" in shown
-    wrong = pairmill("prompts", "judge-mach")
+    wrong = typed("prompts", "judge-mach")
     assert wrong.returncode == 2
     assert "judge-match" in wrong.stderr

@@ -1,9 +1,7 @@
 """The work of a run on Ray."""
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
@@ -25,8 +23,6 @@ from pairmill.workspace.reading import Hands
 
 Item = TypeVar("Item")
 T = TypeVar("T")
-Examined = dict[tuple[str, str], Future[Sequence[str]]]
-"""By name and identity of a stage."""
 READERS = 32
 """Tasks at most, at work or waiting for a core, that read a source or store its shards: one driver
 gives all rows their places.
@@ -52,10 +48,9 @@ class RayEngine:
     ) -> None:
         self.session = RaySession(import_paths, places=places)
         self.driver = LocalEngine(disk)
+        self.looker = LocalEngine(disk, 1, import_paths)
         self.disk = disk
         self.few = few if disk else few // 10
-        self.expected: Examined = {}
-        """What is found at what each stage will load."""
 
     @property
     def run_id(self) -> str:
@@ -73,30 +68,20 @@ class RayEngine:
             WorkerShares(job, nodes)
 
     def expect(self, stages: Sequence[PlannedStage]) -> None:
-        """In a thread of the driver; its import of a model's libraries takes five seconds."""
-        asked: Examined = {key_of(stage): Future() for stage in stages}
-        self.expected |= asked
-
-        def look() -> None:
-            for stage in stages:
-                try:
-                    (lines,) = self.driver.examine([stage])
-                    asked[key_of(stage)].set_result(lines)
-                except BaseException as error:  # of a stage, which may raise anything
-                    asked[key_of(stage)].set_exception(error)
-
-        threading.Thread(target=look, daemon=True, name="examine").start()
+        """In a process beside the driver."""
+        self.looker.expect(stages)
 
     def rows_come(self, stages: Sequence[PlannedStage]) -> None:
         """Ray is started where work waits for it."""
 
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
-        """Ray starts meanwhile."""
-        self.expect([stage for stage in stages if key_of(stage) not in self.expected])
+        """In a process beside the driver, which starts Ray meanwhile: libraries of models take five
+        seconds to import.
+        """
         if any(map(pooled, stages)):
             self.session.ensure()
-        for stage in stages:
-            yield self.expected[key_of(stage)].result()
+        yield from self.looker.examine(stages)
+        self.looker.close()
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """A streaming execution of Ray Data; by the driver where that takes less time than starting
@@ -150,9 +135,5 @@ class RayEngine:
 
     def close(self) -> None:
         """Ends what was started of Ray."""
+        self.looker.close()
         self.session.close()
-
-
-def key_of(stage: PlannedStage) -> tuple[str, str]:
-    """What tells a stage from others before its rows are known."""
-    return stage.name, stage.column_set

@@ -2,7 +2,7 @@
 to the model and back.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Protocol
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pairmill.models.feed import Feed, Ready, Seer
+from pairmill.models.library import LIBRARIES
 from pairmill.models.load import Spec
 from pairmill.schemas.arrow import error_array
 from pairmill.schemas.config import COLUMN, MODEL, SPEED, StageConfig
@@ -88,6 +89,9 @@ class SeeingStage(Stage):
     def opened(self) -> Any:
         """The model, loaded."""
         raise NotImplementedError
+
+    def imports(self) -> Sequence[str]:
+        return () if self.config.model is None else LIBRARIES
 
     def shares(self) -> Hashable | None:
         return None if self.config.model is None else self.config.spec(self.cpus)

@@ -23,8 +23,8 @@ def check_failures(stages: Sequence[PlannedStage], funnel: Funnel) -> None:
         if failed >= LEAST_FAILURES and failed > stage.config.max_failures * tried:
             commonest = max(step.failures, key=lambda name: step.failures[name])
             hint = (
-                f"{step.failures[commonest]:,} times; after mending the cause: --retry "
-                f"{commonest}, or raise max_failures"
+                f"{step.failures[commonest]:,} times (once it is mended: --retry {commonest}; or "
+                "raise max_failures)"
             )
             raise StageFailed(stage.name, failed, tried, commonest, hint, stage.config.max_failures)
 
@@ -36,15 +36,15 @@ def commonest(job: Job, index: int, shards: list[int]) -> tuple[str, str]:
         stored = job.chain.columns_of(stage, shard).load([])
         for error in stored.column("error").to_pylist() if stored is not None else []:
             if error:
-                mending = remedy(error["message"]) or "after mending it"
-                return error["class"], f"{error['message']} ({mending}: --retry {error['class']})"
+                mending = remedy(error["message"]) or f"once it is mended: --retry {error['class']}"
+                return error["class"], f"{error['message']} ({mending})"
     return "failure", "no message"
 
 
 def remedy(message: str) -> str:
     """What in the pipeline file mends a failure, where that is known."""
     if "no public address" in message:
-        return "if it is yours, name it in `allow_private_hosts` of the stage, then"
+        return "if it is yours, name it in `allow_private_hosts` of the stage, and run again"
     return ""
 
 

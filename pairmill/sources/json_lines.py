@@ -19,12 +19,13 @@ from pairmill.sources.rows import (
     Part,
     Rows,
     filled_lines,
+    for_arrow,
     line_place,
     lines_of,
     newline_places,
     shown,
 )
-from pairmill.sources.text_stream import Block, for_arrow
+from pairmill.sources.text_stream import Block
 
 BLANK = b" \t\r"
 NULL_BEHIND = re.compile(rb"\}\s*null")

@@ -11,8 +11,8 @@ import pyarrow.csv
 
 from pairmill.sources.base import Unreadable
 from pairmill.sources.quoted import BLANK, BadRecord, Dialect, Unfinished, record_at, sound_until
-from pairmill.sources.rows import Part, Rows, filled_lines, line_place, lines_of, shown
-from pairmill.sources.text_stream import Block, for_arrow
+from pairmill.sources.rows import Part, Rows, filled_lines, for_arrow, line_place, lines_of, shown
+from pairmill.sources.text_stream import Block
 
 PATIENCE_BYTES = 2**18
 """A quoted value that is open for longer is looked at carefully, as its quote may be a stray one.

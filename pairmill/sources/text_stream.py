@@ -8,9 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
-import pyarrow as pa
-
 from pairmill.sources.files import Input
 from pairmill.sources.unpacking import BrokenStream, packing_of, unpacked
 
@@ -40,17 +37,6 @@ class Block:
     data: bytes
     too_long: bool = False
     """The line goes on for more than MAX_LINE_BYTES; `data` is its beginning."""
-
-
-def for_arrow(data: bytes) -> pa.BufferReader:
-    """A block for Arrow's parsers, in memory of Arrow's own.
-
-    Their threads may let go of it later than the parser returns.  Were it memory of Python's, they
-    would ask for the interpreter then, and a process that is just ending would be aborted.
-    """
-    buffer = pa.allocate_buffer(len(data))
-    np.frombuffer(buffer, np.uint8)[:] = np.frombuffer(data, np.uint8)
-    return pa.BufferReader(buffer)
 
 
 def format_of(name: str) -> str | None:

@@ -3,7 +3,7 @@ rows.
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -122,6 +122,12 @@ class Stage:
     def missing_here(self) -> str | None:
         """What its workers need of this machine and would not find, where they run on it."""
         return None
+
+    def imports(self) -> Sequence[str]:
+        """Modules that take seconds to import and that `setup` needs: a worker begins with them
+        while it waits for its first rows.
+        """
+        return ()
 
     def setup(self) -> None:
         """Loads what `__call__` needs."""

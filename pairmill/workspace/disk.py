@@ -112,7 +112,8 @@ def born(pid: int) -> str | None:
     again is told apart; None where there is none.
     """
     with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        # bytes: a program's name stands there, in whatever encoding
+        return Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[19].decode()
     return None
 
 
