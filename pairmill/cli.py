@@ -196,6 +196,9 @@ def run(
     replace: Replace = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
+    from pairmill.allocators import choose_allocators
+
+    choose_allocators()  # before what follows loads pyarrow
     from pairmill.pipeline.findings import package_notes, retry_hint
     from pairmill.terminal.display import funnel_table
 
