@@ -74,8 +74,8 @@ class RunResult:
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
-def result_of(outcome: RunOutcome, report: str) -> RunResult:
-    """What a run gives to whoever started it."""
+def result_of(outcome: RunOutcome, report: str, fault: str = "") -> RunResult:
+    """What a run gives to whoever started it; `fault`: what was wrong with its report, if any."""
     return RunResult(
         outcome.run_id,
         outcome.folder,
@@ -84,7 +84,7 @@ def result_of(outcome: RunOutcome, report: str) -> RunResult:
         report,
         outcome.seconds,
         Run(outcome.chain),
-        outcome.warnings,
+        (*outcome.warnings, *([fault] if fault else [])),
         outcome.notes,
         outcome.stages,
         {name: Run(table.chain) for name, table in outcome.tables.items()},

@@ -15,7 +15,7 @@ from pairmill.packages.gather import Place, first_bytes
 from pairmill.packages.kept import Kept, kept_rows
 from pairmill.packages.made_of import Ingredients
 from pairmill.packages.manifest import MANIFEST, read_manifest
-from pairmill.packages.order import FORMAT, package_id, package_order, shard_tasks
+from pairmill.packages.order import FORMAT, is_shuffled, package_id, package_order, shard_tasks
 from pairmill.packages.package import (
     Facts,
     Seen,
@@ -56,7 +56,8 @@ def publish(
     """
     storage = Storage(writer.config.path)
     chain, funnel = chain.until(selection.upto), funnel.until(selection.upto)
-    read = partial(kept_rows, chain, selection, ledger, writer.documents(), seed)
+    chances = seed if is_shuffled(chain, writer, selection) else None
+    read = partial(kept_rows, chain, selection, ledger, writer.documents(), chances)
     kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, selection, kept, seed)
     memory = PackageMemory(Storage(chain.root), f"{run_folder(ledger)}/packages", storage.root)

@@ -43,6 +43,10 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
     names = {s.name for s in rows.scores} | set(rows.duplicates) | set(chosen)
     frame = rows.frame.select("shard", "row", "uid", "fate", "at", "reason", *sorted(names))
 
+    def narrow(*columns: str) -> pl.DataFrame:
+        """What a look needs: each filter copies all that it is given."""
+        return frame.select("shard", "row", *columns)
+
     def add(found: pl.DataFrame, tag: str) -> None:
         for place in found.select("shard", "row").iter_rows():
             if len(tags) < count or place in tags:
@@ -50,11 +54,12 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
 
     frame = frame.with_columns(pl.Series("chance", chances(frame["uid"].to_arrow(), seed)))
     groups = frame.select("fate", "at").unique().sort("fate", "at").rows()
+    fates = narrow("fate", "at", "chance")
     for fate, at in groups:
-        mine = frame.filter((pl.col("fate") == fate) & (pl.col("at") == at))
+        mine = fates.filter((pl.col("fate") == fate) & (pl.col("at") == at))
         add(first_of(mine, max(1, count // 2 // len(groups)), "chance"), "random")
     for reason in frame["reason"].drop_nulls().unique().sort():
-        failed = frame.filter(pl.col("reason") == reason)
+        failed = narrow("reason", "chance").filter(pl.col("reason") == reason)
         add(first_of(failed, CLASS, "chance"), f"failed: {reason}")
     shuffled = frame.sort("chance") if rows.choices else frame
     for choice in rows.choices:
@@ -64,10 +69,8 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
         named = frame.select(column, "chance").drop_nulls(column)
         firsts = named.sort("chance")[column].unique(maintain_order=True).head(CLUSTERS)
         for first in firsts:
-            add(
-                frame.filter((pl.col("uid") == first) | (pl.col(column) == first)).head(MEMBERS),
-                f"{column}: {first}",
-            )
+            same = (pl.col("uid") == first) | (pl.col(column) == first)
+            add(narrow("uid", column).filter(same).head(MEMBERS), f"{column}: {first}")
     gated = [
         (s.name, sign, number)
         for s in rows.scores
@@ -76,14 +79,16 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
         for sign, number in thresholds(text, s.name)
     ]
     for name, sign, number in gated:
-        near = frame.with_columns((pl.col(name) - number).abs().alias("distance"))
+        near = narrow(name).with_columns((pl.col(name) - number).abs().alias("distance"))
         passes = pl.col(name) >= number if ">" in sign else pl.col(name) <= number
         for found, which in ((near.filter(passes), "passes"), (near.filter(~passes), "fails")):
             add(first_of(found, NEAR, "distance"), f"{name}: just {which}")
     for name in dict.fromkeys(
         [*(n for n, _, _ in gated), *(s.name for s in rows.scores if s.stage)]
     ):
-        known = frame.filter(pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64).is_finite())
+        known = narrow(name).filter(
+            pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64).is_finite()
+        )
         add(first_of(known, TAIL, name), f"{name}: lowest")
         add(last_of(known, TAIL, name), f"{name}: highest")
     return dict(tags)
@@ -142,7 +147,7 @@ def described(
 ) -> list[dict[str, Any]]:
     """Rows of one shard as the gallery shows them."""
     schema = chain.schema
-    names = [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
+    names = [f.name for f in schema if shown(f) or (blur and f.name in blur.columns)]
     traced = trace(chain, shard)
     table = block_columns(chain, shard, np.array(numbers), names, traced, len(chain.stages))
     payload = [f.name for f in schema if is_payload(f.type)]
@@ -183,8 +188,19 @@ def described(
                 "image": thumbnail(image),
             }
         )
-    give_back()
+    if payload:
+        give_back()
     return found
+
+
+def shown(field: pa.Field) -> bool:
+    """Whether the gallery shows something of a column."""
+    if pa.types.is_fixed_size_list(field.type):
+        return False
+    if pa.types.is_string(field.type):
+        return field.name == "uid" or field.name not in HIDDEN
+    plain = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    return plain or is_payload(field.type)
 
 
 def first_bytes(value: Any) -> bytes | None:

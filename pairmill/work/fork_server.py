@@ -54,11 +54,13 @@ def preload() -> None:
     """Imports what forked processes share; what is there by then is left to no collection of
     garbage, which would write to, and so copy, its pages.
     """
+    gc.disable()  # what modules make stays
     for name in PRELOADED:
         importlib.import_module(name)
     importlib.import_module("pyarrow").array([None])  # looks for pandas, and imports it if it can
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def other_threads() -> set[str]:

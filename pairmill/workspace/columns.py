@@ -118,7 +118,7 @@ class ColumnFile:
                 return new
             return merge(old.select(schema.names).cast(schema), new)
 
-        stored = self.storage.update_table(self.name, merged)
+        stored = self.storage.update_table(self.name, merged, distinct=("row",))
         if stored is not new:
             wanted = pc.is_in(stored.column("row"), value_set=new.column("row").combine_chunks())
             stored = stored.filter(wanted).combine_chunks()
@@ -146,7 +146,7 @@ class ColumnFile:
                     table = table.set_column(i, field, kept)
             return table
 
-        self.storage.update_table(self.name, without_bytes)
+        self.storage.update_table(self.name, without_bytes, distinct=("row",))
 
 
 def groups_at(sizes: Sequence[int], rows: np.ndarray) -> tuple[list[int], np.ndarray]:
