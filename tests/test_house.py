@@ -45,7 +45,7 @@ ARROWS = {
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal", "workspace"},
     "commands_page": {"cli"},
-    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
+    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "plan", "terminal"},
     "__init__": {"api", "run_result", "stages"},
 }
 """Room → rooms that it imports from, beside the ground.  An arrow that nobody needs any more goes;
