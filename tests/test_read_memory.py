@@ -38,7 +38,9 @@ def test_what_was_asked_for_long_ago_goes_first_and_large_columns_are_not_kept(
     memory.read(paths[1], ["row"], lambda: rows(9))
     Path(tmp_path / "d").write_bytes(b"rows")
     memory.read(str(tmp_path / "d"), ["row"], lambda: rows(5, 6))
-    left = [memory.read(p, ["row"], lambda: rows(9)).column("row").to_pylist() for p in paths[1::-1]]
+    left = [
+        memory.read(p, ["row"], lambda: rows(9)).column("row").to_pylist() for p in paths[1::-1]
+    ]
     assert left == [[1, 2], [9]]
     large = rows(*range(MOST_EACH // 4 + 1))
     assert memory.read(paths[2], ["large"], lambda: large) is large
