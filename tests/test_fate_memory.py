@@ -18,6 +18,7 @@ from pairmill.fates.fate_memory import (
 from pairmill.fates.remembered import fates_in, table_of
 from pairmill.fates.survey import look
 from pairmill.fates.trace import trace
+from pairmill.packages.kept import alive_in
 from pairmill.plan.chain import Chain
 
 FILE = """
@@ -115,6 +116,17 @@ def test_rows_that_a_stage_looks_at_are_remembered_as_long_as_they_are_the_same(
     assert looked(0) == ShardPopulation.at(np.empty(0, np.int32))
     file.write_bytes(whole)
     assert looked(0) == first
+
+
+@pytest.mark.parametrize("upto", [1, 2, 3])
+def test_rows_of_a_package_are_those_of_the_ledger_whoever_tells(chain: Chain, upto: int) -> None:
+    (folder,) = Path(chain.root).glob("runs/*/ledger")
+    ledger = folder.relative_to(chain.root).as_posix()
+    for shard in chain.shards():
+        FOLLOWED.found.clear()
+        told = alive_in(chain.until(upto), ledger, shard)
+        anew(chain, shard)
+        assert alive_in(chain.until(upto), ledger, shard).equals(told)
 
 
 def test_as_much_is_known_as_did_not_change(chain: Chain) -> None:
