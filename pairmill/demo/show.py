@@ -19,7 +19,7 @@ from pairmill.demo.world import World
 from pairmill.texts.amounts import amount
 
 if TYPE_CHECKING:
-    from pairmill import RunResult
+    from pairmill.run_result import RunResult
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
