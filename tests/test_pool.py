@@ -57,6 +57,21 @@ def test_uids_stay_unique_over_many_batches() -> None:
     assert 8000 - repeated == len({u for u in seen if u.startswith("u")})
 
 
+def test_hashes_of_a_first_file_are_held_once_and_each_file_tells_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**64, 5000, np.uint64)
+    uids = UniqueUids()
+    for first in range(0, 4000, 500):
+        assert len(uids.repeated(hashes[first : first + 500])) == 0
+    one = uids.end_unit()
+    assert np.shares_memory(one.fresh, uids.runs[0])
+    assert uids.repeated(hashes[3999:]).tolist() == [0]
+    other = uids.end_unit()
+    assert one.fresh.tolist() == sorted(hashes[:4000].tolist())
+    assert other.fresh.tolist() == sorted(hashes[4000:].tolist())
+    assert not UniqueUids().end_unit().fresh.size
+
+
 def test_keys_that_begin_anew_in_every_set_are_no_uids(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in "ab":
