@@ -1,5 +1,6 @@
 """The pool: unique uids, shards bounded by bytes, and what a person is told of the input."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pairmill.workspace.cutting import CutRows, Cutter
 from pairmill.workspace.digests import uid_hash, uid_hashes
 from pairmill.workspace.ingest import build_table
 from pairmill.workspace.reading import Hands
+from pairmill.workspace.reading_groups import tasks_of
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 from pairmill.workspace.uids import UniqueUids
@@ -197,3 +199,15 @@ def test_row_groups_are_read_one_without_the_other(tmp_path: Path) -> None:
     parts = [part for some in groups for part in parquet_rows(item, groups=some)]
     assert [t for p in parts for t in p.table["text"].to_pylist()] == [f"{i}" for i in range(1000)]
     assert [i for p in parts for i in p.places.tolist()] == list(range(1000))
+
+
+def test_many_rows_in_a_small_file_are_work_for_several(tmp_path: Path) -> None:
+    file, rows = tmp_path / "a.parquet", 600_000
+    texts = pa.repeat("a red bicycle", rows)
+    pq.write_table(pa.table({"url": texts, "text": texts}), file, row_group_size=rows // 2)
+    assert file.stat().st_size < 10**6
+    units = list(enumerate(TableSource(PairsConfig(path=str(file))).units()))
+    tasks = tasks_of(units, Hands(2, lambda work, items: iter(())))  # type: ignore[arg-type]
+    assert [task.places for task in tasks or ()] == [((0, 0),), ((0, 1),)]
+    few = [(0, replace(units[0][1], rows=1000))]
+    assert tasks_of(few, Hands(2, lambda work, items: iter(()))) is None  # type: ignore[arg-type]
