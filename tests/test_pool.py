@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairmill.plan.plan import pool_schema_of
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.schemas.hashing import row_uid
 from pairmill.sources.files import list_inputs
 from pairmill.sources.parquet_files import parquet_rows, row_groups
@@ -44,6 +45,18 @@ def test_repeated_uids_are_told_and_made_unique_the_same_way_each_time(tmp_path:
     assert rows["uid"].to_list() == again["uid"].to_list()
     told = {t.kind: t.count for t in pool.told}
     assert told == {"repeated uids": 2, "equal rows": 1}
+
+
+def test_uids_and_addresses_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    """Another hash or digest would compute users' workspaces anew."""
+    (tmp_path / "a.csv").write_text("url,text\nhttp://a.test/1.jpg,x\nhttp://a.test/2.jpg,ü y\n")
+    rows = built(tmp_path / "a.csv", tmp_path / "w")[1]
+    uids = ["3f5b166d8bae0f76f2a5b6715cfabaa8", "ac2e5db5be6ffd59812b1faefaabd455"]
+    assert rows["uid"].to_list() == uids
+    files = ["43e9e35876cd84c2.c1ba5cbee12a197f.parquet"]
+    assert [f.name for f in (tmp_path / "w/shards").iterdir()] == files
+    chances = [13001598750405146582, 15563172661057374798]
+    assert row_chances(rows["uid"].to_arrow(), 7, "sample").tolist() == chances
 
 
 def test_uids_stay_unique_over_many_batches() -> None:
