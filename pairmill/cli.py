@@ -28,7 +28,6 @@ from pairmill.console import (
     stopping_by_signals,
 )
 from pairmill.errors import PairmillError, PipelineFileError, StageFailed
-from pairmill.safe_output import printable
 from pairmill.texts.amounts import amount
 from pairmill.version import __version__
 
@@ -196,7 +195,9 @@ def run(
     replace: Replace = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
-    from pairmill.pipeline.findings import package_notes, retry_hint
+    from pairmill.allocators import choose_allocators
+
+    choose_allocators()  # before what follows loads pyarrow
     from pairmill.terminal.display import funnel_table
 
     if local and (ray or address):
@@ -244,20 +245,8 @@ def run(
         from pairmill.terminal.profile_view import profile_view
 
         out.print(profile_view(result.seconds, result.stages))
-    for path, manifest in result.packages.items():
-        held = f"{amount(manifest['samples'], 'sample')} in {amount(manifest['shards'], 'shard')}"
-        out.print(Text(f"package: {path} ({held})"), soft_wrap=True)
-        for note in package_notes(manifest):
-            out.print(Text(printable(f"  {note}")), soft_wrap=True)
-    if result.report:
-        out.print(Text(f"report:  {result.report}"), soft_wrap=True)
-    out.print(Text(f"run:     {result.folder}"), soft_wrap=True)
-    if hint := retry_hint(result.funnel):
-        out.print(Text(printable(hint)), soft_wrap=True)
-    for note in result.notes:
-        out.print(Text(printable(f"note: {note}")), soft_wrap=True)
-    for warning in result.warnings:
-        out.print(Text(f"warning: {printable(warning)}", style="bold yellow"), soft_wrap=True)
+    for line in result.lines():
+        out.print(line, soft_wrap=True)
     if strict and result.warnings:
         raise typer.Exit(1)
 

@@ -100,6 +100,8 @@ LINE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """`password: …` of a YAML file."""
+NAME, NAMES = 64, 10_000
+"""Characters of a text that is remembered to be clean, and how many texts."""
 SHAPES = (PEM, URL_LOGIN, URL_LOGIN_ENCODED, HEADER, QUOTED, LINE, ASSIGNED, SCHEME, KNOWN_KEYS)
 HINT = re.compile(
     r"://|-----BEGIN|%3a%2f|[=:]|_[a-z0-9]|sk-|AKIA|ASIA|AROA|AIDA|glpat|xox|AIza|ya29|eyJ|npm|"
@@ -115,6 +117,8 @@ class Redactor:
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
         self._pattern: re.Pattern[str] | None = None
+        self.clean: set[str] = set()
+        """Short texts without secrets, such as keys and names: they come again and again."""
 
     def add(self, value: str, name: str, shortest: int = SHORTEST) -> None:
         """Takes a value, and the forms in which it may stand in a text, for a secret."""
@@ -126,6 +130,7 @@ class Redactor:
             for form in forms(plain):
                 self.values.setdefault(form, name)
             self._pattern = None
+            self.clean.clear()
 
     def from_environment(self, environment: Mapping[str, str], marked: Iterable[str] = ()) -> None:
         """Takes what the variables hold that are marked, or look like secrets."""
@@ -150,6 +155,15 @@ class Redactor:
         return self._pattern.sub(lambda m: self.values[m[0]], text)
 
     def __call__(self, text: str) -> str:
+        if text in self.clean:
+            return text
+        found = self.without(text)
+        if found == text and len(text) <= NAME and len(self.clean) < NAMES:
+            self.clean.add(text)
+        return found
+
+    def without(self, text: str) -> str:
+        """A text without secrets."""
         if text.startswith("data:") and ";base64," in text[:100]:
             return text  # a picture
         text = self.known(text)
@@ -168,6 +182,7 @@ def joined(values: Mapping[str, str]) -> Redactor:
     for value, name in values.items():
         REDACTOR.values.setdefault(value, name)
     REDACTOR._pattern = None
+    REDACTOR.clean.clear()
     return REDACTOR
 
 

@@ -17,8 +17,8 @@ from pairmill.terminal.stage_list import WRITTEN_DOWN, sentences
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
 GROUND = {
-    "addresses", "errors", "extensions", "images", "models", "names", "places", "redaction",
-    "safe_output", "schemas", "shares", "texts", "torch_device", "version",
+    "addresses", "allocators", "errors", "extensions", "images", "models", "names", "places",
+    "redaction", "safe_output", "schemas", "shares", "texts", "torch_device", "version",
 }  # fmt: skip
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {
@@ -41,11 +41,11 @@ ARROWS = {
     "run_result": {"fates", "pipeline", "report", "terminal"},
     "api": {"fates", "pipeline", "plan", "report", "run_result", "terminal"},
     "console": {"api"},
-    "demo": {"api", "terminal"},
+    "demo": {"api", "run_result", "terminal"},
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal", "workspace"},
     "commands_page": {"cli"},
-    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
+    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "plan", "terminal"},
     "__init__": {"api", "run_result", "stages"},
 }
 """Room → rooms that it imports from, beside the ground.  An arrow that nobody needs any more goes;

@@ -171,3 +171,17 @@ def test_input_without_addresses_is_told_and_no_file_is_written_over(tmp_path: P
     (tmp_path / "first.yaml").write_text("mine")
     assert typed("init", "first.yaml", "--from", "in.csv", cwd=tmp_path).returncode == 2
     assert (tmp_path / "first.yaml").read_text() == "mine"
+
+
+def test_table_beside_pictures_is_named_for_another_try(tmp_path: Path) -> None:
+    """COCO's layout: the captions lie in a JSON file beside the folder of pictures."""
+    (tmp_path / "val").mkdir()
+    for i in (1, 2):
+        (tmp_path / f"val/{i}.jpg").write_bytes(picture(i))
+        (tmp_path / f"val/{i}.json").write_text("{}")
+    (tmp_path / "captions.json").write_text('{"images": [], "annotations": []}')
+    said = propose(str(tmp_path)).left_out
+    table = tmp_path / "captions.json"
+    assert [line for line in said if "init" in line] == [
+        f"if {table} describes the pictures: pairmill init --from {table}"
+    ]

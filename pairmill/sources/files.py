@@ -99,7 +99,10 @@ def reached(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input,
     except PairmillError:
         raise
     except ImportError as error:
-        raise NoInput(f"{pattern} needs a package that is not there: {first_line(error)}") from None
+        told = first_line(error)
+        if pattern.startswith(("s3://", "gs://")):
+            told = f"pip install 'pairmill[cloud]' ({told})"
+        raise NoInput(f"{pattern} needs a package that is not there: {told}") from None
     except Exception as error:  # each store has errors of its own
         told = f"{type(error).__name__}: {first_line(error)}"
         raise NoInput(f"{pattern} cannot be reached: {told}; is the address right?") from None
