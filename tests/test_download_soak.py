@@ -41,7 +41,6 @@ def memory_mb() -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_soak_loses_no_row_and_leaks_nothing() -> None:
     with hostile_web(noise) as web:
         options = {

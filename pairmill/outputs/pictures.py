@@ -81,8 +81,8 @@ class Picture:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def packed(data: bytes, wanted: Format, told: Counter[str]) -> Picture:
-    """The picture as the package holds it; what was done to it is counted in `told`.
+def packed(data: bytes, wanted: Format, remarks: Counter[str]) -> Picture:
+    """The picture as the package holds it; what was done to it is counted in `remarks`.
 
     One that cannot be decoded stays as it is.
     """
@@ -93,22 +93,22 @@ def packed(data: bytes, wanted: Format, told: Counter[str]) -> Picture:
     target = wanted if wanted in COMMON else kind if kind in COMMON else "png"
     keyed = has_transparent_colour(data)
     if kind == target and not turned and not keyed:
-        return slim(data, kind, told)
+        return slim(data, kind, remarks)
     try:
         made = encoded(data, target)
     except (DecodeError, OSError, ValueError):
-        told["pictures that cannot be decoded were packed as they are"] += 1
+        remarks["pictures that cannot be decoded were packed as they are"] += 1
         return Picture(data, kind)
     if turned:
-        told["pictures that EXIF turns were turned upright and encoded anew"] += 1
+        remarks["pictures that EXIF turns were turned upright and encoded anew"] += 1
     if keyed:
-        told["PNGs with transparent colours (tRNS) were laid over white"] += 1
+        remarks["PNGs with transparent colours (tRNS) were laid over white"] += 1
     if kind != target:
-        told[f"{kind} pictures were encoded as {target} (`format: original` keeps them)"] += 1
+        remarks[f"{kind} pictures were encoded as {target} (`format: original` keeps them)"] += 1
     return Picture(made, target, changed=True)
 
 
-def slim(data: bytes, kind: str, told: Counter[str]) -> Picture:
+def slim(data: bytes, kind: str, remarks: Counter[str]) -> Picture:
     """The picture, without texts beside it for which loaders would refuse it."""
     try:
         found = openable(data)
@@ -116,7 +116,7 @@ def slim(data: bytes, kind: str, told: Counter[str]) -> Picture:
         return Picture(data, kind)
     if found is data:
         return Picture(data, kind)
-    told["PNGs were packed without a text for which loaders refuse them"] += 1
+    remarks["PNGs were packed without a text for which loaders refuse them"] += 1
     return Picture(found, kind, changed=True)
 
 
