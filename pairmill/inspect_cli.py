@@ -98,7 +98,7 @@ def inspect_rows(
 
         print_json(rows_as_data(rows, count))
         return
-    out.print(rows_table(rows, count))
+    out.print(rows_table(rows, count, None if named else out.width, where))
     if to is not None:
         out.print(Text(f"{rows.height:,} rows written to {to}"), soft_wrap=True)
 
@@ -201,10 +201,11 @@ def prompts(
     from pairmill.terminal.prompt_list import prompt_facts, prompt_list, prompt_page
 
     try:
+        known = prompt_of(name) if name else None
         if as_json:
             print_json([p for p in prompt_facts() if name in (None, p["id"])])
         else:
-            page = Text(prompt_page(prompt_of(name))) if name else prompt_list()
+            page = Text(prompt_page(known)) if known else prompt_list()
             out.print(page, soft_wrap=bool(name))
     except BadPrompt as error:
         fail(str(error), 2)

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 import pairmill
@@ -15,6 +16,7 @@ from pairmill.api import Pipeline
 from pairmill.cli import app
 from pairmill.errors import RunError
 from pairmill.run_result import RunResult
+from pairmill.terminal.chosen_rows import rows_table
 from pairmill.workspace.storage import Storage
 
 STAGES = "  - {stage: text_rules, keep: text_words > 2}\n"
@@ -130,3 +132,14 @@ def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["inspect", str(tmp_path), "--where", "true"]).exit_code == 1
     with pytest.raises(RunError, match="name the pipeline file"):
         Pipeline.from_run(tmp_path)
+
+
+def test_table_of_rows_shows_what_has_room_and_says_what_has_not() -> None:
+    columns = {f"score_{i}": [0.5] for i in range(30)}
+    rows = pl.DataFrame({**columns, "text": ["a red ball"], "fate": ["kept"], "uid": ["f" * 32]})
+    console = Console(file=io.StringIO(), width=80)
+    console.print(rows_table(rows, 3, 80, "score_21 < 1"))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "28 more columns: --columns" in " ".join(text.split())
+    assert all(word in text for word in ("a red ball", "kept", "score_21"))
+    assert len(rows_table(rows, 3).columns) == 33

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.engine import Answer, Message, Request
@@ -15,6 +16,7 @@ from pairmill.captioners.library import library, named
 from pairmill.captioners.prompts import Wording
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, column_types, parsed
 from pairmill.captioners.talks import Talk, hold, told_in
+from pairmill.cli import app
 from pairmill.errors import RowError
 from pairmill.plan.declared import declared
 from pairmill.schemas.config import value_fields
@@ -248,3 +250,8 @@ def test_every_prompt_of_the_library_is_known_by_its_wording() -> None:
     told = {p.id: named(p.wording) for p in library().values()}
     assert told == {p.id: f"{p.id}@{p.version}" for p in library().values()}
     assert named(Wording("Describe what no prompt of the library asks for.")) is None
+
+
+def test_prompt_that_is_not_in_the_library_is_a_fault_in_either_form() -> None:
+    for form in ([], ["--json"]):
+        assert CliRunner().invoke(app, ["prompts", "fuze", *form]).exit_code == 2

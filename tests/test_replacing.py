@@ -14,6 +14,8 @@ from pairmill.cli import app
 from pairmill.cluster.jobs import JobRequest
 from pairmill.errors import WouldReplace
 from pairmill.packages.manifest import MANIFEST, read_manifest
+from pairmill.pipeline.run import Runner
+from pairmill.pipeline.watcher import Watcher
 from pairmill.workspace.storage import Storage
 
 FILE = """
@@ -154,3 +156,21 @@ def test_a_manifest_whose_pipeline_is_unreadable_counts_as_other_settings(file: 
 def test_a_job_carries_the_permission() -> None:
     assert "--replace" in JobRequest(Path("p.yaml"), replace=True).entrypoint()
     assert "--replace" not in JobRequest(Path("p.yaml")).entrypoint()
+
+
+class Meanwhile(Watcher):
+    """While a run works, another one, of other settings, ends."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def phase(self, title: str, stages: list[str], rows: int) -> None:
+        other = {"stages.text_rules.keep": "text_words > 3", "workspace": "other"}
+        Pipeline.from_yaml(self.file, other).run(local=True, processes=0, progress=False)
+
+
+def test_package_that_another_run_made_meanwhile_is_not_written_over(file: Path) -> None:
+    mine = Pipeline.from_yaml(file)
+    with pytest.raises(WouldReplace, match="now 'text_words > 2'"):
+        Runner(mine.checked, mine.text, Meanwhile(file), [], local=True).run()
+    assert samples(file) == 2

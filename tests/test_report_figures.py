@@ -1,13 +1,15 @@
-"""Figures of the report that need no run: caption measures, thresholds of gates, stops of
+"""Figures of the report that need little of a run: caption measures, thresholds of gates, stops of
 sliders.
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from pairmill.api import Pipeline
 from pairmill.report.captions import measures
 from pairmill.report.effects import effect
 from pairmill.report.gather import ReportRows
@@ -73,3 +75,16 @@ def test_json_cannot_leave_its_element() -> None:
     text = json_for_html({"a": HOSTILE + "\u2028", "b": [1.5, None]})
     assert not {"<", ">", "\u2028"} & set(text)
     assert json.loads(text)["a"] == HOSTILE + "\u2028"
+
+
+def test_row_without_an_address_is_of_no_domain(tmp_path: Path) -> None:
+    rows = "http://127.0.0.1:9/1.jpg,one\n,two\nhttp://127.0.0.1:9/2.jpg,three\n"
+    (tmp_path / "in.csv").write_text("url,text\n" + rows)
+    download = "{stage: download, retries: 0, max_failures: 1, allow_private_hosts: [127.0.0.1]}"
+    (tmp_path / "p.yaml").write_text(
+        f"name: d\nsource: {{type: pairs, path: in.csv}}\nstages: [{download}]\n"
+    )
+    result = Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, processes=0, progress=False)
+    told = json.loads(Path(result.report).with_name("data.json").read_text())["downloads"]
+    assert [(h["domain"], h["rows"]) for h in told["hosts"]] == [("127.0.0.1", 2)]
+    assert (told["host_count"], told["classes"]["url"]) == (1, 1)

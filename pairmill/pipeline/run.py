@@ -134,8 +134,7 @@ class Runner:
         for writer in self.plan.writers:
             if reason := check_owner(writer, self.plan.config.name):
                 raise RunError(reason)
-        if not self.replace and (lines := replaced_packages(self.plan, self.text, self.limit)):
-            raise WouldReplace(lines)
+        self.ask_to_replace()
         try:
             self.engine.expect(unseen(storage, every_stage(self.plan.stages)))
             table = self.timed("table", lambda: self.table(storage))
@@ -162,6 +161,7 @@ class Runner:
                 unreadable = 0 if self.limit is not None else table.unreadable
                 source = run.decided(chain, f"{folder}/ledger", unreadable)
                 chain, funnel = source.chain, source.funnel
+                self.ask_to_replace()  # another run may have ended while this one worked
                 packages = {
                     w.config.path: self.timed(
                         f"output {i + 1}",
@@ -201,6 +201,11 @@ class Runner:
                 *self.totals.spent(),
             ),
         )
+
+    def ask_to_replace(self) -> None:
+        """Raises WouldReplace where other settings made a package that this run would replace."""
+        if not self.replace and (lines := replaced_packages(self.plan, self.text, self.limit)):
+            raise WouldReplace(lines)
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:
         """Does a part of the run and adds its seconds."""

@@ -262,7 +262,8 @@ def downloads(chain: Chain, rows: ReportRows, funnel: Funnel) -> dict[str, Any] 
     step = funnel.steps[stage.index + 1]
     asked = rows.frame.filter(pl.col("at") >= stage.index)
     failed = (pl.col("at") == stage.index) & pl.col("reason").is_not_null()
-    hosts = asked.group_by("domain").agg(
+    of_domain = asked.drop_nulls("domain").group_by("domain")
+    hosts = of_domain.agg(
         pl.len().alias("rows"),
         failed.sum().alias("failed"),
         pl.col(took).median().alias("median_s"),

@@ -1,5 +1,6 @@
 """Rows of a run that an expression chooses: on the terminal, or into a file."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,27 @@ from pairmill.terminal.inspecting import brief
 WRITERS = (".csv", ".jsonl", ".parquet")
 
 
-def rows_table(rows: pl.DataFrame, count: int) -> Table:
-    """The first `count` rows; columns that are null in all of them are left out."""
+TELLING = ("fate", "stage", "reason", "text")
+"""Columns that are shown first where not all have room."""
+LEAST_WIDTH = 14
+"""Of a column of a table, its lines included."""
+
+
+def rows_table(
+    rows: pl.DataFrame, count: int, width: int | None = None, where: str | None = None
+) -> Table:
+    """The first `count` rows; columns that are null in all of them are left out, and so are, with a
+    word, those for which a terminal of this width has no room: last those that `where` reads.
+    """
     head = rows.head(count)
     shown = [c for c in head.columns if c not in ("shard", "row") and head[c].null_count() < count]
-    table = Table(title=f"{rows.height:,} rows, the first {head.height}", title_justify="left")
+    most = len(shown) if width is None else max(1, width // LEAST_WIDTH)
+    title = f"{rows.height:,} rows, the first {head.height}"
+    if len(shown) > most:
+        title += f"; {len(shown) - most} more columns: --columns names those to show"
+        first = ["uid", *re.findall(r"\w+", where or ""), *TELLING]
+        shown = sorted(shown, key=lambda c: first.index(c) if c in first else len(first))[:most]
+    table = Table(title=title, title_justify="left")
     for name in shown:
         table.add_column(Text(printable(name)), overflow="fold", max_width=40)
     for row in head.select(shown).iter_rows():

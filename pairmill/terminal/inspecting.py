@@ -236,7 +236,7 @@ def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
     with storage.fs.open_input_file(storage.path(name)) as stream:
         file = pq.ParquetFile(stream)
         table = Table(title=f"{name}: {file.metadata.num_rows:,} rows", title_justify="left")
-        table.add_column("column")
+        table.add_column("column", no_wrap=True)  # as it is written in a gate
         table.add_column("type")
         for i in range(min(rows, file.metadata.num_rows)):
             table.add_column(f"row {i}", overflow="fold", max_width=40)
