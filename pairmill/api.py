@@ -106,8 +106,7 @@ class Pipeline:
         report: ReportConfig | None = None,
     ) -> "Pipeline":
         """A pipeline from config objects, several sources by name; raises PipelineFileError with
-        all
-        its faults.
+        all its faults.
         """
         config = PipelineConfig(
             name=name,
@@ -162,8 +161,7 @@ class Pipeline:
 
     def estimate(self, rows: int = 200, limit: int | None = None) -> "Cost":
         """What the run has yet to cost, by a drawn sample of rows that goes through the stages
-        here;
-        its values are stored, so that nothing is computed twice.
+        here; its values are stored, so that nothing is computed twice.
         """
         from pairmill.pipeline.run import Runner
         from pairmill.pipeline.sampling import estimate
@@ -238,7 +236,7 @@ class Pipeline:
         try:
             outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
             begun = time.monotonic()
-            report = self._report(outcome, console) if write_report else ""
+            report, fault = self._report(outcome) if write_report else ("", "")
             outcome.seconds["report"] = round(time.monotonic() - begun, 3)
         except Exception:
             if (
@@ -248,24 +246,22 @@ class Pipeline:
             raise
         finally:
             log.close()
-        return result_of(outcome, report)
+        return result_of(outcome, report, fault)
 
-    def _report(self, outcome: "RunOutcome", console: Console) -> str:
-        """The page's path, or an empty string: the packages stand, and a fault of the report takes
-        nothing from them.
+    def _report(self, outcome: "RunOutcome") -> tuple[str, str]:
+        """The page's path, and what was wrong, if anything: the packages stand, and a fault of the
+        report takes nothing from them.
         """
         if not self.config.report.write:
-            return ""
+            return "", ""
         try:
             from pairmill.report.page import write_report
 
-            return write_report(self.checked, outcome, outcome.chain)
+            return write_report(self.checked, outcome, outcome.chain), ""
         except Exception as error:
             logging.getLogger("pairmill").exception("the report could not be written")
-            console.print(
-                Text(
-                    "the packages stand; the report could not be written: "
-                    f"{type(error).__name__}: {first_line(error)} (log.jsonl has more)"
-                )
+            told = f"{type(error).__name__}: {first_line(error)}"
+            return "", (
+                f"the report could not be written: {told}; the packages stand, and the same "
+                "command writes it (log.jsonl has more)"
             )
-            return ""

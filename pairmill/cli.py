@@ -1,5 +1,6 @@
 """The commands, nothing else."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from pairmill import cluster_cli, inspect_cli
 from pairmill.console import (
     COMMITTED,
     TRACEBACK,
+    Commands,
     File,
     Json,
     Limit,
@@ -25,18 +27,24 @@ from pairmill.console import (
     print_json,
     stopping_by_signals,
 )
-from pairmill.errors import PairmillError, PipelineFileError
-from pairmill.safe_output import printable
+from pairmill.errors import PairmillError, PipelineFileError, StageFailed
 from pairmill.texts.amounts import amount
 from pairmill.version import __version__
 
-app = typer.Typer(
+gc.set_threshold(50_000)
+"""Objects by which garbage is looked for, 700 as a rule: modules make a hundred thousand of them,
+all of which stay; an eighth of what loading them takes went into the search.
+"""
+app = Commands(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Web image–text pairs to training shards, from one YAML file.",
 )
 app.add_typer(inspect_cli.app)
 app.add_typer(cluster_cli.app)
+
+
+AS_NAMED = "pairmill init --from INPUT NAME.yaml"
 
 
 def show_version(wanted: bool) -> None:
@@ -70,7 +78,7 @@ def init(
     from pairmill.plan.proposal import propose
 
     if file.exists():
-        fail(f"{file} is there already; name another file: pairmill init NAME.yaml", 2)
+        fail(f"{file} is there already; name another file: {AS_NAMED}", 2)
     given = source or typer.prompt("input (file, folder, glob)")
     try:
         proposal = propose(given)
@@ -79,7 +87,10 @@ def init(
     if "://" not in given and not os.path.isabs(given):
         for key in {"path", "images"} & proposal.keys.keys():
             proposal.keys[key] = os.path.relpath(proposal.keys[key], file.absolute().parent)
-    file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")
+    try:
+        file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")
+    except OSError as error:
+        fail(f"{file} cannot be written: {error.strerror}; name another file: {AS_NAMED}", 2)
     for line in proposal.mapping:
         out.print(Text(f"columns: {line}"), soft_wrap=True)
     for line in proposal.left_out:
@@ -184,7 +195,9 @@ def run(
     replace: Replace = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
-    from pairmill.pipeline.findings import package_notes, retry_hint
+    from pairmill.allocators import choose_allocators
+
+    choose_allocators()  # before what follows loads pyarrow
     from pairmill.terminal.display import funnel_table
 
     if local and (ray or address):
@@ -213,11 +226,7 @@ def run(
             1,
         )
     except PairmillError as error:
-        fail(
-            f"{error}\n{COMMITTED} {found.config.workspace}; once that is "
-            "mended, the same command goes on from there",
-            1,
-        )
+        fail(f"{error}{goes_on(error, found.config.workspace)}", 1)
     except OSError as error:  # a disk or an object store that does not answer
         fail(
             f"{type(error).__name__}: {error}\n{COMMITTED} "
@@ -236,22 +245,22 @@ def run(
         from pairmill.terminal.profile_view import profile_view
 
         out.print(profile_view(result.seconds, result.stages))
-    for path, manifest in result.packages.items():
-        held = f"{amount(manifest['samples'], 'sample')} in {amount(manifest['shards'], 'shard')}"
-        out.print(Text(f"package: {path} ({held})"), soft_wrap=True)
-        for note in package_notes(manifest):
-            out.print(Text(printable(f"  {note}")), soft_wrap=True)
-    if result.report:
-        out.print(Text(f"report:  {result.report}"), soft_wrap=True)
-    out.print(Text(f"run:     {result.folder}"), soft_wrap=True)
-    if hint := retry_hint(result.funnel):
-        out.print(Text(printable(hint)), soft_wrap=True)
-    for note in result.notes:
-        out.print(Text(printable(f"note: {note}")), soft_wrap=True)
-    for warning in result.warnings:
-        out.print(Text(f"warning: {printable(warning)}", style="bold yellow"), soft_wrap=True)
+    for line in result.lines():
+        out.print(line, soft_wrap=True)
     if strict and result.warnings:
         raise typer.Exit(1)
+
+
+def goes_on(error: PairmillError, workspace: str) -> str:
+    """What a run that failed leaves, and which command goes on; nothing where it never began."""
+    if "://" not in workspace and not os.path.isdir(workspace):
+        return ""
+    if isinstance(error, StageFailed) and "--retry" in str(error):
+        # the failures are stored, and stop the run again
+        return (
+            f"\n{COMMITTED} {workspace}, and the same command with this option goes on from there"
+        )
+    return f"\n{COMMITTED} {workspace}; once that is mended, the same command goes on from there"
 
 
 @app.command()

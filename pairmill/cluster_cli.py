@@ -1,5 +1,6 @@
 """The commands that talk to a Ray cluster."""
 
+import os
 from collections import deque
 from datetime import datetime
 from pathlib import Path
@@ -34,8 +35,13 @@ Address = Annotated[
 Job = Annotated[str, typer.Argument(help="The job's id, as `submit` and `list` show it.")]
 
 
+NO_CLUSTER = "no cluster named; give --address head:8265, or set RAY_ADDRESS"
+
+
 def jobs_at(address: str | None) -> Any:
     """Ray's job client; prints why and ends where no cluster answers."""
+    if not (address or os.environ.get("RAY_ADDRESS")):  # before Ray is imported, a second's work
+        fail(NO_CLUSTER, 2)
     from pairmill.cluster.jobs import client
 
     try:

@@ -3,6 +3,7 @@ message.
 """
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -21,9 +22,44 @@ from pairmill.safe_output import SafeConsole, printable, show_exception
 
 out = SafeConsole()
 err = SafeConsole(
-    file=os.fdopen(os.dup(2), "w")
+    file=os.fdopen(os.dup(2), "w", errors="replace")
 )  # stays ours while a run sends libraries' stderr to its log
-sys.excepthook = show_exception
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code of a command that Ctrl-C ended before it began to work."""
+
+
+class Commands(typer.Typer):
+    """The commands as a program.  Typer's own way sets a hook for exceptions, which shows secrets,
+    and says nothing at Ctrl-C.
+    """
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Runs the command that the arguments name, and ends the process."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a terminal may lack letters: `?` for them
+                stream.reconfigure(errors="replace")
+        try:
+            typer.main.get_command(self)(*args, **options)
+        except KeyboardInterrupt:
+            end("stopped", INTERRUPTED)
+        except SystemExit as ended:
+            if ended.code == INTERRUPTED:
+                end("stopped", INTERRUPTED)
+            raise
+        except OSError as error:  # a full disk below the output, a file that cannot be written
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what waits there would fail again
+            end(f"{type(error).__name__}: {error}", 1)
+        except Exception as error:
+            show_exception(type(error), error, error.__traceback__)
+            sys.exit(1)
+
+
+def end(message: str, code: int) -> None:
+    """Ends the process with a message for people."""
+    err.print(Text(message), style="red", soft_wrap=True)
+    sys.exit(code)
+
 
 File = Annotated[Path, typer.Argument(help="The pipeline file.", dir_okay=False)]
 Set = Annotated[
@@ -44,8 +80,11 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as JSON, for programs."""
-    text = json.dumps(redact_data(value), indent=2, ensure_ascii=False)
+    """Prints a value as JSON, for programs; letters that the encoding of the output lacks as
+    `\\u` and their number.
+    """
+    whole = "utf" in (sys.stdout.encoding or "").lower()
+    text = json.dumps(redact_data(value), indent=2, ensure_ascii=not whole)
     sys.stdout.write(printable(text) + "\n")
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pairmill.console import Json, fail, opened, out, print_json
 from pairmill.errors import PairmillError
+from pairmill.texts.amounts import amount
 
 app = typer.Typer()
 
@@ -274,5 +275,6 @@ def gc(
     for folder in strangers:
         out.print(f"left {folder}: it holds files that are no pool or column set", highlight=False)
     out.print(
-        f"{sum(s.bytes for s in found) / 1e6:,.1f} MB in {len(found)} folders", highlight=False
+        f"{sum(s.bytes for s in found) / 1e6:,.1f} MB in {amount(len(found), 'folder')}",
+        highlight=False,
     )

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from rich.console import Group
+from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.run_table import Run
+from pairmill.pipeline.findings import package_notes, retry_hint
 from pairmill.pipeline.run import RunOutcome
-from pairmill.safe_output import SafeConsole
+from pairmill.safe_output import SafeConsole, printable
 from pairmill.terminal.display import funnel_table
+from pairmill.texts.amounts import amount
 
 if TYPE_CHECKING:
     from pairmill.report.gallery import Gallery
@@ -65,17 +69,36 @@ class RunResult:
 
         return gallery(self.run, where, fate, count)
 
+    def lines(self) -> list[Text]:
+        """What stands below the funnel at a run's end: packages, report, what to know and do."""
+        lines = []
+        for path, manifest in self.packages.items():
+            held = [amount(manifest[f"{what}s"], what) for what in ("sample", "shard")]
+            lines += [f"package: {path} ({' in '.join(held)})"]
+            lines += [f"  {note}" for note in package_notes(manifest)]
+        lines += [f"report:  {self.report}"] if self.report else []
+        lines += [f"run:     {self.folder}"]
+        lines += [hint] if (hint := retry_hint(self.funnel)) else []
+        lines += [f"note: {note}" for note in self.notes]
+        warnings = [f"warning: {warning}" for warning in self.warnings]
+        return [
+            *(Text(printable(line)) for line in lines),
+            *(Text(printable(line), style="bold yellow") for line in warnings),
+        ]
+
     def __rich__(self) -> Any:
-        return funnel_table(self.funnel)
+        return Group(funnel_table(self.funnel), *self.lines())
 
     def _repr_html_(self) -> str:
         console = SafeConsole(record=True, file=io.StringIO(), width=110)
         console.print(funnel_table(self.funnel))
+        for line in self.lines():
+            console.print(line, soft_wrap=True)
         return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
-def result_of(outcome: RunOutcome, report: str) -> RunResult:
-    """What a run gives to whoever started it."""
+def result_of(outcome: RunOutcome, report: str, fault: str = "") -> RunResult:
+    """What a run gives to whoever started it; `fault`: what was wrong with its report, if any."""
     return RunResult(
         outcome.run_id,
         outcome.folder,
@@ -84,7 +107,7 @@ def result_of(outcome: RunOutcome, report: str) -> RunResult:
         report,
         outcome.seconds,
         Run(outcome.chain),
-        outcome.warnings,
+        (*outcome.warnings, *([fault] if fault else [])),
         outcome.notes,
         outcome.stages,
         {name: Run(table.chain) for name, table in outcome.tables.items()},

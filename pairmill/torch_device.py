@@ -26,6 +26,8 @@ OpenMP's own number is thirty times that: where another process has a core meanw
 of a small model burn seconds on waiting for each other.
 """
 TURN = threading.Lock()
+CORES = "PAIRMILL_CORES"
+"""Variable with the cores of a process that has some for itself alone."""
 
 
 def wait_shortly(environment: MutableMapping[str, str]) -> None:
@@ -100,6 +102,15 @@ def limit_threads(cpus: float) -> None:
     import torch
 
     torch.set_num_threads(max(1, int(cpus)))
+
+
+def streams(cpus: float) -> int:
+    """Batches that one model computes at the same time on a CPU, each with the worker's threads:
+    where a process has the cores of several workers, and one of them is loaded.
+
+    The threads of a batch stay as many, so that its values do not depend on the machine.
+    """
+    return max(1, int(float(os.environ.get(CORES, 0)) / max(cpus, 1)))
 
 
 def on_one_core() -> None:

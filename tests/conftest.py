@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import tempfile
 from collections import Counter
@@ -34,6 +35,9 @@ os.environ["PAIRMILL_PROCESSES"] = "0"
 # mlcroissant keeps what it unpacked under a tar's name alone, whichever package it came from
 UNPACKED = tempfile.TemporaryDirectory(prefix="croissant-")
 os.environ["CROISSANT_CACHE"] = UNPACKED.name
+
+SEARCH = int(os.environ.get("SEARCH", "1"))
+"""How often as many random examples and requests the long searches take; CI has a step with more."""
 
 CLIP = str(MODELS / "clip")
 CAPTIONER = str(MODELS / "captioner")
@@ -80,14 +84,33 @@ ON_ONE_RAY = tuple(
 )  # fmt: skip
 
 
+WITH_MODELS = re.compile(r"\b(torch|CLIP|CAPTIONER|datasets|tests\.(tiny|everything|later))\b")
+"""What a file names that loads a model."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A file's tests on one worker, as they share fixtures; those of the longest file, which share
-    none, wherever there is time; and those that share a Ray on one.
+    none, wherever there is time; and those that share a Ray on one.  Files with models go to one
+    worker as long as the others have something else to do: torch and transformers take each some
+    ten seconds.
     """
     from xdist.scheduler import LoadFileScheduling
 
+    here = Path(__file__).parent
+    with_models = {
+        f"tests/{f.name}" for f in here.glob("test_*.py") if WITH_MODELS.search(f.read_text())
+    }
+
     class FilesTogether(LoadFileScheduling):
+        def _assign_work_unit(self, node: Any) -> None:
+            wants_models = node is self.nodes[-1]
+            for scope in self.workqueue:
+                if (scope.split("::")[0] in with_models) == wants_models:
+                    self.workqueue.move_to_end(scope, last=False)
+                    break
+            super()._assign_work_unit(node)
+
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
             if nodeid.startswith(ON_ONE_RAY):
@@ -185,4 +208,29 @@ def pairmill(*args: str, cwd: Path | None = None, **env: str) -> subprocess.Comp
         text=True,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "200", **env},
+    )
+
+
+def typed(*args: str, cwd: Path | None = None, columns: int = 200) -> Any:
+    """A command line in this process: exit code, what it prints, and what it says beside.  Starting
+    one (`pairmill` above) takes a second.
+    """
+    from typer.testing import CliRunner
+
+    from pairmill.cli import app
+    from pairmill.console import err, out
+
+    before, widths, beside = Path.cwd(), (out.width, err.width), err.file
+    out.width = err.width = columns
+    err.file = said = io.StringIO()
+    os.chdir(cwd or before)
+    try:
+        done = CliRunner().invoke(app, args)
+    finally:
+        os.chdir(before)
+        (out.width, err.width), err.file = widths, beside
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return subprocess.CompletedProcess(
+        args, done.exit_code, done.stdout, done.stderr + said.getvalue()
     )

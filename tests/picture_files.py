@@ -2,7 +2,9 @@
 
 import io
 import struct
+import warnings
 import zlib
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -12,6 +14,7 @@ NOISE = Image.fromarray(
 ).resize((120, 80), Image.Resampling.BICUBIC)
 
 
+@cache
 def in_modes() -> dict[str, Image.Image]:
     """One picture in each of Pillow's modes."""
     found = {m: NOISE.convert(m) for m in "1 L P RGB RGBA CMYK YCbCr HSV".split()}
@@ -25,18 +28,25 @@ def in_modes() -> dict[str, Image.Image]:
     return found
 
 
-def every_file() -> dict[tuple[str, str], bytes]:
-    """(format, mode) → a file, for every pair that Pillow can write."""
+def forms() -> list[str]:
+    """Those that Pillow writes, and no package of others has to be there for."""
     Image.init()
+    return sorted(set(Image.SAVE) - {"BUFR", "GRIB", "HDF5", "WMF"})
+
+
+@cache
+def files_of(form: str) -> dict[str, bytes]:
+    """Mode → a file, for every mode that Pillow can write in a format."""
     found = {}
-    for form in Image.SAVE:
-        for mode, image in in_modes().items():
-            out = io.BytesIO()
-            try:
+    for mode, image in in_modes().items():
+        out = io.BytesIO()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of a format that will go
                 image.save(out, form)
-            except Exception:  # Pillow says in many ways that a format has no such mode
-                continue
-            found[form, mode] = out.getvalue()
+        except Exception:  # Pillow says in many ways that a format has no such mode
+            continue
+        found[mode] = out.getvalue()
     return found
 
 

@@ -27,7 +27,7 @@ from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.verify import verify_workspace
-from tests.conftest import pairmill
+from tests.conftest import typed
 
 WRITES = pa.schema(
     [("v", pa.int64()), ("t", pa.string()), ("image", pa.large_binary()), ("e", pa.list_(pa.float32(), 4))]
@@ -94,7 +94,7 @@ def within_values(file: Path) -> int:
 def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -> None:
     Pipeline.from_yaml(write(FILE)).run(local=True, progress=False)
     workspace = pairs.parent / "workspace"
-    sound = pairmill("inspect", "--verify", str(workspace))
+    sound = typed("inspect", "--verify", str(workspace))
     assert sound.returncode == 0
     assert "every byte is as written" in sound.stdout
     damaged = {}
@@ -106,7 +106,7 @@ def test_workspace_is_checked_whole(write: Callable[[str], Path], pairs: Path) -
         at = data.index(b'"') if file.suffix == ".json" else within_values(file)
         data[at] ^= 4
         file.write_bytes(data)
-    found = pairmill("inspect", "--verify", str(workspace), COLUMNS="1000")
+    found = typed("inspect", "--verify", str(workspace), columns=1000)
     assert found.returncode == 1
     for file in damaged:
         assert f"{file} " in found.stderr, file

@@ -119,6 +119,49 @@ print(os.getpid())
     assert set(stored["pid"]) == {int(done.stdout)}
 
 
+LOADS = """
+import os, time
+from pathlib import Path
+import pyarrow as pa
+from pairmill import Stage, StageConfig, column
+from pairmill.errors import StageBroken
+
+class Loads(Stage):
+    Config = StageConfig
+    actor = True
+    def examine(self):
+        with (Path(__file__).parent / "looks").open("a") as log:
+            print(os.getpid(), file=log)
+        time.sleep(0.5)  # the driver is at the next step by then
+        if "broken" in self.name:
+            raise StageBroken(f"stage {self.name!r} has no weights")
+        return ["all there"]
+    def reads(self): return ["number"]
+    def writes(self): return pa.schema([column(self.column(), pa.int64(), "process")])
+    def __call__(self, rows): return pa.table([[os.getpid()] * rows.num_rows], self.writes())
+"""
+
+
+@pytest.mark.slow
+def test_a_stage_is_looked_at_once_by_the_process_that_loads_it(
+    numbers: Path, write: Write
+) -> None:
+    (numbers / "loading.py").write_text(LOADS)
+    text = (
+        "name: loads\nsource: {type: parquet, path: numbers.parquet}\n"
+        'stages: [{stage: "loading:Loads", name: NAME}]\n'
+    )
+    file = write(text.replace("NAME", "broken"))
+    with pytest.raises(RunError, match="'broken' has no weights"):
+        Pipeline.from_yaml(file).run(progress=False, processes=2)
+    assert not list((numbers / "workspace/columns").glob("*/*.parquet"))
+    (numbers / "looks").unlink()
+    Pipeline.from_yaml(write(text.replace("NAME", "sound"))).run(progress=False, processes=2)
+    stored = pl.read_parquet(numbers / "workspace/columns/*/*.parquet")
+    computed = stored.select(pl.selectors.integer().exclude("row")).to_series().unique().to_list()
+    assert list(map(str, computed)) == (numbers / "looks").read_text().split(), stored
+
+
 ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
 
 

@@ -4,8 +4,6 @@ row.
 
 import pyarrow as pa
 import pytest
-import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from pairmill.captioners.prompts import BadPrompt, fill, referenced
 from pairmill.demo.texts import FUSION_PROMPT, SHORT_PROMPT
@@ -13,6 +11,7 @@ from pairmill.errors import StageBroken
 from pairmill.images import decode_rgb
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from tests.conftest import CAPTIONER
+from tests.later import torch, transformers
 
 Pictures = list[tuple[bytes, str]]
 
@@ -46,8 +45,10 @@ def test_greedy_caption_is_that_of_a_direct_transformers_call(pictures: Pictures
         "error",
     ]
     model, processor = (
-        AutoModelForImageTextToText.from_pretrained(CAPTIONER, dtype=torch.float32).eval(),
-        AutoProcessor.from_pretrained(CAPTIONER),
+        transformers.AutoModelForImageTextToText.from_pretrained(
+            CAPTIONER, dtype=torch.float32
+        ).eval(),
+        transformers.AutoProcessor.from_pretrained(CAPTIONER),
     )
     for data, row in zip(images, found.to_pylist(), strict=False):
         chat = [

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from pairmill import Pipeline
+from pairmill.errors import StageFailed
 from pairmill.schemas.config import Reach
 from pairmill.stages.download.config import DownloadConfig
 from tests.downloading import PICTURE
@@ -47,6 +48,19 @@ def test_changed_setting_tries_the_failures_again_that_it_may_free(tmp_path: Pat
         assert web.asked.total() == 2  # neither of them may free what a 404 is
         assert kept(tmp_path, f"timeout: 9, {resolved}") == 2
         assert web.asked.total() == 3
+
+
+def test_a_setting_mended_after_a_run_that_failed_needs_no_retry(tmp_path: Path) -> None:
+    """What failed in a run that ended badly, or over some rows, was tried under its settings."""
+    with hostile_web(lambda host, path: (http(200, PICTURE), "")) as web:
+        addresses = [f"http://127.0.0.1:{web.port}/{i}" for i in range(30)]
+        texts = [f"text {i}" for i in range(30)]
+        rows = pl.DataFrame({"url": [*addresses, None, None], "text": [*texts, "no", "url"]})
+        rows.write_parquet(tmp_path / "in.parquet")
+        for _ in ("tried", "stored"):  # rows without an address are no reason to let it pass
+            with pytest.raises(StageFailed, match="failed on 30 of 3[02] rows"):
+                kept(tmp_path, "timeout: 5", limit=32)
+        assert kept(tmp_path, "timeout: 5, allow_private_hosts: [127.0.0.1]") == 30
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Embeddings computed once, and what is read off them: likeness, labels, published heads."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -7,8 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from pairmill.api import Pipeline
 from pairmill.demo.drawing import render
@@ -21,6 +21,7 @@ from pairmill.filters.heads import read_head
 from pairmill.stage import check_stage
 from pairmill.stages.base import Stage
 from tests.conftest import CLIP, jpeg
+from tests.later import tensors, torch
 
 EXACT = {"dtype": "float32", "image_processor": "pil"}
 
@@ -145,7 +146,7 @@ def test_published_heads_answer_as_their_own_code(name: str, tmp_path: Path) -> 
     vectors = torch.nn.functional.normalize(torch.randn(9, 24), dim=-1)
     files = [tmp_path / "head.safetensors", tmp_path / "head.pth", tmp_path / "head.npz"]
     state = {k: v.contiguous() for k, v in made.state_dict().items()}
-    save_file(state, files[0])
+    tensors.save_file(state, files[0])
     torch.save(made.state_dict(), files[1])
     np.savez(files[2], **{k: v.numpy() for k, v in state.items()})
     with torch.inference_mode():

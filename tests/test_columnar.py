@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -12,6 +13,8 @@ import pytest
 
 from pairmill import Pipeline
 from pairmill.errors import CorruptWorkspace
+from pairmill.fates.ledger import coded
+from pairmill.schemas.arrow import LEDGER
 from pairmill.workspace.shards import read_rows
 from pairmill.workspace.storage import Storage
 
@@ -127,3 +130,27 @@ def test_a_small_table_of_light_stages_is_done_before_ray_would_have_started(
         [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert told.stdout.strip() == f"{ROWS} False"
+
+
+def test_dictionaries_are_read_as_the_texts_they_stand_for(tmp_path: Path) -> None:
+    at = np.array([0, 2, 1, 0], np.int8)
+    texts = ["dropped", None, "a > 1", "dropped"]
+    columns = {"shard": [0] * 4, "row": range(4), "uid": ["a", "bb", "", "c"]}
+    lines = pa.table(
+        {
+            **{n: pa.array(v, LEDGER.field(n).type) for n, v in columns.items()},
+            **dict.fromkeys(LEDGER.names[3:], coded(["dropped", "a > 1", None], at)),
+        }
+    )
+    storage = Storage(str(tmp_path))
+    storage.write_table("x.parquet", lines, distinct=("row", "uid"), seen_as=LEDGER)
+    found = storage.read_table("x.parquet")
+    assert found.schema.equals(LEDGER, check_metadata=True)
+    rest = dict.fromkeys(LEDGER.names[3:], texts)
+    assert found.to_pydict() == columns | {"row": [0, 1, 2, 3]} | rest
+    assert pl.read_parquet(tmp_path / "x.parquet").to_dict(as_series=False) == found.to_pydict()
+    of = pq.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0)
+    said = {of.column(i).path_in_schema: of.column(i).encodings for i in range(of.num_columns)}
+    assert "DELTA_LENGTH_BYTE_ARRAY" in said["uid"]
+    assert "DELTA_BINARY_PACKED" in said["row"]
+    assert "RLE_DICTIONARY" in said["fate"]

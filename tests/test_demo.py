@@ -1,5 +1,6 @@
 """The demo: the whole main job, its quality against the truth, and that no truth leaks into it."""
 
+import io
 import json
 import os
 import random
@@ -12,13 +13,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
 
 from pairmill.api import Pipeline
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.quality import attributes_right, auc, measures, scored_rows
 from pairmill.demo.scenes import held_out
 from pairmill.demo.server import running
-from pairmill.demo.show import MODELS
+from pairmill.demo.show import MODELS, run_until_fetched, too_late
 from pairmill.demo.tables import write_world
 from pairmill.demo.world import World
 from tests.conftest import pairmill
@@ -72,6 +74,26 @@ def test_every_stage_is_as_good_as_promised(
     truth = scored_rows(rows, folder / "world/truth.parquet")
     found = {m.name: m.value for m in measures(truth)}
     assert {k: found[k] for k, floor in FLOORS.items() if found[k] < floor} == {}
+
+
+def test_demo_of_a_busy_machine_loses_no_row_that_a_server_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timeout that no answer keeps stands for the machine; slow servers time out all the same."""
+    _, truth = write_world(World(60, 51), tmp_path / "world")
+    download = "{stage: download, timeout: 0.001, retries: 0, max_failures: 1, backoff_s: 0, "
+    download += 'user_agent_token: demo-bot, resolve: {"*.demo.test": "${DEMO_SERVER}", '
+    download += "closed.demo.test: '127.0.0.1:1'}}"
+    source = "{type: pairs, path: world/pairs.parquet, columns: {doc_id: page_url}}"
+    file = tmp_path / "p.yaml"
+    file.write_text(f"name: busy\nsource: {source}\nstages: [{download}]\nreport: none\n")
+    with running(60, 51) as resolve:
+        monkeypatch.setenv("DEMO_SERVER", resolve["*.demo.test"])
+        result = run_until_fetched(file, truth, Console(file=io.StringIO()), [6, 20])
+    rows = scored_rows(result.table(["url"]), truth)
+    assert too_late(rows) == 0
+    assert rows.filter(pl.col("fate") == "kept").height > 30
+    assert set(rows.filter(pl.col("reason") == "timeout")["fault"]) == {"slow", "stalled"}
 
 
 @pytest.mark.timeout(900)

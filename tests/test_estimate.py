@@ -12,7 +12,7 @@ from pairmill.demo.oracle import asking
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.world import World
 from pairmill.terminal.estimate_view import cells
-from tests.conftest import CLIP, pairmill
+from tests.conftest import CLIP, typed
 
 Write = Callable[[str], Path]
 STAGES = f"""
@@ -89,8 +89,8 @@ stages:
     prices: {{prompt: 1000, completion: 2000}}
 """
         )
-        shown = pairmill("plan", str(file), "--sample", "12")
-        told = json.loads(pairmill("plan", str(file), "--sample", "12", "--json").stdout)["cost"]
+        shown = typed("plan", str(file), "--sample", "12")
+        told = json.loads(typed("plan", str(file), "--sample", "12", "--json").stdout)["cost"]
     assert "12 drawn rows of 40" in shown.stdout, shown.stderr
     assert "tokens in / out" in shown.stdout
     (stage,) = told["stages"]

@@ -8,9 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-import torch
 from PIL import Image
-from transformers import AutoModel, AutoProcessor
 
 from pairmill.errors import StageBroken
 from pairmill.filters.clip import ClipConfig, ClipStage
@@ -20,6 +18,7 @@ from pairmill.filters.sample import SampleConfig, SampleStage
 from pairmill.filters.text_rules import TextRulesConfig, TextRulesStage
 from pairmill.images import decode_rgb
 from tests.conftest import CLIP, jpeg
+from tests.later import torch, transformers
 
 Pictures = list[tuple[bytes, str]]
 
@@ -117,8 +116,8 @@ def test_clip_score_is_that_of_a_direct_transformers_call(pictures: Pictures) ->
     stage.setup()
     found = stage(pa.table({"image": [*images, b"broken"], "text": [*texts, "x"]}))
     model, processor = (
-        AutoModel.from_pretrained(CLIP, dtype=torch.float32).eval(),
-        AutoProcessor.from_pretrained(CLIP),
+        transformers.AutoModel.from_pretrained(CLIP, dtype=torch.float32).eval(),
+        transformers.AutoProcessor.from_pretrained(CLIP),
     )
     inputs = processor(
         text=texts, images=[decode_rgb(i) for i in images], return_tensors="pt", padding=True
@@ -138,7 +137,8 @@ def test_clip_score_is_that_of_a_direct_transformers_call(pictures: Pictures) ->
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(6), abs=2e-3)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_cuda_without_a_gpu_is_an_error_and_no_cpu_run() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
     with pytest.raises(StageBroken, match="device is cuda, and torch sees no GPU"):
         ClipStage(ClipConfig(model=CLIP, device="cuda")).setup()

@@ -1,11 +1,13 @@
 """What a run says at its end of what a person has to know."""
 
+import html
 import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from pairmill.api import Pipeline
 from pairmill.cli import app
 from pairmill.fates.ledger import Funnel, Step
 from pairmill.pipeline.findings import findings, retry_hint
@@ -37,6 +39,9 @@ def test_run_ends_with_its_warnings_and_strict_makes_them_a_failure(
     assert plain.exit_code == 0
     assert warning in plain.output
     assert ("warning:" in plain.output) == bool(warning)
+    if warning:  # in a notebook as well
+        result = Pipeline.from_yaml(file).run(local=True, progress=False)
+        assert html.escape(warning, quote=False) in result._repr_html_().replace("&#x27;", "'")
     strict = CliRunner().invoke(app, ["run", file, "--local", "--strict"])
     assert strict.exit_code == strict_code
 

@@ -10,7 +10,7 @@ import pytest
 from pairmill.errors import PipelineFileError
 from pairmill.plan.yaml_file import parse_document, read_document
 from pairmill.schemas.expressions import BadExpression, compile_gate
-from tests.conftest import pairmill
+from tests.conftest import typed
 
 Write = Callable[[str], Path]
 
@@ -80,7 +80,7 @@ def test_command_line_shows_a_message_for_a_file_that_is_none(tmp_path: Path) ->
         ("tag.yaml", b"name: x\nstages: !!python/object/apply:os.system ['true']\n"),
     ):
         (tmp_path / name).write_bytes(content)
-        result = pairmill("validate", str(tmp_path / name))
+        result = typed("validate", str(tmp_path / name))
         assert result.returncode == 2
         assert "Traceback" not in result.stderr
         assert f"{name}:" in result.stderr

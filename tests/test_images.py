@@ -30,9 +30,8 @@ from pairmill.outputs.pictures import packed
 from pairmill.sources.image_bytes import measure
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.examine import Examiner
-from tests.picture_files import NOISE, chunk, every_file, in_modes, png, swapped_profile, tiff
+from tests.picture_files import NOISE, chunk, files_of, forms, in_modes, png, swapped_profile, tiff
 
-FILES = every_file()
 READ = "AVIF BMP DDS GIF ICO JPEG JPEG2000 MPO PCX PNG PPM QOI SGI TGA TIFF WEBP".split()
 WAYS = {
     "kept": {"image_size": None},
@@ -65,10 +64,11 @@ def verdicts(data: bytes) -> tuple[set[bool], list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", sorted({form for form, _ in FILES}))
+@pytest.mark.parametrize("form", forms())
 def test_every_format_and_mode_has_one_verdict_whole_cut_off_or_damaged(form: str) -> None:
     rng = random.Random(form)
-    for (_, mode), data in ((k, v) for k, v in FILES.items() if k[0] == form):
+    assert files_of(form)
+    for mode, data in files_of(form).items():
         sound, _ = verdicts(data)
         assert sound == {form in READ}, mode
         for n in range(8 if form in READ else 0):
@@ -86,8 +86,8 @@ def test_every_format_and_mode_has_one_verdict_whole_cut_off_or_damaged(form: st
 def test_lossless_files_of_every_mode_show_the_picture(mode: str) -> None:
     shown = np.asarray(NOISE.convert("L"), np.float64)
     for form in ("PNG", "TIFF", "JPEG2000"):
-        if (form, mode) in FILES:
-            found = np.asarray(decode_rgb(FILES[form, mode]).convert("L"), np.float64)
+        if mode in files_of(form):
+            found = np.asarray(decode_rgb(files_of(form)[mode]).convert("L"), np.float64)
             assert abs(found - shown).mean() < 3, form
 
 
@@ -189,7 +189,7 @@ def test_package_hides_what_a_picture_hides(kind: str) -> None:
 
 
 def test_large_metadata_of_a_jpeg_does_not_cost_the_picture() -> None:
-    data = FILES["JPEG", "RGB"]
+    data = files_of("JPEG")["RGB"]
     for marker, content in ((0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)), (0xFE, bytes(65_000)), (0xE2, b"ICC_PROFILE\0\1\xff" + bytes(65_000)), (0xE1, b"Exif\0\0II*\0" + b"\xff" * 60_000)):  # fmt: skip
         segment = b"\xff" + bytes([marker]) + struct.pack(">H", len(content) + 2) + content
         assert verdicts(data[:2] + segment * 40 + data[2:])[0] == {True}
@@ -263,18 +263,18 @@ def test_pillow_opens_images_in_one_place_alone() -> None:
     assert [f.name for f in opening] == ["reading.py"]
     assert "formats=[kind]" in opening[0].read_text()
     with pytest.raises(NotAnImage):
-        open_image(FILES["EPS", "RGB"])
+        open_image(files_of("EPS")["RGB"])
 
 
 def test_threads_that_decode_leave_the_filters_of_warnings_as_they_were() -> None:
     before = list(warnings.filters)
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(decode_rgb, [FILES["TIFF", m] for m in ("RGB", "L", "CMYK")] * 40))
+        list(threads.map(decode_rgb, [files_of("TIFF")[m] for m in ("RGB", "L", "CMYK")] * 40))
     assert list(warnings.filters) == before
 
 
 def test_modes_are_all_there() -> None:
-    assert {m for _, m in FILES} == set(in_modes())
+    assert {mode for form in READ for mode in files_of(form)} == set(in_modes())
 
 
 def test_exif_is_stored_whole_under_the_names_that_img2dataset_gives() -> None:
@@ -292,6 +292,6 @@ def test_exif_is_stored_whole_under_the_names_that_img2dataset_gives() -> None:
     assert told["EXIF DateTimeOriginal"] == "2026:01:02 03:04:05"
     assert told["GPS GPSLatitude"] == "[52, 30, 0]"
     assert told["GPS GPSLatitudeRef"] == "N"
-    plain = Examiner(DownloadConfig(extract_exif=True))(FILES["PNG", "RGB"], None).stored
+    plain = Examiner(DownloadConfig(extract_exif=True))(files_of("PNG")["RGB"], None).stored
     assert plain is not None
     assert plain.exif is None

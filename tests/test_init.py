@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pairmill.api import Pipeline
 from pairmill.cli import app
 from pairmill.plan.proposal import NoProposal, propose
-from tests.conftest import jpeg, pairmill
+from tests.conftest import jpeg, typed
 
 ADDRESSES = [f"http://pictures.test/{i}.jpg" for i in range(4)]
 WORDS = [f"A red ball beside {i} trees" for i in range(4)]
@@ -164,10 +164,24 @@ def test_files_of_a_folder_that_the_proposal_does_not_read_are_told(tmp_path: Pa
 @pytest.mark.slow
 def test_input_without_addresses_is_told_and_no_file_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("name,size\nball,3\ncube,4\n")
-    made = pairmill("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)
+    made = typed("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)
     assert made.returncode == 1
     assert "no column holds addresses" in made.stderr
     assert not (tmp_path / "first.yaml").exists()
     (tmp_path / "first.yaml").write_text("mine")
-    assert pairmill("init", "first.yaml", "--from", "in.csv", cwd=tmp_path).returncode == 2
+    assert typed("init", "first.yaml", "--from", "in.csv", cwd=tmp_path).returncode == 2
     assert (tmp_path / "first.yaml").read_text() == "mine"
+
+
+def test_table_beside_pictures_is_named_for_another_try(tmp_path: Path) -> None:
+    """COCO's layout: the captions lie in a JSON file beside the folder of pictures."""
+    (tmp_path / "val").mkdir()
+    for i in (1, 2):
+        (tmp_path / f"val/{i}.jpg").write_bytes(picture(i))
+        (tmp_path / f"val/{i}.json").write_text("{}")
+    (tmp_path / "captions.json").write_text('{"images": [], "annotations": []}')
+    said = propose(str(tmp_path)).left_out
+    table = tmp_path / "captions.json"
+    assert [line for line in said if "init" in line] == [
+        f"if {table} describes the pictures: pairmill init --from {table}"
+    ]

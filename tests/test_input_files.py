@@ -2,6 +2,7 @@
 
 import bz2
 import lzma
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pairmill import Pipeline
 from pairmill.sources.base import NoInput, Remark, Unreadable
+from pairmill.sources.rows import for_arrow
 from pairmill.sources.tables import PairsConfig, TableSource
 
 
@@ -218,3 +221,30 @@ def test_file_that_is_no_parquet_is_told_and_the_others_are_read(tmp_path: Path)
     frame, bad, _ = read(tmp_path)
     assert frame["url"].to_list() == ["a"]
     assert bad[0].location == "b.parquet"
+
+
+def test_blocks_that_arrow_parses_are_no_objects_of_pythons() -> None:
+    """Else a thread of Arrow's that lets go of one while Python ends aborts the process."""
+    block = b"a,b\n" * 1000
+    before = sys.getrefcount(block)
+    reader = for_arrow(block)
+    assert sys.getrefcount(block) == before
+    assert reader.read() == block
+
+
+def test_what_a_pipeline_writes_into_its_input_folder_is_no_input(tmp_path: Path) -> None:
+    """The second run reads what the first did, and leaves others' files of like names alone."""
+    rows = pl.DataFrame({"url": ["http://a.test/1", "http://a.test/2"], "text": ["a", "b"]})
+    for name in ("one.csv", "other/pkg/two.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        rows.with_columns(pl.col("url") + name).write_csv(tmp_path / name)
+    pipeline = "name: own\nworkspace: ws\nsource: {type: pairs, path: PATH}\n"
+    pipeline += "stages: [{stage: text_rules}]\noutputs: [{type: table, path: pkg}]\n"
+    for path, count in ((".", 4), ("'**/*'", 4), ("'*'", 4)):
+        (tmp_path / "p.yaml").write_text(pipeline.replace("PATH", path))
+        for _ in ("first", "second"):
+            found = Pipeline.from_yaml(tmp_path / "p.yaml")
+            ended = found.run(local=True, processes=0, progress=False, replace=True)
+            assert ended.funnel.rows == count
+        skipped = {r.location for r in found.checked.source.remarks() if "this pipe" in r.what}
+        assert skipped == {"pkg/", "ws/"}

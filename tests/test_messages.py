@@ -100,6 +100,20 @@ def faults(file: Path, **overrides: str) -> list[str]:
         ("  - stage: resolution", "  - stage: language\n    text: caption", "7:5", ["reads 'caption'"]),
         ("  - stage: resolution", "  - stage: dedup\n    on: [text, sha1]", "7:16", ["reads 'sha1'"]),
         ("  - stage: resolution", "  - stage: clip\n    model: ./nowhere", "7:5", ["does not exist"]),
+        ("keep: text_words > 2", "keep:", "5:5", ["keep is empty; write a value behind it"]),
+        ("keep: text_words > 2", "keep:  # later", "5:5", ["keep is empty"]),
+        ("keep: text_words > 2", "resources: {gpus: }", "5:17", ["gpus is empty"]),
+        ("path: pairs.parquet", 'path: ""', "2:25", ["path is empty", "`.` for the folder"]),
+        ("path: out", 'path: ""', "8:24", ["path is empty"]),
+        ("name: good", 'name: good\nworkspace: ""', "2:1", ["workspace is empty"]),
+        ("path: pairs.parquet", "path: $HOME/pairs.parquet", "2:25", ["is written ${HOME}"]),
+        ("path: out", "path: $HOME/out", "8:24", ["is written ${HOME}"]),
+        ("path: pairs.parquet", "path: ${HOME}/in", "2:31", ["${HOME} between brackets", "double quotes"]),
+        ("path: pairs.parquet", "path: 5", "2:25", ["path: this has to be a text; found 5"]),
+        ("name: good", "name: good\nreport: no", "2:1", ["a map of keys; found 'no'", "write `report: none`"]),
+        ("- stage: resolution", "- resolution", "6:5", ["write `- stage: resolution`"]),
+        ("- stage: resolution", "- resolution: {}", "6:5", ["write `- stage: resolution`"]),
+        ("source: {type: parquet, path: pairs.parquet}", "source: [{type: parquet}]", "2:1", ["not a list; several are a map"]),
     ],
 )  # fmt: skip
 def test_fault_stands_at_its_key_and_has_a_remedy(
@@ -147,6 +161,10 @@ def test_missing_input_is_one_fault(write: Write, pairs: Path) -> None:
         ("stages.text_rules.keep", "text_wordz > 2", "did you mean 'text_words'?"),
         ("name.x", "1", "name holds no keys"),
         ("sead", "1", "unknown key 'sead'"),
+        ("stages.text_rules.keep", "", "keep is empty; write a value behind the =, or null"),
+        ("stages.text_rules.resources.gpus", "many", "resources.gpus: this has to be a number"),
+        ("stages.text_rules.resorces.gpus", "1", "did you mean 'resources'?"),
+        ("outputs.path", "x", "there is no 'path' here (items: 0)"),
     ],
 )
 def test_bad_set_is_the_command_lines_fault(
@@ -155,6 +173,20 @@ def test_bad_set_is_the_command_lines_fault(
     (fault,) = faults(write(FILE), **{key: value})
     assert fault.startswith(f"command line: --set {key}={value}: ")
     assert message in fault
+
+
+def test_null_is_written_to_leave_a_key_empty(write: Write, pairs: Path) -> None:
+    for null in ("null", "~"):
+        file = write(FILE.replace("keep: text_words > 2", f"keep: {null}"))
+        assert Pipeline.from_yaml(file).config.stages[0].keep is None
+    file = write(FILE.split("stages:")[0] + "stages:\n  # - stage: language\noutputs:\n")
+    found = Pipeline.from_yaml(file, {"name": "other"}).config
+    assert (found.name, found.stages, found.outputs) == ("other", [], [])
+
+
+def test_map_that_the_file_leaves_out_is_set_by_its_keys(write: Write, pairs: Path) -> None:
+    found = Pipeline.from_yaml(write(FILE), {"stages.text_rules.resources.cpus": "2"})
+    assert found.config.stages[0].resources.cpus == 2
 
 
 def test_on_is_read_however_yaml_1_1_wrote_it(write: Write, pairs: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import torch
 from PIL import Image
 
 from pairmill.captioners.chat import Chat
@@ -19,6 +18,7 @@ from pairmill.plan.declared import BadStage, declared
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from pairmill.torch_device import Room, in_halves, remembered
 from tests.conftest import CAPTIONER, jpeg
+from tests.later import torch
 from tests.tiny import built
 
 SCHEMA = pa.schema([("uid", pa.string()), ("text", pa.string()), ("image", pa.large_binary())])

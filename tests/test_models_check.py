@@ -2,19 +2,20 @@
 as it can be asked.
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from pairmill.errors import PairmillError
 from pairmill.filters.clip import ClipConfig, ClipStage
 from pairmill.stages.caption import CaptionConfig, CaptionStage
-from tests.conftest import pairmill
+from tests.conftest import typed
+from tests.later import tensors, torch
 from tests.tiny import built
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -36,11 +37,11 @@ def changed(source: str, target: Path) -> Path:
 
 def with_a_hole(source: str, target: Path) -> str:
     place = changed(source, target) / "model.safetensors"
-    weights = load_file(place)
+    weights = tensors.load_file(place)
     names = sorted(n for n in weights if "layers.1" in n)
     del weights[names[0]]
     weights[names[1]] = weights[names[1]].flatten()[:3].clone()
-    save_file(weights, place, metadata={"format": "pt"})
+    tensors.save_file(weights, place, metadata={"format": "pt"})
     return str(target)
 
 
@@ -50,13 +51,13 @@ LARGEST_FP8 = 448
 def quantised(source: str, target: Path) -> str:
     """A copy of a text model with the weights of its projections in fp8, one scale each."""
     place = changed(source, target)
-    weights = load_file(place / "model.safetensors")
+    weights = tensors.load_file(place / "model.safetensors")
     weights = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
     for name in [n for n in weights if n.endswith("proj.weight")]:
         scale = weights[name].abs().max().float() / LARGEST_FP8
         weights[name] = (weights[name] / scale).to(torch.float8_e4m3fn)
         weights[f"{name}_scale_inv"] = scale.reshape(1, 1)
-    save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
+    tensors.save_file(weights, place / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((place / "config.json").read_text())
     method = {"quant_method": "fp8", "weight_block_size": [128, 128]}
     config |= {"quantization_config": {**method, "activation_scheme": "dynamic"}}
@@ -66,7 +67,7 @@ def quantised(source: str, target: Path) -> str:
 
 def dequantised(model: str, name: str) -> torch.Tensor:
     """A stored weight as it was before it was quantised, in bfloat16."""
-    weights = load_file(f"{model}/model.safetensors")
+    weights = tensors.load_file(f"{model}/model.safetensors")
     scale = weights.get(f"{name}_scale_inv", torch.tensor(1.0))
     return (weights[name].float() * scale).to(torch.bfloat16).float()
 
@@ -78,7 +79,7 @@ def in_eight_bits(source: str, folder: Path) -> tuple[str, str]:
     from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
 
     packed, plain = (changed(source, folder / name) for name in ("packed", "plain"))
-    weights = load_file(packed / "model.safetensors")
+    weights = tensors.load_file(packed / "model.safetensors")
     rounded = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
     small = dict(rounded)
     for name in [n for n in weights if n.endswith("proj.weight")]:
@@ -89,8 +90,8 @@ def in_eight_bits(source: str, folder: Path) -> tuple[str, str]:
         small[f"{name}_shape"] = torch.tensor(steps.shape)
         small[f"{name}_scale"] = scale
         rounded[name] = steps.to(torch.bfloat16) * scale
-    save_file(small, packed / "model.safetensors", metadata={"format": "pt"})
-    save_file(rounded, plain / "model.safetensors", metadata={"format": "pt"})
+    tensors.save_file(small, packed / "model.safetensors", metadata={"format": "pt"})
+    tensors.save_file(rounded, plain / "model.safetensors", metadata={"format": "pt"})
     numbers = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel"}
     method = {
         "quant_method": "compressed-tensors",
@@ -159,7 +160,7 @@ def test_checkpoint_quantised_to_fp8_is_computed_and_told_on_a_cpu(
     stage.setup()
     assert stage.engine.note == "cpu bfloat16, from weights quantised by fp8"
     held = stage.engine.engine.loaded.model.state_dict()
-    for name in load_file(f"{model}/model.safetensors"):
+    for name in tensors.load_file(f"{model}/model.safetensors"):
         if name in held:
             assert torch.equal(held[name].float(), dequantised(model, name)), name
     rows = pa.table({"text": ["a red ball", "a boat at night"]})
@@ -220,11 +221,11 @@ def test_validate_and_run_tell_a_hole_before_work(
         f"name: h\nsource: {{type: parquet, path: {pairs.name}}}\nstages:\n"
         f"  - {{stage: text_rules}}\n  - {{stage: caption, model: {model}}}\noutputs: []\n"
     )
-    told = pairmill("validate", "p.yaml", cwd=tmp_path)
+    told = typed("validate", "p.yaml", cwd=tmp_path)
     assert told.returncode == 2
     assert "p.yaml:5:" in told.stderr
     assert "no weights for" in told.stderr
-    ran = pairmill("run", "p.yaml", "--local", cwd=tmp_path)
+    ran = typed("run", "p.yaml", "--local", cwd=tmp_path)
     assert ran.returncode == 1
     assert "no weights for" in ran.stderr
     assert not list((tmp_path / "workspace").glob("columns/*/shard*"))

@@ -2,23 +2,26 @@
 is the same; and what becomes of those that cannot be decoded.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import copytree
 from threading import Barrier
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from PIL import Image
 
 from pairmill.filters.clip import ClipConfig, ClipStage
 from pairmill.models.decoders import DecoderDied, Decoders
 from pairmill.models.lean_images import without_copies
 from pairmill.models.library import transformers
-from pairmill.torch_device import SPINS, on_all_cores, on_one_core, wait_shortly
+from pairmill.torch_device import CORES, SPINS, on_all_cores, on_one_core, wait_shortly
 from tests.conftest import jpeg
+from tests.later import torch
 from tests.tiny import built, pictures
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -62,6 +65,38 @@ def test_pixels_of_processes_are_those_of_threads_and_errors_stay_with_their_row
         stage.feed.decoders = None
     assert by_threads[0]["error"].to_pylist()[3]["class"] == "decode"
     assert np.isnan(by_threads[0]["clip_score"]).tolist() == [i == 3 for i in range(30)]
+
+
+def test_batches_that_are_computed_at_the_same_time_have_the_values_of_one_after_the_other(
+    stage: ClipStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CORES, "3")
+    model = str(copytree(stage.config.model, tmp_path / "clip"))
+    several = ClipStage(ClipConfig(model=model, dtype="float32", batch_size=32))
+    several.setup()
+    try:
+        assert several.ahead == 3
+        batches = [rows(count) for count in range(5, 35, 2)]
+        for at, batch in enumerate(batches):
+            for later in batches[at + 1 : at + 4] if at % 3 == 0 else ():
+                several.prepare(later)
+            np.testing.assert_array_equal(several(batch)["clip_score"], stage(batch)["clip_score"])
+    finally:
+        several.close()
+
+
+def test_what_bytes_become_in_one_thread_stays_while_another_looks_up_its_own(
+    stage: ClipStage,
+) -> None:
+    meeting, fast = Barrier(2), stage.model.fast
+
+    def looked_up(byte: int) -> float:
+        found = fast.looked_up(np.full((2, 8, 8, 4), byte, np.uint8))
+        meeting.wait(10)
+        return float(found[0, 0, 0, 0])
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(looked_up, (0, 255))) == [fast.tables[0, 0], fast.tables[0, 255]]
 
 
 @pytest.mark.slow

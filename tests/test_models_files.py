@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 from tests.conftest import CLIP
+from tests.later import tensors
 
 pytestmark = pytest.mark.slow
 LOOK = """
@@ -116,10 +116,10 @@ def test_holes_of_a_hub_model_are_told_before_its_weights_are_fetched(hub, tmp_p
     running = hub()
     holed = tmp_path / "hub/org/holed"
     shutil.copytree(tmp_path / "hub/org/clip", holed)
-    weights = load_file(holed / "model.safetensors")
+    weights = tensors.load_file(holed / "model.safetensors")
     del weights["logit_scale"]
     weights["visual_projection.weight"] = weights["visual_projection.weight"][:3].clone()
-    save_file(weights, holed / "model.safetensors", metadata={"format": "pt"})
+    tensors.save_file(weights, holed / "model.safetensors", metadata={"format": "pt"})
     home = tmp_path / "home"
     (whole,) = look("org/clip", home, running.address, script=CHECK)
     size = (tmp_path / "hub/org/clip/model.safetensors").stat().st_size

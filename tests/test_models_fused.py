@@ -1,23 +1,25 @@
 """CLIP's image tower in fewer passes over memory is the model's own; so are texts by length."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from pairmill.models.fast_pixels import fast_pixels
 from pairmill.models.fused_tower import BuiltOtherwise, FusedTower, distance, fused_tower
 from pairmill.models.library import transformers
 from pairmill.models.transfers import by_length
 from pairmill.models.two_towers import in_parts
+from tests.later import torch
 from tests.tiny import built
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 Parts = tuple[object, object, str]
 
 
-def opened(family: str, folder: Path, dtype: torch.dtype = torch.float32) -> Parts:
+def opened(family: str, folder: Path, dtype: str = "float32") -> Parts:
     place = built(family, folder)
     t = transformers()
     processor = t.AutoProcessor.from_pretrained(place)

@@ -5,10 +5,10 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import norm, rankdata
 
 from pairmill.stages.select.agreement import AgreementConfig, AgreementStage
 from pairmill.stages.select.noise import NoiseConfig, NoiseStage
+from tests.later import stats
 
 SHIFT = {"en": 0.0, "zh": -0.06}
 
@@ -87,7 +87,7 @@ def test_two_scorers_together_tell_noise_better_than_each() -> None:
     for score in scores:
         there = np.isfinite(score)
         ranks = np.full(len(score), np.nan)
-        ranks[there] = norm.ppf((rankdata(score[there]) - 0.375) / (there.sum() + 0.25))
+        ranks[there] = stats.norm.ppf((stats.rankdata(score[there]) - 0.375) / (there.sum() + 0.25))
         expected.append(ranks)
     np.testing.assert_allclose(found["agreement_mean"].to_numpy(), np.nanmean(expected, 0))
     np.testing.assert_allclose(

@@ -1,12 +1,14 @@
 """Workspaces and packages on a real S3 server, and writes that break."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +16,7 @@ import pytest
 from pyarrow import fs
 
 from pairmill.api import Pipeline
+from pairmill.errors import PipelineFileError
 from pairmill.schemas.arrow import ERROR, column
 from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.contents import open_workspace
@@ -262,3 +265,27 @@ def test_lease_goes_to_one_of_those_who_ask_at_once(place: str) -> None:
     with ThreadPoolExecutor(3) as threads:  # a start while another run ends
         assert sum(threads.map(again, leases[:3])) >= 1
     assert not storage.exists("runs/x/lease.json")
+
+
+def test_page_on_object_stores(s3: str, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's pipeline as it stands, keys and endpoint from the variables that it names; without
+    the packages that it names for sources these are asked for, and the source is a local one.
+    """
+    page = (Path(__file__).parent.parent / "docs/object-stores.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.setenv(
+        "AWS_ENDPOINT_URL", f"http://{s3.partition('endpoint_override=')[2].partition('&')[0]}"
+    )
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    Storage("s3://bucket/metadata").write_bytes("0.parquet", pairs.read_bytes())
+    file = pairs.parent / "page.yaml"
+    text = f"name: page\nstages: [{{stage: text_rules}}]\n{block}"
+    file.write_text(text)
+    if find_spec("s3fs") is None:
+        with pytest.raises(PipelineFileError, match=r"pip install 'pairmill\[cloud\]'"):
+            Pipeline.from_yaml(file)
+        file.write_text(text.replace("s3://bucket/metadata/*.parquet", pairs.name))
+    found = Pipeline.from_yaml(file).run(local=True, progress=False)
+    assert found.funnel.kept == 40
+    assert Storage("s3://bucket/shards").exists("manifest.json")
+    assert Storage("s3://bucket/pairmill").exists(f"runs/{found.run_id}/report/index.html")

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import polars as pl
 import pyarrow.dataset
 import pytest
 from PIL import Image
 
 from tests.everything import KINDS, ROWS, packaged, table
+from tests.later import pandas
 
 pytestmark = [  # datasets and mlcroissant leave files to the garbage collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -79,7 +79,7 @@ def test_bare_folders_of_parquet_for_table_readers(packages: Path, kind: str) ->
     import duckdb
 
     folder = packages / kind / "data"
-    assert len(pd.read_parquet(folder)) == ROWS
+    assert len(pandas.read_parquet(folder)) == ROWS
     assert pl.read_parquet(folder).height == ROWS
     assert pl.read_parquet(packages / kind / "**/*.parquet").height == ROWS
     assert pyarrow.dataset.dataset(folder).count_rows() == ROWS

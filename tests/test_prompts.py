@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.engine import Answer, Message, Request
 from pairmill.captioners.library import library, named
+from pairmill.captioners.prompts import Wording
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, column_types, parsed
 from pairmill.captioners.talks import Talk, hold, told_in
 from pairmill.errors import RowError
@@ -20,7 +21,7 @@ from pairmill.schemas.config import value_fields
 from pairmill.stage import check_stage
 from pairmill.stages.caption import JudgeStage, RewriteStage
 from tests import tiny
-from tests.conftest import CAPTIONER, pairmill
+from tests.conftest import CAPTIONER, typed
 
 VERDICT: dict[str, Any] = library()["judge-match"].json_schema or {}
 GOOD = '{"score": 4, "label": "match", "reasons": "all there"}'
@@ -233,11 +234,17 @@ def test_samples_are_lists_that_do_not_depend_on_neighbours() -> None:
 
 
 def test_prompts_are_listed_and_shown() -> None:
-    listed = json.loads(pairmill("prompts", "--json").stdout)
+    listed = json.loads(typed("prompts", "--json").stdout)
     assert {p["id"] for p in listed} == set(library())
     assert all(p["for"] and p["source"] and p["text"] and p["version"] >= 1 for p in listed)
-    shown = pairmill("prompts", "judge-match").stdout
+    shown = typed("prompts", "judge-match").stdout
     assert "json_schema:" in shown
-    wrong = pairmill("prompts", "judge-mach")
+    wrong = typed("prompts", "judge-mach")
     assert wrong.returncode == 2
     assert "judge-match" in wrong.stderr
+
+
+def test_every_prompt_of_the_library_is_known_by_its_wording() -> None:
+    told = {p.id: named(p.wording) for p in library().values()}
+    assert told == {p.id: f"{p.id}@{p.version}" for p in library().values()}
+    assert named(Wording("Describe what no prompt of the library asks for.")) is None

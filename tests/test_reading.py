@@ -25,7 +25,7 @@ from pairmill.workspace.ingest import Progress, build_table
 from pairmill.workspace.parts import ReadPart
 from pairmill.workspace.readers import OneReader
 from pairmill.workspace.reading import Hands, Reading, SourceWork
-from pairmill.workspace.reading_groups import grouped
+from pairmill.workspace.reading_groups import grouped, tasks_of
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 
@@ -293,3 +293,15 @@ def test_file_that_vanishes_or_changes_is_told_whoever_reads(folder: Path, tmp_p
     pq.write_table(pa.table({"text": ["another"], "doc_id": ["d"], "uid": ["u"]}), copy)
     with pytest.raises(RunError, match=r"in\.parquet was changed while it was read"):
         build_table(Storage(work.root), work.source, "0" * 16, work.schema)
+
+
+def test_many_rows_in_a_small_file_are_work_for_several(tmp_path: Path) -> None:
+    file, rows = tmp_path / "a.parquet", 600_000
+    texts = pa.repeat("a red bicycle", rows)
+    pq.write_table(pa.table({"url": texts, "text": texts}), file, row_group_size=rows // 2)
+    assert file.stat().st_size < 10**6
+    units = list(enumerate(TableSource(PairsConfig(path=str(file))).units()))
+    tasks = tasks_of(units, Hands(2, lambda work, items: iter(())))  # type: ignore[arg-type]
+    assert [task.places for task in tasks or ()] == [((0, 0),), ((0, 1),)]
+    few = [(0, replace(units[0][1], rows=1000))]
+    assert tasks_of(few, Hands(2, lambda work, items: iter(()))) is None  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.report.domains import domains
+from pairmill.report.domains import domains, hosts
 from tests.report_pages import Opened, browser, data, folder, run  # fixtures among them
 from tests.workspaces import shards_of, stored_chain
 
@@ -73,10 +73,12 @@ def test_threshold_tells_what_would_be_kept_in_the_end(
 def test_domains_of_addresses_and_of_suffixes_of_two_parts() -> None:
     urls = [
         "http://img.shop.co.uk/a", "https://user@10.1.2.3:80/b", "http://[::1]/c", "http://localhost/",
-        "HTTP://CDN.Example.ORG", "no address", None,
+        "HTTP://CDN.Example.ORG", "no address", None, "https://u:p@a.shop.fr/x", "http://b.fr:8080",
+        "http://a.b.fr?c=d@e", "http://bücher.shop.de/@", "ftp://h.x3", "//a.fr/http://b.fr/",
     ]  # fmt: skip
-    assert domains(pl.Series(urls)).to_list() == [
-        "shop.co.uk", "10.1.2.3", "::1", "localhost", "example.org", None, None,
+    assert domains(hosts(pl.Series(urls))).to_list() == [
+        "shop.co.uk", "10.1.2.3", "::1", "localhost", "example.org", None, None, "shop.fr", "b.fr",
+        "b.fr", "shop.de", "h.x3", None,
     ]  # fmt: skip
 
 

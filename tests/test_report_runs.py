@@ -16,7 +16,7 @@ from pairmill.images import decode_rgb
 from pairmill.report.gather import gather
 from pairmill.report.page import page
 from pairmill.terminal.inspecting import inspect_path
-from tests.conftest import pairmill
+from tests.conftest import typed
 from tests.report_pages import Opened, browser, data, folder, run  # fixtures among them
 from tests.workspaces import stored_chain
 
@@ -28,7 +28,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
         local=True, progress=False, replace=True
     )
     other = next(r for r in (folder / "workspace/runs").iterdir() if r != run)
-    done = pairmill("report", str(run), str(other))
+    done = typed("report", str(run), str(other))
     assert done.returncode == 0, done.stderr
     opened = Opened(browser, Path(done.stdout.strip()))
     assert opened.said == []
@@ -50,15 +50,15 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     for button in opened.page.locator("main button").all():
         button.click()
     assert opened.said == []
-    package = pairmill("report", str(folder / "out"))  # written again by the second run
+    package = typed("report", str(folder / "out"))  # written again by the second run
     assert package.stdout.strip() == str(other / "report/index.html")
     with tempfile.TemporaryDirectory() as away:
         parted = shutil.copytree(folder / "out", Path(away) / "kept")
-        lost = pairmill("report", str(parted))
+        lost = typed("report", str(parted))
         assert lost.returncode == 1
         assert "--workspace" in lost.stderr
         assert (
-            pairmill("report", str(parted), "--workspace", str(folder / "workspace")).stdout
+            typed("report", str(parted), "--workspace", str(folder / "workspace")).stdout
             == package.stdout
         )
     (folder / "foreign").mkdir()
@@ -69,7 +69,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
         (folder / "foreign", "is not as pairmill writes it"),
     )
     for path, words in places:
-        refused = pairmill("report", str(path))
+        refused = typed("report", str(path))
         assert refused.returncode == 1
         assert words in refused.stderr
 

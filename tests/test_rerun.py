@@ -9,7 +9,7 @@ import pytest
 from pairmill.api import Pipeline
 from pairmill.errors import RunError
 from pairmill.packages.package import verify
-from tests.conftest import CLIP, pairmill
+from tests.conftest import CLIP, typed
 from tests.test_run import Write, computed, ledger, run, text
 
 
@@ -86,14 +86,14 @@ def test_two_runs_share_a_workspace_and_gc_removes_only_what_no_run_uses(
         write(text("    mode: nan\n", outputs="").replace("name: run", "name: two"), "two.yaml")
     )
     workspace = str(numbers / "workspace")
-    shown = pairmill("workspace", workspace).stdout
+    shown = typed("workspace", workspace).stdout
     assert one.run_id in shown
     assert two.run_id in shown
-    assert "0 folders" in pairmill("gc", workspace, "--dry-run").stdout
+    assert "0 folders" in typed("gc", workspace, "--dry-run").stdout
     import shutil
 
     shutil.rmtree(two.folder)
-    assert "removed columns/picky-" in pairmill("gc", workspace).stdout
+    assert "removed columns/picky-" in typed("gc", workspace).stdout
     assert run(write(text(""), "one.yaml")).funnel.kept == 60
     assert len(list(numbers.glob("workspace/columns/picky-*"))) == 1
 

@@ -11,7 +11,7 @@ from pairmill.api import Pipeline
 from pairmill.errors import RunError, StageBroken, StageFailed
 from pairmill.packages.package import verify
 from pairmill.run_result import RunResult
-from tests.conftest import pairmill
+from tests.conftest import typed
 from tests.workspaces import column_files
 
 Write = Callable[[str], Path]
@@ -200,14 +200,14 @@ def test_every_mutation_of_a_package_is_noticed(write: Write, numbers: Path) -> 
     run(write(text("")))
     out = numbers / "out"
     assert verify(str(out)) == []
-    assert pairmill("inspect", str(out), "--verify").returncode == 0
+    assert typed("inspect", str(out), "--verify").returncode == 0
     tar = out / "00000.tar"
     data = bytearray(tar.read_bytes())
     data[2000] ^= 1
     tar.write_bytes(bytes(data))
     (out / "00000.parquet").unlink()
     (out / "stray.txt").write_text("x")
-    found = pairmill("inspect", str(out), "--verify")
+    found = typed("inspect", str(out), "--verify")
     assert found.returncode == 1
     for words in (
         "00000.tar has changed",

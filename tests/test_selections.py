@@ -17,7 +17,7 @@ from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
 from pairmill.packages.package import verify
 from pairmill.run_result import RunResult
-from tests.conftest import pairmill
+from tests.conftest import typed
 
 Write = Callable[[str], Path]
 Row = dict[str, Any]
@@ -220,15 +220,15 @@ def test_selections_are_told_in_manifest_card_report_plan_and_inspect(
         f"{HEAD}  - {{stage: filter, name: short, keep: words < 8}}\n"
         "outputs:\n  - {type: table, path: best, after: source, where: score > 0.25, order: score desc}\n"
     )
-    shown = pairmill("plan", str(file))
+    shown = typed("plan", str(file))
     assert "after: source; where: score > 0.25" in shown.stdout, shown.stderr
-    done = pairmill("run", str(file), "--local")
+    done = typed("run", str(file), "--local")
     manifest = json.loads((tmp_path / "best/manifest.json").read_text())
     null = sum(number(r["score"]) is None for r in rows(3, tmp_path))
     assert manifest["selection"]["left_out_null"] == null
     line = f"{manifest['selection']['left_out']} of 70 rows stay out, {null} of them null"
     card = (tmp_path / "best/README.md").read_text()
-    looked = pairmill("inspect", str(tmp_path / "best"))
+    looked = typed("inspect", str(tmp_path / "best"))
     page = next(tmp_path.glob("workspace/runs/*/report/index.html")).read_text()
     for told in (done.stdout, card, looked.stdout, page):
         assert line in told

@@ -15,7 +15,7 @@ from pairmill.plan.documentation import json_schema
 from pairmill.run_result import RunResult
 from pairmill.workspace.ingest import unit_keys
 from pairmill.workspace.storage import Storage
-from tests.conftest import pairmill
+from tests.conftest import typed
 from tests.inputs import picture, sample, write_tar
 
 Write = Callable[[str], Path]
@@ -76,7 +76,7 @@ def test_what_reading_has_to_say_names_the_source(write: Write, tmp_path: Path) 
         {"url": ["http://w/8", "http://w/9"], "caption": ["x", "y"], "likes": [2**53 + 1, 3]}
     ).write_parquet(tmp_path / "web.parquet")
     file = write(FILE.replace("path: shop.csv", "path: shop.csv, types: {likes: float64}"))
-    shown = pairmill("plan", str(file)).stdout
+    shown = typed("plan", str(file)).stdout
     assert "columns: web: url ← url" in shown
     assert "columns: shop: url ← link" in shown
     assert "in every row license = 'cc-by'" in shown

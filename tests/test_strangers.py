@@ -20,7 +20,7 @@ from pairmill.safe_output import SafeConsole
 from pairmill.terminal.inspecting import inspect_path
 from pairmill.workspace.contents import collect, left_alone, open_workspace, unused
 from pairmill.workspace.storage import Storage
-from tests.conftest import pairmill
+from tests.conftest import typed
 
 FILE = """
 name: small
@@ -214,7 +214,7 @@ def test_gc_leaves_what_is_no_pool_or_column_set(tmp_path: Path) -> None:
     (tmp_path / "w/runs/r").mkdir(parents=True)
     for text in ("{}", "[]", '{"pool": "x", "stages": [null]}'):
         (tmp_path / "w/runs/r/plan.json").write_text(text)
-        told = pairmill("gc", str(tmp_path / "w")) if text == "[]" else None
+        told = typed("gc", str(tmp_path / "w")) if text == "[]" else None
         assert told is None or (told.returncode == 1 and "plan.json is not as" in told.stderr)
         with pytest.raises(StrangeFile, match="plan.json"):
             unused(storage)

@@ -12,10 +12,10 @@ from pairmill.cluster.partitions import run_global
 from pairmill.cluster.reading_tasks import spread
 from pairmill.cluster.session import RaySession
 from pairmill.cluster.worker_shares import WorkerShares
-from pairmill.fates.survey import ShardPopulation
+from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
-from pairmill.work.crew_size import is_small
+from pairmill.work.crew_size import is_small, pooled
 from pairmill.work.local import LocalEngine
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import ROWS_PER_PARTITION
@@ -48,6 +48,7 @@ class RayEngine:
     ) -> None:
         self.session = RaySession(import_paths, places=places)
         self.driver = LocalEngine(disk)
+        self.looker = LocalEngine(disk, 1, import_paths)
         self.disk = disk
         self.few = few if disk else few // 10
 
@@ -66,9 +67,21 @@ class RayEngine:
         for job in jobs:
             WorkerShares(job, nodes)
 
+    def expect(self, stages: Sequence[PlannedStage]) -> None:
+        """In a process beside the driver."""
+        self.looker.expect(stages)
+
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Ray is started where work waits for it."""
+
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
-        """In the driver."""
-        return self.driver.examine(stages)
+        """In a process beside the driver, which starts Ray meanwhile: libraries of models take five
+        seconds to import.
+        """
+        if any(map(pooled, stages)):
+            self.session.ensure()
+        yield from self.looker.examine(stages)
+        self.looker.close()
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """A streaming execution of Ray Data; by the driver where that takes less time than starting
@@ -122,4 +135,5 @@ class RayEngine:
 
     def close(self) -> None:
         """Ends what was started of Ray."""
+        self.looker.close()
         self.session.close()

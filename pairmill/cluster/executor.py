@@ -85,7 +85,8 @@ def execution(
     for i, part in enumerate(parts):
         operator = Operator(job, tuple(s.index for s in part), line, i == len(parts) - 1)
         if pooled(part[0]):
-            data = add_pool(data, ray, part[0], shares, StageActor, {"operator": operator})
+            kwargs = {"operator": operator, "cores": shares.cores(part[0], parts)}
+            data = add_pool(data, ray, part[0], shares, StageActor, kwargs)
         else:
             kwargs = {"operator": operator, "shards": None if i else numbers}
             data = data.map_batches(

@@ -6,6 +6,10 @@ same model; neighbouring light stages share one, since each operator costs the d
 shard, and each block between two of them a copy.
 """
 
+import contextlib
+import importlib
+import os
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,6 +22,7 @@ from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.worker_shares import cpus_of
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.plan.chain import PlannedStage
+from pairmill.torch_device import CORES
 from pairmill.work.block import OWN, STATS, Job, RowBlock
 from pairmill.work.crew_size import pooled
 from pairmill.work.deadline import ProcessWatchdog, end_with_parent
@@ -70,14 +75,25 @@ class Operator:
 
 class StageActor:
     """A long-lived worker of one stage, or of several that share what they load; it may hold
-    several shards at a time, each in a thread.
+    several shards at a time, each in a thread.  `cores`: those that it may use beside its share,
+    while no other stage wants them.
     """
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, cores: int = 0) -> None:
+        os.environ[CORES] = str(cores)
         self.operator, self.loaded = operator, [LoadedStage() for _ in operator.indices]
+        stages = [operator.job.chain.stages[index] for index in operator.indices]
+        threading.Thread(target=begin_imports, args=[stages], daemon=True, name="import").start()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return self.operator.pass_on(RowBlock.from_arrow(table), self.loaded)
+
+
+def begin_imports(stages: Sequence[PlannedStage]) -> None:
+    """Imports what stages will need; what fails then says so."""
+    for name in (name for planned in stages for name in planned.stage.imports()):
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 class RefetchActor:

@@ -15,7 +15,7 @@ from pairmill.cluster.phase_guard import Progress
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, set_context
 from pairmill.cluster.worker_start import safe_errors
-from pairmill.fates.survey import ShardPopulation
+from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.schemas.arrow import ORDER
 from pairmill.work.block import Job
 from pairmill.work.deadline import end_with_parent

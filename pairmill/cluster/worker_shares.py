@@ -100,6 +100,16 @@ class WorkerShares:
             max(1, int(self.total / max(cpus_of(stage), 1) / 2)),
         )
 
+    def cores(self, stage: PlannedStage, parts: Sequence[Sequence[PlannedStage]]) -> int:
+        """Cores that an actor of a stage may use: the share of two, since its pool takes half of
+        the cluster; its own where the user said how many there be, or another pool that does not
+        mostly wait has the other half.
+        """
+        busy = [part[0] for part in parts if pooled(part[0]) and part[0].stage.overlap == 1]
+        shared = any(other is not stage for other in busy)
+        own = 1 if shared or stage.config.resources.bounds() else 2
+        return int(own * max(cpus_of(stage), 1))
+
 
 def check_gpus(stages: Sequence[PlannedStage], gpus: list[float]) -> None:
     """Raises RunError where the workers that a phase's stages want at least do not find GPUs beside

@@ -21,6 +21,8 @@ Why = tuple[str | None, str | None]
 ALIVE, DROPPED, MISSING, FAILED, PENDING = range(5)
 FATES = ("kept", "dropped", "missing", "failed", "pending")
 
+NO_COLUMNS = pl.DataFrame()
+
 
 @dataclass
 class Trace:
@@ -34,7 +36,7 @@ class Trace:
     """(reason, message), each once."""
     ran: dict[int, np.ndarray] = field(default_factory=dict)
     """Stage index → rows whose values of that stage belong to this run."""
-    frame: pl.DataFrame = field(default_factory=pl.DataFrame)
+    frame: pl.DataFrame = field(default_factory=lambda: NO_COLUMNS)
     """The narrow columns that gates, inputs and `want` name; null where this run has no value."""
 
     def __post_init__(self) -> None:
@@ -122,8 +124,7 @@ def decide(
         taken = taken_columns(given.table, at, columns, stage.writes)
         narrow = [f.name for f in taken.schema if not is_payload(f.type)]
         if narrow:
-            fresh = frame_of(taken.select(narrow))
-            found.frame = found.frame.with_columns(fresh.get_columns())
+            found.frame = found.frame.hstack(frame_of(taken.select(narrow)))
     if stage.gate:
         pass_gate(stage, found, run)
     return taken

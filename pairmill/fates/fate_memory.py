@@ -7,11 +7,10 @@ file's number, size and times, so a value that this or another run adds, a failu
 bytes that are forgotten are seen.  An object store is asked anew each time.
 """
 
-import os
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -19,19 +18,21 @@ import numpy as np
 
 from pairmill.fates.decide import ALIVE, Trace, Why
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.workspace import disk
 from pairmill.workspace.addresses import column_file
+from pairmill.workspace.disk import Version
 from pairmill.workspace.storage import Storage
 
 MOST_BYTES = 64 * 2**20
 """Memory for what is remembered, some ten bytes a row and one more for each stage."""
+MOST_LOOKS = 8
+"""Stages over all rows of which it is remembered, for each shard, at which rows they look."""
 WORD_BYTES = 500
 """A guess for a reason with its message."""
 Step = str
 """A digest of all that decides what becomes of a shard's rows at one stage, those before it
 aside.
 """
-Version = tuple[int, int, int, int]
-"""Number, size, and times of change of a file and of what is known of it."""
 Place = tuple[str, str, int]
 """Whose rows these are: workspace, file of the shard, number of rows."""
 
@@ -42,6 +43,19 @@ class WrittenLedger:
 
     file: str
     version: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ShardPopulation:
+    """How many rows of a shard a global stage looks at, and a digest of which."""
+
+    count: int
+    digest: bytes
+
+    @classmethod
+    def at(cls, rows: np.ndarray) -> "ShardPopulation":
+        """Of these rows of a shard."""
+        return cls(len(rows), blake2b(rows.tobytes(), digest_size=8).digest())
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,8 @@ class KnownFates:
     words: tuple[Why, ...]
     ran: dict[int, np.ndarray]
     ledger: WrittenLedger | None = None
+    looked: Mapping[Step, ShardPopulation] = field(default_factory=dict)
+    """At which rows a stage over all rows looks, by the steps that decide it and the stage."""
 
     @classmethod
     def of(cls, steps: Sequence[Step], found: Trace) -> "KnownFates":
@@ -108,7 +124,8 @@ class FateMemory:
         """Keeps the longest look at a shard."""
         old = self.fates(place)
         if old is None or common(old.steps, steps) < len(steps):
-            self.put(place, KnownFates.of(steps, found))
+            known = KnownFates.of(steps, found)
+            self.put(place, known if old is None else replace(known, looked=old.looked))
 
     def put(self, place: Place, fates: KnownFates) -> None:
         """Keeps what is known of a shard, and forgets those that were asked for long ago."""
@@ -130,8 +147,26 @@ class FateMemory:
         if fates is not None and fates.steps == tuple(steps):
             self.put(place, replace(fates, ledger=ledger))
 
+    def population(self, place: Place, key: Step) -> ShardPopulation | None:
+        """The rows that a stage over all rows looks at; `key`: of `looked_at`."""
+        fates = self.fates(place)
+        return fates.looked.get(key) if fates is not None else None
+
+    def looks(self, place: Place, key: Step, seen: ShardPopulation) -> None:
+        """Remembers them, of a shard that is remembered."""
+        if (fates := self.fates(place)) is not None:
+            last = dict(list(fates.looked.items())[-MOST_LOOKS + 1 :])
+            self.put(place, replace(fates, looked={**last, key: seen}))
+
 
 FOLLOWED = FateMemory()
+
+
+def looked_at(steps: Sequence[Step], stage: PlannedStage) -> Step:
+    """What decides at which rows a stage over all rows looks, of a shard that was followed to
+    it.
+    """
+    return blake2b(" ".join([*steps, stage.asked]).encode(), digest_size=12).hexdigest()
 
 
 def common(one: Sequence[Step], other: Sequence[Step]) -> int:
@@ -152,11 +187,11 @@ def steps_of(
     storage = Storage(chain.root)
     if not storage.local:
         return ()
-    again = tuple(sorted(retry))
+    again = sorted(retry)
     files = files_of(chain, shard, stages)
     told: list[Any] = [version(storage, files[0] or "")]
     for stage, file in zip(stages, files[1:], strict=True):
-        told.append((*asked(stage), again, file, version(storage, file) if file else None))
+        told.append((stage.asked, again, file, version(storage, file) if file else None))
     return tuple(blake2b(repr(t).encode(), digest_size=12).hexdigest() for t in told)
 
 
@@ -171,23 +206,6 @@ def files_of(chain: Chain, shard: int, stages: Sequence[PlannedStage]) -> list[s
     return found
 
 
-def asked(stage: PlannedStage) -> tuple[Any, ...]:
-    """What of a stage decides fates beside what it stores."""
-    return (
-        stage.name,
-        tuple(stage.writes.names),
-        stage.reads,
-        tuple(sorted(stage.stage.may_lack())),
-        stage.config.on_missing,
-        stage.when.text if stage.when else None,
-        stage.gate.text if stage.gate else None,
-    )
-
-
 def version(storage: Storage, file: str) -> Version | None:
     """Tells a file from what stood in its place before; None where there is none."""
-    try:
-        told = os.stat(f"{storage.base}/{file}")
-    except OSError:
-        return None
-    return told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
+    return disk.version(f"{storage.base}/{file}")

@@ -1,6 +1,7 @@
 """The ledger: every row's fate, and the funnel that the fates add up to."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -122,23 +123,31 @@ def funnel_of(data: dict[str, Any]) -> Funnel:
 
 
 def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
-    """One line a row of a shard, in LEDGER's columns."""
+    """One line a row of a shard, in LEDGER's columns; those of few texts are dictionaries."""
     n = len(found.fate)
     names = [*(stage.name for stage in chain.stages), None]  # at -1: no stage
-    clean = [(r and redact(r), m and redact(m)) for r, m in found.words]  # gates hold what the
-    why = pa.array(found.why)  # file fills in
+    # gates hold what the file fills in
+    clean = [(r and redact(r), m and redact(m)) for r, m in found.words]
     uids = chain.read_pool(shard, ["uid"]).column("uid")
-    return pa.table(
-        [
-            pa.array(np.full(n, shard, np.int32)),
-            pa.array(np.arange(n, dtype=np.int32)),
-            uids.cast(pa.string()),
-            pa.array(FATES).take(pa.array(found.fate)),
-            pa.array(names, pa.string()).take(pa.array(found.at % len(names))),
-            pa.array([r for r, _ in clean], pa.string()).take(why),
-            pa.array([m for _, m in clean], pa.string()).take(why),
-        ],
-        schema=LEDGER,
+    columns = [
+        pa.array(np.full(n, shard, np.int32)),
+        pa.array(np.arange(n, dtype=np.int32)),
+        uids.cast(pa.string()),
+        coded(FATES, found.fate),
+        coded(names, found.at % len(names)),
+        coded([r for r, _ in clean], found.why),
+        coded([m for _, m in clean], found.why),
+    ]
+    return pa.table(columns, names=LEDGER.names)
+
+
+def coded(texts: Sequence[str | None], at: np.ndarray) -> pa.DictionaryArray:
+    """Some texts, by their places; null where there is none."""
+    there = [text is not None for text in texts]
+    places = np.cumsum([0, *there])[:-1].astype(np.int32)
+    index = pa.array(places[at], mask=~np.array(there, bool)[at])
+    return pa.DictionaryArray.from_arrays(
+        index, pa.array([t for t in texts if t is not None], pa.string())
     )
 
 

@@ -9,6 +9,7 @@ files that are others now.
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from pairmill.fates.fate_memory import (
     FOLLOWED,
     KnownFates,
     Place,
+    ShardPopulation,
     WrittenLedger,
     common,
     files_of,
@@ -44,6 +46,7 @@ SCHEMA = pa.schema(
         ("ran_rows", pa.list_(pa.uint8())),
         ("ledger", pa.string()),
         ("ledger_version", pa.list_(pa.int64())),
+        ("looked", pa.string()),
     ]
 )
 """`ran`: stages of which rows have values, `ran_rows`: which, eight to a byte, one stage after
@@ -113,7 +116,8 @@ def holding(storage: Storage, chain: Chain) -> Iterator[tuple[Place, KnownFates]
 
 def shortened(fates: KnownFates, steps: int) -> KnownFates:
     """What the first steps tell."""
-    return KnownFates.of(fates.steps[:steps], fates.until(steps - 1))
+    first = KnownFates.of(fates.steps[:steps], fates.until(steps - 1))
+    return replace(first, looked=fates.looked)
 
 
 def settled(storage: Storage, chain: Chain, shard: int) -> int:
@@ -147,6 +151,10 @@ def table_of(known: Sequence[tuple[Place, KnownFates]]) -> pa.Table:
         "ran_rows": lists([packed(f) for _, f in known]),
         "ledger": [w and w.file for w in ledgers],
         "ledger_version": [w and w.version for w in ledgers],
+        "looked": [
+            json.dumps({k: (p.count, p.digest.hex()) for k, p in f.looked.items()})
+            for _, f in known
+        ],
     }
     return pa.table(columns, schema=SCHEMA)
 
@@ -188,6 +196,11 @@ def fates_in(root: str, lines: pa.RecordBatch) -> list[tuple[Place, KnownFates]]
         told = lines.column("ledger_version")[i].as_py()
         written = WrittenLedger(ledger, tuple(told)) if ledger else None
         file = lines.column("file")[i].as_py()
+        looked = {
+            key: ShardPopulation(int(count), bytes.fromhex(digest))
+            for key, (count, digest) in json.loads(lines.column("looked")[i].as_py()).items()
+        }
         place = (root, file, rows)
-        found.append((place, KnownFates(tuple(steps), fate, at, why, words, masks, written)))
+        known = KnownFates(tuple(steps), fate, at, why, words, masks, written, looked)
+        found.append((place, known))
     return found

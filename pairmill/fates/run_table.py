@@ -116,4 +116,4 @@ class Run:
                     "message": words["message"].gather(why),
                 }
             )
-            yield fates.with_columns(found.frame[name] for name in dict.fromkeys(wanted))
+            yield fates.hstack([found.frame[name] for name in dict.fromkeys(wanted)])

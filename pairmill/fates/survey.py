@@ -4,7 +4,7 @@ where none does.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,7 +13,10 @@ import numpy as np
 from pairmill.fates.decide import PENDING, Trace, inputs
 from pairmill.fates.fate_memory import (
     FOLLOWED,
+    ShardPopulation,
+    Step,
     WrittenLedger,
+    looked_at,
     place_of,
     steps_of,
     version,
@@ -21,6 +24,7 @@ from pairmill.fates.fate_memory import (
 from pairmill.fates.ledger import Funnel, ledger_table, make_funnel
 from pairmill.fates.trace import trace, wanted_payload
 from pairmill.plan.chain import Chain, PlannedStage
+from pairmill.schemas.arrow import LEDGER
 from pairmill.workspace import disk
 from pairmill.workspace.shards import shard_file
 from pairmill.workspace.storage import Storage
@@ -28,18 +32,8 @@ from pairmill.workspace.storage import Storage
 Over = Callable[[Callable[[int], "ShardState"], list[int]], Iterator["ShardState"]]
 """FateMemory at shards: `Engine.over`."""
 
-
-@dataclass(frozen=True)
-class ShardPopulation:
-    """How many rows of a shard a global stage looks at, and a digest of which."""
-
-    count: int
-    digest: bytes
-
-    @classmethod
-    def at(cls, rows: np.ndarray) -> "ShardPopulation":
-        """Of these rows of a shard."""
-        return cls(len(rows), hashlib.blake2b(rows.tobytes(), digest_size=8).digest())
+LEDGER_REPEATS = ("shard", "fate", "stage", "reason")
+"""Columns of a ledger in which a few values are those of all rows."""
 
 
 @dataclass
@@ -75,13 +69,18 @@ def look(
     writes its ledger file into the folder `ledger` where that is all stages and no row waits.
     """
     whole = upto == len(chain.stages)
+    place, steps = place_of(chain, shard), steps_of(chain, shard, chain.stages[:upto], retry)
+    key = looked_at(steps, chain.stages[upto]) if steps and not whole else ""
+    seen = FOLLOWED.population(place, key)
+    asking = None if whole or seen is not None else chain.stages[upto]
     found = trace(
         chain,
         shard,
         upto,
         retry,
-        want=payload if whole else when_columns(chain.stages[upto]),
-        present=() if whole else chain.stages[upto].reads,
+        want=payload if whole else when_columns(asking) if asking else (),
+        present=asking.reads if asking else (),
+        steps=steps,
     )
     lost = wanted_payload(found, chain, payload) if whole else np.zeros(len(found.fate), bool)
     waits = found.fate == PENDING
@@ -92,23 +91,34 @@ def look(
         Counter(found.at[waits].tolist()),
         int(lost.sum()),
     )
-    if not whole:
-        told.looked = ShardPopulation.at(living(chain, upto, found))
-    elif ledger is not None and told.decided:
-        write_ledger(chain, shard, found, f"{ledger}/{shard_file(shard)}")
+    if asking is not None:
+        seen = ShardPopulation.at(living(chain, upto, found))
+        if steps:
+            FOLLOWED.looks(place, key, seen)
+    told.looked = seen
+    if whole and ledger is not None and told.decided:
+        # what `retry` names was tried again by now, and says nothing of a ledger
+        steps = steps if not retry else steps_of(chain, shard, chain.stages, ())
+        write_ledger(chain, shard, found, f"{ledger}/{shard_file(shard)}", steps)
     return told
 
 
-def write_ledger(chain: Chain, shard: int, found: Trace, file: str) -> None:
+def write_ledger(chain: Chain, shard: int, found: Trace, file: str, steps: Sequence[Step]) -> None:
     """Writes the ledger of a shard's rows, or takes the file in which an earlier run has written
-    the very same: a file of the workspace is replaced, never changed.
+    the very same: a file of the workspace is replaced, never changed.  `steps`: the files that the
+    rows were followed through.
     """
     storage, place = Storage(chain.root), place_of(chain, shard)
-    steps = steps_of(chain, shard, chain.stages, ())
     before = FOLLOWED.ledger(place, steps)
     same = before is not None and shard_file(shard) == before.file.rpartition("/")[2]
     if before is None or not same or version_of(storage, before.file) != before.version:
-        storage.write_table(file, ledger_table(chain, shard, found))
+        storage.write_table(
+            file,
+            ledger_table(chain, shard, found),
+            distinct=("row", "uid"),
+            repeated=LEDGER_REPEATS,
+            seen_as=LEDGER,
+        )
     elif before.file != file:
         disk.link(storage.path(before.file), storage.path(file))
     if steps and (told := version_of(storage, file)) is not None:

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.fates.decide import Answers, Trace, decide, taken_columns
-from pairmill.fates.fate_memory import FOLLOWED, place_of, steps_of
+from pairmill.fates.fate_memory import FOLLOWED, Step, place_of, steps_of
 from pairmill.plan.chain import Chain, PlannedStage
-from pairmill.schemas.companions import companions, mark_of, without_suffix
+from pairmill.schemas.companions import mark_of, without_suffix
 from pairmill.schemas.expressions import frame_of
 
 
@@ -23,15 +23,18 @@ def trace(
     retry: Collection[str] = (),
     want: Collection[str] = (),
     present: Collection[str] = (),
+    steps: Sequence[Step] | None = None,
 ) -> Trace:
-    """Follows a shard's rows through the stages before index `upto`.
+    """Follows a shard's rows through the stages before index `upto`.  `steps`: the files as they
+    are now (`steps_of`), where that was looked up already.
 
     `retry`: error classes whose failures count as not computed yet.  `want`: columns to have in the
     frame, too; of columns `present` whether there is a value.  What stages read is in the frame in
     that way alone, unless an expression or `want` names it.
     """
     stages = chain.stages[: len(chain.stages) if upto is None else upto]
-    place, steps = place_of(chain, shard), steps_of(chain, shard, stages, retry)
+    place = place_of(chain, shard)
+    steps = steps_of(chain, shard, stages, retry) if steps is None else steps
     known, remembered = FOLLOWED.known(place, steps)
     wanted = {n for c in want for n in chain.narrow_columns(c)}
     asked = {chain.narrow(c) for c in present}
@@ -45,17 +48,17 @@ def trace(
     wanted |= asked
     from_pool = sorted(c for c in wanted if without_suffix(c) in chain.pool_schema.names)
     rows = np.arange(chain.rows_of(shard), dtype=np.int32)
-    frame = pl.DataFrame({"__row": rows})
+    frame = pl.Series("__row", rows).to_frame()
     if from_pool:
         frame = frame_of(chain.read_pool(shard, from_pool, present=asked))
     found = remembered or Trace.start(frame, np.ones(len(rows), bool))
     found.frame = frame
-    for stage in stages:
-        columns = [c for f in stage.writes for c in narrow_names(f) if c in wanted]
+    for stage in stages if wanted else stages[known:]:
+        columns = [c for c in stage.narrow_names if c in wanted]
         if stage.index < known:
             if columns:
                 taken = stored_columns(chain, shard, stage, columns, found.ran[stage.index])
-                found.frame = found.frame.with_columns(frame_of(taken).get_columns())
+                found.frame = found.frame.hstack(frame_of(taken))
             continue
 
         def answers(
@@ -75,11 +78,6 @@ def floating(chain: Chain, column: str) -> bool:
     """Whether a column may hold NaN, which is no value either."""
     plain = without_suffix(column)
     return plain == column and pa.types.is_floating(chain.dtype(column))
-
-
-def narrow_names(field: pa.Field) -> list[str]:
-    """What stands for a column of a stage in a frame: of payload what is beside it."""
-    return [beside.name for beside in companions(field)] or [field.name]
 
 
 def stored_answers(

@@ -1,6 +1,6 @@
 """How likely a small language model finds a text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -8,6 +8,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pairmill.filters.kenlm_model import KenlmModel
+from pairmill.models.library import LIBRARIES
 from pairmill.models.load import LoadedModel, Spec, load
 from pairmill.models.transfers import placed
 from pairmill.schemas.arrow import column
@@ -83,6 +84,9 @@ class PerplexityStage(Stage):
                 column(c("bits"), pa.float32(), "negative log-probability of them", "bits", 0),
             ]
         )  # fmt: skip
+
+    def imports(self) -> Sequence[str]:
+        return () if self.config.kenlm else LIBRARIES
 
     def examine(self) -> list[str]:
         if self.config.kenlm:

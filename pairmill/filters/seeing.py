@@ -2,7 +2,7 @@
 to the model and back.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Protocol
 
@@ -11,11 +11,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from pairmill.models.feed import Feed, Ready, Seer
+from pairmill.models.library import LIBRARIES
 from pairmill.models.load import Spec
 from pairmill.schemas.arrow import error_array
 from pairmill.schemas.config import COLUMN, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
-from pairmill.torch_device import Device, Precision, Room, in_halves
+from pairmill.torch_device import Device, Precision, Room, in_halves, streams
 
 
 class SeeingConfig(StageConfig):
@@ -89,6 +90,9 @@ class SeeingStage(Stage):
         """The model, loaded."""
         raise NotImplementedError
 
+    def imports(self) -> Sequence[str]:
+        return () if self.config.model is None else LIBRARIES
+
     def shares(self) -> Hashable | None:
         return None if self.config.model is None else self.config.spec(self.cpus)
 
@@ -103,8 +107,12 @@ class SeeingStage(Stage):
         if warm is not None:
             warm(self.config.batch_size)
         self.note = self.model.note
-        c, cores = self.config, max(1, int(self.config.resources.cpus or self.cpus))
-        self.feed = Feed(self.model, c.image, cores, c.batch_size, self.computed, self.words)
+        c, cpus = self.config, self.config.resources.cpus or self.cpus
+        self.ahead = streams(cpus)
+        self.feed = Feed(
+            self.model, c.image, max(1, int(cpus)), c.batch_size, self.computed, self.words,
+            self.ahead,
+        )  # fmt: skip
 
     def close(self) -> None:
         if self.feed is not None:

@@ -6,6 +6,7 @@ a processor whose answers it repeats bit by bit on pictures of many shapes, whic
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from PIL import Image
 MODES = {2: "bilinear", 3: "bicubic"}
 """PIL's numbers of the resampling filters that torch has for bytes."""
 TRIED = ((1, 1), (5, 300), (333, 47), (224, 224), (640, 480), (451, 1203))
+KEPT = threading.local()
+"""`floats`: the memory that this thread looks bytes up into."""
 PLAIN = ("do_resize", "do_rescale", "do_normalize")
 
 
@@ -63,7 +66,6 @@ class FastPixels:
         each = torch.arange(256).view(1, 256).sub(self.mean[..., 0]).div_(self.std[..., 0])
         self.tables: np.ndarray = each.numpy()
         """(3, 256) float32: what becomes of each byte."""
-        self.memory = torch.empty(0)
 
     def __call__(self, images: Sequence[Image.Image]) -> Any:
         """(n, height, width, 4) uint8 of RGB pictures; the fourth value means nothing."""
@@ -78,8 +80,8 @@ class FastPixels:
     def normalised(self, pixels: Any) -> Any:
         """(n, 3, height, width) float32 of what the call gave, on its device.
 
-        On a CPU each byte's value is looked up, and the memory is that of the last call: what was
-        given is good until then.
+        On a CPU each byte's value is looked up, and the memory is that of the thread's last call:
+        what was given is good until then.
         """
         if pixels.device.type == "cpu":
             return self.looked_up(pixels.numpy())
@@ -95,9 +97,10 @@ class FastPixels:
 
         shape = (len(pixels), 3, *pixels.shape[1:3])
         count = math.prod(shape)
-        if len(self.memory) < count:
-            self.memory = torch.empty(count)
-        found = self.memory[:count].view(shape)
+        kept = getattr(KEPT, "floats", torch.empty(0))
+        if len(kept) < count:
+            kept = KEPT.floats = torch.empty(count)
+        found = kept[:count].view(shape)
         for picture, place in zip(pixels, found.numpy(), strict=True):
             for plane, table, values in zip(
                 cv2.split(picture)[:3], self.tables, place, strict=True

@@ -49,9 +49,10 @@ class Ready:
 class Feed(Generic[Answer]):
     """Answers for batches of rows; `prepare` begins with those that will be asked for next.
 
-    `words`: the texts' inputs for some rows of a batch (none, if absent); `compute`: the
-    model.  Images of the column `image` are decoded in threads; in processes where the model is on
-    a GPU, which threads of one Python cannot feed.  What a step raises is raised to who asks.
+    `words`: the texts' inputs for some rows of a batch (none, if absent); `compute`: the model, on
+    a CPU with `streams` batches at a time.  Images of the column `image` are decoded in threads; in
+    processes where the model is on a GPU, which threads of one Python cannot feed.  What a step
+    raises is raised to who asks.
     """
 
     def __init__(
@@ -62,12 +63,13 @@ class Feed(Generic[Answer]):
         batch_size: int,
         compute: Callable[[Ready], Answer],
         words: Callable[[pa.Table, list[int]], dict[str, Any]] | None = None,
+        streams: int = 1,
     ) -> None:
         self.towers, self.image, self.words, self.compute = towers, image, words, compute
         self.decoders = processes(towers, threads, batch_size)
         self.pools = [ThreadPoolExecutor(threads, "feed", on_one_core)]
         # On a GPU a batch is given to it before the one ahead has come back.
-        computing = 2 if towers.device == "cuda" else 1
+        computing = 2 if towers.device == "cuda" else streams
         self.pools += [ThreadPoolExecutor(n, "feed", on_all_cores) for n in (1, computing)]
         self.waiting: dict[int, tuple[pa.Table, Future[Answer]]] = {}
 

@@ -84,7 +84,7 @@ def has_weights(folder: str) -> bool:
             return True
         index = f"{folder}/{name}.index.json"
         if os.path.exists(index):
-            parts = set(json.loads(Path(index).read_text())["weight_map"].values())
+            parts = set(json.loads(Path(index).read_bytes())["weight_map"].values())
             return all(os.path.exists(f"{folder}/{part}") for part in parts)
     return False
 

@@ -8,6 +8,9 @@ classes; so the module is looked up once more.
 import sys
 from typing import Any
 
+LIBRARIES = ("torch", "transformers.modeling_utils")
+"""What every model needs and takes seconds to import."""
+
 
 def transformers() -> Any:
     """The module."""

@@ -18,6 +18,7 @@ from pairmill.torch_device import (
     pick_dtype,
     remembered,
     seconds_of,
+    streams,
 )
 
 SHOWN = 5
@@ -60,6 +61,10 @@ class LoadedModel:
     device: str
     dtype: Any
     note: str
+    turns: threading.BoundedSemaphore
+    """Held while a model computes of which one call does not know of another; as many hold it as
+    there are cores for.
+    """
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while the model computes: threads and stages may share it."""
     words_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -120,7 +125,9 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
         precision += f", from weights quantised by {quantised}"  # as here no kernels take them
     elif quantised:
         precision = f"quantised ({quantised})"
-    return LoadedModel(model, processor, device, dtype, f"{device} {precision}")
+    several = device == "cpu" and not spec.trust_remote_code
+    turns = threading.BoundedSemaphore(streams(spec.cpus) if several else 1)
+    return LoadedModel(model, processor, device, dtype, f"{device} {precision}", turns)
 
 
 def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: Probe) -> Any:

@@ -55,7 +55,7 @@ class Matcher:
         import torch
 
         inputs = placed({**pixels, **words}, self.device, self.eye.dtype)
-        with torch.inference_mode(), self.loaded.lock:
+        with torch.inference_mode(), self.loaded.turns:
             logits = logits_of(self.loaded.model, inputs)
             return logits.float().softmax(1)[:, 1].cpu().numpy()
 

@@ -35,7 +35,7 @@ class TokenTowers(TransformersTowers):
 
         model = self.loaded.model
         where = (self.loaded.device, self.loaded.dtype)
-        with torch.inference_mode(), self.loaded.lock:
+        with torch.inference_mode(), self.loaded.turns:
             seen = self.hidden(model.vision_model, self.seen(pixels))[
                 :, 1:
             ]  # the first is the whole

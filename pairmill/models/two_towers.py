@@ -94,7 +94,7 @@ class TransformersTowers:
         if self.fused is None:
             return
         try:
-            with self.loaded.lock:
+            with self.loaded.turns:
                 self.fused.warm(batch_size)
         except Exception as error:  # dynamo and inductor raise kinds of their own
             if not is_out_of_memory(error):
@@ -131,7 +131,7 @@ class TransformersTowers:
     def embed(self, pixels: Inputs, words: Inputs) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
-        with torch.inference_mode(), self.loaded.lock:
+        with torch.inference_mode(), self.loaded.turns:
             images = leaving(self.image_side(pixels))
             with self.beside:
                 texts = leaving(self.text_side(words))
@@ -140,7 +140,7 @@ class TransformersTowers:
     def of_images(self, pixels: Inputs) -> np.ndarray:
         import torch
 
-        with torch.inference_mode(), self.loaded.lock:
+        with torch.inference_mode(), self.loaded.turns:
             wait = leaving(self.image_side(pixels))
         return wait()
 
@@ -167,7 +167,7 @@ class TransformersTowers:
     def of_texts(self, words: Inputs) -> np.ndarray:
         import torch
 
-        with torch.inference_mode(), self.loaded.lock, self.beside:
+        with torch.inference_mode(), self.loaded.turns, self.beside:
             wait = leaving(self.text_side(words))
         return wait()
 

@@ -161,7 +161,7 @@ class VisionTower:
         if self.fast is not None:
             pixels = {"pixel_values": self.fast.normalised(pixels[BYTES].to(self.device))}
         inputs = placed(pixels, self.loaded.device, self.loaded.dtype)
-        with torch.inference_mode(), self.loaded.lock:
+        with torch.inference_mode(), self.loaded.turns:
             return self.pooled(self.loaded.model(**inputs)).float().cpu().numpy()
 
     def pooled(self, answer: Any) -> Any:

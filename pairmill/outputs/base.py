@@ -86,6 +86,8 @@ class Writer:
     Config: ClassVar[type[OutputConfig]]
     reserved: ClassVar[tuple[str, ...]] = ()
     """Names that the format uses itself."""
+    sorts: ClassVar[bool] = False
+    """Each file has an order of its own, whatever that of the rows is."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

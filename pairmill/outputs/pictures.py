@@ -26,105 +26,33 @@ COMMON = ("jpg", "png", "webp")
 EXIF_MARKS = {"jpg": b"Exif\0\0", "png": b"eXIf", "webp": b"EXIF"}
 """What stands in the bytes of a picture that has EXIF, and so perhaps an orientation."""
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
-    (0, (
-        b"\xff\xd8\xff"
-    ), (
-        "jpg"
-    )), (0, (
-        b"\x89PNG\r\n\x1a\n"
-    ), (
-        "png"
-    )), (8, (
-        b"WEBP"
-    ), (
-        "webp"
-    )), (0, (
-        b"GIF8"
-    ), (
-        "gif"
-    )),
-    (0, (
-        b"II*\0"
-    ), (
-        "tiff"
-    )), (0, (
-        b"MM\0*"
-    ), (
-        "tiff"
-    )), (0, (
-        b"II+\0"
-    ), (
-        "tiff"
-    )), (0, (
-        b"MM\0+"
-    ), (
-        "tiff"
-    )), (0, (
-        b"BM"
-    ), (
-        "bmp"
-    )),
-    (4, (
-        b"ftypavif"
-    ), (
-        "avif"
-    )), (4, (
-        b"ftypavis"
-    ), (
-        "avif"
-    )), (4, (
-        b"ftypheic"
-    ), (
-        "heic"
-    )), (4, (
-        b"ftypheix"
-    ), (
-        "heic"
-    )), (4, (
-        b"ftypmif1"
-    ), (
-        "heif"
-    )),
-    (0, (
-        b"\0\0\0\x0cjP  \r\n\x87\n"
-    ), (
-        "jp2"
-    )), (0, (
-        b"\xff\x4f\xff\x51"
-    ), (
-        "j2k"
-    )), (0, (
-        b"\0\0\1\0"
-    ), (
-        "ico"
-    )), (0, (
-        b"8BPS"
-    ), (
-        "psd"
-    )),
-    (8, (
-        b"WAVE"
-    ), (
-        "wav"
-    )), (0, (
-        b"fLaC"
-    ), (
-        "flac"
-    )), (0, (
-        b"OggS"
-    ), (
-        "ogg"
-    )), (0, (
-        b"ID3"
-    ), (
-        "mp3"
-    )), (0, (
-        b"\xff\xfb"
-    ), (
-        "mp3"
-    )),
-    (0, b"\x1aE\xdf\xa3", "mkv"), (4, b"ftyp", "mp4"), (0, b"%PDF-", "pdf"),
-)  # fmt: skip
+    (0, b"\xff\xd8\xff", "jpg"),
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (8, b"WEBP", "webp"),
+    (0, b"GIF8", "gif"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"II+\0", "tiff"),
+    (0, b"MM\0+", "tiff"),
+    (0, b"BM", "bmp"),
+    (4, b"ftypavif", "avif"),
+    (4, b"ftypavis", "avif"),
+    (4, b"ftypheic", "heic"),
+    (4, b"ftypheix", "heic"),
+    (4, b"ftypmif1", "heif"),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
+    (0, b"\xff\x4f\xff\x51", "j2k"),
+    (0, b"\0\0\1\0", "ico"),
+    (0, b"8BPS", "psd"),
+    (8, b"WAVE", "wav"),
+    (0, b"fLaC", "flac"),
+    (0, b"OggS", "ogg"),
+    (0, b"ID3", "mp3"),
+    (0, b"\xff\xfb", "mp3"),
+    (0, b"\x1aE\xdf\xa3", "mkv"),
+    (4, b"ftyp", "mp4"),
+    (0, b"%PDF-", "pdf"),
+)
 """(offset, bytes, suffix) of file formats, by their published signatures."""
 PICTURE_SUFFIXES = ("jpg", "png", "webp", "gif", "tiff", "bmp", "avif", "jp2", "j2k", "ico")
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,15 @@ class Place:
 
     def at(self, shard: int) -> np.ndarray:
         """Numbers, in the output shard, of the rows that a pool shard holds, as they lie there."""
-        numbers = np.flatnonzero(self.shards == shard)
-        return numbers[np.argsort(self.rows[numbers], kind="stable")]
+        numbers, shards = self.ordered
+        first, last = np.searchsorted(shards, shard), np.searchsorted(shards, shard, "right")
+        return numbers[first:last]
+
+    @cached_property
+    def ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """(numbers in the output shard, pool shards) of the rows as they lie in the pool."""
+        numbers = np.lexsort((self.rows, self.shards))
+        return numbers, self.shards[numbers]
 
     def sources(self) -> list[int]:
         """Numbers of the pool shards in which the rows lie, ascending."""
@@ -108,14 +115,17 @@ def narrow_columns(place: Place, columns: list[str]) -> pa.Table:
     if not columns:
         return pa.table({"row": pa.array(place.rows)}).select([])
     parts = [shard_rows(place, s, place.at(s), columns) for s in place.sources()]
-    numbers = np.concatenate([place.at(s) for s in place.sources()])
-    return pa.concat_tables(parts).take(pa.array(np.argsort(numbers))).combine_chunks()
+    rows = pa.concat_tables(parts)
+    if not place.in_pool_order():
+        rows = rows.take(pa.array(np.argsort(place.ordered[0])))
+    return rows.combine_chunks()
 
 
 def shard_rows(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]) -> pa.Table:
     """Columns of some rows of one pool shard."""
-    chain, found = place.chain, place.look(shard)
-    names, rows = list(columns), place.rows[numbers]
+    chain, names, rows = place.chain, list(columns), place.rows[numbers]
+    made = any(chain.writer_of(name) for name in names)
+    found = place.look(shard) if made else None
     taken = block_columns(chain, shard, rows, names, found, len(chain.stages))
     schema = pa.schema([chain.schema.field(c) for c in columns])
     return pa.table([taken.column(c) for c in columns], schema=schema)

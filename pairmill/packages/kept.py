@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.fates.decide import flags
+from pairmill.fates.fate_memory import FOLLOWED, place_of, steps_of
 from pairmill.fates.trace import trace
 from pairmill.packages.mixture import SPREAD, Mixture, copies, mixture_columns, mixture_of
 from pairmill.plan.chain import Chain
@@ -99,12 +100,17 @@ class Kept:
 
 
 def kept_rows(
-    chain: Chain, selection: Selection, ledger: str, documents: bool, seed: int, shard: int
+    chain: Chain,
+    selection: Selection,
+    ledger: str,
+    documents: bool,
+    seed: int | None,
+    shard: int,
 ) -> Kept:
     """The rows of one shard that an output takes.  A sample is a row, or with `documents` the rows
     of a document that are taken.  `chain`: ends with the stages that count.
 
-    A sample's chance is a function of seed and uid (or doc_id) alone.
+    A sample's chance is a function of seed and uid (or doc_id) alone; 0 without a seed.
     """
     table = alive_in(chain, ledger, shard)
     rows, names = np.asarray(table.column("row")).astype(np.int32), table.column("uid")
@@ -126,7 +132,10 @@ def kept_rows(
         rows, pool = rows[at], pool.take(pa.array(at))
         frame = frame[at] if frame.width else frame
         names = pool.column("doc_id").take(pa.array(starts))
-    chance = row_chances(names, seed, "sample order")
+    if seed is None:
+        chance = np.zeros(len(starts), np.uint64)
+    else:
+        chance = row_chances(names, seed, "sample order")
     keys = pl.DataFrame()
     if selection.order:
         values = [
@@ -143,9 +152,15 @@ def kept_rows(
 
 
 def alive_in(chain: Chain, ledger: str, shard: int) -> pa.Table:
-    """`row` and `uid` of the rows of a shard that the stages of `chain` let live, off the ledger of
-    a run of these and maybe more stages.
+    """`row` and `uid` of the rows of a shard that the stages of `chain` let live: as this process
+    knows their fates, or off the ledger of a run of these and maybe more stages.
     """
+    known, found = FOLLOWED.known(place_of(chain, shard), steps_of(chain, shard, chain.stages, ()))
+    if found is not None and known == len(chain.stages):
+        rows = pa.array(np.flatnonzero(found.alive).astype(np.int32))
+        uids = chain.read_pool(shard, ["uid"]).column("uid")
+        whole = len(rows) == len(uids)
+        return pa.table({"row": rows, "uid": uids if whole else uids.take(rows)})
     wanted = ["row", "uid", "fate", "stage"]
     table = Storage(chain.root).read_table(f"{ledger}/{shard_file(shard)}", wanted)
     stopped = pc.is_in(

@@ -41,7 +41,7 @@ def package_order(
     """
     if selection.order:
         return sorted_samples(kept.keys, [key.descending for key in selection.order])
-    if not writer.config.shuffle:
+    if not is_shuffled(chain, writer, selection):
         return np.arange(len(kept.starts))
     window = max(16, 2 * writer.config.samples_per_shard // max(1, int(chain.shard_rows.max())))
     place = np.zeros(len(chain.shard_rows), np.int32)
@@ -49,6 +49,14 @@ def package_order(
         np.arange(len(chain.shards())) // window
     )
     return np.lexsort((kept.chance, place[kept.shards[kept.starts]]))
+
+
+def is_shuffled(chain: Chain, writer: Writer, selection: Selection) -> bool:
+    """Whether the order of the samples is one by chance, and that shows in the package."""
+    if selection.order or not writer.config.shuffle:
+        return False
+    one_file = selection.repeats is None and chain.rows() <= writer.config.samples_per_shard
+    return not (writer.sorts and one_file)
 
 
 def sorted_samples(keys: pl.DataFrame, descending: list[bool]) -> np.ndarray:

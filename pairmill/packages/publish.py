@@ -15,7 +15,7 @@ from pairmill.packages.gather import Place, first_bytes
 from pairmill.packages.kept import Kept, kept_rows
 from pairmill.packages.made_of import Ingredients
 from pairmill.packages.manifest import MANIFEST, read_manifest
-from pairmill.packages.order import FORMAT, package_id, package_order, shard_tasks
+from pairmill.packages.order import FORMAT, is_shuffled, package_id, package_order, shard_tasks
 from pairmill.packages.package import (
     Facts,
     Seen,
@@ -56,7 +56,8 @@ def publish(
     """
     storage = Storage(writer.config.path)
     chain, funnel = chain.until(selection.upto), funnel.until(selection.upto)
-    read = partial(kept_rows, chain, selection, ledger, writer.documents(), seed)
+    chances = seed if is_shuffled(chain, writer, selection) else None
+    read = partial(kept_rows, chain, selection, ledger, writer.documents(), chances)
     kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, selection, kept, seed)
     memory = PackageMemory(Storage(chain.root), f"{run_folder(ledger)}/packages", storage.root)
@@ -171,43 +172,27 @@ def make_manifest(
         if (told := stands_for(value))
     }
     return {
-        "format_version": FORMAT, (
-            "pairmill"
-        ): __version__, (
-            "name"
-        ): facts[(
-            "name"
-        )], (
-            "package"
-        ): package,
-        "format": writer.config.type, (
-            "samples"
-        ): sum(s[(
-            "samples"
-        )] for s in shards), (
-            "shards"
-        ): len(shards),
-        "funnel": funnel.to_json(), (
-            "selection"
-        ): facts[(
-            "selection"
-        )], (
-            "pool"
-        ): chain.pool, (
-            "identities"
-        ): {s.name: s.identity for s in chain.lineage() if s.computes},
-        "models": models, "made_by": made_by(chain), "pipeline": facts["pipeline"],
-        "versions": versions(), **{key: facts[key] for key in TOLD},
-        "told": dict(sum((Counter(s[(
-            "told"
-        )]) for s in shards), Counter())), (
-            "left_out"
-        ): writer.left_out(chain.schema), (
-            "parts"
-        ): parts_for(shards), (
-            "files"
-        ): [],
-    }  # fmt: skip
+        "format_version": FORMAT,
+        "pairmill": __version__,
+        "name": facts["name"],
+        "package": package,
+        "format": writer.config.type,
+        "samples": sum(s["samples"] for s in shards),
+        "shards": len(shards),
+        "funnel": funnel.to_json(),
+        "selection": facts["selection"],
+        "pool": chain.pool,
+        "identities": {s.name: s.identity for s in chain.lineage() if s.computes},
+        "models": models,
+        "made_by": made_by(chain),
+        "pipeline": facts["pipeline"],
+        "versions": versions(),
+        **{key: facts[key] for key in TOLD},
+        "told": dict(sum((Counter(s["told"]) for s in shards), Counter())),
+        "left_out": writer.left_out(chain.schema),
+        "parts": parts_for(shards),
+        "files": [],
+    }
 
 
 def stands_for(value: Any) -> str:

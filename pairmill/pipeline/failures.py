@@ -12,18 +12,21 @@ from pairmill.work.block import Job
 
 
 def check_failures(stages: Sequence[PlannedStage], funnel: Funnel) -> None:
-    """Stored failures count as well: running again does not make too many of them fewer."""
+    """Stored failures count as well: running again does not make too many of them fewer.  Shares
+    are of the rows that had what the stage reads, as they are while it works.
+    """
     for stage, step in zip(stages, funnel.steps[1:], strict=True):
-        failed = step.failed - step.reasons.get("missing_input", 0)
-        if failed >= LEAST_FAILURES and failed > stage.config.max_failures * step.rows:
-            commonest = max(step.reasons, key=lambda r: step.reasons[r])
+        without = step.reasons.get("missing_input", 0)
+        without += sum(step.reasons.get(name, 0) for name in stage.reads)
+        failed = sum(step.failures.values()) - step.failures.get("missing_input", 0)
+        tried = step.rows - without
+        if failed >= LEAST_FAILURES and failed > stage.config.max_failures * tried:
+            commonest = max(step.failures, key=lambda name: step.failures[name])
             hint = (
-                f"{step.reasons[commonest]:,} times; after mending the cause: --retry "
-                f"{commonest}, or raise max_failures"
+                f"{step.failures[commonest]:,} times (once it is mended: --retry {commonest}; or "
+                "raise max_failures)"
             )
-            raise StageFailed(
-                stage.name, failed, step.rows, commonest, hint, stage.config.max_failures
-            )
+            raise StageFailed(stage.name, failed, tried, commonest, hint, stage.config.max_failures)
 
 
 def commonest(job: Job, index: int, shards: list[int]) -> tuple[str, str]:
@@ -33,15 +36,15 @@ def commonest(job: Job, index: int, shards: list[int]) -> tuple[str, str]:
         stored = job.chain.columns_of(stage, shard).load([])
         for error in stored.column("error").to_pylist() if stored is not None else []:
             if error:
-                mending = remedy(error["message"]) or "after mending it"
-                return error["class"], f"{error['message']} ({mending}: --retry {error['class']})"
+                mending = remedy(error["message"]) or f"once it is mended: --retry {error['class']}"
+                return error["class"], f"{error['message']} ({mending})"
     return "failure", "no message"
 
 
 def remedy(message: str) -> str:
     """What in the pipeline file mends a failure, where that is known."""
     if "no public address" in message:
-        return "if it is yours, name it in `allow_private_hosts` of the stage, then"
+        return "if it is yours, name it in `allow_private_hosts` of the stage, and run again"
     return ""
 
 

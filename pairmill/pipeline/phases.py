@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pairmill.errors import StageFailed
-from pairmill.fates.survey import ShardPopulation, Survey
+from pairmill.fates.fate_memory import ShardPopulation
+from pairmill.fates.survey import Survey
 from pairmill.pipeline.failures import commonest
 from pairmill.plan.answers import with_new_answers, with_stored_answers
 from pairmill.plan.identity import identified

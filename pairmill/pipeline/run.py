@@ -72,17 +72,22 @@ def examine(
 
     Not at stages of which values are stored: these were loaded before.
     """
-    new = [
-        stage
-        for stage in stages
-        if not (stage.computes and storage.exists(f"columns/{stage.column_set}/stage.json"))
-    ]
+    new = unseen(storage, stages)
     for stage in new if local else ():
         if (why := stage.stage.missing_here()) is not None:
             raise StageBroken(f"stage {stage.name!r}: {why}")
     for stage, lines in zip(new, engine.examine(new), strict=True):
         for line in lines:
             LOG.info("stage %s: %s", stage.name, line)
+
+
+def unseen(storage: Storage, stages: Iterable[PlannedStage]) -> list[PlannedStage]:
+    """The stages of which no values are stored."""
+    return [
+        stage
+        for stage in stages
+        if not (stage.computes and storage.exists(f"columns/{stage.column_set}/stage.json"))
+    ]
 
 
 @dataclass
@@ -132,6 +137,7 @@ class Runner:
         if not self.replace and (lines := replaced_packages(self.plan, self.text, self.limit)):
             raise WouldReplace(lines)
         try:
+            self.engine.expect(unseen(storage, every_stage(self.plan.stages)))
             table = self.timed("table", lambda: self.table(storage))
             fresh = news(storage, table, self.plan.config.name)
             if fresh:
@@ -212,6 +218,12 @@ class Runner:
             self.watcher.note("reading the source")
             for line in self.plan.source.mapping():
                 self.watcher.note(f"columns: {line}")
+
+            def progress(rows: int, files: int, of: int) -> None:
+                if rows:
+                    self.engine.rows_come(every_stage(self.plan.stages))
+                self.watcher.reading(rows, files, of)
+
             found = build_table(
                 storage,
                 self.plan.source,
@@ -219,7 +231,7 @@ class Runner:
                 self.plan.pool_schema,
                 redact=lambda facts: redact_data(self.plan.redact(facts)),
                 hands=self.engine.readers(),
-                progress=self.watcher.reading,
+                progress=progress,
             )
         return found
 

@@ -2,9 +2,11 @@
 tried again.
 
 `columns/<column set>/settings.json` holds, for each table, the settings under which every failure
-of its rows that is stored there has been tried.  It is written when a run over all rows has ended
-well, so that an interrupted one tries again.  Rows of a table that is not named there may have come
-from any other, so all of them are asked.
+of its rows that is stored there has been tried.  A table's first run writes it before it works, so
+that what fails in a run that ends badly, or over some rows only, is known by its settings, too.
+Other settings take their place when a run over all rows has ended well, so that an interrupted one
+tries again.  Rows of a table that is not named there may have come from any other, so all of them
+are asked.
 """
 
 from collections.abc import Callable
@@ -40,6 +42,17 @@ class StoredSettings:
     def changes(self, chain: Chain) -> list[Change]:
         """What is another setting now, of the stages whose column sets can be told."""
         return [c for stage in chain.stages for c in self.changes_of(stage, chain.table.id)]
+
+    def begin(self, chain: Chain) -> None:
+        """Stores the settings of stages under which no failure of the table's rows was tried yet,
+        or none that these settings may free.
+        """
+        for stage in chain.stages:
+            name = file_of(stage)
+            if name is None or chain.table.id in self.tables(name):
+                continue
+            if not self.changes_of(stage, chain.table.id):
+                self.store(name, chain.table.id, self.of(stage))
 
     def changes_of(self, stage: PlannedStage, table: str) -> list[Change]:
         """Changes of one stage that may free failures of the table's rows, one a setting."""

@@ -102,6 +102,7 @@ class TableRun:
         for change in changes:
             again = ", ".join(change.classes)
             self.watcher.note(f"{change}; stored failures are tried again ({again})")
+        self.settings.begin(chain)
         entries = to_try_again(changes)
         self.tried = (*self.tried, *entries)
         return entries

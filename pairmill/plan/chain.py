@@ -24,7 +24,7 @@ from pairmill.workspace.tables import Table
 if TYPE_CHECKING:
     from pairmill.plan.blocks import Elements
 
-REMEMBERED = 64
+REMEMBERED = 4_096
 """Shards whose addresses are remembered."""
 
 
@@ -117,8 +117,12 @@ class Chain:
 
     def is_wide(self, column: str) -> bool:
         """Whether a stored column holds bytes, which have a file of their own."""
-        index = self.pool_schema.get_field_index(column)
-        return index >= 0 and is_payload(self.pool_schema.field(index).type)
+        return column in self.wide
+
+    @cached_property
+    def wide(self) -> frozenset[str]:
+        """Those that the rows are stored with."""
+        return frozenset(f.name for f in self.pool_schema if is_payload(f.type))
 
     def source_file(self, shard: int, column: str) -> str:
         """Where a column that the rows are stored with lies."""
@@ -209,9 +213,7 @@ class Chain:
         return self.file_at(stage, shard, address)
 
     def file_at(self, stage: PlannedStage, shard: int, address: int) -> ColumnFile:
-        """What is stored of a stage and a shard at an address.  Answers of a stage over all rows
-        are what they are, wherever the columns lay that it read.
-        """
+        """What is stored of a stage and a shard; a stage over all rows may have read anywhere."""
         reads = () if stage.is_global else stage.reads
         return ColumnFile(
             Storage(self.root),
@@ -270,13 +272,21 @@ class Chain:
 
     def writer_of(self, name: str) -> PlannedStage | None:
         """The stage that writes a column; None for a column of the pool."""
-        return next((s for s in self.stages if name in s.writes.names), None)
+        return self.writers.get(name)
+
+    @cached_property
+    def writers(self) -> dict[str, PlannedStage]:
+        """Column → the stage that writes it."""
+        return {name: s for s in reversed(self.stages) for name in s.writes.names}
+
+    @cached_property
+    def payload(self) -> frozenset[str]:
+        """Columns that hold bytes."""
+        return frozenset(f.name for f in self.schema if is_payload(f.type))
 
     def narrow(self, name: str) -> str:
-        """What stands for a column where only its presence matters: payload is never read for
-        that.
-        """
-        return size_of(name) if is_payload(self.dtype(name)) else name
+        """What stands for a column where only its presence matters: no payload."""
+        return size_of(name) if name in self.payload else name
 
     def narrow_columns(self, name: str) -> list[str]:
         """All that is known of a column without reading bytes: of payload that a stage wrote also

@@ -1,12 +1,13 @@
 """Plain data checked against models, faults in words; and paths made absolute."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pairmill.plan.explain import explain, kind_of
+from pairmill.plan.explain import explain, kind_of, of_one_kind
 from pairmill.plan.yaml_file import Document, Path_
 from pairmill.schemas.config import FILE, MODEL, PATH, marks_of
 
@@ -23,11 +24,40 @@ def listed(value: Any, path: Path_, document: Document) -> list[Any]:
 def validate(kind: type[BaseModel], data: Any, path: Path_, document: Document) -> Any:
     """The model of plain data; None, with pydantic's faults noted, where it does not fit."""
     try:
-        return kind.model_validate(data)
+        found = kind.model_validate(data)
     except ValidationError as error:
-        for fault in error.errors():
+        for fault in of_one_kind(error.errors()):
             document.problem((*path, *fault["loc"]), explain(kind, fault))
         return None
+    faults = [
+        (field, fault)
+        for field in type(found).model_fields
+        if marks_of(type(found), field) & {PATH, FILE}
+        for fault in path_faults(getattr(found, field))
+    ]
+    for field, fault in faults:
+        document.problem((*path, field), f"{field} {fault}")
+    return None if faults else found
+
+
+def path_faults(value: Any) -> list[str]:
+    """What is wrong with a path, or several, as they are written."""
+    every = value if isinstance(value, list) else [value]
+    return [fault for one in every if (fault := path_fault(one))]
+
+
+def path_fault(value: Any) -> str:
+    """What is wrong with a path as it is written, before it is looked for, if anything."""
+    if value == "":
+        return "is empty; write a path, `.` for the folder of the pipeline file"
+    bare = BARE.search(value) if isinstance(value, str) and not os.path.exists(value) else None
+    if bare and bare[1] in os.environ:
+        return f"holds {bare[0]}; a variable is written ${{{bare[1]}}}"
+    return ""
+
+
+BARE = re.compile(r"\$([A-Za-z_]\w*)")
+"""A variable as shells read it."""
 
 
 def resolved(config: Any, folder: Path) -> Any:

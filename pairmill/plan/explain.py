@@ -65,11 +65,31 @@ def explain(kind: type[BaseModel], fault: Any) -> str:
         return f"{place}: {fault['input']!r:.80} does not fit; {advice}"
     if fault["input"] is None and "Input should be" in fault["msg"]:
         return f"{place} is empty; write a value behind it, or take the key away"
-    message = fault["msg"][0].lower() + fault["msg"][1:]
+    message = re.sub(r" or instance of \w+", "", fault["msg"][0].lower() + fault["msg"][1:])
     for words, ours in PYDANTIC:
         message = message.replace(words, ours)
     found = shown(fault["input"], 80)
     return f"{place}: {message.removeprefix('value error, ')}; found {found}{remedy(fault)}"
+
+
+def of_one_kind(faults: Sequence[Any]) -> list[Any]:
+    """The faults of a value that may be of several kinds as one, of the first kind that is no list
+    or map; pydantic tells one for each kind, and adds the kind to the place.
+    """
+    found: dict[tuple[Any, ...], Any] = {}
+    for fault in faults:
+        loc = tuple(fault["loc"])
+        kind = str(loc[-1]) if loc else ""
+        several = KIND.match(kind) is not None
+        key = loc[:-1] if several else loc
+        if not several or key not in found or kind in PLAIN:
+            found[key] = {**fault, "loc": key}
+    return list(found.values())
+
+
+KIND = re.compile(r"(str|int|float|bool|list\[.*|dict\[.*|constrained-\w+)$")
+PLAIN = ("str", "int", "float", "bool")
+"""Kinds of values as pydantic writes them behind the place of a value that may be of several."""
 
 
 PYDANTIC = (
@@ -111,7 +131,7 @@ def remedy(fault: Any) -> str:
         return "; write true"
     if kind == "boolean" and str(value).lower() in ("no", "off", "0", "false"):
         return "; write false"
-    if key == "report" and value is False:
+    if key == "report" and (value is False or str(value).lower() in ("no", "off", "false")):
         return "; write `report: none`"
     return ""
 

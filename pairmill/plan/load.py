@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pairmill.errors import PipelineFileError
 from pairmill.extensions import BadExtension
 from pairmill.outputs.catalogue import OUTPUTS
-from pairmill.plan.checked import listed, resolve, resolved, validate
+from pairmill.plan.checked import listed, path_fault, resolve, resolved, validate
 from pairmill.plan.explain import fitting, nearest
 from pairmill.plan.stage_configs import stage_configs
 from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
@@ -74,11 +74,14 @@ def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None
     source = source_config(data.get("source"), document, base)
     outputs = [
         one_of(OUTPUTS, "type", "output", item, ("outputs", i), document, base)
-        for i, item in enumerate(listed(data.get("outputs", []), ("outputs",), document))
+        for i, item in enumerate(listed(data.get("outputs") or [], ("outputs",), document))
     ]
     rest = {k: v for k, v in data.items() if k not in ("stages", "source", "outputs")}
     rest.setdefault("workspace", "workspace")
     if isinstance(rest["workspace"], str):
+        if fault := path_fault(rest["workspace"]):
+            document.problem(("workspace",), f"workspace {fault}")
+            rest["workspace"] = "workspace"
         rest["workspace"] = resolve(rest["workspace"], base)
     sound = stages.index(None) if None in stages else len(stages)
     parts: dict[str, Any] = {
@@ -135,6 +138,10 @@ def one_of(
 ) -> Any:
     """A model chosen by its `type` key."""
     if item is None:
+        return None
+    if what == "source" and isinstance(item, list):
+        several = "several are a map of names to them: {first: {type: …}, second: {type: …}}"
+        document.problem(path, f"one source is a map with `type:`, not a list; {several}")
         return None
     if not isinstance(item, dict) or not isinstance(item.get(tag), str):
         article = "a" if what[0] != "o" else "an"

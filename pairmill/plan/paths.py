@@ -21,9 +21,15 @@ def choices(node: Any) -> str:
     if isinstance(node, dict):
         return f" (keys: {', '.join(node)})"
     if isinstance(node, list):
-        names = [names_of(item)[0] for item in node if isinstance(item, dict)]
-        return f" (items: {', '.join(names)})"
+        items = [(i, item) for i, item in enumerate(node) if isinstance(item, dict)]
+        named = [names_of(item)[0] if is_named(item) else str(i) for i, item in items]
+        return f" (items: {', '.join(named)})"
     return ""
+
+
+def is_named(item: dict[str, Any]) -> bool:
+    """Whether an item of a list has a name, as stages have; others go by their number."""
+    return any(key in item for key in ("name", "each", "stage"))
 
 
 def names_of(item: dict[str, Any]) -> list[str]:

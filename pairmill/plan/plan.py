@@ -112,6 +112,7 @@ def make_plan(
     before = len(seen := [])
 
     source = open_source(config.source)
+    source.leave_out([config.workspace, *(output.path for output in config.outputs)])
     unknown_input = False
 
     def note(path: tuple[str | int, ...], message: str) -> None:

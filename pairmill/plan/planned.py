@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pairmill.plan.spelling import stored_names
 from pairmill.schemas.arrow import is_payload, unit_of
+from pairmill.schemas.companions import companions
 from pairmill.schemas.expressions import Expression
 from pairmill.schemas.hashing import digest
 from pairmill.stages.base import GlobalStage, Stage, default_name
@@ -61,6 +62,26 @@ class PlannedStage:
         """Whether it is a phase by itself, since it needs all rows decided before it."""
         return self.is_global or self.block is not None
 
+    @cached_property
+    def narrow_names(self) -> tuple[str, ...]:
+        """What stands for its columns in a frame: of payload what is beside it."""
+        beside = ([c.name for c in companions(f)] or [f.name] for f in self.writes)
+        return tuple(name for names in beside for name in names)
+
+    @cached_property
+    def asked(self) -> str:
+        """A digest of what decides, beside what it stores, what becomes of rows at it."""
+        told = (
+            self.name,
+            tuple(self.writes.names),
+            self.reads,
+            tuple(sorted(self.stage.may_lack())),
+            self.config.on_missing,
+            self.when.text if self.when else None,
+            self.gate.text if self.gate else None,
+        )
+        return digest(told)
+
     @property
     def computes(self) -> bool:
         """Whether it writes columns, and is not only a gate."""
@@ -71,7 +92,7 @@ class PlannedStage:
         """Digest of the definition."""
         return digest(self.decides or self.definition)
 
-    @property
+    @cached_property
     def column_set(self) -> str:
         """Name of the folder of its stored columns, whatever the stage is called."""
         return f"{default_name(self.config.stage)}-{self.definition_id}"

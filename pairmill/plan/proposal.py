@@ -27,6 +27,7 @@ from pairmill.sources.catalogue import SOURCES, open_source
 from pairmill.sources.tables import TableSource
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+TABLES = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
 NOTHING = "no column holds addresses"
 LONGEST = 300
 """Characters of a reason that are shown."""
@@ -130,7 +131,22 @@ def looked_at(keys: dict[str, Any]) -> Proposal:
         keys = {**keys, **more}
         source = opened(keys)
     names = source.schema().names
-    return Proposal(keys, tuple(names), [*source.mapping(), *notes], left_out(source))
+    not_read = [*left_out(source), *beside_pictures(keys)]
+    return Proposal(keys, tuple(names), [*source.mapping(), *notes], not_read)
+
+
+def beside_pictures(keys: dict[str, Any]) -> list[str]:
+    """A table in a folder of pictures, such as COCO's captions, which describes them more likely
+    than not.
+    """
+    folder = str(keys["path"])
+    if keys["type"] != "folder" or not os.path.isdir(folder):
+        return []
+    names = [os.path.join(at, name) for at, _, files in os.walk(folder) for name in files]
+    pictures = {os.path.splitext(n)[0] for n in names if n.lower().endswith(IMAGE_SUFFIXES)}
+    tables = [n for n in sorted(names) if n.lower().endswith(TABLES)]
+    tables = [n for n in tables if os.path.splitext(n)[0] not in pictures]
+    return [f"if {n} describes the pictures: pairmill init --from {n}" for n in tables[:3]]
 
 
 def left_out(source: Source) -> list[str]:

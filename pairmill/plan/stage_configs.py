@@ -26,11 +26,7 @@ def stage_config(item: Any, path: Path_, document: Document, folder: Path) -> St
     if isinstance(item, dict) and item.get("stage", "each" if "each" in item else "") == "each":
         return block_config(item, path, document, folder)
     if not isinstance(item, dict) or not isinstance(item.get("stage"), str):
-        document.problem(
-            path,
-            "a stage begins with `stage: NAME`, a block of stages over the elements of a list with "
-            f"`each: COLUMN` (my_module:MyStage; {', '.join(known_stages())})",
-        )
+        document.problem(path, beginning(item))
         return None
     name_module(item["stage"], folder)
     try:
@@ -40,6 +36,18 @@ def stage_config(item: Any, path: Path_, document: Document, folder: Path) -> St
         return None
     found = validate(kind.Config, item, path, document)
     return found and resolved(found, folder)
+
+
+def beginning(item: Any) -> str:
+    """How a stage begins, for an item that does not begin so; a stage that it names is taken up."""
+    known = known_stages()
+    named = [item] if isinstance(item, str) else list(item) if isinstance(item, dict) else []
+    if name := next((n for n in named if n in known), None):
+        return f"write `- stage: {name}`, the stage's other keys in lines below it"
+    return (
+        "a stage begins with `stage: NAME`, a block of stages over the elements of a list with "
+        f"`each: COLUMN` (my_module:MyStage; {', '.join(known)})"
+    )
 
 
 def block_config(item: Any, path: Path_, document: Document, folder: Path) -> EachConfig | None:

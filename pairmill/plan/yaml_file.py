@@ -67,7 +67,7 @@ class Document:
     values: int = 0
     overridden: dict[Path_, str] = field(default_factory=dict)
     unset: set[Path_] = field(default_factory=set)
-    """Places of variables that are not set."""
+    """Places of variables that are not set, and of keys that are empty."""
 
     def problem(self, path: Path_, message: str) -> None:
         """Notes a fault at `path`, or at the nearest place above it that stands in the file."""
@@ -180,6 +180,8 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
             except KeyError:
                 continue  # came in by a merge key (`<<: *x`): the place above it stands for it
             document.places[(*path, key_text(key))] = (line + 1, column + 1)
+            if node[key] is None and (*path, key_text(key)) not in MAY_BE_EMPTY:
+                note_empty(node, key, (*path, key_text(key)), document)
         return {
             key_text(key): plain(value, (*path, key_text(key)), document)
             for key, value in node.items()
@@ -195,6 +197,25 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
         return node
     kind = int if isinstance(node, int) else float if isinstance(node, float) else str
     return kind(node)
+
+
+MAY_BE_EMPTY = {("stages",), ("outputs",)}
+"""Lists of which all items may be commented out."""
+
+
+def note_empty(node: CommentedMap, key: Any, path: Path_, document: Document) -> None:
+    """Notes a key with nothing behind it: a gate that was to be filled in later would drop nothing
+    without a word.  A null that is written is one.
+    """
+    line, column = node.lc.value(key)
+    lines = document.text.splitlines()
+    written = lines[line][column:] if line < len(lines) else ""
+    if not written.startswith(("null", "Null", "NULL", "~", "*")):
+        document.problem(path, f"{path[-1]} is empty; {FILL_IN}")
+        document.unset.add(path)
+
+
+FILL_IN = "write a value behind it, or take the key away"
 
 
 def key_text(key: Any) -> str:
@@ -248,8 +269,16 @@ def override(document: Document, target: str, value: str) -> None:
         document.note(0, 0, f"--set {target}={value}: {message}", "command line")
 
     *parents, last = target.split(".")
+    if not value.strip():
+        refuse(f"{last} is empty; write a value behind the =, or null")
+        return
     for step in parents:
         found = step_into(node, step)
+        if found is None and isinstance(node, dict) and path:
+            # a map that the file leaves out, such as `resources`: it is checked with all others
+            node[step] = {}
+            found = step
+            document.overridden[(*path, step)] = f"--set {target}={value}"
         if found is None:
             refuse(f"there is no {step!r} here{choices(node)}")
             return

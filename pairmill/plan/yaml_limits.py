@@ -83,12 +83,17 @@ def told(error: YAMLError, text: str, file: str) -> PipelineFileError:
         if "unexpected end of stream" in what and error.context_mark:
             line, column = error.context_mark.line + 1, error.context_mark.column + 1
         lines = text.splitlines()
+        if variable := BRACED.search("".join(lines[line - 1 : line])):
+            what = f"{variable[0]} between brackets is read as a map; {QUOTE}"
+            return at(line, variable.start() + 1, what, file)
         if what.startswith(UNCLEAR) and (cause := layout_fault(lines, line)):
             return at(*cause, file)
         return at(line, column, in_words(what), file)
     return at(1, 1, " ".join(str(error).split()) or "no YAML", file)
 
 
+BRACED = re.compile(r"(?<=[\s,:\[{])\$\{\w+(:-[^}]*)?\}")
+"""A variable that begins a value without quotes."""
 UNCLEAR = ("mapping values are not", "expected <block end>", "could not find", "did not find")
 """How YAML parsers call a line's fault that lies before it, or in how far in it stands."""
 ITEM = re.compile(r"^( *)- ")

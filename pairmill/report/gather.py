@@ -5,17 +5,22 @@ Of a large run only some shards, drawn by chance: the table is in memory, and a 
 about a gigabyte.
 """
 
+import functools
 import itertools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from pairmill.fates.decide import FATES
 from pairmill.fates.run_table import Run
+from pairmill.fates.trace import trace
 from pairmill.plan.chain import Chain
 from pairmill.report.choice_columns import Choice, choices_of, with_choices
-from pairmill.report.domains import domains
+from pairmill.report.domains import domains, hosts
 from pairmill.schemas.arrow import doc_of, of_role, role_of
 from pairmill.schemas.hashing import row_chance
 from pairmill.work.ahead import THREADS, ahead
@@ -143,26 +148,23 @@ def gather(
     choices = choices_of(chain.stages, schema)
     chosen = [name for choice in choices for name in choice.reads(schema)]
     read = [*dict.fromkeys([*texts, *(s.name for s in scores), *named, *chosen])]
-    places = {stage.name: stage.index for stage in chain.stages}
+    kept = dict.fromkeys([*(s.name for s in scores), *marked])
 
     def part_of(shard: int) -> pl.DataFrame:
-        (part,) = Run(chain).parts(read, [shard])
-        at = pl.col("stage").replace_strict(places, default=len(places), return_dtype=pl.Int32)
-        frame = part.with_columns(
-            at.fill_null(len(places)).alias("at"),
-            pl.col("fate").eq("kept").alias("kept"),
-            pl.when(pl.col("message").is_not_null()).then("reason").alias("reason"),
+        frame = fates_and(chain, shard, read)
+        beside: list[str] = []
+        if choices:
+            frame, beside = with_choices(frame, choices, schema)
+        have = set(frame.columns).difference(GROUPS)
+        own = [n for n in (*OWN, *kept, *beside) if n in have]
+        groups = [frame[n].cast(pl.String).alias(group_name(n)) for n in named]
+        return pl.DataFrame(
+            [*(frame[n] for n in dict.fromkeys(own)), *groups_of(frame, language), *groups]
         )
-        frame, made = with_choices(frame, choices, schema)
-        names = [score.name for score in scores]
-        keep = [*OWN, *names, *marked, *made]
-        frame = frame.with_columns(pl.col(n).cast(pl.String).alias(group_name(n)) for n in named)
-        wanted = dict.fromkeys(c for c in [*keep, *GROUPS] if c in frame.columns or c in GROUPS)
-        grouped = with_groups(frame, language)
-        return grouped.select(*wanted, *(pl.col(group_name(n)) for n in named))
 
-    parts = list(ahead(part_of, shards, THREADS))
-    every = pl.concat(parts)
+    # in one piece, or each look at a column would put it together anew
+    every = pl.concat(list(ahead(part_of, shards, THREADS)), rechunk=True)
+    every = every.with_columns(domains(every["domain"]).alias("domain"))
     sampled = None
     if len(shards) < len(chain.shards()):
         sampled = {
@@ -190,20 +192,40 @@ def language_column(schema: pa.Schema) -> str | None:
     return next(iter([*marked, *named]), None)
 
 
-def with_groups(frame: pl.DataFrame, language: str | None) -> pl.DataFrame:
-    """Adds what rows are grouped by; a group whose column is not there is null."""
+def fates_and(chain: Chain, shard: int, columns: Sequence[str]) -> pl.DataFrame:
+    """OWN and some columns of a shard's rows.  Whole columns are put together: to hand them to
+    Polars as expressions takes longer than what it does with them.
+    """
+    found = trace(chain, shard, want=["uid", *columns])
+    failed = [reason if message is not None else None for reason, message in found.words]
+    count = len(found.fate)
+    own = {
+        "shard": pl.Series([shard], dtype=pl.Int32).new_from_index(0, count),
+        "row": pl.int_range(count, dtype=pl.Int32, eager=True),
+        "uid": found.frame["uid"],
+        "fate": pl.Series(FATES).gather(found.fate),
+        "kept": found.alive,
+        "at": np.where(found.at < 0, len(chain.stages), found.at).astype(np.int32),
+        "reason": pl.Series(failed, dtype=pl.String).gather(found.why),
+    }
+    names = dict.fromkeys(Run(chain).narrow(columns))
+    return pl.DataFrame(own).hstack([found.frame[name] for name in names])
+
+
+def groups_of(frame: pl.DataFrame, language: str | None) -> list[pl.Series]:
+    """What rows are grouped by; a group whose column is not there is null.  `domain` is the host as
+    yet: of a host that stands in many shards the domain is looked up once.
+    """
     have = set(frame.columns)
     width = next((n for n in ("original_width", "width") if n in have), None)
     height = next((n for n in ("original_height", "height") if n in have), None)
-    made: dict[str, pl.Expr] = {}
+    made = {"source": frame["source"]} if "source" in have else {}
     if language is not None:
-        made["language"] = pl.col(language)
-    if "source" in have:
-        made["source"] = pl.col("source")
+        made["language"] = frame[language]
     if "url" in have:
-        made["domain"] = pl.lit(domains(frame["url"]))
+        made["domain"] = hosts(frame["url"])
     if width and height:
-        side = pl.min_horizontal(width, height)
+        side = frame.select(pl.min_horizontal(width, height)).to_series()
         labels = [
             f"< {SIDES_PX[0]} px",
             *(f"{a}–{b - 1} px" for a, b in itertools.pairwise(SIDES_PX)),
@@ -211,7 +233,7 @@ def with_groups(frame: pl.DataFrame, language: str | None) -> pl.DataFrame:
         ]
         made["resolution"] = binned(side, SIDES_PX, labels)
     if "text" in have:
-        words = pl.col("text").str.count_matches(r"\S+")
+        words = frame["text"].str.count_matches(r"\S+")
         labels = [
             f"< {WORDS[0]} words",
             *(f"{a}–{b - 1} words" for a, b in itertools.pairwise(WORDS)),
@@ -219,15 +241,14 @@ def with_groups(frame: pl.DataFrame, language: str | None) -> pl.DataFrame:
         ]
         made["text length"] = binned(words, WORDS, labels)
     if "image_format" in have:
-        made["format"] = pl.col("image_format")
-    return frame.with_columns([made.get(g, pl.lit(None, pl.String)).alias(g) for g in GROUPS])
+        made["format"] = frame["image_format"]
+    null = pl.Series([None], dtype=pl.String).new_from_index(0, frame.height)
+    return [made.get(g, null).alias(g) for g in GROUPS]
 
 
-def binned(value: pl.Expr, limits: tuple[int, ...], labels: list[str]) -> pl.Expr:
+def binned(values: pl.Series, limits: tuple[int, ...], labels: list[str]) -> pl.Series:
     """The label of the bin that a number falls in: below the first limit, from it to the next, …;
     null stays null.
     """
-    found = pl.when(value >= limits[-1]).then(pl.lit(labels[-1]))
-    for limit, label in reversed(list(zip(limits, labels[:-1], strict=True))):
-        found = pl.when(value < limit).then(pl.lit(label)).otherwise(found)  # type: ignore[assignment]
-    return found
+    reached = functools.reduce(operator.add, ((values >= n).cast(pl.UInt32) for n in limits))
+    return pl.Series(labels).gather(reached)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,10 @@ from pairmill.report.gather import ReportRows, drawn, gather, rows_worth
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
+from pairmill.report.thumbnails import Thumbnails
 from pairmill.schemas.arrow import about, of_role
 from pairmill.version import __version__
+from pairmill.work.ahead import ahead
 from pairmill.work.block import block_columns
 from pairmill.workspace.storage import Storage
 
@@ -51,8 +54,14 @@ SCRIPTS = (
     "page",
 )
 """The page's script, part by part."""
-CAPTION_ROWS = 5_000
-"""Kept rows whose captions are measured."""
+CAPTION_ROWS, LEAST_CAPTIONS, ROWS_A_CAPTION = 5_000, 1_000, 16
+"""Kept rows whose captions are measured; a report of some rows only measures one of so many of
+them, or the captions would take most of its time.
+"""
+AT_ONCE = 2
+"""Looks at the rows that are taken at the same time: what they ask of NumPy and Polars waits for
+none of the others.
+"""
 
 
 def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
@@ -65,7 +74,18 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
     named = [*dict.fromkeys(plan.config.report.groups)]
     rows = gather(chain, named, plan.config.seed, most_rows=most_rows)
     shards = drawn(chain, plan.config.seed, most_rows=most_rows)
+    small = Thumbnails(storage, plan.config.name)
     text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
+    config = plan.config.report
+    looks: dict[str, Callable[[], Any]] = {
+        "samples": lambda: samples(chain, rows, config.samples, plan.config.seed, plan.blur, small),
+        "scores": lambda: distributions(rows),
+        "effects": lambda: effects(rows),
+        "concepts": lambda: concepts(chain, shards),
+        "choices": lambda: choices(chain, rows, shards),
+        "captions": lambda: captions(chain, rows),
+    }
+    found = dict(zip(looks, ahead(lambda name: looks[name](), list(looks), AT_ONCE), strict=True))
     told = {
         "name": plan.config.name,
         "run": outcome.run_id,
@@ -79,11 +99,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
             }
             for p, m in outcome.packages.items()
         ],
-        "scores": distributions(rows),
-        "effects": effects(rows),
-        "concepts": concepts(chain, shards),
-        "choices": choices(chain, rows, shards),
-        "captions": captions(chain, rows),
+        **{key: found[key] for key in ("scores", "effects", "concepts", "choices", "captions")},
         "caption_columns": caption_columns(chain),
         "duplicates": list(rows.duplicates),
         "downloads": downloads(chain, rows, outcome.funnel),
@@ -100,7 +116,7 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
         "warnings": [*outcome.warnings, *outcome.notes],
         "elements": elements(plan, outcome, most_rows),
         "sampled": rows.sampled,
-        "samples": samples(chain, rows, plan.config.report.samples, plan.config.seed, plan.blur),
+        "samples": found["samples"],
     }
     data = {**redact_data(told), "name": told["name"], "run": outcome.run_id}
     storage.write_bytes(
@@ -199,8 +215,11 @@ def captions(chain: Chain, rows: ReportRows) -> list[dict[str, Any]]:
     # of as few shards as have that many: each is read whole
     shards = kept["shard"].value_counts().sort("shard").sample(fraction=1, shuffle=True, seed=0)
     before = pl.col("count").cum_sum() - pl.col("count")
-    kept = kept.join(shards.filter(before < CAPTION_ROWS).select("shard"), on="shard")
-    kept = kept.sample(min(CAPTION_ROWS, kept.height), seed=0).sort("shard", "row")
+    most = CAPTION_ROWS
+    if rows.sampled:
+        most = min(most, max(LEAST_CAPTIONS, rows.frame.height // ROWS_A_CAPTION))
+    kept = kept.join(shards.filter(before < most).select("shard"), on="shard")
+    kept = kept.sample(min(most, kept.height), seed=0).sort("shard", "row")
     ends = {c: about(chain.schema, c, "finish_reason") for c in columns}
     finish = {column: end for column, end in ends.items() if end}
     parts = []

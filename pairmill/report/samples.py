@@ -2,10 +2,9 @@
 thresholds, and wherever things went wrong.
 """
 
-import base64
-import io
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ import pyarrow as pa
 
 from pairmill.fates.decide import FATES
 from pairmill.fates.trace import trace
-from pairmill.images import DecodeError, decode_rgb
 from pairmill.plan.chain import Chain
 from pairmill.report.choices import tagged
 from pairmill.report.gather import ReportRows
 from pairmill.report.scores import thresholds
+from pairmill.report.thumbnails import Thumbnails, thumbnail
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.expressions import Expression, frame_of
 from pairmill.schemas.hash_columns import spread
@@ -27,7 +26,6 @@ from pairmill.work.ahead import THREADS, ahead, give_back
 from pairmill.work.block import block_columns
 from pairmill.workspace.digests import uid_hashes
 
-THUMBNAIL_PX = 192
 TEXT_LIMIT = 1200
 TAIL, NEAR, CLASS, CLUSTERS, MEMBERS = 6, 8, 6, 8, 4
 Place = tuple[int, int]
@@ -43,6 +41,10 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
     names = {s.name for s in rows.scores} | set(rows.duplicates) | set(chosen)
     frame = rows.frame.select("shard", "row", "uid", "fate", "at", "reason", *sorted(names))
 
+    def narrow(*columns: str) -> pl.DataFrame:
+        """What a look needs: each filter copies all that it is given."""
+        return frame.select("shard", "row", *columns)
+
     def add(found: pl.DataFrame, tag: str) -> None:
         for place in found.select("shard", "row").iter_rows():
             if len(tags) < count or place in tags:
@@ -50,11 +52,12 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
 
     frame = frame.with_columns(pl.Series("chance", chances(frame["uid"].to_arrow(), seed)))
     groups = frame.select("fate", "at").unique().sort("fate", "at").rows()
+    fates = narrow("fate", "at", "chance")
     for fate, at in groups:
-        mine = frame.filter((pl.col("fate") == fate) & (pl.col("at") == at))
+        mine = fates.filter((pl.col("fate") == fate) & (pl.col("at") == at))
         add(first_of(mine, max(1, count // 2 // len(groups)), "chance"), "random")
     for reason in frame["reason"].drop_nulls().unique().sort():
-        failed = frame.filter(pl.col("reason") == reason)
+        failed = narrow("reason", "chance").filter(pl.col("reason") == reason)
         add(first_of(failed, CLASS, "chance"), f"failed: {reason}")
     shuffled = frame.sort("chance") if rows.choices else frame
     for choice in rows.choices:
@@ -64,10 +67,8 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
         named = frame.select(column, "chance").drop_nulls(column)
         firsts = named.sort("chance")[column].unique(maintain_order=True).head(CLUSTERS)
         for first in firsts:
-            add(
-                frame.filter((pl.col("uid") == first) | (pl.col(column) == first)).head(MEMBERS),
-                f"{column}: {first}",
-            )
+            same = (pl.col("uid") == first) | (pl.col(column) == first)
+            add(narrow("uid", column).filter(same).head(MEMBERS), f"{column}: {first}")
     gated = [
         (s.name, sign, number)
         for s in rows.scores
@@ -76,14 +77,16 @@ def pick(rows: ReportRows, count: int, seed: int) -> dict[Place, list[str]]:
         for sign, number in thresholds(text, s.name)
     ]
     for name, sign, number in gated:
-        near = frame.with_columns((pl.col(name) - number).abs().alias("distance"))
+        near = narrow(name).with_columns((pl.col(name) - number).abs().alias("distance"))
         passes = pl.col(name) >= number if ">" in sign else pl.col(name) <= number
         for found, which in ((near.filter(passes), "passes"), (near.filter(~passes), "fails")):
             add(first_of(found, NEAR, "distance"), f"{name}: just {which}")
     for name in dict.fromkeys(
         [*(n for n, _, _ in gated), *(s.name for s in rows.scores if s.stage)]
     ):
-        known = frame.filter(pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64).is_finite())
+        known = narrow(name).filter(
+            pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64).is_finite()
+        )
         add(first_of(known, TAIL, name), f"{name}: lowest")
         add(last_of(known, TAIL, name), f"{name}: highest")
     return dict(tags)
@@ -116,7 +119,12 @@ def chances(uids: pa.Array, seed: int) -> np.ndarray:
 
 
 def samples(
-    chain: Chain, rows: ReportRows, count: int, seed: int, blur: Expression | None
+    chain: Chain,
+    rows: ReportRows,
+    count: int,
+    seed: int,
+    blur: Expression | None,
+    thumbnails: Thumbnails,
 ) -> list[dict[str, Any]]:
     """The picked rows with all their texts and scores, thumbnails, fate and reason, in pool
     order.
@@ -128,21 +136,28 @@ def samples(
     found = [
         s
         for part in ahead(
-            lambda item: described(chain, *item, blur), list(by_shard.items()), THREADS
+            lambda item: described(chain, *item, blur, thumbnails.of),
+            list(by_shard.items()),
+            THREADS,
         )
         for s in part
     ]
     for sample in found:
         sample["tags"] = tags[sample["shard"], sample["row"]]
+    thumbnails.keep()
     return found
 
 
 def described(
-    chain: Chain, shard: int, numbers: list[int], blur: Expression | None
+    chain: Chain,
+    shard: int,
+    numbers: list[int],
+    blur: Expression | None,
+    small: Callable[[bytes | None], str | None] = thumbnail,
 ) -> list[dict[str, Any]]:
     """Rows of one shard as the gallery shows them."""
     schema = chain.schema
-    names = [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
+    names = [f.name for f in schema if shown(f) or (blur and f.name in blur.columns)]
     traced = trace(chain, shard)
     table = block_columns(chain, shard, np.array(numbers), names, traced, len(chain.stages))
     payload = [f.name for f in schema if is_payload(f.type)]
@@ -180,11 +195,22 @@ def described(
                     for n, v in scores.items()
                     if math.isfinite(v) and abs(v) < 2**53
                 },
-                "image": thumbnail(image),
+                "image": small(image),
             }
         )
-    give_back()
+    if payload:
+        give_back()
     return found
+
+
+def shown(field: pa.Field) -> bool:
+    """Whether the gallery shows something of a column."""
+    if pa.types.is_fixed_size_list(field.type):
+        return False
+    if pa.types.is_string(field.type):
+        return field.name == "uid" or field.name not in HIDDEN
+    plain = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    return plain or is_payload(field.type)
 
 
 def first_bytes(value: Any) -> bytes | None:
@@ -193,17 +219,3 @@ def first_bytes(value: Any) -> bytes | None:
         parts = value.values() if isinstance(value, dict) else value
         return next((found for part in parts if (found := first_bytes(part))), None)
     return value if isinstance(value, bytes) and value else None
-
-
-def thumbnail(data: bytes | None) -> str | None:
-    """A small JPEG made anew, as a data URL; None where there is no picture."""
-    if data is None:
-        return None
-    try:
-        image = decode_rgb(data)
-    except DecodeError:
-        return None
-    image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

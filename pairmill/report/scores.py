@@ -29,55 +29,59 @@ def distributions(rows: ReportRows) -> list[dict[str, Any]]:
 
 def distribution(rows: ReportRows, score: Score) -> dict[str, Any] | None:
     """How the values of a score are spread."""
-    wanted = (pl.col(score.name).alias("value"), "kept", "fate", "at")
-    part = rows.frame.select(*wanted).drop_nulls("value")
-    if part["value"].dtype.is_float():
-        part = part.filter(
-            pl.col("value").is_finite()
-        )  # a source may hold what no stage would store
-    if part.height == 0:
+    column = rows.frame[score.name]
+    known = column.is_not_null()
+    if column.dtype.is_float():
+        known &= column.is_finite()  # a source may hold what no stage would store
+    there = rows.frame.select(score.name, "kept", "fate", "at")
+    there = there if known.all() else there.filter(known)
+    values, kept = there[score.name].to_numpy(), there["kept"].to_numpy()
+    if not len(values) or values.min() == values.max():
         return None
-    low, high = part["value"].min(), part["value"].max()
-    if low == high:
-        return None
+    low, high = float(values.min()), float(values.max())
     gates: list[dict[str, Any]] = [
         {"stage": name, "text": text, "sign": sign, "threshold": number}
         for name, text in zip(rows.stages, rows.gates, strict=True)
         if text
         for sign, number in thresholds(text, score.name)
     ]
-    whole = part["value"].dtype.is_integer()
-    needed = [float(g["threshold"]) for g in gates]  # type: ignore[arg-type]
-    stops = stops_of(float(low), float(high), whole, needed)  # type: ignore[arg-type]
-    part = part.sort("value")  # once, for all that follows
-    values, kept = part["value"].to_numpy(), part["kept"].to_numpy()
-    edges = np.linspace(float(low), float(high), BINS + 1)  # type: ignore[arg-type]
+    whole = np.issubdtype(values.dtype, np.integer)
+    stops = stops_of(low, high, whole, [float(g["threshold"]) for g in gates])
+    edges = np.linspace(low, high, BINS + 1)
     sign = gates[0]["sign"] if gates else ">="
     side: Literal["left", "right"] = "left" if sign in (">=", "<") else "right"
     at = np.array(stops, values.dtype) if not whole else np.array(stops)
+    regained = {"dropped_reach": None, "exact": False}
+    if gates:
+        index = rows.stages.index(gates[0]["stage"])
+        dropped = (pl.col("fate") == "dropped") & (pl.col("at") == index)
+        lost = np.sort(there.filter(dropped)[score.name].to_numpy())
+        regained = would_keep(rows, gates[0], above(lost, at, side))
+    # numbers alone are sorted in a tenth of the time that lines of a table take
+    stopped, kept, values = np.sort(values[~kept]), np.sort(values[kept]), np.sort(values)
     return {
         "name": score.name,
         "stage": score.stage,
         "meaning": score.meaning,
         "unit": score.unit,
         "whole": whole,
-        "rows": part.height,
-        "low": float(low),  # type: ignore[arg-type]
-        "high": float(high),  # type: ignore[arg-type]
+        "rows": len(values),
+        "low": low,
+        "high": high,
         "gates": gates,
         "stops": stops,
-        "kept": np.histogram(values[kept], edges)[0].tolist(),
-        "stopped": np.histogram(values[~kept], edges)[0].tolist(),
+        "kept": in_bins(kept, edges),
+        "stopped": in_bins(stopped, edges),
         "quantiles": dict(zip(QUANTILES, quantiles(values), strict=True)),
         "sign": sign,
         "beyond": max(
             (beyond(values, str(g["sign"]), float(str(g["threshold"]))) for g in gates), default=0
         ),
         "reach": above(values, at, side),
-        "reach_kept": above(values[kept], at, side),
-        "rows_kept": int(kept.sum()),
+        "reach_kept": above(kept, at, side),
+        "rows_kept": len(kept),
         "fact": score.fact,
-        **regained(rows, part, gates, at, side),
+        **regained,
     }
 
 
@@ -90,28 +94,25 @@ def beyond(values: np.ndarray, sign: str, threshold: float) -> int:
     return len(values) - upper if sign[0] == ">" else upper
 
 
-def regained(
-    rows: ReportRows,
-    part: pl.DataFrame,
-    gates: list[dict[str, Any]],
-    stops: np.ndarray,
-    side: Literal["left", "right"],
-) -> dict[str, Any]:
+def would_keep(rows: ReportRows, gate: dict[str, Any], reach: list[int]) -> dict[str, Any]:
     """`dropped_reach`: for each stop, the rows that the score's gate dropped and that are on the
     upper side of it; `exact`: whether a looser gate would keep just those in the end.
 
     It would where the gate is this one comparison and nothing comes after it; else it keeps at
     most those.
     """
-    if not gates:
-        return {"dropped_reach": None, "exact": False}
-    index = rows.stages.index(gates[0]["stage"])
-    dropped = part.filter((pl.col("fate") == "dropped") & (pl.col("at") == index))
-    alone = len(comparisons(gates[0]["text"])) == 1 and is_comparison(gates[0]["text"])
-    return {
-        "dropped_reach": above(dropped["value"].to_numpy(), stops, side),
-        "exact": alone and index == len(rows.stages) - 1,
-    }
+    alone = len(comparisons(gate["text"])) == 1 and is_comparison(gate["text"])
+    last = rows.stages.index(gate["stage"]) == len(rows.stages) - 1
+    return {"dropped_reach": reach, "exact": alone and last}
+
+
+def in_bins(values: np.ndarray, edges: np.ndarray) -> list[int]:
+    """How many of the sorted `values` lie between each edge and the next; those at the last edge
+    count as before it.
+    """
+    last = np.searchsorted(values, edges[-1:], "right")
+    ends = np.concatenate([np.searchsorted(values, edges[:-1], "left"), last])
+    return np.diff(ends).tolist()
 
 
 def above(values: np.ndarray, stops: np.ndarray, side: Literal["left", "right"]) -> list[int]:

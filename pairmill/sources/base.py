@@ -74,6 +74,8 @@ class Unit:
     """Whether its rows are in memory already."""
     options: Mapping[str, Any] | None = None
     """What in the config decides its rows, where that is less than the source's `options`."""
+    rows: int = 0
+    """How many it has, where its file tells without being read."""
 
 
 class Source:
@@ -86,7 +88,14 @@ class Source:
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.own: tuple[str, ...] = ()
         self._listing: Listing | None = None
+
+    def leave_out(self, own: Sequence[str]) -> None:
+        """Takes folders that are no input though they lie in a folder that is: what the pipeline
+        writes itself.
+        """
+        self.own = tuple(own)
 
     def take_config(self, config: SourceConfig) -> None:
         """Takes another config, in which the planner has settled what the pipeline file left
@@ -102,7 +111,8 @@ class Source:
         """The input files and what was left out; looked up once for each source object."""
         if self._listing is None:
             path = self.config.path
-            self._listing = list_inputs([path] if isinstance(path, str) else path, self.reads)
+            paths = [path] if isinstance(path, str) else path
+            self._listing = list_inputs(paths, self.reads, self.own)
         return self._listing
 
     def inputs(self) -> list[Input]:

@@ -1,6 +1,6 @@
 """Columns that have one value in every row of a source: `set:` of its config."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -22,6 +22,9 @@ class WithConstants(Source):
         self.constants = {
             name: pa.scalar(value, TYPES[type(value)]) for name, value in inner.config.set.items()
         }
+
+    def leave_out(self, own: Sequence[str]) -> None:
+        self.inner.leave_out(own)
 
     def take_config(self, config: SourceConfig) -> None:
         self.config = config

@@ -2,7 +2,7 @@
 
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
@@ -40,6 +40,9 @@ class WithEmbeddings(Source):
     def __init__(self, inner: Source) -> None:
         super().__init__(inner.config)
         self.inner = inner
+
+    def leave_out(self, own: Sequence[str]) -> None:
+        self.inner.leave_out(own)
 
     def take_config(self, config: SourceConfig) -> None:
         self.config = config

@@ -2,7 +2,7 @@
 
 import fnmatch
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import fsspec
 
 from pairmill.errors import PairmillError, RunError, first_line
+from pairmill.names import place
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
 SIDE_FILES = (
@@ -50,18 +51,26 @@ class Listing:
 
 
 def list_inputs(
-    patterns: Iterable[str], reads: Callable[[str], bool] = lambda name: True
+    patterns: Iterable[str],
+    reads: Callable[[str], bool] = lambda name: True,
+    own: Sequence[str] = (),
 ) -> Listing:
     """The files behind paths, folders, globs, fsspec URLs and file lists, each once.
 
     `reads` tells by its name whether a source knows a file's format; it is not asked about files
-    that are named in full.  Raises NoInput where a pattern gives nothing.
+    that are named in full.  `own`: folders that the pipeline writes; what lies in them is no input
+    where a folder above them, or a glob, gives it.  Raises NoInput where a pattern gives nothing.
     """
     listing = Listing()
     patterns = list(patterns)
     for pattern in patterns:
         before = len(listing.files)
+        written = below_it(pattern, own)
         for item, given in reached(pattern, reads):
+            folder = next((f for f in written if item.name.startswith(f)), None)
+            if folder is not None and not given:
+                listing.skipped.append((folder, "written by this pipeline"))
+                continue
             reason = unusable(item) or (None if given else left_out(item.name, reads))
             if reason is None:
                 listing.files.append(item)
@@ -74,6 +83,15 @@ def list_inputs(
     return listing
 
 
+def below_it(pattern: str, own: Sequence[str]) -> list[str]:
+    """Those of some folders that lie below a pattern's folder, as names of files there begin."""
+    root = pattern
+    if any(c in pattern for c in "*?[") and not os.path.exists(pattern):
+        root = fixed_folder(pattern)
+    root = place(root).rstrip("/")
+    return [f"{f[len(root) + 1 :]}/" for f in map(place, own) if f.startswith(f"{root}/")]
+
+
 def reached(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input, bool]]:
     """The candidates of a pattern; raises NoInput where the store behind it cannot be asked."""
     try:
@@ -81,7 +99,10 @@ def reached(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input,
     except PairmillError:
         raise
     except ImportError as error:
-        raise NoInput(f"{pattern} needs a package that is not there: {first_line(error)}") from None
+        told = first_line(error)
+        if pattern.startswith(("s3://", "gs://")):
+            told = f"pip install 'pairmill[cloud]' ({told})"
+        raise NoInput(f"{pattern} needs a package that is not there: {told}") from None
     except Exception as error:  # each store has errors of its own
         told = f"{type(error).__name__}: {first_line(error)}"
         raise NoInput(f"{pattern} cannot be reached: {told}; is the address right?") from None

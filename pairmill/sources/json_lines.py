@@ -19,6 +19,7 @@ from pairmill.sources.rows import (
     Part,
     Rows,
     filled_lines,
+    for_arrow,
     line_place,
     lines_of,
     newline_places,
@@ -82,7 +83,7 @@ def parsed(data: bytes, schema: pa.Schema | None) -> pa.Table | None:
     size = len(data) + 1 if schema is None else max(len(data) // 4, 2**20)
     try:
         table = pa.json.read_json(
-            pa.BufferReader(data),
+            for_arrow(data),
             read_options=pa.json.ReadOptions(block_size=size),
             parse_options=options,
         )

@@ -12,7 +12,7 @@ from pairmill.sources.json_columns import JsonShape, columns_of
 from pairmill.sources.json_documents import document_of, first_byte, not_finite, opened
 from pairmill.sources.rows import Part, Rows
 from pairmill.sources.table_config import PairsConfig, TableConfig
-from pairmill.sources.text_stream import packing_of
+from pairmill.sources.unpacking import packing_of
 
 BATCH_ROWS = 1024
 ANSWERERS = {"gpt", "assistant", "model", "chatgpt", "bard"}

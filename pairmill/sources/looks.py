@@ -16,7 +16,8 @@ from pairmill.sources.parquet_files import Encrypted, first_line
 from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
 from pairmill.sources.text_look import TextLook, look_at
-from pairmill.sources.text_stream import format_of, packing_of
+from pairmill.sources.text_stream import format_of
+from pairmill.sources.unpacking import packing_of
 
 LOOK_BYTES = 64 * 2**20
 """Text files of so many bytes in all are looked at whole."""

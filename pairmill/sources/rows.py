@@ -76,3 +76,14 @@ def filled_lines(data: bytes, first: int, blank: bytes) -> np.ndarray:
     doubtful = np.flatnonzero((starts == ends) | np.isin(heads, list(blank)))
     empty = [i for i in doubtful.tolist() if not data[starts[i] : ends[i]].strip(blank)]
     return np.delete(numbers, empty) if empty else numbers
+
+
+def for_arrow(data: bytes) -> pa.BufferReader:
+    """A block for Arrow's parsers, in memory of Arrow's own.
+
+    Their threads may let go of it later than the parser returns.  Were it memory of Python's, they
+    would ask for the interpreter then, and a process that is just ending would be aborted.
+    """
+    buffer = pa.allocate_buffer(len(data))
+    np.frombuffer(buffer, np.uint8)[:] = np.frombuffer(data, np.uint8)
+    return pa.BufferReader(buffer)

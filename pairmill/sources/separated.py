@@ -11,7 +11,7 @@ import pyarrow.csv
 
 from pairmill.sources.base import Unreadable
 from pairmill.sources.quoted import BLANK, BadRecord, Dialect, Unfinished, record_at, sound_until
-from pairmill.sources.rows import Part, Rows, filled_lines, line_place, lines_of, shown
+from pairmill.sources.rows import Part, Rows, filled_lines, for_arrow, line_place, lines_of, shown
 from pairmill.sources.text_stream import Block
 
 PATIENCE_BYTES = 2**18
@@ -76,7 +76,7 @@ def fast(
         data = codecs.BOM_UTF8 + data
     try:
         table = pyarrow.csv.read_csv(
-            pa.BufferReader(data),
+            for_arrow(data),
             read_options=pyarrow.csv.ReadOptions(
                 column_names=list(dialect.names), block_size=max(len(data) // 4, 2**20)
             ),

@@ -14,7 +14,8 @@ from pairmill.sources.rows import MAX_COLUMNS, Part, shown
 from pairmill.sources.separated import separated
 from pairmill.sources.table_config import PairsConfig
 from pairmill.sources.text_ranges import has_wide_letters
-from pairmill.sources.text_stream import Block, BrokenStream, TextRange, blocks, packing_of
+from pairmill.sources.text_stream import Block, TextRange, blocks
+from pairmill.sources.unpacking import BrokenStream, packing_of
 
 WINDOW_BYTES = 2**18
 

@@ -11,7 +11,8 @@ import fsspec
 
 from pairmill.sources.files import Input
 from pairmill.sources.quoted import Dialect, sound_until
-from pairmill.sources.text_stream import TextRange, packing_of, wide_mark
+from pairmill.sources.text_stream import TextRange, wide_mark
+from pairmill.sources.unpacking import packing_of
 
 RANGE_BYTES = 16 * 2**20
 PLAIN = ("utf-8", "ascii")

@@ -1,6 +1,6 @@
 """Several sources as one: the rows of each behind those of the one before, columns united."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -30,6 +30,10 @@ class UnitedSource(Source):
     def __init__(self, sources: Mapping[str, Source]) -> None:
         super().__init__(SourcesConfig.of({name: one.config for name, one in sources.items()}))
         self.sources = dict(sources)
+
+    def leave_out(self, own: Sequence[str]) -> None:
+        for one in self.sources.values():
+            one.leave_out(own)
 
     def take_config(self, config: SourceConfig) -> None:
         assert isinstance(config, SourcesConfig)
@@ -119,6 +123,7 @@ class UnitedSource(Source):
                 unit.heard,
                 unit.at_hand,
                 options[name] if unit.options is None else unit.options,
+                unit.rows,
             )
             for name, source in self.sources.items()
             for unit in source.units()

@@ -1,7 +1,7 @@
 """What all stages that ask a model have in common: prompts filled, images shown, answers taken."""
 
 import json
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from pairmill.captioners.prompts import BadPrompt, Wording, fill
 from pairmill.captioners.talks import Talk, hold
 from pairmill.errors import RowError
 from pairmill.images import DecodeError, decode_rgb
+from pairmill.models.library import LIBRARIES
 from pairmill.models.pixels import within
 from pairmill.redaction import redact
 from pairmill.schemas.arrow import is_payload
@@ -59,6 +60,9 @@ class AskingStage(AsyncStage):
     def talk(self, row: AskedRow) -> Talk:
         """The questions about a row, and its columns by full name."""
         raise NotImplementedError
+
+    def imports(self) -> Sequence[str]:
+        return LIBRARIES if self.config.engine == "transformers" else ()
 
     def references(self) -> list[str]:
         """Columns whose values stand in prompts."""

@@ -3,7 +3,7 @@ rows.
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -42,6 +42,8 @@ class Stage:
     """Shards that one worker takes at the same time, `__call__` in as many threads: for stages that
     mostly wait.
     """
+    ahead: int = 1
+    """Batches that `prepare` is told of before they are asked for."""
     ask: Any = None
     """`HostBoard.share` of the run, where the stage runs beside other workers (see
     shares.py).
@@ -120,6 +122,12 @@ class Stage:
     def missing_here(self) -> str | None:
         """What its workers need of this machine and would not find, where they run on it."""
         return None
+
+    def imports(self) -> Sequence[str]:
+        """Modules that take seconds to import and that `setup` needs: a worker begins with them
+        while it waits for its first rows.
+        """
+        return ()
 
     def setup(self) -> None:
         """Loads what `__call__` needs."""

@@ -18,6 +18,7 @@ from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.safe_output import printable
 from pairmill.terminal.display import funnel_table
 from pairmill.terminal.thumbnails import can_show, show_pictures
+from pairmill.texts.amounts import amount
 from pairmill.workspace.contents import contents
 from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.verify import verify_workspace
@@ -91,7 +92,7 @@ def show_package(
         out.print(
             Text(
                 f"{manifest['format']} package of {manifest['name']}: "
-                f"{manifest['samples']:,} samples, {manifest['shards']} shards, "
+                f"{amount(manifest['samples'], 'sample')}, {amount(manifest['shards'], 'shard')}, "
                 f"{total / 1e6:,.1f} MB"
             )
         )
@@ -199,7 +200,7 @@ def show_columns(storage: Storage, rows: int, out: Console, pictures: bool) -> N
     total = sum(storage.row_count(f) for f in files)
     out.print(
         Text(
-            f"{len(files)} shards, {total:,} rows, "
+            f"{amount(len(files), 'shard')}, {amount(total, 'row')}, "
             f"{sum(s for _, s in storage.files()) / 1e6:,.1f} MB"
         )
     )
@@ -257,6 +258,8 @@ def shown_value(value: pa.Scalar) -> str:
     plain: Any = value.as_py()
     if isinstance(plain, bytes):
         return f"{len(plain):,} bytes"
+    if isinstance(plain, float):
+        return brief(plain)
     if isinstance(plain, list) and any(isinstance(v, bytes) for v in plain):
         plain = [f"{len(v):,} bytes" if isinstance(v, bytes) else v for v in plain]
     text = "" if plain is None else printable(str(plain))
@@ -267,8 +270,9 @@ def workspace_table(storage: Storage) -> Table:
     """What a workspace holds, by folder."""
     found = contents(storage)
     total = sum(s.bytes for s in found)
+    runs = len(storage.folders("runs"))
     table = Table(
-        title=f"{storage.root}: {total / 1e6:,.1f} MB, {len(storage.folders('runs'))} runs",
+        title=f"{storage.root}: {total / 1e6:,.1f} MB, {amount(runs, 'run')}",
         title_justify="left",
     )
     for name, justify in (

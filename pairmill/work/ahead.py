@@ -14,6 +14,8 @@ import pyarrow as pa
 
 Item = TypeVar("Item")
 T = TypeVar("T")
+Box = queue.SimpleQueue[tuple[T | None, BaseException | None]]
+"""Where a result, or what was raised, is left for whoever waits."""
 
 
 def ahead(work: Callable[[Item], T], items: Sequence[Item], count: int) -> Iterator[T]:
@@ -25,27 +27,42 @@ def ahead(work: Callable[[Item], T], items: Sequence[Item], count: int) -> Itera
     if count == 1:
         yield from map(work, items)
         return
-    waiting: deque[queue.SimpleQueue[tuple[T | None, BaseException | None]]] = deque()
+    todo: queue.SimpleQueue[tuple[Item, Box[T]] | None] = queue.SimpleQueue()
+    threads = [
+        threading.Thread(target=attempts, args=(work, todo), daemon=True, name=f"shard {n}")
+        for n in range(min(count, len(items)))
+    ]
+    waiting: deque[Box[T]] = deque()
+    try:
+        for thread in threads:
+            thread.start()
+        for at in range(len(items) + count):
+            if at < len(items):
+                waiting.append(queue.SimpleQueue())
+                todo.put((items[at], waiting[-1]))
+            if at >= count - 1 and waiting:
+                found, error = waiting.popleft().get()
+                if error is not None:
+                    for box in waiting:
+                        box.get()
+                    raise error
+                yield found  # type: ignore[misc]
+    finally:
+        for _ in threads:
+            todo.put(None)
 
-    def attempt(item: Item, box: queue.SimpleQueue[tuple[T | None, BaseException | None]]) -> None:
+
+def attempts(
+    work: Callable[[Item], T], todo: "queue.SimpleQueue[tuple[Item, Box[T]] | None]"
+) -> None:
+    """What a thread does: item after item, until there is none."""
+    while (task := todo.get()) is not None:
+        item, box = task
         try:
             box.put((work(item), None))
         except BaseException as error:
             box.put((None, error))
-
-    for at in range(len(items) + count):
-        if at < len(items):
-            waiting.append(queue.SimpleQueue())
-            threading.Thread(
-                target=attempt, args=(items[at], waiting[-1]), daemon=True, name="shard"
-            ).start()
-        if at >= count - 1 and waiting:
-            found, error = waiting.popleft().get()
-            if error is not None:
-                for box in waiting:
-                    box.get()
-                raise error
-            yield found  # type: ignore[misc]
+        del task, item, box  # what is large is not held while the thread waits
 
 
 THREADS = 4

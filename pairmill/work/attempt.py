@@ -4,8 +4,10 @@ processes down, and a broken stage is told from broken rows.
 
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -200,12 +202,14 @@ def batched(
     size = attempt.planned.config.batch_size
     chunks = [todo[first : first + size] for first in range(0, len(todo), size)]
     batches = map(rows, chunks)
-    batch = next(batches, None)
+    ahead = attempt.stage.ahead if attempt.past.attempts == 1 else 0  # a death has one suspect
+    known = deque(islice(batches, 1))
     for chunk in chunks:
-        current, batch = batch, next(batches, None)
-        if batch is not None and attempt.past.attempts == 1:  # else a death has one suspect
-            attempt.stage.prepare(batch)
-        yield numbers[chunk], attempt.compute(current, numbers[chunk])
+        for batch in islice(batches, max(ahead, 1) + 1 - len(known)):
+            known.append(batch)
+            if ahead:
+                attempt.stage.prepare(batch)
+        yield numbers[chunk], attempt.compute(known.popleft(), numbers[chunk])
 
 
 def failure(writes: pa.Schema, reason: tuple[str, str]) -> pa.Table:

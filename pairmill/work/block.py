@@ -125,10 +125,10 @@ class RowBlock:
 
 
 def block_columns(
-    chain: Chain, shard: int, rows: np.ndarray, names: list[str], found: Trace, before: int
+    chain: Chain, shard: int, rows: np.ndarray, names: list[str], found: Trace | None, before: int
 ) -> pa.Table:
     """Columns of the pool and of stages before index `before`, for some rows of a shard, as this
-    run sees them.
+    run sees them.  `found`: the rows' fates, for columns of stages.
     """
     columns: dict[str, pa.ChunkedArray] = {}
     from_pool = [n for n in names if n in chain.pool_schema.names]
@@ -137,7 +137,7 @@ def block_columns(
         columns.update({n: pool.column(n) for n in from_pool})
     for stage in chain.stages[:before]:
         wanted = [n for n in names if n in stage.writes.names]
-        if wanted:
+        if wanted and found is not None:
             near = rows if set(stage.payload()) & set(wanted) else None
             stored = chain.columns_of(stage, shard).load(wanted, near)
             at = np.where(found.ran[stage.index][rows], places(stored, rows), -1)

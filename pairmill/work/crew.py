@@ -76,7 +76,7 @@ class Crew:
             count = max(1, min(count, len(items)))
         self.settle(count)
         job = next(self.numbers)
-        opening = ("job", job, packed, width, count == 1)
+        opening = ("job", job, packed, width, count == 1, cores() // count)
         working = self.seats[:count]
         for seat in working:
             seat.process.send(*opening)
@@ -91,6 +91,8 @@ class Crew:
                 if at is None:  # the last word of a process that has been replaced
                     continue
                 seat = working[at]
+                if kind in ("done", "failed") and told[0] not in seat.held:
+                    continue  # nobody waits for it
                 if kind == "done":
                     item = seat.held.pop(told[0])
                     self.fill(seat, job, waiting, width)
@@ -103,6 +105,16 @@ class Crew:
             self.close()
             raise
         self.end(job, working)
+
+    def begin(self, work: Callable[[Any], Any], item: Any) -> None:
+        """Has the first process begin with work of which nobody waits for the end: what it imports
+        and remembers is there when it is asked for the same.
+        """
+        self.settle(max(1, len(self.seats)))
+        first, job = self.seats[0].process, next(self.numbers)
+        first.send("job", job, pickle.dumps(work), 1, False, cores())
+        first.send("item", job, next(self.tickets), item)
+        first.send("end", job)
 
     def fill(self, seat: Seat, job: int, waiting: "deque[Any]", width: int) -> None:
         """Gives a process as much as it does at a time."""
@@ -126,13 +138,23 @@ class Crew:
         if self.gpus and len(there) > self.gpus:
             first = number * self.gpus % len(there)
             settings["CUDA_VISIBLE_DEVICES"] = ",".join(there[first : first + self.gpus])
-        paths = list(dict.fromkeys([*self.paths, *filter(None, sys.path)]))
+        starts, paths = self.foreseen(), self.found_in()
+        return CrewProcess(starts, paths, settings, self.board, self.asking, self.events)
+
+    def foreseen(self) -> Starter:
+        """What starts processes, begun where it is not there: it takes a second to import what they
+        need, and none of this process's time.
+        """
         if self.starter is not None and not self.starter.alive:
             self.starter.close()
             self.starter = None
         if self.starter is None:
-            self.starter = starter(paths)
-        return CrewProcess(self.starter, paths, settings, self.board, self.asking, self.events)
+            self.starter = starter(self.found_in())
+        return self.starter
+
+    def found_in(self) -> list[str]:
+        """Folders in which processes find modules."""
+        return list(dict.fromkeys([*self.paths, *filter(None, sys.path)]))
 
     def replace(self, seat: Seat, opening: tuple[Any, ...], code: int) -> None:
         """Another process takes the place of one that died, and what that held."""
@@ -159,8 +181,8 @@ class Crew:
             seat.process.send("end", job)
         left = {id(seat.process) for seat in working}
         while left:
-            process, kind, *_ = self.events.get()
-            if kind in ("ended", "died"):
+            process, kind, *told = self.events.get()
+            if kind == "died" or (kind == "ended" and told[0] == job):
                 left.discard(id(process))
 
     def close(self) -> None:

@@ -1,10 +1,9 @@
 """A worker process of a run on one machine: what it does with what the driver sends.
 
-Messages are pickled tuples over one socket.  From the driver: `job` (number, work, threads), `item`
-(job, ticket, item), `end` (job), `answer` (question, value).  To the driver: `ready`, `done`
-(ticket,
-value), `failed` (ticket, kind, text), `ended` (job), `ask` (question, method, arguments), `tell`
-(method, arguments).
+Messages are pickled tuples over one socket.  From the driver: `job` (number, work, threads, whether
+it is alone, cores), `item` (job, ticket, item), `end` (job), `answer` (question, value).  To the
+driver: `ready`, `done` (ticket, value), `failed` (ticket, kind, text), `ended` (job), `ask`
+(question, method, arguments), `tell` (method, arguments).
 """
 
 import itertools
@@ -21,6 +20,7 @@ from typing import Any
 from pairmill.errors import PairmillError, first_line
 from pairmill.plan.named_modules import as_told
 from pairmill.safe_output import redact_streams
+from pairmill.torch_device import CORES
 from pairmill.work.ahead import give_back
 from pairmill.work.claims import Past, Task, WorkPlace
 from pairmill.work.deadline import ProcessWatchdog
@@ -107,7 +107,8 @@ class CrewMember:
             match message:
                 case "answer", question, value:
                     self.answers.pop(question).put(value)
-                case "job", number, work, threads, alone:
+                case "job", number, work, threads, alone, cores:
+                    os.environ[CORES] = str(cores)
                     self.jobs[number] = MemberJob(self, number, work, threads, alone)
                 case "item", number, ticket, item:
                     self.jobs[number].items.put((ticket, item))

@@ -71,9 +71,12 @@ def is_small(job: "Job", rows: int) -> bool:
     """Whether a phase is done in this process sooner, and none of its stages is a stranger's, which
     might take its process down.
     """
-    return rows <= FEW_ROWS and all(
-        type(s.stage).__module__.startswith("pairmill.") and not pooled(s) for s in job.stages()
-    )
+    return rows <= FEW_ROWS and all(map(stays_here, job.stages()))
+
+
+def stays_here(stage: "PlannedStage") -> bool:
+    """Whether few rows of a stage are done in this process."""
+    return type(stage.stage).__module__.startswith("pairmill.") and not pooled(stage)
 
 
 def travels(job: "Job") -> bool:

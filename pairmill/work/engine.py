@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from pairmill.fates.survey import ShardPopulation
+from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
 from pairmill.work.messages import Message, StageStats
@@ -22,6 +22,16 @@ class WorkEngine(Protocol):
 
     def ready(self, jobs: Sequence[Job]) -> None:
         """Raises RunError where no machine holds a worker of one of the jobs' stages."""
+
+    def expect(self, stages: Sequence[PlannedStage]) -> None:
+        """Begins to look at what these stages will load, while the caller does other work; whether
+        they may be loaded `examine` tells.
+        """
+
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Told, as often as one likes, that new rows were read for these stages: what takes time to
+        start begins to, while the caller reads on.
+        """
 
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
         """Looks at what each stage will load, before any work; what was found, a line each.  Raises

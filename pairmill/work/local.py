@@ -1,6 +1,7 @@
 """The work of a run on one machine, without Ray: in worker processes, or in this one."""
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pairmill.fates.survey import ShardPopulation
+from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.ahead import THREADS, THREADS_FAR, ahead, give_back
 from pairmill.work.block import Job
@@ -22,6 +23,7 @@ from pairmill.work.crew_size import (
     is_small,
     pooled,
     processes_for,
+    stays_here,
     travels,
     writers,
 )
@@ -65,17 +67,35 @@ class LocalEngine:
     def ready(self, jobs: Sequence[Job]) -> None:
         """This process is the machine; `preflight` looked at it."""
 
+    def expect(self, stages: Sequence[PlannedStage]) -> None:
+        """In the worker process that will load them."""
+        for stage in filter(self.is_loaded_elsewhere, stages):
+            self.crew.gpus = gpus_each([stage])
+            self.crew.begin(Examination(stage), 0)
+
+    def rows_come(self, stages: Sequence[PlannedStage]) -> None:
+        """Worker processes begin to be startable where a stage is not done in this one, however few
+        rows there are.
+        """
+        elsewhere = (s for s in stages if not (s.is_alone or stays_here(s)))
+        if self.processes and any(map(is_findable, elsewhere)):
+            self.crew.foreseen()
+
     def examine(self, stages: Sequence[PlannedStage]) -> Iterator[Sequence[str]]:
         """In the worker process that will load them, where one will: libraries of models take five
         seconds of a core, which are spent once.
         """
         for stage in stages:
-            if not (self.processes and pooled(stage) and is_findable(stage)):
+            if not self.is_loaded_elsewhere(stage):
                 yield stage.stage.examine()
                 continue
             self.crew.gpus = gpus_each([stage])
-            told: Iterator[tuple[int, list[str]]] = self.crew.run(Examination((stage,)), [0], 1)
+            told: Iterator[tuple[int, list[str]]] = self.crew.run(Examination(stage), [0], 1)
             yield from (lines for _, lines in told)
+
+    def is_loaded_elsewhere(self, stage: PlannedStage) -> bool:
+        """Whether a worker process will load a stage."""
+        return bool(self.processes) and pooled(stage) and is_findable(stage)
 
     def phase(self, job: Job, shards: Sequence[int]) -> Iterator[Sequence[StageStats]]:
         """Shard by shard, several at a time."""
@@ -183,14 +203,30 @@ class LocalEngine:
         self.crew.close()
 
 
+EXAMINED: dict[tuple[str, str], list[str] | Exception] = {}
+"""By name and identity of a stage, what this worker process found; it lives for one run."""
+EXAMINING = threading.Lock()
+
+
 @dataclass(frozen=True)
 class Examination:
-    """A look at what stages will load."""
+    """A look at what a stage will load; one at a time, and each stage once."""
 
-    stages: tuple[PlannedStage, ...]
+    stage: PlannedStage
 
-    def __call__(self, at: int) -> list[str]:
-        return self.stages[at].stage.examine()
+    def __call__(self, _: int) -> list[str]:
+        """Raises what the stage raises."""
+        key = self.stage.name, self.stage.column_set
+        with EXAMINING:
+            if key not in EXAMINED:
+                try:
+                    EXAMINED[key] = self.stage.stage.examine()
+                except Exception as error:  # a stage may raise anything
+                    EXAMINED[key] = error
+        found = EXAMINED[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 @dataclass(frozen=True)

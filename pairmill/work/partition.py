@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.errors import RunError, StageBroken
-from pairmill.fates.survey import ShardPopulation, living, when_columns
+from pairmill.fates.fate_memory import ShardPopulation
+from pairmill.fates.survey import living, when_columns
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ORDER
+from pairmill.schemas.expressions import frame_of
 from pairmill.stages.base import CombiningStage, LinkingStage, Stage
 from pairmill.work.ahead import ahead
 from pairmill.work.attempt import checked
@@ -116,24 +118,29 @@ def narrow_rows(job: Job, shard: int, population: ShardPopulation) -> pa.Table:
     # texts of the source go to the stage as they are stored, not by way of a frame
     stored = [c for c in wanted if c in chain.pool_schema.names and is_text(chain.dtype(c))]
     framed = [c for c in wanted if c not in stored]
-    wants = [*framed, *when_columns(stage)]
-    found = trace(chain, shard, stage.index, want=wants, present=stored)
-    rows = living(chain, stage.index, found)
+    found = trace(chain, shard, stage.index, want=[*framed, *when_columns(stage)])
+    pool = chain.read_pool(shard, stored) if stored else pa.table({})
+    rows = np.flatnonzero(found.alive & with_values(pool)).astype(np.int32)
+    if ShardPopulation.at(rows) != population:  # there is more to it than what most stages ask
+        unread = [c for c in stored if c not in found.frame.columns]
+        there = frame_of(pa.table({c: presence(pool.column(c)) for c in unread}))
+        found.frame = found.frame.with_columns(there.get_columns())
+        rows = living(chain, stage.index, found)
     if ShardPopulation.at(rows) != population:
         raise RunError(
             f"another run changed what stage {stage.name!r} looks at in shard {shard}; "
             "run the same command again"
         )
     columns = {c: found.frame[c].to_arrow() for c in framed}
-    if stored:
-        pool = chain.read_pool(shard, stored)
-        columns |= {c: pool.column(c).cast(pa.large_string()) for c in stored}
-    table = pa.table({c: columns[c] for c in wanted})
-    if len(rows) < table.num_rows:
-        table = table.take(pa.array(rows))
-    table = table.append_column(ORDER, pa.array(rows.astype(np.int64) + chain.first_row(shard)))
-    table = table.append_column("__shard", pa.array(np.full(len(rows), shard, np.int32)))
-    return table.append_column("__row", pa.array(rows))
+    columns |= {c: pool.column(c).cast(pa.large_string()) for c in stored}
+    if len(rows) < chain.rows_of(shard):
+        columns = {c: values.take(pa.array(rows)) for c, values in columns.items()}
+    own = {
+        ORDER: rows.astype(np.int64) + chain.first_row(shard),
+        "__shard": np.full(len(rows), shard, np.int32),
+        "__row": rows,
+    }
+    return pa.table({c: columns[c] for c in wanted} | own)
 
 
 def commit(job: Job, values: pa.Table) -> dict[int, int]:
@@ -147,11 +154,14 @@ def commit(job: Job, values: pa.Table) -> dict[int, int]:
         at = np.argsort(order)
         values, shards = values.take(pa.array(at)), shards[at]
     starts = np.flatnonzero(np.diff(shards, prepend=-1)).tolist()
+    values = values.drop_columns(["__shard"])
     names = ["row" if n == "__row" else n for n in values.schema.names]
-    values = values.rename_columns(names)
+    stage, first = job.chain.stages[job.first], int(shards[0])
+    # a file of such a stage says the same of itself in every shard
+    rows = job.chain.answers_at(stage, first, 0).as_stored(values.rename_columns(names))
 
     def store(piece: tuple[int, int]) -> tuple[int, int]:
-        part = values.slice(piece[0], piece[1] - piece[0]).drop_columns(["__shard"])
+        part = rows.slice(piece[0], piece[1] - piece[0]).combine_chunks()
         shard = int(shards[piece[0]])
         return shard, store_answers(job, shard, part)
 
@@ -159,15 +169,28 @@ def commit(job: Job, values: pa.Table) -> dict[int, int]:
     return dict(ahead(store, pieces, COMMITS))
 
 
-def store_answers(job: Job, shard: int, answers: pa.Table) -> int:
-    """Writes a shard's answers under their digest, unless they are there, and gives that."""
+def store_answers(job: Job, shard: int, rows: pa.Table) -> int:
+    """Writes a shard's answers, as they are stored, under their digest, unless they are there, and
+    gives that.
+    """
     stage = job.chain.stages[job.first]
-    rows = job.chain.answers_at(stage, shard, 0).as_stored(answers).combine_chunks()
     digest = digest_of(*(d.to_bytes(8, "little") for d in column_digests(rows).values()))
     file = job.chain.answers_at(stage, shard, digest)
     if not file.storage.exists(file.name):
         file.store(rows)
     return digest
+
+
+def with_values(columns: pa.Table) -> np.ndarray | bool:
+    """Rows that have a value in each column."""
+    missing = [c.is_null().combine_chunks() for c in columns.columns if c.null_count]
+    return ~np.any([np.asarray(m) for m in missing], axis=0) if missing else True
+
+
+def presence(values: pa.ChunkedArray) -> pa.Array:
+    """True where there is a value, null elsewhere."""
+    missing = np.asarray(values.is_null().combine_chunks()) if values.null_count else None
+    return pa.array(np.ones(len(values), bool), mask=missing)
 
 
 def is_text(kind: pa.DataType) -> bool:

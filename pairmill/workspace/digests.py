@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,21 @@ def column_digest(values: pa.Array | pa.ChunkedArray) -> int:
     """Of a column: its type, its values, which of them are null; offsets, chunks and what lies in
     memory under nulls do not count.
     """
+    if len(values) and values.null_count == len(values):
+        return digest_of_nulls(values.type, len(values))
+    return digest_of_values(whole(values))
+
+
+@lru_cache(4096)
+def digest_of_nulls(kind: pa.DataType, count: int) -> int:
+    """Of a column without a value, such as the errors of a shard where nothing failed."""
+    return digest_of_values(pa.nulls(count, kind))
+
+
+def digest_of_values(values: pa.Array) -> int:
+    """The same of one array from offset 0."""
     h = hashlib.blake2b(digest_size=8)
-    for part in pieces(whole(values)):
+    for part in pieces(values):
         h.update(part)
     return int.from_bytes(h.digest(), "little")
 

@@ -29,10 +29,40 @@ is taken for one that its writer left.
 """
 
 
+Version = tuple[int, int, int, int]
+"""Number, size, and times of change of a file and of what is known of it."""
+
+
+def version(path: str) -> Version | None:
+    """Tells a file from what stood in its place before; None where there is none."""
+    try:
+        told = os.stat(path)
+    except OSError:
+        return None
+    return told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
+
+
+def absolute(root: str) -> str:
+    """A folder's path from the root; every look at a shard asks for the workspace's."""
+    return spelled(root) if root.startswith("/") else str(Path(root).expanduser().absolute())
+
+
+@lru_cache(256)
+def spelled(root: str) -> str:
+    """A path without what means nothing in it."""
+    return str(Path(root))
+
+
 def temporary_name() -> str:
     """Tells who writes, so that whoever finds the file knows whether the writer lives."""
     pid = os.getpid()
-    return f"{TEMPORARY}{machine()}-{pid}-{born(pid) or 0}-{uuid.uuid4().hex[:12]}"
+    return f"{TEMPORARY}{machine()}-{pid}-{own_birth(pid)}-{uuid.uuid4().hex[:12]}"
+
+
+@lru_cache(1)
+def own_birth(pid: int) -> str:
+    """When this process, `pid`, started; a fork asks anew."""
+    return born(pid) or "0"
 
 
 def abandoned(name: str, age_s: float) -> bool:
@@ -82,7 +112,8 @@ def born(pid: int) -> str | None:
     again is told apart; None where there is none.
     """
     with contextlib.suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        # bytes: a program's name stands there, in whatever encoding
+        return Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[19].decode()
     return None
 
 

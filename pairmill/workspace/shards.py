@@ -18,6 +18,7 @@ from pairmill.schemas.arrow import hash_of, is_payload
 from pairmill.schemas.companions import size_of
 from pairmill.workspace.columns import groups_at, with_sizes
 from pairmill.workspace.digests import column_digest, column_digests, digest_of, hexed
+from pairmill.workspace.read_memory import READ
 from pairmill.workspace.storage import Storage
 
 FOLDER, PAYLOAD = "shards", "payload"
@@ -113,8 +114,23 @@ def read_rows(
     always is, they are true and not read.
 
     A file of bytes is found by what it holds, so it may have been written under another name of
-    the column.
+    the column.  Uids are remembered: a process asks for them several times.
     """
+    if list(columns) == ["uid"] and not present and storage.local:
+        uids = READ.read(storage.path(name), ["uid"], lambda: read(storage, name, ["uid"]))
+        whole = rows is None or np.array_equal(rows, np.arange(uids.num_rows))
+        return uids if whole else uids.take(pa.array(rows))
+    return read(storage, name, columns, rows, present)
+
+
+def read(
+    storage: Storage,
+    name: str,
+    columns: Sequence[str],
+    rows: np.ndarray | None = None,
+    present: Collection[str] = (),
+) -> pa.Table:
+    """The same, off the file."""
     wide = name.startswith(f"{PAYLOAD}/")
     sizes: list[int] = []
     full: set[str] = set()

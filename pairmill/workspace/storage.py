@@ -10,7 +10,6 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -41,6 +40,7 @@ SIGN_S = 5.0
 that is not stored asks.
 """
 _SEEN: dict[str, float] = {}
+_DISK = fs.LocalFileSystem()
 _LARGE: set[str] = set()
 """Folders of an object store with files that are too large to be read whole: one holds files of one
 kind.
@@ -51,6 +51,7 @@ one succeeded.
 """
 SPOOL_BYTES = 64 * 2**20
 """Bytes of an upload that are held in memory; more wait in a temporary file."""
+Change = Callable[[pa.Table | None], pa.Table]
 WHOLE_BYTES = 2**20
 """A file up to this size is read from an object store in one request, whatever columns are wanted.
 """
@@ -60,7 +61,7 @@ class Storage:
     """A folder on a filesystem; paths given to its methods are relative to it, with `/`."""
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/") if "://" in root else str(Path(root).expanduser().absolute())
+        self.root = root.rstrip("/") if "://" in root else disk.absolute(root)
         self._connect()
 
     def _connect(self) -> None:
@@ -68,7 +69,7 @@ class Storage:
             self.fs, self.base = connected(self.root, credentials())
             self.local = isinstance(self.fs, fs.LocalFileSystem)
         else:
-            self.fs, self.base, self.local = fs.LocalFileSystem(), self.root, True
+            self.fs, self.base, self.local = _DISK, self.root, True
 
     @property
     def objects(self) -> Objects:
@@ -102,16 +103,15 @@ class Storage:
         with self.writing(name) as stream:
             write_parquet(stream, table, GROUP_BYTES[self.local], **options)
 
-    def update_table(self, name: str, change: Callable[[pa.Table | None], pa.Table]) -> pa.Table:
+    def update_table(self, name: str, change: Change, **options: Any) -> pa.Table:
         """Replaces a table by what `change` makes of it (of None where there is none) and gives
         what is stored now.  No change is lost: `change` is called again where another came first.
         """
 
         def changed(data: pa.Buffer | None) -> tuple[pa.Table, pa.Buffer]:
-            new = change(
-                None if data is None else read_parquet(self.path(name), pa.BufferReader(data))
-            )
-            write_parquet(sink := pa.BufferOutputStream(), new, GROUP_BYTES[False])
+            source = None if data is None else pa.BufferReader(data)
+            new = change(source and read_parquet(self.path(name), source))
+            write_parquet(sink := pa.BufferOutputStream(), new, GROUP_BYTES[False], **options)
             return new, sink.getvalue()
 
         if not self.local:
@@ -121,7 +121,7 @@ class Storage:
                 old = self.read_table(name)
             except FileNotFoundError:
                 old = None
-            self.write_table(name, new := change(old))
+            self.write_table(name, new := change(old), **options)
             return new
 
     def update_json(self, name: str, change: Callable[[Any], Any]) -> Any:

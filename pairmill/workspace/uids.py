@@ -62,6 +62,11 @@ class UniqueUids:
 
     def repeated(self, hashes: np.ndarray) -> np.ndarray:
         """The places of uids, by their hashes, that were there before; all count as seen then."""
+        new = np.sort(hashes)
+        if (new[1:] != new[:-1]).all() and not self.has(new).any():
+            self.fresh.append(new)
+            self._keep(new)
+            return np.empty(0, np.int64)
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         repeated = np.zeros(len(hashes), bool)
