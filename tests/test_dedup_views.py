@@ -139,6 +139,9 @@ def test_parts_of_pictures_are_found_and_confusable_ones_stay_apart(
         "uid", turned["uid"]
     )
     by_uid = answer.sort_by("uid")["dup_of"].to_pylist()
+    if cut == "side":
+        parted = in_partitions(rows, 3, kind="perceptual", on=["image_hash"], crops=0.15)
+        assert parted["dup_of"].to_pylist() == by_uid
     assert by_uid == [None if at is None else f"u{at:02d}" for at in found]
 
 
