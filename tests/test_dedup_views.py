@@ -188,12 +188,13 @@ def test_other_sets_are_searched_for_parts_borders_and_mirror_images(
         (folder / f"{i}.jpg").write_bytes(jpeg(image))
     rows = hashed([jpeg(i, 80) for i in (
         corners[1], whole[2], ImageOps.mirror(whole[0]), whole[3], whole[4])])  # fmt: skip
-    found = dedup(
-        rows, kind="perceptual", on=["image_hash_trimmed"], mirrored=True, crops=0.15,
-        within=False, against={"eval": str(folder)},
-    )  # fmt: skip
-    members_said = [m and Path(m).name for m in found["against_member"].to_pylist()]
-    assert members_said == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", None]
+    asked: dict[str, Any] = {
+        "kind": "perceptual", "on": ["image_hash_trimmed"], "mirrored": True, "crops": 0.15,
+        "within": False, "against": {"eval": str(folder)},
+    }  # fmt: skip
+    for found in (dedup(rows, **asked), in_partitions(rows, 3, **asked)):
+        members_said = [m and Path(m).name for m in found["against_member"].to_pylist()]
+        assert members_said == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", None]
     plain = dedup(rows, kind="perceptual", on=["image_hash"], within=False,
                   against={"eval": str(folder)})  # fmt: skip
     assert plain["against_member"].null_count == 5

@@ -97,7 +97,8 @@ class DedupConfig(StageConfig):
     crops: Annotated[float, ADDED] = Field(0, ge=0, le=0.3)
     """Most of a side that may be cut off, such as 0.15: a picture repeats one of which it is such a
     part.  Reads what `image_hash` writes with `large: true`, 3 KB a picture, and compares all rows
-    in one worker; without `max_diameter`, clusters have no limit.  0: only whole pictures.
+    in one worker (unless `within: false`); without `max_diameter`, clusters have no limit.  0: only
+    whole pictures.
     """
     threshold: float | None = Field(None, gt=0, le=1)
     """Least similarity of duplicates.  If absent: 0.8 for texts (Jaccard), 0.95 for embeddings

@@ -94,7 +94,7 @@ class Perceptual:
 
     def notes(self) -> list[str]:
         found = ["all pairs within the radius are found"]
-        if self.config.crops:
+        if self.config.crops and self.config.within:
             found.append(
                 f"`crops` compares {len(windows(self.config.crops))} parts of each picture with "
                 "all pictures, in one worker"
@@ -170,11 +170,12 @@ class Perceptual:
 
     def spread(self, rows: pa.Table, known: pa.Table | None) -> list[np.ndarray]:
         """Hashes within r bits agree in one of r + 1 bands.  Parts of pictures have too many keys
-        to travel: all rows meet.
+        to travel: all rows meet, or none where they are only looked for in other sets.
         """
-        if self.config.crops:
-            return [np.zeros(rows.num_rows, np.uint64)]
         seen = self.load(rows)
+        if self.config.crops:
+            alone = seen.words[:, 0]
+            return [np.zeros_like(alone) if self.config.within else alone]
         radius, found = self.limit(seen), []
         edges = np.linspace(0, seen.bits, radius + 2).astype(int)
         for words in (w for w in (seen.words, seen.mirrored) if w is not None):
