@@ -9,6 +9,7 @@ search costs among so many made-up pictures.
 
 import argparse
 import io
+import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -204,7 +205,9 @@ def cost(rows: int) -> None:
         start = time.process_time()
         found = said(table, {"on": ["image_hash"], **more})
         spent, size = time.process_time() - start, int((found >= 0).sum())
-        print(f"| {title} | {rows:,} | {spent:.1f} CPU s | {size:,} repeats |", flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"| {title} | {rows:,} | {spent:.1f} CPU s | {size:,} repeats | {peak:,} MB |",
+              flush=True)  # fmt: skip
 
 
 def main() -> None:
