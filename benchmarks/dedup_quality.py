@@ -2,11 +2,17 @@
 
 `python benchmarks/dedup_quality.py` prints the tables of docs/lab-notes.md: each photograph that
 scikit-image and scikit-learn bring, and quarters of the larger ones, under each transformation;
-pictures that look alike and are no copies beside them.
+pictures that look alike and are no copies beside them.  `more`: mirror images, borders cut off,
+parts of pictures (`mirrored`, `trimmed`, `crops: 0.15`).  `--cost ROWS` prints instead what the
+search costs among so many made-up pictures.
 """
 
+import argparse
 import io
+import resource
+import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +20,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 from pairmill.demo.pictures import picture_bytes
 from pairmill.demo.world import FAULTS, World
+from pairmill.filters.image_hash import ImageHashConfig, ImageHashStage
 from pairmill.images import decode_rgb
 from pairmill.stages.dedup.config import DedupConfig
-from pairmill.stages.dedup.pictures import THUMBNAIL, looked_at
 from pairmill.stages.dedup.stage import DedupStage
 
 NAMES = (
@@ -37,6 +43,16 @@ def cropped(share: float) -> Change:
     def crop(image: Image.Image) -> Image.Image:
         x, y = round(image.width * share / 2), round(image.height * share / 2)
         return image.crop((x, y, image.width - x, image.height - y))
+
+    return crop
+
+
+def cut_off(left: float, top: float, right: float, bottom: float) -> Change:
+    def crop(image: Image.Image) -> Image.Image:
+        w, h = image.size
+        return image.crop(
+            (round(left * w), round(top * h), round((1 - right) * w), round((1 - bottom) * h))
+        )
 
     return crop
 
@@ -63,13 +79,18 @@ CHANGES: dict[str, Change] = {
     "JPEG quality 30": lambda image: jpeg(image, 30),
     "half the size": lambda image: image.resize((image.width // 2, image.height // 2)),
     **{f"crop {100 * share:g}%": cropped(share) for share in (0.02, 0.05, 0.1, 0.15)},
+    "crop 10%, a corner": cut_off(0.1, 0.1, 0, 0),
+    "crop 12%, one side": cut_off(0, 0, 0.12, 0),
+    "crop 7% by 3%, anywhere": cut_off(0.05, 0.01, 0.02, 0.02),
     "brightness +15%": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
     "saturation +30%": lambda image: ImageEnhance.Color(image).enhance(1.3),
     "warmer": warmer,
     "border 4%": lambda image: ImageOps.expand(image, round(min(image.size) * 0.04), "black"),
+    "white bars": lambda image: ImageOps.expand(image, (0, image.height // 10), "white"),
     "watermark": written("© photo stock", 0.55, 0.9, 16, 0),
     "text overlay": written("BREAKING NEWS", 0.1, 0.05, 10, 2),
     "flip": ImageOps.mirror,
+    "flip, crop 10%": lambda image: ImageOps.mirror(cropped(0.1)(image)),
     "blur 2 px": lambda image: image.filter(ImageFilter.GaussianBlur(2)),
 }
 
@@ -109,21 +130,25 @@ def confusable() -> list[Image.Image]:
 
 def table_of(images: list[Image.Image]) -> pa.Table:
     """What `image_hash` says of pictures."""
-    seen = [looked_at(image, ["phash", "pdq"]) for image in images]
-    thumbnails = pa.array([s["thumbnail"] for s in seen], pa.list_(pa.uint8(), THUMBNAIL))
-    return pa.table(
-        {
-            "image_hash": pa.array([s["phash"] for s in seen], pa.uint64()),
-            "image_hash_pdq": [s["pdq"] for s in seen],
-            "image_hash_thumbnail": thumbnails,
-            "uid": [f"{i:06d}" for i in range(len(seen))],
-        }
-    )
+    every = {"hashes": ["phash", "pdq"], "mirrored": True, "trimmed": True, "large": True}
+    stage = ImageHashStage(ImageHashConfig.model_validate(every))
+    seen = [stage.seen(image) for image in images]
+    columns = [pa.array([row.get(f.name) for row in seen], f.type) for f in stage.writes()]
+    uids = pa.array([f"{i:06d}" for i in range(len(seen))])
+    return pa.table(columns, schema=stage.writes()).append_column("uid", uids)
 
 
-def said(rows: pa.Table, on: str) -> np.ndarray:
+SETTINGS: dict[str, dict[str, Any]] = {
+    "pHash": {"on": ["image_hash"]},
+    "PDQ": {"on": ["image_hash_pdq"]},
+    "more": {"on": ["image_hash_trimmed"], "mirrored": True, "crops": 0.15},
+}
+
+
+def said(rows: pa.Table, settings: dict[str, Any]) -> np.ndarray:
     """For each row the position of the row that it is said to repeat, -1 for none."""
-    answer = DedupStage(DedupConfig(kind="perceptual", on=[on]))(rows)
+    config = DedupConfig.model_validate({"kind": "perceptual", **settings})
+    answer = DedupStage(config)(rows)
     return np.array([-1 if u is None else int(u) for u in answer["dup_of"].to_pylist()])
 
 
@@ -149,27 +174,71 @@ def demo(rows: int) -> tuple[list[Image.Image], np.ndarray]:
     return images, np.array(truth)
 
 
+def line(title: str, rows: pa.Table, truth: np.ndarray) -> str:
+    """A row of the table: precision and recall with each of the settings."""
+    figures = [quality(said(rows, settings), truth) for settings in SETTINGS.values()]
+    return " | ".join(
+        [f"| {title}"]
+        + [f"{p:.3f} | {r:.3f}" if n else f"none said | {r:.3f}" for p, r, n, _ in figures]
+    ) + " |"  # fmt: skip
+
+
+def cost(rows: int) -> None:
+    """CPU seconds of the search among pictures of noise, a tenth of them parts of others."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (rows, 8, 8, 3)).astype(np.uint8)
+    seen = []
+    stage = ImageHashStage(ImageHashConfig(mirrored=True, large=True))
+    for i in range(rows):
+        image = Image.fromarray(coarse[i - i % 10]).resize((96, 96), Image.Resampling.BICUBIC)
+        if i % 10 == 1:
+            image = cropped(0.1)(image)
+        elif i % 10:
+            image = Image.fromarray(coarse[i]).resize((96, 96), Image.Resampling.BICUBIC)
+        seen.append(stage.seen(image))
+    columns = [pa.array([row.get(f.name) for row in seen], f.type) for f in stage.writes()]
+    uids = pa.array([f"{i:07d}" for i in range(rows)])
+    table = pa.table(columns, schema=stage.writes()).append_column("uid", uids)
+    for title, more in (
+        ("whole", {}), ("mirrored", {"mirrored": True}), ("crops", {"crops": 0.15}),
+    ):  # fmt: skip
+        start = time.process_time()
+        found = said(table, {"on": ["image_hash"], **more})
+        spent, size = time.process_time() - start, int((found >= 0).sum())
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"| {title} | {rows:,} | {spent:.1f} CPU s | {size:,} repeats | {peak:,} MB |",
+              flush=True)  # fmt: skip
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cost", type=int, metavar="ROWS")
+    given = parser.parse_args()
+    if given.cost:
+        cost(given.cost)
+        return
     photos, others = photographs(), confusable()
     names = np.arange(len(photos) + len(others))
-    print("| transformation | pHash precision | recall | PDQ precision | recall |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    every, truths = [*photos, *others], [names]
+    print("| transformation " + "".join(f"| {name} precision | recall " for name in SETTINGS) + "|")
+    print("| --- |" + " ---: |" * 2 * len(SETTINGS))
+    own, truths = table_of([*photos, *others]), [names]
+    every: list[pa.Table] = []
     for change, make in CHANGES.items():
-        made = [jpeg(make(image), 85) for image in photos]
-        rows, truth = table_of([*photos, *others, *made]), np.r_[names, names[: len(photos)]]
-        figures = [quality(said(rows, on), truth) for on in ("image_hash", "image_hash_pdq")]
-        line = " | ".join(f"{precision:.3f} | {recall:.3f}" for precision, recall, *_ in figures)
-        print(f"| {change} | {line} |", flush=True)
-        every, truths = every + made, [*truths, names[: len(photos)]]
+        made = table_of([jpeg(make(image), 85) for image in photos])
+        truth = np.r_[names, names[: len(photos)]]
+        print(line(change, numbered([own, made]), truth), flush=True)
+        every, truths = [*every, made], [*truths, names[: len(photos)]]
+    both = numbered([own, *every])
+    print(line(f"all, {both.num_rows:,} pictures", both, np.concatenate(truths)), flush=True)
     images, truth = demo(3000)
-    for title, rows, shown in (
-        (f"all, {len(every):,} pictures", table_of(every), np.concatenate(truths)),
-        (f"the demo's web, {len(images):,} pictures", table_of(images), truth),
-    ):
-        figures = [quality(said(rows, on), shown) for on in ("image_hash", "image_hash_pdq")]
-        line = " | ".join(f"{precision:.3f} | {recall:.3f}" for precision, recall, *_ in figures)
-        print(f"| {title} | {line} |", flush=True)
+    print(line(f"the demo's web, {len(images):,} pictures", table_of(images), truth))
+
+
+def numbered(tables: list[pa.Table]) -> pa.Table:
+    """One table, its rows named anew by their places."""
+    whole = pa.concat_tables(tables).combine_chunks()
+    uids = pa.array([f"{i:06d}" for i in range(whole.num_rows)])
+    return whole.set_column(whole.schema.get_field_index("uid"), "uid", uids)
 
 
 if __name__ == "__main__":

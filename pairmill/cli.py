@@ -195,6 +195,9 @@ def run(
     replace: Replace = False,
 ) -> None:
     """Run a pipeline; what is stored already is not computed again."""
+    from pairmill.allocators import choose_allocators
+
+    choose_allocators()  # before what follows loads pyarrow
     from pairmill.terminal.display import funnel_table
 
     if local and (ray or address):

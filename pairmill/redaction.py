@@ -21,11 +21,13 @@ SHORTEST_UNNAMED = 8
 """The same for variables that only look like secrets."""
 
 SECRET_NAME = re.compile(
-    r"PASS(?:WORD|WD|PHRASE|CODE|WRD)|(?:^|_)PASS(?:_|$)|(?<=.)PWD|(?:^|_)PSW(?:_|$)|SECRET|CREDENTIAL"
+    r"PASS(?:WORD|WD|PHRASE|CODE|WRD)|(?:^|_)PASS(?:_|$)|(?<=.)PWD|(?:^|_)PSW(?:_|$)|SECRET|"
+    r"CREDENTIAL"
     r"|(?:^|_)CREDS?(?:_|$)|TOKEN(?!I[SZ]|_?(?:COUNT|LIMIT|LENGTH)|S(?:_|$))|COOKIE|BEARER|WEBHOOK"
     r"|(?:^|_)(?:AUTH|OAUTH2?|AUTHORIZATION|DSN|JWT|PAT|SAS|SIGNATURE)(?:_|$)|AUTHKEY"
     r"|KEY(?:_?ID|_?B64|_?BASE64|_?\d+)?(?:_|$)|CONN(?:ECTION)?_?STR(?:ING)?"
-    r"|(?:DATABASE|DB|REDIS\w*|MONGO\w*|POSTGRES\w*|PG|MYSQL|MARIADB|AMQP|RABBITMQ|BROKER|CELERY\w*|KAFKA\w*|ELASTIC\w*|SMTP)_?UR[IL]"
+    r"|(?:DATABASE|DB|REDIS\w*|MONGO\w*|POSTGRES\w*|PG|MYSQL|MARIADB|AMQP|RABBITMQ|BROKER|"
+    r"CELERY\w*|KAFKA\w*|ELASTIC\w*|SMTP)_?UR[IL]"
     r"|PRIVATE_?KEY",
     re.IGNORECASE,
 )
@@ -33,7 +35,10 @@ PUBLIC_NAME = re.compile(
     r"^(?:OLD)?PWD$|_(?:PATH|FILE|DIR|MODE|TYPE|METHOD|TIMEOUT|EXPIRY|SOCK)$", re.IGNORECASE
 )
 """Ends of names that tell where a secret is, or what about it, and not the secret."""
-PLAIN_VALUE = re.compile(r"^(?:true|false|yes|no|on|off|none|null|auto|disabled|enabled|token|[\d.,]{1,7})$", re.IGNORECASE)  # fmt: skip
+PLAIN_VALUE = re.compile(
+    r"^(?:true|false|yes|no|on|off|none|null|auto|disabled|enabled|token|[\d.,]{1,7})$",
+    re.IGNORECASE,
+)
 WORD = re.compile(r"^[a-z_]{1,15}$")
 """What a variable `…_KEY` often holds instead of a key: the name of a column."""
 
@@ -48,13 +53,15 @@ URL_LOGIN_ENCODED = re.compile(
     r"(?P<keep>%3A%2F%2F)(?P<gone>(?:(?!%2F|%40)[^\s/@]){1,300}(?=%40))", re.IGNORECASE
 )
 ASSIGNED = re.compile(
-    r"(?P<keep>(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|credentials?|signature|sig|sas|auth|jwt|session[_-]?id|cookie)"
+    r"(?P<keep>(?:pass(?:word|wd|phrase)?|pwd|secret|token|key|credentials?|signature|sig|sas|auth|"
+    r"jwt|session[_-]?id|cookie)"
     r"(?:[_-]?id)?[\"']?\s{0,2}(?:=|%3D)\s{0,2}[\"']?)"
     r"(?P<gone>(?!\$\{|\*\*\*)[^\s\"'&;,<>(){}\[\]|]{6,})",
     re.IGNORECASE,
 )
 QUOTED = re.compile(
-    r"(?P<keep>(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization|credentials?|cookie)"
+    r"(?P<keep>(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|"
+    r"private[_-]?key|authorization|credentials?|cookie)"
     r"[\w-]{0,20}[\"']\s{0,2}:\s{0,2}[\"'])(?P<gone>(?!\$\{|\*\*\*)[^\"'\s][^\"']{3,})",
     re.IGNORECASE,
 )
@@ -64,11 +71,17 @@ HEADER = re.compile(
     r"(?P<gone>(?!\$\{|\*\*\*)[^\s\"'<>{}]{6,})",
     re.IGNORECASE,
 )
-SCHEME = re.compile(r"(?P<keep>\b(?:bearer|basic)\s+)(?P<gone>(?=[^\s]*[\d=_-])[A-Za-z0-9+/._~=-]{12,})", re.IGNORECASE)  # fmt: skip
+SCHEME = re.compile(
+    r"(?P<keep>\b(?:bearer|basic)\s+)(?P<gone>(?=[^\s]*[\d=_-])[A-Za-z0-9+/._~=-]{12,})",
+    re.IGNORECASE,
+)
 KNOWN_KEYS = re.compile(
-    r"(?P<keep>)(?P<gone>\b(?:(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}|hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
-    r"|glpat-[\w-]{16,}|sk-[A-Za-z0-9_-]{16,}|[sr]k_(?:live|test)_\w{16,}|xox[abeprs]-[\w-]{10,}|AIza[\w-]{30,}|ya29\.[\w-]{20,}"
-    r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|dop_v1_\w{40,}|SG\.[\w-]{16,}\.[\w-]{16,}"
+    r"(?P<keep>)(?P<gone>\b(?:(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}|hf_[A-Za-z0-9]{16,}|"
+    r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
+    r"|glpat-[\w-]{16,}|sk-[A-Za-z0-9_-]{16,}|[sr]k_(?:live|test)_\w{16,}|xox[abeprs]-[\w-]{10,}|"
+    r"AIza[\w-]{30,}|ya29\.[\w-]{20,}"
+    r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|dop_v1_\w{40,}|"
+    r"SG\.[\w-]{16,}\.[\w-]{16,}"
     r"|nvapi-[\w-]{20,}|GOOG[A-Z0-9]{10,}|r8_\w{30,}|gsk_\w{20,}|wandb_v1_\w{20,}))"
     r"(?![A-Za-z0-9])"
 )
@@ -81,13 +94,20 @@ SECRET_FIELD = re.compile(
 )
 """A key of a map whose value is a secret."""
 LINE = re.compile(
-    r"(?P<keep>^[ \t]{0,80}(?:- )?[\"']?[\w-]{0,40}(?:password|passwd|passphrase|secret|token|api_?key|access_?key|secret_?key|private_?key|account_?key)"
+    r"(?P<keep>^[ \t]{0,80}(?:- )?[\"']?[\w-]{0,40}(?:password|passwd|passphrase|secret|token|"
+    r"api_?key|access_?key|secret_?key|private_?key|account_?key)"
     r"[\"']?[ \t]{0,2}:[ \t]{1,4}[\"']?)(?P<gone>(?!\$\{|\*\*\*)[^\s\"'#&*!|>{\[][^\r\n\"'#]{5,})",
     re.IGNORECASE | re.MULTILINE,
 )
 """`password: …` of a YAML file."""
+NAME, NAMES = 64, 10_000
+"""Characters of a text that is remembered to be clean, and how many texts."""
 SHAPES = (PEM, URL_LOGIN, URL_LOGIN_ENCODED, HEADER, QUOTED, LINE, ASSIGNED, SCHEME, KNOWN_KEYS)
-HINT = re.compile(r"://|-----BEGIN|%3a%2f|[=:]|_[a-z0-9]|sk-|AKIA|ASIA|AROA|AIDA|glpat|xox|AIza|ya29|eyJ|npm|pypi|SG\.|nvapi|GOOG|bearer|basic", re.IGNORECASE)  # fmt: skip
+HINT = re.compile(
+    r"://|-----BEGIN|%3a%2f|[=:]|_[a-z0-9]|sk-|AKIA|ASIA|AROA|AIDA|glpat|xox|AIza|ya29|eyJ|npm|"
+    r"pypi|SG\.|nvapi|GOOG|bearer|basic",
+    re.IGNORECASE,
+)
 """A text without any of these has no shape of a secret."""
 
 
@@ -97,6 +117,8 @@ class Redactor:
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
         self._pattern: re.Pattern[str] | None = None
+        self.clean: set[str] = set()
+        """Short texts without secrets, such as keys and names: they come again and again."""
 
     def add(self, value: str, name: str, shortest: int = SHORTEST) -> None:
         """Takes a value, and the forms in which it may stand in a text, for a secret."""
@@ -108,6 +130,7 @@ class Redactor:
             for form in forms(plain):
                 self.values.setdefault(form, name)
             self._pattern = None
+            self.clean.clear()
 
     def from_environment(self, environment: Mapping[str, str], marked: Iterable[str] = ()) -> None:
         """Takes what the variables hold that are marked, or look like secrets."""
@@ -132,6 +155,15 @@ class Redactor:
         return self._pattern.sub(lambda m: self.values[m[0]], text)
 
     def __call__(self, text: str) -> str:
+        if text in self.clean:
+            return text
+        found = self.without(text)
+        if found == text and len(text) <= NAME and len(self.clean) < NAMES:
+            self.clean.add(text)
+        return found
+
+    def without(self, text: str) -> str:
+        """A text without secrets."""
         if text.startswith("data:") and ";base64," in text[:100]:
             return text  # a picture
         text = self.known(text)
@@ -150,6 +182,7 @@ def joined(values: Mapping[str, str]) -> Redactor:
     for value, name in values.items():
         REDACTOR.values.setdefault(value, name)
     REDACTOR._pattern = None
+    REDACTOR.clean.clear()
     return REDACTOR
 
 
@@ -168,11 +201,15 @@ def forms(value: str) -> list[str]:
     """A value as URLs, JSON, Python, HTML and basic authentication write it."""
     quoted = json.dumps(value)[1:-1]
     found = [
-        value, quote(value, safe=(
-            ""
-        )), quote(value), quote_plus(value), quoted, json.dumps(value, ensure_ascii=False)[1:-1],
-        repr(value)[1:-1], html.escape(value),
-    ]  # fmt: skip
+        value,
+        quote(value, safe=""),
+        quote(value),
+        quote_plus(value),
+        quoted,
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1],
+        html.escape(value),
+    ]
     if len(value) >= SHORTEST_UNNAMED:
         found.append(base64.b64encode(value.encode()).decode().rstrip("="))
     return list(dict.fromkeys(found))

@@ -169,9 +169,11 @@ class Room:
     def __init__(self) -> None:
         self.fits: int | None = None
 
-    def told(self, note: str) -> str:
+    def note(self, loaded: str) -> str:
         """How a stage was loaded, and that its batches were too large, if they were."""
-        return note if self.fits is None else f"{note}, batches of {self.fits} for want of memory"
+        return (
+            loaded if self.fits is None else f"{loaded}, batches of {self.fits} for want of memory"
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

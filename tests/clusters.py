@@ -32,21 +32,22 @@ def free_port() -> int:
 
 class Cluster:
     """One `ray start` head that wants a token, and nodes that join and are killed.  `env`: how
-    commands reach it.
+    commands reach it.  `dashboard`: where jobs are submitted and nodes counted; a head without it
+    is eight processes and not nineteen.
     """
 
-    def __init__(self, folder: Path, head_cpus: int = 2) -> None:
+    def __init__(self, folder: Path, head_cpus: int = 2, dashboard: bool = True) -> None:
         (folder / "token").write_text(TOKEN)
         self.token, self.log = folder / "token", folder / "ray.log"
         self.nodes: list[subprocess.Popen[bytes]] = []
         for _ in range(HEADS):
-            self.head = self.start_head(head_cpus)
+            self.head = self.start_head(head_cpus, dashboard)
             if wait_for(self.answers, HEAD_S) and self.head.poll() is None:
                 return
             self.close()
         raise RuntimeError(f"no head of a cluster came up: {self.log.read_text()[-3000:]}")
 
-    def start_head(self, cpus: int) -> subprocess.Popen[bytes]:
+    def start_head(self, cpus: int, dashboard: bool) -> subprocess.Popen[bytes]:
         """A head on free ports: one may be taken between its choice and its use."""
         self.dashboard, self.gcs, self.metrics = (f"127.0.0.1:{free_port()}" for _ in range(3))
         self.env = {
@@ -64,7 +65,7 @@ class Cluster:
             f"--port={port_of(self.gcs)}",
             f"--dashboard-port={port_of(self.dashboard)}",
             f"--num-cpus={cpus}",
-            "--include-dashboard=true",
+            f"--include-dashboard={str(dashboard).lower()}",
             f"--metrics-export-port={port_of(self.metrics)}",
             f"--temp-dir={self.temp}",
             "--object-store-memory=300000000",

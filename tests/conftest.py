@@ -36,6 +36,9 @@ os.environ["PAIRMILL_PROCESSES"] = "0"
 UNPACKED = tempfile.TemporaryDirectory(prefix="croissant-")
 os.environ["CROISSANT_CACHE"] = UNPACKED.name
 
+SEARCH = int(os.environ.get("SEARCH", "1"))
+"""How often as many random examples and requests the long searches take; CI has a step with more."""
+
 CLIP = str(MODELS / "clip")
 CAPTIONER = str(MODELS / "captioner")
 

@@ -28,7 +28,7 @@ def in_modes() -> dict[str, Image.Image]:
     return found
 
 
-def formats() -> list[str]:
+def forms() -> list[str]:
     """Those that Pillow writes, and no package of others has to be there for."""
     Image.init()
     return sorted(set(Image.SAVE) - {"BUFR", "GRIB", "HDF5", "WMF"})

@@ -63,7 +63,7 @@ def test_rows_are_under_way_over_several_shards_up_to_the_limit_and_stored_in_or
 def test_each_kind_of_failure_costs_its_row_alone_and_what_is_known_of_it_stays(
     numbers: Path, write: Write
 ) -> None:
-    run(write(FILE + "    raises: [7]\n    refused: [20, 33]\n    late: [41]\n    deadline_s: 1\n"))
+    run(write(FILE + "    raises: [7]\n    refused: [20, 33]\n    late: [41]\n    deadline_s: 3\n"))
     rows = stored(numbers)
     assert failures(rows) == {
         7: "ZeroDivisionError",

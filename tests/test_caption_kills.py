@@ -17,8 +17,8 @@ import pytest
 from pairmill.demo.oracle import asking
 from tests.conftest import CAPTIONER
 
-ROWS = {"openai": 64, "transformers": 400}
-"""As many as take some seconds."""
+ROWS = {"openai": 64, "transformers": 160}
+"""Several shards, or seconds."""
 FILE = """
 name: captions
 seed: 1

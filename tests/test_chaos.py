@@ -31,7 +31,7 @@ def prepared(folder: Path, pictures: list[tuple[bytes, str]]) -> Iterator[Chaos]
     pl.DataFrame({"image": [c[0] for c in chosen], "text": [c[1] for c in chosen]}).write_parquet(
         folder / "pairs.parquet"
     )
-    cluster = Cluster(folder, head_cpus=2)
+    cluster = Cluster(folder, head_cpus=2, dashboard=False)
     cluster.join(cpus=2)
     chaos = Chaos(folder, cluster)
     try:

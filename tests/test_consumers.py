@@ -39,7 +39,7 @@ def read_by(environment: str, script: str, *arguments: str | Path, **env: str) -
         pytest.skip(f"no environment of {environment}; `make consumers` makes it")
     command = [str(python_of(environment)), str(SCRIPTS / script), *map(str, arguments)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=280, env={**os.environ, **env}
+        command, capture_output=True, text=True, timeout=600, env={**os.environ, **env}
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
@@ -79,7 +79,7 @@ def test_energon_reads_captioning_samples_without_a_question(
     shutil.copytree(packages / "wds", folder)
     energon = python_of("energon").parent / "energon"
     prepare = [energon, "prepare", "--tar-index-only", "--num-workers", "1", folder]
-    subprocess.run(prepare, check=True, capture_output=True, timeout=200)
+    subprocess.run(prepare, check=True, capture_output=True, timeout=600)
     found = read_by("energon", "energon_data.py", folder, str(ROWS))
     assert len(found) == ROWS
     assert {kind for kind, _, _ in found.values()} == {"CaptioningSample"}

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from pairmill.work.claims import SETUP, WorkPlace
 from pairmill.work.deadline import Limited, ThreadWatchdog
 from pairmill.work.line import Line
 from pairmill.workspace.lease import born
+from tests.clusters import wait_for
 from tests.test_hanging import FILE, Write
 
 
@@ -68,11 +68,7 @@ print(os.getpid(), flush=True)
     worker = int(started.stdout.readline())
     started.kill()
     started.wait()
-    for _ in range(100):
-        if born(worker) is None:
-            break
-        time.sleep(0.1)
-    assert born(worker) is None
+    assert wait_for(lambda: born(worker) is None)
     started.stdout.close()
 
 

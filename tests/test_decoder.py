@@ -21,7 +21,7 @@ def test_decoder_that_crashes_or_hangs_loses_one_row() -> None:
     large = jpeg(
         Image.effect_noise((2200, 1800), 90).convert("RGB"), quality=95
     )  # more than a pipe holds
-    decoder = Decoder(DownloadConfig(decode_timeout_s=1.0))
+    decoder = Decoder(DownloadConfig(decode_timeout_s=3.0))
     try:
         assert decoder(PICTURE, None).stored is not None
         for number, body, words in (

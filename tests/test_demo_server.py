@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoProcess]:
     started = DemoProcess(tmp_path_factory.mktemp("demo") / "errors")
     yield started
     started.process.terminate()
-    started.process.wait(10)
+    started.process.wait(120)
     assert started.process.stdout is not None
     started.process.stdout.close()
 

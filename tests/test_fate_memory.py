@@ -8,8 +8,17 @@ import pytest
 
 from pairmill import Pipeline
 from pairmill.fates.decide import FAILED, PENDING, Trace
-from pairmill.fates.fate_memory import FOLLOWED, FateMemory, place_of, steps_of
+from pairmill.fates.fate_memory import (
+    FOLLOWED,
+    FateMemory,
+    ShardPopulation,
+    place_of,
+    steps_of,
+)
+from pairmill.fates.remembered import fates_in, table_of
+from pairmill.fates.survey import look
 from pairmill.fates.trace import trace
+from pairmill.packages.kept import alive_in
 from pairmill.plan.chain import Chain
 
 FILE = """
@@ -82,6 +91,42 @@ def test_stored_fates_are_looked_at_again_where_the_files_are_others(chain: Chai
     assert told(without) == told(anew(chain, 1))
     file.write_bytes(whole)
     assert told(trace(chain, 1)) == told(first)
+
+
+def test_rows_that_a_stage_looks_at_are_remembered_as_long_as_they_are_the_same(
+    chain: Chain,
+) -> None:
+    def looked(shard: int) -> ShardPopulation | None:
+        return look(chain, 2, (), {}, None, shard).looked
+
+    anew(chain, 0)
+    first = looked(0)
+    assert first is not None
+    assert 0 < first.count < chain.rows_of(0)
+    assert FOLLOWED.fates(place_of(chain, 0)).looked  # type: ignore[union-attr]
+    assert looked(0) == first
+    recalled = table_of([(place_of(chain, 0), FOLLOWED.fates(place_of(chain, 0)))])  # type: ignore[list-item]
+    ((place, fates),) = fates_in(chain.root, recalled.to_batches()[0])
+    FOLLOWED.found.clear()
+    FOLLOWED.put(place, fates)
+    assert looked(0) == first
+    file = Path(chain.root) / chain.columns_of(chain.stages[1], 0).name
+    whole = file.read_bytes()
+    file.unlink()
+    assert looked(0) == ShardPopulation.at(np.empty(0, np.int32))
+    file.write_bytes(whole)
+    assert looked(0) == first
+
+
+@pytest.mark.parametrize("upto", [1, 2, 3])
+def test_rows_of_a_package_are_those_of_the_ledger_whoever_tells(chain: Chain, upto: int) -> None:
+    (folder,) = Path(chain.root).glob("runs/*/ledger")
+    ledger = folder.relative_to(chain.root).as_posix()
+    for shard in chain.shards():
+        FOLLOWED.found.clear()
+        told = alive_in(chain.until(upto), ledger, shard)
+        anew(chain, shard)
+        assert alive_in(chain.until(upto), ledger, shard).equals(told)
 
 
 def test_as_much_is_known_as_did_not_change(chain: Chain) -> None:

@@ -20,6 +20,7 @@ from pairmill.fates.run_table import Run
 from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.watcher import Watcher
 from pairmill.stage import COLUMN
+from tests.conftest import SEARCH
 
 pytestmark = pytest.mark.slow
 
@@ -233,7 +234,7 @@ class Workspace(RuleBasedStateMachine):
 
 
 Workspace.TestCase.settings = settings(
-    max_examples=6,
+    max_examples=3 * SEARCH,
     stateful_step_count=8,
     deadline=None,
     derandomize=True,

@@ -1,6 +1,7 @@
 """What the house promises of its own code and documents."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from pairmill.terminal.stage_list import WRITTEN_DOWN, sentences
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
 GROUND = {
-    "addresses", "errors", "extensions", "images", "models", "names", "places", "redaction",
-    "safe_output", "schemas", "shares", "texts", "torch_device", "version",
+    "addresses", "allocators", "errors", "extensions", "images", "models", "names", "places",
+    "redaction", "safe_output", "schemas", "shares", "texts", "torch_device", "version",
 }  # fmt: skip
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {
@@ -102,6 +103,17 @@ def test_no_two_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+ALONE = re.compile(r"[\[({,]\s*\(\n *b?\"[^\"\n]*\"\n *\)(?=[\]:,)])")
+
+
+@pytest.mark.parametrize("folder", ["pairmill", "tests", "tools", "benchmarks", "examples"])
+def test_no_text_of_a_table_stands_in_parentheses_of_its_own(folder: str) -> None:
+    """What a formatter makes of a table whose rows are too long and are not to be formatted."""
+    assert ALONE.search('    "a": int, (\n        "b"\n    ): str,')
+    odd = {str(f) for f in (ROOT / folder).rglob("*.py") if ALONE.search(f.read_text())}
+    assert odd == set()
 
 
 def test_public_functions_classes_and_methods_say_what_they_are() -> None:

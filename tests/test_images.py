@@ -30,8 +30,7 @@ from pairmill.outputs.pictures import packed
 from pairmill.sources.image_bytes import measure
 from pairmill.stages.download.config import DownloadConfig
 from pairmill.stages.download.examine import Examiner
-from tests import picture_files
-from tests.picture_files import NOISE, chunk, files_of, in_modes, png, swapped_profile, tiff
+from tests.picture_files import NOISE, chunk, files_of, forms, in_modes, png, swapped_profile, tiff
 
 READ = "AVIF BMP DDS GIF ICO JPEG JPEG2000 MPO PCX PNG PPM QOI SGI TGA TIFF WEBP".split()
 WAYS = {
@@ -65,7 +64,7 @@ def verdicts(data: bytes) -> tuple[set[bool], list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", picture_files.formats())
+@pytest.mark.parametrize("form", forms())
 def test_every_format_and_mode_has_one_verdict_whole_cut_off_or_damaged(form: str) -> None:
     rng = random.Random(form)
     assert files_of(form)
@@ -275,7 +274,7 @@ def test_threads_that_decode_leave_the_filters_of_warnings_as_they_were() -> Non
 
 
 def test_modes_are_all_there() -> None:
-    assert {mode for form in picture_files.formats() for mode in files_of(form)} == set(in_modes())
+    assert {mode for form in READ for mode in files_of(form)} == set(in_modes())
 
 
 def test_exif_is_stored_whole_under_the_names_that_img2dataset_gives() -> None:

@@ -141,7 +141,7 @@ def bodies(options: list[str], tmp_path: Path) -> Iterator[Callable[[], dict[str
     if options != ["--ray"]:
         yield dict
         return
-    cluster = Cluster(tmp_path, head_cpus=2)
+    cluster = Cluster(tmp_path, head_cpus=2, dashboard=False)
     running = {**cluster.env, "RAY_ADDRESS": cluster.gcs}
     starts = iter([{}, {}])
     try:

@@ -132,7 +132,7 @@ def test_signal_to_end_gives_a_message_and_the_lease_back(
         time.sleep(0.1)
     assert list(pairs.parent.glob("workspace/runs/*/lease.json"))
     process.send_signal(number)
-    told = process.communicate(timeout=120)[1]
+    told = process.communicate(timeout=300)[1]
     assert process.returncode == 1
     by = "" if number == signal.SIGINT else f" by {number.name}"
     assert re.search(f"stopped{by}; .*the same command goes on from there", told)

@@ -19,7 +19,7 @@ from tests.clusters import descendants, wait_for
 from tests.ray_world import sound_world
 from tests.test_serve import SERVER, alive, interrupted_when, pids
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 ROWS = 80
 FILE = """
 name: left

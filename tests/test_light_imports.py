@@ -2,11 +2,14 @@
 part of a second, each time.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from pairmill.allocators import POOL
 
 pytestmark = pytest.mark.slow
 FRAMEWORKS = ("torch", "transformers", "ray", "jsonschema", "scipy", "aiohttp", "sklearn")
@@ -20,6 +23,7 @@ WORKING = (
     "pairmill.sources.tfrecord", "pairmill.work.local", "pairmill.work.worker",
 )  # fmt: skip
 """What runs pipelines, and what these do not name."""
+RUN = "from pairmill.cli import app; app(['run', 'texts.yaml'], standalone_mode=False)"
 TEXTS = "  - {stage: text_rules, keep: text_words > 2}\n"
 COSTLY = (
     "  - {stage: download}\n  - {stage: caption, engine: openai, base_url: 'http://127.0.0.1:9/v1', "
@@ -69,6 +73,24 @@ def test_imports_load_what_they_need(code: str, unneeded: tuple[str, ...]) -> No
     check = f"{code}; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert sorted(set(unneeded) & set(done.stdout.split())) == []
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="another libc")
+@pytest.mark.parametrize(
+    ("code", "said", "pool"),
+    [
+        ("import pairmill.work.fork_server as f; f.preload()", {}, "system"),
+        (RUN, {}, "system"),
+        ("import pairmill.work.fork_server as f; f.preload()", {POOL: "mimalloc"}, "mimalloc"),
+    ],
+)
+def test_processes_of_a_run_have_the_allocator_that_was_chosen(
+    folder: Path, code: str, said: dict[str, str], pool: str
+) -> None:
+    check = f"{code}; import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    command, env = [sys.executable, "-c", check], {**os.environ, **said}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == pool
 
 
 @pytest.mark.parametrize(

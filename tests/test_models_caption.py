@@ -206,7 +206,7 @@ def test_batch_that_does_not_fit_memory_is_halved_and_the_size_kept() -> None:
 
     assert in_halves(work, list(range(10)), room) == [i * 2 for i in range(10)]
     assert sizes == [10, 5, 3, 3, 3, 1]
-    assert "batches of 3" in room.told("cuda bfloat16")
+    assert "batches of 3" in room.note("cuda bfloat16")
     with pytest.raises(RuntimeError, match="broken"):
         in_halves(lambda items: (_ for _ in ()).throw(RuntimeError("broken")), [1, 2], Room())
 

@@ -92,7 +92,7 @@ def test_what_bytes_become_in_one_thread_stays_while_another_looks_up_its_own(
 
     def looked_up(byte: int) -> float:
         found = fast.looked_up(np.full((2, 8, 8, 4), byte, np.uint8))
-        meeting.wait(10)
+        meeting.wait(120)
         return float(found[0, 0, 0, 0])
 
     with ThreadPoolExecutor(2) as pool:
@@ -139,7 +139,7 @@ def test_threads_of_a_pool_take_one_core_each_and_all_others_their_number() -> N
         meeting = Barrier(2)  # so that both threads of the pool begin
 
         def number() -> int:
-            meeting.wait(10)
+            meeting.wait(120)
             return torch.get_num_threads()
 
         found = [pool.submit(number) for _ in range(2)]

@@ -1,5 +1,6 @@
 """The pool: unique uids, shards bounded by bytes, and what a person is told of the input."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairmill.plan.plan import pool_schema_of
+from pairmill.schemas.hash_columns import row_chances
 from pairmill.schemas.hashing import row_uid
 from pairmill.sources.files import list_inputs
 from pairmill.sources.parquet_files import parquet_rows, row_groups
@@ -19,6 +21,7 @@ from pairmill.workspace.cutting import CutRows, Cutter
 from pairmill.workspace.digests import uid_hash, uid_hashes
 from pairmill.workspace.ingest import build_table
 from pairmill.workspace.reading import Hands
+from pairmill.workspace.reading_groups import tasks_of
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 from pairmill.workspace.uids import UniqueUids
@@ -44,6 +47,18 @@ def test_repeated_uids_are_told_and_made_unique_the_same_way_each_time(tmp_path:
     assert told == {"repeated uids": 2, "equal rows": 1}
 
 
+def test_uids_and_addresses_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    """Another hash or digest would compute users' workspaces anew."""
+    (tmp_path / "a.csv").write_text("url,text\nhttp://a.test/1.jpg,x\nhttp://a.test/2.jpg,ü y\n")
+    rows = built(tmp_path / "a.csv", tmp_path / "w")[1]
+    uids = ["3f5b166d8bae0f76f2a5b6715cfabaa8", "ac2e5db5be6ffd59812b1faefaabd455"]
+    assert rows["uid"].to_list() == uids
+    files = ["43e9e35876cd84c2.c1ba5cbee12a197f.parquet"]
+    assert [f.name for f in (tmp_path / "w/shards").iterdir()] == files
+    chances = [13001598750405146582, 15563172661057374798]
+    assert row_chances(rows["uid"].to_arrow(), 7, "sample").tolist() == chances
+
+
 def test_uids_stay_unique_over_many_batches() -> None:
     unique = UniqueUids()
     rng = np.random.default_rng(1)
@@ -55,6 +70,21 @@ def test_uids_stay_unique_over_many_batches() -> None:
         repeated += len(places)
     assert len(seen) == 8000
     assert 8000 - repeated == len({u for u in seen if u.startswith("u")})
+
+
+def test_hashes_of_a_first_file_are_held_once_and_each_file_tells_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**64, 5000, np.uint64)
+    uids = UniqueUids()
+    for first in range(0, 4000, 500):
+        assert len(uids.repeated(hashes[first : first + 500])) == 0
+    one = uids.end_unit()
+    assert np.shares_memory(one.fresh, uids.runs[0])
+    assert uids.repeated(hashes[3999:]).tolist() == [0]
+    other = uids.end_unit()
+    assert one.fresh.tolist() == sorted(hashes[:4000].tolist())
+    assert other.fresh.tolist() == sorted(hashes[4000:].tolist())
+    assert not UniqueUids().end_unit().fresh.size
 
 
 def test_keys_that_begin_anew_in_every_set_are_no_uids(tmp_path: Path) -> None:
@@ -182,3 +212,15 @@ def test_row_groups_are_read_one_without_the_other(tmp_path: Path) -> None:
     parts = [part for some in groups for part in parquet_rows(item, groups=some)]
     assert [t for p in parts for t in p.table["text"].to_pylist()] == [f"{i}" for i in range(1000)]
     assert [i for p in parts for i in p.places.tolist()] == list(range(1000))
+
+
+def test_many_rows_in_a_small_file_are_work_for_several(tmp_path: Path) -> None:
+    file, rows = tmp_path / "a.parquet", 600_000
+    texts = pa.repeat("a red bicycle", rows)
+    pq.write_table(pa.table({"url": texts, "text": texts}), file, row_group_size=rows // 2)
+    assert file.stat().st_size < 10**6
+    units = list(enumerate(TableSource(PairsConfig(path=str(file))).units()))
+    tasks = tasks_of(units, Hands(2, lambda work, items: iter(())))  # type: ignore[arg-type]
+    assert [task.places for task in tasks or ()] == [((0, 0),), ((0, 1),)]
+    few = [(0, replace(units[0][1], rows=1000))]
+    assert tasks_of(few, Hands(2, lambda work, items: iter(()))) is None  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.engine import Answer, Message, Request
 from pairmill.captioners.library import library, named
+from pairmill.captioners.prompts import Wording
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, column_types, parsed
 from pairmill.captioners.talks import Talk, hold, told_in
 from pairmill.cli import app
@@ -243,6 +244,12 @@ def test_prompts_are_listed_and_shown() -> None:
     wrong = typed("prompts", "judge-mach")
     assert wrong.returncode == 2
     assert "judge-match" in wrong.stderr
+
+
+def test_every_prompt_of_the_library_is_known_by_its_wording() -> None:
+    told = {p.id: named(p.wording) for p in library().values()}
+    assert told == {p.id: f"{p.id}@{p.version}" for p in library().values()}
+    assert named(Wording("Describe what no prompt of the library asks for.")) is None
 
 
 def test_prompt_that_is_not_in_the_library_is_a_fault_in_either_form() -> None:

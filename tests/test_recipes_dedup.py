@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pairmill import Pipeline, RunResult
 from pairmill.demo.drawing import render
@@ -32,12 +32,16 @@ def picture(number: int) -> Image.Image:
 
 
 def copied(image: Image.Image, change: int) -> bytes:
-    """Exact, recompressed, resized, cropped by 2%."""
+    """Exact, recompressed, resized, cropped by 2%, a corner of nine tenths, mirrored."""
     if change == 2:
         image = image.resize((image.width * 2 // 3, image.height * 2 // 3))
     if change == 3:
         x, y = image.width // 100, image.height // 100
         image = image.crop((x, y, image.width - x, image.height - y))
+    if change == 4:
+        image = image.crop((image.width // 10, image.height // 10, image.width, image.height))
+    if change == 5:
+        image = ImageOps.mirror(image)
     return jpeg(image, 85 if change == 0 else 55)
 
 
@@ -59,7 +63,7 @@ def test_decontaminate_finds_every_planted_picture_and_removes_no_other(
         written(tmp_path / "pool", f"other{i}", copied(picture(1000 + i), 0))
     for i in range(16):
         written(tmp_path / "eval", f"{i}", copied(picture(i), 0))
-        written(tmp_path / "pool", f"planted{i}", copied(picture(i), i % 4))
+        written(tmp_path / "pool", f"planted{i}", copied(picture(i), i % 6))
     result = run("decontaminate", tmp_path, monkeypatch)
     table = result.table()
     dropped = table.filter(pl.col("fate") == "dropped")

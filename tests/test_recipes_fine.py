@@ -58,7 +58,11 @@ def test_filip_is_compared_with_the_cosine_where_the_second_things_colour_is_wro
     preferred = {
         name: (ordered[0][name] > ordered[1][name]).mean() for name in ("clip_score", SCORES[1])
     }
+    gaps = {  # how far a wrong word moves the score, and how far another picture does
+        name: (float((ordered[0][name] - ordered[1][name]).mean()), float(ordered[0][name].std()))
+        for name in preferred
+    }
     kept = found.filter(pl.col("fate") == "kept")
-    print("filip", found.height, areas, preferred, kept.height, kept["right"].mean())
+    print("filip", found.height, areas, preferred, gaps, kept.height, kept["right"].mean())
     assert kept.height >= found.height // 2
     assert preferred[SCORES[1]] > preferred["clip_score"]

@@ -271,8 +271,10 @@ def test_albefs_teachers_know_more_together(place: Path, monkeypatch: pytest.Mon
         return auc(score[right], score[~right])
 
     alone = [area("clip_score"), area("told_score")]
-    together = {"noise": area("agreement_noise", -1), "mean": area("agreement_mean"),
-                "own": area("soft_own")}  # fmt: skip
+    together = [area("agreement_noise", -1), area("agreement_mean"), area("soft_own")]
+    ranks = [pairs[name].rank().to_numpy() for name in ("clip_score", "told_score")]
+    mixed = [(1 - w) * ranks[0] + w * ranks[1] for w in np.linspace(0, 1, 41)]
+    best = max(auc(m[right], m[~right]) for m in mixed)  # of any weighting, the truth in hand
     stored = pl.concat([pl.read_parquet(f) for f in sorted((place / "albef/data").iterdir())])
     scene_of = {u: (set(k), p) for u, k, p in rows.select("uid", "kinds", "place").iter_rows()}
     mass = {}
@@ -291,8 +293,8 @@ def test_albefs_teachers_know_more_together(place: Path, monkeypatch: pytest.Mon
     chance = np.mean([
         bool(said) and said <= scene_of[uid][0] for uid in wrong["uid"] for said in texts
     ])  # fmt: skip
-    print("albef", pairs.height, alone, together, mass, chance)
+    print("albef", pairs.height, alone, together, best, mass, chance)
     assert mass["wrong"][1] > 2 * chance > mass["wrong"][2]
-    assert together["own"] > min(alone)  # goal: more than either, missed
+    assert best - 0.03 <= together[2] > min(alone)  # goal: more than either, missed
     order = stored["agreement_noise"].to_list()
     assert order == sorted(order)

@@ -81,14 +81,25 @@ def test_real_gives_the_tail_its_share(place: Path) -> None:
     assert found > 1.25 * drawn_too
 
 
-def test_laion_scores_once_and_chooses_by_a_line(place: Path) -> None:
-    from sklearn.linear_model import LogisticRegression
+def ridge_head(embeddings: pl.Series, labels: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """(weight, bias), float32: ridge regression on standardised embeddings, as strong as
+    cross-validation finds best.
+    """
+    from sklearn.linear_model import RidgeClassifierCV
+    from sklearn.preprocessing import StandardScaler
 
+    vectors = np.array(embeddings.to_list(), np.float64)
+    scale = StandardScaler().fit(vectors)
+    head = RidgeClassifierCV(np.logspace(-2, 5, 22)).fit(scale.transform(vectors), labels)
+    weight = head.coef_ / scale.scale_
+    bias = head.intercept_ - weight @ scale.mean_
+    return weight.astype(np.float32), bias.astype(np.float32)
+
+
+def test_laion_scores_once_and_chooses_by_a_line(place: Path) -> None:
     embedded = with_truth(place, run(place, "real"))
     train = embedded.sample(TRAINED, seed=1)
-    vectors = np.array(train["image_embedding"].to_list(), np.float32)
-    model = LogisticRegression(C=100, max_iter=2000).fit(vectors, train["motif"].to_numpy())
-    weight, bias = model.coef_.astype(np.float32), model.intercept_.astype(np.float32)
+    weight, bias = ridge_head(train["image_embedding"], train["motif"])
     np.savez(place / "unsafe.npz", weight=weight, bias=bias)
     result = run(place, "laion")
     assert result.stages["embed"]["computed"] == 0
@@ -101,7 +112,7 @@ def test_laion_scores_once_and_chooses_by_a_line(place: Path) -> None:
     hits = near["kinds"].list.contains(near["query"].str.split(" ").list.last()).mean()
     base = np.mean([truth["kinds"].list.contains(kind).mean() for kind in KINDS[:6]])
     print("laion", rest.height, marked, near.height, hits, base)
-    assert marked >= 0.75
+    assert marked >= 0.85  # goal .95, which takes more labels (benchmarks/recipe_limits.py)
     assert hits >= 0.9
     subset = "lang = 'de' AND unsafe_score < 0.5"
     changes = {"outputs.1.where": subset, "outputs.1.path": "laion/german"}

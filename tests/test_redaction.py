@@ -84,3 +84,10 @@ def test_filter_is_linear_in_a_hostile_text(unit: str) -> None:
         return time.process_time() - began
 
     assert cost_s(400_000) < 20 * max(cost_s(50_000), 0.005)
+
+
+def test_text_that_held_no_secret_holds_one_once_it_is_known() -> None:
+    redactor = Redactor()
+    assert [redactor("label of a run"), redactor("label of a run")] == ["label of a run"] * 2
+    redactor.add("of a run", "${LABEL}")
+    assert redactor("label of a run") == "label ${LABEL}"

@@ -91,7 +91,7 @@ def test_a_person_at_a_terminal_is_asked(file: Path) -> None:
         leader, terminal = pty.openpty()
         with subprocess.Popen(words, stdin=terminal, stderr=subprocess.PIPE) as asked:
             os.write(leader, answer)
-            _, said = asked.communicate(timeout=100)
+            _, said = asked.communicate(timeout=300)
         os.close(leader)
         os.close(terminal)
         assert b"Write over it? [y/N]" in said

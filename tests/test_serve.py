@@ -20,6 +20,7 @@ from pairmill.captioners.server import command_of
 from pairmill.demo.texts import SHORT_PROMPT
 from pairmill.errors import StageBroken
 from pairmill.stages.caption import CaptionConfig, CaptionStage
+from tests.clusters import wait_for
 from tests.conftest import CAPTIONER
 from tests.test_caption_kills import command, stored
 
@@ -131,10 +132,7 @@ def test_server_ends_with_the_killed_driver_and_no_stored_answer_is_asked_for_ag
     process.wait()
     first = pids(log)
     assert len(first) == 2
-    end = time.monotonic() + 30
-    while any(map(alive, first)) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not any(map(alive, first))
+    assert wait_for(lambda: not any(map(alive, first)))
     kept, answered = stored(tmp_path), len(log.read_text().splitlines())
     assert 0 < kept < rows
     process = command(file, tmp_path, PAIRMILL_PROCESSES="1")
@@ -152,10 +150,7 @@ def test_server_of_a_ray_worker_ends_with_the_run(ray_session: None, tmp_path: P
     pipeline_of(tmp_path, 40, [*SERVER, str(log)])
     result = Pipeline.from_yaml(tmp_path / "p.yaml").run(ray=True, progress=False)
     assert result.funnel.kept == 40
-    end = time.monotonic() + 30
-    while any(map(alive, pids(log))) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not any(map(alive, pids(log)))
+    assert wait_for(lambda: not any(map(alive, pids(log))))
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from pydantic import Field
 from pairmill.captioners.prompts import BadPrompt, Example, Wording, referenced
 from pairmill.schemas.config import Strict
 
+BEGINNING = 30
+"""Characters of a prompt that no line of the library breaks."""
 FILE = Path(__file__).with_name("library.yaml")
 
 
@@ -46,11 +48,17 @@ class LibraryPrompt(Strict):
 
 
 @functools.cache
+def written() -> str:
+    """The library's file, in which the beginning of each prompt stands in one line."""
+    return FILE.read_text("utf-8")
+
+
+@functools.cache
 def library() -> dict[str, LibraryPrompt]:
     """Every prompt by its id."""
     from ruamel.yaml import YAML
 
-    found = YAML(typ="safe").load(FILE.read_text("utf-8"))
+    found = YAML(typ="safe").load(written())
     prompts = [LibraryPrompt.model_validate(entry) for entry in found]
     for prompt in prompts:
         referenced(prompt.text)
@@ -68,4 +76,6 @@ def prompt_of(name: str) -> LibraryPrompt:
 
 def named(wording: Wording) -> str | None:
     """`id@version` of the library's prompt with just this wording."""
+    if any(line[:BEGINNING] not in written() for line in wording.text.splitlines()):
+        return None  # and nothing has to be parsed
     return next((f"{p.id}@{p.version}" for p in library().values() if p.wording == wording), None)

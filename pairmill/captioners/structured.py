@@ -81,8 +81,8 @@ def column_types(schema: Mapping[str, Any]) -> dict[str, pa.DataType]:
 
 def instruction(schema: Mapping[str, Any]) -> str:
     """What a prompt says of the form of the answer."""
-    told = json.dumps(schema, ensure_ascii=False, sort_keys=True)
-    return f"Answer with one JSON object alone that fits this schema: {told}"
+    written = json.dumps(schema, ensure_ascii=False, sort_keys=True)
+    return f"Answer with one JSON object alone that fits this schema: {written}"
 
 
 def parsed(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def parsed(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         error = best_match(Draft202012Validator(schema).iter_errors(value))
         if error is None and fits_columns(value):
             properties = schema["properties"]
-            return {name: told(value.get(name), inner) for name, inner in properties.items()}
+            return {name: as_stored(value.get(name), inner) for name, inner in properties.items()}
         place = ".".join(map(str, error.absolute_path)) if error is not None else ""
         message = error.message if error is not None else "a number is too large"
         fault = f"at {place}: {message}" if place else message
@@ -132,7 +132,7 @@ def fits_columns(value: Any) -> bool:
     return not isinstance(value, int) or LEAST_INT64 <= value <= MOST_INT64
 
 
-def told(value: Any, schema: Mapping[str, Any]) -> Any:
+def as_stored(value: Any, schema: Mapping[str, Any]) -> Any:
     """A value as its column holds it: 4.0 is an integer in JSON, and a number may be written as
     one.
     """
@@ -144,7 +144,7 @@ def told(value: Any, schema: Mapping[str, Any]) -> Any:
     if kind == "number":
         return float(value)
     if kind == "array":
-        return [told(item, schema["items"]) for item in value]
+        return [as_stored(item, schema["items"]) for item in value]
     if kind == "object":
-        return {name: told(value.get(name), s) for name, s in schema["properties"].items()}
+        return {name: as_stored(value.get(name), s) for name, s in schema["properties"].items()}
     return value

@@ -59,7 +59,7 @@ class TransformersCaptioner:
 
     @property
     def note(self) -> str:
-        return self.room.told(", ".join(filter(None, (self.loaded.note, self.chat.warning))))
+        return self.room.note(", ".join(filter(None, (self.loaded.note, self.chat.warning))))
 
     def special_ids(self) -> set[int]:
         """Ids of all tokens that were added to the tokenizer's vocabulary."""
@@ -107,12 +107,12 @@ class TransformersCaptioner:
         asked = begun.inputs["attention_mask"].sum(1).tolist()
         sure = watch.of(out) if watch else [()] * len(asked)
         answers = zip(out[:, begin:].tolist(), prompts.tolist(), asked, sure, strict=True)
-        told = []
+        full = []
         for ids, prompt, count, logprobs in answers:
-            answer = self.told(ids, self.chat.thinks(prompt))
+            answer = self.answer_of(ids, self.chat.thinks(prompt))
             known = tuple(logprobs[: answer.tokens]) or None
-            told.append(replace(answer, prompt_tokens=count, logprobs=known))
-        return told
+            full.append(replace(answer, prompt_tokens=count, logprobs=known))
+        return full
 
     def first_new(self, out: Any, prompts: Any) -> int:
         """Where the answer begins: models give the prompt back, encoder–decoders a start token,
@@ -125,7 +125,7 @@ class TransformersCaptioner:
         same = out.shape[1] >= length and bool((out[:, :length] == prompts).all())
         return length if same else 0
 
-    def told(self, ids: list[int], thinking: bool) -> Answer:
+    def answer_of(self, ids: list[int], thinking: bool) -> Answer:
         """The answer in new token ids, cut at the first that ends one, else ended by `length`;
         `thinking`: the prompt ended within a thought.
         """
@@ -183,7 +183,7 @@ class TokenLogprobs:
     """
 
     def __init__(self) -> None:
-        self.found: list[Any] = []
+        self.taken: list[Any] = []
         self.last: Any = None
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -194,14 +194,14 @@ class TokenLogprobs:
 
     def take(self, ids: Any) -> None:
         """The token that was taken last stands at the end of `ids`."""
-        self.found.append(self.last.gather(1, ids[:, -1:].to(self.last.device)))
+        self.taken.append(self.last.gather(1, ids[:, -1:].to(self.last.device)))
 
     def of(self, out: Any) -> list[list[float]]:
         """For each row of what `generate` gave: its new tokens', in order."""
         import torch
 
         self.take(out)
-        rows: list[list[float]] = torch.cat(self.found, 1).tolist()
+        rows: list[list[float]] = torch.cat(self.taken, 1).tolist()
         return rows
 
 

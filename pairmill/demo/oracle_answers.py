@@ -112,22 +112,22 @@ class Oracle:
                 return UNKNOWN
             caption = self.caption(scene, asked, rng)
             caption = with_page(caption, question.called(("around it",)), scene)
-            told = told_by(raw) if raw else None
-            fits = told is not None and bool(told.kinds() & kinds_of(scene))
-            return fused_caption(caption, told.name if told is not None and fits else None)
+            claim = told_by(raw) if raw else None
+            fits = claim is not None and bool(claim.kinds() & kinds_of(scene))
+            return fused_caption(caption, claim.name if claim is not None and fits else None)
         if raw and seen:
             return merged(told_by(raw), seen)
         if "shorten" in asked or "short" in asked:
             return shortened(told_by(question.text))
-        told = told_by(seen or raw or question.text)
-        text = ", ".join(english_group(g) for g in told.groups) or (seen or raw or "").strip()
-        return f"{text} {EN_PLACES[told.place]}" if told.place and told.groups else text
+        claim = told_by(seen or raw or question.text)
+        text = ", ".join(english_group(g) for g in claim.groups) or (seen or raw or "").strip()
+        return f"{text} {EN_PLACES[claim.place]}" if claim.place and claim.groups else text
 
     def caption(self, scene: Scene, asked: str, rng: random.Random) -> str:
         """A caption of a scene, now and then with a wrong attribute or an invented thing."""
         long = any(word in asked for word in ("detail", "paragraph", "in steps"))
-        told = self.erring(scene, rng)
-        text = detailed_caption(told) if long else short_caption(told)
+        claim = self.erring(scene, rng)
+        text = detailed_caption(claim) if long else short_caption(claim)
         if rng.random() < self.rates.invented:
             extra = Group(other(KINDS, kinds_of(scene), rng), rng.choice(COLOURS))
             text = f"{text.rstrip('.')}, with {english_group(extra)}" + ("." if long else "")
@@ -148,11 +148,11 @@ class Oracle:
         language = NAMES_OF_LANGUAGES.get(named[1], named[1]) if named else "en"
         rest = question.text[within_text.end() :] if within_text else question.text
         body = question.called(("text",)) or rest
-        told = told_by(body)
-        if not told.groups:
+        claim = told_by(body)
+        if not claim.groups:
             return body.strip().rpartition("\n")[2]
-        scene = self.erring(Scene(told.groups[:2], told.place or "room"), rng)
-        return alt_text(scene, language, rng_for("translation", scene, language), told.name)
+        scene = self.erring(Scene(claim.groups[:2], claim.place or "room"), rng)
+        return alt_text(scene, language, rng_for("translation", scene, language), claim.name)
 
     def structured(self, question: Question, rng: random.Random) -> str:
         """JSON by the question's schema, now and then broken."""
@@ -170,8 +170,8 @@ class Oracle:
         """
         scene = next((s for s in question.scenes if s is not None), None)
         text = question.called(SEEN) or question.called(RAW) or question.text
-        told = told_by(text)
-        right, wrong = compared(told, scene)
+        claim = told_by(text)
+        right, wrong = compared(claim, scene)
         score = 5 if not wrong and right else 1 if not right else max(2, 4 - len(wrong))
         if rng.random() < self.rates.wrong:
             score = other((1, 2, 3, 4, 5), {score}, rng)
@@ -181,9 +181,9 @@ class Oracle:
         if scene is not None:
             facts["objects"] = sorted(kinds_of(scene))
             facts["draft"] = self.caption(scene, "", rng)
-            facts["refined"] = fused_caption(short_caption(scene), told.name)
-        if told.groups:
-            facts |= negative(told, rng)
+            facts["refined"] = fused_caption(short_caption(scene), claim.name)
+        if claim.groups:
+            facts |= negative(claim, rng)
         return facts
 
 
@@ -204,15 +204,15 @@ def wronged(group: Group, rng: random.Random) -> Group:
     return replace(group, count=other((1, 2, 3, 4), {group.count}, rng))
 
 
-def compared(told: OracleQuestion, scene: Scene | None) -> tuple[int, list[str]]:
+def compared(claim: OracleQuestion, scene: Scene | None) -> tuple[int, list[str]]:
     """(things that are right, what is wrong) of a text about a scene; without one, of the text by
     itself.
     """
     if scene is None:
-        return len(told.groups), []
+        return len(claim.groups), []
     truth = {group.kind: group for group in scene.groups}
     right, wrong = 0, []
-    for group in told.groups:
+    for group in claim.groups:
         true = truth.get(group.kind)
         if true is None:
             wrong.append(f"there is no {group.kind}")
@@ -220,8 +220,8 @@ def compared(told: OracleQuestion, scene: Scene | None) -> tuple[int, list[str]]
             wrong.append(f"the picture shows {english_group(true)}, not {english_group(group)}")
         else:
             right += 1
-    if told.place and told.place != scene.place:
-        wrong.append(f"it is not {EN_PLACES[told.place]}")
+    if claim.place and claim.place != scene.place:
+        wrong.append(f"it is not {EN_PLACES[claim.place]}")
     return right, wrong
 
 
@@ -233,21 +233,21 @@ def merged(raw: OracleQuestion, seen: str) -> str:
     return fused_caption(seen, raw.name if fits else None)
 
 
-def shortened(told: OracleQuestion) -> str:
+def shortened(claim: OracleQuestion) -> str:
     """The first thing, and where it is."""
-    if not told.groups:
+    if not claim.groups:
         return "a picture"
-    place = f" {EN_PLACES[told.place]}" if told.place else ""
-    return f"{english_group(told.groups[0])}{place}"
+    place = f" {EN_PLACES[claim.place]}" if claim.place else ""
+    return f"{english_group(claim.groups[0])}{place}"
 
 
-def negative(told: OracleQuestion, rng: random.Random) -> dict[str, Any]:
+def negative(claim: OracleQuestion, rng: random.Random) -> dict[str, Any]:
     """A caption that is wrong in one attribute, and which."""
-    first = told.groups[0]
+    first = claim.groups[0]
     colour = other(COLOURS, {first.colour}, rng)
-    changed = replace(told, groups=(replace(first, colour=colour), *told.groups[1:]))
+    changed = replace(claim, groups=(replace(first, colour=colour), *claim.groups[1:]))
     text = " and ".join(english_group(group) for group in changed.groups)
-    place = f" {EN_PLACES[told.place]}" if told.place else ""
+    place = f" {EN_PLACES[claim.place]}" if claim.place else ""
     return {
         "negative": text + place,
         "removed": first.colour,

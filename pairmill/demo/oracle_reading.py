@@ -78,7 +78,7 @@ class Pictures:
             key = (row.picture, row.scene)
             if key not in seen:
                 seen.add(key)
-                looks.append(look(decode_rgb(picture_bytes(self.world, row))))
+                looks.append(small(decode_rgb(picture_bytes(self.world, row))))
                 scenes.append(row.scene)
         self.scenes, self.looks = scenes, np.array(looks, np.float32)
 
@@ -88,15 +88,15 @@ class Pictures:
             if self.looks is None:
                 self.learn()
         assert self.looks is not None
-        distances = ((self.looks - look(image)) ** 2).mean(1)
+        distances = ((self.looks - small(image)) ** 2).mean(1)
         nearest = int(distances.argmin())
         return self.scenes[nearest] if distances[nearest] <= FARTHEST else None
 
 
-def look(image: Image.Image) -> np.ndarray:
+def small(image: Image.Image) -> np.ndarray:
     """The picture at a few pixels, float32."""
-    small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(small, np.float32).ravel()
+    pixels = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(pixels, np.float32).ravel()
 
 
 def told_by(text: str) -> OracleQuestion:

@@ -76,13 +76,15 @@ def capsfusion(rows: pl.DataFrame, folder: Path) -> list[Measure]:
         Measure("names of matched raw texts kept", mean(holds(named, "fused")), named.height, 0.9),
         Measure(
             "mismatched raw texts not believed",
-            mean(~believed(false, "fused", "synthetic")), false.height, 0.9,
+            mean(~believed(false, "fused", "synthetic")),
+            false.height,
+            0.9,
         ),
-        Measure((
-            "retention gate right about a lost name"
-        ), mean(lost == dropped), gated.height, 0.95),
+        Measure(
+            "retention gate right about a lost name", mean(lost == dropped), gated.height, 0.95
+        ),
         Measure("objects, colours, counts right", accuracy(fused, "fused"), fused.height, 0.9),
-    ]  # fmt: skip
+    ]
 
 
 @proof("veclip")
@@ -97,16 +99,16 @@ def veclip(rows: pl.DataFrame, folder: Path) -> list[Measure]:
     false = kept.filter(pl.col("text_kind") == "mismatched")
     return [
         Measure("things of the caption in the new text", float(np.mean(things)), kept.height, 0.95),
-        Measure((
-            "names of matched raw texts kept"
-        ), mean(holds(named, (
-            "enriched"
-        ))), named.height, 0.9),
+        Measure(
+            "names of matched raw texts kept", mean(holds(named, "enriched")), named.height, 0.9
+        ),
         Measure(
             "mismatched raw texts not believed",
-            mean(~believed(false, "enriched", "synthetic")), false.height, 0.95,
+            mean(~believed(false, "enriched", "synthetic")),
+            false.height,
+            0.95,
         ),
-    ]  # fmt: skip
+    ]
 
 
 @proof("recap-datacomp")
@@ -181,12 +183,10 @@ def dreamlip(rows: pl.DataFrame, folder: Path) -> list[Measure]:
     return [
         Measure("sentences joined are the caption", float(np.mean(joined)), rows.height, 1.0),
         Measure("sentences a caption", single.height / rows.height, rows.height),
-        Measure((
-            "right / mentioned, over sentences"
-        ), accuracy(single, (
-            "sentences"
-        )), single.height, 0.85),
-    ]  # fmt: skip
+        Measure(
+            "right / mentioned, over sentences", accuracy(single, "sentences"), single.height, 0.85
+        ),
+    ]
 
 
 @proof("sicog")

@@ -184,8 +184,8 @@ class World:
         )
         if name is not None and self.traits.names is not None:
             name = random_name(self.rng("name", rng.randrange(self.traits.names)))
-        told, wrong, related = self.told(index, kind, scene)
-        text = self.text(rng, kind, language, told, name, related)
+        described, wrong, related = self.scene_of_text(index, kind, scene)
+        text = self.text(rng, kind, language, described, name, related)
         tag = language if rng.random() < 0.93 else rng.choice(LANGUAGES)
         if kind in ("boilerplate", "spam"):
             language = "en"
@@ -208,7 +208,7 @@ class World:
             **self.page_facts(index, scene),
         )
 
-    def told(self, index: int, kind: str, scene: Scene) -> tuple[Scene, str | None, bool]:
+    def scene_of_text(self, index: int, kind: str, scene: Scene) -> tuple[Scene, str | None, bool]:
         """The scene that the text tells of, the attribute in which it is another than the
         picture's, and whether the text says how two things stand.
         """

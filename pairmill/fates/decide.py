@@ -198,7 +198,8 @@ def pass_gate(stage: PlannedStage, found: Trace, run: np.ndarray) -> None:
 
 def flags(expression: Expression, frame: pl.DataFrame) -> np.ndarray:
     """int8, one a row: 1 true, 0 false, -1 null."""
-    return expression.evaluate(frame).cast(pl.Int8).fill_null(-1).to_numpy()
+    values = expression.evaluate(frame).cast(pl.Int8)
+    return (values.fill_null(-1) if values.null_count() else values).to_numpy()
 
 
 def taken_columns(

@@ -37,19 +37,19 @@ class Candidates:
         looser = "|".join(f"(?:{looser_pattern(p)})" for p in patterns)
         self.looser = pl.col("text").str.contains(looser, strict=True)
 
-    def found(self, texts: pa.Array) -> np.ndarray:
+    def mentions(self, texts: pa.Array) -> np.ndarray:
         """bool, one a text."""
-        found = np.zeros(len(texts), bool)
+        mentioned = np.zeros(len(texts), bool)
         if not self.patterns:
-            return found
+            return mentioned
         frame = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)})
         try:
             places = np.flatnonzero(frame.select(self.looser).to_series().to_numpy())
         except pl.exceptions.ComputeError:  # a pattern too large for Rust: every text is asked
             places = np.arange(len(texts))
         asked = texts.take(pa.array(places)).to_pylist()
-        found[places] = [any(p.search(text) for p in self.patterns) for text in asked]
-        return found
+        mentioned[places] = [any(p.search(text) for p in self.patterns) for text in asked]
+        return mentioned
 
 
 def looser_pattern(pattern: re.Pattern[str]) -> str:

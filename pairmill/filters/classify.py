@@ -196,7 +196,7 @@ class ClassifyStage(Stage):
             numbers = self.head(self.fitting(vectors_of(values), self.head.inputs))
         else:
             numbers, errors = self.classifier(values.to_pylist())
-        table = self.told(numbers, likeness)
+        table = self.columns_of(numbers, likeness)
         return table.append_column("error", error_array(errors))
 
     def fitting(self, vectors: np.ndarray, wanted: int) -> np.ndarray:
@@ -208,7 +208,7 @@ class ClassifyStage(Stage):
             )
         return unit(vectors.reshape(-1, wanted))
 
-    def told(self, numbers: np.ndarray, likeness: np.ndarray | None) -> pa.Table:
+    def columns_of(self, numbers: np.ndarray, likeness: np.ndarray | None) -> pa.Table:
         """The columns, from a number for each row and label; NaN becomes null."""
         labels = self.labels()
         if not labels:

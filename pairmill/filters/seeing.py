@@ -139,7 +139,7 @@ class SeeingStage(Stage):
 
         count = len(next(iter(sides[0].values())))
         found = in_halves(work, list(range(count)), self.room)
-        self.note = self.room.told(self.model.note)
+        self.note = self.room.note(self.model.note)
         return found
 
     def scored(self, rows: pa.Table, ready: Ready, scores: Any) -> tuple[pa.Array, pa.Array]:

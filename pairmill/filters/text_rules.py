@@ -148,5 +148,5 @@ class TextRulesStage(Stage):
             words, split, characters.lengths, characters.having(DIGIT) / solid,
             punctuation / solid, upper / np.maximum(1, upper + lower),
             np.where(words > 0, 1 - different / np.maximum(words, 1), 0.0),
-            self.url.found(texts), self.boilerplate.found(stripped),
+            self.url.mentions(texts), self.boilerplate.mentions(stripped),
         ]  # fmt: skip

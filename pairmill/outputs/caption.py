@@ -21,6 +21,8 @@ class CaptionChoice:
     def __init__(self, caption: str | list[str]) -> None:
         self.caption = caption
         self.expression: Expression | None = None
+        self.schema: pa.Schema | None = None
+        """The columns that it was compiled for."""
 
     def names(self) -> list[str]:
         """The columns of a preference list, or the expression."""
@@ -37,6 +39,8 @@ class CaptionChoice:
         """The choice as an expression; raises BadExpression where it reads what is no column, or
         gives no text.
         """
+        if self.expression is not None and schema.equals(self.schema):
+            return self.expression
         plain = pa.schema([f for f in schema if not holds_bytes(f.type)])
         if isinstance(self.caption, list):
             for name in self.caption:
@@ -49,7 +53,7 @@ class CaptionChoice:
         expression, dtype = compile_expression(text, plain)
         if dtype != pl.String:
             raise BadExpression(f"caption {text!r} gives {dtype}, not a text")
-        self.expression = expression
+        self.expression, self.schema = expression, schema
         return expression
 
     def of(self, rows: pa.Table) -> list[str | None]:

@@ -36,7 +36,7 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, loading: Loading) 
         "`missing`: a value that the step or its gate needs is null. Every row's fate stands in "
         "the "
         "run's ledger.",
-        told(manifest["told"]),
+        remarks(manifest["told"]),
         selection(manifest),
         "## Columns",
         columns(schema),
@@ -128,7 +128,7 @@ def selection(manifest: dict[str, Any]) -> str:
     return "\n".join(["## Which rows it takes", "", *lines]) if lines else ""
 
 
-def told(facts: dict[str, int]) -> str:
+def remarks(facts: dict[str, int]) -> str:
     """What was done to samples on the way out."""
     if not facts:
         return ""

@@ -14,18 +14,35 @@ from pairmill.schemas.arrow import doc_of
 
 CR = "http://mlcommons.org/croissant/"
 TERMS = (
-    "citeAs column conformsTo equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset jsonPath key md5 "
-    "parentField path recordSet references regex repeated replace samplingRate separator source subField transform"
+    "citeAs column conformsTo equivalentProperty extract field fileProperty fileObject fileSet "
+    "format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex "
+    "repeated replace samplingRate separator source subField transform"
 ).split()
 CONTEXT = {
-    "@language": "en", "@vocab": "https://schema.org/", "cr": CR, "rai": f"{CR}RAI/", "dct": "http://purl.org/dc/terms/", "sc": "https://schema.org/",
-    "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "examples": {"@id": "cr:examples", "@type": "@json"}, **{t: f"cr:{t}" for t in TERMS}, "conformsTo": "dct:conformsTo",
-}  # fmt: skip
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "cr": CR,
+    "rai": f"{CR}RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "sc": "https://schema.org/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{t: f"cr:{t}" for t in TERMS},
+    "conformsTo": "dct:conformsTo",
+}
 MEDIA = {
-    "tar": "application/x-tar", "parquet": "application/x-parquet", "json": "application/json", "jsonl": "application/jsonlines",
-    "csv": "text/csv", "md": "text/markdown", "jpg": "image/jpeg", "png": "image/png", "webp": "image/webp", "yaml": "application/yaml",
-}  # fmt: skip
+    "tar": "application/x-tar",
+    "parquet": "application/x-parquet",
+    "json": "application/json",
+    "jsonl": "application/jsonlines",
+    "csv": "text/csv",
+    "md": "text/markdown",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "yaml": "application/yaml",
+}
 DATA = "data-files"
 PICTURES = "pictures"
 
@@ -38,12 +55,17 @@ def croissant(
     """
     steps = ", ".join(f"{s['stage']} {s['kept']:,}" for s in manifest["funnel"]["steps"])
     described: dict[str, Any] = {
-        "@context": CONTEXT, "@type": "sc:Dataset", "name": manifest["name"], "conformsTo": f"{CR}1.0",
-        "description": f"{manifest['samples']:,} image–text samples, curated by pairmill {manifest['pairmill']}. Rows kept by each step: {steps}.",
-        "version": "1.0.0", "keywords": ["image-text", "pairmill"],
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "name": manifest["name"],
+        "conformsTo": f"{CR}1.0",
+        "description": f"{manifest['samples']:,} image–text samples, curated by pairmill "
+        f"{manifest['pairmill']}. Rows kept by each step: {steps}.",
+        "version": "1.0.0",
+        "keywords": ["image-text", "pairmill"],
         "distribution": [*map(file_object, files), *file_sets(files, loading)],
         "recordSet": [record_set(loading, columns)] if loading.pattern else [],
-    }  # fmt: skip
+    }
     if manifest["license"]:
         described["license"] = manifest["license"]
     if manifest["citation"]:
@@ -59,9 +81,14 @@ def media_of(name: str) -> str:
 def file_object(file: dict[str, Any]) -> dict[str, Any]:
     """A file of the manifest as a `cr:FileObject`, with its size and SHA-256."""
     return {
-        "@type": "cr:FileObject", "@id": file["name"], "name": file["name"], "contentUrl": file["name"],
-        "contentSize": f"{file['bytes']} B", "encodingFormat": media_of(file["name"]), "sha256": file["sha256"],
-    }  # fmt: skip
+        "@type": "cr:FileObject",
+        "@id": file["name"],
+        "name": file["name"],
+        "contentUrl": file["name"],
+        "contentSize": f"{file['bytes']} B",
+        "encodingFormat": media_of(file["name"]),
+        "sha256": file["sha256"],
+    }
 
 
 def file_sets(files: list[dict[str, Any]], loading: Loading) -> Iterator[dict[str, Any]]:
@@ -71,14 +98,21 @@ def file_sets(files: list[dict[str, Any]], loading: Loading) -> Iterator[dict[st
     if loading.pictures:
         inside = [{"@id": f["name"]} for f in files if f["name"].endswith(".tar")]
         yield {
-            "@type": "cr:FileSet", "@id": PICTURES, "name": PICTURES, "includes": list(loading.pictures),
-            "encodingFormat": media_of(loading.pictures[0]), **({"containedIn": inside} if inside else {}),
-        }  # fmt: skip
+            "@type": "cr:FileSet",
+            "@id": PICTURES,
+            "name": PICTURES,
+            "includes": list(loading.pictures),
+            "encodingFormat": media_of(loading.pictures[0]),
+            **({"containedIn": inside} if inside else {}),
+        }
     pattern = loading.columns_in or loading.pattern
     yield {
-        "@type": "cr:FileSet", "@id": DATA, "name": DATA,
-        "encodingFormat": media_of(pattern), "includes": pattern,
-    }  # fmt: skip
+        "@type": "cr:FileSet",
+        "@id": DATA,
+        "name": DATA,
+        "encodingFormat": media_of(pattern),
+        "includes": pattern,
+    }
 
 
 def record_set(loading: Loading, columns: pa.Schema) -> dict[str, Any]:
@@ -97,19 +131,27 @@ def pictures_by_key() -> list[dict[str, Any]]:
     """The picture of a sample, found by the key at the beginning of its file's name."""
     return [
         {
-            "@type": "cr:Field", "@id": "samples/image_key", "name": "image_key", "dataType": "sc:Text",
+            "@type": "cr:Field",
+            "@id": "samples/image_key",
+            "name": "image_key",
+            "dataType": "sc:Text",
             "description": "key of the picture's sample",
             "source": {
-                "fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "filename"}, "transform": {"regex": "^([^.]+)"},
+                "fileSet": {"@id": PICTURES},
+                "extract": {"fileProperty": "filename"},
+                "transform": {"regex": "^([^.]+)"},
             },
             "references": {"fileSet": {"@id": DATA}, "extract": {"column": "key"}},
         },
         {
-            "@type": "cr:Field", "@id": "samples/image", "name": "image", "dataType": "sc:ImageObject",
+            "@type": "cr:Field",
+            "@id": "samples/image",
+            "name": "image",
+            "dataType": "sc:ImageObject",
             "description": "the sample's picture",
             "source": {"fileSet": {"@id": PICTURES}, "extract": {"fileProperty": "content"}},
         },
-    ]  # fmt: skip
+    ]
 
 
 def field_of(field: pa.Field, image: bool, columns: pa.Schema) -> dict[str, Any] | None:
@@ -138,7 +180,11 @@ def field_of(field: pa.Field, image: bool, columns: pa.Schema) -> dict[str, Any]
 def data_type_of(kind: pa.DataType) -> str | None:
     """The schema.org type of a column, or None where there is none for it."""
     tests = (
-        (pa.types.is_string, "sc:Text"), (pa.types.is_large_string, "sc:Text"), (pa.types.is_boolean, "sc:Boolean"),
-        (pa.types.is_integer, "sc:Integer"), (pa.types.is_floating, "sc:Float"), (pa.types.is_timestamp, "sc:DateTime"),
-    )  # fmt: skip
+        (pa.types.is_string, "sc:Text"),
+        (pa.types.is_large_string, "sc:Text"),
+        (pa.types.is_boolean, "sc:Boolean"),
+        (pa.types.is_integer, "sc:Integer"),
+        (pa.types.is_floating, "sc:Float"),
+        (pa.types.is_timestamp, "sc:DateTime"),
+    )
     return next((name for test, name in tests if test(kind)), None)

@@ -11,18 +11,18 @@ import pyarrow as pa
 from pairmill.outputs.values import is_list
 
 NAMES = {
-    pa.float16(): "float16", pa.float32(): "float32", pa.float64(): "float64", pa.bool_(): "bool",
-    pa.string(): (
-        "string"
-    ), pa.large_string(): (
-        "large_string"
-    ), pa.binary(): (
-        "binary"
-    ), pa.large_binary(): (
-        "large_binary"
-    ),
-    pa.date32(): "date32", pa.date64(): "date64", pa.null(): "null",
-}  # fmt: skip
+    pa.float16(): "float16",
+    pa.float32(): "float32",
+    pa.float64(): "float64",
+    pa.bool_(): "bool",
+    pa.string(): "string",
+    pa.large_string(): "large_string",
+    pa.binary(): "binary",
+    pa.large_binary(): "large_binary",
+    pa.date32(): "date32",
+    pa.date64(): "date64",
+    pa.null(): "null",
+}
 """Where `datasets` has another name than Arrow."""
 
 

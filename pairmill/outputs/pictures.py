@@ -26,105 +26,33 @@ COMMON = ("jpg", "png", "webp")
 EXIF_MARKS = {"jpg": b"Exif\0\0", "png": b"eXIf", "webp": b"EXIF"}
 """What stands in the bytes of a picture that has EXIF, and so perhaps an orientation."""
 SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
-    (0, (
-        b"\xff\xd8\xff"
-    ), (
-        "jpg"
-    )), (0, (
-        b"\x89PNG\r\n\x1a\n"
-    ), (
-        "png"
-    )), (8, (
-        b"WEBP"
-    ), (
-        "webp"
-    )), (0, (
-        b"GIF8"
-    ), (
-        "gif"
-    )),
-    (0, (
-        b"II*\0"
-    ), (
-        "tiff"
-    )), (0, (
-        b"MM\0*"
-    ), (
-        "tiff"
-    )), (0, (
-        b"II+\0"
-    ), (
-        "tiff"
-    )), (0, (
-        b"MM\0+"
-    ), (
-        "tiff"
-    )), (0, (
-        b"BM"
-    ), (
-        "bmp"
-    )),
-    (4, (
-        b"ftypavif"
-    ), (
-        "avif"
-    )), (4, (
-        b"ftypavis"
-    ), (
-        "avif"
-    )), (4, (
-        b"ftypheic"
-    ), (
-        "heic"
-    )), (4, (
-        b"ftypheix"
-    ), (
-        "heic"
-    )), (4, (
-        b"ftypmif1"
-    ), (
-        "heif"
-    )),
-    (0, (
-        b"\0\0\0\x0cjP  \r\n\x87\n"
-    ), (
-        "jp2"
-    )), (0, (
-        b"\xff\x4f\xff\x51"
-    ), (
-        "j2k"
-    )), (0, (
-        b"\0\0\1\0"
-    ), (
-        "ico"
-    )), (0, (
-        b"8BPS"
-    ), (
-        "psd"
-    )),
-    (8, (
-        b"WAVE"
-    ), (
-        "wav"
-    )), (0, (
-        b"fLaC"
-    ), (
-        "flac"
-    )), (0, (
-        b"OggS"
-    ), (
-        "ogg"
-    )), (0, (
-        b"ID3"
-    ), (
-        "mp3"
-    )), (0, (
-        b"\xff\xfb"
-    ), (
-        "mp3"
-    )),
-    (0, b"\x1aE\xdf\xa3", "mkv"), (4, b"ftyp", "mp4"), (0, b"%PDF-", "pdf"),
-)  # fmt: skip
+    (0, b"\xff\xd8\xff", "jpg"),
+    (0, b"\x89PNG\r\n\x1a\n", "png"),
+    (8, b"WEBP", "webp"),
+    (0, b"GIF8", "gif"),
+    (0, b"II*\0", "tiff"),
+    (0, b"MM\0*", "tiff"),
+    (0, b"II+\0", "tiff"),
+    (0, b"MM\0+", "tiff"),
+    (0, b"BM", "bmp"),
+    (4, b"ftypavif", "avif"),
+    (4, b"ftypavis", "avif"),
+    (4, b"ftypheic", "heic"),
+    (4, b"ftypheix", "heic"),
+    (4, b"ftypmif1", "heif"),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
+    (0, b"\xff\x4f\xff\x51", "j2k"),
+    (0, b"\0\0\1\0", "ico"),
+    (0, b"8BPS", "psd"),
+    (8, b"WAVE", "wav"),
+    (0, b"fLaC", "flac"),
+    (0, b"OggS", "ogg"),
+    (0, b"ID3", "mp3"),
+    (0, b"\xff\xfb", "mp3"),
+    (0, b"\x1aE\xdf\xa3", "mkv"),
+    (4, b"ftyp", "mp4"),
+    (0, b"%PDF-", "pdf"),
+)
 """(offset, bytes, suffix) of file formats, by their published signatures."""
 PICTURE_SUFFIXES = ("jpg", "png", "webp", "gif", "tiff", "bmp", "avif", "jp2", "j2k", "ico")
 
@@ -153,8 +81,8 @@ class Picture:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def packed(data: bytes, wanted: Format, told: Counter[str]) -> Picture:
-    """The picture as the package holds it; what was done to it is counted in `told`.
+def packed(data: bytes, wanted: Format, remarks: Counter[str]) -> Picture:
+    """The picture as the package holds it; what was done to it is counted in `remarks`.
 
     One that cannot be decoded stays as it is.
     """
@@ -165,22 +93,22 @@ def packed(data: bytes, wanted: Format, told: Counter[str]) -> Picture:
     target = wanted if wanted in COMMON else kind if kind in COMMON else "png"
     keyed = has_transparent_colour(data)
     if kind == target and not turned and not keyed:
-        return slim(data, kind, told)
+        return slim(data, kind, remarks)
     try:
         made = encoded(data, target)
     except (DecodeError, OSError, ValueError):
-        told["pictures that cannot be decoded were packed as they are"] += 1
+        remarks["pictures that cannot be decoded were packed as they are"] += 1
         return Picture(data, kind)
     if turned:
-        told["pictures that EXIF turns were turned upright and encoded anew"] += 1
+        remarks["pictures that EXIF turns were turned upright and encoded anew"] += 1
     if keyed:
-        told["PNGs with transparent colours (tRNS) were laid over white"] += 1
+        remarks["PNGs with transparent colours (tRNS) were laid over white"] += 1
     if kind != target:
-        told[f"{kind} pictures were encoded as {target} (`format: original` keeps them)"] += 1
+        remarks[f"{kind} pictures were encoded as {target} (`format: original` keeps them)"] += 1
     return Picture(made, target, changed=True)
 
 
-def slim(data: bytes, kind: str, told: Counter[str]) -> Picture:
+def slim(data: bytes, kind: str, remarks: Counter[str]) -> Picture:
     """The picture, without texts beside it for which loaders would refuse it."""
     try:
         found = openable(data)
@@ -188,7 +116,7 @@ def slim(data: bytes, kind: str, told: Counter[str]) -> Picture:
         return Picture(data, kind)
     if found is data:
         return Picture(data, kind)
-    told["PNGs were packed without a text for which loaders refuse them"] += 1
+    remarks["PNGs were packed without a text for which loaders refuse them"] += 1
     return Picture(found, kind, changed=True)
 
 

@@ -257,14 +257,14 @@ def iso_duration(value: timedelta) -> str:
     return f"PT{format(Decimal(whole).scaleb(-9).normalize(), 'f')}S"
 
 
-def tell_not_finite(table: pa.Table, told: Counter[str]) -> None:
+def tell_not_finite(table: pa.Table, remarks: Counter[str]) -> None:
     """Counts the numbers that JSON has no word for."""
     for name in table.schema.names:
         column = table.column(name)
         if pa.types.is_floating(column.type):
             finite = pc.sum(pc.is_finite(pc.cast(column, pa.float64()))).as_py() or 0
             if count := len(column) - column.null_count - finite:
-                told[f"numbers of {name!r} are NaN or infinite: null in JSON"] += count
+                remarks[f"numbers of {name!r} are NaN or infinite: null in JSON"] += count
 
 
 def json_bytes(value: Any) -> bytes:

@@ -27,24 +27,19 @@ from pairmill.schemas.config import SPEED
 
 STATUS = "success"
 OWN: dict[str, pa.DataType] = {
-    "uid": pa.string(), (
-        "key"
-    ): pa.string(), (
-        "url"
-    ): pa.string(), (
-        "caption"
-    ): pa.string(), (
-        "status"
-    ): pa.string(),
-    "error_message": pa.string(), (
-        "width"
-    ): pa.int32(), (
-        "height"
-    ): pa.int32(), (
-        "original_width"
-    ): pa.int32(),
-    "original_height": pa.int32(), "exif": pa.string(), "sha256": pa.string(),
-}  # fmt: skip
+    "uid": pa.string(),
+    "key": pa.string(),
+    "url": pa.string(),
+    "caption": pa.string(),
+    "status": pa.string(),
+    "error_message": pa.string(),
+    "width": pa.int32(),
+    "height": pa.int32(),
+    "original_width": pa.int32(),
+    "original_height": pa.int32(),
+    "exif": pa.string(),
+    "sha256": pa.string(),
+}
 """img2dataset's fields, with which every sample's `.json` begins."""
 WRITTEN = ("key", "caption", "status", "error_message")
 """Fields whose values are the output's own."""

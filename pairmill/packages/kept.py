@@ -167,7 +167,8 @@ def alive_in(chain: Chain, ledger: str, shard: int) -> pa.Table:
         table.column("stage"), value_set=pa.array([s.name for s in chain.stages], pa.string())
     )
     kept = pc.equal(table.column("fate"), "kept")
-    return table.filter(pc.or_(kept, pc.invert(stopped))).combine_chunks()
+    alive = table.filter(pc.or_(kept, pc.invert(stopped)))
+    return alive.select(["row", "uid"]).combine_chunks()
 
 
 def key_values(key: Key, frame: pl.DataFrame) -> pl.Series:

@@ -15,21 +15,20 @@ __all__ = ["MANIFEST", "checked_file", "chosen", "read_manifest", "replaced", "s
 
 MANIFEST = "manifest.json"
 KINDS: dict[str, Any] = {
-    "name": str, "package": str, "format": str, "pipeline": str, "samples": int, "shards": int,
-    "funnel": dict, (
-        "selection"
-    ): dict, (
-        "identities"
-    ): dict, (
-        "models"
-    ): dict, (
-        "versions"
-    ): dict, (
-        "files"
-    ): list, (
-        "parts"
-    ): list,
-}  # fmt: skip
+    "name": str,
+    "package": str,
+    "format": str,
+    "pipeline": str,
+    "samples": int,
+    "shards": int,
+    "funnel": dict,
+    "selection": dict,
+    "identities": dict,
+    "models": dict,
+    "versions": dict,
+    "files": list,
+    "parts": list,
+}
 """What a manifest's keys hold, where they are there."""
 
 

@@ -172,43 +172,27 @@ def make_manifest(
         if (told := stands_for(value))
     }
     return {
-        "format_version": FORMAT, (
-            "pairmill"
-        ): __version__, (
-            "name"
-        ): facts[(
-            "name"
-        )], (
-            "package"
-        ): package,
-        "format": writer.config.type, (
-            "samples"
-        ): sum(s[(
-            "samples"
-        )] for s in shards), (
-            "shards"
-        ): len(shards),
-        "funnel": funnel.to_json(), (
-            "selection"
-        ): facts[(
-            "selection"
-        )], (
-            "pool"
-        ): chain.pool, (
-            "identities"
-        ): {s.name: s.identity for s in chain.lineage() if s.computes},
-        "models": models, "made_by": made_by(chain), "pipeline": facts["pipeline"],
-        "versions": versions(), **{key: facts[key] for key in TOLD},
-        "told": dict(sum((Counter(s[(
-            "told"
-        )]) for s in shards), Counter())), (
-            "left_out"
-        ): writer.left_out(chain.schema), (
-            "parts"
-        ): parts_for(shards), (
-            "files"
-        ): [],
-    }  # fmt: skip
+        "format_version": FORMAT,
+        "pairmill": __version__,
+        "name": facts["name"],
+        "package": package,
+        "format": writer.config.type,
+        "samples": sum(s["samples"] for s in shards),
+        "shards": len(shards),
+        "funnel": funnel.to_json(),
+        "selection": facts["selection"],
+        "pool": chain.pool,
+        "identities": {s.name: s.identity for s in chain.lineage() if s.computes},
+        "models": models,
+        "made_by": made_by(chain),
+        "pipeline": facts["pipeline"],
+        "versions": versions(),
+        **{key: facts[key] for key in TOLD},
+        "told": dict(sum((Counter(s["told"]) for s in shards), Counter())),
+        "left_out": writer.left_out(chain.schema),
+        "parts": parts_for(shards),
+        "files": [],
+    }
 
 
 def stands_for(value: Any) -> str:

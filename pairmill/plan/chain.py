@@ -17,7 +17,7 @@ from pairmill.workspace.answers import answers_of, is_answers
 from pairmill.workspace.columns import ColumnFile
 from pairmill.workspace.digests import digest_of
 from pairmill.workspace.elements import hash_of_element, inside_of
-from pairmill.workspace.shards import payload_file, read_rows, read_uids, stored_file
+from pairmill.workspace.shards import payload_file, read_rows, stored_file
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 
@@ -103,10 +103,7 @@ class Chain:
         found: dict[str, pa.ChunkedArray] = {}
         if narrow or not wide:
             file = self.source_file(shard, "uid")
-            if narrow in ([], ["uid"]):
-                part = read_uids(storage, file, rows)
-            else:
-                part = read_rows(storage, file, narrow, rows, present)
+            part = read_rows(storage, file, narrow or ["uid"], rows, present)
             found |= {c: part.column(c) for c in part.schema.names}
         if wide and self.elements:
             file = self.source_file(shard, "uid")

@@ -15,16 +15,9 @@ from pathlib import Path
 from types import ModuleType
 
 INSTALLED = tuple(
-    str(Path(sysconfig.get_path(name)).resolve()) for name in ((
-        "stdlib"
-    ), (
-        "platstdlib"
-    ), (
-        "purelib"
-    ), (
-        "platlib"
-    ))
-)  # fmt: skip
+    str(Path(sysconfig.get_path(name)).resolve())
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 
 
 def code_digest(kind: type) -> str:

@@ -15,7 +15,7 @@ from ruamel.yaml.scalarstring import ScalarString
 
 from pairmill.errors import PipelineFileError, Problem
 from pairmill.plan.paths import choices, step_into
-from pairmill.plan.yaml_limits import MOST_VALUES, check_text, told
+from pairmill.plan.yaml_limits import MOST_VALUES, check_text, fault_of
 from pairmill.redaction import REDACTOR, SHORTEST, is_secret, redact
 
 VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}$]|\$(?!\{))*))?\}")
@@ -121,7 +121,7 @@ def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Docume
     try:
         root = yaml_parser().load(text)
     except YAMLError as error:
-        raise told(error, text, file) from None
+        raise fault_of(error, text, file) from None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         # a number of 5,000 digits, an alias to itself: ruamel.yaml trips over them
         what = f"cannot be read as YAML: {type(error).__name__}: {error}"

@@ -56,7 +56,7 @@ def check_text(text: str, file: str) -> None:
                 )
                 raise at(mark.line + 1, mark.column + 1, message, file)
     except YAMLError as error:
-        raise told(error, text, file) from None
+        raise fault_of(error, text, file) from None
 
 
 TOO_DEEP = f"lists and maps lie deeper than {DEEPEST} levels; a pipeline file needs fewer than ten"
@@ -69,7 +69,7 @@ def tag_of(value: object) -> str:
     return str(value)
 
 
-def told(error: YAMLError, text: str, file: str) -> PipelineFileError:
+def fault_of(error: YAMLError, text: str, file: str) -> PipelineFileError:
     """A fault of ruamel.yaml with its place."""
     if isinstance(error, ReaderError):
         what = (

@@ -34,6 +34,7 @@ from pairmill.report.gather import ReportRows, drawn, gather, rows_worth
 from pairmill.report.runs import DATA, PAGE, run_folder
 from pairmill.report.samples import samples
 from pairmill.report.scores import distributions
+from pairmill.report.thumbnails import Thumbnails
 from pairmill.schemas.arrow import about, of_role
 from pairmill.version import __version__
 from pairmill.work.ahead import ahead
@@ -73,10 +74,11 @@ def write_report(plan: Plan, outcome: RunOutcome, chain: Chain) -> str:
     named = [*dict.fromkeys(plan.config.report.groups)]
     rows = gather(chain, named, plan.config.seed, most_rows=most_rows)
     shards = drawn(chain, plan.config.seed, most_rows=most_rows)
+    small = Thumbnails(storage, plan.config.name)
     text = storage.read_bytes(f"{folder}/pipeline.yaml").decode()
     config = plan.config.report
     looks: dict[str, Callable[[], Any]] = {
-        "samples": lambda: samples(chain, rows, config.samples, plan.config.seed, plan.blur),
+        "samples": lambda: samples(chain, rows, config.samples, plan.config.seed, plan.blur, small),
         "scores": lambda: distributions(rows),
         "effects": lambda: effects(rows),
         "concepts": lambda: concepts(chain, shards),

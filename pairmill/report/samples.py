@@ -2,10 +2,9 @@
 thresholds, and wherever things went wrong.
 """
 
-import base64
-import io
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,11 @@ import pyarrow as pa
 
 from pairmill.fates.decide import FATES
 from pairmill.fates.trace import trace
-from pairmill.images import DecodeError, decode_rgb
 from pairmill.plan.chain import Chain
 from pairmill.report.choices import tagged
 from pairmill.report.gather import ReportRows
 from pairmill.report.scores import thresholds
+from pairmill.report.thumbnails import Thumbnails, thumbnail
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.expressions import Expression, frame_of
 from pairmill.schemas.hash_columns import spread
@@ -27,7 +26,6 @@ from pairmill.work.ahead import THREADS, ahead, give_back
 from pairmill.work.block import block_columns
 from pairmill.workspace.digests import uid_hashes
 
-THUMBNAIL_PX = 192
 TEXT_LIMIT = 1200
 TAIL, NEAR, CLASS, CLUSTERS, MEMBERS = 6, 8, 6, 8, 4
 Place = tuple[int, int]
@@ -121,7 +119,12 @@ def chances(uids: pa.Array, seed: int) -> np.ndarray:
 
 
 def samples(
-    chain: Chain, rows: ReportRows, count: int, seed: int, blur: Expression | None
+    chain: Chain,
+    rows: ReportRows,
+    count: int,
+    seed: int,
+    blur: Expression | None,
+    thumbnails: Thumbnails,
 ) -> list[dict[str, Any]]:
     """The picked rows with all their texts and scores, thumbnails, fate and reason, in pool
     order.
@@ -133,17 +136,24 @@ def samples(
     found = [
         s
         for part in ahead(
-            lambda item: described(chain, *item, blur), list(by_shard.items()), THREADS
+            lambda item: described(chain, *item, blur, thumbnails.of),
+            list(by_shard.items()),
+            THREADS,
         )
         for s in part
     ]
     for sample in found:
         sample["tags"] = tags[sample["shard"], sample["row"]]
+    thumbnails.keep()
     return found
 
 
 def described(
-    chain: Chain, shard: int, numbers: list[int], blur: Expression | None
+    chain: Chain,
+    shard: int,
+    numbers: list[int],
+    blur: Expression | None,
+    small: Callable[[bytes | None], str | None] = thumbnail,
 ) -> list[dict[str, Any]]:
     """Rows of one shard as the gallery shows them."""
     schema = chain.schema
@@ -185,7 +195,7 @@ def described(
                     for n, v in scores.items()
                     if math.isfinite(v) and abs(v) < 2**53
                 },
-                "image": thumbnail(image),
+                "image": small(image),
             }
         )
     if payload:
@@ -209,17 +219,3 @@ def first_bytes(value: Any) -> bytes | None:
         parts = value.values() if isinstance(value, dict) else value
         return next((found for part in parts if (found := first_bytes(part))), None)
     return value if isinstance(value, bytes) and value else None
-
-
-def thumbnail(data: bytes | None) -> str | None:
-    """A small JPEG made anew, as a data URL; None where there is no picture."""
-    if data is None:
-        return None
-    try:
-        image = decode_rgb(data)
-    except DecodeError:
-        return None
-    image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

@@ -31,9 +31,6 @@ whose values make groups; `requested`, the shares of these (empty: equal ones); 
 or expression that shares are counted in (rows if absent).
 """
 
-OWN_MARKS = (b"role", b"of", PARENTS, QUOTAS)
-"""Keys of metadata that are for pairmill's own use."""
-
 MESSAGE_MAX = 500
 
 POOL_COLUMNS = pa.schema(
@@ -141,12 +138,6 @@ def about(schema: Iterable[pa.Field], column: str, role: Role) -> str | None:
     """The column of a role that says something about `column`; None where there is none."""
     marks = ((f, (f.metadata or {}).get(b"of", b"").decode()) for f in schema)
     return next((f.name for f, of in marks if of == column and role_of(f) == role), None)
-
-
-def without_roles(field: pa.Field) -> pa.Field:
-    """A field as packages hold it: what a column is for pairmill's own use stays out."""
-    kept = {k: v for k, v in (field.metadata or {}).items() if k not in OWN_MARKS}
-    return field.with_metadata(kept)
 
 
 def doc_of(field: pa.Field) -> str:

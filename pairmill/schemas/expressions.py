@@ -49,6 +49,8 @@ class Expression:
 
     def evaluate(self, frame: pl.DataFrame) -> pl.Series:
         """One value a row."""
+        if not self.steps:
+            return column_of(frame, self.answer).alias("value")
         found = frame.select(self.columns or cs.first())
         for name, expr in self.steps:
             found = found.with_columns(column_of(found, expr).alias(name))

@@ -74,6 +74,8 @@ class Unit:
     """Whether its rows are in memory already."""
     options: Mapping[str, Any] | None = None
     """What in the config decides its rows, where that is less than the source's `options`."""
+    rows: int = 0
+    """How many it has, where its file tells without being read."""
 
 
 class Source:

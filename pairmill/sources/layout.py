@@ -54,7 +54,7 @@ class TableFile:
         once, also for other processes.
         """
         if self.kind == "parquet":
-            return list(row_groups(self.item))
+            return list(row_groups(self.item, rows=self.rows or 0))
         if self.look is not None and self.look.parts is None:
             return text_ranges(self.item, self.encoding, self.look.dialect) or [None]
         return [None]

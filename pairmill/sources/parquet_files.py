@@ -20,6 +20,8 @@ BATCH_BYTES = 16 * 2**20
 BATCH_ROWS = 8192
 PART_BYTES = 16 * 2**20
 """Unpacked, of row groups that are read together."""
+ROW_BYTES = 64
+"""The least that a row counts for there: it has an address and a text as a rule."""
 BUFFER_BYTES = 4 * 2**20
 DICTIONARY_BYTES = 2**16
 """From this size on a dictionary is unpacked with care."""
@@ -70,16 +72,19 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0][:300]}"
 
 
-def row_groups(item: Input, part_bytes: int = PART_BYTES) -> Iterator[range | None]:
-    """Row groups that are read together, of a large file; None stands for a whole one."""
-    if item.size_bytes < part_bytes:
+def row_groups(item: Input, part_bytes: int = PART_BYTES, rows: int = 0) -> Iterator[range | None]:
+    """Row groups that are read together, of a large file; None stands for a whole one.  `rows`: how
+    many the file has, as far as that is known.
+    """
+    if max(item.size_bytes, rows * ROW_BYTES) < part_bytes:
         yield None
         return
     with fsspec.open(item.url, "rb") as stream:
         meta = pq.read_metadata(stream)
     first = size = 0
     for group in range(meta.num_row_groups):
-        size += meta.row_group(group).total_byte_size
+        of = meta.row_group(group)
+        size += max(of.total_byte_size, of.num_rows * ROW_BYTES)
         if size >= part_bytes:
             yield range(first, group + 1)
             first, size = group + 1, 0

@@ -11,7 +11,6 @@ from pairmill.sources.base import Remark, Unreadable
 
 MAX_COLUMNS = 10_000
 """Columns of a table; more are a sign of a wrong delimiter, or of hostile input."""
-MAX_REASON = 200
 
 
 @dataclass(frozen=True)

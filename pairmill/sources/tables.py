@@ -126,6 +126,7 @@ class TableSource(Source):
                 partial(self._parts_of, f),
                 heard,
                 f.look is not None and f.look.parts is not None,
+                rows=f.rows or 0,
             )
             for f in self.layout().files
         ]

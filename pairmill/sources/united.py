@@ -123,6 +123,7 @@ class UnitedSource(Source):
                 unit.heard,
                 unit.at_hand,
                 options[name] if unit.options is None else unit.options,
+                unit.rows,
             )
             for name, source in self.sources.items()
             for unit in source.units()

@@ -75,36 +75,36 @@ class OnePromptStage(AskingStage):
         requests = [
             self.request(row, wording, values, f"#{i}" if i else "") for i in range(c.samples)
         ]
-        told = yield from told_in(requests, c.json_schema)
-        columns = self.columns_of(told)
-        if all(one.fault for one in told):
-            kind = "unfinished" if told[0].text is None else "bad_json"
-            columns["error"] = (kind, str(told[0].fault))
+        answers = yield from told_in(requests, c.json_schema)
+        columns = self.columns_of(answers)
+        if all(one.fault for one in answers):
+            kind = "unfinished" if answers[0].text is None else "bad_json"
+            columns["error"] = (kind, str(answers[0].fault))
         return columns
 
-    def columns_of(self, told: list[TakenAnswer]) -> dict[str, Any]:
+    def columns_of(self, answers: list[TakenAnswer]) -> dict[str, Any]:
         """A row's columns; of several samples, those that are of no use are null."""
         c = self.config
         found: dict[str, list[Any]] = {
-            self.column("finish_reason"): [t.finish_reason for t in told],
-            self.column("reasoning"): [t.reasoning for t in told],
-            self.column("logprob"): [t.logprob for t in told],
+            self.column("finish_reason"): [t.finish_reason for t in answers],
+            self.column("reasoning"): [t.reasoning for t in answers],
+            self.column("logprob"): [t.logprob for t in answers],
         }
         plain = not c.json_schema or not c.text_from
-        texts = [t.text if plain else t.values.get(c.text_from) for t in told]
+        texts = [t.text if plain else t.values.get(c.text_from) for t in answers]
         found[self.text_field().name] = texts
         if c.json_schema:
             for name in c.json_schema["properties"]:
                 if name != c.text_from:
-                    found[self.column(name)] = [t.values.get(name) for t in told]
-            found[self.column("repaired")] = [t.repaired for t in told]
+                    found[self.column(name)] = [t.values.get(name) for t in answers]
+            found[self.column("repaired")] = [t.repaired for t in answers]
         single = c.samples == 1
         return {
             **{name: values[0] if single else values for name, values in found.items()},
             self.column("model"): self.model_name(),
             self.column("prompt_id"): c.wording().digest,
-            self.column("tokens"): sum(t.tokens for t in told),
-            self.column("prompt_tokens"): sum_known(t.prompt_tokens for t in told),
+            self.column("tokens"): sum(t.tokens for t in answers),
+            self.column("prompt_tokens"): sum_known(t.prompt_tokens for t in answers),
         }
 
 

@@ -85,7 +85,7 @@ LIKENESS = {"chrf": chrf, "words": coverage}
 class Try:
     """One translation of a row."""
 
-    told: TakenAnswer
+    answer: TakenAnswer
     back: str | None = None
     fidelity: float | None = None
 
@@ -150,13 +150,16 @@ class TranslateStage(AskingStage):
             values = {"text": text, "to": language_name(c.to)}
             if tries:
                 last = tries[-1]
-                values |= {"translation": last.told.text or "", "back": last.back or ""}
-            told = yield from self.asked_for(row, values, f"#{number}", repair=bool(tries))
-            every.append(told)
-            one = Try(told)
+                values |= {"translation": last.answer.text or "", "back": last.back or ""}
+            answer = yield from self.asked_for(row, values, f"#{number}", repair=bool(tries))
+            every.append(answer)
+            one = Try(answer)
             tries.append(one)
             if c.back:
-                home = {"text": told.text or "", "to": language_name(own or "the former language")}
+                home = {
+                    "text": answer.text or "",
+                    "to": language_name(own or "the former language"),
+                }
                 back = yield from self.asked_for(row, home, f"#{number}<", repair=False)
                 every.append(back)
                 one.back, one.fidelity = back.text, LIKENESS[c.likeness](text, back.text or "")
@@ -173,10 +176,10 @@ class TranslateStage(AskingStage):
             wording = type(library)(c.repair_prompt or library.text, library.system)
         others = {k: row.values[n] for k, n in c.meant().items() if k not in ("text", "to")}
         request = self.request(row, wording, {**c.values, **others, **values}, key)
-        (told,) = yield from told_in([request], None)
-        if told.fault:
-            raise RowError("unfinished", told.fault)
-        return told
+        (answer,) = yield from told_in([request], None)
+        if answer.fault:
+            raise RowError("unfinished", answer.fault)
+        return answer
 
     def columns_of(self, tries: list[Try], text: str, every: list[TakenAnswer]) -> dict[str, Any]:
         """The row's columns from its most faithful try; the text itself where it is in the language
@@ -185,13 +188,13 @@ class TranslateStage(AskingStage):
         c = self.config
         best = max(tries, key=lambda t: t.fidelity or 0.0) if tries else None
         return {
-            self.column(): best.told.text if best else text,
+            self.column(): best.answer.text if best else text,
             self.column("fidelity"): best.fidelity if best else 1.0,
             self.column("back"): best.back if best else None,
             self.column("tries"): len(tries),
             self.column("model"): self.model_name() if best else None,
             self.column("prompt_id"): c.wording().digest if best else None,
-            self.column("finish_reason"): best.told.finish_reason if best else None,
+            self.column("finish_reason"): best.answer.finish_reason if best else None,
             self.column("tokens"): sum(t.tokens for t in every),
             self.column("prompt_tokens"): sum_known(t.prompt_tokens for t in every),
         }

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairmill.fates.decide import PENDING, Trace, taken_columns
 from pairmill.fates.trace import places, trace
@@ -102,13 +103,17 @@ class RowBlock:
             tuple(StageStats(**s) for s in stats[0].as_py()),
         )
 
-    def narrow_frame(self) -> pl.DataFrame:
-        """The columns for gates and null checks; payload is represented by its size."""
+    def narrow_frame(self, compared: Collection[str]) -> pl.DataFrame:
+        """The columns for gates and null checks: payload is represented by its size, and texts and
+        lists that are not `compared` by whether there is a value.
+        """
         columns = {"__row": pa.array(self.numbers)}
         for f in self.rows.schema:
             values = self.rows.column(f.name)
             if is_payload(f.type):
                 columns[size_of(f.name)] = payload_sizes(values)
+            elif f.name not in compared and not pa.types.is_primitive(f.type):
+                columns[f.name] = pc.true_unless_null(values)
             else:
                 columns[f.name] = values
         return frame_of(pa.table(columns))

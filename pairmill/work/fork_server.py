@@ -28,6 +28,7 @@ from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any
 
+from pairmill.allocators import choose_allocators
 from pairmill.work.starting import PROGRAM
 
 PRELOADED = (
@@ -54,6 +55,7 @@ def preload() -> None:
     """Imports what forked processes share; what is there by then is left to no collection of
     garbage, which would write to, and so copy, its pages.
     """
+    choose_allocators()
     gc.disable()  # what modules make stays
     for name in PRELOADED:
         importlib.import_module(name)

@@ -60,7 +60,7 @@ class StageWorker:
             began=time.time(),
             rows=int(block.alive.sum()),
         )
-        found = Trace.start(block.narrow_frame(), block.alive)
+        found = Trace.start(block.narrow_frame(planned.compared()), block.alive)
         computed = np.zeros(len(block.numbers), bool)
         gated = set(planned.gate.columns if planned.gate else ())
         columns = (self.job.needed_after(self.index) | gated) & set(planned.writes.names)

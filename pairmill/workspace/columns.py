@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pairmill.schemas.arrow import ERROR, error_array, is_payload, payload_sizes
 from pairmill.schemas.companions import companions, forgotten, mark_of, size_of, without_suffix
+from pairmill.workspace.read_memory import READ
 from pairmill.workspace.storage import Storage
 
 FACTS = b"pairmill"
@@ -71,13 +72,21 @@ class ColumnFile:
         `near`: only the row groups that may hold some of these rows.
         """
         wanted = ["row", "error", *sorted(columns)]
+        names = [self.spelled(c) for c in wanted]
         groups = None if near is None else lambda meta: groups_near(meta, near)
+
+        def read() -> pa.Table:
+            return self.storage.read_table(self.name, names, groups).combine_chunks()
+
         try:
-            table = self.storage.read_table(self.name, [self.spelled(c) for c in wanted], groups)
+            if near is None and self.storage.local:
+                table = READ.read(self.storage.path(self.name), names, read)
+            else:
+                table = read()
         except FileNotFoundError:
             self.storage.check_there()
             return None
-        return table.rename_columns(wanted).combine_chunks()
+        return table.rename_columns(wanted)
 
     def spelled(self, column: str) -> str:
         """What a column of the stage, or one beside it, is called in the file."""

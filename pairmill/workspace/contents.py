@@ -20,7 +20,11 @@ from pairmill.workspace.used import used
 
 FORMAT = 3
 FATES = "fates"
-"""Folder with what runs remember of fates: a file for each pipeline."""
+"""Folder with what runs remember for the pipeline's next one: a file of fates for each pipeline,
+and one of the gallery's thumbnails.
+"""
+THUMBNAILS = "+thumbnails"
+"""Behind a pipeline's name, which has no such sign."""
 SHARD_FILE = re.compile(r"^[0-9a-f]{16}\.[0-9a-f]{16}\.parquet$")
 TABLE_FILE = re.compile(r"^[0-9a-f]{16}\.parquet$")
 OURS = re.compile(r"^(?:[0-9a-f]{16}\.[0-9a-f]{16}\.parquet|(?:stage|settings)\.json|\.lock)$")
@@ -166,8 +170,13 @@ def some_files(storage: Storage, folder: str, label: str, names: set[str]) -> St
 
 
 def pipeline_in(name: str) -> str:
-    """The pipeline whose fates a file remembers."""
-    return base(name).removesuffix(".parquet")
+    """The pipeline of whose last run a file remembers something."""
+    return base(name).removesuffix(".parquet").removesuffix(THUMBNAILS)
+
+
+def thumbnails_of(pipeline: str) -> str:
+    """Where the thumbnails of a pipeline's last report are remembered."""
+    return f"{FATES}/{pipeline}{THUMBNAILS}.parquet"
 
 
 def base(name: str) -> str:

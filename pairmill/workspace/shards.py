@@ -18,9 +18,8 @@ from pairmill.schemas.arrow import hash_of, is_payload
 from pairmill.schemas.companions import size_of
 from pairmill.workspace.columns import groups_at, with_sizes
 from pairmill.workspace.digests import column_digest, column_digests, digest_of, hexed
-from pairmill.workspace.disk import version
+from pairmill.workspace.read_memory import READ
 from pairmill.workspace.storage import Storage
-from pairmill.workspace.uid_memory import UIDS
 
 FOLDER, PAYLOAD = "shards", "payload"
 
@@ -115,8 +114,23 @@ def read_rows(
     always is, they are true and not read.
 
     A file of bytes is found by what it holds, so it may have been written under another name of
-    the column.
+    the column.  Uids are remembered: a process asks for them several times.
     """
+    if list(columns) == ["uid"] and not present and storage.local:
+        uids = READ.read(storage.path(name), ["uid"], lambda: read(storage, name, ["uid"]))
+        whole = rows is None or np.array_equal(rows, np.arange(uids.num_rows))
+        return uids if whole else uids.take(pa.array(rows))
+    return read(storage, name, columns, rows, present)
+
+
+def read(
+    storage: Storage,
+    name: str,
+    columns: Sequence[str],
+    rows: np.ndarray | None = None,
+    present: Collection[str] = (),
+) -> pa.Table:
+    """The same, off the file."""
     wide = name.startswith(f"{PAYLOAD}/")
     sizes: list[int] = []
     full: set[str] = set()
@@ -143,19 +157,6 @@ def read_rows(
         true = pa.array(np.ones(sum(sizes), bool))  # `rows` and `present` never come together
         table = pa.table({c: true if c in full else table.column(c) for c in columns})
     return table if rows is None else table.take(pa.array(groups_at(sizes, rows)[1]))
-
-
-def read_uids(storage: Storage, name: str, rows: np.ndarray | None = None) -> pa.Table:
-    """The uids of a shard's file, which a process asks for several times."""
-    path = storage.path(name)
-    uids = UIDS.uids(path) if storage.local else None
-    if uids is None:
-        before = version(path) if storage.local else None
-        uids = read_rows(storage, name, ["uid"]).column("uid")
-        UIDS.remember(path, before, uids)
-    if rows is not None and not np.array_equal(rows, np.arange(len(uids))):
-        uids = uids.take(pa.array(rows))
-    return pa.table({"uid": uids})
 
 
 def without_nulls(meta: pq.FileMetaData, columns: Collection[str]) -> set[str]:

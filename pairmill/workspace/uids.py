@@ -47,6 +47,10 @@ class UniqueUids:
         self.runs: list[np.ndarray] = []
         self.times: dict[str, int] = {}
         """How often a repeated uid was there."""
+        self.first = True
+        """Whether no unit was there before this one: its hashes are those of `runs` then, and are
+        not held twice.
+        """
         self.fresh: list[np.ndarray] = []
         self.repeats: dict[str, int] = {}
 
@@ -64,8 +68,7 @@ class UniqueUids:
         """The places of uids, by their hashes, that were there before; all count as seen then."""
         new = np.sort(hashes)
         if (new[1:] != new[:-1]).all() and not self.has(new).any():
-            self.fresh.append(new)
-            self._keep(new)
+            self._take(new)
             return np.empty(0, np.int64)
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
@@ -74,8 +77,7 @@ class UniqueUids:
         known = self.has(ordered)
         repeated[order[known]] = True
         fresh = ordered[np.append(True, ordered[1:] != ordered[:-1]) & ~known]
-        self.fresh.append(fresh)
-        self._keep(fresh)
+        self._take(fresh)
         return np.flatnonzero(repeated)
 
     def others(self, uids: list[str]) -> list[str]:
@@ -99,8 +101,11 @@ class UniqueUids:
     def end_unit(self) -> SeenUids:
         """What the rows since the last call told."""
         repeats = tuple((uid, before, self.times[uid]) for uid, before in self.repeats.items())
-        fresh, self.fresh, self.repeats = self.fresh, [], {}
-        return SeenUids(sorted_together(fresh), repeats)
+        if self.first and self.runs:
+            self.runs = [sorted_together(self.runs)]
+        fresh = self.runs[0] if self.first and self.runs else sorted_together(self.fresh)
+        self.first, self.fresh, self.repeats = False, [], {}
+        return SeenUids(fresh, repeats)
 
     def fits(self, seen: SeenUids) -> bool:
         """Whether units that were read elsewhere would get the same uids here."""
@@ -115,8 +120,15 @@ class UniqueUids:
 
     def adopt(self, seen: SeenUids) -> None:
         """Units that fit count as read."""
+        self.first = False
         self._keep(seen.fresh)
         self.times |= {uid: after for uid, _, after in seen.repeats}
+
+    def _take(self, hashes: np.ndarray) -> None:
+        """Hashes of rows of this unit, in order, that were not there before."""
+        if not self.first:
+            self.fresh.append(hashes)
+        self._keep(hashes)
 
     def _keep(self, hashes: np.ndarray) -> None:
         if not len(hashes):

@@ -10,50 +10,21 @@ COCO: dict[str, list[str]] = {
     "person": ["people", "man", "men", "woman", "women", "boy", "girl", "child", "children", "kid"],
     "bicycle": ["bike"], "car": ["sedan", "hatchback"], "motorcycle": ["motorbike"],
     "airplane": ["plane", "aircraft"], "bus": ["buses"], "train": ["locomotive"],
-    "truck": [(
-        "lorry"
-    ), (
-        "pickup"
-    )], (
-        "boat"
-    ): [(
-        "ship"
-    ), (
-        "ferry"
-    ), (
-        "canoe"
-    )], (
-        "traffic light"
-    ): [(
-        "stoplight"
-    )],
-    "fire hydrant": ["hydrant"], "stop sign": [], "parking meter": [], "bench": ["benches"],
-    "bird": ["gull", "pigeon", "parrot"], "cat": ["kitten"], "dog": ["puppy"], "horse": ["pony"],
-    "sheep": ["lamb"], "cow": ["cattle", "calf"], "elephant": [], "bear": [], "zebra": [],
-    "giraffe": [], "backpack": ["rucksack"], "umbrella": ["parasol"], "handbag": ["purse"],
-    "tie": ["necktie"], "suitcase": ["luggage"], "frisbee": [], "skis": ["ski"],
-    "snowboard": [], "sports ball": ["ball", "football", "basketball"], "kite": [],
-    "baseball bat": [], "baseball glove": [], "skateboard": [], "surfboard": [],
-    "tennis racket": ["racket"], "bottle": [], "wine glass": ["goblet"], "cup": ["mug"],
-    "fork": [], "knife": ["knives"], "spoon": [], "bowl": [], "banana": [], "apple": [],
-    "sandwich": ["burger", "sandwiches"], "orange": [], "broccoli": [], "carrot": [],
-    "hot dog": [], "pizza": [], "donut": ["doughnut"], "cake": ["cupcake"], "chair": ["armchair"],
-    "couch": [(
-        "sofa"
-    ), (
-        "couches"
-    )], (
-        "potted plant"
-    ): [(
-        "houseplant"
-    )], (
-        "bed"
-    ): [], (
-        "dining table"
-    ): [(
-        "table"
-    )],
-    "toilet": [], "tv": ["television"], "laptop": ["notebook computer"], "mouse": [],
+    "truck": ["lorry", "pickup"], "boat": ["ship", "ferry", "canoe"],
+    "traffic light": ["stoplight"], "fire hydrant": ["hydrant"], "stop sign": [],
+    "parking meter": [], "bench": ["benches"], "bird": ["gull", "pigeon", "parrot"],
+    "cat": ["kitten"], "dog": ["puppy"], "horse": ["pony"], "sheep": ["lamb"],
+    "cow": ["cattle", "calf"], "elephant": [], "bear": [], "zebra": [], "giraffe": [],
+    "backpack": ["rucksack"], "umbrella": ["parasol"], "handbag": ["purse"], "tie": ["necktie"],
+    "suitcase": ["luggage"], "frisbee": [], "skis": ["ski"], "snowboard": [],
+    "sports ball": ["ball", "football", "basketball"], "kite": [], "baseball bat": [],
+    "baseball glove": [], "skateboard": [], "surfboard": [], "tennis racket": ["racket"],
+    "bottle": [], "wine glass": ["goblet"], "cup": ["mug"], "fork": [], "knife": ["knives"],
+    "spoon": [], "bowl": [], "banana": [], "apple": [], "sandwich": ["burger", "sandwiches"],
+    "orange": [], "broccoli": [], "carrot": [], "hot dog": [], "pizza": [], "donut": ["doughnut"],
+    "cake": ["cupcake"], "chair": ["armchair"], "couch": ["sofa", "couches"],
+    "potted plant": ["houseplant"], "bed": [], "dining table": ["table"], "toilet": [],
+    "tv": ["television"], "laptop": ["notebook computer"], "mouse": [],
     "remote": ["remote control"], "keyboard": [], "cell phone": ["phone", "smartphone"],
     "microwave": [], "oven": ["stove"], "toaster": [], "sink": ["washbasin"],
     "refrigerator": ["fridge"], "book": [], "clock": [], "vase": [], "scissors": [],

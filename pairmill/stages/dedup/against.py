@@ -16,7 +16,7 @@ from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
 from pairmill.sources.plain_types import plain_type
 from pairmill.stages.dedup.config import DedupConfig
 from pairmill.stages.dedup.kinds import KindOfDuplicate, kind_of
-from pairmill.stages.dedup.pictures import THUMBNAIL, looked_at
+from pairmill.stages.dedup.pictures import LARGE_THUMBNAIL, THUMBNAIL, looked_at, trimmed
 
 NAMES = ("uid", "key", "id", "path", "source", "url")
 """Columns that name a member, the first that there is; else its file and row."""
@@ -44,6 +44,7 @@ class OtherSet:
 
 def open_sets(config: DedupConfig) -> list[OtherSet]:
     """The sets of `against`, read whole.  Raises BadSet."""
+    config = config.model_copy(update={"mirrored": False})  # the rows' mirror images are enough
     kind, found = kind_of(config), []
     for name, path in config.against.items():
         try:
@@ -162,15 +163,21 @@ def hashed(config: DedupConfig, table: pa.Table) -> pa.Table:
     """The table with hashes of its pictures, as `image_hash` makes them."""
     name, have = config.against_on or config.on[0], table.schema.names
     hashed_as = "pdq" if config.on[0].endswith("_pdq") else "phash"
+    plain, large = config.on[0].removesuffix("_pdq"), config.crops > 0
     seen = []
     for number, data in enumerate(table.column("image").to_pylist()):
         try:
-            seen.append(looked_at(decode_rgb(data), [hashed_as]))
+            image = decode_rgb(data)
         except DecodeError as error:
             place = table.column("source")[number] if "source" in have else number
             raise ValueError(f"the picture {place} cannot be decoded: {error}") from None
+        image = trimmed(image)[0] if plain.endswith("_trimmed") else image
+        seen.append(looked_at(image, [hashed_as], large=large))
     kind = pa.uint64() if hashed_as == "phash" else pa.string()
     thumbnails = pa.array([s["thumbnail"] for s in seen], pa.list_(pa.uint8(), THUMBNAIL))
-    own = config.thumbnail or f"{config.on[0].removesuffix('_pdq')}_thumbnail"
+    own = config.thumbnail or f"{plain}_thumbnail"
+    if large:
+        larges = pa.array([s["large"] for s in seen], pa.list_(pa.uint8(), LARGE_THUMBNAIL))
+        table = table.append_column(f"{plain}_large", larges)
     table = table.append_column(name, pa.array([s[hashed_as] for s in seen], kind))
     return table if own in have else table.append_column(own, thumbnails)

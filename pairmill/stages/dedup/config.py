@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pairmill.schemas.config import FILE, SPEED, StageConfig
+from pairmill.schemas.config import ADDED, FILE, SPEED, StageConfig
 
 Kind = Literal["exact", "perceptual", "text", "semantic"]
 OF_KIND: dict[str, tuple[str, ...]] = {
@@ -13,6 +13,8 @@ OF_KIND: dict[str, tuple[str, ...]] = {
     "thumbnail": ("perceptual",),
     "max_difference": ("perceptual",),
     "max_cell": ("perceptual",),
+    "mirrored": ("perceptual",),
+    "crops": ("perceptual",),
     "shingles": ("text",),
     "shingle_size": ("text",),
     "permutations": ("text",),
@@ -87,6 +89,16 @@ class DedupConfig(StageConfig):
     max_cell: float = Field(36.0, ge=0, le=255)
     """Largest difference of any value of the thumbnails: tells pictures apart in which one small
     thing has another colour.
+    """
+    mirrored: Annotated[bool, ADDED] = False
+    """Whether a picture also repeats its mirror image, left for right; reads what `image_hash`
+    writes with `mirrored: true`.
+    """
+    crops: Annotated[float, ADDED] = Field(0, ge=0, le=0.3)
+    """Most of a side that may be cut off, such as 0.15: a picture repeats one of which it is such a
+    part.  Reads what `image_hash` writes with `large: true`, 3 KB a picture, and compares all rows
+    in one worker (unless `within: false`); without `max_diameter`, clusters have no limit.  0: only
+    whole pictures.
     """
     threshold: float | None = Field(None, gt=0, le=1)
     """Least similarity of duplicates.  If absent: 0.8 for texts (Jaccard), 0.95 for embeddings

@@ -246,7 +246,7 @@ def main() -> None:
         faulthandler.dump_traceback_later(options.decode_timeout_s + ALONE_S, exit=True)
         found = examiner(body, header["expected"])
         faulthandler.cancel_dump_traceback_later()
-        told: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "sha256": found.sha256,
             "other_hash": found.other_hash,
             "error": found.error,
@@ -256,9 +256,9 @@ def main() -> None:
         data = b""
         if found.stored:
             data = found.stored.data
-            told["same"] = data is body
-            told["stored"] = {k: v for k, v in asdict(found.stored).items() if k != "data"}
-        answer(target, told, b"" if told["same"] else data)
+            facts["same"] = data is body
+            facts["stored"] = {k: v for k, v in asdict(found.stored).items() if k != "data"}
+        answer(target, facts, b"" if facts["same"] else data)
 
 
 def answer(target: BinaryIO, header: dict[str, Any], data: bytes) -> None:

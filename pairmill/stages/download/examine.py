@@ -75,9 +75,9 @@ class Examiner:
             found = sha256 if kind == "sha256" else digest(body, kind)
             if found != expected.lower():
                 raise Unwanted(f"{kind} is {found}, not the expected {expected}")
-        return process(body, self.options, self.look if self.pdq is not None else None)
+        return process(body, self.options, self.check_picture if self.pdq is not None else None)
 
-    def look(self, image: Image.Image) -> None:
+    def check_picture(self, image: Image.Image) -> None:
         """Raises Unwanted for a picture within the PDQ radius of a blocked one."""
         if self.pdq is not None and (distance := self.pdq.nearest(image)) is not None:
             raise Unwanted(f"blocked: PDQ distance {distance} to an entry of block_pdq")

@@ -49,12 +49,12 @@ class Stored:
     exif: str | None
 
 
-Look = Callable[[Image.Image], None]
+Check = Callable[[Image.Image], None]
 
 
-def process(data: bytes, options: DownloadConfig, look: Look | None = None) -> Stored:
-    """Raises NotAnImage, DecodeError, TooLarge or Unwanted.  `look` sees the decoded picture before
-    any crop or border.
+def process(data: bytes, options: DownloadConfig, check: Check | None = None) -> Stored:
+    """Raises NotAnImage, DecodeError, TooLarge or Unwanted.  `check` sees the decoded picture
+    before any crop or border.
     """
     try:
         image = open_image(data, min(MAX_PIXELS, options.max_image_area))
@@ -67,16 +67,16 @@ def process(data: bytes, options: DownloadConfig, look: Look | None = None) -> S
     if size is None and options.skip_reencode and image.format in KEEPABLE:
         form = KEEPABLE[image.format]
         if is_shown_as_stored(image) and (as_it_is := whole(data, form)):
-            if look:
-                look(flat_rgb(as_it_is))
+            if check:
+                check(flat_rgb(as_it_is))
             return Stored(data, *original, *original, form, exif)
     raw, upright = image.size, orientation(image) == 1
     if size is not None and image.format == "JPEG":
         image.draft("RGB", size if original == raw else size[::-1])
     shrunk = round(raw[0] / image.width)
     rgb = flat_rgb(image)
-    if look:
-        look(rgb)
+    if check:
+        check(rgb)
     if size is not None:
         # A reduced JPEG is rounded up to whole pixels; the picture itself ends a fraction of a
         # pixel before its edge.
@@ -199,7 +199,7 @@ def exif_json(data: bytes) -> str | None:
 
     try:
         tags = exifread.process_file(io.BytesIO(data), details=False)
-        told = {str(name): str(value).strip() for name, value in tags.items()}
+        texts = {str(name): str(value).strip() for name, value in tags.items()}
     except Exception:  # EXIF is anybody's bytes
         return None
-    return json.dumps(told, sort_keys=True) if told else None
+    return json.dumps(texts, sort_keys=True) if texts else None

@@ -106,16 +106,16 @@ class RetrieveStage(CombiningStage):
     def examine(self) -> list[str]:
         """Reads the queries, and looks at the model, before any work."""
         every = self.queries()
-        told = [f"{len(every):,} queries"]
+        facts = [f"{len(every):,} queries"]
         if all(isinstance(q.value, np.ndarray) for q in every):
-            return told
+            return facts
         from pairmill.models.check import check_clip
         from pairmill.models.vision_tower import check_vision, is_vision
 
         spec = self.made_by_a_model().spec("auto", self.cpus)
         if all(not isinstance(q.value, str) for q in every) and is_vision(self.name, spec):
-            return [*told, *check_vision(self.name, spec)]
-        return [*told, *check_clip(self.name, spec)]
+            return [*facts, *check_vision(self.name, spec)]
+        return [*facts, *check_clip(self.name, spec)]
 
     def queries(self) -> list[Query]:
         """All queries in order, each text once.  Raises BadQueries."""
@@ -196,7 +196,7 @@ class RetrieveStage(CombiningStage):
         uids = rows["uid"].filter(pa.array(sound)).combine_chunks()
         top, least = self.config.top, self.config.threshold
         if not known["cells"].null_count < known.num_rows:
-            return self.told(asked, uids, nearest(queries, vectors, top, least), "all")
+            return self.best_pairs(asked, uids, nearest(queries, vectors, top, least), "all")
         centres = vectors_of(known.filter(known["name"].is_null())["vector"])
         probed = np.array(asked["cells"].to_pylist())
         some = nearest_in_cells(queries, probed, vectors, homes(vectors, centres), top, least)
@@ -204,10 +204,13 @@ class RetrieveStage(CombiningStage):
         every = nearest(queries[audit], vectors, top, least)
         whole = Pairs(audit[every.query], every.row, every.cosine)
         return pa.concat_tables(
-            [self.told(asked, uids, some, "cells"), self.told(asked, uids, whole, "audit")]
+            [
+                self.best_pairs(asked, uids, some, "cells"),
+                self.best_pairs(asked, uids, whole, "audit"),
+            ]
         )
 
-    def told(self, asked: pa.Table, uids: pa.Array, pairs: Pairs, how: str) -> pa.Table:
+    def best_pairs(self, asked: pa.Table, uids: pa.Array, pairs: Pairs, how: str) -> pa.Table:
         """Pairs as a summary, the best `top` of each query, with the queries' names."""
         frame = pl.DataFrame(
             {
@@ -247,9 +250,9 @@ class RetrieveStage(CombiningStage):
             pl.col("name").alias("queries"),
         )
         uids = pl.DataFrame({"uid": rows["uid"]}).with_columns(pl.col("uid").cast(pl.String))
-        found = uids.join(said, on="uid", how="left", maintain_order="left")
-        told = (found[c] for c in ("by", "similarity", "rank", "queries"))
-        values = [found["by"].is_not_null(), *told]
+        joined = uids.join(said, on="uid", how="left", maintain_order="left")
+        pulled = (joined[c] for c in ("by", "similarity", "rank", "queries"))
+        values = [joined["by"].is_not_null(), *pulled]
         fields = self.writes()
         columns = [v.to_arrow().cast(f.type) for v, f in zip(values, fields, strict=True)]
         table = pa.table(columns, schema=fields)
