@@ -45,8 +45,9 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         "",
-        "Exit codes: 0 done, 1 the work failed or was stopped, 2 the pipeline file or the command "
-        "line is wrong. With `--strict` a run that ends with a warning ends with 1, too.",
+        "Exit codes: 0 done, 1 the work failed or was stopped (130: by Ctrl-C before it began), 2 "
+        "the pipeline file or the command line is wrong. With `--strict` a run that ends with a "
+        "warning ends with 1, too.",
         "",
         WHERE,
         "",

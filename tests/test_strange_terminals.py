@@ -68,9 +68,9 @@ def test_full_output_and_ctrl_c_before_work_are_a_line_each(file: Path) -> None:
     process = subprocess.Popen(
         command("validate", pipe), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    with open(pipe, "w"):  # it is open from there on, and waits for what is written
+    with open(pipe, "w"):  # the command has opened it then, and waits for what is written
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=60)
     assert (said.strip(), process.returncode) == ("stopped", 130)
 
 
