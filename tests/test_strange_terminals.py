@@ -1,16 +1,23 @@
 """Commands whose output goes where it does not fit, or that are stopped before they work."""
 
+import contextlib
+import io
 import json
+import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from pairmill.cli import app
+from pairmill.terminal.display import LiveWatcher
+from pairmill.work.crew_member import CrewMember, MemberJob
 
 pytestmark = pytest.mark.slow
 ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -101,3 +108,25 @@ def test_traceback_of_a_defect_shows_no_secret(file: Path) -> None:
     assert done.returncode == 1
     assert "ValueError" in done.stderr
     assert "a1b2c3d4" not in done.stderr
+
+
+def test_worker_whose_log_is_full_tells_the_driver_all_the_same() -> None:
+    """Else the driver waits for ever for what has failed."""
+    ours, theirs = multiprocessing.Pipe()
+    job = MemberJob(CrewMember(theirs), 1, pickle.dumps(int), threads=1, alone=True)
+    full = open("/dev/full", "w", buffering=1)
+    with contextlib.redirect_stderr(full):
+        job.items.put((7, "no number"))
+        assert ours.poll(20)
+        kind, ticket, *told = pickle.loads(ours.recv_bytes())
+    with contextlib.suppress(OSError):
+        full.close()
+    assert (kind, ticket, told[0]) == ("failed", 7, "RunError")
+    assert "no number" in told[1]
+
+
+def test_terminal_that_cannot_move_its_cursor_is_told_line_by_line() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True, _environ={"TERM": "dumb"})
+    LiveWatcher(console).note("writing webdataset to out")
+    assert "writing webdataset to out" in out.getvalue()

@@ -33,7 +33,8 @@ class LiveWatcher(Watcher):
         self.notice = ""
         """What the work waited for last."""
         self.last_beat = self.start
-        self.interactive = console.is_terminal or console.is_jupyter
+        lively = console.is_terminal and not console.is_dumb_terminal
+        self.interactive = lively or console.is_jupyter
         self.live: Live | None = None
         self.lock = threading.Lock()
         self.fetch: Any = None

@@ -6,6 +6,7 @@ driver: `ready`, `done` (ticket, value), `failed` (ticket, kind, text), `ended` 
 (question, method, arguments), `tell` (method, arguments).
 """
 
+import contextlib
 import itertools
 import os
 import pickle
@@ -149,7 +150,7 @@ class MemberJob:
             except Exception as error:  # a stage, or its module, may raise anything
                 own = isinstance(error, PairmillError)
                 if not own:
-                    traceback.print_exc()
+                    log_trace()
                 text = str(error) if own else f"{type(error).__name__}: {first_line(error)}"
                 kind = type(error).__name__ if own else "RunError"
                 self.member.send("failed", ticket, kind, text)
@@ -163,10 +164,18 @@ class MemberJob:
             if (close := getattr(self.call, "close", None)) is not None:
                 close()
         except Exception:  # what was computed is stored
-            traceback.print_exc()
+            log_trace()
         self.call = None
         give_back()  # what follows may be the driver's, which needs the memory
         self.member.send("ended", self.number)
+
+
+def log_trace() -> None:
+    """The traceback of what is handled, for the run's log.  Where the log's disk is full the driver
+    has to hear of the fault all the same: it would wait for ever.
+    """
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 def work(descriptor: int) -> None:
