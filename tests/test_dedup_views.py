@@ -151,6 +151,7 @@ def test_what_is_cut_further_than_asked_stays_apart(whole: list[Image.Image]) ->
     assert repeats(rows, crops=0.15) == [None] * len(rows)
 
 
+@pytest.mark.slow
 def test_pictures_that_differ_in_one_small_thing_are_no_parts_of_one_another() -> None:
     """The demo's confusable pictures, the hardest there are: of those that whole pictures tell
     apart, parts bring none together.
@@ -176,6 +177,7 @@ def test_pictures_that_differ_in_one_small_thing_are_no_parts_of_one_another() -
     assert wrong(crops=0.15, mirrored=True) <= wrong()
 
 
+@pytest.mark.slow
 def test_other_sets_are_searched_for_parts_borders_and_mirror_images(
     tmp_path: Path, whole: list[Image.Image]
 ) -> None:

@@ -224,6 +224,7 @@ def test_the_manifest_tells_what_each_part_is_made_of(folder: Path) -> None:
     assert len(set(made)) == len(made) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["told", "samples", "made_of", "facts"])
 def test_parts_that_were_altered_are_written_again(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, key: str

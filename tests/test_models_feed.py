@@ -67,6 +67,7 @@ def test_pixels_of_processes_are_those_of_threads_and_errors_stay_with_their_row
     assert np.isnan(by_threads[0]["clip_score"]).tolist() == [i == 3 for i in range(30)]
 
 
+@pytest.mark.slow
 def test_batches_that_are_computed_at_the_same_time_have_the_values_of_one_after_the_other(
     stage: ClipStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
