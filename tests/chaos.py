@@ -158,7 +158,7 @@ class Chaos:
                 if (
                     "Traceback" in said
                     or "(raylet)" in said
-                    or "the same command goes on from there" not in message[-1]
+                    or "the same command" not in message[-1]  # goes on, or is to be run again
                 ):
                     found.faults.append(f"no clear message: {said[-2000:]}")
         found.faults += self.faults(place, code)

@@ -20,7 +20,8 @@ PIPELINE = """
 name: near
 source: {type: pairs, path: rows.parquet, rows_per_shard: 60}
 stages:
-  - {stage: dedup, name: near, kind: text, on: [text], threshold: 0.5, shingle_size: 1}
+  - {stage: dedup, name: near, kind: text, on: [text], threshold: 0.5, shingle_size: 1,
+     permutations: 8}
   - stage: dedup
     kind: semantic
     on: [v]
