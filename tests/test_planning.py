@@ -95,6 +95,30 @@ stages:
     ]
 
 
+def test_actor_takes_the_cores_of_two_where_no_other_pool_computes(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("url,text\nhttp://x.test/1.jpg,a text\n")
+    clip = f"{{stage: clip, name: NAME, model: {CLIP}, dtype: DTYPE, resources: {{MORE}}}}"
+
+    def cores(*stages: tuple[str, str, str]) -> list[int]:
+        lines = [
+            clip.replace("NAME", name).replace("DTYPE", dtype).replace("{MORE}", f"{{{more}}}")
+            for name, dtype, more in stages
+        ]
+        (tmp_path / "p.yaml").write_text(
+            "name: cores\nsource: {type: pairs, path: pairs.csv}\nstages:\n"
+            + "".join(f"  - {line}\n" for line in ["{stage: download}", *lines])
+        )
+        planned = Pipeline.from_yaml(tmp_path / "p.yaml").checked.stages
+        parts = operators(planned)
+        shares = WorkerShares.__new__(WorkerShares)
+        return [shares.cores(part[0], parts) for part in parts[1:]]
+
+    assert cores(("a", "float32", "")) == [2]
+    assert cores(("a", "float32", "cpus: 3")) == [6]
+    assert cores(("a", "float32", "replicas: 2")) == [1]
+    assert cores(("a", "float32", ""), ("b", "bfloat16", "")) == [1, 1]
+
+
 @pytest.mark.slow
 def test_stage_of_an_entry_point_is_found_by_its_name(write: Write, numbers: Path) -> None:
     info = numbers / "site/third_party-1.0.dist-info"

@@ -158,7 +158,6 @@ FUNCTIONS: tuple[Function, ...] = (
       texts.replace),
     F("REVERSE", "text", "text", "backwards", "REVERSE('abc') = 'cba'", texts.reverse),
     F("SPLIT_PART", "text; '…'; whole number", "text",
-     
       "a part between separators, counted from 1, or from the end if negative; empty where "
       "there is none", "SPLIT_PART('a/b/c', '/', 2) = 'b'", texts.split_part),
     F("CONCAT", "any; …", "text",
@@ -179,7 +178,6 @@ FUNCTIONS: tuple[Function, ...] = (
     F("NORMALIZE", "text; ['…']", "text",
       "Unicode form: NFC, NFD, NFKC or NFKD", "NORMALIZE('ﬁ', NFKC) = 'fi'", texts.normalize),
     F("DATE_PART", "'…'; date, timestamp or duration", "number",
-     
       "`EXTRACT(year FROM d)`: year, month, day, hour, minute, second, week, quarter, dow "
       "(Sunday is 0), isodow, doy, epoch (seconds)", "EXTRACT(year FROM DATE '2024-03-01') = 2024",
       dates.date_part),
@@ -197,7 +195,6 @@ FUNCTIONS: tuple[Function, ...] = (
     F("ARRAY_CONTAINS", "list; any", "true/false",
       "one element is equal", "ARRAY_CONTAINS(NULL, 'a') IS NULL", lists.contains),
     F("ARRAY_GET", "list; whole number", "as the elements",
-     
       "an element, counted from 1 (`tags[1]`), or from the end if negative; null where there "
       "is none", "ARRAY_GET(NULL, 1) IS NULL", lists.get),
     F("ARRAY_MIN", "list", "as the elements",
