@@ -79,12 +79,12 @@ COMMITTED, TRACEBACK = "what was committed stays in", "the traceback stands in"
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, public: bool = False) -> None:
     """Prints a value as JSON, for programs; letters that the encoding of the output lacks as
-    `\\u` and their number.
+    `\\u` and their number.  `public`: no secrets are looked for.
     """
     whole = "utf" in (sys.stdout.encoding or "").lower()
-    text = json.dumps(redact_data(value), indent=2, ensure_ascii=not whole)
+    text = json.dumps(value if public else redact_data(value), indent=2, ensure_ascii=not whole)
     sys.stdout.write(printable(text) + "\n")
 
 
