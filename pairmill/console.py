@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from pairmill.errors import PairmillError, PipelineFileError, WouldReplace
+from pairmill.errors import PairmillError, PipelineFileError, StageFailed, WouldReplace
 from pairmill.redaction import redact_data
 from pairmill.safe_output import SafeConsole, printable, show_exception
 
@@ -69,6 +69,7 @@ Set = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
 ]
+Address = Annotated[str, typer.Option(help="On the Ray at this address.")]
 Replace = Annotated[
     bool,
     typer.Option("--replace", help="Write over a package that other settings made; else asks."),
@@ -148,6 +149,18 @@ def may_replace(found: Any, limit: int | None, replace: bool) -> bool:
     if not typer.confirm("Write over it?", err=True):
         fail(f"nothing was done; {refusal.remedy}", 1)
     return True
+
+
+def goes_on(error: PairmillError, workspace: str) -> str:
+    """What a run that failed leaves, and which command goes on; nothing where it never began."""
+    if "://" not in workspace and not os.path.isdir(workspace):
+        return ""
+    if isinstance(error, StageFailed) and "--retry" in str(error):
+        # the failures are stored, and stop the run again
+        return (
+            f"\n{COMMITTED} {workspace}, and the same command with this option goes on from there"
+        )
+    return f"\n{COMMITTED} {workspace}; once that is mended, the same command goes on from there"
 
 
 class Stopped(KeyboardInterrupt):
