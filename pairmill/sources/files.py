@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 import fsspec
 
-from pairmill.errors import PairmillError, RunError, first_line
+from pairmill.errors import PairmillError, first_line
 from pairmill.names import place
+from pairmill.sources.faults import NoInput
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
 SIDE_FILES = (
@@ -21,10 +22,6 @@ SIDE_FILES = (
 )  # fmt: skip
 """What lies beside the data in published folders and is no data itself."""
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-
-
-class NoInput(RunError):
-    """A source's path matches nothing, or nothing in it can be read."""
 
 
 @dataclass(frozen=True)
