@@ -98,9 +98,11 @@ def layout_of(config: TableConfig, inputs: Sequence[Input], look_bytes: int = LO
         reasons = [*problems, *(f"{d.location}: {d.reason}" for d in damaged)]
         raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))
     image = config.image or found_image(config, [one.schema for one in looked])
+    remedy = "name the one of images with `image:`"
+    if config.image is None:
+        remedy += ", or write `type: pairs` for addresses or texts without images"
     problems += [
-        f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); "
-        "name it with `image:`"
+        f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); {remedy}"
         for one in looked
         if image and path_type(one.schema, image) is None
     ]  # fmt: skip
