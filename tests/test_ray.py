@@ -77,7 +77,8 @@ def test_global_stage_gives_the_same_for_any_number_of_partitions(
     pipeline.run(progress=False, local=True)
     found = []
     chain = stored_chain(pipeline.checked)
-    engine, here = RayEngine([], (), True, few=0), LocalEngine(True)
+    engine, here = RayEngine([], (), True), LocalEngine(True)
+    engine.few = 0
     survey = Survey(chain, engine.over)
     digest, rows = survey.population()
     assert survey.chain.stages[2].is_global
