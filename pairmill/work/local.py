@@ -181,7 +181,8 @@ class LocalEngine:
         """Worker processes, where there may be several."""
         if self.processes < 2:
             return None
-        return Hands(self.processes, partial(self.crew.run, count=self.processes))
+        spread = partial(self.crew.run, count=self.processes)
+        return Hands(self.processes, spread, first_here=not self.crew.seats)
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None
