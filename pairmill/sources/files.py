@@ -11,8 +11,9 @@ from urllib.parse import unquote
 
 import fsspec
 
-from pairmill.errors import PairmillError, RunError, first_line
+from pairmill.errors import PairmillError, first_line
 from pairmill.names import place
+from pairmill.sources.faults import NoInput
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
 SIDE_FILES = (
@@ -24,10 +25,6 @@ SIDE_FILES = (
 """What lies beside the data in published folders and is no data itself."""
 IS_SIDE_FILE = re.compile("|".join(map(fnmatch.translate, SIDE_FILES))).match
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-
-
-class NoInput(RunError):
-    """A source's path matches nothing, or nothing in it can be read."""
 
 
 @dataclass(frozen=True)
