@@ -105,6 +105,7 @@ class LocalEngine:
         rows = sum(map(job.chain.rows_of, shards))
         if self.processes and travels(job) and not is_small(job, rows):
             self.crew.gpus = gpus_each(job.stages())
+            give_back()  # what reading the source took
             taken = self.crew.run(work, shards, count, work.width)
         else:
             taken = zip(shards, self.here(work, shards), strict=True)
