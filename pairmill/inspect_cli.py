@@ -216,7 +216,7 @@ def schema() -> None:
     """The pipeline file's JSON Schema, for editors."""
     from pairmill.plan.documentation import json_schema
 
-    print_json(json_schema())
+    print_json(json_schema(), public=True)
 
 
 @app.command()

@@ -21,7 +21,8 @@ def read(
     path: Path | list[str], look_bytes: int = 2**20, **options: Any
 ) -> tuple[pl.DataFrame, list[Unreadable], list[Remark]]:
     where = [str(p) for p in path] if isinstance(path, list) else str(path)
-    source = TableSource(PairsConfig(path=where, **options), look_bytes)
+    source = TableSource(PairsConfig(path=where, **options))
+    source.look_bytes = look_bytes
     parts = [source.schema().empty_table().append_column("source", pa.array([], pa.string()))]
     bad, remarks = [], source.remarks()
     for part in source.read():

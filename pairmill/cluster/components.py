@@ -79,9 +79,7 @@ class Single:
         return self.work(*given)[0]
 
 
-def components(
-    session: RaySession, pairs: Any, total: int, at_once: int = PAIRS_AT_ONCE
-) -> Components:
+def components(session: RaySession, pairs: Any, total: int, at_once: int) -> Components:
     """What a dataset of pairs of rows (`one`, `two`) connects.  `at_once`: pairs that the driver
     connects by itself.  Raises RunError.
     """

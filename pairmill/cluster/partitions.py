@@ -41,11 +41,10 @@ def run_global(
     job: Job,
     seen: Mapping[int, ShardPopulation],
     partitions: int,
-    pairs_at_once: int = PAIRS_AT_ONCE,
 ) -> dict[int, int]:
     """Computes a stage over all rows, the only one of `job`, and commits it; gives the digest of
-    the answers in each shard.  `seen`: what it looks at, of shards where it looks at some;
-    `pairs_at_once`: connections that the driver joins by itself.  Raises RunError.
+    the answers in each shard.  `seen`: what it looks at, of shards where it looks at some.  Raises
+    RunError.
     """
     ray = session.ensure()
     set_context(ray)
@@ -76,7 +75,7 @@ def run_global(
         return digests_in(data, guard)
     if linking_of(stage):
         pairs = linked_pairs(session, data, job, partitions, int(counts.sum()), first.slice(0, 1))
-        found = components(session, pairs, job.chain.rows(), pairs_at_once)
+        found = components(session, pairs, job.chain.rows(), PAIRS_AT_ONCE)
         data = data.map_batches(labelled, fn_kwargs={"components": found}, **PLAIN)
         keys = [COMPONENT]
     data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)

@@ -49,9 +49,9 @@ SCHEMA = pa.schema(
         ("looked", pa.string()),
     ]
 )
-"""`fate`, `at`, `why`: numbers of one, two or four bytes a row, as they lie in memory, which takes
-Parquet a tenth of the time that lists take.  `ran`: stages of which rows have values, `ran_rows`:
-which, eight to a byte, one stage after another.
+"""`fate`, `at`, `why`: numbers of one, two or four bytes a row, as they lie in memory: Parquet
+writes them in a tenth of the time that lists take.  `ran`: stages of which rows have values,
+`ran_rows`: which, eight to a byte, one stage after another.
 """
 NARROW = (np.int8, np.int16, np.int32)
 """Types of such numbers; those of `fate`, `at` and `why` in memory."""

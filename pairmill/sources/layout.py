@@ -12,12 +12,12 @@ from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
 from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
-from pairmill.sources.looks import LOOK_BYTES, Looked, looks
+from pairmill.sources.looks import Looked, looks
 from pairmill.sources.names import FileMapping, map_columns
 from pairmill.sources.parquet_files import row_groups
 from pairmill.sources.table_config import TableConfig
 from pairmill.sources.text_look import TextLook
-from pairmill.sources.text_ranges import text_ranges
+from pairmill.sources.text_ranges import RANGE_BYTES, text_ranges
 from pairmill.sources.text_stream import TextRange
 from pairmill.sources.values import is_list, path_type
 from pairmill.sources.widening import Seen, TypesDiffer, common_type
@@ -56,7 +56,7 @@ class TableFile:
         if self.kind == "parquet":
             return list(row_groups(self.item, rows=self.rows or 0))
         if self.look is not None and self.look.parts is None:
-            return text_ranges(self.item, self.encoding, self.look.dialect) or [None]
+            return text_ranges(self.item, self.encoding, self.look.dialect, RANGE_BYTES) or [None]
         return [None]
 
 
@@ -91,16 +91,18 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[: 2 if more else 3]) + more
 
 
-def layout_of(config: TableConfig, inputs: Sequence[Input], look_bytes: int = LOOK_BYTES) -> Layout:
+def layout_of(config: TableConfig, inputs: Sequence[Input], look_bytes: int) -> Layout:
     """Raises NoInput with everything that is wrong."""
     looked, problems, damaged = looks(config, inputs, look_bytes)
     if not looked:
         reasons = [*problems, *(f"{d.location}: {d.reason}" for d in damaged)]
         raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))
     image = config.image or found_image(config, [one.schema for one in looked])
+    remedy = "name the one of images with `image:`"
+    if config.image is None:
+        remedy += ", or write `type: pairs` for addresses or texts without images"
     problems += [
-        f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); "
-        "name it with `image:`"
+        f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); {remedy}"
         for one in looked
         if image and path_type(one.schema, image) is None
     ]  # fmt: skip

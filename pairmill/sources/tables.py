@@ -38,10 +38,10 @@ class TableSource(Source):
 
     config: TableConfig
 
-    def __init__(self, config: TableConfig, look_bytes: int = LOOK_BYTES) -> None:
-        """`look_bytes`: up to which size text files are looked at whole before they are read."""
+    def __init__(self, config: TableConfig) -> None:
         super().__init__(config)
-        self.look_bytes = look_bytes
+        self.look_bytes = LOOK_BYTES
+        """Up to which size text files are looked at whole before they are read."""
         self._layout: Layout | None = None
         self._files: ImageFiles | None = None
 

@@ -53,10 +53,9 @@ class OneReader:
         there: set[str] | None,
         units: Mapping[int, Unit] = MappingProxyType({}),
         groups: Sequence[Reading] = (),
-        group_bytes: int = GROUP_BYTES,
     ) -> None:
         self.storage, self.schema, self.there = storage, schema, there
-        self.units, self.group_bytes = units, group_bytes
+        self.units, self.group_bytes = units, GROUP_BYTES
         self.groups = {place: group for group in groups for place in group.places}
         self.read: dict[Place, list[Said]] = {}
         """Of groups, what was not asked for yet."""
