@@ -163,6 +163,7 @@ class ManyReaders(OneReader):
                 part = spool.put(said)
             self.wait_for([part])
             yield part
+        pa.default_memory_pool().release_unused()  # the processes are about to need it
 
     def of_group(self, group: Reading) -> dict[Place, list[Said]]:
         """As it is read here, its rows in one file."""
