@@ -22,10 +22,10 @@ from pairmill.pipeline.run_log import RunLog, silence_libraries
 from pairmill.pipeline.started import Started, reopened, variables_of
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
+from pairmill.plan.document import Document
 from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.planned import with_places
-from pairmill.plan.yaml_file import Document
 from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import (

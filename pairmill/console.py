@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 from pairmill.errors import BadRequest, PairmillError, PipelineFileError, StageFailed, WouldReplace
+from pairmill.pandas_later import pandas_later
 from pairmill.redaction import redact_data
 from pairmill.safe_output import SafeConsole, printable, show_exception
 
@@ -39,6 +40,7 @@ class Commands(typer.Typer):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # a terminal may lack letters: `?` for them
                 stream.reconfigure(errors="replace")
+        pandas_later()
         try:
             typer.main.get_command(self)(*args, **options)
         except KeyboardInterrupt:

@@ -3,7 +3,7 @@ data, no Ray.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -35,9 +35,7 @@ OF_IMAGES = ("parquet", "webdataset", "folder")
 
 @dataclass
 class Plan:
-    """What a run will do.  `identities` maps each column to what decides it (None where that is not
-    known yet).
-    """
+    """What a run will do."""
 
     config: PipelineConfig
     source: Source
@@ -46,7 +44,6 @@ class Plan:
     writers: list[Writer]
     selections: list[Selection]
     """Which rows each of the writers takes."""
-    identities: dict[str, str | None] = field(default_factory=dict)
     redact: Callable[[Any], Any] = lambda value: value
     blur: Expression | None = None
     """Pictures that the report hides until clicked."""

@@ -38,7 +38,7 @@ class Shape:
     sentence: str
 
 
-class Look:
+class SampleProfile:
     """Gathers what samples hold."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
