@@ -86,7 +86,7 @@ def telling(tried: dict[str, str]) -> dict[str, str]:
     """
     for sign in WHAT_IT_IS:
         for way, reason in tried.items():
-            if sign in reason:
+            if sign in reason and "encoding" not in way:  # in another one, any name may come out
                 return {way: reason}
     return {w: r for w, r in tried.items() if r.startswith(NOTHING)} or tried
 
