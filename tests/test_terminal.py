@@ -160,3 +160,12 @@ def test_progress_of_reading_stands_above_the_live_table() -> None:
     watcher.reading(8_192, 0, 12)
     watcher.done()
     assert "reading the source: 8,192 rows, 0 of 12 files" in out.getvalue()
+
+
+def test_a_notebook_shows_pipeline_and_plan_for_people(file: Path) -> None:
+    found = Pipeline.from_yaml(file)
+    planned = found.plan()
+    assert json.loads(json.dumps(planned)) == planned
+    for shown in (found._repr_html_(), planned._repr_html_()):
+        assert shown.startswith("<pre>")
+        assert "text_rules" in shown
