@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pairmill.errors import BadRequest, PipelineFileError, StrangeFile
+from pairmill.plan.document import Document
 from pairmill.plan.load import SET_LINE, Loaded, load_pipeline
-from pairmill.plan.yaml_file import VARIABLE, Document, read_document
+from pairmill.plan.yaml_file import VARIABLE, read_document
 from pairmill.redaction import GONE, is_secret, redact
 from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import Storage
