@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from pairmill.packages.mixture import mixture_of
 from pairmill.plan.chain import Chain
-from pairmill.report.choice_columns import Choice, arrived
+from pairmill.plan.choices import Choice
+from pairmill.report.choice_columns import arrived
 from pairmill.report.choice_concepts import concepts_of_choices
 from pairmill.report.gather import ReportRows, language_column
 

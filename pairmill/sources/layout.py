@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
+from pairmill.sources.faults import PATH, KeyFault, near_names
 from pairmill.sources.file_columns import FileColumns, columns_of_files
 from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
@@ -95,17 +96,19 @@ def some(names: Sequence[str]) -> str:
 
 def layout_of(config: TableConfig, inputs: Sequence[Input], whole_bytes: int) -> Layout:
     """Raises NoInput with everything that is wrong."""
-    described, problems, damaged = columns_of_files(config, inputs, whole_bytes)
+    described, unread, damaged = columns_of_files(config, inputs, whole_bytes)
     if not described:
-        reasons = [*problems, *(f"{d.location}: {d.reason}" for d in damaged)]
+        reasons = [*unread, *(f"{d.location}: {d.reason}" for d in damaged)]
         raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))
     image = config.image or found_image(config, [one.schema for one in described])
-    problems += [
-        f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); "
-        "name it with `image:`"
-        for one in described
-        if image and path_type(one.schema, image) is None
-    ]  # fmt: skip
+    problems = [
+        *map(KeyFault, unread),
+        *(
+            lacking_image(one, image, named=config.image is not None)
+            for one in described
+            if image and path_type(one.schema, image) is None
+        ),
+    ]
     what = "carriage returns alone, as on old Macs: read as line feeds, within values too"
     remarks = [
         Remark("line ends", one.item.name, what)
@@ -115,11 +118,24 @@ def layout_of(config: TableConfig, inputs: Sequence[Input], whole_bytes: int) ->
     files = mapped(config, described, image, problems, remarks)
     schema = types_over(config, files, image, problems)
     if problems:
-        more = f"; and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
-        raise NoInput("; ".join(problems[:MOST_SHOWN]) + more)
+        more = [f"and {len(problems) - MOST_SHOWN} more"] if len(problems) > MOST_SHOWN else []
+        raise NoInput(*problems[:MOST_SHOWN], *more)
     if IMAGE_FILE not in schema.names and names_files(image, described):
         schema = schema.append(pa.field(IMAGE_FILE, pa.string()))
     return Layout(files, schema, image, remarks, damaged)
+
+
+def lacking_image(one: FileColumns, image: str, named: bool) -> KeyFault:
+    """A file without the column of images, whether or not the pipeline file names that column."""
+    have = one.schema.names
+    remedy = "name the one of images with `image:`"
+    if not named:
+        remedy += ", or write `type: pairs` for addresses or texts without images"
+    return KeyFault(
+        f"{one.item.name} has no column {image!r}{near_names(image, have)} "
+        f"(columns: {listed(have)}); {remedy}",
+        ("image",) if named else PATH,
+    )
 
 
 def names_files(image: str | None, described: Sequence[FileColumns]) -> bool:
@@ -137,7 +153,7 @@ def mapped(
     config: TableConfig,
     described: Sequence[FileColumns],
     image: str | None,
-    problems: list[str],
+    problems: list[KeyFault],
     remarks: list[Remark],
 ) -> list[TableFile]:
     """The files with the mappings of their columns; a column of `columns:` that no file has is
@@ -153,9 +169,10 @@ def mapped(
                 if path_type(schema, path) is None
             ]
             if len(lack) == len(described):
-                problems.append(
-                    f"{some(lack)} has no column {path!r} for {ours!r} (columns: {listed(every)})"
-                )
+                near = near_names(path, every)
+                what = f"{some(lack)} has no column {path!r} for {ours!r}{near}"
+                fault = KeyFault(f"{what} (columns: {listed(every)})", ("columns", ours))
+                problems.append(fault)
             elif lack and isinstance(wanted, str):
                 why = f"no column {path!r} for {ours!r}"
                 remarks += [Remark("files without a column", name, why) for name in lack]
@@ -186,10 +203,11 @@ def with_partitions(one: FileColumns) -> pa.Schema:
     return pa.schema([*one.schema, *own])
 
 
-def checked(file: TableFile, config: TableConfig, problems: list[str]) -> FileMapping:
+def checked(file: TableFile, config: TableConfig, problems: list[KeyFault]) -> FileMapping:
     """The mapping without paths that lead nowhere in this file."""
     made = {}
     for ours, paths in file.mapping.made.items():
+        key = ("columns", ours) if ours in config.columns else PATH
         there = [(p, t) for p in paths if (t := path_type(file.schema, p)) is not None]
         for path, dtype in there:
             text = ours in POOL_COLUMNS.names and ours != "position"
@@ -197,23 +215,25 @@ def checked(file: TableFile, config: TableConfig, problems: list[str]) -> FileMa
                 continue
             if is_list(dtype) and ours == "text" and not pa.types.is_nested(dtype.value_type):
                 if config.captions is None:
-                    problems.append(
+                    what = (
                         f"{file.item.name}: text is taken from {path!r}, a list of captions "
                         f"({dtype}); say `captions: first`, `captions: join` or `captions: rows`"
                     )
+                    problems.append(KeyFault(what, key))
             elif pa.types.is_nested(dtype):
-                problems.append(
+                what = (
                     f"{file.item.name}: {ours} is taken from {path!r}, which is {dtype!s:.200}; "
                     f"name what in it is meant, such as `columns: {{{ours}: {path}.…}}`, "
                     "or another column"
                 )
+                problems.append(KeyFault(what, key))
         if there:
             made[ours] = tuple(p for p, _ in there)
     return FileMapping(made, file.mapping.others)
 
 
 def types_over(
-    config: TableConfig, files: Sequence[TableFile], image: str | None, problems: list[str]
+    config: TableConfig, files: Sequence[TableFile], image: str | None, problems: list[KeyFault]
 ) -> pa.Schema:
     """One type for each of our columns; metadata of fields as the first file has it."""
     names = list(dict.fromkeys(n for file in files for n in file.mapping.names()))
@@ -231,11 +251,15 @@ def types_over(
         try:
             dtype = fixed or common_type(name, seen[name])
         except TypesDiffer as error:
-            problems.append(str(error))
+            problems.append(KeyFault(str(error)))
             continue
         fields.append(pa.field(name, pa.string() if pa.types.is_null(dtype) else dtype))
     problems += [
-        f"types: there is no column {name!r} (columns: {listed(names)})"
+        KeyFault(
+            f"types: there is no column {name!r}{near_names(name, names)} "
+            f"(columns: {listed(names)})",
+            ("types", name),
+        )
         for name in config.types
         if name not in names
     ]
