@@ -17,8 +17,9 @@ from pairmill.terminal.stage_list import WRITTEN_DOWN, sentences
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
 GROUND = {
-    "addresses", "allocators", "errors", "extensions", "images", "models", "names", "places",
-    "redaction", "safe_output", "schemas", "shares", "texts", "torch_device", "version",
+    "addresses", "allocators", "errors", "extensions", "images", "models", "names",
+    "pandas_later", "places", "redaction", "safe_output", "schemas", "shares", "texts",
+    "torch_device", "version",
 }  # fmt: skip
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {

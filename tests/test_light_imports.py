@@ -12,7 +12,9 @@ import pytest
 from pairmill.allocators import POOL
 
 pytestmark = pytest.mark.slow
-FRAMEWORKS = ("torch", "transformers", "ray", "jsonschema", "scipy", "aiohttp", "sklearn")
+FRAMEWORKS = (
+    "torch", "transformers", "ray", "jsonschema", "scipy", "aiohttp", "sklearn", "pandas",
+)  # fmt: skip
 COLUMNS = ("numpy", "pyarrow", "polars")
 FILES = ("pydantic", "ruamel", "sqlglot")
 PLANNING = ("pairmill.plan.plan", "pairmill.plan.load")
@@ -100,6 +102,7 @@ def test_processes_of_a_run_have_the_allocator_that_was_chosen(
         ("--version", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
         ("run --help", (*FRAMEWORKS, *COLUMNS, "ruamel", "sqlglot", *PLANNING)),
         ("stages", (*FRAMEWORKS, *COLUMNS, "ruamel", "sqlglot", *PLANNING)),
+        ("schema", (*FRAMEWORKS, "ruamel", "sqlglot", *PLANNING)),
         ("validate texts.yaml", (*FRAMEWORKS, *WORKING)),
         ("plan texts.yaml", (*FRAMEWORKS, *WORKING)),
         ("plan costly.yaml", (*FRAMEWORKS, "jinja2", "pairmill.pipeline.run", "pairmill.report")),
@@ -127,3 +130,16 @@ def test_a_run_over_texts_loads_neither_a_cluster_nor_models(folder: Path) -> No
         "pairmill.report.page",
     )  # fmt: skip
     assert sorted(set(unneeded) & modules) == []
+
+
+def test_pandas_that_a_run_left_out_is_known_once_somebody_imports_it() -> None:
+    pytest.importorskip("pandas")
+    check = (
+        "from pairmill.pandas_later import pandas_later; pandas_later()\n"
+        "import sys, pyarrow as pa; print(pa.array([1, None]).null_count, 'pandas' in sys.modules)\n"
+        "import importlib.util; importlib.util.find_spec('pandas'); print('pandas' in sys.modules)\n"
+        "import pandas as pd; print(pa.array(pd.Series([1.5, float('nan')])).null_count)\n"
+        "print(pa.table({'a': [1, 2]}).to_pandas()['a'].sum())"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False", "False", "1", "3"]

@@ -12,6 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+"""Types of which most values are, and which JSON has."""
+AS_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 class NoStableForm(TypeError):
     """A value of which two processes would not make the same hash; the message says where."""
@@ -22,6 +26,8 @@ def canonical(value: object, at: str) -> Any:
 
     Raises NoStableForm, naming the place `at`, for anything that has no stable hash.
     """
+    if type(value) in AS_THEY_ARE:
+        return value
     match value:
         case Enum():
             return canonical(value.value, at)
@@ -35,7 +41,10 @@ def canonical(value: object, at: str) -> Any:
                 raise NoStableForm(f"{at}: the keys of a map must be texts, and {strange} are none")
             return {str(k): canonical(v, f"{at}.{k}") for k, v in sorted(value.items(), key=by_key)}
         case list() | tuple():
-            return [canonical(v, f"{at}[{i}]") for i, v in enumerate(value)]
+            return [
+                v if type(v) in AS_THEY_ARE else canonical(v, f"{at}[{i}]")
+                for i, v in enumerate(value)
+            ]
         case BaseModel():
             return canonical({name: getattr(value, name) for name in type(value).model_fields}, at)
         case bytes():
@@ -61,7 +70,7 @@ def by_key(item: tuple[Any, Any]) -> str:
 
 def digest(value: object, at: str = "identity") -> str:
     """16 hex digits (64 bits) of BLAKE2b over the canonical JSON of `value`."""
-    text = json.dumps(canonical(value, at), ensure_ascii=False, separators=(",", ":"))
+    text = AS_JSON.encode(canonical(value, at))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -1,7 +1,9 @@
 """Input files: what a path, folder, glob or list names; what of it is data; Hive partitions."""
 
 import fnmatch
+import functools
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,8 +11,9 @@ from urllib.parse import unquote
 
 import fsspec
 
-from pairmill.errors import PairmillError, RunError, first_line
+from pairmill.errors import PairmillError, first_line
 from pairmill.names import place
+from pairmill.sources.faults import NoInput
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
 SIDE_FILES = (
@@ -20,11 +23,8 @@ SIDE_FILES = (
     "*.crc", "*.md5", "*.sha256", "*.lock", "*.log", "*.py", "*.sh", "thumbs.db", "desktop.ini",
 )  # fmt: skip
 """What lies beside the data in published folders and is no data itself."""
+IS_SIDE_FILE = re.compile("|".join(map(fnmatch.translate, SIDE_FILES))).match
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-
-
-class NoInput(RunError):
-    """A source's path matches nothing, or nothing in it can be read."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,13 @@ def reached(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input,
     except PairmillError:
         raise
     except ImportError as error:
-        told = first_line(error)
+        reason = first_line(error)
         if pattern.startswith(("s3://", "gs://")):
-            told = f"pip install 'pairmill[cloud]' ({told})"
-        raise NoInput(f"{pattern} needs a package that is not there: {told}") from None
+            reason = f"pip install 'pairmill[cloud]' ({reason})"
+        raise NoInput(f"{pattern} needs a package that is not there: {reason}") from None
     except Exception as error:  # each store has errors of its own
-        told = f"{type(error).__name__}: {first_line(error)}"
-        raise NoInput(f"{pattern} cannot be reached: {told}; is the address right?") from None
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise NoInput(f"{pattern} cannot be reached: {reason}; is the address right?") from None
 
 
 def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:
@@ -134,7 +134,7 @@ def left_out(name: str, reads: Callable[[str], bool]) -> str | None:
     if hidden := next((p for p in name.split("/") if p.startswith(("_", "."))), None):
         return f"hidden: {hidden}"
     base = name.rsplit("/", 1)[-1].lower()
-    if any(fnmatch.fnmatchcase(base, pattern) for pattern in SIDE_FILES):
+    if IS_SIDE_FILE(base):
         return "side file"
     return None if reads(name) else "another format"
 
@@ -192,7 +192,7 @@ def below(system: Any, folder: str, root: str) -> Iterator[Input]:
     """Every file below a folder, in name order; a folder that links lead to twice is walked
     once.
     """
-    if "file" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)):
+    if is_local(system):
         walked: set[str] = set()
         names = []
         for place, folders, files in os.walk(folder, followlinks=True):
@@ -205,36 +205,55 @@ def below(system: Any, folder: str, root: str) -> Iterator[Input]:
     else:
         names = [n for n in system.find(folder) if not n.endswith("/")]
     for name in sorted(names):
-        if system.exists(name):
+        try:
             yield input_of(system, name, root)
-        else:  # a link that leads nowhere
+        except OSError as error:  # a link that leads nowhere
+            if not (is_local(system) or isinstance(error, FileNotFoundError)):
+                raise
             place = name.removeprefix(root).lstrip("/")
             yield Input(place, system.unstrip_protocol(name), -1, "")
+
+
+def is_local(system: Any) -> bool:
+    """Whether a file system is this machine's."""
+    kinds = system.protocol if isinstance(system.protocol, tuple) else (system.protocol,)
+    return "file" in kinds
+
+
+def facts_of(system: Any, path: str) -> tuple[int, str, str]:
+    """A file's size, version and address; of a file here one look at its folder's entry."""
+    if is_local(system) and path.startswith("/"):
+        there = os.stat(path)
+        return there.st_size, str(there.st_mtime) if there.st_mtime else "", f"file://{path}"
+    info = system.info(path)
+    keys = ("ETag", "etag", "mtime", "LastModified", "updated")
+    version = next((str(info[k]) for k in keys if info.get(k)), "")
+    return info.get("size") or 0, version, system.unstrip_protocol(path)
 
 
 def input_of(system: Any, path: str, root: str) -> Input:
     """A file as input: its name below `root`, its size and version, and the Hive partitions of its
     folders.
     """
-    info = system.info(path)
-    keys = ("ETag", "etag", "mtime", "LastModified", "updated")
-    version = next((str(info[k]) for k in keys if info.get(k)), "")
+    size, version, url = facts_of(system, path)
     name = path.removeprefix(root).lstrip("/")
     pairs = (part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
     partitions = tuple(
         (unquote(key), None if value == HIVE_NULL else unquote(value)) for key, value in pairs
     )
-    size = info.get("size") or 0
-    return Input(name, system.unstrip_protocol(path), size, version, partitions)
+    return Input(name, url, size, version, partitions)
 
 
 def once_each(files: list[Input]) -> Iterator[Input]:
     """Files in the order in which they were named, each only the first time."""
     seen: set[str] = set()
+    folders = functools.cache(os.path.realpath)
     for item in files:
         place = item.url
         if place.startswith("file://"):
-            place = os.path.realpath(place.removeprefix("file://"))
+            folder, name = os.path.split(place.removeprefix("file://"))
+            place = os.path.join(folders(folder), name)
+            place = os.path.realpath(place) if os.path.islink(place) else place
         if place not in seen:
             seen.add(place)
             yield item

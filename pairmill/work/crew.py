@@ -64,8 +64,8 @@ class Crew:
         width: int = 1,
     ) -> Generator[tuple[Item, T]]:
         """Each item with what `work` gives, as they come, from `count` processes that do `width`
-        items at a time; a deque may get more items meanwhile.  Raises RunError, and what `pickle`
-        raises.
+        items at a time; a deque may get more items meanwhile.  They begin at once, before the first
+        result is asked for.  Raises RunError, and what `pickle` raises.
         """
         packed = pickle.dumps(work)
         if threading.current_thread() is threading.main_thread():
@@ -80,6 +80,14 @@ class Crew:
         working = self.seats[:count]
         for seat in working:
             seat.process.send(*opening)
+            self.fill(seat, job, waiting, width)
+        return self.results(opening, working, waiting)
+
+    def results(
+        self, opening: tuple[Any, ...], working: Sequence[Seat], waiting: "deque[Any]"
+    ) -> Generator[tuple[Any, Any]]:
+        """What the processes that have begun with a job give, as it comes."""
+        _, job, _, width, *_ = opening
         try:
             while True:
                 for each in range(1, width + 1):  # in turn: few items are for all

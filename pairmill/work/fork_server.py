@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from pairmill.allocators import choose_allocators
+from pairmill.pandas_later import pandas_later
 from pairmill.work.starting import PROGRAM
 
 PRELOADED = (
@@ -59,7 +60,7 @@ def preload() -> None:
     gc.disable()  # what modules make stays
     for name in PRELOADED:
         importlib.import_module(name)
-    importlib.import_module("pyarrow").array([None])  # looks for pandas, and imports it if it can
+    pandas_later()
     gc.collect()
     gc.freeze()
     gc.enable()
