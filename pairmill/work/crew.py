@@ -90,8 +90,9 @@ class Crew:
         _, job, _, width, *_ = opening
         try:
             while True:
-                for seat in working:
-                    self.fill(seat, job, waiting, width)
+                for each in range(1, width + 1):  # in turn: few items are for all
+                    for seat in working:
+                        self.fill(seat, job, waiting, each)
                 if not any(seat.held for seat in working):
                     break
                 process, kind, *told = self.events.get()
