@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-
 AS_THEY_ARE = frozenset({str, int, bool, type(None)})
 """Types of which most values are, and which JSON has."""
 AS_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
