@@ -203,7 +203,11 @@ def test_a_plain_list_of_addresses_is_a_table_of_one_column(tmp_path: Path) -> N
     [
         ("in.csv", b"", "in.csv: the file is empty"),
         ("in.csv", b"url,text\n", "nothing below the names of columns (url, text)"),
-        ("in.xlsx", b"PK\x03\x04" + bytes(200), "(or .xlsx, .npz); unpack it, or save the sheet as CSV"),
+        (
+            "in.xlsx",
+            b"PK\x03\x04" + bytes(200),
+            "(or .xlsx, .npz); unpack it, or save the sheet as CSV",
+        ),
         ("in.html", b"<html><body>hello</body></html>", "it is a web page or XML"),
     ],
 )
