@@ -88,7 +88,9 @@ def unwritten(error: BaseException) -> str:
 
 def faults(stage: Stage, reads: Any, writes: Any) -> Iterator[str]:
     """What is wrong with the columns that a stage names, whatever columns there are."""
-    if type(stage).__call__ is Stage.__call__ and not isinstance(stage, GlobalStage):
+    kind = type(stage)
+    is_ours = kind.__module__.startswith("pairmill.")  # a block of stages has none
+    if kind.__call__ is Stage.__call__ and not is_ours and not isinstance(stage, GlobalStage):
         yield "has no method `__call__`; docs/own-stages.md shows what a stage has"
     if not isinstance(reads, list | tuple) or not all(isinstance(name, str) for name in reads):
         yield f"must give the names of the columns it reads as a list, and gives {reads!r:.80}"
