@@ -207,7 +207,7 @@ def test_row_groups_are_read_one_without_the_other(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [f"{i}" for i in range(1000)]}), tmp_path / "a.parquet",
                    row_group_size=90)  # fmt: skip
     item = list_inputs([str(tmp_path / "a.parquet")]).files[0]
-    groups = list(row_groups(item, part_bytes=2000))
+    groups = list(row_groups(item, 0, part_bytes=2000))
     assert len(groups) > 2
     parts = [part for some in groups for part in parquet_rows(item, groups=some)]
     assert [t for p in parts for t in p.table["text"].to_pylist()] == [f"{i}" for i in range(1000)]

@@ -29,19 +29,19 @@ def plan_view(plan: dict[str, Any], columns: bool = False) -> Group:
 
 def phase_lines(stages: list[dict[str, Any]], columns: bool) -> list[Any]:
     """The stages of one table, phase by phase; those of a block below it."""
-    found: list[Any] = []
+    lines: list[Any] = []
     phase = None
     for stage in stages:
         if stage["phase"] != phase:
             phase = stage["phase"]
-            found.append(Text(f"\nphase {phase}{', over all rows' if stage['global'] else ''}"))
-        found += stage_lines(stages, stage, columns)
+            lines.append(Text(f"\nphase {phase}{', over all rows' if stage['global'] else ''}"))
+        lines += stage_lines(stages, stage, columns)
         if "stages" in stage:
             rows = stage["elements"]
             known = "not known yet" if rows is None else f"{rows:,}"
-            found.append(indented(f"elements of {stage['each']}: {known}"))
-            found += [Padding(part, (0, 0, 0, 6)) for part in phase_lines(stage["stages"], columns)]
-    return found
+            lines.append(indented(f"elements of {stage['each']}: {known}"))
+            lines += [Padding(part, (0, 0, 0, 6)) for part in phase_lines(stage["stages"], columns)]
+    return lines
 
 
 def output_line(output: dict[str, Any]) -> str:
@@ -61,21 +61,21 @@ def stage_lines(stages: list[dict[str, Any]], stage: dict[str, Any], columns: bo
     """A stage: its name and what is to do; below it, what it reads, writes and keeps."""
     head = Text(f"  {stage['name']}", style="bold")
     head.append("  " + ", ".join(filter(None, (work(stage), workers(stage)))), style="not bold")
-    found: list[Any] = [head]
+    lines: list[Any] = [head]
     reads = [f"{c} ({writer_of(stages, c)})" if columns else c for c in stage["reads"]]
     for label, names in (("reads", reads), ("writes", stage["writes"])):
         if names:
             shown = names if columns else names[:MEMBERS]
             more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-            found.append(indented(f"{label} {', '.join(shown)}{more}"))
+            lines.append(indented(f"{label} {', '.join(shown)}{more}"))
     for label in ("when", "keep"):
         if stage[label]:
-            found.append(indented(f"{label}: {stage[label]}"))
-    found += [indented(note) for note in stage["notes"]]
+            lines.append(indented(f"{label}: {stage[label]}"))
+    lines += [indented(note) for note in stage["notes"]]
     identity = stage["identity"] or ("known once its rows are" if stage["writes"] else None)
     if identity:
-        found.append(indented(f"identity {identity}"))
-    return found
+        lines.append(indented(f"identity {identity}"))
+    return lines
 
 
 def indented(text: str) -> Padding:
