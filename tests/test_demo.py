@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
 from pairmill.api import Pipeline
 from pairmill.demo.pictures import picture_bytes
-from pairmill.demo.quality import attributes_right, auc, measures, scored_rows
+from pairmill.demo.quality import Measure, attributes_right, auc, auc_error, measures, scored_rows
 from pairmill.demo.scenes import held_out
 from pairmill.demo.server import running
 from pairmill.demo.show import MODELS, run_until_fetched, too_late
@@ -202,6 +203,16 @@ def test_world_is_a_function_of_seed_and_index(tmp_path: Path) -> None:
     pairs, truth = write_world(small, tmp_path)
     assert pl.read_parquet(pairs).columns == ["url", "text", "page_url", "lang_tag"]
     assert pl.read_parquet(truth).height == 50
+
+
+def test_a_missed_goal_says_how_well_its_rows_tell() -> None:
+    draw = np.random.default_rng(0)
+    pairs = [(draw.normal(2.6, 1, 85), draw.normal(0, 1, 14)) for _ in range(500)]
+    drawn = np.std([auc(yes, no) for yes, no in pairs])
+    assert np.mean([auc_error(yes, no) for yes, no in pairs]) == pytest.approx(drawn, rel=0.15)
+    told = Measure("AUC", 0.967, 99, 0.97, 0.021).missed()
+    assert told == "AUC misses its goal by 0.003; 99 rows tell it to ± 0.021"
+    assert Measure("AUC", 0.97, 99, 0.97, 0.021).missed() is None
 
 
 def test_measures_are_what_they_say() -> None:

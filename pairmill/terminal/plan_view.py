@@ -29,19 +29,19 @@ def plan_view(plan: dict[str, Any], columns: bool = False) -> Group:
 
 def phase_lines(stages: list[dict[str, Any]], columns: bool) -> list[Any]:
     """The stages of one table, phase by phase; those of a block below it."""
-    lines: list[Any] = []
+    found: list[Any] = []
     phase = None
     for stage in stages:
         if stage["phase"] != phase:
             phase = stage["phase"]
-            lines.append(Text(f"\nphase {phase}{', over all rows' if stage['global'] else ''}"))
-        lines += stage_lines(stages, stage, columns)
+            found.append(Text(f"\nphase {phase}{', over all rows' if stage['global'] else ''}"))
+        found += stage_lines(stages, stage, columns)
         if "stages" in stage:
             rows = stage["elements"]
             known = "not known yet" if rows is None else f"{rows:,}"
-            lines.append(indented(f"elements of {stage['each']}: {known}"))
-            lines += [Padding(part, (0, 0, 0, 6)) for part in phase_lines(stage["stages"], columns)]
-    return lines
+            found.append(indented(f"elements of {stage['each']}: {known}"))
+            found += [Padding(part, (0, 0, 0, 6)) for part in phase_lines(stage["stages"], columns)]
+    return found
 
 
 def output_line(output: dict[str, Any]) -> str:
@@ -61,21 +61,21 @@ def stage_lines(stages: list[dict[str, Any]], stage: dict[str, Any], columns: bo
     """A stage: its name and what is to do; below it, what it reads, writes and keeps."""
     head = Text(f"  {stage['name']}", style="bold")
     head.append("  " + ", ".join(filter(None, (work(stage), workers(stage)))), style="not bold")
-    lines: list[Any] = [head]
+    found: list[Any] = [head]
     reads = [f"{c} ({writer_of(stages, c)})" if columns else c for c in stage["reads"]]
     for label, names in (("reads", reads), ("writes", stage["writes"])):
         if names:
             shown = names if columns else names[:MEMBERS]
             more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-            lines.append(indented(f"{label} {', '.join(shown)}{more}"))
+            found.append(indented(f"{label} {', '.join(shown)}{more}"))
     for label in ("when", "keep"):
         if stage[label]:
-            lines.append(indented(f"{label}: {stage[label]}"))
-    lines += [indented(note) for note in stage["notes"]]
+            found.append(indented(f"{label}: {stage[label]}"))
+    found += [indented(note) for note in (*here(stage), *stage["notes"])]
     identity = stage["identity"] or ("known once its rows are" if stage["writes"] else None)
     if identity:
-        lines.append(indented(f"identity {identity}"))
-    return lines
+        found.append(indented(f"identity {identity}"))
+    return found
 
 
 def indented(text: str) -> Padding:
@@ -101,6 +101,18 @@ def workers(stage: dict[str, Any]) -> str:
         return need
     least, most = stage["replicas"]
     return f"{least if least == most else f'{least} to {most}'} × {need}"
+
+
+def here(stage: dict[str, Any]) -> list[str]:
+    """How many processes would have the stage without Ray, where it loads something in each."""
+    size = stage["on_this_machine"]
+    if size is None:
+        return []
+    words = f"{size['processes']} process{'es' if size['processes'] > 1 else ''}"
+    if size["batches"] > 1 and not stage["gpus"]:
+        each = "each with " if size["processes"] > 1 else ""
+        words += f", {each}{size['batches']} batches at a time"
+    return [f"on this machine: {words}{size['because'] and ' (' + size['because'] + ')'}"]
 
 
 def writer_of(stages: list[dict[str, Any]], column: str) -> str:
