@@ -18,7 +18,7 @@ e,http://x.test/e,,5
 FILE = """
 name: changed
 seed: 1
-source: {type: pairs, path: in.csv}
+source: {type: pairs, path: in.csv, rows_per_shard: 1}
 stages:
   - {stage: text_rules}
   - {stage: derive, name: first, expression: "number + 1"}
