@@ -30,6 +30,7 @@ outputs:
 """
 ORDERED = ("[last], shuffle: false", "[text], order: [last]")
 SHUFFLED = ("[last], shuffle: false", "[number], shuffle: true")
+ADDRESSES = ("[last], shuffle: false", "[url], shuffle: false")
 COUNTED = ("[last], shuffle: false", "[counted], shuffle: false")
 
 
@@ -55,6 +56,8 @@ def written(folder: Path, *changes: tuple[str, str]) -> Path:
     ("before", "after"),
     [
         pytest.param([], [(",1\n", ",7\n")], id="a value"),
+        pytest.param([ADDRESSES], [ADDRESSES, ("x.test/a", "x.test/f")], id="a value that no stage reads"),
+        pytest.param([], [("x.test/c,the same", "x.test/c,other")], id="a value that decides of other rows"),
         pytest.param([], [("number + 1", "number + 2")], id="a stage before the one that leaves"),
         pytest.param([], [("\nb,", "\nz,")], id="which of two duplicates comes first"),
         pytest.param([COUNTED], [COUNTED, ("text_words", "text_chars")], id="another column of a stage"),
