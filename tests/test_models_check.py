@@ -229,3 +229,11 @@ def test_validate_and_run_tell_a_hole_before_work(
     assert ran.returncode == 1
     assert "no weights for" in ran.stderr
     assert not list((tmp_path / "workspace").glob("columns/*/shard*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["flava", "blip2"])
+def test_towers_without_one_vector_of_picture_and_text_are_refused(folder: Path, kind: str) -> None:
+    stage = ClipStage(ClipConfig(model=built(kind, folder), dtype="float32"))
+    with pytest.raises(PairmillError, match="do not make one vector of a picture and one of a"):
+        stage.examine()
