@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 100_000
 """Rows that light stages of pairmill's own do in less time than processes take to start."""
+FEW_NEW = 8_192
+"""Rows that one process may do in less time than another takes to start."""
 FEW_WRITTEN = 20_000
 """Rows of packages that threads of this process write sooner."""
 FEW_ASKED = 256
@@ -138,6 +140,11 @@ def is_small(job: "Job", rows: int) -> bool:
     might take its process down.
     """
     return rows <= FEW_ROWS and all(map(stays_here, job.stages()))
+
+
+def is_little(job: "Job", rows: int) -> bool:
+    """Whether one process may have done a phase before another has started."""
+    return rows <= FEW_NEW and not any(map(pooled, job.stages()))
 
 
 def stays_here(stage: "PlannedStage") -> bool:

@@ -20,6 +20,7 @@ from pairmill.work.crew_size import (
     cores,
     gpus_each,
     is_findable,
+    is_little,
     is_small,
     pooled,
     processes_for,
@@ -106,7 +107,7 @@ class LocalEngine:
         if self.processes and travels(job) and not is_small(job, rows):
             self.crew.gpus = gpus_each(job.stages())
             give_back()  # what reading the source took
-            taken = self.crew.run(work, shards, count, work.width)
+            taken = self.crew.run(work, shards, count, work.width, is_little(job, rows))
         else:
             taken = zip(shards, self.here(work, shards), strict=True)
         for _, stats in taken:
