@@ -117,7 +117,7 @@ def one_kind(
     file.write_text(FILE.format(shard=rows // 80, options=OPTIONS[kind]))
     checked = Pipeline.from_yaml(file)
     checked.run(progress=False, local=True, limit=1)
-    chain, engine = stored_chain(checked.checked), RayEngine([], (), True, few=0)
+    chain, engine = stored_chain(checked.checked), RayEngine([], (), True)
     survey = Survey(chain, engine.driver.over)
     _, seen = survey.population()
     for count in partitions:

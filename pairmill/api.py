@@ -3,6 +3,7 @@
 What runs a pipeline is imported where it is used: checking a file needs a fraction of it.
 """
 
+import dataclasses
 import io
 import json
 import logging
@@ -18,13 +19,13 @@ from rich.text import Text
 
 from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
 from pairmill.pipeline.run_log import RunLog, silence_libraries
-from pairmill.pipeline.started import Started, reopened
+from pairmill.pipeline.started import Started, reopened, variables_of
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
+from pairmill.plan.document import Document
 from pairmill.plan.load import Loaded, load_pipeline
 from pairmill.plan.plan import Plan, make_plan
 from pairmill.plan.planned import with_places
-from pairmill.plan.yaml_file import Document
 from pairmill.safe_output import SafeConsole
 from pairmill.schemas.config import StageConfig
 from pairmill.schemas.pipeline import (
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from pairmill.run_result import RunResult
 
 __all__ = ["Pipeline", "silence_libraries"]
+
+Fault = tuple[tuple[str | int, ...], str]
+"""A key of the pipeline file, and what is wrong with it."""
 
 
 @dataclass
@@ -131,25 +135,54 @@ class Pipeline:
         )
 
     def examine(self) -> list[str]:
-        """Looks at what stages will load (models, processors, packages); says what it found.
+        """Looks at what stages will load (models, processors, packages) and where files will go;
+        says what it found.
 
-        Raises PipelineFileError with what would fail at load.  It takes seconds; nothing is run.
+        Raises PipelineFileError with what would fail then.  It takes seconds; nothing is run.
         """
         lines: list[str] = []
-        problems: list[Problem] = []
+        faults = self._places(everywhere=True)
         for path, stage in with_places(self.checked.stages):
             try:
                 lines += [f"stage {stage.name}: {line}" for line in stage.stage.examine()]
             except PairmillError as error:
-                at = (0, 0)
-                if self.document is not None:
-                    places = self.document.places
-                    at = next((places[p] for p in ((*path, "model"), path) if p in places), at)
-                file = self.document.file if self.document is not None else ""
-                problems.append(Problem(*at, str(error), file))
-        if problems:
-            raise PipelineFileError(problems)
+                faults.append(((*path, "model"), str(error)))
+        self._raise_at_keys(faults)
         return lines
+
+    def check_places(self) -> None:
+        """Raises PipelineFileError where the workspace or an output cannot be written to, at the
+        key that names it.
+        """
+        self._raise_at_keys(self._places(everywhere=False))
+
+    def _places(self, everywhere: bool) -> list[Fault]:
+        """Places that cannot be written to; with `everywhere`, by no user of any machine."""
+        from pairmill.pipeline.preflight import place_obstacles
+
+        found = (o for o in place_obstacles(self.checked) if not (everywhere and o.elsewhere))
+        return [(o.key, f"{o.key[-1]}: {o.what}") for o in found]
+
+    def obstacles(self) -> list[str]:
+        """What would stop a run that began now, here or on the Ray that RAY_ADDRESS names: places
+        that cannot be written to, GPUs and memory that are not there.  Starts nothing.
+        """
+        from pairmill.pipeline.preflight import obstacles
+
+        return [o.what for o in obstacles(self.checked, os.environ.get("RAY_ADDRESS") or None)]
+
+    def _raise_at_keys(self, faults: Sequence[Fault]) -> None:
+        """Raises PipelineFileError with faults at the keys that they are about, if there are
+        any.
+        """
+        if not faults:
+            return
+        if self.document is None:
+            raise PipelineFileError([Problem(0, 0, what) for _, what in faults])
+        document = dataclasses.replace(self.document, problems=[])
+        for key, what in faults:
+            document.problem(key, what)
+        raise PipelineFileError(document.problems)
 
     def plan(self, limit: int | None = None) -> dict[str, Any]:
         """The plan as plain data: stages, phases, identities, stored and missing rows, resources.
@@ -232,7 +265,7 @@ class Pipeline:
         if isinstance(watcher, LiveWatcher):
             watcher.watch(runner.engine)
         log = RunLog()
-        started = Started(self.base, self.home, limit)
+        started = Started(self.base, self.home, limit, variables_of(self.document))
         try:
             outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
             begun = time.monotonic()

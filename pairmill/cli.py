@@ -12,6 +12,7 @@ from pairmill import cluster_cli, inspect_cli
 from pairmill.console import (
     COMMITTED,
     TRACEBACK,
+    Address,
     Commands,
     File,
     Json,
@@ -21,13 +22,15 @@ from pairmill.console import (
     err,
     fail,
     fail_of_file,
+    fail_with,
+    goes_on,
     may_replace,
     out,
     pipeline,
     print_json,
     stopping_by_signals,
 )
-from pairmill.errors import PairmillError, PipelineFileError, StageFailed
+from pairmill.errors import PairmillError, PipelineFileError
 from pairmill.texts.amounts import amount
 from pairmill.version import __version__
 
@@ -74,7 +77,7 @@ def init(
     file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("pipeline.yaml"),
 ) -> None:
     """Look at an input and write a first pipeline file for it, which runs as it is."""
-    from pairmill.plan.first_pipeline import first_pipeline
+    from pairmill.plan.first_pipeline import first_pipeline, pipeline_name
     from pairmill.plan.proposal import propose
 
     if file.exists():
@@ -83,7 +86,7 @@ def init(
     try:
         proposal = propose(given)
     except PairmillError as error:
-        fail(str(error), 1)
+        fail_with(error)
     if "://" not in given and not os.path.isabs(given):
         for key in {"path", "images"} & proposal.keys.keys():
             proposal.keys[key] = os.path.relpath(proposal.keys[key], file.absolute().parent)
@@ -98,13 +101,6 @@ def init(
     out.print(Text(f"{file} written; next: pairmill run {file} --limit 100"), soft_wrap=True)
 
 
-def pipeline_name(path: str) -> str:
-    """A name for a pipeline out of its input's: small letters, digits, hyphens."""
-    base = path.rstrip("/*").rsplit("/", 1)[-1].partition(".")[0].lower()
-    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in base).strip("-")
-    return plain if plain[:1].isalpha() else f"pairs-{plain}".strip("-")
-
-
 @app.command()
 def validate(file: File, set_: Set = None) -> None:
     """Check a pipeline file; exit code 2 and every fault if it is wrong."""
@@ -112,6 +108,7 @@ def validate(file: File, set_: Set = None) -> None:
     try:
         for line in found.examine():
             out.print(Text(line), soft_wrap=True)
+        print_obstacles(found.obstacles())
     except PipelineFileError as error:
         fail_of_file(error, file)
     if not found.checked.writers:
@@ -121,11 +118,19 @@ def validate(file: File, set_: Set = None) -> None:
     out.print(Text(f"{file}: {counts}, no faults"), soft_wrap=True)
 
 
+def print_obstacles(lines: list[str]) -> None:
+    """What would stop a run that began now, a line each."""
+    where = f"on the Ray at {ray}" if (ray := os.environ.get("RAY_ADDRESS")) else "on this machine"
+    for line in lines:
+        out.print(Text(f"a run {where} would stop: {line}", style="yellow"), soft_wrap=True)
+
+
 @app.command()
 def plan(
     file: File,
     set_: Set = None,
     limit: Limit = None,
+    address: Address = "",
     columns: Annotated[
         bool, typer.Option("--columns", help="All columns by name, and who writes them.")
     ] = False,
@@ -142,16 +147,24 @@ def plan(
     """Show what would run: the DAG by columns, phases, identities, waiting rows, resources."""
     from pairmill.terminal.plan_view import plan_view
 
+    if address:
+        os.environ["RAY_ADDRESS"] = address
     described = pipeline(file, set_)
     try:
+        described.check_places()
+        stopping = described.obstacles()
         cost = described.estimate(sample, limit) if sample is not None else None
         found = described.plan(limit)
+    except PipelineFileError as error:
+        fail_of_file(error, file)
     except PairmillError as error:
         fail(str(error), 1)
     if as_json:
-        print_json({**found, **({"cost": cost.to_json()} if cost else {})})
+        more = {"cost": cost.to_json()} if cost else {}
+        print_json({**found, "obstacles": stopping, **more})
         return
     out.print(plan_view(found, columns))
+    print_obstacles(stopping)
     if cost is not None:
         from pairmill.terminal.estimate_view import estimate_view
 
@@ -171,7 +184,7 @@ def run(
         typer.Option("--local", help="On this machine, though RAY_ADDRESS names a Ray."),
     ] = False,
     ray: Annotated[bool, typer.Option("--ray", help="On Ray, started here if none runs.")] = False,
-    address: Annotated[str, typer.Option(help="On the Ray at this address.")] = "",
+    address: Address = "",
     processes: Annotated[
         int | None,
         typer.Option(
@@ -205,6 +218,10 @@ def run(
     if address:
         os.environ["RAY_ADDRESS"] = address
     found = pipeline(file, set_, base)
+    try:
+        found.check_places()
+    except PipelineFileError as error:
+        fail_of_file(error, file)
     replace = may_replace(found, limit, replace)
     came: list[str] = []
     try:
@@ -249,18 +266,6 @@ def run(
         out.print(line, soft_wrap=True)
     if strict and result.warnings:
         raise typer.Exit(1)
-
-
-def goes_on(error: PairmillError, workspace: str) -> str:
-    """What a run that failed leaves, and which command goes on; nothing where it never began."""
-    if "://" not in workspace and not os.path.isdir(workspace):
-        return ""
-    if isinstance(error, StageFailed) and "--retry" in str(error):
-        # the failures are stored, and stop the run again
-        return (
-            f"\n{COMMITTED} {workspace}, and the same command with this option goes on from there"
-        )
-    return f"\n{COMMITTED} {workspace}; once that is mended, the same command goes on from there"
 
 
 @app.command()

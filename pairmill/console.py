@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from pairmill.errors import PairmillError, PipelineFileError, WouldReplace
+from pairmill.errors import BadRequest, PairmillError, PipelineFileError, StageFailed, WouldReplace
 from pairmill.pandas_later import pandas_later
 from pairmill.redaction import redact_data
 from pairmill.safe_output import SafeConsole, printable, show_exception
@@ -71,6 +71,7 @@ Set = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only the first so many rows of the source.")
 ]
+Address = Annotated[str, typer.Option(help="On the Ray at this address.")]
 Replace = Annotated[
     bool,
     typer.Option("--replace", help="Write over a package that other settings made; else asks."),
@@ -81,12 +82,12 @@ COMMITTED, TRACEBACK = "what was committed stays in", "the traceback stands in"
 Json = Annotated[bool, typer.Option("--json", help="As JSON, for programs.")]
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, public: bool = False) -> None:
     """Prints a value as JSON, for programs; letters that the encoding of the output lacks as
-    `\\u` and their number.
+    `\\u` and their number.  `public`: no secrets are looked for.
     """
     whole = "utf" in (sys.stdout.encoding or "").lower()
-    text = json.dumps(redact_data(value), indent=2, ensure_ascii=not whole)
+    text = json.dumps(value if public else redact_data(value), indent=2, ensure_ascii=not whole)
     sys.stdout.write(printable(text) + "\n")
 
 
@@ -102,6 +103,11 @@ def fail(message: str, code: int) -> None:
     """Prints a message for people and ends with an exit code."""
     err.print(Text(message), style="red", soft_wrap=True)
     raise typer.Exit(code)
+
+
+def fail_with(error: BaseException) -> None:
+    """Ends the command with an error: code 2 where the command line is wrong, else 1."""
+    fail(str(error), 2 if isinstance(error, BadRequest) else 1)
 
 
 def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> Any:
@@ -129,7 +135,7 @@ def opened(path: str) -> tuple[Any, int | None]:
     except PipelineFileError as error:
         fail(f"{path}: {error}", 2)
     except PairmillError as error:
-        fail(str(error), 1)
+        fail_with(error)
     raise AssertionError
 
 
@@ -150,6 +156,18 @@ def may_replace(found: Any, limit: int | None, replace: bool) -> bool:
     if not typer.confirm("Write over it?", err=True):
         fail(f"nothing was done; {refusal.remedy}", 1)
     return True
+
+
+def goes_on(error: PairmillError, workspace: str) -> str:
+    """What a run that failed leaves, and which command goes on; nothing where it never began."""
+    if "://" not in workspace and not os.path.isdir(workspace):
+        return ""
+    if isinstance(error, StageFailed) and "--retry" in str(error):
+        # the failures are stored, and stop the run again
+        return (
+            f"\n{COMMITTED} {workspace}, and the same command with this option goes on from there"
+        )
+    return f"\n{COMMITTED} {workspace}; once that is mended, the same command goes on from there"
 
 
 class Stopped(KeyboardInterrupt):

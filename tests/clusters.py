@@ -58,6 +58,7 @@ class Cluster:
             "RAY_metrics_report_interval_ms": "500",
             "RAY_health_check_period_ms": "1000",
             "RAY_health_check_timeout_ms": "4000",
+            "RAY_idle_worker_killing_time_threshold_ms": "20000",  # a new one is two CPU seconds
         }
         self.temp = f"/tmp/pm-{os.getpid()}-{port_of(self.gcs)}"
         return self.start(

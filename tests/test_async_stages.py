@@ -143,7 +143,7 @@ def test_rows_that_kill_or_are_late_fail_and_the_others_are_computed(
     numbers: Path, write: Write, body: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     """Batches of two: each death costs the start of a process."""
-    settings = "    crash: [3]\n    late: [41]\n    deadline_s: 4\n"
+    settings = "    crash: [3]\n    late: [41]\n    deadline_s: 3\n    pause_s: 0.01\n"
     file = write(FILE.replace("batch_size: 30", "batch_size: 2") + settings)
     result = Pipeline.from_yaml(file).run(progress=False, **shared(body, request))
     assert failures(stored(numbers)) == {3: "worker_died", 41: "deadline"}

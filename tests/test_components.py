@@ -1,14 +1,27 @@
 """Components in parts are those of SciPy over all pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from pairmill.work.far_components import OwnHands, far_components, near_components
+from pairmill.work.far_components import Part, far_components, near_components
 
 Graph = Callable[[np.random.Generator], np.ndarray]
+
+
+class OwnHands:
+    """Does the steps in this process, one after another."""
+
+    def each(
+        self, work: Callable[..., list[Any]], arguments: Sequence[Sequence[Any]], results: int
+    ) -> list[list[Part]]:
+        return [work(*given) for given in arguments]
+
+    def value(self, part: Part) -> Any:
+        return part
 
 
 def chain(rng: np.random.Generator) -> np.ndarray:

@@ -121,5 +121,7 @@ def test_runs_of_words_are_found_wherever_a_long_text_is_cut() -> None:
         if data.startswith(b" " + form + b" ", at)
     )
     for piece in (1, 7, 64, 2**20):
-        places, numbers = WordRuns(forms, piece)(data)
+        runs = WordRuns(forms)
+        runs.piece = piece
+        places, numbers = runs(data)
         assert sorted(zip(places.tolist(), numbers.tolist(), strict=True)) == expected

@@ -19,8 +19,9 @@ from pairmill.stages.dedup.exact import first_by, first_of
 from pairmill.stages.dedup.hamming import bands_for, join_within
 from pairmill.stages.dedup.looks import Looks, components
 from pairmill.stages.dedup.stage import DedupStage
-from pairmill.work.far_components import OwnHands, far_components
+from pairmill.work.far_components import far_components
 from pairmill.work.linking import COMPONENT, edges_of, spread_rows, with_components
+from tests.test_components import OwnHands
 
 
 def global_rows(**columns: object) -> pa.Table:

@@ -79,7 +79,7 @@ def test_two_workers_keep_one_limit_together() -> None:
 
     def ask(worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
         with lock:
-            answer = board.share(worker, limit, in_flight)
+            answer = board.share(worker, limit, in_flight, time.monotonic())
         time.sleep(0.1)  # an answer takes its time
         return answer
 

@@ -140,7 +140,8 @@ def test_as_much_is_known_as_did_not_change(chain: Chain) -> None:
 def test_memory_is_bounded(chain: Chain) -> None:
     found = trace(chain, 0)
     steps = steps_of(chain, 0, chain.stages, ())
-    memory = FateMemory(most_bytes=10_000)
+    memory = FateMemory()
+    memory.most_bytes = 10_000
     for number in range(100):
         memory.remember((number,), steps, found)
     assert 0 < memory.nbytes <= 10_000

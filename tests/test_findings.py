@@ -86,3 +86,42 @@ def test_failures_name_the_retry_that_tries_them_again() -> None:
     assert "--retry dns,timeout" in (retry_hint(funnel) or "")
     assert findings(funnel) == ["download: 30% of the rows that came failed (dns ×20, timeout ×10)"]
     assert retry_hint(Funnel(1, 1, [Step("source", 1, 1)])) is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "kept", "warning"),
+    [
+        (
+            "{stage: select, by: n, budget: 20, per: [kind], quotas: {Dog: 1, cat: 1}, "
+            "keep: selected}",
+            0,
+            "select: asks for 'Dog' of kind, which no row that came has (there are: 'cat', 'dog')",
+        ),
+        (
+            "{stage: mix, by: [odd], shares: {true: 1, maybe: 1}, short: fill, budget: 10, "
+            "keep: mix_repeats > 0}",
+            10,
+            "mix: asks for 'maybe' of mix_group, which no row that came has "
+            "(there are: 'false', 'true')",
+        ),
+        (
+            "{stage: balance, by: kind, ratio: {cat: 1, dog: 3}, budget: 8, keep: balanced}",
+            8,
+            "",
+        ),
+    ],
+)
+def test_groups_that_no_row_has_are_named(
+    tmp_path: Path, stage: str, kept: int, warning: str
+) -> None:
+    """Groups of booleans are `true` and `false`, as YAML writes them."""
+    lines = [
+        json.dumps({"text": f"a {i}", "kind": ("cat", "dog")[i % 2], "odd": i % 3 == 1, "n": i})
+        for i in range(40)
+    ]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    file = tmp_path / "p.yaml"
+    file.write_text(FEW.replace("in.csv", "in.jsonl") + f"  - {stage}\n")
+    result = Pipeline.from_yaml(file).run(local=True, progress=False)
+    assert result.funnel.kept == kept
+    assert [w for w in result.warnings if "asks for" in w] == ([warning] if warning else [])

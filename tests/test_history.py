@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from pairmill import SPEED, Stage, StageConfig, column
+from pairmill import Stage, StageConfig, column
 from pairmill.api import Pipeline
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.run import Runner, RunOutcome
@@ -29,8 +29,6 @@ class CountedConfig(StageConfig):
     of: Annotated[str, COLUMN] = "text"
     """Column that it reads."""
     plus: int = 0
-    stop: Annotated[bool, SPEED] = False
-    """Whether the run is interrupted at the third batch."""
 
 
 class CountedStage(Stage):
@@ -40,6 +38,8 @@ class CountedStage(Stage):
     prefix = "counted"
     flush_s = 0.0
     seen: ClassVar[list[tuple[str, Any, int]]] = []
+    stopped: ClassVar[str] = ""
+    """The stage at whose third batch the run is interrupted."""
 
     def reads(self) -> list[str]:
         return [self.config.of, "uid"]
@@ -50,7 +50,7 @@ class CountedStage(Stage):
     def __call__(self, rows: pa.Table) -> pa.Table:
         values = rows[self.config.of].to_pylist()
         self.batches = getattr(self, "batches", 0) + 1
-        if self.config.stop and self.batches == 3:
+        if self.name == self.stopped and self.batches == 3:
             raise KeyboardInterrupt
         uids = rows["uid"].to_pylist()
         self.seen += [(u, v, self.config.plus) for u, v in zip(uids, values, strict=True)]
@@ -62,14 +62,14 @@ FILE = """
 name: grown
 source: {{type: pairs, path: in, rows_per_shard: {rows}}}
 stages:
-  - {{stage: 'tests.test_history:CountedStage', name: {name}, plus: {plus}, batch_size: 4, keep: {name} < {gate}, stop: {stop}}}
+  - {{stage: 'tests.test_history:CountedStage', name: {name}, plus: {plus}, batch_size: 4, keep: {name} < {gate}}}
   - {{stage: dedup, on: [text], keep: dup_of IS NULL OR cluster_size > {dedup}}}
   - {{stage: 'tests.test_history:CountedStage', name: second, of: {name}, plus: 100, batch_size: 4}}
   - {{stage: 'tests.test_history:CountedStage', name: third, of: cluster_size, plus: 200, batch_size: 4}}
   - {{stage: 'tests.test_history:PartsStage'}}
   - each: parts
     stages:
-      - {{stage: 'tests.test_history:CountedStage', name: within, of: parts, plus: 300, batch_size: 4, keep: within > {inside}, stop: {stop_inside}}}
+      - {{stage: 'tests.test_history:CountedStage', name: within, of: parts, plus: 300, batch_size: 4, keep: within > {inside}}}
       - {{stage: select, name: top, by: within, budget: 40}}
       - {{stage: 'tests.test_history:CountedStage', name: behind, of: within, plus: 400, batch_size: 4}}
     collect: [within, top]
@@ -77,6 +77,7 @@ stages:
 outputs:
   - {{type: table, path: out, samples_per_shard: 7, overwrite: true}}
   - {{type: table, path: parts, rows: parts, samples_per_shard: 20, overwrite: true}}
+  - {{type: table, path: last, columns: [second], samples_per_shard: 7, overwrite: true}}
 """
 
 
@@ -98,8 +99,8 @@ class PartsStage(Stage):
 
 def run(folder: Path, limit: int | None = None, **options: Any) -> tuple[RunOutcome, list[Any]]:
     """A run in a folder, and what stages computed: (uid, value read, plus)."""
-    text = FILE.format(**{"rows": 8, "name": "first", "plus": 0, "gate": 99, "dedup": 9, "inside": 300,
-                             "stop": False, "stop_inside": False} | options)  # fmt: skip
+    usual = {"rows": 8, "name": "first", "plus": 0, "gate": 99, "dedup": 9, "inside": 300}
+    text = FILE.format(**usual | options)
     (folder / "p.yaml").write_text(text)
     CountedStage.seen.clear()
     plan = Pipeline.from_yaml(folder / "p.yaml").checked
@@ -109,7 +110,8 @@ def run(folder: Path, limit: int | None = None, **options: Any) -> tuple[RunOutc
 
 def results(folder: Path, outcome: RunOutcome) -> dict[str, str]:
     """Digest of each file of package and ledger."""
-    places = (folder / "out", folder / "parts", Path(outcome.folder) / "ledger")
+    names = ("out", "parts", "last")
+    places = (*(folder / name for name in names), Path(outcome.folder) / "ledger")
     files = {f"{p.name}/{f.relative_to(p)}": f for p in places for f in p.rglob("*")}
     return {n: hashlib.sha256(f.read_bytes()).hexdigest() for n, f in files.items() if f.is_file()}
 
@@ -137,6 +139,8 @@ class Workspace(RuleBasedStateMachine):
     @initialize(sizes=st.lists(st.integers(1, 30), min_size=2, max_size=4))
     def first_files(self, sizes: list[int]) -> None:
         self.files = {f"f{i}.csv": self.rows(n) for i, n in enumerate(sizes)}
+        self.run_and_compare()
+        self.options["plus"] = 1  # other values of the same rows
         self.run_and_compare()
 
     def chosen(self, at: int) -> list[tuple[str, str]]:
@@ -185,11 +189,13 @@ class Workspace(RuleBasedStateMachine):
     def change_the_pipeline(self, change: tuple[str, Any]) -> None:
         self.options[change[0]] = change[1]
 
-    @rule(where=st.sampled_from(["stop", "stop_inside"]))
-    def interrupt(self, where: str) -> None:
+    @rule(inside=st.booleans())
+    def interrupt(self, inside: bool) -> None:
         self.write(self.folder)
+        CountedStage.stopped = "within" if inside else self.options.get("name", "first")
         with contextlib.suppress(KeyboardInterrupt):  # unless there is little to compute
-            run(self.folder, **{where: True}, **self.options)
+            run(self.folder, **self.options)
+        CountedStage.stopped = ""
         assert not self.known & set(CountedStage.seen)
         self.known |= set(CountedStage.seen)
 

@@ -165,7 +165,7 @@ def test_files_of_a_folder_that_the_proposal_does_not_read_are_told(tmp_path: Pa
 def test_input_without_addresses_is_told_and_no_file_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("name,size\nball,3\ncube,4\n")
     made = typed("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)
-    assert made.returncode == 1
+    assert made.returncode == 2
     assert "no column holds addresses" in made.stderr
     assert not (tmp_path / "first.yaml").exists()
     (tmp_path / "first.yaml").write_text("mine")

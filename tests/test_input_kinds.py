@@ -81,11 +81,13 @@ def test_parquet_with_encrypted_columns_is_refused(tmp_path: Path) -> None:
     assert "columns of it are encrypted" in fault(file)
 
 
-@pytest.mark.parametrize("look_bytes", [2**20, 0])
+@pytest.mark.parametrize("whole_bytes", [2**20, 0])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_byte_order_marks_tell_the_encoding(tmp_path: Path, encoding: str, look_bytes: int) -> None:
+def test_byte_order_marks_tell_the_encoding(
+    tmp_path: Path, encoding: str, whole_bytes: int
+) -> None:
     (tmp_path / "a.csv").write_bytes(CSV.encode(encoding))
-    frame, bad, _ = read(tmp_path / "a.csv", look_bytes)
+    frame, bad, _ = read(tmp_path / "a.csv", whole_bytes)
     assert (frame.select("url", "text").rows(), bad) == (ROWS, [])
 
 
@@ -102,8 +104,8 @@ def test_carriage_returns_alone_end_lines(tmp_path: Path, name: str) -> None:
 def test_quoted_lists_of_many_lines_are_one_value_beside_an_address(tmp_path: Path) -> None:
     text = "".join(f"name {i}, first\n" for i in range(50))
     (tmp_path / "a.csv").write_text(f'url,text\nhttp://a.test/1,"{text}"\nhttp://a.test/2,b\n')
-    for look_bytes in (2**20, 0):
-        frame, bad, _ = read(tmp_path / "a.csv", look_bytes)
+    for whole_bytes in (2**20, 0):
+        frame, bad, _ = read(tmp_path / "a.csv", whole_bytes)
         assert (frame["text"].to_list(), bad) == ([text, "b"], [])
 
 

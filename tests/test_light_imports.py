@@ -102,6 +102,7 @@ def test_processes_of_a_run_have_the_allocator_that_was_chosen(
         ("--version", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
         ("run --help", (*FRAMEWORKS, *COLUMNS, "ruamel", "sqlglot", *PLANNING)),
         ("stages", (*FRAMEWORKS, *COLUMNS, "ruamel", "sqlglot", *PLANNING)),
+        ("schema", (*FRAMEWORKS, "ruamel", "sqlglot", *PLANNING)),
         ("validate texts.yaml", (*FRAMEWORKS, *WORKING)),
         ("plan texts.yaml", (*FRAMEWORKS, *WORKING)),
         ("plan costly.yaml", (*FRAMEWORKS, "jinja2", "pairmill.pipeline.run", "pairmill.report")),

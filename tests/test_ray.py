@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -33,6 +34,7 @@ from tests.workspaces import stored_chain, values_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 Write = Callable[[str], Path]
+WORKERS = 5
 
 
 def test_ray_gives_what_one_process_gives_and_the_callers_ray_stays(
@@ -75,7 +77,8 @@ def test_global_stage_gives_the_same_for_any_number_of_partitions(
     pipeline.run(progress=False, local=True)
     found = []
     chain = stored_chain(pipeline.checked)
-    engine, here = RayEngine([], (), True, few=0), LocalEngine(True)
+    engine, here = RayEngine([], (), True), LocalEngine(True)
+    engine.few = 0
     survey = Survey(chain, engine.over)
     digest, rows = survey.population()
     assert survey.chain.stages[2].is_global
@@ -138,18 +141,18 @@ class DeadlyWork(SourceWork):
 
 @pytest.mark.parametrize("travels", [False, True])
 def test_source_read_in_tasks_is_stored_as_one_process_stores_it(
-    ray_session: None,
+    shared_ray: RaySession,
     folder: Path,  # noqa: F811
     tmp_path: Path,
     travels: bool,
 ) -> None:
     """Though a worker dies."""
-    session = RaySession([str(Path(__file__).parent.parent)])
+    shared_ray.ensure()
     seen: list[Reading | Storing] = []
 
     def deadly(work: SourceWork, items: "deque[Reading | Storing]") -> Iterator[tuple[Any, Any]]:
         own = (getattr(work, f.name) for f in fields(work))
-        for item, result in spread(session, DeadlyWork(*own), items, 4):
+        for item, result in spread(shared_ray, DeadlyWork(*own), items, 4):
             seen.append(item)
             yield item, result
 
@@ -162,7 +165,6 @@ def test_source_read_in_tasks_is_stored_as_one_process_stores_it(
     chosen = RayEngine([], (), disk=not travels).readers()
     assert chosen is not None
     assert (chosen.count, chosen.travels) == (READERS, travels)
-    session.close()
 
 
 def test_workers_of_a_ray_that_a_run_starts_print_no_secret_and_have_no_runtime_environment(
@@ -175,3 +177,22 @@ def test_workers_of_a_ray_that_a_run_starts_print_no_secret_and_have_no_runtime_
         return type(sys.stdout).__name__, str(dict(env or {}))
 
     assert ray.get(ray.remote(facts).remote()) == ("RedactedStream", "{}")
+
+
+def test_workers_without_work_wait_for_later_tasks_though_there_are_more_than_cores(
+    ray_session: None, tmp_path: Path
+) -> None:
+    import ray
+
+    def age_s(name: str) -> float:
+        """Of the process, once all are at work."""
+        (tmp_path / f"{name}-{os.getpid()}").touch()
+        while len([*tmp_path.glob(f"{name}-*")]) < WORKERS:
+            time.sleep(0.01)
+        began = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(began) / os.sysconf("SC_CLK_TCK")
+
+    task = ray.remote(age_s).options(num_cpus=0.25)
+    ray.get([task.remote("first") for _ in range(WORKERS)])
+    time.sleep(3)  # Ray's own patience is a second
+    assert min(ray.get([task.remote("second") for _ in range(WORKERS)])) > 3

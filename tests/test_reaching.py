@@ -41,4 +41,4 @@ def test_one_that_hangs_up_is_tried_until_the_time_is_over() -> None:
 
 
 def test_other_forms_are_left_to_ray() -> None:
-    check_answers("auto")
+    check_answers("auto", wait_s=0)

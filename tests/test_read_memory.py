@@ -30,7 +30,8 @@ def test_columns_are_remembered_until_another_file_stands_there(tmp_path: Path) 
 def test_what_was_asked_for_long_ago_goes_first_and_large_columns_are_not_kept(
     tmp_path: Path,
 ) -> None:
-    memory = ReadMemory(most_bytes=rows(1, 2).nbytes * 2)
+    memory = ReadMemory()
+    memory.most_bytes = rows(1, 2).nbytes * 2
     paths = [str(tmp_path / name) for name in "abc"]
     for path in paths:
         Path(path).write_bytes(b"rows")

@@ -55,7 +55,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     with tempfile.TemporaryDirectory() as away:
         parted = shutil.copytree(folder / "out", Path(away) / "kept")
         lost = typed("report", str(parted))
-        assert lost.returncode == 1
+        assert lost.returncode == 2
         assert "--workspace" in lost.stderr
         assert (
             typed("report", str(parted), "--workspace", str(folder / "workspace")).stdout
@@ -64,13 +64,13 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     (folder / "foreign").mkdir()
     (folder / "foreign/manifest.json").write_text("{}")
     places = (
-        (folder, "no run's folder"),
-        (folder / "nowhere", "no run's folder"),
-        (folder / "foreign", "is not as pairmill writes it"),
+        (folder, 2, "no run's folder"),
+        (folder / "nowhere", 2, "no run's folder"),
+        (folder / "foreign", 1, "is not as pairmill writes it"),
     )
-    for path, words in places:
+    for path, code, words in places:
         refused = typed("report", str(path))
-        assert refused.returncode == 1
+        assert refused.returncode == code
         assert words in refused.stderr
 
 

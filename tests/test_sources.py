@@ -179,6 +179,13 @@ def test_parquet_with_hugging_face_images_and_a_broken_one(
     assert bad["location"].to_list() == ["a.parquet row 1", "a.parquet row 2"]
 
 
+def test_parquet_without_images_is_told_which_source_reads_it(tmp_path: Path) -> None:
+    pl.DataFrame({"caption": ["x"]}).write_parquet(tmp_path / "a.parquet")
+    source = TableSource(ParquetConfig(path=str(tmp_path / "a.parquet")))
+    with pytest.raises(NoInput, match="`image:`, or write `type: pairs`"):
+        source.schema()
+
+
 def test_webdataset_tar_with_missing_text_corrupt_members_and_truncated_end(
     tmp_path: Path, pictures: list[tuple[bytes, str]]
 ) -> None:

@@ -43,14 +43,12 @@ class RayEngine:
     tenth of that.
     """
 
-    def __init__(
-        self, import_paths: list[str], places: tuple[str, ...], disk: bool, few: int = FEW
-    ) -> None:
+    def __init__(self, import_paths: list[str], places: tuple[str, ...], disk: bool) -> None:
         self.session = RaySession(import_paths, places=places)
         self.driver = LocalEngine(disk)
         self.looker = LocalEngine(disk, 1, import_paths)
         self.disk = disk
-        self.few = few if disk else few // 10
+        self.few = FEW if disk else FEW // 10
 
     @property
     def run_id(self) -> str:

@@ -13,6 +13,13 @@ from pairmill.cluster.worker_start import HOOK, STRANGE_FOLDER
 from pairmill.plan.named_modules import VARIABLE, for_workers
 from pairmill.redaction import REDACTOR
 
+KEPT = "RAY_idle_worker_killing_time_threshold_ms"
+KEPT_S = 30
+"""Seconds that a process without work is kept for later tasks.  Ray ends those beyond one for each
+core after a second, though tasks that ask for less than a core fill more of them: each step of a
+stage over all rows then waited for new ones, at two CPU seconds each.
+"""
+
 
 def own_options() -> dict[str, Any]:
     """Options of `ray.init`."""
@@ -62,6 +69,7 @@ def on_this_machine_alone(paths: Sequence[str]) -> Iterator[None]:
     nodes: Any = node
     wanted = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        KEPT: os.environ.get(KEPT, str(1000 * KEPT_S)),
         **worker_environment(paths),
         ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR: HOOK,
     }

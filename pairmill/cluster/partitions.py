@@ -41,11 +41,10 @@ def run_global(
     job: Job,
     seen: Mapping[int, ShardPopulation],
     partitions: int,
-    pairs_at_once: int = PAIRS_AT_ONCE,
 ) -> dict[int, int]:
     """Computes a stage over all rows, the only one of `job`, and commits it; gives the digest of
-    the answers in each shard.  `seen`: what it looks at, of shards where it looks at some;
-    `pairs_at_once`: connections that the driver joins by itself.  Raises RunError.
+    the answers in each shard.  `seen`: what it looks at, of shards where it looks at some.  Raises
+    RunError.
     """
     ray = session.ensure()
     set_context(ray)
@@ -76,7 +75,7 @@ def run_global(
         return digests_in(data, guard)
     if linking_of(stage):
         pairs = linked_pairs(session, data, job, partitions, int(counts.sum()), first.slice(0, 1))
-        found = components(session, pairs, job.chain.rows(), pairs_at_once)
+        found = components(session, pairs, job.chain.rows(), PAIRS_AT_ONCE)
         data = data.map_batches(labelled, fn_kwargs={"components": found}, **PLAIN)
         keys = [COMPONENT]
     data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
@@ -96,7 +95,7 @@ def digests_in(data: Any, guard: Progress) -> dict[int, int]:
     return found
 
 
-def told_digests(found: Mapping[int, int]) -> pa.Table:
+def digests_table(found: Mapping[int, int]) -> pa.Table:
     """What `digests_in` reads."""
     return pa.table([[*found.keys()], [*found.values()]], schema=COMMITTED)
 
@@ -170,9 +169,9 @@ def answered_and_committed(rows: pa.Table, job: Job, line: RunLine, merged: Any)
 
     end_with_parent()
     if not rows.num_rows:
-        return told_digests({})
+        return digests_table({})
     worker = PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first))
-    return told_digests(commit(job, worker.answer(rows, ray.get(merged))))
+    return digests_table(commit(job, worker.answer(rows, ray.get(merged))))
 
 
 @safe_errors
@@ -213,4 +212,4 @@ def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
 @safe_errors
 def committed(part: pa.Table, job: Job) -> pa.Table:
     """In a worker of Ray: whole shards' answers."""
-    return told_digests(commit(job, part) if part.num_rows else {})
+    return digests_table(commit(job, part) if part.num_rows else {})

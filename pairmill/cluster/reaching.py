@@ -15,10 +15,12 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0
 HEADER, SETTINGS = 9, 4
 """Bytes of a frame's header, and the kind of the first frame that a server sends."""
 
+TIMEOUT_S = 10.0
 
-def check_answers(address: str, wait_s: float = WAIT_S) -> None:
+
+def check_answers(address: str, wait_s: float) -> None:
     """Raises RunError where no Ray answers at host:port; other forms of an address, such as `auto`,
-    are left to Ray, and so is one that speaks TLS.
+    are left to Ray, and so is one that speaks TLS.  `wait_s`: until it answers, at most.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit() or os.environ.get("RAY_USE_TLS", "0") != "0":
@@ -41,9 +43,9 @@ def check_answers(address: str, wait_s: float = WAIT_S) -> None:
         time.sleep(0.5)
 
 
-def speaks_http2(host: str, port: int, timeout_s: float = 10.0) -> bool:
+def speaks_http2(host: str, port: int) -> bool:
     """Whether a server of HTTP/2 is there, as gRPC's are.  Raises OSError where none is."""
-    with socket.create_connection((host, port), timeout_s) as connection:
+    with socket.create_connection((host, port), TIMEOUT_S) as connection:
         connection.sendall(PREFACE)
         try:
             answer = connection.recv(HEADER, socket.MSG_WAITALL)

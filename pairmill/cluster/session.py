@@ -22,7 +22,7 @@ from pairmill.cluster.own_ray import (
     read_variables_again,
     worker_environment,
 )
-from pairmill.cluster.reaching import check_answers
+from pairmill.cluster.reaching import WAIT_S, check_answers
 from pairmill.cluster.run_actor import start_run_actor
 from pairmill.cluster.waiting import ClusterWatch, cluster_state
 from pairmill.cluster.worker_start import HOOK
@@ -61,7 +61,7 @@ class RaySession:
             }
             own: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
             if address := os.environ.get("RAY_ADDRESS"):
-                check_answers(address)
+                check_answers(address, WAIT_S)
                 options["runtime_env"] = {
                     "env_vars": worker_environment(self.paths),
                     "worker_process_setup_hook": HOOK,

@@ -9,7 +9,6 @@ writes `web/pairs.parquet` (image, url, text), `labels/<kind>/*.jpg` and, apart 
 
 import argparse
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +30,11 @@ TRUTH = pa.schema(
     ]
 )
 
+PLACE = "beach"
+"""Of all labelled pictures."""
 
-def write_two_sources(world: World, folder: Path, place: str = "beach") -> Path:
+
+def write_two_sources(world: World, folder: Path) -> Path:
     """Writes as many web pairs as the world has rows, and a third as many labelled pictures of one
     place, as sets of labels are of one domain; gives the truth's path.
     """
@@ -44,7 +46,7 @@ def write_two_sources(world: World, folder: Path, place: str = "beach") -> Path:
     (folder / "web").mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(web), folder / "web/pairs.parquet")
     for index in range(world.rows // 3):
-        row = labelled(world, index, place)
+        row = labelled(world, index)
         label, data = row.scene.groups[0].kind, picture_bytes(world, row)
         file = folder / "labels" / label / f"{index:05d}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -54,10 +56,10 @@ def write_two_sources(world: World, folder: Path, place: str = "beach") -> Path:
     return folder / "truth.parquet"
 
 
-def labelled(world: World, index: int, place: str) -> WorldRow:
-    """A picture that the web does not have, of a place."""
+def labelled(world: World, index: int) -> WorldRow:
+    """A picture that the web does not have."""
     number = world.rows + index
-    scene = replace(random_scene(world.rng("labelled", number)), place=place)
+    scene = replace(random_scene(world.rng("labelled", number)), place=PLACE)
     plain = {"fault": "none", "copy": "original", "change": None, "picture": number}
     return replace(world.row(0), index=number, scene=scene, **plain)  # type: ignore[arg-type]
 
@@ -74,12 +76,12 @@ def facts(branch: str, label: str | None, row: WorldRow, data: bytes) -> dict[st
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Writes the two sources into the folder given, and prints where the truth lies."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", type=int, default=300)
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     print(write_two_sources(World(given.rows, 0), given.folder))
 
 

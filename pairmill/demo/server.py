@@ -17,7 +17,7 @@ from dataclasses import asdict
 from aiohttp import web
 
 from pairmill.demo.pictures import bomb, picture_bytes
-from pairmill.demo.traits import Traits, add_arguments, traits_of
+from pairmill.demo.traits import add_arguments, traits_of
 from pairmill.demo.world import CLOSED_HOST, ROBOTS, ROBOTS_FOR_OTHERS, World, WorldRow
 
 SLOW_S = 60.0
@@ -199,7 +199,7 @@ def application(world: World) -> web.Application:
 
 
 @contextlib.contextmanager
-def running(rows: int, seed: int = 0, traits: Traits | None = None) -> Iterator[dict[str, str]]:
+def running(rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
     """Starts a server process of a world on a free port; gives the `resolve` map that leads the
     world's hosts to it.
     """
@@ -211,7 +211,6 @@ def running(rows: int, seed: int = 0, traits: Traits | None = None) -> Iterator[
         str(rows),
         "--seed",
         str(seed),
-        *(traits or Traits()).arguments(),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout is not None

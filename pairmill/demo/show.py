@@ -41,7 +41,7 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
     with running(rows, seed) as resolve:
         os.environ["DEMO_SERVER"] = resolve["*.demo.test"]
         os.environ.setdefault("DEMO_MODELS", str(MODELS))
-        result = run_until_fetched(file, truth, err)
+        result = run_until_fetched(file, truth, err, LONGER_S)
     found = measures(scored_rows(result.table(), truth))
     out.print(funnel_table(result.funnel))
     out.print(quality_table(found))
@@ -63,7 +63,7 @@ LONGER_S = (16, 32)
 
 
 def run_until_fetched(
-    file: Path, truth: Path, err: Console, longer_s: Sequence[float] = LONGER_S
+    file: Path, truth: Path, err: Console, longer_s: Sequence[float]
 ) -> "RunResult":
     """Runs the demo's pipeline, and again with a longer `timeout` while servers that do answer came
     too late: then this machine was busy, and a longer timeout tries such rows again by itself.

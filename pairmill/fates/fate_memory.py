@@ -101,8 +101,8 @@ class KnownFates:
 class FateMemory:
     """The fates of the shards that were followed last; threads may share it."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.most_bytes, self.nbytes = most_bytes, 0
+    def __init__(self) -> None:
+        self.most_bytes, self.nbytes = MOST_BYTES, 0
         self.lock = threading.Lock()
         self.found: OrderedDict[Place, KnownFates] = OrderedDict()
 

@@ -51,6 +51,24 @@ def bits_of_all(points: np.ndarray) -> np.ndarray:
     return found
 
 
+def is_mark(bits: int) -> bool:
+    """Whether a character is no letter, no digit and no space: in ASCII, a sign."""
+    return not bits & (ALNUM | SPACE)
+
+
+COUNTED = (SPACE, DIGIT, SIGN, UPPER, LOWER, FAR, APART)
+"""Bits whose characters are counted; marks come behind."""
+
+
+@lru_cache(2)
+def counters(kind: type) -> np.ndarray:
+    """uint64: for each byte of bits, in lines, eight counters of the type `kind`, each 0 or 1: sums
+    of them are sums of each, as long as none overflows.
+    """
+    each = [[*(bool(bits & bit) for bit in COUNTED), is_mark(bits)] for bits in range(256)]
+    return np.ascontiguousarray(np.array(each, kind).view(np.uint64).T)
+
+
 @dataclass(frozen=True)
 class Characters:
     """The characters of some texts, one after another.
@@ -91,9 +109,25 @@ class Characters:
             found[full] = np.add.reduceat(which.view(np.uint8), starts, dtype=np.int32)
         return found
 
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """int64, (texts, 8): characters of each text of which a bit of COUNTED holds; its marks."""
+        kind = np.uint16 if self.lengths.max(initial=0) < 2**16 else np.uint32
+        lines, full = counters(kind), self.lengths > 0
+        found = np.zeros((len(self.ends), len(lines)), np.uint64)
+        if full.any():
+            starts = (self.ends - self.lengths)[full]
+            for at, line in enumerate(lines):
+                found[full, at] = np.add.reduceat(line[self.bits], starts)
+        return found.view(kind).astype(np.int64)
+
     def having(self, bit: int) -> np.ndarray:
-        """int32: characters of each text of which a bit holds."""
-        return self.count((self.bits & bit) != 0)
+        """int64: characters of each text of which a bit of COUNTED holds."""
+        return self.counts[:, COUNTED.index(bit)]
+
+    def marks(self) -> np.ndarray:
+        """int64: the same of marks."""
+        return self.counts[:, len(COUNTED)]
 
     def words(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of each text: pieces between spaces; words; different words, case folded.
@@ -101,78 +135,96 @@ class Characters:
         Where a character of an unspaced script stands, each such character is a word of its own,
         and what has no letter and no digit is none.
         """
-        space = (self.bits & SPACE) != 0
-        behind = np.concatenate([[True], space[:-1]])  # a space or the text's begin
-        behind[self.ends[self.ends < len(space)]] = True
-        split = ~space & behind
+        solid = (self.bits & SPACE) == 0
+        behind = np.concatenate([[True], ~solid[:-1]])  # a space or the text's begin
+        behind[self.ends[self.ends < len(solid)]] = True
+        split = solid & behind
         apart = (self.bits & APART) != 0
         starts = split
         if apart.any():
-            starts = ~space & (behind | apart | np.concatenate([[False], apart[:-1]]))
+            behind |= apart
+            behind[1:] |= apart[:-1]
+            starts = solid & behind
         first = np.flatnonzero(starts)
         text = np.searchsorted(self.ends, first, "right")
+        sums = self.hashed(solid, first)
         if apart.any():
-            solid = np.bitwise_or.reduceat(self.bits, first) & ALNUM if len(first) else first
-            kept = (solid != 0) | (self.count(apart) == 0)[text]
-            if not kept.all():
-                word = np.cumsum(starts) - 1
-                space = space | ~np.append(kept, False)[word]  # word -1: spaces before the first
-                starts, text = starts & ~space, text[kept]
-        count = len(self.ends)
-        return (
-            self.count(split),
-            np.bincount(text, minlength=count),
-            self.different(~space, starts, text),
-        )
+            there = np.bitwise_or.reduceat(self.bits, first) & ALNUM if len(first) else first
+            kept = (there != 0) | (self.having(APART) == 0)[text]
+            text, sums = text[kept], sums[kept]
+        words = np.bincount(text, minlength=len(self.ends))
+        pieces = self.count(split) if apart.any() else words
+        return pieces, words, self.different(text, sums)
 
-    def different(self, solid: np.ndarray, starts: np.ndarray, text: np.ndarray) -> np.ndarray:
-        """Different words of each text; `solid`: characters of words, `text`: of each word.
-
-        A word is told by a hash, and compared with those of its text alone.  One key holds both,
-        the text in as few bits as the number of texts takes: two words of a text are taken for one
-        in one of some 2^31 calls of 2^18 characters, if every second character begins a word.
+    def hashed(self, solid: np.ndarray, first: np.ndarray) -> np.ndarray:
+        """uint64: a hash of each word, case folded.  `solid`: which characters are in words;
+        `first`: where each word begins.
         """
-        if not len(text):
-            return np.zeros(len(self.ends), np.int64)
-        points, first = self.points[solid], np.flatnonzero(starts[solid])
-        plain = folds()[np.minimum(points, 2**16 - 1)]
-        sums = hashes(plain, first)
-        odd = np.unique(np.searchsorted(first, np.flatnonzero(plain == MANY), "right") - 1)
+        values = letters()[np.minimum(self.points, 2**16 - 1)]
+        values *= solid
+        sums = hashes(values, first)
+        odd = np.unique(np.searchsorted(first, np.flatnonzero(values == MANY), "right") - 1)
         if len(odd):
-            ends = np.append(first[1:], len(points))
+            ends = np.append(first[1:], len(values))
             words = [
-                str(points[a:b].tobytes(), "utf-32-le").casefold()
+                str(self.points[a:b][solid[a:b]].tobytes(), "utf-32-le").casefold()
                 for a, b in zip(first[odd].tolist(), ends[odd].tolist(), strict=True)
             ]
             lengths = np.array([len(word) for word in words])
-            letters = np.frombuffer("".join(words).encode("utf-32-le"), "<u4")
-            sums[odd] = hashes(letters, np.cumsum(lengths) - lengths)
+            folded = np.frombuffer("".join(words).encode("utf-32-le"), "<u4")
+            sums[odd] = hashes(spread(folded.astype(np.uint64)), np.cumsum(lengths) - lengths)
+        return sums
+
+    def different(self, text: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """Different words of each text; `text`, `sums`: where each word stands, and its hash.
+
+        A word is told by its hash, and compared with those of its text alone.  One key holds both,
+        the text in as few bits as the number of texts takes: two words of a text are taken for one
+        in one of some 2^31 calls of 2^18 characters, if every second character begins a word.
+        """
         left = np.uint64(64 - len(self.ends).bit_length())
         keys = text.astype(np.uint64) << left | sums >> (np.uint64(64) - left)
         keys.sort()
-        once = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
+        once = keys[np.append(True, keys[1:] != keys[:-1])] if len(keys) else keys
         return np.bincount((once >> left).astype(np.int64), minlength=len(self.ends))
 
 
-def hashes(points: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """uint64: a hash of each word; `first`: where each begins among the characters of all."""
-    place = np.arange(len(points), dtype=np.uint32)
-    place -= np.repeat(place[first], np.diff(first, append=len(points)))
-    values = points.astype(np.uint64) | place.astype(np.uint64) << np.uint64(21)
-    return np.add.reduceat(spread(values), first)
+def hashes(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """uint64: a hash of each word, the sum of its characters' `values`, each times a number that
+    its place in the word has; `first`: where each begins among the characters of all.  What stands
+    between words has the value 0.
+    """
+    if not len(first):
+        return np.empty(0, np.uint64)
+    place = np.arange(len(values), dtype=np.uint32)
+    place[first[0] :] -= np.repeat(place[first], np.diff(first, append=len(values)))
+    place &= PLACES - 1
+    return np.add.reduceat(values * factors()[place], first)
 
 
-MANY = 2**32 - 1
-"""In place of a character that becomes several without case, or is not in the table."""
+PLACES = 2**12
+"""Places of a word that are told apart."""
 
 
 @lru_cache(1)
-def folds() -> np.ndarray:
-    """uint32: the first 65,536 characters without case, MANY where they become several; the last
-    place stands for all characters beyond.
+def factors() -> np.ndarray:
+    """uint64: an odd number for each place in a word."""
+    return spread(np.arange(PLACES, dtype=np.uint64)) | np.uint64(1)
+
+
+MANY = 1
+"""In place of the bits of a character that becomes several without case, or is not in the table."""
+
+
+@lru_cache(1)
+def letters() -> np.ndarray:
+    """uint64: of the first 65,536 characters the bits of what each is without case, well spread, or
+    MANY; the last place stands for all characters beyond.
     """
     plain = [chr(point).casefold() for point in range(2**16 - 1)]
-    return np.array([ord(c) if len(c) == 1 else MANY for c in plain] + [MANY], np.uint32)
+    points = spread(np.array([ord(c) if len(c) == 1 else 0 for c in plain], np.uint64))
+    alone = np.array([len(c) == 1 for c in plain])
+    return np.append(np.where(alone, points, np.uint64(MANY)), np.uint64(MANY))
 
 
 def pieces(texts: pa.Array) -> list[pa.Array]:

@@ -10,7 +10,6 @@ from pydantic import Field, field_validator
 
 from pairmill.filters.candidates import Candidates
 from pairmill.filters.characters import (
-    ALNUM,
     DIGIT,
     FAR,
     LOWER,
@@ -139,9 +138,7 @@ class TextRulesStage(Stage):
         split, words, different = characters.words()
         solid = np.maximum(1, characters.lengths - characters.having(SPACE))
         plain = characters.having(FAR) == 0
-        # of a text in ASCII whatever is no letter, no digit and no space
-        signs = characters.count((characters.bits & (ALNUM | SPACE)) == 0)
-        punctuation = np.where(plain, signs, characters.having(SIGN))
+        punctuation = np.where(plain, characters.marks(), characters.having(SIGN))
         upper, lower = characters.having(UPPER), characters.having(LOWER)
         stripped = pc.utf8_trim(texts, characters=SPACES)
         return [

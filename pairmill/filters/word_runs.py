@@ -24,8 +24,8 @@ PIECE = 2**20
 class WordRuns:
     """Forms, each of words between single spaces, that are found in texts at once."""
 
-    def __init__(self, forms: Sequence[bytes], piece: int = PIECE) -> None:
-        self.piece = piece
+    def __init__(self, forms: Sequence[bytes]) -> None:
+        self.piece = PIECE
         self.powers = Powers()
         every = [np.frombuffer(form, np.uint8) for form in forms]
         hashes = np.array([self.powers.hash_of(form) for form in every], np.uint64)

@@ -84,19 +84,17 @@ def shard_tasks(kept: Kept, order: np.ndarray, per_shard: int) -> Iterator[Shard
 
 
 def package_id(chain: Chain, writer: Writer, selection: Selection, kept: Kept, seed: int) -> str:
-    """What decides a package's bytes: options, columns' identities, kept rows, seed."""
+    """What decides a package's bytes: options, the table, columns' identities, kept rows, seed."""
     schema = chain.schema
-    sources = {
-        c: (w.identity if (w := chain.writer_of(c)) else chain.pool)
-        for c in (*writer.columns(schema), *selection.columns())
-    }
+    writers = {c: chain.writer_of(c) for c in (*writer.columns(schema), *selection.columns())}
     rows = hashlib.sha256(kept.shards.tobytes())
     rows.update(kept.rows.tobytes())
     return digest(
         {
             "options": options_of(writer),
             "logic": logic_of(chain),
-            "columns": sources,
+            "table": chain.pool,  # identities do not say of which values
+            "columns": {c: stage.identity for c, stage in writers.items() if stage},
             "left": [kept.alive, kept.null],
             "rows": rows.hexdigest(),
             "seed": seed,

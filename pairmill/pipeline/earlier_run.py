@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +14,6 @@ from pydantic import model_validator
 from pairmill.errors import PipelineFileError
 from pairmill.fates.decide import PENDING, Trace
 from pairmill.fates.trace import lost_payload, trace
-from pairmill.pipeline.overview import stored_run
-from pairmill.plan.chain import Chain
-from pairmill.plan.load import load_pipeline
-from pairmill.plan.plan import make_plan
 from pairmill.schemas.arrow import POOL_COLUMNS, is_payload
 from pairmill.schemas.companions import is_companion
 from pairmill.schemas.config import PATH, SPEED
@@ -26,6 +22,9 @@ from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
 from pairmill.sources.package import PackageConfig, PackageSource
 from pairmill.work.block import block_columns
+
+if TYPE_CHECKING:
+    from pairmill.plan.chain import Chain
 
 ROWS_AT_ONCE = 256
 """Rows read at the same time, with their bytes."""
@@ -74,8 +73,13 @@ class RunSource(Source):
         return PackageSource(PackageConfig(path=self.config.package))
 
     @cached_property
-    def chain(self) -> Chain:
+    def chain(self) -> "Chain":
         """The other pipeline's stages over its rows.  Raises NoInput where they did not run."""
+        # not needed by who asks for the keys alone
+        from pairmill.pipeline.overview import stored_run
+        from pairmill.plan.load import load_pipeline
+        from pairmill.plan.plan import make_plan
+
         path = self.config.pipeline
         with opening(path):
             loaded = load_pipeline(path)
@@ -93,7 +97,7 @@ class RunSource(Source):
             raise NoInput(f"{path} has not finished: {what}; `pairmill run {path}` goes on")
         return chain
 
-    def fates(self, chain: Chain, want: tuple[str, ...] = ()) -> Iterator[tuple[int, Trace]]:
+    def fates(self, chain: "Chain", want: tuple[str, ...] = ()) -> Iterator[tuple[int, Trace]]:
         """What became of the rows, shard by shard."""
         for shard in chain.shards():
             yield shard, trace(chain, shard, want=("uid", *want))

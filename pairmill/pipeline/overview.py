@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.cluster.worker_shares import cpus_needed, cpus_of
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest, RunError
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.news import news
 from pairmill.pipeline.stored_tables import StoredTable, stored_table
@@ -140,7 +140,7 @@ def stored_run(plan: Plan, limit: int | None, rows: str | None = None) -> Run:
     blocks = blocks_of(plan.stages)
     if rows is not None and rows not in blocks:
         known = f"blocks: {', '.join(blocks)}" if blocks else "the pipeline has no `each` block"
-        raise RunError(f"no block is named {rows!r} ({known})")
+        raise BadRequest(f"each: no block is named {rows!r} ({known})")
     table = open_table(storage, table_id(storage, plan.source))
     if table is None:
         raise RunError(f"{storage.root} does not hold this pipeline's source; run it first")

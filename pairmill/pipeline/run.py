@@ -14,12 +14,13 @@ from pairmill.fates.ledger import Funnel
 from pairmill.fates.remembered import keep, recall
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
+from pairmill.pipeline.absent_groups import absent_groups
 from pairmill.pipeline.failures import failure_classes
 from pairmill.pipeline.findings import findings, trusted_code
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
-from pairmill.pipeline.preflight import preflight
+from pairmill.pipeline.preflight import look_for_memory, preflight
 from pairmill.pipeline.replacing import replaced_packages
 from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.pipeline.settings import StoredSettings
@@ -27,6 +28,7 @@ from pairmill.pipeline.stored_tables import stored_table
 from pairmill.pipeline.table_run import DecidedTable, TableRun
 from pairmill.pipeline.totals import StageTotals
 from pairmill.pipeline.watcher import Watcher
+from pairmill.pipeline.whereabouts import is_ray_there
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan
 from pairmill.plan.planned import every_stage
@@ -110,6 +112,8 @@ class Runner:
     def __post_init__(self) -> None:
         places = (self.plan.config.workspace, *(w.config.path for w in self.plan.writers))
         disk = Storage(self.plan.config.workspace).local
+        self.here = self.local or not is_ray_there()
+        """Whether work is done on this machine alone."""
         self.engine: WorkEngine
         if self.local:
             self.engine = LocalEngine(disk, self.processes, self.import_paths)
@@ -124,7 +128,7 @@ class Runner:
         self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None
     ) -> RunOutcome:
         """Raises RunError; whatever it committed by then stays."""
-        preflight(self.plan, self.local)
+        preflight(self.plan, self.local, self.here)
         storage = open_workspace(self.plan.config.workspace)
         if not storage.keeps_conditions():
             self.watcher.note(
@@ -151,6 +155,8 @@ class Runner:
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
                 examine(storage, every_stage(chain.stages), self.engine, self.local)
+                if self.here:
+                    look_for_memory(self.plan, ask=True)
                 settings = StoredSettings(storage, self.plan.redact)
                 recall(chain.root, self.plan.config.name)
                 run = TableRun(
@@ -170,6 +176,7 @@ class Runner:
                     for i, w in enumerate(self.plan.writers)
                 }
                 tables = [source, *run.tables.values()]
+                absent = [line for t in tables for line in absent_groups(t.chain, self.engine.over)]
                 found = [line for t in tables for line in matches(t.chain, self.engine.over)]
                 again, whole = (*self.retry, *run.tried), self.limit is None
                 left = [line for t in tables for line in settings.end(t.chain, again, whole)]
@@ -190,6 +197,7 @@ class Runner:
             self.totals.stages,
             warnings=(
                 *findings(funnel, [str(told) for told in table.told if not told.ordinary]),
+                *absent,
                 *left,
             ),
             notes=(

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pairmill.plan.document import Document, Path_
 from pairmill.plan.explain import explain, kind_of, of_one_kind
-from pairmill.plan.yaml_file import Document, Path_
 from pairmill.schemas.config import FILE, MODEL, PATH, marks_of
 
 

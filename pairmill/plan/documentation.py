@@ -152,10 +152,11 @@ def json_schema() -> dict[str, Any]:
         "outputs": ("type", OUTPUTS),
         "source": ("type", SOURCES),
     }
-    for place, (tag, kinds) in places.items():
+    for place, (tag, every) in places.items():
+        kinds = dict(every)  # looks for installed ones once
         branches = []
         for name, kind in kinds.items():
-            one = TypeAdapter(kind).json_schema(schema_generator=DescribedSchema)
+            one = kind.model_json_schema(schema_generator=DescribedSchema)
             definitions.update(one.pop("$defs", {}))
             description = (inspect.getdoc(kind) or "").splitlines()[0]
             one["properties"][tag] = {"const": name, "description": description}

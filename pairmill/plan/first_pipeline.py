@@ -72,3 +72,10 @@ def yaml_value(value: Any) -> str:
         and not value[0].isdigit()
     )
     return str(value) if plain else json.dumps(value, ensure_ascii=False)
+
+
+def pipeline_name(path: str) -> str:
+    """A name for a pipeline out of its input's: small letters, digits, hyphens."""
+    base = path.rstrip("/*").rsplit("/", 1)[-1].partition(".")[0].lower()
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in base).strip("-")
+    return plain if plain[:1].isalpha() else f"pairs-{plain}".strip("-")

@@ -11,9 +11,10 @@ from pairmill.errors import PipelineFileError
 from pairmill.extensions import BadExtension
 from pairmill.outputs.catalogue import OUTPUTS
 from pairmill.plan.checked import listed, path_fault, resolve, resolved, validate
+from pairmill.plan.document import Document, Path_, Secrets
 from pairmill.plan.explain import fitting, nearest
 from pairmill.plan.stage_configs import stage_configs
-from pairmill.plan.yaml_file import Document, Path_, Secrets, read_document
+from pairmill.plan.yaml_file import read_document
 from pairmill.redaction import GONE, redact, secret_pair
 from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig, SourceConfig, SourcesConfig
 from pairmill.sources.catalogue import SOURCES

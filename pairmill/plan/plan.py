@@ -3,7 +3,7 @@ data, no Ray.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +25,7 @@ from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.expressions import Expression, unknown_column
 from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
-from pairmill.sources.base import Source
+from pairmill.sources.base import NoInput, Source
 from pairmill.sources.catalogue import open_source
 from pairmill.workspace.tables import Table
 
@@ -35,9 +35,7 @@ OF_IMAGES = ("parquet", "webdataset", "folder")
 
 @dataclass
 class Plan:
-    """What a run will do.  `identities` maps each column to what decides it (None where that is not
-    known yet).
-    """
+    """What a run will do."""
 
     config: PipelineConfig
     source: Source
@@ -46,7 +44,6 @@ class Plan:
     writers: list[Writer]
     selections: list[Selection]
     """Which rows each of the writers takes."""
-    identities: dict[str, str | None] = field(default_factory=dict)
     redact: Callable[[Any], Any] = lambda value: value
     blur: Expression | None = None
     """Pictures that the report hides until clicked."""
@@ -194,6 +191,10 @@ def input_schema(source: Source, note: Report) -> pa.Schema | None:
     for keys, part in source.parts().items():
         try:
             images = "image" in part.schema().names
+        except NoInput as error:
+            for fault in error.faults:
+                note(("source", *keys, *fault.key), fault.what)
+            sound = False
         except PairmillError as error:
             note(("source", *keys, "path"), str(error))
             sound = False

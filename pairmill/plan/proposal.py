@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest, RunError
 from pairmill.plan.columns_by_value import (
     ADDRESS,
     ColumnChoice,
@@ -35,7 +35,7 @@ LOOKED_AT = 1000
 """Rows whose values are looked at where no name of a column is known."""
 
 
-class NoProposal(RunError):
+class NoProposal(BadRequest):
     """The input is nothing that pairmill reads, or holds neither addresses nor images."""
 
 

@@ -9,7 +9,7 @@ from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.pipeline import SourceConfig, SourcesConfig
 from pairmill.sources.base import Source
 
-USUAL, NARROW = 1_024, 16_384
+USUAL, NARROW = 1_024, 32_768
 """Rows of a shard; the second where no image is read and no stage is costly, so that what a shard
 costs by itself (files, a look at its fates, a message) is little beside its rows.
 """

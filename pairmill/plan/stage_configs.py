@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pairmill.plan.checked import listed, resolved, validate
+from pairmill.plan.document import Document, Path_
 from pairmill.plan.named_modules import name_module
-from pairmill.plan.yaml_file import Document, Path_
 from pairmill.schemas.config import StageConfig
 from pairmill.stages.catalogue import UnknownStage, known_stages, stage_class
 from pairmill.stages.each import EachConfig

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,87 +13,12 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import ScalarString
 
 from pairmill.errors import PipelineFileError, Problem
-from pairmill.plan.paths import choices, step_into
+from pairmill.plan.document import Document, Path_, Secrets, typed
+from pairmill.plan.overrides import override
 from pairmill.plan.yaml_limits import MOST_VALUES, check_text, fault_of
-from pairmill.redaction import REDACTOR, SHORTEST, is_secret, redact
+from pairmill.redaction import REDACTOR
 
 VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}$]|\$(?!\{))*))?\}")
-
-Path_ = tuple[str | int, ...]
-
-
-@dataclass
-class Secrets:
-    """Values of secret environment variables; `marked`: names that the file marks as secret."""
-
-    values: dict[str, str] = field(default_factory=dict)
-    marked: frozenset[str] = frozenset()
-
-    def add(self, name: str, value: str) -> None:
-        """Notes a variable's value if it is a secret."""
-        if (name in self.marked or is_secret(name, value)) and len(value) >= SHORTEST:
-            self.values[value] = f"${{{name}}}"
-            REDACTOR.add(value, f"${{{name}}}")
-
-    def redact(self, text: str) -> str:
-        """The text with `${NAME}` in place of each value, the longest first."""
-        for value, name in sorted(self.values.items(), key=lambda item: -len(item[0])):
-            text = text.replace(value, name)
-        return text
-
-    def redact_data(self, value: Any) -> Any:
-        """Nested lists and maps with all their texts redacted; keys stay."""
-        match value:
-            case str():
-                return self.redact(value)
-            case Mapping():
-                return {k: self.redact_data(v) for k, v in value.items()}
-            case list() | tuple():
-                return [self.redact_data(v) for v in value]
-        return value
-
-
-@dataclass
-class Document:
-    """Plain data, each path's place, faults so far; `overridden`: path → `--set KEY=VALUE`."""
-
-    file: str
-    text: str
-    data: Any
-    places: dict[Path_, tuple[int, int]]
-    secrets: Secrets
-    problems: list[Problem]
-    values: int = 0
-    overridden: dict[Path_, str] = field(default_factory=dict)
-    unset: set[Path_] = field(default_factory=set)
-    """Places of variables that are not set, and of keys that are empty."""
-
-    def problem(self, path: Path_, message: str) -> None:
-        """Notes a fault at `path`, or at the nearest place above it that stands in the file."""
-        given = next(
-            (
-                self.overridden[path[:n]]
-                for n in range(len(path), 0, -1)
-                if path[:n] in self.overridden
-            ),
-            None,
-        )
-        if given is not None:
-            self.note(0, 0, f"{given}: {message}", "command line")
-            return
-        if path in self.unset and "is not set" not in message:
-            return  # what is wrong with the empty value that it has for that
-        place = next(
-            (self.places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.places),
-            (0, 0),
-        )
-        self.note(*place, message, self.file)
-
-    def note(self, line: int, column: int, message: str, file: str) -> None:
-        """Notes a fault once, without secrets; line and column from 1, 0 for none."""
-        found = Problem(line, column, redact(message), file)
-        if found not in self.problems:
-            self.problems.append(found)
 
 
 def read_document(path: str | Path, overrides: Mapping[str, str] | None = None) -> Document:
@@ -179,11 +103,11 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
                 line, column = node.lc.key(key)
             except KeyError:
                 continue  # came in by a merge key (`<<: *x`): the place above it stands for it
-            document.places[(*path, key_text(key))] = (line + 1, column + 1)
-            if node[key] is None and (*path, key_text(key)) not in MAY_BE_EMPTY:
-                note_empty(node, key, (*path, key_text(key)), document)
+            document.places[(*path, key_text(key, path))] = (line + 1, column + 1)
+            if node[key] is None and (*path, key_text(key, path)) not in MAY_BE_EMPTY:
+                note_empty(node, key, (*path, key_text(key, path)), document)
         return {
-            key_text(key): plain(value, (*path, key_text(key)), document)
+            key_text(key, path): plain(value, (*path, key_text(key, path)), document)
             for key, value in node.items()
         }
     if isinstance(node, CommentedSeq):
@@ -218,9 +142,14 @@ def note_empty(node: CommentedMap, key: Any, path: Path_, document: Document) ->
 FILL_IN = "write a value behind it, or take the key away"
 
 
-def key_text(key: Any) -> str:
-    """A key as text; what YAML 1.1 made of `on:` and wrote back is `on` again."""
-    return "on" if key is True else str(key)
+def key_text(key: Any, path: Path_) -> str:
+    """A key of the map at `path` as text; of a stage, what YAML 1.1 made of `on:` and wrote back as
+    `true:` is `on` again.
+    """
+    if key is None or isinstance(key, bool):
+        of_stage = path[-2:-1] == ("stages",)
+        return "on" if key is True and of_stage else "null" if key is None else str(key).lower()
+    return str(key)
 
 
 def fill(scalar: str, path: Path_, document: Document) -> Any:
@@ -249,51 +178,3 @@ def fill(scalar: str, path: Path_, document: Document) -> Any:
     ):
         return typed(text)
     return text
-
-
-def typed(text: str) -> Any:
-    """A scalar as unquoted YAML 1.2 reads it."""
-    try:
-        value = YAML(typ="safe").load(text)
-    except (YAMLError, ValueError, RecursionError):
-        return text
-    return value if isinstance(value, bool | int | float | str | list) or value is None else text
-
-
-def override(document: Document, target: str, value: str) -> None:
-    """Applies `stages.clip.keep=…`; stages are addressed by name or type, other lists by number."""
-    node: Any = document.data
-    path: Path_ = ()
-
-    def refuse(message: str) -> None:
-        document.note(0, 0, f"--set {target}={value}: {message}", "command line")
-
-    *parents, last = target.split(".")
-    if not value.strip():
-        refuse(f"{last} is empty; write a value behind the =, or null")
-        return
-    for step in parents:
-        found = step_into(node, step)
-        if found is None and isinstance(node, dict) and path:
-            # a map that the file leaves out, such as `resources`: it is checked with all others
-            node[step] = {}
-            found = step
-            document.overridden[(*path, step)] = f"--set {target}={value}"
-        if found is None:
-            refuse(f"there is no {step!r} here{choices(node)}")
-            return
-        node, path = node[found], (*path, found)
-    if isinstance(node, list):
-        index = step_into(node, last)
-        if index is None:
-            refuse(f"there is no {last!r} here{choices(node)}")
-            return
-        path = (*path, index)
-        node[int(index)] = typed(value)
-    elif isinstance(node, dict):
-        path = (*path, last)
-        node[last] = typed(value)
-    else:
-        refuse(f"{'.'.join(parents)} holds no keys")
-        return
-    document.overridden[path] = f"--set {target}={value}"

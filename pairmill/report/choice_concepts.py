@@ -7,7 +7,8 @@ import polars as pl
 
 from pairmill.fates.run_table import Run
 from pairmill.plan.chain import Chain
-from pairmill.report.choice_columns import Choice, arrived
+from pairmill.plan.choices import Choice
+from pairmill.report.choice_columns import arrived
 from pairmill.report.concepts import told
 from pairmill.schemas.arrow import is_list, of_role
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from pairmill.packages.mixture import mixture_of
 from pairmill.plan.chain import Chain
-from pairmill.report.choice_columns import Choice, arrived
+from pairmill.plan.choices import Choice
+from pairmill.report.choice_columns import arrived
 from pairmill.report.choice_concepts import concepts_of_choices
 from pairmill.report.gather import ReportRows, language_column
 
@@ -119,7 +120,7 @@ def requested(frame: pl.DataFrame, choice: Choice) -> dict[str, Any] | None:
     )
     every = frame.with_columns(pl.lit(1).alias("#times"))
     came, chosen, kept = (
-        mixture_of(part, field).told(field)["groups"]
+        mixture_of(part, field).described(field)["groups"]
         for part in (every, frame, frame.filter("kept"))
     )
     names = sorted({*came, *chosen}, key=lambda n: (-came.get(n, {}).get("rows", 0), n))

@@ -15,6 +15,12 @@ function funnels() {
 }
 
 function differences() {
+  const settings = (DATA.compared && DATA.compared.settings) || [];
+  const table = settings.length ? scroller(el("table", { class: "settings" }, el("tr", {}, ["as it was run", "first run", "second run"].map((t) => el("th", { class: "left" }, t))), settings.map(([name, a, b]) => el("tr", {}, cell(name, true), el("td", { class: "left wide" }, el("code", { class: "down" }, a)), el("td", { class: "left wide" }, el("code", { class: "up" }, b)))))) : null;
+  return el("div", {}, lineDifferences(), table);
+}
+
+function lineDifferences() {
   const lines = DATA.compared ? DATA.compared.pipeline : [];
   if (!lines.length) return el("p", { class: "soft" }, "The pipeline files are equal.");
   const classes = { "+": "added", "-": "removed", "@": "soft" };

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from pairmill.fates.decide import FATES
+from pairmill.report.as_run import differing_settings
 from pairmill.report.runs import RunFolder
 
 MOST_ROWS = 20_000_000
@@ -18,12 +19,15 @@ MOVES = 30
 
 
 def comparison(folders: list[RunFolder], runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """`pipeline`: lines that only one has, as [sign, line]; `rows`: how many both kept, only one
+    """`pipeline`: lines that only one has, as [sign, line]; `settings`: what else differs, as
+    (what, first, second); `rows`: how many both kept, only one
     kept, only one has; `moves`: from which fate to which; `samples`: uid → "gained" or "lost".
     """
-    return {"pipeline": differing([text_of(r) for r in runs])} | rows_moved(
-        [fates(folder) for folder in folders], runs
-    )
+    return {
+        "pipeline": differing([text_of(r) for r in runs]),
+        "settings": differing_settings(folders, runs),
+        **rows_moved([fates(folder) for folder in folders], runs),
+    }
 
 
 def text_of(run: dict[str, Any]) -> str:

@@ -19,7 +19,8 @@ from pairmill.fates.decide import FATES
 from pairmill.fates.run_table import Run
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import Chain
-from pairmill.report.choice_columns import Choice, choices_of, with_choices
+from pairmill.plan.choices import Choice, choices_of
+from pairmill.report.choice_columns import with_choices
 from pairmill.report.domains import domains, hosts
 from pairmill.schemas.arrow import doc_of, of_role, role_of
 from pairmill.schemas.hashing import row_chance

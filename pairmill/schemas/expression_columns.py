@@ -1,8 +1,5 @@
 """The columns that an expression names, known before the columns' types are."""
 
-from sqlglot import exp
-
-from pairmill.schemas.sql.parsing import parse
 from pairmill.schemas.sql.values import BadExpression
 
 
@@ -10,6 +7,10 @@ def columns_of(text: str) -> list[str]:
     """Names in order of the alphabet, of `box.width` the column `box`; none where the text is no
     expression, which compiling it tells.
     """
+    from sqlglot import exp  # not needed by who asks for the keys of stages alone
+
+    from pairmill.schemas.sql.parsing import parse
+
     try:
         return sorted({column.parts[0].name for column in parse(text).find_all(exp.Column)})
     except BadExpression:

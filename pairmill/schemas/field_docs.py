@@ -17,6 +17,9 @@ from pydantic_core import core_schema
 
 from pairmill.schemas.config import is_ours
 
+PLAIN = (bool, int, str)
+"""Types whose values are JSON as they are; a float may be infinite."""
+
 
 def description_of(model: type[BaseModel], field: str) -> str:
     """What stands below a field, or what it was declared with; an empty text where nothing does."""
@@ -50,6 +53,12 @@ def texts_below(node: ast.ClassDef) -> Any:
 
 class DescribedSchema(GenerateJsonSchema):
     """A JSON Schema whose keys are described."""
+
+    def encode_default(self, dft: Any) -> Any:
+        """As pydantic makes it, which builds a serialiser for each, also for what is JSON as it
+        stands.
+        """
+        return dft if dft is None or type(dft) in PLAIN else super().encode_default(dft)
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """As pydantic makes it, and the texts below the fields."""

@@ -21,12 +21,10 @@ def row_uids(parts: Sequence[pa.Array], wanted: np.ndarray | None = None) -> pa.
     """`row_uid` of each row of the columns `parts` (texts, bytes or nulls), null where none is
     wanted.
     """
-    count = len(parts[0])
-    wanted = np.ones(count, bool) if wanted is None else wanted
+    if wanted is None or wanted.all():
+        return hexadecimal(messages(parts), 16)
     chosen = pa.array(wanted)
     hex_digits = hexadecimal(messages([p.filter(chosen) for p in parts]), 16)
-    if wanted.all():
-        return hex_digits
     places = np.cumsum(wanted) - 1
     return hex_digits.take(pa.array(places, mask=~wanted))
 

@@ -223,7 +223,7 @@ def text_of(value: Any, name: str, line: bytes) -> str:
     return str(value)
 
 
-def look(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, list[str]]:
+def profile(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, list[str]]:
     """(what each key holds, lines that are objects, the first reasons of those that are none)."""
     guesses: dict[str, Guess] = {}
     faults: list[str] = []

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pairmill.sources.base import Input, Remark, Unreadable
-from pairmill.sources.files import NoInput
+from pairmill.sources.faults import NoInput
 from pairmill.sources.plain_types import plain_type
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 
 BATCH_BYTES = 16 * 2**20
-BATCH_ROWS = 8192
+BATCH_ROWS = 16_384
 PART_BYTES = 16 * 2**20
 """Unpacked, of row groups that are read together."""
 ROW_BYTES = 64

@@ -20,7 +20,7 @@ PLAIN = ("utf-8", "ascii")
 
 
 def text_ranges(
-    item: Input, encoding: str, dialect: Dialect | None, range_bytes: int = RANGE_BYTES
+    item: Input, encoding: str, dialect: Dialect | None, range_bytes: int
 ) -> list[TextRange] | None:
     """The ranges of a local file of more than one; None where it is read as a whole.  `dialect`: of
     a file with separators.

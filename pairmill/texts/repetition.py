@@ -11,6 +11,9 @@ LONGEST_PHRASE = 8
 WINDOW = 50
 """Words of the moving window of the type–token ratio (Covington and McFall 2010)."""
 
+WORDS, LETTERS = 5, 10
+"""Of the n-grams that are counted."""
+
 
 def repeated_sentences(text: str) -> float:
     """Share of the sentences that stand in the text before, case and punctuation aside."""
@@ -29,17 +32,17 @@ def longest_run(words: Sequence[str]) -> int:
     return longest
 
 
-def word_ngram_ratio(words: Sequence[str], size: int = 5) -> float:
+def word_ngram_ratio(words: Sequence[str]) -> float:
     """Share of the word n-grams that occur more than once (as OBELICS counts them)."""
-    counts = Counter(zip(*(words[i:] for i in range(size)), strict=False))
+    counts = Counter(zip(*(words[i:] for i in range(WORDS)), strict=False))
     return sum(c for c in counts.values() if c > 1) / max(1, counts.total())
 
 
-def character_ngram_ratio(text: str, size: int = 10) -> float:
+def character_ngram_ratio(text: str) -> float:
     """Share of the commonest character n-grams among all, their number being the square root of
     the different ones, and none of them single (as OBELICS counts them).
     """
-    counts = Counter(text[i : i + size] for i in range(len(text) - size + 1))
+    counts = Counter(text[i : i + LETTERS] for i in range(len(text) - LETTERS + 1))
     commonest = (c for _, c in counts.most_common(isqrt(len(counts))))
     return sum(c for c in commonest if c > 1) / max(1, counts.total())
 

@@ -227,15 +227,15 @@ def checked(planned: PlannedStage, answer: Any, rows: int) -> pa.Table:
             f"stage {name!r} answered {rows} rows with {found}; it must give one row "
             "for each, in order"
         )
-    columns: dict[str, pa.Array] = {}
+    columns: dict[str, pa.ChunkedArray] = {}
     for declared in planned.writes:
         if declared.name not in answer.schema.names:
             raise StageBroken(
                 f"stage {name!r} declares the column {declared.name!r} and does not "
                 f"give it (gives: {', '.join(answer.schema.names)})"
             )
-        values = answer.column(declared.name).combine_chunks()
-        if pa.types.is_floating(values.type):
+        values = answer.column(declared.name)
+        if pa.types.is_floating(values.type) and pc.any(pc.is_nan(values)).as_py():
             values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
         try:
             columns[declared.name] = (

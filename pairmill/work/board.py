@@ -1,5 +1,7 @@
 """What the workers of a run share: who is at what, and the limits of hosts."""
 
+import time
+
 from pairmill.work.claims import Claims, Past, RowRange, Task, WorkPlace
 from pairmill.work.host_limits import HostBoard
 from pairmill.work.messages import Message, WorkerLog
@@ -18,7 +20,7 @@ class RunBoard:
 
     def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
         """A worker's share of each host's connections."""
-        return self.hosts.share(worker, limit, in_flight)
+        return self.hosts.share(worker, limit, in_flight, time.monotonic())
 
     def begin(self, place: WorkPlace) -> Past:
         """An attempt at a place starts."""

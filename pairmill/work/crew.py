@@ -69,9 +69,9 @@ class Crew:
         little: bool = False,
     ) -> Generator[tuple[Item, T]]:
         """Each item with what `work` gives, as they come, from `count` processes that do `width`
-        items at a time; a deque may get more items meanwhile.  `little`: the first process may be
-        done with all of it before another has imported what it needs.  Raises RunError, and what
-        `pickle` raises.
+        items at a time; a deque may get more items meanwhile.  They begin at once, before the first
+        result is asked for.  `little`: the first process may be done with all of it before another
+        has imported what it needs.  Raises RunError, and what `pickle` raises.
         """
         packed = pickle.dumps(work)
         if threading.current_thread() is threading.main_thread():
@@ -87,6 +87,21 @@ class Crew:
         working = self.seats[:count]
         for seat in working:
             seat.process.send(*opening)
+            self.fill(seat, job, waiting, width)
+        return self.results(opening, working, waiting, count, ready)
+
+    def results(
+        self,
+        opening: tuple[Any, ...],
+        working: list[Seat],
+        waiting: "deque[Any]",
+        count: int,
+        ready: bool,
+    ) -> Generator[tuple[Any, Any]]:
+        """What the processes that have begun with a job give, as it comes; others begin, up to
+        `count`, where those that are `ready` take long.
+        """
+        _, job, _, width, *_ = opening
         try:
             while True:
                 for seat in working:

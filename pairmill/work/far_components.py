@@ -37,18 +37,6 @@ class StepHands(Protocol):
         """A result itself."""
 
 
-class OwnHands:
-    """Does the steps in this process, one after another."""
-
-    def each(
-        self, work: Callable[..., list[Any]], arguments: Sequence[Sequence[Any]], results: int
-    ) -> list[list[Part]]:
-        return [work(*given) for given in arguments]
-
-    def value(self, part: Part) -> Any:
-        return part
-
-
 def far_components(
     pairs: Sequence[Sequence[Part]], total: int, hands: StepHands
 ) -> tuple[list[Part], int]:

@@ -6,7 +6,6 @@ using; the oldest askers come first where there are more workers than slots.  A 
 silent for `TTL_S` has died, and its slots are free again.
 """
 
-import time
 from dataclasses import dataclass
 
 TTL_S = 30.0
@@ -43,12 +42,11 @@ class HostBoard:
         self.held: dict[str, set[str]] = {}
 
     def share(
-        self, worker: str, limit: int, in_flight: dict[str, int], now: float | None = None
+        self, worker: str, limit: int, in_flight: dict[str, int], now: float
     ) -> dict[str, int]:
         """A worker's slots by host, for the hosts that it wants now (`in_flight`: its requests
         to each).
         """
-        now = time.monotonic() if now is None else now
         known = self.held.get(worker, set())
         left = {host for host in known - in_flight.keys() if not self.let_go(host, worker, now)}
         self.held[worker] = set(in_flight) | left

@@ -60,7 +60,7 @@ class LocalEngine:
 
     def __init__(self, disk: bool, processes: int | None = 0, paths: Sequence[str] = ()) -> None:
         self.run_id = ""
-        self.threads = THREADS if disk else THREADS_FAR
+        self.threads = min(THREADS, max(2, cores())) if disk else THREADS_FAR
         self.told: deque[Message] = deque(maxlen=KEPT)
         self.processes = cores() if processes is None else processes
         self.crew = Crew(paths)
@@ -106,6 +106,7 @@ class LocalEngine:
         rows = sum(map(job.chain.rows_of, shards))
         if self.processes and travels(job) and not is_small(job, rows):
             self.crew.gpus = gpus_each(job.stages())
+            give_back()  # what reading the source took
             taken = self.crew.run(work, shards, count, work.width, is_little(job, rows))
         else:
             taken = zip(shards, self.here(work, shards), strict=True)
@@ -182,7 +183,8 @@ class LocalEngine:
         """Worker processes, where there may be several."""
         if self.processes < 2:
             return None
-        return Hands(self.processes, partial(self.crew.run, count=self.processes))
+        spread = partial(self.crew.run, count=self.processes)
+        return Hands(self.processes, spread, first_here=not self.crew.seats)
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None

@@ -144,7 +144,7 @@ def age_of(storage: Storage, name: str) -> float:
 
 
 @contextlib.contextmanager
-def leased(storage: Storage, folder: str, what: str = "this run") -> Iterator[Lease]:
+def leased(storage: Storage, folder: str) -> Iterator[Lease]:
     """Holds the lease of a folder during the block; raises RunError where another driver holds it.
 
     A lease of a process of this machine that is gone is taken at once, any other one after `TTL_S`
@@ -152,7 +152,7 @@ def leased(storage: Storage, folder: str, what: str = "this run") -> Iterator[Le
     """
     lease = Lease(storage, f"{folder}/lease.json")
     if told := lease.take():
-        raise RunError(f"{what} is in progress: {told}")
+        raise RunError(f"this run is in progress: {told}")
     keeper = threading.Thread(target=lease.keep, name="lease", daemon=True)
     keeper.start()
     try:

@@ -100,11 +100,13 @@ def read_parts(part: pa.Table, schema: pa.Schema) -> Iterator[ReadPart]:
     have: dict[str, Any] = {name: part.column(name) for name in names}
     have["text"] = pc.cast(have.get("text", pa.nulls(n)), pa.string())
     have["url"] = clean_urls(pc.cast(have.get("url", pa.nulls(n)), pa.string()))
-    given = pc.cast(have["uid"], pa.string()) if "uid" in have else pa.nulls(n, pa.string())
-    given = whole(pc.if_else(pc.equal(given, ""), None, given))
-    is_given = pc.is_valid(given)
-    made = row_uids(have, ~np.asarray(is_given))
-    uids = pc.coalesce(given, made) if given.null_count < n else made
+    if "uid" in have:
+        given = pc.cast(have["uid"], pa.string())
+        given = whole(pc.if_else(pc.equal(given, ""), None, given))
+        is_given = pc.is_valid(given)
+        uids = pc.coalesce(given, row_uids(have, ~np.asarray(is_given)))
+    else:
+        is_given, uids = pa.array(np.zeros(n, bool)), row_uids(have, np.ones(n, bool))
     documents, positions = "doc_id" in have, {"doc_id", "position"} <= set(names)
     ours = {
         "#uid": uids,

@@ -24,8 +24,8 @@ Key = tuple[str, ...]
 class ReadMemory:
     """Columns of files on a disk; threads may share it."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self.most_bytes, self.nbytes = most_bytes, 0
+    def __init__(self) -> None:
+        self.most_bytes, self.nbytes = MOST_BYTES, 0
         self.lock = threading.Lock()
         self.found: OrderedDict[Key, tuple[Version, pa.Table]] = OrderedDict()
 

@@ -53,10 +53,9 @@ class OneReader:
         there: set[str] | None,
         units: Mapping[int, Unit] = MappingProxyType({}),
         groups: Sequence[Reading] = (),
-        group_bytes: int = GROUP_BYTES,
     ) -> None:
         self.storage, self.schema, self.there = storage, schema, there
-        self.units, self.group_bytes = units, group_bytes
+        self.units, self.group_bytes = units, GROUP_BYTES
         self.groups = {place: group for group in groups for place in group.places}
         self.read: dict[Place, list[Said]] = {}
         """Of groups, what was not asked for yet."""
@@ -115,9 +114,12 @@ class ManyReaders(OneReader):
         super().__init__(storage, schema, None, units, groups)
         self.work, self.spool = work, work.spool
         self.items: deque[Reading | Storing] = deque()
-        self.running = hands.spread(work, self.items)
+        if hands.first_here and len(tasks) > 1 and len(tasks[0].places) == 1:
+            tasks = tasks[1:]
         self.tasks = deque(tasks)
         self.room = AHEAD * hands.count
+        self.pump()
+        self.running = hands.spread(work, self.items)
         self.most = STORED_AHEAD * hands.count
         self.at = {place: task.number for task in tasks for place in task.places}
         self.found: dict[int, dict[Place, list[Said] | None]] = {}
@@ -161,6 +163,7 @@ class ManyReaders(OneReader):
                 part = spool.put(said)
             self.wait_for([part])
             yield part
+        pa.default_memory_pool().release_unused()  # the processes are about to need it
 
     def of_group(self, group: Reading) -> dict[Place, list[Said]]:
         """As it is read here, its rows in one file."""

@@ -59,6 +59,8 @@ class Hands:
     task_bytes: int = TASK_BYTES
     travels: bool = False
     """Whether rows travel with what is told of them: no folder is seen by all processes."""
+    first_here: bool = False
+    """Whether who places the rows reads the first task itself, while the processes start."""
 
 
 @dataclass(frozen=True)

@@ -36,14 +36,48 @@ def sorted_together(parts: list[np.ndarray]) -> np.ndarray:
     return found
 
 
+class Sieve:
+    """One bit for each of many slots that hashes fall into: whether one of them was there.  Eight
+    to sixteen slots a hash, so that nearly all new ones are known to be new by a look at one byte.
+    """
+
+    def __init__(self, hashes: int = 0) -> None:
+        self.shift = np.uint64(64 - max(20, (8 * hashes).bit_length()))
+        self.bits = np.zeros(1 << (61 - int(self.shift)), np.uint8)
+        self.room = len(self.bits)
+
+    def slots(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(byte, bit in it) of each hash."""
+        slot = hashes >> self.shift
+        bit = np.left_shift(np.uint8(1), (slot & np.uint64(7)).astype(np.uint8))
+        return (slot >> np.uint64(3)).astype(np.int64), bit
+
+    def may_have(self, hashes: np.ndarray) -> np.ndarray:
+        """bool: false where a hash was not there for certain."""
+        byte, bit = self.slots(hashes)
+        return (self.bits[byte] & bit) != 0
+
+    def add(self, hashes: np.ndarray) -> None:
+        """The hashes are there from now on."""
+        byte, bit = self.slots(hashes)
+        np.bitwise_or.at(self.bits, byte, bit)
+        self.room -= len(hashes)
+
+
+TOGETHER = 8
+"""Runs of about one length that are merged at once: each hash is moved the more seldom for it."""
+
+
 class UniqueUids:
     """Gives the second and later rows of a uid another one, which depends on the uid and on how
     often it was there before.
 
-    Eight bytes a row are held: hashes in sorted runs, the shorter of which are merged.
+    Nine to ten bytes a row are held: hashes in sorted runs, the shorter of which are merged, and a
+    sieve, past which few hashes come that are new.
     """
 
     def __init__(self) -> None:
+        self.sieve = Sieve()
         self.runs: list[np.ndarray] = []
         self.times: dict[str, int] = {}
         """How often a repeated uid was there."""
@@ -92,6 +126,14 @@ class UniqueUids:
 
     def has(self, hashes: np.ndarray) -> np.ndarray:
         """Which hashes were there."""
+        found = self.sieve.may_have(hashes)
+        asked = np.flatnonzero(found)
+        if len(asked):
+            found[asked] = self.in_runs(hashes[asked])
+        return found
+
+    def in_runs(self, hashes: np.ndarray) -> np.ndarray:
+        """The same, off the hashes themselves."""
         found = np.zeros(len(hashes), bool)
         for run in self.runs:
             at = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
@@ -134,7 +176,13 @@ class UniqueUids:
         if not len(hashes):
             return
         self.runs.append(hashes)
-        while len(self.runs) > 1 and len(self.runs[-2]) <= 2 * len(self.runs[-1]):
-            last = self.runs.pop()
-            self.runs[-1] = merged = np.concatenate([self.runs[-1], last])
-            merged.sort(kind="stable")  # in place: that of all rows is the largest thing in memory
+        while len(self.runs) >= TOGETHER and len(self.runs[-TOGETHER]) <= 2 * len(self.runs[-1]):
+            merged = self.runs[-TOGETHER:]
+            del self.runs[-TOGETHER:]
+            self.runs.append(sorted_together(merged))
+        if self.sieve.room < len(hashes):
+            self.sieve = Sieve(sum(map(len, self.runs)))
+            for run in self.runs:
+                self.sieve.add(run)
+        else:
+            self.sieve.add(hashes)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairmill.schemas.expressions import compile_expression, frame_of
 
@@ -37,10 +38,25 @@ class Clusters:
         """Positions of rows that another stands for."""
         return np.flatnonzero(self.stands_for != np.arange(len(self.stands_for)))
 
-    def others(self) -> pl.Series:
-        """`stands_for`, null for rows that stand for themselves."""
-        own = self.stands_for == np.arange(len(self.stands_for))
-        return pl.Series(self.stands_for).set(pl.Series(own), None)
+    def named(self, uids: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+        """(uid of the row that stands for each row, null for that one; the same with its own uid
+        there), in parts that 32-bit offsets reach over.  `uids`: of all rows.
+        """
+        repeats, others, own = self.repeats, [], []
+        names = frame_of(pa.table({"uid": uids}))["uid"]  # Polars gathers texts faster than Arrow
+        heads = names.gather(self.stands_for[repeats]).to_arrow().cast(pa.large_string())
+        first = 0
+        for part in parts_of(uids.cast(pa.large_string())):
+            begin, end = np.searchsorted(repeats, [first, first + len(part)]).tolist()
+            places, some = repeats[begin:end] - first, heads.slice(begin, end - begin)
+            others.append(sparse(some, places, len(part)).cast(pa.string()))
+            if len(some):
+                mask = np.zeros(len(part), bool)
+                mask[places] = True
+                part = pc.replace_with_mask(part, pa.array(mask), some)
+            own.append(part.cast(pa.string()))
+            first += len(part)
+        return pa.chunked_array(others, pa.string()), pa.chunked_array(own, pa.string())
 
     def gathered(self, values: pa.ChunkedArray) -> pa.Array:
         """For each row that stands for a cluster the values of all its rows; null for the
@@ -148,10 +164,26 @@ def words_of(texts: pa.ChunkedArray) -> Iterator[np.ndarray] | None:
     return (word(at) for at in range(0, length, 8))
 
 
-def text_column(texts: pl.Series) -> pa.ChunkedArray:
-    """Polars' texts as Arrow's, in parts that 32-bit offsets reach over."""
-    parts = (texts.slice(first, AT_ONCE) for first in range(0, max(1, len(texts)), AT_ONCE))
-    return pa.chunked_array([part.to_arrow().cast(pa.string()) for part in parts], pa.string())
+def parts_of(texts: pa.ChunkedArray) -> Iterator[pa.Array]:
+    """A column's texts, some at a time, each part with offsets from 0 on."""
+    for chunk in texts.chunks:
+        for at in range(0, len(chunk), AT_ONCE):
+            part = chunk.slice(at, AT_ONCE)
+            yield pa.concat_arrays([part]) if part.offset else part
+
+
+def sparse(texts: pa.Array, places: np.ndarray, count: int) -> pa.Array:
+    """Large texts at some of `count` places, in order; null at the others."""
+    ends = np.zeros(count + 1, np.int64)
+    ends[places + 1] = np.asarray(pc.binary_length(texts))
+    there = np.zeros(count, bool)
+    there[places] = True
+    _, offsets, data = texts.buffers()
+    first = np.frombuffer(offsets, np.int64)[texts.offset] if len(texts) else 0
+    valid = pa.py_buffer(np.packbits(there, bitorder="little"))
+    letters = pa.py_buffer(b"") if data is None else data.slice(first)
+    buffers = [valid, pa.py_buffer(np.cumsum(ends)), letters]
+    return pa.Array.from_buffers(pa.large_string(), count, buffers, count - len(texts))
 
 
 def preferred(rows: pa.Table, label: np.ndarray, prefer: str | None) -> np.ndarray:

@@ -7,9 +7,9 @@ import pyarrow as pa
 
 from pairmill.schemas.arrow import column, error_array, is_payload
 from pairmill.schemas.expression_columns import columns_of
-from pairmill.schemas.expressions import compile_expression, frame_of
+from pairmill.schemas.expressions import compile_expression
 from pairmill.stages.base import LinkingStage
-from pairmill.stages.dedup.clusters import clusters_of, text_column
+from pairmill.stages.dedup.clusters import clusters_of
 from pairmill.stages.dedup.config import DedupConfig, NearDedupConfig
 from pairmill.stages.dedup.kinds import kind_of
 
@@ -142,14 +142,14 @@ class DedupStage(LinkingStage):
         gathers = self.config.on_duplicate == "merge"
         far = self.too_far(seen)
         clusters = clusters_of(rows, labels, self.config.prefer, far, gathers)
-        uid = frame_of(rows.select(["uid"]))["uid"]  # Polars gathers texts faster than Arrow
         score = np.full(rows.num_rows, np.nan)
         score[clusters.repeats] = self.kind.scores(
             seen, clusters.repeats, clusters.stands_for[clusters.repeats]
         )
+        dup_of, cluster_id = clusters.named(rows.column("uid"))
         found = {
-            "dup_of": text_column(uid.gather(clusters.others())),
-            "cluster_id": text_column(uid.gather(clusters.stands_for)),
+            "dup_of": dup_of,
+            "cluster_id": cluster_id,
             "cluster_size": pa.array(clusters.sizes),
             "dup_score": pa.array(score, from_pandas=True),
         }

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -42,9 +41,7 @@ HEADERS = {"Accept": "image/*,*/*;q=0.5"}
 class Fetcher:
     """Fetches addresses with one connection pool; lives in one event loop."""
 
-    def __init__(
-        self, options: DownloadConfig, lookup: Any = socket.getaddrinfo, ask: Ask | None = None
-    ) -> None:
+    def __init__(self, options: DownloadConfig, lookup: Any, ask: Ask | None = None) -> None:
         self.options = options
         self.lookups = ThreadPoolExecutor(32, thread_name_prefix="dns")
         self.resolver = CheckedResolver(

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 FREE_DECODE_S = 1.0
+MOST = 50_000
+"""Hosts that are remembered though nobody asks them."""
 """Decoding time of a picture that costs its host nothing; ordinary ones take some hundredths."""
 
 
@@ -111,19 +113,17 @@ class Host:
 class Hosts:
     """All hosts a worker talks to; forgets idle ones so that millions of hosts do not pile up."""
 
-    def __init__(
-        self, connections: int, rate: float | None, shared: bool = False, most: int = 50_000
-    ) -> None:
-        self.connections, self.rate, self.shared, self.most = connections, rate, shared, most
+    def __init__(self, connections: int, rate: float | None, shared: bool) -> None:
+        self.connections, self.rate, self.shared = connections, rate, shared
         self.hosts: dict[str, Host] = {}
         self.news = asyncio.Event()
         """Set when a host is asked for that has no share yet."""
 
     def of(self, name: str) -> Host:
-        """State of a host by its name; where `most` are known already, idle ones are forgotten."""
+        """State of a host by its name; where `MOST` are known already, idle ones are forgotten."""
         host = self.hosts.get(name)
         if host is None:
-            if len(self.hosts) >= self.most:
+            if len(self.hosts) >= MOST:
                 now = time.monotonic()
                 self.hosts = {
                     n: h

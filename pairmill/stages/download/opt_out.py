@@ -11,7 +11,7 @@ IMPLIED = {"none": ("none", "noindex", "nofollow")}
 OPT_IN = {"all", "ai", "imageai"}
 
 
-def directives(headers: Iterable[str], agent: str | None, now: datetime | None = None) -> set[str]:
+def directives(headers: Iterable[str], agent: str | None, now: datetime) -> set[str]:
     """The lower-case directives that hold for `agent` (or for everyone), over all X-Robots-Tag
     headers.
 
@@ -45,13 +45,13 @@ def directives(headers: Iterable[str], agent: str | None, now: datetime | None =
     return found
 
 
-def is_past(text: str, now: datetime | None) -> bool:
+def is_past(text: str, now: datetime) -> bool:
     """Whether the date at the start of `text` (RFC 822, RFC 850 or ISO 8601) lies before now."""
     text = text.strip()
     for candidate in (text, text.split(",")[0].strip()):
         date = parse_date(candidate)
         if date is not None:
-            return date < (now or datetime.now(timezone.utc))
+            return date < now
     return False
 
 
@@ -72,7 +72,7 @@ def decision(
     robots: Iterable[str], tdm_reservation: str | None, agent: str | None, disallowed: Iterable[str]
 ) -> tuple[str | None, bool]:
     """(the reason to stay away or None, whether the server consents explicitly)."""
-    found = directives(robots, agent)
+    found = directives(robots, agent, datetime.now(timezone.utc))
     bad = sorted((found & {d.lower() for d in disallowed}) | (found & {"unavailable"}))
     reserved = (tdm_reservation or "").strip()
     if reserved == "1":

@@ -8,6 +8,7 @@ from protego import Protego
 from yarl import URL
 
 MOST_BYTES = 512 * 1024
+MOST_ORIGINS = 20_000
 Get = Callable[[URL, int], Awaitable[tuple[int, bytes]]]
 """(address, byte cap) → (status, body); raises where there is no answer."""
 
@@ -15,8 +16,8 @@ Get = Callable[[URL, int], Awaitable[tuple[int, bytes]]]
 class Robots:
     """The rules of every origin that was asked for; forgets the oldest when there are too many."""
 
-    def __init__(self, get: Get, agent: str, retry_s: float = 120.0, most: int = 20_000) -> None:
-        self.get, self.agent, self.retry_s, self.most = get, agent, retry_s, most
+    def __init__(self, get: Get, agent: str, retry_s: float) -> None:
+        self.get, self.agent, self.retry_s = get, agent, retry_s
         self.rules: dict[str, asyncio.Task[Protego | str]] = {}
         self.failed: dict[str, float] = {}
         """When an origin's file could not be read, for those where it could not."""
@@ -27,7 +28,7 @@ class Robots:
         task = self.rules.get(origin)
         if task is None or time.monotonic() - self.failed.get(origin, float("inf")) > self.retry_s:
             self.failed.pop(origin, None)
-            if len(self.rules) >= self.most:
+            if len(self.rules) >= MOST_ORIGINS:
                 oldest = next(iter(self.rules))
                 del self.rules[oldest]
                 self.failed.pop(oldest, None)

@@ -1,5 +1,6 @@
 """The download stage: addresses to images, many at a time."""
 
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -105,7 +106,7 @@ class DownloadStage(AsyncStage):
         if not self.peer:
             from pairmill.stages.download.fetch import Fetcher  # loads aiohttp, for a plan in vain
 
-            self.fetcher = Fetcher(self.config, ask=self.ask)
+            self.fetcher = Fetcher(self.config, socket.getaddrinfo, self.ask)
 
     async def end(self) -> None:
         if not self.peer:
