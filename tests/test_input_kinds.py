@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pairmill.api import Pipeline
 from pairmill.sources.tables import PairsConfig, TableSource
 from tests.test_input_files import fault, read
 
@@ -175,3 +176,28 @@ def test_links_to_nowhere_and_names_that_are_no_utf_8_are_told(tmp_path: Path) -
     assert {(r.location, r.what) for r in remarks} == {
         ("b.csv", "a link that leads nowhere"), ("?.csv", "its name is no UTF-8; rename it")
     }  # fmt: skip
+
+
+def test_objects_and_lists_that_a_column_holds_as_json_are_told_and_counted(tmp_path: Path) -> None:
+    lines = [
+        {"url": "http://a.test/1.jpg", "text": "one two", "meta": {"a": 1}, "tags": ["a"]},
+        {"url": "http://a.test/2.jpg", "text": {"en": "three"}, "meta": {"a": 2}, "tags": ["b"]},
+        {"url": "http://a.test/3.jpg", "text": ["four", "five"], "meta": None, "tags": []},
+    ]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    (tmp_path / "in.json").write_text(json.dumps(lines))
+    for file in ("in.jsonl", "in.json"):
+        folder = tmp_path / file.replace(".", "-")
+        pipeline = Pipeline.build(
+            name="n",
+            source=PairsConfig(path=str(tmp_path / file)),
+            workspace=str(folder),
+        )
+        result = pipeline.run(local=True, processes=0, progress=False)
+        (warned,) = result.warnings
+        assert warned.startswith("objects and lists among texts: 2 (")
+        assert "column 'text': kept as JSON" in warned
+        (noted,) = (n for n in result.notes if n.startswith("objects and lists as JSON text"))
+        assert noted.startswith("objects and lists as JSON text: 2 (")
+        assert "column 'meta'" in noted
+        assert result.rows(["text"])["text"][1] == '{"en": "three"}'

@@ -13,6 +13,7 @@ from pairmill.sources.json_columns import columns_of, fits
 from pairmill.sources.members import facts_of, image_suffix, text_of
 from pairmill.sources.sample_profile import Shape
 from pairmill.sources.samples import Sample, Samples, refuse_large_texts
+from pairmill.sources.spelled_out import spelled_out
 from pairmill.sources.tar import printable
 
 BATCH_ROWS = 256
@@ -118,11 +119,13 @@ class SampleRows:
         at = self.shape.schema.get_field_index(key)
         return at < 0 or not fits(value, self.shape.schema.field(at).type)
 
-    def table(self, batch: list[Row]) -> Iterator[pa.Table | Unreadable]:
+    def table(self, batch: list[Row]) -> Iterator[pa.Table | Unreadable | Remark]:
         """The rows of a batch in our columns with their images; JSON values that fit no column stay
         in `metadata`.
         """
-        table, left, count = columns_of([row.facts for row in batch], self.shape.schema)
+        facts = [row.facts for row in batch]
+        yield from spelled_out(facts, self.shape.schema, lambda i: batch[i].place)
+        table, left, count = columns_of(facts, self.shape.schema)
         if count:
             what = "JSON values that fit no column, because few samples have such ones"
             self.remarks["values kept in metadata", what] += count

@@ -87,7 +87,7 @@ class Crew:
         working = self.seats[:count]
         for seat in working:
             seat.process.send(*opening)
-            self.fill(seat, job, waiting, width)
+        self.fill_in_turn(working, job, waiting, width)
         return self.results(opening, working, waiting, count, ready)
 
     def results(
@@ -98,14 +98,13 @@ class Crew:
         count: int,
         ready: bool,
     ) -> Generator[tuple[Any, Any]]:
-        """What the processes that have begun with a job give, as it comes; others begin, up to
-        `count`, where those that are `ready` take long.
+        """What the processes that have begun with a job give, as it comes; once one is `ready`,
+        others join up to `count` where it takes long.
         """
         _, job, _, width, *_ = opening
         try:
             while True:
-                for seat in working:
-                    self.fill(seat, job, waiting, width)
+                self.fill_in_turn(working, job, waiting, width)
                 if not any(seat.held for seat in working):
                     break
                 others = ready and waiting and len(working) < count
@@ -147,6 +146,14 @@ class Crew:
         first.send("job", job, pickle.dumps(work), 1, False, cores())
         first.send("item", job, next(self.tickets), item)
         first.send("end", job)
+
+    def fill_in_turn(
+        self, working: Sequence[Seat], job: int, waiting: "deque[Any]", width: int
+    ) -> None:
+        """Gives processes as much as they do at a time, one each in turn: few items are for all."""
+        for held in range(1, width + 1):
+            for seat in working:
+                self.fill(seat, job, waiting, held)
 
     def fill(self, seat: Seat, job: int, waiting: "deque[Any]", width: int) -> None:
         """Gives a process as much as it does at a time."""

@@ -102,8 +102,8 @@ class LocalEngine:
         """Shard by shard, several at a time."""
         work = PhaseWork(job)
         taken: Iterator[tuple[int, Any]]
-        count = processes_for(job, self.processes)
         rows = sum(map(job.chain.rows_of, shards))
+        count = processes_for(job, self.processes, rows)
         if self.processes and travels(job) and not is_small(job, rows):
             self.crew.gpus = gpus_each(job.stages())
             give_back()  # what reading the source took

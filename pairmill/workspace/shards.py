@@ -6,6 +6,7 @@ the
 values, so that another column in the input copies no image.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from pairmill.workspace.read_memory import READ
 from pairmill.workspace.storage import Storage
 
 FOLDER, PAYLOAD = "shards", "payload"
+FULL = b"pairmill full"
+"""Key of a file's metadata: names of the columns in which no value is null."""
 
 
 def shard_file(shard: int) -> str:
@@ -99,7 +102,9 @@ def write(
     do not repeat.
     """
     if not (name in there if there is not None else storage.exists(name)):
-        storage.write_table(name, table, distinct=distinct)
+        full = [c for c in table.schema.names if not table.column(c).null_count]
+        told = {**(table.schema.metadata or {}), FULL: json.dumps(full).encode()}
+        storage.write_table(name, table.replace_schema_metadata(told), distinct=distinct)
 
 
 def read_rows(
@@ -160,9 +165,13 @@ def read(
 
 
 def without_nulls(meta: pq.FileMetaData, columns: Collection[str]) -> set[str]:
-    """Those of some columns of which a file's footer says that no value is null."""
+    """Those of some columns of which a file's footer says that no value is null: in so many words,
+    or, in files of before, by the statistics of each row group.
+    """
     if not columns:
         return set()
+    if (told := (meta.metadata or {}).get(FULL)) is not None:
+        return set(json.loads(told)).intersection(columns)
     first = {meta.schema.column(i).path: i for i in range(meta.num_columns)}
     found = {c: first[c] for c in columns if c in first}
     for group in range(meta.num_row_groups):
