@@ -15,19 +15,26 @@ CACHED = ("inactive_file ", "total_inactive_file ")
 """Lines of a group's statistics: files' pages, which it gives back when it needs them."""
 
 
-def free_bytes(meminfo: str = "/proc/meminfo", groups: str = "/sys/fs/cgroup") -> int:
+def free_bytes() -> int:
     """Bytes; half of the machine's where it does not say."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    known = free_memory()
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return half if known is None else known
+
+
+def free_memory(meminfo: str = "/proc/meminfo", groups: str = "/sys/fs/cgroup") -> int | None:
+    """Bytes; None where the machine does not say."""
+    found = []
     with suppress(OSError):
         for line in Path(meminfo).read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                found = int(line.split()[1]) * 1024
+                found.append(int(line.split()[1]) * 1024)
     for limit, taken in CONTAINERS:
         with suppress(OSError, ValueError):  # absent, or "max"
             most = int((Path(groups) / limit).read_text())
             used = int((Path(groups) / taken).read_text()) - given_back(Path(groups) / taken)
-            found = min(found, max(0, most - used))
-    return found
+            found.append(max(0, most - used))
+    return min(found, default=None)
 
 
 def given_back(taken: Path) -> int:

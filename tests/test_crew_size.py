@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pairmill.api import Pipeline
-from pairmill.free_memory import free_bytes
+from pairmill.free_memory import free_memory
 from pairmill.models.sizes import bytes_on_cpu
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from pairmill.torch_device import CORES
@@ -86,13 +86,13 @@ def test_size_of_a_model_is_that_of_its_weights_in_float32(tmp_path: Path) -> No
 def test_free_memory_is_what_the_container_allows(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
     meminfo, groups = str(tmp_path / "meminfo"), str(tmp_path)
-    assert free_bytes(meminfo, groups) == 8000 * 1024
+    assert free_memory(meminfo, groups) == 8000 * 1024
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("900000\n")
-    assert free_bytes(meminfo, groups) == 8000 * 1024
+    assert free_memory(meminfo, groups) == 8000 * 1024
     (tmp_path / "memory.max").write_text("1000000\n")
     (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 50000\n")
-    assert free_bytes(meminfo, groups) == 1000000 - 900000 + 50000
+    assert free_memory(meminfo, groups) == 1000000 - 900000 + 50000
 
 
 def process_of(_: int) -> int:

@@ -18,7 +18,7 @@ from pairmill.terminal.stage_list import WRITTEN_DOWN, sentences
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
 GROUND = {
-    "addresses", "allocators", "errors", "extensions", "images", "models", "names",
+    "addresses", "allocators", "errors", "extensions", "free_memory", "images", "models", "names",
     "pandas_later", "places", "redaction", "safe_output", "schemas", "shares", "texts",
     "torch_device", "version",
 }  # fmt: skip

@@ -2,14 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pairmill.errors import StageBroken
 from pairmill.models.files import (
     OTHER_WEIGHTS,
-    WEIGHTS,
     cached_folder,
     checkpoint_dtype,
     is_folder,
@@ -34,25 +32,25 @@ def bytes_on_cpu(model: str, revision: str | None, dtype: str = "auto") -> int |
         config = read_json(folder, "config.json")
     except StageBroken:
         return None
-    stored = sum(os.path.getsize(file) for file in weight_files(folder))
+    stored = stored_bytes(folder)
     if not stored:
         return None
     saved = 1 if quantisation(config) else BYTES[checkpoint_dtype(config)]
     return stored * max(1, BYTES.get(dtype, 4) // saved)
 
 
-def weight_files(folder: str) -> Iterator[str]:
-    """The files of weights that are loaded: in one format only."""
-    for name, _ in WEIGHTS:
-        index = f"{folder}/{name}.index.json"
-        if os.path.exists(f"{folder}/{name}"):
-            yield f"{folder}/{name}"
-            return
-        if os.path.exists(index):
-            parts = set(json.loads(Path(index).read_bytes())["weight_map"].values())
-            yield from (f"{folder}/{part}" for part in parts if os.path.exists(f"{folder}/{part}"))
-            return
-    yield from (f"{folder}/{n}" for n in OTHER_WEIGHTS if os.path.exists(f"{folder}/{n}"))
+def stored_bytes(folder: str) -> int:
+    """Bytes of the weights on the disk, of one format."""
+    for ending in ("safetensors", "bin"):
+        index = next(Path(folder).glob(f"*.{ending}.index.json"), None)
+        if index is not None:
+            names = set(json.loads(index.read_bytes())["weight_map"].values())
+        else:
+            single = [f"model.{ending}", f"pytorch_model.{ending}", *dict.fromkeys(OTHER_WEIGHTS)]
+            names = {n for n in single if n.endswith(ending) and (Path(folder) / n).exists()}
+        if names:
+            return sum(os.stat(f"{folder}/{name}").st_size for name in names)
+    return 0
 
 
 def batch_bytes(config: Any, rows: int, new_tokens: int) -> int:
