@@ -81,14 +81,17 @@ class Crew:
         for seat in working:
             seat.process.send(*opening)
             self.fill(seat, job, waiting, width)
-        return self.results(opening, working, waiting)
+        results = self.results(opening, working, waiting)
+        next(results)  # from now on `close` ends the processes
+        return results
 
     def results(
         self, opening: tuple[Any, ...], working: Sequence[Seat], waiting: "deque[Any]"
-    ) -> Generator[tuple[Any, Any]]:
-        """What the processes that have begun with a job give, as it comes."""
+    ) -> Generator[Any]:
+        """What the processes that have begun with a job give, as it comes; first, None."""
         _, job, _, width, *_ = opening
         try:
+            yield None
             while True:
                 for seat in working:
                     self.fill(seat, job, waiting, width)
