@@ -1,5 +1,5 @@
 """What an edit of the input costs: rows computed against rows that are new, and seconds against the
-first run.
+first run; CPU seconds of this process and of its worker processes besides.
 
     python benchmarks/incremental.py [--files 100] [--rows 2000]
 
@@ -13,40 +13,23 @@ import json
 import random
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
-from pairmill import Pipeline, Stage, StageConfig, column
+from benchmarks.measuring import compiled, own_cpu_s
+from pairmill import Pipeline
 
 FILE = """
 name: grows
 source: {type: pairs, path: in}
 stages:
   - {stage: text_rules, keep: text_words > 1}
-  - {stage: "benchmarks.incremental:SlowStage"}
+  - {stage: "benchmarks.slow_stage:SlowStage"}
   - {stage: dedup, on: [text], keep: dup_of IS NULL}
 outputs: [{type: uids, path: out}]
 """
-
-
-class SlowStage(Stage):
-    """The length of a text, slowly."""
-
-    Config = StageConfig
-    prefix = "slow"
-
-    def reads(self) -> list[str]:
-        return ["text"]
-
-    def writes(self) -> pa.Schema:
-        return pa.schema([column(self.column(), pa.int64(), "length of the text")])
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        time.sleep(1e-4 * rows.num_rows)
-        return pa.table([[len(t) for t in rows["text"].to_pylist()]], schema=self.writes())
 
 
 def table(file: int, rows: int) -> pl.DataFrame:
@@ -60,17 +43,40 @@ def table(file: int, rows: int) -> pl.DataFrame:
     )
 
 
-def run(folder: Path) -> tuple[float, int, dict[str, float]]:
-    """Seconds, rows that the slow stage computed, and seconds of some parts: reading the source,
-    writing the report.
-    """
-    start = time.monotonic()
+@dataclass(frozen=True)
+class Run:
+    """What a run took.  `cpu_s`: this process, its worker processes; `parts`: seconds by part."""
+
+    seconds: float
+    cpu_s: tuple[float, float]
+    computed: int
+    """Rows that the slow stage computed."""
+    parts: dict[str, float]
+
+    def line(self, edit: str, new: int, first: "Run") -> str:
+        """As a line of the table."""
+        shares = "|"
+        if first is not self:
+            shares = (
+                f"{self.seconds / first.seconds:.1%} | {sum(self.cpu_s) / sum(first.cpu_s):.1%}"
+            )
+        driver, others = self.cpu_s
+        reading, report = (self.parts.get(part, 0) for part in ("table", "report"))
+        return (
+            f"| {edit} | {new:,} | {self.computed:,} | {self.seconds:.1f} "
+            f"| {driver:.1f} + {others:.1f} | {shares} | {reading:.1f}, {report:.1f} |"
+        )
+
+
+def run(folder: Path) -> Run:
+    """Runs the pipeline as it is."""
+    start, cpu = time.monotonic(), own_cpu_s()
     result = Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
     seconds = time.monotonic() - start
-    stages: dict[str, Any] = json.loads((Path(result.folder) / "metrics.json").read_text())[
-        "stages"
-    ]
-    return seconds, int(stages.get("slow", {}).get("computed", 0)), result.seconds
+    driver, others = (after - before for after, before in zip(own_cpu_s(), cpu, strict=True))
+    metrics = json.loads((Path(result.folder) / "metrics.json").read_text())
+    computed = int(metrics["stages"].get("slow", {}).get("computed", 0))
+    return Run(seconds, (driver, others), computed, result.seconds)
 
 
 def main() -> None:
@@ -78,6 +84,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=100)
     parser.add_argument("--rows", type=int, default=2000)
     args = parser.parse_args()
+    compiled()
     chance = random.Random(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -85,22 +92,16 @@ def main() -> None:
         (folder / "p.yaml").write_text(FILE)
         for i in range(args.files):
             table(i, args.rows).write_parquet(folder / f"in/{i:05}.parquet")
-        first, computed, parts = run(folder)
+        first = run(folder)
         print(
-            "| edit | rows new or changed | rows computed | seconds | of the first run "
-            "| reading, report |"
+            "| edit | rows new or changed | rows computed | seconds | CPU s "
+            "| seconds, of the first run | CPU, of the first run | reading, report |"
         )
-        print("| --- | ---: | ---: | ---: | ---: | ---: |")
-        every = args.files * args.rows
-        print(
-            f"| first run | {every:,} | {computed:,} | {first:.1f} | | {some(parts)} |", flush=True
-        )
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        print(first.line("first run", args.files * args.rows, first), flush=True)
 
         def told(edit: str, new: int) -> None:
-            seconds, computed, parts = run(folder)
-            share = f"{seconds / first:.1%}"
-            figures = f"{computed:,} | {seconds:.1f} | {share} | {some(parts)}"
-            print(f"| {edit} | {new:,} | {figures} |", flush=True)
+            print(run(folder).line(edit, new, first), flush=True)
 
         table(args.files, args.rows).write_parquet(folder / f"in/{args.files // 2:05}b.parquet")
         told("one more file, in the middle", args.rows)
@@ -115,11 +116,7 @@ def main() -> None:
             change(file, places)
             total += len(places)
         told("1% of the rows changed", total)
-
-
-def some(parts: dict[str, float]) -> str:
-    """Seconds of reading the source and of the report."""
-    return f"{parts.get('table', 0):.1f}, {parts.get('report', 0):.1f}"
+        told("nothing", 0)
 
 
 def change(file: Path, places: list[int]) -> None:

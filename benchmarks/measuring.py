@@ -4,8 +4,10 @@ in use at once.
 Nothing else may run meanwhile; servers that belong to the benchmark are named and taken off.
 """
 
+import compileall
 import contextlib
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -73,6 +75,23 @@ def measured(work: Callable[[], None], servers: Iterable[int] = ()) -> Cost:
         time.monotonic() - wall,
         most[0],
     )
+
+
+def own_cpu_s() -> tuple[float, float]:
+    """(user and system seconds of this process, those of its ended children and theirs): on a busy
+    machine they say more than seconds.
+    """
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    first, others = (resource.getrusage(kind) for kind in kinds)
+    return first.ru_utime + first.ru_stime, others.ru_utime + others.ru_stime
+
+
+def compiled() -> None:
+    """pairmill as it is once it is installed: without this, or where Python is told to keep no
+    bytecode, each process of a run would compile it anew, half a second of a core.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(Path(__file__).parent.parent / "pairmill", quiet=2)
 
 
 def machine() -> str:

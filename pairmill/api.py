@@ -19,7 +19,7 @@ from rich.text import Text
 
 from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
 from pairmill.pipeline.run_log import RunLog, silence_libraries
-from pairmill.pipeline.started import Started, reopened
+from pairmill.pipeline.started import Started, reopened, variables_of
 from pairmill.pipeline.watcher import Watcher
 from pairmill.pipeline.whereabouts import is_ray_there, wanted_processes, whereabouts
 from pairmill.plan.document import Document
@@ -265,7 +265,7 @@ class Pipeline:
         if isinstance(watcher, LiveWatcher):
             watcher.watch(runner.engine)
         log = RunLog()
-        started = Started(self.base, self.home, limit)
+        started = Started(self.base, self.home, limit, variables_of(self.document))
         try:
             outcome = runner.run(started.noted_before(log.open) if self.base else log.open)
             begun = time.monotonic()

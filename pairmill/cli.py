@@ -22,6 +22,7 @@ from pairmill.console import (
     err,
     fail,
     fail_of_file,
+    fail_with,
     goes_on,
     may_replace,
     out,
@@ -85,7 +86,7 @@ def init(
     try:
         proposal = propose(given)
     except PairmillError as error:
-        fail(str(error), 1)
+        fail_with(error)
     if "://" not in given and not os.path.isabs(given):
         for key in {"path", "images"} & proposal.keys.keys():
             proposal.keys[key] = os.path.relpath(proposal.keys[key], file.absolute().parent)

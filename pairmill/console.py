@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from pairmill.errors import PairmillError, PipelineFileError, StageFailed, WouldReplace
+from pairmill.errors import BadRequest, PairmillError, PipelineFileError, StageFailed, WouldReplace
 from pairmill.pandas_later import pandas_later
 from pairmill.redaction import redact_data
 from pairmill.safe_output import SafeConsole, printable, show_exception
@@ -105,6 +105,11 @@ def fail(message: str, code: int) -> None:
     raise typer.Exit(code)
 
 
+def fail_with(error: BaseException) -> None:
+    """Ends the command with an error: code 2 where the command line is wrong, else 1."""
+    fail(str(error), 2 if isinstance(error, BadRequest) else 1)
+
+
 def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> Any:
     """The checked pipeline of a file; prints its faults and ends where there are any."""
     from pairmill.api import Pipeline, silence_libraries
@@ -130,7 +135,7 @@ def opened(path: str) -> tuple[Any, int | None]:
     except PipelineFileError as error:
         fail(f"{path}: {error}", 2)
     except PairmillError as error:
-        fail(str(error), 1)
+        fail_with(error)
     raise AssertionError
 
 

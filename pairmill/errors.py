@@ -77,6 +77,12 @@ class RunError(PairmillError):
     """
 
 
+class BadRequest(RunError):
+    """What was asked for by name, path or expression is not there, or cannot be read (exit code 2):
+    the command line is wrong, and no work was begun.
+    """
+
+
 class WouldReplace(RunError):
     """The run would write over packages that other settings made, and was not told to."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pairmill.console import Json, fail, opened, out, print_json
+from pairmill.console import Json, fail, fail_with, opened, out, print_json
 from pairmill.errors import PairmillError
 from pairmill.texts.amounts import amount
 
@@ -67,7 +67,7 @@ def inspect(
         else:
             faults = inspect_path(path, rows, verify, out, pictures)
     except (PairmillError, OSError) as error:
-        fail(str(error), 1)
+        fail_with(error)
     if faults:
         fail("\n".join(faults), 1)
 
@@ -83,16 +83,18 @@ def inspect_rows(
     as_json: bool,
 ) -> None:
     """The rows of a run that fit, or elements of a block, on the terminal and in a file."""
-    from pairmill.terminal.chosen_rows import rows_table, write_rows
+    from pairmill.terminal.chosen_rows import check_file, rows_table, write_rows
 
     found, limit = opened(path)
     named = [c.strip() for c in columns.split(",") if c.strip()] if columns else None
     try:
+        if to is not None:
+            check_file(to)
         rows = found.stored(limit, each).rows(named, where, fate)
         if to is not None:
             write_rows(rows, to)
     except (PairmillError, OSError) as error:
-        fail(str(error), 1)
+        fail_with(error)
     if as_json:
         from pairmill.terminal.inspected import rows_as_data
 
@@ -127,14 +129,16 @@ def search(
 ) -> None:
     """Show the rows of a package that are nearest to a text or a picture."""
     from pairmill.terminal import searching
-    from pairmill.terminal.chosen_rows import write_rows
+    from pairmill.terminal.chosen_rows import check_file, write_rows
 
     try:
+        if to is not None:
+            check_file(to)
         rows = searching.search(package, queries, count, side, model)
         if to is not None:
             write_rows(rows, to)
     except (PairmillError, OSError) as error:
-        fail(str(error), 1)
+        fail_with(error)
     if as_json:
         print_json(searching.as_json(rows))
     else:
@@ -165,7 +169,7 @@ def report(
     try:
         path = rebuild(runs, workspace)
     except (PairmillError, OSError) as error:
-        fail(str(error), 1)
+        fail_with(error)
     out.print(Text(path), soft_wrap=True)
     if show:
         typer.launch(path)
@@ -232,7 +236,7 @@ def workspace(path: str, as_json: Json = False) -> None:
         else:
             out.print(workspace_table(storage))
     except PairmillError as error:
-        fail(str(error), 1)
+        fail_with(error)
 
 
 @app.command()
@@ -244,7 +248,7 @@ def runs(path: str, as_json: Json = False) -> None:
     try:
         found = runs_of(existing_workspace(path))
     except PairmillError as error:
-        fail(str(error), 1)
+        fail_with(error)
     if as_json:
         print_json(found)
     else:
@@ -266,7 +270,7 @@ def gc(
         if not dry_run:
             collect(storage, found)
     except PairmillError as error:
-        fail(str(error), 1)
+        fail_with(error)
     for stored in found:
         out.print(
             f"{'would remove' if dry_run else 'removed'} {stored.folder} "

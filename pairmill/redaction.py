@@ -100,6 +100,16 @@ LINE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """`password: …` of a YAML file."""
+PUBLIC_FIELD = re.compile(r"(?:^|\.)user_agent_token$")
+PUBLIC_KEY = re.compile(
+    r"(?:\b(?:user_agent_token|api_key_env|max_(?:new_)?tokens|tokens_per_minute)|\bstages\.[^=]*\.key)"
+    r"[\"']?\s*[:=]\s*[\"']?$"
+)
+"""Keys of a pipeline file that only sound like a secret's: what is told to every server, a
+variable's name, numbers, a column.
+"""
+LOOKED_BACK = 120
+"""Characters before a value that may say its key."""
 NAME, NAMES = 64, 10_000
 """Characters of a text that is remembered to be clean, and how many texts."""
 SHAPES = (PEM, URL_LOGIN, URL_LOGIN_ENCODED, HEADER, QUOTED, LINE, ASSIGNED, SCHEME, KNOWN_KEYS)
@@ -170,11 +180,17 @@ class Redactor:
         if not HINT.search(text):
             return text
         for shape in SHAPES:
-            text = shape.sub(lambda m: f"{m['keep']}{GONE}", text)
+            text = shape.sub(blotted, text)
         return text
 
     def __reduce__(self) -> Any:
         return joined, (self.values,)
+
+
+def blotted(found: re.Match[str]) -> str:
+    """What takes the place of a shape: its secret is gone, unless its key says that it is none."""
+    before = found.string[max(0, found.start("gone") - LOOKED_BACK) : found.start("gone")]
+    return found[0] if PUBLIC_KEY.search(before) else f"{found['keep']}{GONE}"
 
 
 def joined(values: Mapping[str, str]) -> Redactor:
@@ -252,6 +268,7 @@ def secret_pair(key: object, value: object) -> bool:
         isinstance(key, str)
         and isinstance(value, str)
         and SECRET_FIELD.search(key) is not None
+        and PUBLIC_FIELD.search(key) is None
         and len(value) >= SHORTEST
         and not value.startswith("${")
     )

@@ -219,6 +219,8 @@ class TileCountStage(Stage):
 
 
 class AskedConfig(StageConfig):
+    pause_s: Annotated[float, SPEED] = 0.1
+    """Seconds that an even row takes; an odd one takes twice as long."""
     late: list[int] = []
     """Rows whose answer never comes."""
     blocks: list[int] = []
@@ -268,7 +270,9 @@ class AskedStage(AsyncStage):
 
     async def doubled(self, number: int) -> dict[str, Any]:
         c = self.config
-        await asyncio.sleep(0.1 + 0.1 * (number % 2))  # so that a busy machine begins all before
+        await asyncio.sleep(
+            c.pause_s * (1 + number % 2)
+        )  # so that a busy machine begins all before
         if number in c.late:
             await asyncio.sleep(1000)
         if number in c.blocks:

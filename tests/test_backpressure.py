@@ -16,9 +16,9 @@ from pairmill.cluster.session import RaySession
 from tests.conftest import jpeg
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
-SHARDS, ROWS, IMAGE = 12, 10, 4_000_000
-STORE = 280_000_000
-WAITING = 160_000_000
+SHARDS, ROWS, IMAGE = 12, 10, 2_000_000
+STORE = 140_000_000
+WAITING = 80_000_000
 FILE = """
 name: slow
 source: {type: parquet, path: pairs.parquet, rows_per_shard: 10}
@@ -39,8 +39,8 @@ stages:
 def test_shards_wait_in_the_store_and_not_in_memory(
     tmp_path: Path, write: Callable[[str], Path], shared_ray: RaySession
 ) -> None:
-    """480 MB of images, an object store of 280 MB, a stage that takes half a second for each shard
-    of some 12 MB; at most 160 MB wait for it.
+    """240 MB of images, an object store of 140 MB, a stage that takes half a second for each shard
+    of some 20 MB; at most 80 MB wait for it.
     """
     import ray
     from ray._private.internal_api import memory_summary
@@ -61,6 +61,7 @@ def test_shards_wait_in_the_store_and_not_in_memory(
         include_dashboard=False,
         log_to_driver=False,
         configure_logging=False,
+        _system_config={"idle_worker_killing_time_threshold_ms": 30_000},
     )
     most, done = [0], threading.Event()
 
@@ -75,7 +76,7 @@ def test_shards_wait_in_the_store_and_not_in_memory(
     watcher.start()
     try:
         result = Pipeline.from_yaml(write(FILE.replace("LOG", str(log)))).run(
-            progress=False, ray=True
+            progress=False, ray=True, write_report=False
         )
         spilled = [
             line

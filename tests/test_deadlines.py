@@ -23,7 +23,7 @@ def test_without_ray_a_stage_that_hangs_stops_the_run_with_its_name(
     numbers: Path, write: Write
 ) -> None:
     """In a script that a shell started in the background, too, where SIGINT is ignored."""
-    file = write(FILE + "    hang: [25]\n    deadline_s: 4\n")
+    file = write(FILE + "    hang: [25]\n    deadline_s: 2\n")
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with pytest.raises(StageHung, match=r"a batch of 4 rows, \d+ to \d+, of shard 1"):

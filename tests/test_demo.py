@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
 
 from pairmill.api import Pipeline
 from pairmill.demo.pictures import picture_bytes
-from pairmill.demo.quality import attributes_right, auc, measures, scored_rows
+from pairmill.demo.quality import Measure, attributes_right, auc, auc_error, measures, scored_rows
 from pairmill.demo.scenes import held_out
 from pairmill.demo.server import running
 from pairmill.demo.show import MODELS, run_until_fetched, too_late
@@ -26,7 +27,7 @@ from pairmill.demo.world import World
 from tests.conftest import pairmill
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
+ROWS = 300
 FLOORS = {
     "download: outcome as the fault demands": 0.99,
     "language: accuracy on whole sentences": 0.97,
@@ -45,7 +46,7 @@ FLOORS = {
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("demo")
-    return folder, pairmill("demo", str(folder), "--rows", "500")
+    return folder, pairmill("demo", str(folder), "--rows", str(ROWS))
 
 
 def test_demo_prints_funnel_quality_and_paths_and_nothing_else(
@@ -53,7 +54,13 @@ def test_demo_prints_funnel_quality_and_paths_and_nothing_else(
 ) -> None:
     folder, done = demo
     assert done.returncode == 0, done.stderr
-    for words in ("500 rows in", "Measured against the truth", "package:", "report:", "done in"):
+    for words in (
+        f"{ROWS} rows in",
+        "Measured against the truth",
+        "package:",
+        "report:",
+        "done in",
+    ):
         assert words in done.stdout
     assert "WARNING" not in done.stderr
     where, *rest = done.stderr.lower().splitlines()
@@ -69,7 +76,7 @@ def test_every_stage_is_as_good_as_promised(
     folder = demo[0]
     monkeypatch.setenv("DEMO_SERVER", "127.0.0.1:1")
     rows = Pipeline.from_yaml(folder / "pipeline.yaml").stored().table()
-    assert rows.height == 500
+    assert rows.height == ROWS
     assert not rows["fate"].is_in(["pending"]).any()
     truth = scored_rows(rows, folder / "world/truth.parquet")
     found = {m.name: m.value for m in measures(truth)}
@@ -103,11 +110,11 @@ def test_demo_killed_at_scores_and_captions_ends_with_the_same_packages(
     """SIGKILL of the driver where models score and caption; DEMO_KILLS=20 adds as many at random
     moments.
     """
-    write_world(World(500, 0), tmp_path / "world")
+    write_world(World(ROWS, 0), tmp_path / "world")
     file = Path(shutil.copy(MODELS.parent / "pipeline.yaml", tmp_path))
     command = [sys.executable, "-m", "pairmill.cli", "run", str(file), "--processes", "2"]
     with running(
-        500, 0
+        ROWS, 0
     ) as resolve:  # a server of its own: the demo's would die with its driver, and rows then fail
         env = {**os.environ, "DEMO_SERVER": resolve["*.demo.test"], "DEMO_MODELS": str(MODELS)}
         kill_and_finish(command, env, tmp_path / "workspace/columns")
@@ -196,6 +203,16 @@ def test_world_is_a_function_of_seed_and_index(tmp_path: Path) -> None:
     pairs, truth = write_world(small, tmp_path)
     assert pl.read_parquet(pairs).columns == ["url", "text", "page_url", "lang_tag"]
     assert pl.read_parquet(truth).height == 50
+
+
+def test_a_missed_goal_says_how_well_its_rows_tell() -> None:
+    draw = np.random.default_rng(0)
+    pairs = [(draw.normal(2.6, 1, 85), draw.normal(0, 1, 14)) for _ in range(500)]
+    drawn = np.std([auc(yes, no) for yes, no in pairs])
+    assert np.mean([auc_error(yes, no) for yes, no in pairs]) == pytest.approx(drawn, rel=0.15)
+    told = Measure("AUC", 0.967, 99, 0.97, 0.021).missed()
+    assert told == "AUC misses its goal by 0.003; 99 rows tell it to ± 0.021"
+    assert Measure("AUC", 0.97, 99, 0.97, 0.021).missed() is None
 
 
 def test_measures_are_what_they_say() -> None:

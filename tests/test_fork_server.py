@@ -103,6 +103,30 @@ def test_worker_that_dies_and_server_that_dies_are_replaced(
     assert {f.name for f in tmp_path.iterdir()} == {"3", "5"}
 
 
+def slowly(item: float) -> int:
+    """Takes `item` seconds; gives the process."""
+    time.sleep(item)
+    return os.getpid()
+
+
+def test_little_work_is_one_process_s_unless_it_takes_long() -> None:
+    crew = Crew([], patience_s=60)
+    quick = dict(crew.run(slowly, [0.01, 0.02, 0.03], count=2, little=True))
+    assert len(set(quick.values())) == len(crew.seats) == 1
+    crew.patience_s = 0.05
+    assert set(dict(crew.run(slowly, [0.5, 0.6, 0.7], count=2, little=True))) == {0.5, 0.6, 0.7}
+    assert len(crew.seats) == 2
+    crew.close()
+
+
+def test_little_work_that_takes_its_process_down_is_done_by_the_next(
+    crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SET_LATER", str(tmp_path))
+    assert dict(crew.run(ends, [3, 4], count=2, little=True)) == {3: 9, 4: 16}
+    assert (tmp_path / "3").exists()
+
+
 def test_a_driver_whose_folder_is_gone_has_workers(
     crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

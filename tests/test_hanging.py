@@ -64,12 +64,12 @@ BODIES = [
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("workers", "batch", "body"),
+    ("workers", "batch", "deadline_s", "body"),
     [
-        pytest.param("tasks", 4, {"processes": 2}, id="processes"),
-        # each half takes a process of Ray with it, which costs seconds
-        pytest.param("tasks", 2, {"ray": True}, id="tasks of Ray", marks=pytest.mark.ray),
-        pytest.param("actors", 2, {"ray": True}, id="actors of Ray", marks=pytest.mark.ray),
+        pytest.param("tasks", 4, 2, {"processes": 2}, id="processes"),
+        # each half takes a process of Ray with it, which costs seconds: only actors halve
+        pytest.param("tasks", 1, 3, {"ray": True}, id="tasks of Ray", marks=pytest.mark.ray),
+        pytest.param("actors", 2, 3, {"ray": True}, id="actors of Ray", marks=pytest.mark.ray),
     ],
 )
 def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
@@ -77,12 +77,13 @@ def test_rows_that_kill_or_hang_fail_and_the_others_are_computed(
     write: Write,
     workers: str,
     batch: int,
+    deadline_s: int,
     body: dict[str, Any],
     request: pytest.FixtureRequest,
 ) -> None:
     file = write(
         FILE.replace("batch_size: 4", f"batch_size: {batch}")
-        + "    crash: [3]\n    hang: [41]\n    deadline_s: 4\n"
+        + f"    crash: [3]\n    hang: [41]\n    deadline_s: {deadline_s}\n"
         + ("    resources: {replicas: 2}\n" if workers == "actors" else "")
     )
     result = Pipeline.from_yaml(file).run(progress=False, **shared(body, request))
@@ -98,10 +99,10 @@ def test_run_that_is_told_to_stop_names_the_batch_that_hangs(
     numbers: Path, write: Write, body: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
     options = shared(body, request)
-    file = write(FILE + "    hang: [45]\n    deadline_s: 4\n    on_deadline: stop\n")
+    file = write(FILE + "    hang: [45]\n    deadline_s: 3\n    on_deadline: stop\n")
     with pytest.raises(
         StageHung,
-        match=r"stage 'deadly' .* within 4 s .* a batch of 4 rows, \d+ to \d+, of shard 2",
+        match=r"stage 'deadly' .* within 3 s .* a batch of 4 rows, \d+ to \d+, of shard 2",
     ):
         Pipeline.from_yaml(file).run(progress=False, **options)
 
@@ -144,29 +145,25 @@ def test_stage_over_all_rows_that_hangs_stops_a_run_without_ray(
 
 @pytest.mark.filterwarnings("ignore")
 def test_stage_over_all_rows_that_hangs_or_dies_on_ray_stops_the_run(
-    ray_session: None, numbers: Path, write: Write
+    shared_ray: RaySession, numbers: Path, write: Write
 ) -> None:
     """Ray alone would give the partition to worker after worker for ever."""
-    session = RaySession([str(Path(__file__).parent.parent)])
-    try:
-        cases = (
-            (
-                "    hang: [7]\n    deadline_s: 2\n",
-                StageHung,
-                r"gave no answer within 2 s .* for \d+ rows",
-            ),
-            ("    crash: [7]\n", StageBroken, "ended 3 times; is there enough memory"),
-        )
-        for number, (options, error, message) in enumerate(cases):
-            pipeline = Pipeline.from_yaml(write(GLOBAL + options)).checked
-            storage = open_workspace(pipeline.config.workspace)
-            table = build_table(storage, pipeline.source, "0" * 16, pipeline.pool_schema)
-            chain = pipeline.chain(table, None)
-            _, rows = Survey(chain, LocalEngine(True).over).population()
-            with pytest.raises(error, match=message):
-                run_global(session, Job(identified(chain, {0: f"case{number}"}), 0, 1), rows, 2)
-    finally:
-        session.close()
+    cases = (
+        (
+            "    hang: [7]\n    deadline_s: 2\n",
+            StageHung,
+            r"gave no answer within 2 s .* for \d+ rows",
+        ),
+        ("    crash: [7]\n", StageBroken, "ended 3 times; is there enough memory"),
+    )
+    for number, (options, error, message) in enumerate(cases):
+        pipeline = Pipeline.from_yaml(write(GLOBAL + options)).checked
+        storage = open_workspace(pipeline.config.workspace)
+        table = build_table(storage, pipeline.source, "0" * 16, pipeline.pool_schema)
+        chain = pipeline.chain(table, None)
+        _, rows = Survey(chain, LocalEngine(True).over).population()
+        with pytest.raises(error, match=message):
+            run_global(shared_ray, Job(identified(chain, {0: f"case{number}"}), 0, 1), rows, 2)
 
 
 def test_stage_that_is_never_loaded_stops_the_run(numbers: Path, write: Write) -> None:

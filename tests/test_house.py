@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from pairmill.terminal.stage_list import WRITTEN_DOWN, sentences
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
 GROUND = {
-    "addresses", "allocators", "errors", "extensions", "images", "models", "names",
+    "addresses", "allocators", "errors", "extensions", "free_memory", "images", "models", "names",
     "pandas_later", "places", "redaction", "safe_output", "schemas", "shares", "texts",
     "torch_device", "version",
 }  # fmt: skip
@@ -38,7 +39,6 @@ ARROWS = {
     "pipeline": {"cluster", "fates", "packages", "plan", "sources", "work", "workspace"},
     "report": {"fates", "packages", "pipeline", "plan", "work", "workspace"},
     "terminal": {"captioners", "fates", "packages", "pipeline", "stages", "work", "workspace"},
-    "training": set(),
     "run_result": {"fates", "pipeline", "report", "terminal"},
     "api": {"fates", "pipeline", "plan", "report", "run_result", "terminal"},
     "console": {"api"},
@@ -82,6 +82,16 @@ def test_rooms_import_what_the_table_allows_and_only_the_cluster_knows_ray() -> 
     }
     above = {room: targets - GROUND for room, targets in drawn.items() if room not in GROUND}
     assert above == {room: targets for room, targets in ARROWS.items() if room in above}
+    rooms = {file.relative_to(ROOT / "pairmill").parts[0].removesuffix(".py") for file in SOURCES}
+    assert rooms - GROUND == ARROWS.keys()
+
+
+def test_every_room_says_what_lives_there() -> None:
+    rooms = [file for file in SOURCES if file.parent.parent == ROOT / "pairmill"]
+    silent = [
+        f for f in rooms if f.stem == "__init__" and not ast.get_docstring(ast.parse(f.read_text()))
+    ]
+    assert silent == []
 
 
 def imported(file: Path) -> set[str]:
@@ -140,6 +150,41 @@ def test_public_functions_classes_and_methods_say_what_they_are() -> None:
                     methods.append((method.name, f"{place}.{method.name}"))
     silent += [place for name, place in methods if name not in documented]
     assert silent == []
+
+
+CALLED_BY_OTHERS = re.compile(
+    r"serve_\w+|_repr_html_|writable|(before|on|after)_execution_\w+|start_(monitor|log_monitor|api_server)"
+)
+"""By the demo's server (a fault's name), notebooks, `io`, Ray Data and Ray's own nodes."""
+
+
+def test_nothing_is_there_for_tests_alone() -> None:
+    """What the package defines is named in it, its documents, tools or benchmarks; what carries a
+    decorator is called by whoever made that.
+    """
+    outside = [
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "tools").rglob("*.py"),
+        *(ROOT / "benchmarks").rglob("*.py"),
+    ]
+    named = Counter(re.findall(r"\w+", " ".join(f.read_text() for f in outside)))
+    defined: list[tuple[str, str]] = []
+    for file in SOURCES:
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                if not node.decorator_list and not node.name.startswith("__"):
+                    defined.append((node.name, f"{file.relative_to(ROOT)} {node.name}"))
+            elif isinstance(node, ast.Name):
+                named[node.id] += 1
+            elif isinstance(node, ast.Attribute):
+                named[node.attr] += 1
+            elif isinstance(node, ast.alias):
+                named[node.name.rpartition(".")[2]] += 1
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named[re.split(r"[.:]", node.value)[-1]] += 1
+    unused = [where for name, where in defined if not named[name]]
+    assert [w for w in unused if not CALLED_BY_OTHERS.fullmatch(w.rpartition(" ")[2])] == []
 
 
 def is_validator(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

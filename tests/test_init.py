@@ -165,7 +165,7 @@ def test_files_of_a_folder_that_the_proposal_does_not_read_are_told(tmp_path: Pa
 def test_input_without_addresses_is_told_and_no_file_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("name,size\nball,3\ncube,4\n")
     made = typed("init", "first.yaml", "--from", "in.csv", cwd=tmp_path)
-    assert made.returncode == 1
+    assert made.returncode == 2
     assert "no column holds addresses" in made.stderr
     assert not (tmp_path / "first.yaml").exists()
     (tmp_path / "first.yaml").write_text("mine")
@@ -185,3 +185,37 @@ def test_table_beside_pictures_is_named_for_another_try(tmp_path: Path) -> None:
     assert [line for line in said if "init" in line] == [
         f"if {table} describes the pictures: pairmill init --from {table}"
     ]
+
+
+def test_a_plain_list_of_addresses_is_a_table_of_one_column(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("https://a.test/1.jpg?a=1,2\nhttps://a.test/2.jpg\n")
+    assert typed("init", "--from", "list.txt", cwd=tmp_path).returncode == 0
+    found = Pipeline.from_yaml(tmp_path / "pipeline.yaml").checked.source
+    parts = [part for part in found.read() if isinstance(part, pa.Table)]
+    assert parts[0].column("url").to_pylist() == [
+        "https://a.test/1.jpg?a=1,2",
+        "https://a.test/2.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("in.csv", b"", "in.csv: the file is empty"),
+        ("in.csv", b"url,text\n", "nothing below the names of columns (url, text)"),
+        (
+            "in.xlsx",
+            b"PK\x03\x04" + bytes(200),
+            "(or .xlsx, .npz); unpack it, or save the sheet as CSV",
+        ),
+        ("in.html", b"<html><body>hello</body></html>", "it is a web page or XML"),
+    ],
+)
+def test_what_an_input_is_instead_is_told_in_one_line(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(NoProposal) as raised:
+        propose(str(tmp_path / name))
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)

@@ -18,11 +18,11 @@ from pairmill.sources.tables import PairsConfig, TableSource
 
 
 def read(
-    path: Path | list[str], look_bytes: int = 2**20, **options: Any
+    path: Path | list[str], whole_bytes: int = 2**20, **options: Any
 ) -> tuple[pl.DataFrame, list[Unreadable], list[Remark]]:
     where = [str(p) for p in path] if isinstance(path, list) else str(path)
     source = TableSource(PairsConfig(path=where, **options))
-    source.look_bytes = look_bytes
+    source.whole_bytes = whole_bytes
     parts = [source.schema().empty_table().append_column("source", pa.array([], pa.string()))]
     bad, remarks = [], source.remarks()
     for part in source.read():
@@ -180,11 +180,11 @@ def test_value_that_a_look_did_not_see_costs_its_row_alone(tmp_path: Path) -> No
     rows = [f"http://a.test/{i},caption {i},{i}" for i in range(60_000)]
     rows[41_000] = "http://a.test/41000,caption,0041"
     (tmp_path / "a.csv").write_text("\n".join(["url,text,photo", *rows]) + "\n")
-    frame, bad, _ = read(tmp_path / "a.csv", look_bytes=0)
+    frame, bad, _ = read(tmp_path / "a.csv", whole_bytes=0)
     assert frame.height == 59_999
     assert [(b.location, b.column) for b in bad] == [("a.csv line 41002", "photo")]
     assert "'0041' is no int64" in bad[0].reason
-    frame, bad, _ = read(tmp_path / "a.csv", look_bytes=0, types={"photo": "text"})
+    frame, bad, _ = read(tmp_path / "a.csv", whole_bytes=0, types={"photo": "text"})
     assert (frame["photo"][41_000], len(bad)) == ("0041", 0)
 
 

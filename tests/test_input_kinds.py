@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pairmill.api import Pipeline
 from pairmill.sources.tables import PairsConfig, TableSource
 from tests.test_input_files import fault, read
 
@@ -81,11 +82,13 @@ def test_parquet_with_encrypted_columns_is_refused(tmp_path: Path) -> None:
     assert "columns of it are encrypted" in fault(file)
 
 
-@pytest.mark.parametrize("look_bytes", [2**20, 0])
+@pytest.mark.parametrize("whole_bytes", [2**20, 0])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_byte_order_marks_tell_the_encoding(tmp_path: Path, encoding: str, look_bytes: int) -> None:
+def test_byte_order_marks_tell_the_encoding(
+    tmp_path: Path, encoding: str, whole_bytes: int
+) -> None:
     (tmp_path / "a.csv").write_bytes(CSV.encode(encoding))
-    frame, bad, _ = read(tmp_path / "a.csv", look_bytes)
+    frame, bad, _ = read(tmp_path / "a.csv", whole_bytes)
     assert (frame.select("url", "text").rows(), bad) == (ROWS, [])
 
 
@@ -102,8 +105,8 @@ def test_carriage_returns_alone_end_lines(tmp_path: Path, name: str) -> None:
 def test_quoted_lists_of_many_lines_are_one_value_beside_an_address(tmp_path: Path) -> None:
     text = "".join(f"name {i}, first\n" for i in range(50))
     (tmp_path / "a.csv").write_text(f'url,text\nhttp://a.test/1,"{text}"\nhttp://a.test/2,b\n')
-    for look_bytes in (2**20, 0):
-        frame, bad, _ = read(tmp_path / "a.csv", look_bytes)
+    for whole_bytes in (2**20, 0):
+        frame, bad, _ = read(tmp_path / "a.csv", whole_bytes)
         assert (frame["text"].to_list(), bad) == ([text, "b"], [])
 
 
@@ -173,3 +176,28 @@ def test_links_to_nowhere_and_names_that_are_no_utf_8_are_told(tmp_path: Path) -
     assert {(r.location, r.what) for r in remarks} == {
         ("b.csv", "a link that leads nowhere"), ("?.csv", "its name is no UTF-8; rename it")
     }  # fmt: skip
+
+
+def test_objects_and_lists_that_a_column_holds_as_json_are_told_and_counted(tmp_path: Path) -> None:
+    lines = [
+        {"url": "http://a.test/1.jpg", "text": "one two", "meta": {"a": 1}, "tags": ["a"]},
+        {"url": "http://a.test/2.jpg", "text": {"en": "three"}, "meta": {"a": 2}, "tags": ["b"]},
+        {"url": "http://a.test/3.jpg", "text": ["four", "five"], "meta": None, "tags": []},
+    ]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    (tmp_path / "in.json").write_text(json.dumps(lines))
+    for file in ("in.jsonl", "in.json"):
+        folder = tmp_path / file.replace(".", "-")
+        pipeline = Pipeline.build(
+            name="n",
+            source=PairsConfig(path=str(tmp_path / file)),
+            workspace=str(folder),
+        )
+        result = pipeline.run(local=True, processes=0, progress=False)
+        (warned,) = result.warnings
+        assert warned.startswith("objects and lists among texts: 2 (")
+        assert "column 'text': kept as JSON" in warned
+        (noted,) = (n for n in result.notes if n.startswith("objects and lists as JSON text"))
+        assert noted.startswith("objects and lists as JSON text: 2 (")
+        assert "column 'meta'" in noted
+        assert result.rows(["text"])["text"][1] == '{"en": "three"}'

@@ -18,13 +18,15 @@ from pairmill.errors import RunError
 from pairmill.run_result import RunResult
 from pairmill.terminal.chosen_rows import rows_table
 from pairmill.workspace.storage import Storage
+from tests.conftest import typed
 
 STAGES = "  - {stage: text_rules, keep: text_words > 2}\n"
 
 
 def ran(folder: Path, stages: str = STAGES) -> RunResult:
     """A run over five captions, of which those of two words are dropped."""
-    rows = [{"uid": f"u{i}", "text": f"number {'x ' * (i % 2)}{i}"} for i in range(5)]
+    texts = [f"number {'x ' * (i % 2)}{i}" for i in range(5)]
+    rows = [{"uid": f"u{i}", "url": "http://a.test", "text": t} for i, t in enumerate(texts)]
     (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
     head = "name: rows\nworkspace: w\nsource: {type: pairs, path: in.jsonl}\nstages:\n"
     (folder / "p.yaml").write_text(head + stages)
@@ -45,6 +47,66 @@ def test_rows_of_a_run_by_expression_and_fate(tmp_path: Path) -> None:
         result.rows([], where="text_char > 3")
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (
+            ["--where", "text_words <"],
+            "where: 'text_words <' is no SQL expression: something is missing",
+        ),
+        (["--where", "text_word < 2"], "where: 'text_word < 2' reads 'text_word'"),
+        (["--where", "text_words < 2 && true"], "write AND in place of &&"),
+        (["--where", "text_words"], "where: 'text_words' gives"),
+        (["--where", "text IN (en)"], "put it in single quotes: 'en'"),
+        (["--fate", "droped"], "fate: 'droped' is none; did you mean 'dropped'?"),
+        (["--columns", "text,text_word"], "columns: there is no column 'text_word'; did you mean"),
+        (["--each", "tiles"], "each: no block is named 'tiles' (the pipeline has no `each` block)"),
+        (["--fate", "kept", "--to", "rows.txt"], "rows.txt: a file ends in .csv, .jsonl, .parquet"),
+        (["--fate", "kept", "--to", "no/rows.csv"], "there is no folder"),
+    ],
+)
+def test_what_is_asked_wrongly_of_a_run_is_the_command_lines_fault(
+    tmp_path: Path, asked: list[str], words: str
+) -> None:
+    folder = ran(tmp_path).folder
+    for place in (folder, str(tmp_path / "p.yaml")):
+        said = typed("inspect", place, *asked)
+        assert said.returncode == 2
+        assert words in said.stderr
+
+
+@pytest.mark.parametrize("command", ["inspect", "runs", "workspace", "gc", "report", "search"])
+def test_a_place_that_is_not_there_is_the_command_lines_fault(command: str, tmp_path: Path) -> None:
+    said = typed(command, str(tmp_path / "nowhere"), *(["a ball"] if command == "search" else []))
+    assert said.returncode == 2
+    assert "nowhere" in said.stderr
+
+
+def test_a_run_folder_is_opened_whatever_its_keys_sound_like_and_without_its_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server is told the name of a crawler; a literal secret is not written down."""
+    monkeypatch.setenv("LEAST", "2")
+    monkeypatch.setenv("SHOP_TOKEN", "x7-value-of-it")
+    result = ran(
+        tmp_path,
+        "  - {stage: download, when: text = 'x', user_agent_token: my-crawler}\n"
+        "  - {stage: text_rules, keep: 'text_words > ${LEAST}'}\n"
+        "license: ${SHOP_TOKEN:-none}\n",
+    )
+    monkeypatch.delenv("LEAST")
+    found, _ = Pipeline.from_run(result.folder)
+    assert found.config.stages[0].user_agent_token == "my-crawler"
+    assert found.stored().rows([], fate="kept")["uid"].to_list() == ["u1", "u3"]
+    started = (Path(result.folder) / "started.json").read_text()
+    assert "LEAST" in started
+    assert "SHOP_TOKEN" not in started
+    monkeypatch.delenv("SHOP_TOKEN")
+    text = Path(result.folder, "pipeline.yaml")
+    text.write_text(text.read_text().replace("license: ${SHOP_TOKEN:-none}", "license: ***"))
+    assert Pipeline.from_run(result.folder)[0].config.license == "***"
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_inspect_writes_the_rows_of_a_run_folder_to_a_file(tmp_path: Path, kind: str) -> None:
     result = ran(tmp_path)
@@ -56,7 +118,7 @@ def test_inspect_writes_the_rows_of_a_run_folder_to_a_file(tmp_path: Path, kind:
     read = {"csv": pl.read_csv, "jsonl": pl.read_ndjson, "parquet": pl.read_parquet}[kind]
     assert read(file)["uid"].to_list() == ["u0", "u2", "u4"]
     again = CliRunner().invoke(app, ["inspect", str(tmp_path / "p.yaml"), *asked])
-    assert again.exit_code == 1  # nothing is written over
+    assert again.exit_code == 2  # nothing is written over
 
 
 def test_inspect_gives_programs_the_figures_of_a_place_and_the_rows_of_a_run(
@@ -129,7 +191,7 @@ def test_package_shows_what_it_offers() -> None:
 
 def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     Storage(str(tmp_path)).write_json("x.json", {})
-    assert CliRunner().invoke(app, ["inspect", str(tmp_path), "--where", "true"]).exit_code == 1
+    assert CliRunner().invoke(app, ["inspect", str(tmp_path), "--where", "true"]).exit_code == 2
     with pytest.raises(RunError, match="name the pipeline file"):
         Pipeline.from_run(tmp_path)
 

@@ -224,3 +224,37 @@ def test_schema_accepts_a_good_file_and_names_the_stage_of_a_bad_one() -> None:
         assert 1 <= len(found) <= 2, found
         for part in expected:
             assert any(part in line for line in found), (new, found)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("columns: {text: captoin}", "no column 'captoin' for 'text'; did you mean 'caption'?"),
+        ("columns: {text: CAPTION}", "no column 'CAPTION' for 'text'; did you mean 'caption'?"),
+        ("columns: {doc_id: page}", "no column 'page' for 'doc_id' (columns: url, caption, tags)"),
+        ("types: {captions: text}", "there is no column 'captions'"),
+        ("image: picture", "no column 'picture'"),
+        ("set: {tags: a}", "`set:` gives 'tags', which pairs.csv has"),
+    ],
+)
+def test_a_name_that_the_source_does_not_have_stands_at_its_key(
+    tmp_path: Path, key: str, words: str
+) -> None:
+    (tmp_path / "pairs.csv").write_text("url,caption,tags\nhttp://a.test/1.jpg,one,x\n")
+    file = tmp_path / "p.yaml"
+    lines = "name: n\nsource:\n  one: {type: pairs, path: pairs.csv}\n  two:\n    type: pairs\n"
+    file.write_text(f"{lines}    path: pairs.csv\n    {key}\nstages: [{{stage: text_rules}}]\n")
+    (told,) = faults(file)
+    column = 5 + key.rfind("{") + 1 if "{" in key else 5
+    assert told.startswith(f"7:{column}: ")
+    assert words in told
+
+
+def test_each_wrong_name_of_a_source_is_a_fault_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("url,caption\nhttp://a.test/1.jpg,one\n")
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "name: n\nsource:\n  type: pairs\n  path: pairs.csv\n  columns:\n    text: alt\n"
+        "    doc_id: page\nstages: [{stage: text_rules}]\n"
+    )
+    assert [told[:4] for told in faults(file)] == ["6:5:", "7:5:"]

@@ -141,18 +141,18 @@ class DeadlyWork(SourceWork):
 
 @pytest.mark.parametrize("travels", [False, True])
 def test_source_read_in_tasks_is_stored_as_one_process_stores_it(
-    ray_session: None,
+    shared_ray: RaySession,
     folder: Path,  # noqa: F811
     tmp_path: Path,
     travels: bool,
 ) -> None:
     """Though a worker dies."""
-    session = RaySession([str(Path(__file__).parent.parent)])
+    shared_ray.ensure()
     seen: list[Reading | Storing] = []
 
     def deadly(work: SourceWork, items: "deque[Reading | Storing]") -> Iterator[tuple[Any, Any]]:
         own = (getattr(work, f.name) for f in fields(work))
-        for item, result in spread(session, DeadlyWork(*own), items, 4):
+        for item, result in spread(shared_ray, DeadlyWork(*own), items, 4):
             seen.append(item)
             yield item, result
 
@@ -165,7 +165,6 @@ def test_source_read_in_tasks_is_stored_as_one_process_stores_it(
     chosen = RayEngine([], (), disk=not travels).readers()
     assert chosen is not None
     assert (chosen.count, chosen.travels) == (READERS, travels)
-    session.close()
 
 
 def test_workers_of_a_ray_that_a_run_starts_print_no_secret_and_have_no_runtime_environment(

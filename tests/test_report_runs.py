@@ -45,7 +45,13 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     assert "kept\tdropped at leveled" in text
     assert "-leveled" not in text
     assert "level >= 40 → level >= 60" in " ".join(opened.page.inner_text("#funnel").split())
-    assert opened.page.locator("[data-moved=lost] article").count() > 0
+    lost = opened.page.locator("[data-moved=lost] article")
+    assert lost.count() > 0
+    assert "first: kept\nsecond: dropped at leveled" in lost.first.inner_text()
+    steps = opened.page.locator("#funnel tr").all()
+    told = {row.locator("td").first.inner_text(): row.inner_text() for row in steps[1:]}
+    assert "→" not in told["source"]  # what is equal is said once
+    assert "→" in told["leveled"]
     assert opened.slips() == []
     for button in opened.page.locator("main button").all():
         button.click()
@@ -55,7 +61,7 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     with tempfile.TemporaryDirectory() as away:
         parted = shutil.copytree(folder / "out", Path(away) / "kept")
         lost = typed("report", str(parted))
-        assert lost.returncode == 1
+        assert lost.returncode == 2
         assert "--workspace" in lost.stderr
         assert (
             typed("report", str(parted), "--workspace", str(folder / "workspace")).stdout
@@ -64,13 +70,13 @@ def test_two_runs_are_compared_and_wrong_paths_say_what_they_are(
     (folder / "foreign").mkdir()
     (folder / "foreign/manifest.json").write_text("{}")
     places = (
-        (folder, "no run's folder"),
-        (folder / "nowhere", "no run's folder"),
-        (folder / "foreign", "is not as pairmill writes it"),
+        (folder, 2, "no run's folder"),
+        (folder / "nowhere", 2, "no run's folder"),
+        (folder / "foreign", 1, "is not as pairmill writes it"),
     )
-    for path, words in places:
+    for path, code, words in places:
         refused = typed("report", str(path))
-        assert refused.returncode == 1
+        assert refused.returncode == code
         assert words in refused.stderr
 
 

@@ -114,7 +114,7 @@ def test_what_cannot_be_searched_says_why(
 ) -> None:
     with pytest.raises(RunError, match=said):
         search(str(place / package), ["a ball"], 3, side, model)
-    assert asked(place, "@plain", "a ball").exit_code == 1
+    assert asked(place, "@plain", "a ball").exit_code == 2
 
 
 def test_an_index_of_what_has_no_embeddings_is_a_fault_of_the_file(place: Path) -> None:

@@ -179,7 +179,7 @@ FAULTS = [
     ("shop: {", "Shop one: {", "5:3: ", "write for example `shop-one`"),
     ("set: {license: cc-by}", "sett: {license: cc-by}", "5:74: ", "did you mean 'set'?"),
     ("set: {license: cc-by}", "set: {uid: cc-by}", "5:74: ", "'uid' cannot be the name of a column"),
-    ("set: {license: cc-by}", "set: {price: 3}", "5:23: ", "`set:` gives 'price', which shop.csv has"),
+    ("set: {license: cc-by}", "set: {price: 3}", "5:80: ", "`set:` gives 'price', which shop.csv has"),
     ("set: {license: cc-by}", "set: {license: 3}", "3:1: ",
      "column 'license' is string in its `set:` (source 'web') and int64 in its `set:` (source 'shop')"),
     ("text: title}", "text: title}, types: {likes: text}", "3:1: ",

@@ -8,7 +8,7 @@ from pairmill.cluster.nodes import addable
 from pairmill.cluster.phase_guard import STUCK_S, ClusterChanged, PhaseGuard
 from pairmill.cluster.waiting import (
     AGAIN_S,
-    TOLD_S,
+    PATIENCE_S,
     ClusterState,
     ClusterWatch,
     LiveNode,
@@ -48,8 +48,8 @@ def test_gpu_that_no_living_node_has_is_named_with_the_node_that_died() -> None:
     """Within a minute, though other work goes on."""
     watch = Told(state(HEAD, GPU))
     assert watch.after(5, state(HEAD, GPU=1, CPU=0.5), moves=1) == []
-    (line,) = watch.after(TOLD_S, state(HEAD, GPU=1, CPU=0.5), moves=1)
-    assert TOLD_S + 5 < 60
+    (line,) = watch.after(PATIENCE_S, state(HEAD, GPU=1, CPU=0.5), moves=1)
+    assert PATIENCE_S + 5 < 60
     assert line.startswith(
         "waiting for 0.5 CPU, 1 GPU, 2 times: the one living node does not have that; "
         "node 10.0.0.2 (2 CPU, 1 GPU, 4.0 GB of memory) died."
@@ -64,23 +64,23 @@ def test_gpu_that_no_living_node_has_is_named_with_the_node_that_died() -> None:
 def test_work_that_waits_its_turn_is_no_news_until_nothing_gets_on() -> None:
     watch = Told(state(HEAD, CPU=1))
     for _ in range(10):
-        assert watch.after(TOLD_S, state(HEAD, CPU=1), moves=1) == []
-    assert watch.after(TOLD_S / 2, state(HEAD, CPU=1)) == []
-    (line,) = watch.after(TOLD_S, state(HEAD, CPU=1))
+        assert watch.after(PATIENCE_S, state(HEAD, CPU=1), moves=1) == []
+    assert watch.after(PATIENCE_S / 2, state(HEAD, CPU=1)) == []
+    (line,) = watch.after(PATIENCE_S, state(HEAD, CPU=1))
     assert "waiting for 1 CPU, 2 times: other work holds what the one living node has" in line
     assert "died" not in line
 
 
 def test_work_that_finds_a_place_is_not_waited_for() -> None:
     watch = Told(state(HEAD, CPU=0.5))
-    assert watch.after(10 * TOLD_S, state(HEAD, CPU=0.5)) == []
+    assert watch.after(10 * PATIENCE_S, state(HEAD, CPU=0.5)) == []
 
 
 def looks(guard: PhaseGuard, watch: Told, seconds: float, seen: object) -> None:
     """Looks each second, as Ray Data's steps do."""
     start = guard.moved_at
     for second in range(int(seconds)):
-        guard.look(seen, start + second)
+        guard.observe(seen, start + second)
 
 
 def test_phase_that_stands_still_since_a_node_died_starts_anew() -> None:
@@ -88,7 +88,7 @@ def test_phase_that_stands_still_since_a_node_died_starts_anew() -> None:
     guard = PhaseGuard(watch, watch.state.nodes, 4, range(9))
     watch.after(5, state(HEAD, CPU=1))
     looks(guard, watch, STUCK_S - 2, "nothing done")
-    guard.look("something done", guard.moved_at + STUCK_S)
+    guard.observe("something done", guard.moved_at + STUCK_S)
     assert guard.changed == ""
     with pytest.raises(ClusterChanged, match=r"no node has room for 1 CPU .*10\.0\.0\.2"):
         looks(guard, watch, STUCK_S + 2, "something done")

@@ -13,8 +13,6 @@ from pairmill.torch_device import on_all_cores, on_one_core
 
 QUIET_S = 0.03
 """Seconds without a new request after which a batch that is not full goes off."""
-BEGUN = 2
-"""Batches that are begun at a time: one is answered, one is made ready."""
 
 
 @dataclass(order=True)
@@ -41,9 +39,9 @@ class Batched:
         self.waiting: list[Waiting] = []
         self.numbers = itertools.count()
         self.news = asyncio.Event()
-        self.slots = asyncio.Semaphore(BEGUN)
+        self.slots = asyncio.Semaphore(engine.streams + 1)  # one is made ready
         self.preparing = ThreadPoolExecutor(1, "prepare", on_one_core)
-        self.model = ThreadPoolExecutor(1, "model", on_all_cores)
+        self.model = ThreadPoolExecutor(engine.streams, "model", on_all_cores)
         self.works: set[asyncio.Task[None]] = set()
         self.pump = asyncio.ensure_future(self.send())
 

@@ -107,7 +107,10 @@ class Engine(Protocol):
 
 
 class BatchEngine(Protocol):
-    """Answers requests in batches, one batch at a time."""
+    """Answers requests in batches."""
+
+    streams: int
+    """Batches that `answer` takes at a time, in as many threads."""
 
     @property
     def note(self) -> str:

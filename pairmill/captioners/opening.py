@@ -8,6 +8,7 @@ from typing import Any
 from pairmill.captioners.batches import Batched
 from pairmill.captioners.engine import Engine
 from pairmill.shares import Ask
+from pairmill.torch_device import streams
 
 
 async def open_engine(
@@ -38,7 +39,9 @@ async def open_engine(
     from pairmill.captioners.transformers_engine import TransformersCaptioner
 
     spec, sampling = config.spec(cpus), config.sampling()
-    model = TransformersCaptioner(stage, spec, sampling, images, system, config.text_first)
+    model = TransformersCaptioner(
+        stage, spec, sampling, images, system, config.text_first, config.batch_size
+    )
     return Batched(model, config.batch_size)
 
 
@@ -69,14 +72,16 @@ def engine_version(engine: str) -> str:
     return version(engine)
 
 
-def at_once(config: Any) -> int:
-    """Requests that are under way at a time in one worker."""
+def at_once(config: Any, cpus: float) -> int:
+    """Requests that are under way at a time in one worker with so many cores."""
     if config.engine == "openai":
         return int(config.concurrency) + READY
-    return BATCHES * int(config.batch_size)
+    return (streams(config.resources.cpus or cpus) + BATCHES) * int(config.batch_size)
 
 
-BATCHES = 4
-"""Batches that rows are under way for: answered, ready, and some to choose neighbours from."""
+BATCHES = 3
+"""Batches that rows are under way for beside those that are answered: one that is ready, and some
+to choose neighbours from.
+"""
 READY = 16
 """Requests that are made ready while others are in flight."""

@@ -9,13 +9,17 @@ from typing import Any
 from pairmill.captioners.chat import Chat
 from pairmill.captioners.engine import Answer, Request, Sampling
 from pairmill.captioners.reasoning import CLOSE, OPEN, split_reasoning
+from pairmill.free_memory import free_bytes
 from pairmill.models.lean_images import without_copies
 from pairmill.models.load import Spec, load
+from pairmill.models.sizes import batch_bytes
 from pairmill.schemas.hashing import row_chance
 from pairmill.torch_device import Room, in_halves
 
 SEES = ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
 READS = (*SEES, "AutoModelForCausalLM")
+OF_FREE_MEMORY = 0.75
+"""Part of what is free once a model is loaded that its batches may take together."""
 PROBE_TOKENS = 64
 """Tokens of the prompt with which precisions are compared at load."""
 
@@ -41,6 +45,7 @@ class TransformersCaptioner:
         images: int = 1,
         system: bool = False,
         text_first: bool = False,
+        batch_size: int = 1,
     ) -> None:
         self.sampling = sampling
         self.loaded = load(stage, spec, SEES if images else READS, "AutoProcessor", probe)
@@ -54,6 +59,10 @@ class TransformersCaptioner:
             self.loaded.model, self.tokenizer, sampling.max_new_tokens
         )
         self.room = Room()
+        most = self.loaded.at_once if self.loaded.twins else 1
+        needed = batch_bytes(self.loaded.model.config, batch_size, sampling.max_new_tokens)
+        fitting = int(free_bytes() * OF_FREE_MEMORY / max(1, needed)) if most > 1 else most
+        self.streams = max(1, min(most, fitting))
         marks = {self.tokenizer.convert_tokens_to_ids(m): m for m in (*OPEN, *CLOSE)}
         self.marks = {i: m for i, m in marks.items() if i is not None and i in self.special_ids()}
 
@@ -96,8 +105,8 @@ class TransformersCaptioner:
         if self.sampling.temperature > 0:
             steps.append(self.row_sampler([r.key for r in begun.requests]))
         extra = {"logits_processor": LogitsProcessorList(steps)} if steps else {}
-        with torch.inference_mode(), self.loaded.lock:
-            out = self.loaded.model.generate(
+        with torch.inference_mode(), self.loaded.alone() as model:
+            out = model.generate(
                 **inputs,
                 generation_config=self.generation,
                 **extra,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.cluster.executor import errors_told
+from pairmill.cluster.executor import own_errors
 from pairmill.cluster.over_shards import RETRIES
 from pairmill.cluster.phase_guard import Progress, guarded
 from pairmill.cluster.session import RaySession
@@ -62,7 +62,7 @@ class TaskHands:
     def value(self, part: Part) -> Any:
         """Waits for it.  Raises RunError."""
         ray = self.session.ensure()
-        with errors_told():
+        with own_errors():
             found = ray.get(part)
         self.session.moved()
         return found
@@ -84,11 +84,11 @@ def components(session: RaySession, pairs: Any, total: int, at_once: int) -> Com
     connects by itself.  Raises RunError.
     """
     ray = session.ensure()
-    with guarded(pairs, Progress(session.watched())), errors_told():
+    with guarded(pairs, Progress(session.watched())), own_errors():
         stored = pairs.materialize()
         count, blocks = stored.count(), stored.to_arrow_refs()
     if count <= at_once:
-        with errors_told():
+        with own_errors():
             near = near_components(ray.get(block) for block in blocks)
         return Components((ray.put(near),), total)
     number = max(2, math.ceil(PARTS_PER_LIMIT * count / max(1, at_once)))

@@ -25,7 +25,7 @@ from pairmill.cluster.operators import (
 from pairmill.cluster.phase_guard import PhaseGuard, Progress, guarded
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.session import RaySession, own_error, set_context
-from pairmill.cluster.waiting import LOOK_S
+from pairmill.cluster.waiting import LOOK_EVERY_S
 from pairmill.cluster.worker_shares import WorkerShares
 from pairmill.errors import PairmillError, RunError
 from pairmill.plan.chain import Chain, PlannedStage
@@ -145,7 +145,7 @@ def shares_for(session: RaySession, job: Job) -> WorkerShares:
     """Workers' shares of the nodes that there are.  Where one died and no other holds a worker of
     each stage, waits for another.  Raises RunError where none ever did.
     """
-    ray, told = session.ensure(), False
+    ray, announced = session.ensure(), False
     while True:
         nodes = usable_nodes(ray)
         try:
@@ -155,20 +155,20 @@ def shares_for(session: RaySession, job: Job) -> WorkerShares:
             waits = session.watched().waits
             if not waits.dead:
                 raise
-            if not told:
+            if not announced:
                 session.tell(f"waiting for a node: {error} ({waits.died()})")
-            told = True
-            time.sleep(LOOK_S)
+            announced = True
+            time.sleep(LOOK_EVERY_S)
 
 
 def batches(data: Any, guard: Progress) -> Iterator[pa.Table]:
     """What a dataset gives, as it comes.  Raises RunError."""
-    with guarded(data, guard), errors_told():
+    with guarded(data, guard), own_errors():
         yield from data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
 
 
 @contextmanager
-def errors_told() -> Iterator[None]:
+def own_errors() -> Iterator[None]:
     """What Ray raises is raised as RunError, in pairmill's words."""
     try:
         yield

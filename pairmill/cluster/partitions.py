@@ -95,7 +95,7 @@ def digests_in(data: Any, guard: Progress) -> dict[int, int]:
     return found
 
 
-def told_digests(found: Mapping[int, int]) -> pa.Table:
+def digests_table(found: Mapping[int, int]) -> pa.Table:
     """What `digests_in` reads."""
     return pa.table([[*found.keys()], [*found.values()]], schema=COMMITTED)
 
@@ -169,9 +169,9 @@ def answered_and_committed(rows: pa.Table, job: Job, line: RunLine, merged: Any)
 
     end_with_parent()
     if not rows.num_rows:
-        return told_digests({})
+        return digests_table({})
     worker = PartitionWorker(job, line, WATCHDOG, loaded_in_process(job, job.first))
-    return told_digests(commit(job, worker.answer(rows, ray.get(merged))))
+    return digests_table(commit(job, worker.answer(rows, ray.get(merged))))
 
 
 @safe_errors
@@ -212,4 +212,4 @@ def answered(part: pa.Table, job: Job, line: RunLine) -> pa.Table:
 @safe_errors
 def committed(part: pa.Table, job: Job) -> pa.Table:
     """In a worker of Ray: whole shards' answers."""
-    return told_digests(commit(job, part) if part.num_rows else {})
+    return digests_table(commit(job, part) if part.num_rows else {})

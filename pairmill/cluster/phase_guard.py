@@ -18,7 +18,7 @@ GROWN = 2.0
 """Times the cores with which a phase started that are worth starting it anew."""
 SHARED = ("CPU", "memory")
 """What shares are made of."""
-LOOK_S = 1.0
+STEP_S = 1.0
 NUMBERS = itertools.count()
 GUARDS: "dict[int, Progress]" = {}
 """Of the phases that this process drives; Ray Data makes its callbacks itself."""
@@ -34,9 +34,9 @@ class Progress:
     def __init__(self, watch: ClusterWatch) -> None:
         self.watch = watch
         self.seen: object = None
-        self.next_look = 0.0
+        self.next_step = 0.0
 
-    def look(self, seen: object, now: float) -> bool:
+    def observe(self, seen: object, now: float) -> bool:
         """Whether something got done since the last look.  `seen`: differs wherever it did."""
         moved, self.seen = seen != self.seen, seen
         self.watch.moves += moved
@@ -57,10 +57,10 @@ class PhaseGuard(Progress):
         self.changed = ""
         self.moved_at = self.small_at = time.monotonic()
 
-    def look(self, seen: object, now: float) -> bool:
+    def observe(self, seen: object, now: float) -> bool:
         """Raises ClusterChanged."""
         state = self.watch.state
-        moved = super().look(seen, now)
+        moved = super().observe(seen, now)
         if moved or not state.unplaced():
             self.moved_at = now
         cores = sum(node.total.get("CPU", 0) for node in state.nodes.values())
@@ -97,11 +97,11 @@ class GuardCallback:
     def on_execution_step(self, executor: Any) -> None:
         """Looks, now and then; what it raises ends the execution."""
         guard, now = GUARDS.get(self.number), time.monotonic()
-        if guard is None or now < guard.next_look:
+        if guard is None or now < guard.next_step:
             return
-        guard.next_look = now + LOOK_S
+        guard.next_step = now + STEP_S
         seen = [op.metrics for op in executor._topology]
-        guard.look([(m.num_tasks_finished, m.num_outputs_taken) for m in seen], now)
+        guard.observe([(m.num_tasks_finished, m.num_outputs_taken) for m in seen], now)
 
     def after_execution_succeeds(self, executor: Any) -> None:
         """Nothing to do."""

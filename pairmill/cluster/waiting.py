@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-LOOK_S = 5.0
-TOLD_S = 20.0
+LOOK_EVERY_S = 5.0
+PATIENCE_S = 20.0
 """Seconds that work waits for a resource before that is told; then a minute is not over."""
 AGAIN_S = 600.0
 """Seconds after which it is told again."""
@@ -55,19 +55,19 @@ class ClusterState:
 
 @dataclass
 class Waits:
-    """What waits, since when, and what of it was told; `look` gives lines for people.
+    """What waits, since when, and what of it was told; `update` gives lines for people.
 
     Work that waits for cores while other work gets on is no news; what no node could hold is, and
     so is work that waits while nothing gets on.
     """
 
     since: dict[Bundle, float] = field(default_factory=dict)
-    told: dict[Bundle, float] = field(default_factory=dict)
+    reported: dict[Bundle, float] = field(default_factory=dict)
     known: dict[str, LiveNode] = field(default_factory=dict)
     dead: dict[str, LiveNode] = field(default_factory=dict)
     moved_at: float = float("-inf")
 
-    def look(self, state: ClusterState, now: float, moved: bool = False) -> list[str]:
+    def update(self, state: ClusterState, now: float, moved: bool = False) -> list[str]:
         """Lines for what has to be told now.  `moved`: some work got done since the last look."""
         self.dead |= {n: node for n, node in self.known.items() if n not in state.nodes}
         self.known = dict(state.nodes)
@@ -79,16 +79,16 @@ class Waits:
         for bundle, began in self.since.items():
             lacks = state.lacks(bundle)
             waited = now - (began if lacks else max(began, self.moved_at))
-            last = self.told.get(bundle)
-            if waited >= TOLD_S and (last is None or now - last >= AGAIN_S):
-                self.told[bundle] = now
-                lines.append(self.line(state, bundle, unplaced[bundle], lacks))
-        for bundle in [b for b in self.told if b not in state.wanted]:
-            del self.told[bundle]
+            last = self.reported.get(bundle)
+            if waited >= PATIENCE_S and (last is None or now - last >= AGAIN_S):
+                self.reported[bundle] = now
+                lines.append(self.message(state, bundle, unplaced[bundle], lacks))
+        for bundle in [b for b in self.reported if b not in state.wanted]:
+            del self.reported[bundle]
             lines.append(f"there is room again for what asked for {in_words(bundle)}")
         return lines
 
-    def line(self, state: ClusterState, bundle: Bundle, count: int, lacks: bool) -> str:
+    def message(self, state: ClusterState, bundle: Bundle, count: int, lacks: bool) -> str:
         """What one kind of work waits for, in words."""
         times = f", {count} times" if count > 1 else ""
         one = len(state.nodes) == 1
@@ -113,11 +113,11 @@ class Waits:
 class ClusterWatch:
     """A thread of the driver that looks at the cluster while a run uses it, and tells what waits.
 
-    `look`: the cluster's state now; `tell`: takes a line for people.
+    `read_state`: the cluster's state now; `tell`: takes a line for people.
     """
 
-    def __init__(self, look: Callable[[], ClusterState], tell: Callable[[str], None]) -> None:
-        self.look, self.tell = look, tell
+    def __init__(self, read_state: Callable[[], ClusterState], tell: Callable[[str], None]) -> None:
+        self.read_state, self.tell = read_state, tell
         self.waits, self.state = Waits(), ClusterState({})
         self.moves = 0
         """Counts what got done; who consumes results adds to it."""
@@ -131,20 +131,20 @@ class ClusterWatch:
             # the cluster's head may be busy or gone: others find out which
             with contextlib.suppress(Exception):
                 self.once(time.monotonic())
-            if self.stop.wait(LOOK_S):
+            if self.stop.wait(LOOK_EVERY_S):
                 return
 
     def once(self, now: float) -> None:
         """One look."""
-        self.state = self.look()
+        self.state = self.read_state()
         moved, self.seen = self.moves != self.seen, self.moves
-        for line in self.waits.look(self.state, now, moved):
+        for line in self.waits.update(self.state, now, moved):
             self.tell(line)
 
     def close(self) -> None:
         """Ends the thread."""
         self.stop.set()
-        self.thread.join(LOOK_S)
+        self.thread.join(LOOK_EVERY_S)
 
 
 def holds(has: Resources, bundle: Iterable[tuple[str, float]]) -> bool:

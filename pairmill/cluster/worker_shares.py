@@ -9,7 +9,7 @@ from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.errors import RunError
 from pairmill.plan.chain import PlannedStage
 from pairmill.work.block import Job
-from pairmill.work.crew_size import pooled
+from pairmill.work.crew_size import LOADING, PROCESS_BYTES, pooled
 
 SLACK = 1e-6
 """Of a GPU, by which shares that fill it may be off."""
@@ -33,12 +33,11 @@ class WorkerShares:
         self.nodes = frozenset(names)
         """Ids of the nodes that they are made for."""
         self.total = sum(n.get("CPU", 0) for n in nodes)
+        self.memory = sum(n.get("memory", 0) for n in nodes)
         self.block = shard_bytes(job.chain, job.first, job.last)
         self.cpu_scale = min(1.0, self.total / (2 * cpus_needed(job.stages())))
         wanted = in_flight(job.chain, job.first, job.last)
-        self.memory_scale = (
-            min(1.0, sum(n.get("memory", 0) for n in nodes) / 2 / wanted) if wanted else 1.0
-        )
+        self.memory_scale = min(1.0, self.memory / 2 / wanted) if wanted else 1.0
         self.largest = max((n.get("memory", 0) for n in nodes), default=0)
         for stage in job.stages():
             self.check(stage, nodes)
@@ -94,18 +93,23 @@ class WorkerShares:
         return ray.data.TaskPoolStrategy(size=max(1, int(self.total * share)))
 
     def workers(self, stage: PlannedStage) -> tuple[int, int]:
-        """(least, most) actors of a stage."""
-        return stage.config.resources.bounds() or (
-            1,
-            max(1, int(self.total / max(cpus_of(stage), 1) / 2)),
-        )
+        """(least, most) actors of a stage; copies of a model that nobody asked for fit in half of
+        the nodes' memory.
+        """
+        if bounds := stage.config.resources.bounds():
+            return bounds
+        most = int(self.total / max(cpus_of(stage), 1) / 2)
+        loaded = 0 if stage.config.resources.gpus else stage.stage.loads_bytes()
+        if loaded:
+            most = min(most, int(self.memory / 2 / (PROCESS_BYTES + LOADING * loaded)))
+        return 1, max(1, most)
 
     def cores(self, stage: PlannedStage, parts: Sequence[Sequence[PlannedStage]]) -> int:
         """Cores that an actor of a stage may use: the share of two, since its pool takes half of
         the cluster; its own where the user said how many there be, or another pool that does not
         mostly wait has the other half.
         """
-        busy = [part[0] for part in parts if pooled(part[0]) and part[0].stage.overlap == 1]
+        busy = [part[0] for part in parts if pooled(part[0]) and not part[0].stage.waits()]
         shared = any(other is not stage for other in busy)
         own = 1 if shared or stage.config.resources.bounds() else 2
         return int(own * max(cpus_of(stage), 1))

@@ -19,6 +19,15 @@ class Measure:
     value: float
     rows: int
     goal: float | None = None
+    error: float | None = None
+    """Its standard error, where a goal is near enough that chance decides."""
+
+    def missed(self) -> str | None:
+        """By how much it misses its goal, and how well so few rows tell; None where it is met."""
+        if self.goal is None or self.value >= self.goal:
+            return None
+        known = "" if self.error is None else f"; {self.rows} rows tell it to ± {self.error:.3f}"
+        return f"{self.name} misses its goal by {self.goal - self.value:.3f}{known}"
 
 
 def scored_rows(rows: pl.DataFrame, truth: Path) -> pl.DataFrame:
@@ -101,6 +110,7 @@ def clip_measures(rows: pl.DataFrame, gate: float) -> Iterable[Measure]:
                 auc(yes, no),
                 len(yes) + len(no),
                 0.97,
+                auc_error(yes, no),
             )
     kept = seen.filter(pl.col("clip_score") >= gate)
     matched = seen.filter("matched").height
@@ -192,8 +202,23 @@ def auc(yes: np.ndarray, no: np.ndarray) -> float:
     """Probability that a matched pair scores above a mismatched one; ties count half
     (Mann–Whitney).
     """
-    ranks = pl.Series(np.concatenate([yes, no])).rank("average").to_numpy()
-    return float((ranks[: len(yes)].sum() - len(yes) * (len(yes) + 1) / 2) / (len(yes) * len(no)))
+    places = ranks(np.concatenate([yes, no]))
+    return float((places[: len(yes)].sum() - len(yes) * (len(yes) + 1) / 2) / (len(yes) * len(no)))
+
+
+def auc_error(yes: np.ndarray, no: np.ndarray) -> float:
+    """Standard error of `auc`, from the scores themselves (DeLong et al. 1988)."""
+    if min(len(yes), len(no)) < 2:
+        return 1.0
+    every = ranks(np.concatenate([yes, no]))
+    above = (every[: len(yes)] - ranks(yes)) / len(no)
+    below = (every[len(yes) :] - ranks(no)) / len(yes)
+    return float(np.sqrt(above.var(ddof=1) / len(yes) + below.var(ddof=1) / len(no)))
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Places in ascending order, from 1, the mean of theirs for equal ones."""
+    return pl.Series(values).rank("average").to_numpy()
 
 
 def mean(flags: pl.Series) -> float:

@@ -45,6 +45,8 @@ def run_demo(folder: Path, rows: int, out: Console, err: Console, seed: int = 0)
     found = measures(scored_rows(result.table(), truth))
     out.print(funnel_table(result.funnel))
     out.print(quality_table(found))
+    for missed in filter(None, (m.missed() for m in found)):
+        out.print(Text(missed, style="yellow"), soft_wrap=True)
     for path, manifest in result.packages.items():
         held = f"{amount(manifest['samples'], 'sample')} in {amount(manifest['shards'], 'shard')}"
         out.print(Text(f"package:  {path}  ({held})"), soft_wrap=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest
 from pairmill.fates.decide import FATES
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import Chain
@@ -53,7 +53,7 @@ class Run:
         """The rows for which `where`, a SQL expression over the table's columns, is true, and whose
         fate is `fate`; the first `limit` of them.  Columns as in `table`.
 
-        Raises RunError for an expression or a column that does not fit.
+        Raises BadRequest for an expression or a column that does not fit.
         """
         wanted = self.columns() if columns is None else list(columns)
         have = {name: self.chain.schema.field(name).type for name in self.columns()} | OWN
@@ -61,13 +61,16 @@ class Run:
             if name not in have and name not in self.chain.schema.names:
                 near = difflib.get_close_matches(name, have, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise RunError(f"there is no column {name!r}{hint} (there are: {', '.join(have)})")
+                there = ", ".join(have)
+                raise BadRequest(f"columns: there is no column {name!r}{hint} (there are: {there})")
         if fate is not None and fate not in FATES:
-            raise RunError(f"no fate is called {fate!r}; rows are {', '.join(FATES)}")
+            near = difflib.get_close_matches(fate, FATES, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise BadRequest(f"fate: {fate!r} is none{hint} (rows are {', '.join(FATES)})")
         try:
             gate = compile_gate(where, pa.schema(list(have.items()))) if where else None
         except BadExpression as error:
-            raise RunError(str(error)) from None
+            raise BadRequest(f"where: {error}") from None
         names = list(dict.fromkeys([*OWN, *self.narrow(wanted)]))
         asked = [*wanted, *(gate.columns if gate else ())]
         read = dict.fromkeys(n for n in asked if n not in OWN)

@@ -9,7 +9,8 @@ from PIL import Image
 from pairmill.errors import StageBroken
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.files import checkpoint_folder
-from pairmill.models.load import LoadedModel, Spec, load, load_config
+from pairmill.models.load import Spec, load, load_config
+from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.transfers import placed
 from pairmill.torch_device import Room, in_halves
 

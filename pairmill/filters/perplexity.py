@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from pairmill.filters.kenlm_model import KenlmModel
 from pairmill.models.library import LIBRARIES
-from pairmill.models.load import LoadedModel, Spec, load
+from pairmill.models.load import Spec, load
+from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.transfers import placed
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import COLUMN, FILE, MODEL, SPEED, StageConfig

@@ -13,6 +13,7 @@ from pydantic import Field
 from pairmill.models.feed import Feed, Ready, Seer
 from pairmill.models.library import LIBRARIES
 from pairmill.models.load import Spec
+from pairmill.models.sizes import bytes_on_cpu
 from pairmill.schemas.arrow import error_array
 from pairmill.schemas.config import COLUMN, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
@@ -96,6 +97,13 @@ class SeeingStage(Stage):
     def shares(self) -> Hashable | None:
         return None if self.config.model is None else self.config.spec(self.cpus)
 
+    def waits(self) -> bool:
+        return False
+
+    def loads_bytes(self) -> int | None:
+        c = self.config
+        return 0 if c.model is None else bytes_on_cpu(c.model, c.revision, c.dtype)
+
     def computed(self, ready: Ready) -> Any:
         """The batch, and what the model says of its sound rows."""
         raise NotImplementedError
@@ -109,8 +117,9 @@ class SeeingStage(Stage):
         self.note = self.model.note
         c, cpus = self.config, self.config.resources.cpus or self.cpus
         self.ahead = streams(cpus)
+        threads = max(1, int(cpus), self.ahead // 2)
         self.feed = Feed(
-            self.model, c.image, max(1, int(cpus)), c.batch_size, self.computed, self.words,
+            self.model, c.image, threads, c.batch_size, self.computed, self.words,
             self.ahead,
         )  # fmt: skip
 

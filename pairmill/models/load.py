@@ -1,13 +1,13 @@
 """Loading a checkpoint: whole or not at all, in a precision that is told."""
 
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
 from pairmill.models.library import transformers
+from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.once import once
 from pairmill.torch_device import (
     FASTER,
@@ -50,25 +50,6 @@ class Spec:
     options: tuple[tuple[str, Any], ...] = ()
     """Further keywords of `from_pretrained`."""
     cpus: float = 1.0
-
-
-@dataclass
-class LoadedModel:
-    """A model on its device, its processor (or tokenizer), and how it was loaded."""
-
-    model: Any
-    processor: Any
-    device: str
-    dtype: Any
-    note: str
-    turns: threading.BoundedSemaphore
-    """Held while a model computes of which one call does not know of another; as many hold it as
-    there are cores for.
-    """
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while the model computes: threads and stages may share it."""
-    words_lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held while the tokenizer is used, which fails in two threads at once."""
 
 
 Probe = Callable[[Any, Any, str, Any], Callable[[], Any]]
@@ -126,8 +107,9 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     elif quantised:
         precision = f"quantised ({quantised})"
     several = device == "cpu" and not spec.trust_remote_code
-    turns = threading.BoundedSemaphore(streams(spec.cpus) if several else 1)
-    return LoadedModel(model, processor, device, dtype, f"{device} {precision}", turns)
+    at_once = streams(spec.cpus) if several else 1
+    twins = several and not (quantised or spec.device_map)
+    return LoadedModel(model, processor, device, dtype, f"{device} {precision}", at_once, twins)
 
 
 def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: Probe) -> Any:

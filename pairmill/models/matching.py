@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pairmill.models.load import LoadedModel, Spec, load
+from pairmill.models.load import Spec, load
+from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.transfers import Inputs, placed
 from pairmill.models.two_towers import text_options
 

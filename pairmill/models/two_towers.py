@@ -10,7 +10,8 @@ from pairmill.errors import StageBroken, first_line
 from pairmill.models.fast_pixels import fast_pixels
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.library import transformers
-from pairmill.models.load import LoadedModel, Probe, Spec, load, load_config
+from pairmill.models.load import Probe, Spec, load, load_config
+from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.once import once
 from pairmill.models.transfers import Inputs, beside, by_length, features, leaving, placed
 from pairmill.torch_device import is_out_of_memory

@@ -12,7 +12,8 @@ from pairmill.errors import StageBroken
 from pairmill.models.fast_pixels import fast_pixels
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.library import transformers
-from pairmill.models.load import LoadedModel, Spec, load, load_config
+from pairmill.models.load import Spec, load, load_config
+from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.transfers import Inputs, placed
 from pairmill.models.two_towers import BYTES, compile_layers
 

@@ -22,7 +22,7 @@ from pairmill.work.block import block_columns
 from pairmill.workspace.encoding import GROUP_BYTES
 from pairmill.workspace.storage import Storage
 
-Look = Callable[[int], Trace]
+TraceOf = Callable[[int], Trace]
 """Shard → its fates, with the sizes of its payload in the frame."""
 BATCH_ROWS = 256
 BATCH_BYTES = 32 * 2**20
@@ -31,7 +31,7 @@ NARROW_ROWS = 65_536
 """Rows at once where there are no bytes."""
 NESTED_BYTES = 2**17
 """A guess for bytes inside lists and structs, whose sizes nothing tells."""
-LOOKED_AT = 256
+SETTLING_ROWS = 256
 """Rows whose payload a writer sees before it settles how to write."""
 BEGINNING = 64
 """Bytes of each that it sees."""
@@ -46,7 +46,7 @@ class Place:
     chain: Chain
     shards: np.ndarray
     rows: np.ndarray
-    look: Look
+    trace_of: TraceOf
 
     def at(self, shard: int) -> np.ndarray:
         """Numbers, in the output shard, of the rows that a pool shard holds, as they lie there."""
@@ -96,8 +96,8 @@ def gathered(
 
 def first_bytes(place: Place, column: str) -> list[bytes]:
     """The beginnings of a column's values in the first rows of the pool."""
-    numbers = np.lexsort((place.rows, place.shards))[:LOOKED_AT]
-    first = Place(place.chain, place.shards[numbers], place.rows[numbers], place.look)
+    numbers = np.lexsort((place.rows, place.shards))[:SETTLING_ROWS]
+    first = Place(place.chain, place.shards[numbers], place.rows[numbers], place.trace_of)
     found = []
     for _, table in in_pool_order(first, [column]):
         found += [v.as_py()[:BEGINNING] for v in table.column(column) if v.is_valid]
@@ -125,7 +125,7 @@ def shard_rows(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[
     """Columns of some rows of one pool shard."""
     chain, names, rows = place.chain, list(columns), place.rows[numbers]
     made = any(chain.writer_of(name) for name in names)
-    found = place.look(shard) if made else None
+    found = place.trace_of(shard) if made else None
     taken = block_columns(chain, shard, rows, names, found, len(chain.stages))
     schema = pa.schema([chain.schema.field(c) for c in columns])
     return pa.table([taken.column(c) for c in columns], schema=schema)
@@ -150,7 +150,7 @@ def in_pool_order(place: Place, columns: Sequence[str]) -> Iterator[tuple[np.nda
 
 def row_bytes(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]) -> np.ndarray:
     """int64: bytes of each row, as far as the workspace has them at hand."""
-    frame, total = place.look(shard).frame, np.zeros(len(numbers), np.int64)
+    frame, total = place.trace_of(shard).frame, np.zeros(len(numbers), np.int64)
     for name in columns:
         if size_of(name) in frame.columns:
             sizes = frame[size_of(name)].fill_null(0).to_numpy()

@@ -78,7 +78,7 @@ class Kept:
         rows = {"shards": self.shards[at], "rows": self.rows[at], "starts": starts}
         return replace(self, **rows, chance=chance, keys=keys)
 
-    def told(
+    def described(
         self, selection: Selection, after: str | None, schema: pa.Schema | None = None
     ) -> dict[str, Any]:
         """As the manifest holds it: what was asked for, and how many rows it left out; of a mixture
@@ -87,7 +87,7 @@ class Kept:
         where = selection.where
         mixed = {}
         if schema is not None and selection.repeats is not None:
-            mixed = {"mixture": self.mixture.told(schema.field(selection.repeats))}
+            mixed = {"mixture": self.mixture.described(schema.field(selection.repeats))}
         return {
             **mixed,
             "after": after,

@@ -19,12 +19,12 @@ from pairmill.workspace.answers import is_answers
 class Ingredients:
     """What decides an output shard's bytes beside its rows.
 
-    `told`: what the writer was told of the whole package, and the versions of the libraries.
+    `settled`: what the writer was told of the whole package, and the versions of the libraries.
     """
 
     chain: Chain
     writer: Writer
-    told: Sequence[str]
+    settled: Sequence[str]
 
     def of(self, tasks: Sequence[ShardTask]) -> dict[int, str]:
         """Number of an output shard → digest of all that decides its bytes.
@@ -34,7 +34,7 @@ class Ingredients:
         """
         options = options_of(self.writer)
         columns = self.writer.columns(self.chain.schema)
-        common = digest([FORMAT, options, logic_of(self.chain), columns, list(self.told)])
+        common = digest([FORMAT, options, logic_of(self.chain), columns, list(self.settled)])
         known: dict[int, bytes] = {}
         return {task.number: self.of_task(task, common, known) for task in tasks}
 

@@ -34,7 +34,7 @@ class Mixture:
                 total[group] = (before[0] + rows, before[1] + times, before[2] + cost)
         return cls(dict(sorted(total.items())))
 
-    def told(self, column: pa.Field) -> dict[str, Any]:
+    def described(self, column: pa.Field) -> dict[str, Any]:
         """As the manifest holds it: for each group what was asked for and what came out."""
         facts = column.metadata or {}
         asked = json.loads(facts.get(b"requested", b"{}"))

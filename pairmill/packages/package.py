@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from pairmill.outputs.base import HashingStream, OutputFile, Writer
-from pairmill.packages.gather import Look, Place, gathered
+from pairmill.packages.gather import Place, TraceOf, gathered
 from pairmill.packages.manifest import MANIFEST, checked_file, read_manifest, replaced
 from pairmill.packages.order import ShardTask
 from pairmill.plan.chain import Chain
@@ -33,7 +33,7 @@ def write_shard(
     writer: Writer,
     task: ShardTask,
     package: str,
-    look: Look,
+    trace_of: TraceOf,
     made_of: Mapping[int, str],
 ) -> Facts:
     """Writes one output shard's files, unless a record says that this very package has them; gives
@@ -46,7 +46,7 @@ def write_shard(
         files = [checked_file(storage, file, record) for file in facts["files"]]
         if not damaged(storage, files, facts.pop("seen", {})):
             return facts
-    place = Place(chain, task.shards, task.rows, look)
+    place = Place(chain, task.shards, task.rows, trace_of)
     folder = storage.path("") if storage.local else None
     if folder:
         os.makedirs(folder, exist_ok=True)

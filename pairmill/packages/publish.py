@@ -35,7 +35,7 @@ from pairmill.version import __version__
 from pairmill.work.engine import WorkEngine
 from pairmill.workspace.storage import Storage
 
-TOLD = ("license", "citation")
+DESCRIBED = ("license", "citation")
 """Keys of the pipeline file that stand in manifest, card and Croissant, and change no shard."""
 
 
@@ -61,11 +61,11 @@ def publish(
     kept = Kept.joined(engine.over(read, chain.shards()))
     package = package_id(chain, writer, selection, kept, seed)
     memory = PackageMemory(Storage(chain.root), f"{run_folder(ledger)}/packages", storage.root)
-    shown_facts = {key: facts.get(key) for key in TOLD}
+    shown_facts = {key: facts.get(key) for key in DESCRIBED}
     before = read_manifest(storage) if storage.exists(MANIFEST) else {}
     seen = memory.recalled()
     alike = before.get("package") == package
-    alike &= all(before.get(key) == shown_facts[key] for key in TOLD)
+    alike &= all(before.get(key) == shown_facts[key] for key in DESCRIBED)
     if alike and not damaged(storage, before["files"], seen):
         storage.clear_temporary()
         memory.keep(storage, before)
@@ -78,17 +78,17 @@ def publish(
         writer.settle(first)
     order = package_order(chain, writer, selection, kept, seed)
     tasks = list(shard_tasks(kept, order, writer.config.samples_per_shard))
-    told = [*(data.hex() for data in first), *(f"{k} {v}" for k, v in versions().items())]
-    made_of = Ingredients(chain, writer, told).of(tasks)
+    settled = [*(data.hex() for data in first), *(f"{k} {v}" for k, v in versions().items())]
+    made_of = Ingredients(chain, writer, settled).of(tasks)
     same = [p for p in parts_of(before) if made_of.get(p.get("shard", -1)) == p.get("made_of", "")]
     wrong = damaged(storage, [f for part in same for f in part["files"]], seen)
     begin(storage, package, [p for p in same if not wrong & {f["name"] for f in p["files"]}])
-    write = partial(write_shard, chain, writer, package=package, look=fates, made_of=made_of)
+    write = partial(write_shard, chain, writer, package=package, trace_of=fates, made_of=made_of)
     shards = list(engine.each(write, tasks, len(kept.rows)))
     facts = {
         **facts,
         **shown_facts,
-        "selection": kept.told(selection, writer.config.after, chain.schema),
+        "selection": kept.described(selection, writer.config.after, chain.schema),
     }
     manifest = make_manifest(chain, writer, package, shards, facts, funnel)
     closing = close(storage, chain, writer, shards, manifest)
@@ -166,10 +166,10 @@ def make_manifest(
     software stack.
     """
     models = {
-        f"{stage.name}.{key}": told
+        f"{stage.name}.{key}": name
         for stage in chain.lineage()
         for key, value in stage.definition["params"].items()
-        if (told := stands_for(value))
+        if (name := stands_for(value))
     }
     return {
         "format_version": FORMAT,
@@ -187,7 +187,7 @@ def make_manifest(
         "made_by": made_by(chain),
         "pipeline": facts["pipeline"],
         "versions": versions(),
-        **{key: facts[key] for key in TOLD},
+        **{key: facts[key] for key in DESCRIBED},
         "told": dict(sum((Counter(s["told"]) for s in shards), Counter())),
         "left_out": writer.left_out(chain.schema),
         "parts": parts_for(shards),

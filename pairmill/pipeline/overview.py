@@ -1,20 +1,23 @@
 """The plan as plain data: what would run, what is stored, what it needs."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
 from pairmill.cluster.worker_shares import cpus_needed, cpus_of
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest, RunError
 from pairmill.fates.run_table import Run
 from pairmill.pipeline.news import news
 from pairmill.pipeline.stored_tables import StoredTable, stored_table
+from pairmill.pipeline.whereabouts import wanted_processes
 from pairmill.plan.blocks import EachBlock
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.notes import notes_of
 from pairmill.plan.plan import Plan, blocks_of, phases_of
+from pairmill.work.crew_size import cores, crew_of, pooled
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.ingest import foreseen
 from pairmill.workspace.storage import Storage
@@ -98,6 +101,7 @@ def stage_lines(
             "gpus": resources.gpus,
             "replicas": resources.bounds(),
             "memory_bytes": worker_bytes(stage, block_bytes),
+            "on_this_machine": size_here(stages[first:last], stage, chain if stored else None),
         }
         if (block := stage.block) is not None:
             child = stored.tables.get(block.name) if stored else None
@@ -110,6 +114,19 @@ def stage_lines(
             )
         found.append(line)
     return found
+
+
+def size_here(
+    phase: Sequence[PlannedStage], stage: PlannedStage, chain: Chain | None
+) -> dict[str, Any] | None:
+    """Processes of a phase without Ray, for a stage that loads something in each; `chain`: where
+    its rows are known.
+    """
+    most = wanted_processes()
+    if not pooled(stage) or stage.stage.waits() or most == 0:
+        return None
+    rows = None if chain is None else chain.rows()
+    return asdict(crew_of(phase, cores() if most is None else most, rows))
 
 
 def whats_new(storage: Storage, plan: Plan, table: Table | None) -> str | None:
@@ -140,7 +157,7 @@ def stored_run(plan: Plan, limit: int | None, rows: str | None = None) -> Run:
     blocks = blocks_of(plan.stages)
     if rows is not None and rows not in blocks:
         known = f"blocks: {', '.join(blocks)}" if blocks else "the pipeline has no `each` block"
-        raise RunError(f"no block is named {rows!r} ({known})")
+        raise BadRequest(f"each: no block is named {rows!r} ({known})")
     table = open_table(storage, table_id(storage, plan.source))
     if table is None:
         raise RunError(f"{storage.root} does not hold this pipeline's source; run it first")

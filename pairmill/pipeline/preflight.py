@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pairmill.errors import RunError
+from pairmill.free_memory import free_memory
 from pairmill.plan.plan import Plan, blocks_of, phases_of
 from pairmill.plan.planned import PlannedStage, with_places
 
@@ -154,7 +155,7 @@ def too_large(stages: Sequence[PlannedStage], ask: bool) -> Iterator[tuple[Plann
     if not shared:
         return
     from pairmill.models.load import Spec
-    from pairmill.models.room import free_memory, free_of_gpus, weight_bytes
+    from pairmill.models.room import free_of_gpus, weight_bytes
 
     wanted = {loads: stage for loads, stage in shared.items() if isinstance(loads, Spec)}
     sizes = {spec: size for spec in wanted if (size := weight_bytes(spec, ask)) is not None}

@@ -2,19 +2,26 @@
 alone.
 """
 
+import os
+import re
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pairmill.errors import RunError, StrangeFile
+from pairmill.errors import BadRequest, PipelineFileError, StrangeFile
+from pairmill.plan.document import Document
 from pairmill.plan.load import SET_LINE, Loaded, load_pipeline
-from pairmill.plan.yaml_file import read_document
+from pairmill.plan.yaml_file import VARIABLE, read_document
+from pairmill.redaction import GONE, is_secret, redact
 from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import Storage
 
 FILE = "started.json"
+BLOTTED = re.compile(rf"(?<=[:\[,{{-] ){re.escape(GONE)}(?=[ \t]*(?:[\r\n,\]}}#]|$))")
+"""A value in whose place no secret stands any more: bare, YAML would take it for an alias."""
 OnFolder = Callable[[Storage, str], None]
 
 
@@ -27,6 +34,8 @@ class Started:
     home: str
     """Folder of the files that the pipeline names."""
     limit: int | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    """What the environment variables held that the file names, but for secrets."""
 
     def write(self, storage: Storage, folder: str) -> None:
         """Into a run's folder."""
@@ -45,16 +54,17 @@ class Started:
     def read(cls, storage: Storage) -> "Started":
         """From a run's folder; raises RunError."""
         if not storage.exists(FILE):
-            raise RunError(
+            raise BadRequest(
                 f"{storage.root} holds no {FILE}: it is no run's folder, or of a run by an older "
                 "pairmill; name the pipeline file instead"
             )
         found = storage.read_json(FILE)
         base, home, limit = (found.get(key) for key in ("base", "home", "limit"))
-        sound = isinstance(base, str) and isinstance(home, str)
+        variables = found.get("variables") or {}
+        sound = isinstance(base, str) and isinstance(home, str) and isinstance(variables, dict)
         if not sound or not (limit is None or isinstance(limit, int)):
             raise StrangeFile(f"{storage.path(FILE)} is not as pairmill writes it")
-        return cls(base, home, limit)
+        return cls(base, home, limit, {str(k): str(v) for k, v in variables.items()})
 
 
 def reopened(folder: str) -> tuple[Loaded, Started]:
@@ -65,17 +75,49 @@ def reopened(folder: str) -> tuple[Loaded, Started]:
     """
     storage = Storage(folder)
     started = Started.read(storage)
-    text = storage.read_bytes("pipeline.yaml").decode()
+    text = BLOTTED.sub(f'"{GONE}"', storage.read_bytes("pipeline.yaml").decode())
     sets = dict(SET_LINE.findall(text))
     with tempfile.TemporaryDirectory(prefix="pairmill-run-") as home:
         file = Path(home) / "pipeline.yaml"
         file.write_text(text, "utf-8")
         if own := own_stages(file, sets):
-            raise RunError(
+            raise BadRequest(
                 f"the run has stages of one's own ({', '.join(own)}), and a run's folder loads no "
                 "code; name the pipeline file instead of the folder"
             )
-        return load_pipeline(file, sets, started.base, started.home), started
+        try:
+            with as_it_was(started.variables):
+                return load_pipeline(file, sets, started.base, started.home), started
+        except PipelineFileError as error:
+            where = storage.path("pipeline.yaml")
+            raise PipelineFileError([replace(p, file=where) for p in error.problems]) from None
+
+
+def variables_of(document: Document | None) -> dict[str, str]:
+    """Names and values of the environment variables that a file names and that are no secrets."""
+    names = {m[1] for m in VARIABLE.finditer(document.text) if m[1]} if document else set()
+    held = {name: os.environ[name] for name in sorted(names & os.environ.keys())}
+    secret = document.secrets.marked if document else frozenset()
+    return {
+        name: value
+        for name, value in held.items()
+        if name not in secret and not is_secret(name, value) and redact(value) == value
+    }
+
+
+@contextmanager
+def as_it_was(variables: Mapping[str, str]) -> Iterator[None]:
+    """The environment with variables as they were, to the end of the block."""
+    now = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in now.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def own_stages(file: Path, sets: dict[str, str]) -> list[str]:

@@ -25,7 +25,7 @@ from pairmill.schemas.arrow import POOL_COLUMNS, is_bytes, is_payload
 from pairmill.schemas.expressions import Expression, unknown_column
 from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
-from pairmill.sources.base import Source
+from pairmill.sources.base import NoInput, Source
 from pairmill.sources.catalogue import open_source
 from pairmill.workspace.tables import Table
 
@@ -191,6 +191,10 @@ def input_schema(source: Source, note: Report) -> pa.Schema | None:
     for keys, part in source.parts().items():
         try:
             images = "image" in part.schema().names
+        except NoInput as error:
+            for fault in error.faults:
+                note(("source", *keys, *fault.key), fault.what)
+            sound = False
         except PairmillError as error:
             note(("source", *keys, "path"), str(error))
             sound = False

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest, RunError
 from pairmill.plan.columns_by_value import (
     ADDRESS,
     ColumnChoice,
@@ -24,18 +24,22 @@ from pairmill.plan.columns_by_value import (
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import SOURCES, open_source
+from pairmill.sources.files import LIST_SUFFIXES
 from pairmill.sources.tables import TableSource
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 TABLES = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
 NOTHING = "no column holds addresses"
+NO_ROW = "no row can be read"
+WHAT_IT_IS = (": the file is empty", f"{NO_ROW}: ", ": it is an ", ": it is a ")
+"""In reasons that leave no other to be told, the first of them first."""
 LONGEST = 300
 """Characters of a reason that are shown."""
 LOOKED_AT = 1000
 """Rows whose values are looked at where no name of a column is known."""
 
 
-class NoProposal(RunError):
+class NoProposal(BadRequest):
     """The input is nothing that pairmill reads, or holds neither addresses nor images."""
 
 
@@ -68,13 +72,23 @@ def propose(path: str) -> Proposal:
             reason = str(error)
             if reason not in tried.values():
                 tried[way] = reason if len(reason) <= LONGEST else f"{reason[:LONGEST]}…"
-    # what was read and held nothing of use says more than what could not be read
-    best = sorted(tried, key=lambda way: not tried[way].startswith(NOTHING))[:3]
-    reasons = "\n".join(f"  {way}: {tried[way]}" for way in best)
+    tried = telling(tried)
+    reasons = "\n".join(f"  {way}: {reason}" for way, reason in list(tried.items())[:3])
     alone = next(iter(tried.values())) if len(tried) == 1 else None
     raise NoProposal(
         f"{path} cannot be read as image–text pairs" + (f": {alone}" if alone else f"\n{reasons}")
     )
+
+
+def telling(tried: dict[str, str]) -> dict[str, str]:
+    """Of ways and why they failed, those that say most: that the input is empty, or another thing
+    than its name says; else those that read it and found nothing of use.
+    """
+    for sign in WHAT_IT_IS:
+        for way, reason in tried.items():
+            if sign in reason and "encoding" not in way:  # in another one, any name may come out
+                return {way: reason}
+    return {w: r for w, r in tried.items() if r.startswith(NOTHING)} or tried
 
 
 def ways(path: str) -> Iterator[dict[str, Any]]:
@@ -95,6 +109,10 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
     yield {**table, "captions": "first"}
     for form in ("json", "jsonl", "parquet"):
         if not any(name.endswith(f".{form}") for name in names) or form == "json":
+            yield {**table, "format": form}
+    if path.lower().endswith(LIST_SUFFIXES):  # a line for each address, as img2dataset takes it
+        for form in ("tsv", "csv"):
+            yield {**table, "format": form, "header": False}
             yield {**table, "format": form}
     if any(kind in name for name in names for kind in (".csv", ".tsv", ".tab")):
         for delimiter in (";", "\t", ",", "|"):
@@ -168,7 +186,8 @@ def first_rows(source: Source) -> pa.Table:
     for part in source.read():
         if isinstance(part, pa.Table) and part.num_rows:
             return part.slice(0, LOOKED_AT)
-    raise NoProposal("no row can be read")
+    names = ", ".join(source.schema().names)
+    raise NoProposal(f"{NO_ROW}: there is nothing below the names of columns ({names})")
 
 
 def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:

@@ -120,7 +120,7 @@ def requested(frame: pl.DataFrame, choice: Choice) -> dict[str, Any] | None:
     )
     every = frame.with_columns(pl.lit(1).alias("#times"))
     came, chosen, kept = (
-        mixture_of(part, field).told(field)["groups"]
+        mixture_of(part, field).described(field)["groups"]
         for part in (every, frame, frame.filter("kept"))
     )
     names = sorted({*came, *chosen}, key=lambda n: (-came.get(n, {}).get("rows", 0), n))

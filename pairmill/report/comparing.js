@@ -5,7 +5,7 @@ function funnels() {
   const delta = (n) => (n ? el("span", { class: n < 0 ? "down" : "up" }, ` (${n > 0 ? "+" : "−"}${int(Math.abs(n))})`) : "");
   const depths = new Map(RUNS.flatMap((r) => flat(r.funnel, 0).map(([s, depth]) => [s.stage, depth])));
   const names = [...depths.keys()];
-  const both = (s, t, key) => cell(el("span", {}, s ? int(s[key]) : "–", " → ", t ? int(t[key]) : "–", s && t ? delta(t[key] - s[key]) : ""));
+  const both = (s, t, key) => cell(s && t && s[key] === t[key] ? el("span", { class: "soft" }, int(s[key])) : el("span", {}, s ? int(s[key]) : "–", " → ", t ? int(t[key]) : "–", s && t ? delta(t[key] - s[key]) : ""));
   return scroller(el("table", { class: "funnel" }, heads("step", "rows", "kept", "dropped", "missing", "failed", "gates"), names.map((name) => {
     const [s, t] = [a.get(name), b.get(name)];
     const gates = [s, t].map((step) => (step && step.gate) || "");
@@ -15,6 +15,12 @@ function funnels() {
 }
 
 function differences() {
+  const settings = (DATA.compared && DATA.compared.settings) || [];
+  const table = settings.length ? scroller(el("table", { class: "settings" }, el("tr", {}, ["as it was run", "first run", "second run"].map((t) => el("th", { class: "left" }, t))), settings.map(([name, a, b]) => el("tr", {}, cell(name, true), el("td", { class: "left" }, el("code", { class: "down" }, a)), el("td", { class: "left" }, el("code", { class: "up" }, b)))))) : null;
+  return el("div", {}, lineDifferences(), table);
+}
+
+function lineDifferences() {
   const lines = DATA.compared ? DATA.compared.pipeline : [];
   if (!lines.length) return el("p", { class: "soft" }, "The pipeline files are equal.");
   const classes = { "+": "added", "-": "removed", "@": "soft" };
@@ -35,12 +41,12 @@ function movedSamples() {
   const kinds = { gained: "Kept by the second run alone", lost: "Kept by the first run alone" };
   const of = (run, uid) => run.samples.find((s) => s.uid === uid);
   return Object.entries(kinds).map(([kind, title]) => {
-    const uids = Object.entries(DATA.compared.samples).filter(([, k]) => k === kind).map(([uid]) => uid);
+    const uids = Object.entries(DATA.compared.samples).filter(([, s]) => s.kind === kind).map(([uid]) => uid);
     if (!uids.length) return null;
     return el("div", {}, el("h3", {}, title), el("div", { class: "gallery", "data-moved": kind }, uids.map((uid) => {
       const [a, b] = RUNS.map((r) => of(r, uid));
       const s = a || b;
-      return el("article", { class: "card sample" }, picture(s, ""), el("p", { class: "small" }, [a, b].map((one, i) => [`${i ? "second" : "first"}: `, one ? el("span", { class: `fate fate-${one.fate}` }, one.fate) : "not among its samples", one && one.stage ? ` at ${one.stage}` : "", el("br")])), captionsOf(a, b));
+      return el("article", { class: "card sample" }, picture(s, ""), el("p", { class: "small" }, DATA.compared.samples[uid].became.map((one, i) => [`${i ? "second" : "first"}: `, one ? [el("span", { class: `fate fate-${one.split(" ")[0]}` }, one.split(" ")[0]), one.slice(one.split(" ")[0].length)] : "not there", el("br")])), captionsOf(a, b));
     })));
   });
 }

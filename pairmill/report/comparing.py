@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from pairmill.fates.decide import FATES
+from pairmill.report.as_run import differing_settings
 from pairmill.report.runs import RunFolder
 
 MOST_ROWS = 20_000_000
@@ -18,12 +19,16 @@ MOVES = 30
 
 
 def comparison(folders: list[RunFolder], runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """`pipeline`: lines that only one has, as [sign, line]; `rows`: how many both kept, only one
-    kept, only one has; `moves`: from which fate to which; `samples`: uid → "gained" or "lost".
+    """`pipeline`: lines that only one has, as [sign, line]; `settings`: what else differs, as
+    (what, first, second); `rows`: how many both kept, only one kept, only one has; `moves`: from
+    which fate to which; `samples`: uid → whether it was gained or lost (`kind`), and what it
+    `became` in both.
     """
-    return {"pipeline": differing([text_of(r) for r in runs])} | rows_moved(
-        [fates(folder) for folder in folders], runs
-    )
+    return {
+        "pipeline": differing([text_of(r) for r in runs]),
+        "settings": differing_settings(folders, runs),
+        **rows_moved([fates(folder) for folder in folders], runs),
+    }
 
 
 def text_of(run: dict[str, Any]) -> str:
@@ -74,14 +79,11 @@ def rows_moved(tables: list[pl.DataFrame | None], runs: list[dict[str, Any]]) ->
     moves = moved.group_by("became", "became_2").len("rows").sort("rows", "became", "became_2")
     samples_of = (s for run in runs for s in run["samples"] if isinstance(s, dict))
     there = {uid for s in samples_of if isinstance(uid := s.get("uid"), str)}
-    changed = {
-        "gained": moved.filter(kept_2)["uid"],
-        "lost": moved.filter(kept)["uid"],
-    }
+    shown = moved.filter(pl.col("uid").is_in(there))
     samples = {
-        uid: kind
-        for kind, uids in changed.items()
-        for uid in [u for u in uids if u in there][:SHOWN]
+        uid: {"kind": kind, "became": [became, became_2]}
+        for kind, mine in (("gained", kept_2), ("lost", kept))
+        for uid, became, became_2 in shown.filter(mine).head(SHOWN).rows()
     }
     return {
         "rows": counted,

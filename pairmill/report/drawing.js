@@ -31,7 +31,7 @@ function section(id, title, note, ...children) {
 }
 
 const cell = (text, left) => el("td", left ? { class: "left" } : {}, text);
-const heads = (...names) => el("tr", {}, names.map((n, i) => el(n ? "th" : "td", { scope: n ? "col" : null, class: i && n !== "reasons" ? null : "left" }, n)));
+const heads = (...names) => el("tr", {}, names.map((n, i) => el(n ? "th" : "td", { scope: n ? "col" : null, class: i && !["reasons", "gates"].includes(n) ? null : "left" }, n)));
 
 // What is wider than the page moves sideways, with the keyboard, too.
 const scroller = (...children) => el("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "table; moves sideways" }, ...children);

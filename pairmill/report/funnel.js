@@ -26,7 +26,7 @@ function funnel(run) {
       svg("rect", { class: "fill-kept", width: width(s.kept), height: 10 }), svg("rect", { class: "fill-lost", x: width(s.kept), width: width(lost), height: 10 }),
       svg("rect", { class: "fill-warn", x: width(s.kept + lost), width: width(s.failed), height: 10 }));
   };
-  const reasons = (s) => Object.entries(s.reasons).filter(([r]) => r !== s.gate).map(([r, n]) => `${r} ×${int(n)}`).join(", ");
+  const reasons = (s) => Object.entries(s.reasons).filter(([r]) => r !== s.gate).sort((a, b) => b[1] - a[1]).map(([r, n]) => `${r} ×${int(n)}`).join(", ");
   const lines = flat(run.funnel, 0).map(([s, depth, whole]) => el("tr", {}, cell(el("span", { class: `depth-${Math.min(depth, 3)}` }, s.stage, el("br"), el("code", { class: "soft" }, s.gate || "")), true),
     cell(int(s.rows)), link(s, "kept", s.kept, depth), link(s, "dropped", s.dropped, depth), link(s, "missing", s.missing, depth), link(s, "failed", s.failed, depth),
     cell(bar(s, whole), true), el("td", { class: "left wide" }, reasons(s))));

@@ -23,7 +23,7 @@ if (RUNS.length === 1) {
 } else {
   const both = (make) => el("div", { class: "side" }, RUNS.map((r) => el("div", {}, el("h3", {}, r.run), make(r))));
   section("summary", "Summary", null, both(summary));
-  section("pipeline", "What differs in the pipelines", "Lines that only the first has are marked −, those of the second +.", differences());
+  section("pipeline", "What differs in the pipelines", "Lines that only the first has are marked −, those of the second +; below, what differs in how they were run.", differences());
   section("funnel", "Where the rows went", "First run → second run.", funnels());
   if (DATA.compared) section("rows", "Rows gained and lost", null, movedRows(), ...movedSamples().filter(Boolean));
   const shared = RUN.scores.map((s) => [s, RUNS[1].scores.find((o) => o.name === s.name)]).filter((p) => p[1]);

@@ -6,7 +6,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pairmill.errors import RunError, StrangeFile
+from pairmill.errors import BadRequest, RunError, StrangeFile
 from pairmill.fates.ledger import funnel_faults
 from pairmill.names import stays
 from pairmill.packages.manifest import MANIFEST, read_manifest
@@ -62,7 +62,7 @@ class RunFolder:
                 if self.storage.exists(self.path("plan.json"))
                 else "it is no run's folder and no package"
             )
-            raise RunError(
+            raise BadRequest(
                 f"{self.storage.path(self.name)} holds no {DATA}: {there} "
                 "(workspace/runs/NAME-DIGEST); `pairmill run` writes a report at its "
                 "end"
@@ -107,7 +107,7 @@ def run_folder(path: str, workspace: str | None = None) -> RunFolder:
     elsewhere = (
         "" if workspace or places else f" (its manifest says {said!r}; it was not looked at)"
     )
-    raise RunError(
+    raise BadRequest(
         f"{path} is a package of the pipeline {manifest['name']!r}, and no run that wrote it was "
         f"found in {', '.join(places) or 'a folder beside it'}{elsewhere}; if you trust the "
         "package, "

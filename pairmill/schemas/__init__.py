@@ -1,0 +1,3 @@
+"""Arrow schemas, config models, expressions and hashing: what every other room builds on, and which
+imports none of them.
+"""

@@ -11,7 +11,8 @@ from pairmill.addresses import without_credentials
 from pairmill.redaction import redact
 from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.pipeline import SourceConfig
-from pairmill.sources.files import Input, Listing, NoInput, list_inputs
+from pairmill.sources.faults import NoInput
+from pairmill.sources.files import Input, Listing, list_inputs
 from pairmill.sources.names import column_names
 
 __all__ = ["Input", "NoInput", "Remark", "Source", "Unreadable", "column_names", "content_digest"]

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
+from pairmill.sources.faults import KeyFault
 
 Parts = Iterator[pa.Table | Unreadable | Remark]
 TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
@@ -37,10 +38,11 @@ class WithConstants(Source):
         inner = self.inner.schema()
         for name in self.constants:
             if name in inner.names:
-                raise NoInput(
+                what = (
                     f"`set:` gives {name!r}, which {self.inner.file_with(name)} has already; "
                     "choose another name, or leave it away"
                 )
+                raise NoInput(KeyFault(what, ("set", name)))
         return pa.schema([*inner, *((name, value.type) for name, value in self.constants.items())])
 
     def file_with(self, column: str) -> str:

@@ -14,7 +14,7 @@ SIGNS = (
     (b"PARE", "Parquet whose footer is encrypted, which is not read; decrypt it"),
     (b"ARROW1\x00\x00", "an Arrow file; say `format: arrow`, or name it .arrow"),
     (b"FEA1", "Feather of version 1; write it anew with `pyarrow.feather.write_feather`"),
-    (b"PK\x03\x04", "a zip archive (or .xlsx, .npz); unpack it"),
+    (b"PK\x03\x04", "a zip archive (or .xlsx, .npz); unpack it, or save the sheet as CSV"),
     (b"\x1f\x8b\x08", "packed with gzip" + PACKED),
     (b"\x28\xb5\x2f\xfd", "packed with zstd" + PACKED),
     (b"\xfd7zXZ\x00", "packed with xz" + PACKED),

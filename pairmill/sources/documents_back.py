@@ -88,8 +88,8 @@ def documents_schema(files: Iterable[DocumentsBack]) -> pa.Schema:
     for file in files:
         found = file.file_schema()
         types |= {f.name: f.type.value_type for f in found if f.name not in WRITERS}
-        if told := (found.metadata or {}).get(TYPES):
-            columns = pa.ipc.read_schema(pa.py_buffer(b64decode(told)))
+        if spelled := (found.metadata or {}).get(TYPES):
+            columns = pa.ipc.read_schema(pa.py_buffer(b64decode(spelled)))
             types |= {f.name: f.type for f in columns}
             continue
         for document in file.documents(COLUMNS):

@@ -15,6 +15,7 @@ from pairmill.schemas.arrow import column
 from pairmill.schemas.config import PATH
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
+from pairmill.sources.faults import KeyFault
 from pairmill.sources.files import candidates, once_each
 from pairmill.sources.names import plain_name
 
@@ -22,6 +23,11 @@ UIDS = ("uid", "uids")
 """Arrays in which a file has the uids itself; DataComp's have them in the Parquet of their name."""
 AT_ONCE = 8
 """Compressed arrays that are held; those that are stored plainly are read from the file."""
+
+
+def wrong(what: str) -> NoInput:
+    """The error of what `embeddings:` names."""
+    return NoInput(KeyFault(what, ("embeddings",)))
 
 
 class EmbeddingsConfig(SourceConfig):
@@ -63,11 +69,11 @@ class WithEmbeddings(Source):
                 if len(shape) != 2:
                     continue
                 if sizes.setdefault(name, shape[1]) != shape[1]:
-                    raise NoInput(
+                    raise wrong(
                         f"{item.name}: {name} has {shape[1]} values a row, others {sizes[name]}"
                     )
         if not sizes:
-            raise NoInput(f"no array of embeddings in {', '.join(i.name for i in self.files[:3])}")
+            raise wrong(f"no array of embeddings in {', '.join(i.name for i in self.files[:3])}")
         return sizes
 
     def inputs(self) -> list[Input]:
@@ -76,7 +82,7 @@ class WithEmbeddings(Source):
     def schema(self) -> pa.Schema:
         inner = self.inner.schema()
         if "uid" not in inner.names:
-            raise NoInput("embeddings are joined by `uid`, which the rows do not have")
+            raise wrong("embeddings are joined by `uid`, which the rows do not have")
         fields = [
             column(plain_name(n), pa.list_(pa.float32(), size), f"embedding {n} of the input")
             for n, size in self.sizes.items()
@@ -138,7 +144,7 @@ def arrays_at(paths: list[str]) -> list[Input]:
     for path in paths:
         found = [i for i, _ in candidates(path, lambda name: True) if i.name.endswith(".npz")]
         if not found:
-            raise NoInput(f"embeddings: {path} matches no .npz file")
+            raise wrong(f"embeddings: {path} matches no .npz file")
         files += found
     return list(once_each(files))
 
@@ -180,13 +186,13 @@ def uids_of(item: Input) -> list[str]:
             with fsspec.open(beside, "rb") as stream:
                 found = pq.read_table(stream, columns=["uid"]).column("uid").to_pylist()
         except (OSError, pa.ArrowException, KeyError):
-            raise NoInput(
+            raise wrong(
                 f"{item.name} has no array `uid`, and no Parquet file of its name with a column "
                 "`uid` lies beside it"
             ) from None
     if rows != {len(found)}:
         counts = ", ".join(f"{n:,}" for n in sorted(rows))
-        raise NoInput(f"{item.name} has {counts} rows of embeddings and {len(found):,} uids")
+        raise wrong(f"{item.name} has {counts} rows of embeddings and {len(found):,} uids")
     return [u or "" for u in found]
 
 
@@ -203,7 +209,7 @@ def headers(item: Input) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
                     if not dtype.hasobject:  # objects would have to be unpickled
                         found[entry.filename.removesuffix(".npy")] = (shape, dtype)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise NoInput(f"{item.name} is no file of arrays: {error}") from None
+        raise wrong(f"{item.name} is no file of arrays: {error}") from None
     return found
 
 

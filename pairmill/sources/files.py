@@ -11,8 +11,9 @@ from urllib.parse import unquote
 
 import fsspec
 
-from pairmill.errors import PairmillError, RunError, first_line
+from pairmill.errors import PairmillError, first_line
 from pairmill.names import place
+from pairmill.sources.faults import NoInput
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
 SIDE_FILES = (
@@ -24,10 +25,6 @@ SIDE_FILES = (
 """What lies beside the data in published folders and is no data itself."""
 IS_SIDE_FILE = re.compile("|".join(map(fnmatch.translate, SIDE_FILES))).match
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-
-
-class NoInput(RunError):
-    """A source's path matches nothing, or nothing in it can be read."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +99,13 @@ def reached(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input,
     except PairmillError:
         raise
     except ImportError as error:
-        told = first_line(error)
+        reason = first_line(error)
         if pattern.startswith(("s3://", "gs://")):
-            told = f"pip install 'pairmill[cloud]' ({told})"
-        raise NoInput(f"{pattern} needs a package that is not there: {told}") from None
+            reason = f"pip install 'pairmill[cloud]' ({reason})"
+        raise NoInput(f"{pattern} needs a package that is not there: {reason}") from None
     except Exception as error:  # each store has errors of its own
-        told = f"{type(error).__name__}: {first_line(error)}"
-        raise NoInput(f"{pattern} cannot be reached: {told}; is the address right?") from None
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise NoInput(f"{pattern} cannot be reached: {reason}; is the address right?") from None
 
 
 def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:

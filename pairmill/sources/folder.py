@@ -10,10 +10,10 @@ from pairmill.sources.base import NoInput, Remark, Source, Unreadable
 from pairmill.sources.folder_samples import BESIDE, METADATA, FolderSamples, base_of, suffix_of
 from pairmill.sources.image_bytes import ImageBytesConfig, measured_schema
 from pairmill.sources.members import IMAGES
-from pairmill.sources.sample_look import Look, Shape
+from pairmill.sources.sample_profile import SampleProfile, Shape
 from pairmill.sources.sample_rows import SampleRows
 
-LOOK_SAMPLES = 20_000
+PROFILED_SAMPLES = 20_000
 """Images whose texts and JSON are looked at before rows are read."""
 
 
@@ -60,11 +60,11 @@ class FolderSource(Source):
         if self._shape is None:
             if not self.samples().samples:
                 raise NoInput(f"there is no image in {self.config.path} ({', '.join(IMAGES)})")
-            look = Look(())
+            profile = SampleProfile(())
             samples = self.samples()
-            for sample in samples.samples[:: 1 + len(samples.samples) // LOOK_SAMPLES]:
-                look.sample(sample, samples)
-            self._shape = look.shape(self.config.path, self.config.columns)
+            for sample in samples.samples[:: 1 + len(samples.samples) // PROFILED_SAMPLES]:
+                profile.sample(sample, samples)
+            self._shape = profile.shape(self.config.path, self.config.columns)
         return self._shape
 
     def schema(self) -> pa.Schema:

@@ -18,7 +18,7 @@ from pairmill.sources.rows import Rows
 from pairmill.sources.samples import Sample
 from pairmill.sources.table_config import PairsConfig
 from pairmill.sources.tar import MAX_MEMBER_BYTES
-from pairmill.sources.text_look import look_at
+from pairmill.sources.text_profile import profile_of
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 """Files in which Hugging Face's imagefolder tells more about the images below their folder."""
@@ -33,13 +33,13 @@ class FolderSamples:
     def __init__(self, files: Sequence[Input], name: str) -> None:
         self.name = name
         self.passed: Counter[str] = Counter()
-        self.told: list[Unreadable | Remark] = []
+        self.remarks: list[Unreadable | Remark] = []
         self.samples = self.joined([f for f in files if base_of(f.name) not in METADATA])
         self.has_metadata = self.with_metadata([f for f in files if base_of(f.name) in METADATA])
         self.classes = self.with_classes()
 
     def __iter__(self) -> Iterator[Sample | Unreadable | Remark]:
-        yield from self.told
+        yield from self.remarks
         yield from self.samples
 
     def read(self, member: Input) -> bytes:
@@ -81,31 +81,31 @@ class FolderSamples:
             for suffix, file in sample.members.items()
             if suffix in IMAGES
         }
-        told: set[str] = set()
+        described: set[str] = set()
         for file in files:
             folder = posixpath.dirname(file.name)
             for number, row in enumerate(metadata_rows(file)):
                 place = f"{file.name} row {number}"
                 if isinstance(row, Unreadable):
-                    self.told.append(row)
+                    self.remarks.append(row)
                     continue
                 if isinstance(row, str):
-                    self.told.append(Unreadable(place, row))
+                    self.remarks.append(Unreadable(place, row))
                     continue
                 named = row.pop(FILE_NAME, None)
                 path = posixpath.normpath(posixpath.join(folder, str(named)))
                 if named is None or path not in by_path:
                     what = f"there is no image {named}" if named else f"no {FILE_NAME}"
-                    self.told.append(Unreadable(place, what))
+                    self.remarks.append(Unreadable(place, what))
                     continue
-                if path in told:
+                if path in described:
                     what = f"{path} was described before; of one key the later value counts"
-                    self.told.append(Remark("images described twice", place, what))
-                told.add(path)
+                    self.remarks.append(Remark("images described twice", place, what))
+                described.add(path)
                 by_path[path].facts |= row
-        if files and (untold := len(by_path) - len(told)):
+        if files and (undescribed := len(by_path) - len(described)):
             what = "rows all the same, with nulls"
-            self.told.append(Remark("images without metadata", self.name, what, untold))
+            self.remarks.append(Remark("images without metadata", self.name, what, undescribed))
         return bool(files)
 
     def with_classes(self) -> bool:
@@ -147,13 +147,14 @@ def metadata_rows(file: Input) -> Iterator[dict[str, Any] | str | Unreadable]:
 
 def csv_metadata(file: Input) -> Iterator[dict[str, Any] | Unreadable]:
     """The rows of a metadata.csv, read as tables are; raises NoInput."""
-    look = look_at(file, "csv", PairsConfig(path=file.url), whole=True)
-    if look.problems:
-        what = re.split("(?:;|:) (?:say|give) ", look.problems[0])[0]  # those keys a folder has not
+    profile = profile_of(file, "csv", PairsConfig(path=file.url), whole=True)
+    if profile.problems:
+        first = profile.problems[0]
+        what = re.split("(?:;|:) (?:say|give) ", first)[0]  # those keys a folder has not
         raise NoInput(f"{what}; write it with commas and a header, as Hugging Face's imagefolder")
-    if look.damage:
-        yield Unreadable(file.name, look.damage)
-    for part in look.parts or ():
+    if profile.damage:
+        yield Unreadable(file.name, profile.damage)
+    for part in profile.parts or ():
         if isinstance(part, Unreadable):
             yield part
         elif isinstance(part, Rows):

@@ -11,6 +11,7 @@ from pairmill.sources.base import Input, NoInput, Remark, Unreadable
 from pairmill.sources.json_columns import JsonShape, columns_of
 from pairmill.sources.json_documents import document_of, first_byte, not_finite, opened
 from pairmill.sources.rows import Part, Rows
+from pairmill.sources.spelled_out import spelled_out
 from pairmill.sources.table_config import PairsConfig, TableConfig
 from pairmill.sources.unpacking import packing_of
 
@@ -86,6 +87,7 @@ def table(
     if count:
         what = "values of keys that few rows have, beyond a thousand keys"
         yield Remark("values left out", item.name, what, count)
+    yield from spelled_out(batch, schema, lambda i: f"{item.name} row {first + i}")
     yield Rows(made, np.arange(first, first + len(batch)))
 
 

@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
+from pairmill.sources.faults import PATH, KeyFault, near_names
+from pairmill.sources.file_columns import FileColumns, columns_of_files
 from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
-from pairmill.sources.looks import Looked, looks
 from pairmill.sources.names import FileMapping, map_columns
 from pairmill.sources.parquet_files import row_groups
 from pairmill.sources.table_config import TableConfig
-from pairmill.sources.text_look import TextLook
+from pairmill.sources.text_profile import TextProfile
 from pairmill.sources.text_ranges import RANGE_BYTES, text_ranges
 from pairmill.sources.text_stream import TextRange
 from pairmill.sources.values import is_list, path_type
@@ -39,7 +40,7 @@ class TableFile:
     kind: str
     schema: pa.Schema
     mapping: FileMapping
-    look: TextLook | None = None
+    profile: TextProfile | None = None
     """Of a text format."""
     rows: int | None = None
     """Where the file's footer tells."""
@@ -55,8 +56,10 @@ class TableFile:
         """
         if self.kind == "parquet":
             return list(row_groups(self.item, rows=self.rows or 0))
-        if self.look is not None and self.look.parts is None:
-            return text_ranges(self.item, self.encoding, self.look.dialect, RANGE_BYTES) or [None]
+        if self.profile is not None and self.profile.parts is None:
+            return text_ranges(self.item, self.encoding, self.profile.dialect, RANGE_BYTES) or [
+                None
+            ]
         return [None]
 
 
@@ -91,40 +94,53 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[: 2 if more else 3]) + more
 
 
-def layout_of(config: TableConfig, inputs: Sequence[Input], look_bytes: int) -> Layout:
+def layout_of(config: TableConfig, inputs: Sequence[Input], whole_bytes: int) -> Layout:
     """Raises NoInput with everything that is wrong."""
-    looked, problems, damaged = looks(config, inputs, look_bytes)
-    if not looked:
-        reasons = [*problems, *(f"{d.location}: {d.reason}" for d in damaged)]
+    described, unread, damaged = columns_of_files(config, inputs, whole_bytes)
+    if not described:
+        reasons = [*unread, *(f"{d.location}: {d.reason}" for d in damaged)]
         raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))
-    image = config.image or found_image(config, [one.schema for one in looked])
-    remedy = "name the one of images with `image:`"
-    if config.image is None:
-        remedy += ", or write `type: pairs` for addresses or texts without images"
-    problems += [
-        f"{one.item.name} has no column {image!r} (columns: {listed(one.schema.names)}); {remedy}"
-        for one in looked
-        if image and path_type(one.schema, image) is None
-    ]  # fmt: skip
+    image = config.image or found_image(config, [one.schema for one in described])
+    problems = [
+        *map(KeyFault, unread),
+        *(
+            lacking_image(one, image, named=config.image is not None)
+            for one in described
+            if image and path_type(one.schema, image) is None
+        ),
+    ]
     what = "carriage returns alone, as on old Macs: read as line feeds, within values too"
     remarks = [
         Remark("line ends", one.item.name, what)
-        for one in looked
-        if one.look and one.look.old_line_ends
+        for one in described
+        if one.profile and one.profile.old_line_ends
     ]
-    files = mapped(config, looked, image, problems, remarks)
+    files = mapped(config, described, image, problems, remarks)
     schema = types_over(config, files, image, problems)
     if problems:
-        more = f"; and {len(problems) - MOST_SHOWN} more" if len(problems) > MOST_SHOWN else ""
-        raise NoInput("; ".join(problems[:MOST_SHOWN]) + more)
-    if IMAGE_FILE not in schema.names and names_files(image, looked):
+        more = [f"and {len(problems) - MOST_SHOWN} more"] if len(problems) > MOST_SHOWN else []
+        raise NoInput(*problems[:MOST_SHOWN], *more)
+    if IMAGE_FILE not in schema.names and names_files(image, described):
         schema = schema.append(pa.field(IMAGE_FILE, pa.string()))
     return Layout(files, schema, image, remarks, damaged)
 
 
-def names_files(image: str | None, looked: Sequence[Looked]) -> bool:
+def lacking_image(one: FileColumns, image: str, named: bool) -> KeyFault:
+    """A file without the column of images, whether or not the pipeline file names that column."""
+    have = one.schema.names
+    remedy = "name the one of images with `image:`"
+    if not named:
+        remedy += ", or write `type: pairs` for addresses or texts without images"
+    return KeyFault(
+        f"{one.item.name} has no column {image!r}{near_names(image, have)} "
+        f"(columns: {listed(have)}); {remedy}",
+        ("image",) if named else PATH,
+    )
+
+
+def names_files(image: str | None, described: Sequence[FileColumns]) -> bool:
     """Whether the column of images holds names of files."""
-    types = [path_type(one.schema, image) for one in looked] if image else []
+    types = [path_type(one.schema, image) for one in described] if image else []
     return any(t is not None and pa.types.is_string(t) for t in types)
 
 
@@ -135,27 +151,28 @@ def listed(names: Sequence[str]) -> str:
 
 def mapped(
     config: TableConfig,
-    looked: Sequence[Looked],
+    described: Sequence[FileColumns],
     image: str | None,
-    problems: list[str],
+    problems: list[KeyFault],
     remarks: list[Remark],
 ) -> list[TableFile]:
     """The files with the mappings of their columns; a column of `columns:` that no file has is
     added to `problems`, one that some files lack to `remarks`.
     """
-    schemas = [with_partitions(one) for one in looked]
+    schemas = [with_partitions(one) for one in described]
     every = list(dict.fromkeys(name for schema in schemas for name in schema.names))
     for ours, wanted in config.columns.items():
         for path in [wanted] if isinstance(wanted, str) else wanted:
             lack = [
                 one.item.name
-                for one, schema in zip(looked, schemas, strict=True)
+                for one, schema in zip(described, schemas, strict=True)
                 if path_type(schema, path) is None
             ]
-            if len(lack) == len(looked):
-                problems.append(
-                    f"{some(lack)} has no column {path!r} for {ours!r} (columns: {listed(every)})"
-                )
+            if len(lack) == len(described):
+                near = near_names(path, every)
+                what = f"{some(lack)} has no column {path!r} for {ours!r}{near}"
+                fault = KeyFault(f"{what} (columns: {listed(every)})", ("columns", ours))
+                problems.append(fault)
             elif lack and isinstance(wanted, str):
                 why = f"no column {path!r} for {ours!r}"
                 remarks += [Remark("files without a column", name, why) for name in lack]
@@ -168,17 +185,17 @@ def mapped(
             one.kind,
             schema,
             mapping,
-            one.look,
+            one.profile,
             one.rows,
             frozenset(one.schema.names),
             getattr(config, "encoding", "utf-8"),
         )
-        for one, schema, mapping in zip(looked, schemas, mappings, strict=True)
+        for one, schema, mapping in zip(described, schemas, mappings, strict=True)
     ]
     return [replace(file, mapping=checked(file, config, problems)) for file in files]
 
 
-def with_partitions(one: Looked) -> pa.Schema:
+def with_partitions(one: FileColumns) -> pa.Schema:
     """The file's columns and those of its Hive partitions that it has not itself."""
     if not one.item.partitions:
         return one.schema
@@ -186,10 +203,11 @@ def with_partitions(one: Looked) -> pa.Schema:
     return pa.schema([*one.schema, *own])
 
 
-def checked(file: TableFile, config: TableConfig, problems: list[str]) -> FileMapping:
+def checked(file: TableFile, config: TableConfig, problems: list[KeyFault]) -> FileMapping:
     """The mapping without paths that lead nowhere in this file."""
     made = {}
     for ours, paths in file.mapping.made.items():
+        key = ("columns", ours) if ours in config.columns else PATH
         there = [(p, t) for p in paths if (t := path_type(file.schema, p)) is not None]
         for path, dtype in there:
             text = ours in POOL_COLUMNS.names and ours != "position"
@@ -197,23 +215,25 @@ def checked(file: TableFile, config: TableConfig, problems: list[str]) -> FileMa
                 continue
             if is_list(dtype) and ours == "text" and not pa.types.is_nested(dtype.value_type):
                 if config.captions is None:
-                    problems.append(
+                    what = (
                         f"{file.item.name}: text is taken from {path!r}, a list of captions "
                         f"({dtype}); say `captions: first`, `captions: join` or `captions: rows`"
                     )
+                    problems.append(KeyFault(what, key))
             elif pa.types.is_nested(dtype):
-                problems.append(
+                what = (
                     f"{file.item.name}: {ours} is taken from {path!r}, which is {dtype!s:.200}; "
                     f"name what in it is meant, such as `columns: {{{ours}: {path}.…}}`, "
                     "or another column"
                 )
+                problems.append(KeyFault(what, key))
         if there:
             made[ours] = tuple(p for p, _ in there)
     return FileMapping(made, file.mapping.others)
 
 
 def types_over(
-    config: TableConfig, files: Sequence[TableFile], image: str | None, problems: list[str]
+    config: TableConfig, files: Sequence[TableFile], image: str | None, problems: list[KeyFault]
 ) -> pa.Schema:
     """One type for each of our columns; metadata of fields as the first file has it."""
     names = list(dict.fromkeys(n for file in files for n in file.mapping.names()))
@@ -231,11 +251,15 @@ def types_over(
         try:
             dtype = fixed or common_type(name, seen[name])
         except TypesDiffer as error:
-            problems.append(str(error))
+            problems.append(KeyFault(str(error)))
             continue
         fields.append(pa.field(name, pa.string() if pa.types.is_null(dtype) else dtype))
     problems += [
-        f"types: there is no column {name!r} (columns: {listed(names)})"
+        KeyFault(
+            f"types: there is no column {name!r}{near_names(name, names)} "
+            f"(columns: {listed(names)})",
+            ("types", name),
+        )
         for name in config.types
         if name not in names
     ]
@@ -248,14 +272,14 @@ def one_seen(file: TableFile, path: str) -> Seen:
     """
     dtype = path_type(file.schema, path) or pa.null()
     own = dict(file.item.partitions)
-    if path in own and path not in (file.look.names() if file.look else file.own):
+    if path in own and path not in (file.profile.names() if file.profile else file.own):
         guess = Guess()
         value = own[path]
         guess.add_texts(pa.chunked_array([pa.array([value], pa.string())]))
         return Seen(file.item.name, dtype, guess)
-    if file.look is None:
+    if file.profile is None:
         return Seen(file.item.name, dtype)
-    found = file.look.guesses.get(path)
+    found = file.profile.guesses.get(path)
     guess = Guess() if found is None else found
     if found is None and file.schema.get_field_index(path) < 0:  # a path into JSON text
         guess.kinds.add("text")

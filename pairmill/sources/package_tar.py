@@ -15,7 +15,7 @@ from pairmill.sources.tar_samples import TarSamples
 
 BATCH_ROWS = 256
 BATCH_BYTES = 2**25
-LOOK = 1000
+PROFILED_SAMPLES = 1000
 """Samples of each tar that are looked at to learn which further members there are."""
 OWN = ("txt", "json")
 
@@ -40,7 +40,7 @@ class PackageTar:
         """The Parquet file's columns, and those with bytes of the tar's first samples."""
         with fsspec.open(self.sidecar.url, "rb") as stream:
             plain = pq.read_schema(stream).remove_metadata()
-        samples = TarSamples(self.item, LOOK)
+        samples = TarSamples(self.item, PROFILED_SAMPLES)
         values: dict[str, list[Any]] = {}
         for sample in samples:
             if isinstance(sample, Sample):

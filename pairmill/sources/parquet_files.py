@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pairmill.sources.base import Input, Remark, Unreadable
-from pairmill.sources.files import NoInput
+from pairmill.sources.faults import NoInput
 from pairmill.sources.plain_types import plain_type
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 

@@ -11,8 +11,9 @@ from pairmill.sources.base import Remark, Unreadable
 from pairmill.sources.image_bytes import Check, image_columns
 from pairmill.sources.json_columns import columns_of, fits
 from pairmill.sources.members import facts_of, image_suffix, text_of
-from pairmill.sources.sample_look import Shape
+from pairmill.sources.sample_profile import Shape
 from pairmill.sources.samples import Sample, Samples, refuse_large_texts
+from pairmill.sources.spelled_out import spelled_out
 from pairmill.sources.tar import printable
 
 BATCH_ROWS = 256
@@ -36,7 +37,7 @@ class SampleRows:
         self, samples: Samples, shape: Shape, wanted: Sequence[str], check: Check | None
     ) -> None:
         self.samples, self.shape, self.wanted, self.check = samples, shape, wanted, check
-        self.told: Counter[tuple[str, str]] = Counter()
+        self.remarks: Counter[tuple[str, str]] = Counter()
         """(kind of a remark, what happened) → how often."""
 
     def __iter__(self) -> Iterator[pa.Table | Unreadable | Remark]:
@@ -60,8 +61,8 @@ class SampleRows:
         if batch:
             yield from self.table(batch)
         for reason, count in self.samples.passed.items():
-            self.told["skipped members", f"{reason} are no part of a sample"] += count
-        for (kind, what), count in self.told.items():
+            self.remarks["skipped members", f"{reason} are no part of a sample"] += count
+        for (kind, what), count in self.remarks.items():
             yield Remark(kind, self.samples.name, what, count)
 
     def row(self, sample: Sample) -> tuple[dict[str, Any], bytes]:
@@ -81,15 +82,17 @@ class SampleRows:
         facts, repaired = facts_of(sample.members, image, read)
         data = read(image)
         for suffix in repaired:
-            self.told["repaired values", f"U+FFFD for what is no UTF-8 in .{suffix}"] += 1
+            self.remarks["repaired values", f"U+FFFD for what is no UTF-8 in .{suffix}"] += 1
         if refused:
-            self.told["members not read", refused] += 1
+            self.remarks["members not read", refused] += 1
         if sample.repeats:
-            self.told["repeated keys", "samples whose key stood before; each is a row"] += 1
+            self.remarks["repeated keys", "samples whose key stood before; each is a row"] += 1
         facts = {"key": sample.key, **sample.facts, **facts}
         self.caption(facts)
         for key in [k for k, v in facts.items() if self.is_lost(k, v)]:
-            self.told["members not read", f"{key} is no column, because few samples have it"] += 1
+            self.remarks[
+                "members not read", f"{key} is no column, because few samples have it"
+            ] += 1
             del facts[key]
         return facts, data
 
@@ -101,7 +104,7 @@ class SampleRows:
         text, listed = text_of(facts, keys)
         more = {}
         if listed is not None:
-            self.told["captions taken from lists", "the first is the text; all are kept"] += 1
+            self.remarks["captions taken from lists", "the first is the text; all are kept"] += 1
             more = {f"{listed} (all)": facts[listed]} if listed == keys[0] else {}
         facts[keys[0]] = text
         for key in self.shape.repeats:
@@ -116,14 +119,16 @@ class SampleRows:
         at = self.shape.schema.get_field_index(key)
         return at < 0 or not fits(value, self.shape.schema.field(at).type)
 
-    def table(self, batch: list[Row]) -> Iterator[pa.Table | Unreadable]:
+    def table(self, batch: list[Row]) -> Iterator[pa.Table | Unreadable | Remark]:
         """The rows of a batch in our columns with their images; JSON values that fit no column stay
         in `metadata`.
         """
-        table, left, count = columns_of([row.facts for row in batch], self.shape.schema)
+        facts = [row.facts for row in batch]
+        yield from spelled_out(facts, self.shape.schema, lambda i: batch[i].place)
+        table, left, count = columns_of(facts, self.shape.schema)
         if count:
             what = "JSON values that fit no column, because few samples have such ones"
-            self.told["values kept in metadata", what] += count
+            self.remarks["values kept in metadata", what] += count
         table = table.rename_columns([self.shape.names[n] for n in table.schema.names])
         table = table.append_column("metadata", left)
         table = table.append_column(

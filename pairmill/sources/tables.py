@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 
 from pairmill.sources.arrow_files import saved_by_datasets
 from pairmill.sources.base import Remark, Source, Unit, Unreadable
+from pairmill.sources.file_columns import WHOLE_BYTES
 from pairmill.sources.files import Input, Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
 from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
 from pairmill.sources.local_images import ImageFiles, with_images
-from pairmill.sources.looks import LOOK_BYTES
 from pairmill.sources.misfits import Heard, Misfits
 from pairmill.sources.parquet_files import parquet_rows
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
@@ -40,7 +40,7 @@ class TableSource(Source):
 
     def __init__(self, config: TableConfig) -> None:
         super().__init__(config)
-        self.look_bytes = LOOK_BYTES
+        self.whole_bytes = WHOLE_BYTES
         """Up to which size text files are looked at whole before they are read."""
         self._layout: Layout | None = None
         self._files: ImageFiles | None = None
@@ -73,7 +73,7 @@ class TableSource(Source):
     def layout(self) -> Layout:
         """What all files have in common, found once."""
         if self._layout is None:
-            self._layout = layout_of(self.config, self.listing().files, self.look_bytes)
+            self._layout = layout_of(self.config, self.listing().files, self.whole_bytes)
         return self._layout
 
     @property
@@ -125,7 +125,7 @@ class TableSource(Source):
                 misfits.passed,
                 partial(self._parts_of, f),
                 heard,
-                f.look is not None and f.look.parts is not None,
+                f.profile is not None and f.profile.parts is not None,
                 rows=f.rows or 0,
             )
             for f in self.layout().files
@@ -219,15 +219,15 @@ def parts_of(
     if file.kind in FORMATS:
         yield from FORMATS[file.kind].rows(file.item, config)
         return
-    assert file.look is not None
+    assert file.profile is not None
     assert isinstance(config, PairsConfig)
-    if file.look.parts is not None:
-        parts, file.look.parts = file.look.parts, None
+    if file.profile.parts is not None:
+        parts, file.profile.parts = file.profile.parts, None
         yield from parts
-    elif file.look.dialect is not None:
-        yield from separated_rows(file.item, file.look.dialect, config, within=within)
+    elif file.profile.dialect is not None:
+        yield from separated_rows(file.item, file.profile.dialect, config, within=within)
     else:
-        nested = file.look.nested()
+        nested = file.profile.nested()
         yield from json_rows(file.item, json_schema(file, schema), nested, config.encoding, within)
 
 
@@ -235,11 +235,11 @@ def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:
     """The keys of a file of JSON lines; text where no value was seen, and where the column is text
     over all files, so that its numbers stay as they are spelled.
     """
-    assert file.look is not None
+    assert file.profile is not None
     of = {path: ours for ours, paths in file.mapping.made.items() for path in paths}
     of |= {theirs: ours for theirs, ours in file.mapping.others.items()}
     fields = []
-    for name, guess in file.look.guesses.items():
+    for name, guess in file.profile.guesses.items():
         dtype = guess.dtype()
         ours = schema.field(of[name]).type if name in of else dtype
         plain = not pa.types.is_nested(dtype) and pa.types.is_string(ours)

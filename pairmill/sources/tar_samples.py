@@ -55,7 +55,7 @@ class TarSamples:
 
     def __init__(self, item: Input, most: int | None = None) -> None:
         self.item, self.name, self.most = item, item.name, most
-        self.found = self.given = self.begun = 0
+        self.members = self.given = self.begun = 0
         self.passed: Counter[str] = Counter()
         self.open: dict[str, SameKey] = {}
         self.last: Sample | None = None
@@ -76,9 +76,9 @@ class TarSamples:
                 yield self.damage(reader.at, str(error))
             while self.open:
                 yield self.oldest()
-        if self.found != self.given + self.passed.total() and self.most is None:
+        if self.members != self.given + self.passed.total() and self.most is None:
             yield Unreadable(
-                self.item.name, f"{self.found} members were found and {self.given} given"
+                self.item.name, f"{self.members} members were found and {self.given} given"
             )
 
     def read(self, member: Member | bytes) -> bytes:
@@ -101,9 +101,9 @@ class TarSamples:
             elif isinstance(entry, Passed):
                 if entry.kind != "folder":
                     self.passed[f"{entry.kind}s"] += 1
-                    self.found += 1
+                    self.members += 1
             else:
-                self.found += 1
+                self.members += 1
                 self.take(entry, reader)
                 while self.waiting_members > WINDOW_MEMBERS or self.waiting_bytes > WINDOW_BYTES:
                     yield self.oldest()

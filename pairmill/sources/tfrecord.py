@@ -13,7 +13,7 @@ from pairmill.schemas.config import PATH, SPEED
 from pairmill.sources.base import Input, Remark, Source, Unreadable
 from pairmill.sources.image_bytes import ImageBytesConfig, measured_schema
 from pairmill.sources.members import IMAGES, TEXTS
-from pairmill.sources.sample_look import Look, Shape
+from pairmill.sources.sample_profile import SampleProfile, Shape
 from pairmill.sources.sample_rows import SampleRows
 from pairmill.sources.samples import Sample
 from pairmill.sources.tar import CHUNK, MAX_MEMBER_BYTES, uncompressed
@@ -21,7 +21,7 @@ from pairmill.sources.tar import CHUNK, MAX_MEMBER_BYTES, uncompressed
 SUFFIXES = (".tfrecord", ".tfrecords", ".tfrec", ".tfrecord.gz", ".tfrecords.gz")
 ENCODED = ("image", "image/encoded", "image_raw", "image_bytes")
 """Features in which others keep the encoded image; img2dataset's is named by its format."""
-LOOK_SAMPLES = 20_000
+PROFILED_SAMPLES = 20_000
 
 
 class TfRecordConfig(ImageBytesConfig):
@@ -51,11 +51,11 @@ class TfRecordSource(Source):
     def shape(self) -> Shape:
         """What a look at the first records of every file found."""
         if self._shape is None:
-            look = Look(())
+            profile = SampleProfile(())
             inputs = self.inputs()
             for item in inputs:
-                look.at(TfRecordSamples(item, max(50, LOOK_SAMPLES // len(inputs))))
-            self._shape = look.shape(self.config.path, self.config.columns)
+                profile.at(TfRecordSamples(item, max(50, PROFILED_SAMPLES // len(inputs))))
+            self._shape = profile.shape(self.config.path, self.config.columns)
         return self._shape
 
     def schema(self) -> pa.Schema:

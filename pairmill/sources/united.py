@@ -15,7 +15,7 @@ from pairmill.sources.plain_types import plain_type
 from pairmill.sources.values import fitted, no_fit
 from pairmill.sources.widening import Seen, TypesDiffer, common_type
 
-Told = TypeVar("Told", bound=Unreadable | Remark)
+Problem = TypeVar("Problem", bound=Unreadable | Remark)
 WITHIN = "source_within"
 """What `source` says of a row within its own source: the file, or the input's own column."""
 
@@ -194,6 +194,6 @@ def within(part: pa.Table) -> pa.Array | pa.ChunkedArray:
     return pc.coalesce(pc.binary_join_element_wise(first, second, "/"), first, second)
 
 
-def of(name: str, part: Told) -> Told:
+def of(name: str, part: Problem) -> Problem:
     """What a source says, with its name."""
     return replace(part, location=f"{name}: {part.location}")

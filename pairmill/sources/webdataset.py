@@ -10,18 +10,18 @@ from pairmill.schemas.config import PATH, SPEED
 from pairmill.sources.base import Input, Remark, Source, Unit, Unreadable
 from pairmill.sources.embeddings import EmbeddingsConfig
 from pairmill.sources.image_bytes import ImageBytesConfig, measured_schema
-from pairmill.sources.sample_look import Look, Shape
+from pairmill.sources.sample_profile import SampleProfile, Shape
 from pairmill.sources.sample_rows import SampleRows
 from pairmill.sources.tar_samples import TarSamples
 
 SUFFIXES = tuple(".tar .tar.gz .tgz .tar.bz2 .tbz .tbz2 .tar.xz .txz .tar.zst .tzst".split())
-LOOK_SAMPLES = 50_000
+PROFILED_SAMPLES = 50_000
 """Samples whose JSON is looked at before rows are read, over all local tars together (about 5 s).
 """
-LOOK_TARS = 1000
-LOOK_BYTES = 2**26
+PROFILED_TARS = 1000
+PROFILED_BYTES = 2**26
 """Local tars of so many bytes in all are looked at in the same way where they are compressed."""
-LOOK_FAR = 16
+PROFILED_FAR_TARS = 16
 """Tars that are looked at of those that are compressed or lie elsewhere, 100 samples of each."""
 
 
@@ -71,22 +71,22 @@ class WebDatasetSource(Source):
     def shape(self) -> Shape:
         """What a look at the first samples of some tars found."""
         if self._shape is None:
-            look = Look(self.wanted)
-            for item, most in self.looked_at():
-                look.at(TarSamples(item, most))
-            self._shape = look.shape(self.config.path, self.config.columns)
+            profile = SampleProfile(self.wanted)
+            for item, most in self.profiled():
+                profile.at(TarSamples(item, most))
+            self._shape = profile.shape(self.config.path, self.config.columns)
         return self._shape
 
-    def looked_at(self) -> Iterator[tuple[Input, int]]:
+    def profiled(self) -> Iterator[tuple[Input, int]]:
         """(tar, how many of its samples are looked at): all, as long as they are few and local."""
         items = self.inputs()
         near = [i for i in items if i.url.startswith("file://")]
-        few = sum(i.size_bytes for i in near) <= LOOK_BYTES
+        few = sum(i.size_bytes for i in near) <= PROFILED_BYTES
         local = [i for i in near if few or i.name.endswith(".tar")]
         far = [i for i in items if i not in local]
-        for item in local[:: max(1, len(local) // LOOK_TARS)]:
-            yield item, max(50, LOOK_SAMPLES // len(local))
-        for item in far[:: max(1, len(far) // LOOK_FAR)]:
+        for item in local[:: max(1, len(local) // PROFILED_TARS)]:
+            yield item, max(50, PROFILED_SAMPLES // len(local))
+        for item in far[:: max(1, len(far) // PROFILED_FAR_TARS)]:
             yield item, 100
 
     def read(self) -> Iterator[pa.Table | Unreadable | Remark]:

@@ -18,10 +18,12 @@ from pairmill.errors import RowError
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.library import LIBRARIES
 from pairmill.models.pixels import within
+from pairmill.models.sizes import bytes_on_cpu
 from pairmill.redaction import redact
 from pairmill.schemas.arrow import is_payload
 from pairmill.schemas.hashing import row_chance
 from pairmill.stages.asynchronous import AsyncStage
+from pairmill.torch_device import streams
 
 DECODING = (
     "max_new_tokens", "temperature", "top_p", "seed", "samples", "dtype", "chat_template_kwargs",
@@ -137,6 +139,13 @@ class AskingStage(AsyncStage):
     def shares(self) -> Hashable | None:
         return self.config.spec(self.cpus) if self.config.engine == "transformers" else None
 
+    def waits(self) -> bool:
+        return bool(self.config.engine == "openai")
+
+    def loads_bytes(self) -> int | None:
+        c = self.config
+        return 0 if self.waits() else bytes_on_cpu(c.model, c.revision, c.dtype)
+
     def missing_here(self) -> str | None:
         if self.config.served_by() is None:
             return None
@@ -145,7 +154,7 @@ class AskingStage(AsyncStage):
         return lacking(self.config)
 
     def at_once(self) -> int:
-        return at_once(self.config)
+        return at_once(self.config, self.cpus)
 
     def leaves_late_rows(self) -> bool:
         return bool(self.config.engine == "openai")
@@ -158,7 +167,8 @@ class AskingStage(AsyncStage):
         )
         self.note = self.engine.note
         self.names = self.writes().names
-        threads = max(1, int(c.resources.cpus or self.cpus))
+        cpus = c.resources.cpus or self.cpus
+        threads = max(1, int(cpus), streams(cpus) // 2)
         self.threads = ThreadPoolExecutor(threads, "asking-decode")
 
     async def end(self) -> None:

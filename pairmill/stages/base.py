@@ -108,6 +108,16 @@ class Stage:
         """
         return None
 
+    def waits(self) -> bool:
+        """Whether the stage mostly waits for others, and one worker is enough for all cores."""
+        return self.overlap > 1
+
+    def loads_bytes(self) -> int | None:
+        """Bytes that `setup` loads into a process's memory, told by files that are there; 0 where
+        that is little, None where it is not known yet.
+        """
+        return 0
+
     def notes(self) -> list[str]:
         """What a person should know of it before it runs, one line each, for the plan."""
         return []

@@ -8,7 +8,7 @@ import polars as pl
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest
 from pairmill.safe_output import printable
 from pairmill.terminal.inspecting import brief
 
@@ -53,13 +53,20 @@ def cell(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "…"
 
 
-def write_rows(rows: pl.DataFrame, path: Path) -> None:
-    """Into a CSV, JSON Lines or Parquet file, by its ending; raises RunError."""
-    kind = path.suffix.lower()
-    if kind not in WRITERS:
-        raise RunError(f"{path}: a file ends in {', '.join(WRITERS)}")
+def check_file(path: Path) -> None:
+    """Raises BadRequest where rows cannot be written to a file of this name."""
+    if path.suffix.lower() not in WRITERS:
+        raise BadRequest(f"{path}: a file ends in {', '.join(WRITERS)}")
     if path.exists():
-        raise RunError(f"{path} is there already; name another file")
+        raise BadRequest(f"{path} is there already; name another file")
+    if not path.absolute().parent.is_dir():
+        raise BadRequest(f"{path}: there is no folder {path.absolute().parent}")
+
+
+def write_rows(rows: pl.DataFrame, path: Path) -> None:
+    """Into a CSV, JSON Lines or Parquet file, by its ending; raises BadRequest."""
+    check_file(path)
+    kind = path.suffix.lower()
     if kind == ".parquet":
         rows.write_parquet(path)
     elif kind == ".jsonl":
@@ -67,7 +74,7 @@ def write_rows(rows: pl.DataFrame, path: Path) -> None:
     else:
         nested = [n for n, t in rows.schema.items() if t.is_nested()]
         if nested:
-            raise RunError(
+            raise BadRequest(
                 f"{path}: CSV has no form for {', '.join(nested)}; write Parquet or JSON Lines, or "
                 "name other --columns"
             )

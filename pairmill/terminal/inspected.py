@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pyarrow.parquet as pq
 
-from pairmill.errors import RunError, StrangeFile, first_line
+from pairmill.errors import BadRequest, StrangeFile, first_line
 from pairmill.packages.manifest import MANIFEST, read_manifest
 from pairmill.packages.package import verify
 from pairmill.pipeline.run_metrics import FILE as METRICS
@@ -51,7 +51,7 @@ def figures(path: str, check: bool) -> dict[str, Any]:
         shards = [n for n, _ in storage.files() if n.startswith("shard") and n.endswith(".parquet")]
         rows = {n: storage.row_count(n) for n in shards}
         return {"kind": "columns", "shards": len(shards), "rows": sum(rows.values())}
-    raise RunError(f"{path} is no package, shard, column set, pool, run or workspace of pairmill")
+    raise BadRequest(f"{path} is no package, shard, column set, pool, run or workspace of pairmill")
 
 
 def file_figures(storage: Storage, name: str) -> dict[str, Any]:

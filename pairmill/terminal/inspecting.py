@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.errors import RunError, StrangeFile, first_line
+from pairmill.errors import BadRequest, StrangeFile, first_line
 from pairmill.fates.ledger import read_funnel
 from pairmill.packages.manifest import MANIFEST, chosen, read_manifest
 from pairmill.packages.package import verify
@@ -62,7 +62,7 @@ def inspect_place(path: str, rows: int, check: bool, out: Console, pictures: boo
     elif storage.exists("stage.json") or storage.exists("pool.json"):
         show_columns(storage, rows, out, pictures)
     else:
-        raise RunError(
+        raise BadRequest(
             f"{path} is no package, shard, column set, pool, run or workspace of pairmill"
         )
     return []

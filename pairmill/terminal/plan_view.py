@@ -71,7 +71,7 @@ def stage_lines(stages: list[dict[str, Any]], stage: dict[str, Any], columns: bo
     for label in ("when", "keep"):
         if stage[label]:
             found.append(indented(f"{label}: {stage[label]}"))
-    found += [indented(note) for note in stage["notes"]]
+    found += [indented(note) for note in (*here(stage), *stage["notes"])]
     identity = stage["identity"] or ("known once its rows are" if stage["writes"] else None)
     if identity:
         found.append(indented(f"identity {identity}"))
@@ -101,6 +101,18 @@ def workers(stage: dict[str, Any]) -> str:
         return need
     least, most = stage["replicas"]
     return f"{least if least == most else f'{least} to {most}'} × {need}"
+
+
+def here(stage: dict[str, Any]) -> list[str]:
+    """How many processes would have the stage without Ray, where it loads something in each."""
+    size = stage["on_this_machine"]
+    if size is None:
+        return []
+    words = f"{size['processes']} process{'es' if size['processes'] > 1 else ''}"
+    if size["batches"] > 1 and not stage["gpus"]:
+        each = "each with " if size["processes"] > 1 else ""
+        words += f", {each}{size['batches']} batches at a time"
+    return [f"on this machine: {words}{size['because'] and ' (' + size['because'] + ')'}"]
 
 
 def writer_of(stages: list[dict[str, Any]], column: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.library import transformers
 from pairmill.models.neighbours import faiss
@@ -41,18 +41,18 @@ class Searched:
         """
         storage = Storage(path)
         if not storage.exists(MANIFEST):
-            raise RunError(f"{path} is no package of pairmill: it has no {MANIFEST}")
+            raise BadRequest(f"{path} is no package of pairmill: it has no {MANIFEST}")
         manifest = read_manifest(storage)
         indices = manifest.get("index") or {}
         if not indices:
-            raise RunError(
+            raise BadRequest(
                 f"{path} has no index ({manifest.get('format')}); add an output `{{type: index, "
                 "path: …}` behind `embed` to its pipeline and search that"
             )
         chosen = side or next(iter(indices))
         if chosen not in indices:
             have = ", ".join(f"{known}s" for known in indices)
-            raise RunError(f"{path} has no index of {chosen}s, only of {have}")
+            raise BadRequest(f"{path} has no index of {chosen}s, only of {have}")
         facts = indices[chosen]
         wanted = ("file", "model", "revision", "dim", "rows")
         if not isinstance(facts, dict) or any(key not in facts for key in wanted):
@@ -67,7 +67,7 @@ class Searched:
             np.frombuffer(self.storage.read_bytes(self.facts["file"]), np.uint8)
         )
         if vectors.shape[1] != index.d:
-            raise RunError(
+            raise BadRequest(
                 f"the model gives vectors of {vectors.shape[1]} numbers, and the index has "
                 f"{index.d}; is this another model?"
             )
@@ -123,9 +123,11 @@ def origin(path: str, facts: dict[str, Any], model: str | None) -> Origin:
     """The model that queries are embedded by; raises RunError where it is not known, or gone."""
     given = model or facts["model"]
     if not given:
-        raise RunError(f"{path} does not say which model made its embeddings; name it with --model")
+        raise BadRequest(
+            f"{path} does not say which model made its embeddings; name it with --model"
+        )
     if given.startswith(("/", ".", "~")) and not Path(given).expanduser().is_dir():
-        raise RunError(
+        raise BadRequest(
             f"the model of {path} is not there: {given}; name where it is now with --model"
         )
     if model:
@@ -164,7 +166,7 @@ def opened(path: str) -> Any:
     try:
         return decode_rgb(Path(path).read_bytes())
     except (DecodeError, OSError) as error:
-        raise RunError(f"the picture {path} cannot be read: {error}") from None
+        raise BadRequest(f"the picture {path} cannot be read: {error}") from None
 
 
 def found_table(rows: pl.DataFrame) -> Table:

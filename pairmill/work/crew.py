@@ -30,6 +30,8 @@ IDLE_DEATHS = 5
 """Processes that may end at an item while they claim nothing of it, before the run stops: a death
 is claimed from the second attempt at a batch on, so more are none of a row's.
 """
+PATIENCE_S = 1.0
+"""As long as another process takes to be of use."""
 
 
 @dataclass
@@ -41,10 +43,12 @@ class Seat:
 
 
 class Crew:
-    """The worker processes of a run.  `paths`: folders in which they find modules, besides."""
+    """The worker processes of a run.  `paths`: folders in which they find modules, besides;
+    `patience_s`: how long one process alone is at little work, once it is ready.
+    """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self.paths = paths
+    def __init__(self, paths: Sequence[str], patience_s: float = PATIENCE_S) -> None:
+        self.paths, self.patience_s = paths, patience_s
         self.board, self.asking = RunBoard(), threading.Lock()
         self.events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self.seats: list[Seat] = []
@@ -62,10 +66,12 @@ class Crew:
         items: "Sequence[Item] | deque[Item]",
         count: int,
         width: int = 1,
+        little: bool = False,
     ) -> Generator[tuple[Item, T]]:
         """Each item with what `work` gives, as they come, from `count` processes that do `width`
         items at a time; a deque may get more items meanwhile.  They begin at once, before the first
-        result is asked for.  Raises RunError, and what `pickle` raises.
+        result is asked for.  `little`: the first process may be done with all of it before another
+        has imported what it needs.  Raises RunError, and what `pickle` raises.
         """
         packed = pickle.dumps(work)
         if threading.current_thread() is threading.main_thread():
@@ -74,36 +80,53 @@ class Crew:
         waiting: deque[Item] = items if isinstance(items, deque) else deque(items)
         if waiting is not items:
             count = max(1, min(count, len(items)))
-        self.settle(count)
+        ready = bool(self.seats)
+        self.settle(max(1, min(count, len(self.seats))) if little else count, count)
         job = next(self.numbers)
         opening = ("job", job, packed, width, count == 1, cores() // count)
         working = self.seats[:count]
         for seat in working:
             seat.process.send(*opening)
-            self.fill(seat, job, waiting, width)
-        results = self.results(opening, working, waiting)
+        self.fill_in_turn(working, job, waiting, width)
+        results = self.results(opening, working, waiting, count, ready)
         next(results)  # from now on `close` ends the processes
         return results
 
     def results(
-        self, opening: tuple[Any, ...], working: Sequence[Seat], waiting: "deque[Any]"
+        self,
+        opening: tuple[Any, ...],
+        working: list[Seat],
+        waiting: "deque[Any]",
+        count: int,
+        ready: bool,
     ) -> Generator[Any]:
-        """What the processes that have begun with a job give, as it comes; first, None."""
+        """What the processes that have begun with a job give, as it comes; first, None.  Once one
+        is `ready`, others join up to `count` where it takes long.
+        """
         _, job, _, width, *_ = opening
         try:
             yield None
             while True:
-                for seat in working:
-                    self.fill(seat, job, waiting, width)
+                self.fill_in_turn(working, job, waiting, width)
                 if not any(seat.held for seat in working):
                     break
-                process, kind, *told = self.events.get()
+                others = ready and waiting and len(working) < count
+                try:
+                    process, kind, *told = self.events.get(
+                        timeout=self.patience_s if others else None
+                    )
+                except queue.Empty:
+                    self.settle(len(working) + 1, count)
+                    working.append(self.seats[len(working)])
+                    working[-1].process.send(*opening)
+                    continue
                 at = next((i for i, s in enumerate(working) if s.process is process), None)
                 if at is None:  # the last word of a process that has been replaced
                     continue
                 seat = working[at]
                 if kind in ("done", "failed") and told[0] not in seat.held:
                     continue  # nobody waits for it
+                ready |= kind == "ready"
                 if kind == "done":
                     item = seat.held.pop(told[0])
                     self.fill(seat, job, waiting, width)
@@ -127,6 +150,14 @@ class Crew:
         first.send("item", job, next(self.tickets), item)
         first.send("end", job)
 
+    def fill_in_turn(
+        self, working: Sequence[Seat], job: int, waiting: "deque[Any]", width: int
+    ) -> None:
+        """Gives processes as much as they do at a time, one each in turn: few items are for all."""
+        for held in range(1, width + 1):
+            for seat in working:
+                self.fill(seat, job, waiting, held)
+
     def fill(self, seat: Seat, job: int, waiting: "deque[Any]", width: int) -> None:
         """Gives a process as much as it does at a time."""
         while waiting and len(seat.held) < width:
@@ -134,9 +165,11 @@ class Crew:
             seat.held[ticket] = item
             seat.process.send("item", job, ticket, item)
 
-    def settle(self, count: int) -> None:
-        """Starts processes that are not there yet."""
-        self.threads = max(1, cores() // count)
+    def settle(self, count: int, most: int | None = None) -> None:
+        """Starts processes that are not there yet.  `most`: how many there may come to be, for each
+        one's share of cores.
+        """
+        self.threads = max(1, cores() // (most or count))
         for number, seat in enumerate(self.seats):
             if seat.process.process.poll() is not None:
                 seat.process = self.start(number)

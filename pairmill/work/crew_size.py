@@ -3,8 +3,11 @@
 import glob
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pairmill.free_memory import free_bytes
 
 if TYPE_CHECKING:
     from pairmill.plan.chain import PlannedStage
@@ -12,8 +15,18 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 100_000
 """Rows that light stages of pairmill's own do in less time than processes take to start."""
+FEW_NEW = 8_192
+"""Rows that one process may do in less time than another takes to start."""
 FEW_WRITTEN = 20_000
 """Rows of packages that threads of this process write sooner."""
+FEW_ASKED = 256
+"""Rows for which one more process that asks a model is worth its start."""
+OF_FREE_MEMORY = 0.5
+"""Part of the free memory that copies of models may take, where the user names no `replicas`."""
+PROCESS_BYTES = 2**30
+"""A process with torch and transformers, beside its models."""
+LOADING = 1.5
+"""Of a model's size, while it is loaded and while it computes."""
 BYTES_EACH = 4 * 2**30
 """Memory of the machine for each process that writes output shards."""
 
@@ -41,12 +54,41 @@ def pooled(stage: "PlannedStage") -> bool:
     return bool(stage.stage.actor or resources.bounds() is not None or resources.gpus)
 
 
-def processes_for(job: "Job", most: int) -> int:
-    """Processes for a phase, each with all of its stages: `most` (the machine's cores) for light
-    ones.  What is costly to load is loaded once for each two workers' cores, or as often as the
-    user says; one that mostly waits works on several shards in one process.
+def processes_for(job: "Job", most: int, rows: int | None = None) -> int:
+    """Processes for a phase, each with all of its stages (see `crew_of`)."""
+    return crew_of(job.stages(), most, rows).processes
+
+
+@dataclass(frozen=True)
+class CrewSize:
+    """Processes of a phase, and how many batches a model computes at a time in each.  `because`:
+    why they are fewer than cores, where memory is the reason.
     """
-    return max(1, min([most, *(workers(s, most) for s in job.stages() if pooled(s))]))
+
+    processes: int
+    batches: int
+    because: str = ""
+
+
+def crew_of(stages: "Sequence[PlannedStage]", most: int, rows: int | None = None) -> CrewSize:
+    """How many processes do a phase of stages: `most` (the machine's cores) where all are light.
+
+    What is costly to load is loaded once for each two workers' cores, or as often as the user says;
+    what asks a model here once for each core, as generating holds Python's lock for much of its
+    time, and for so many `rows` (if known) as are worth it; one that mostly waits works on several
+    shards in one process.  Copies that nobody asked for fit the memory that is free.
+    """
+    own = [stage for stage in stages if pooled(stage)]
+    wanted = max(1, min([most, *(workers(stage, most) for stage in own)]))
+    if rows is not None and any(map(asks_here, own)):
+        wanted = min(wanted, max(1, rows // FEW_ASKED))
+    unasked = [s for s in own if not (s.config.resources.bounds() or s.config.resources.gpus)]
+    because = ""
+    if wanted > 1 and unasked:
+        fitting, because = fit(unasked, wanted)
+        wanted = fitting if fitting == wanted else max(1, most // math.ceil(most / fitting))
+    each = max((s.config.resources.cpus or s.stage.cpus for s in own), default=1)
+    return CrewSize(wanted, max(1, int(cores() // wanted / max(each, 1))), because)
 
 
 def workers(stage: "PlannedStage", most: int) -> int:
@@ -57,9 +99,35 @@ def workers(stage: "PlannedStage", most: int) -> int:
         return bounds[1] if most_there is None else min(bounds[1], most_there)
     if most_there is not None:
         return most_there
-    if stage.stage.overlap > 1:
+    if stage.stage.waits() or (asks_here(stage) and devices()):
         return 1
-    return int(most / max(resources.cpus or stage.stage.cpus, 1) / 2)
+    each = max(resources.cpus or stage.stage.cpus, 1)
+    return int(most / each / (1 if asks_here(stage) else 2))
+
+
+def asks_here(stage: "PlannedStage") -> bool:
+    """Whether a stage holds several shards in work, and computes in its own process."""
+    return bool(stage.stage.overlap > 1 and not stage.stage.waits())
+
+
+def fit(stages: "Iterable[PlannedStage]", wanted: int) -> tuple[int, str]:
+    """(processes whose copies of what stages load fit the free memory, why they are fewer)."""
+    sizes = {}
+    for stage in stages:
+        said = stage.config.resources.memory_bytes()
+        sizes[stage.stage.shares() or stage.name] = (
+            said if said is not None else stage.stage.loads_bytes()
+        )
+    if None in sizes.values():
+        return 1, "one copy, as the size of its model is not known here yet"
+    loaded = sum(size or 0 for size in sizes.values())
+    if not loaded:
+        return wanted, ""
+    free = free_bytes() * OF_FREE_MEMORY
+    count = max(1, int(free / (PROCESS_BYTES + LOADING * loaded)))
+    if count >= wanted:
+        return wanted, ""
+    return count, f"models of {loaded / 1e9:.3g} GB, {free / OF_FREE_MEMORY / 1e9:.3g} GB free"
 
 
 def gpus_each(stages: "Sequence[PlannedStage]") -> int:
@@ -72,6 +140,11 @@ def is_small(job: "Job", rows: int) -> bool:
     might take its process down.
     """
     return rows <= FEW_ROWS and all(map(stays_here, job.stages()))
+
+
+def is_little(job: "Job", rows: int) -> bool:
+    """Whether one process may have done a phase before another has started."""
+    return rows <= FEW_NEW and not any(map(pooled, job.stages()))
 
 
 def stays_here(stage: "PlannedStage") -> bool:

@@ -20,6 +20,7 @@ from pairmill.work.crew_size import (
     cores,
     gpus_each,
     is_findable,
+    is_little,
     is_small,
     pooled,
     processes_for,
@@ -101,12 +102,12 @@ class LocalEngine:
         """Shard by shard, several at a time."""
         work = PhaseWork(job)
         taken: Iterator[tuple[int, Any]]
-        count = processes_for(job, self.processes)
         rows = sum(map(job.chain.rows_of, shards))
+        count = processes_for(job, self.processes, rows)
         if self.processes and travels(job) and not is_small(job, rows):
             self.crew.gpus = gpus_each(job.stages())
             give_back()  # what reading the source took
-            taken = self.crew.run(work, shards, count, work.width)
+            taken = self.crew.run(work, shards, count, work.width, is_little(job, rows))
         else:
             taken = zip(shards, self.here(work, shards), strict=True)
         for _, stats in taken:

@@ -1,1 +1,1 @@
-"""Storage, object stores, pools and shards, column sets, leases, contents and gc."""
+"""Storage, object stores, tables and shards, column sets, leases, contents and gc."""

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from pairmill.errors import CorruptWorkspace, RunError
+from pairmill.errors import BadRequest, CorruptWorkspace, RunError
 from pairmill.version import __version__
 from pairmill.workspace.addresses import FOLDER as COLUMNS
 from pairmill.workspace.answers import FOLDER as ANSWERS
@@ -87,7 +87,7 @@ def existing_workspace(root: str) -> Storage:
     """A workspace that is there; raises RunError where it is none."""
     storage = Storage(root)
     if not storage.exists(SIGN):
-        raise RunError(f"{root} is no pairmill workspace (it has no workspace.json)")
+        raise BadRequest(f"{root} is no pairmill workspace (it has no workspace.json)")
     check_format(storage)
     return storage
 

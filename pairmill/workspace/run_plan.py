@@ -75,10 +75,10 @@ class RunPlan:
 
     @classmethod
     def read(cls, storage: Storage, folder: str) -> "RunPlan | None":
-        """From a run's folder; None where there is none.  Raises StrangeFile for a file that is not
-        as `write` leaves it: gc must not guess what is in use.
+        """From a run's folder, the whole storage if it is empty; None where there is none.  Raises
+        StrangeFile for a file that is not as `write` leaves it: gc must not guess what is in use.
         """
-        name = f"{folder}/{FILE}"
+        name = f"{folder}/{FILE}" if folder else FILE
         if not storage.exists(name):
             return None
         found = storage.read_json(name)

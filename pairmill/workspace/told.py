@@ -10,10 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from pairmill.sources.base import Remark, Unreadable
+from pairmill.sources.spelled_out import ALONE
 
 EXAMPLES = 3
-ORDINARY = frozenset({"equal rows", "rows with copied payload", "skipped files"})
-"""Kinds that are worth a word and no fault: copies in web data, and a README beside the data."""
+ORDINARY = frozenset({ALONE, "equal rows", "rows with copied payload", "skipped files"})
+"""Kinds that are worth a word and no fault: copies in web data, a README beside the data, facts
+that are objects in every row.
+"""
 
 
 @dataclass(frozen=True)

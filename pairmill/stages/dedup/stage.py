@@ -1,6 +1,6 @@
 """The stage that finds duplicates: one answer for every kind."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +9,12 @@ from pairmill.schemas.arrow import column, error_array, is_payload
 from pairmill.schemas.expression_columns import columns_of
 from pairmill.schemas.expressions import compile_expression
 from pairmill.stages.base import LinkingStage
-from pairmill.stages.dedup.against import OtherSet, open_sets
 from pairmill.stages.dedup.clusters import clusters_of
 from pairmill.stages.dedup.config import DedupConfig, NearDedupConfig
 from pairmill.stages.dedup.kinds import kind_of
+
+if TYPE_CHECKING:
+    from pairmill.stages.dedup.against import OtherSet
 
 
 class DedupStage(LinkingStage):
@@ -22,7 +24,7 @@ class DedupStage(LinkingStage):
 
     Config: ClassVar[type[DedupConfig]] = DedupConfig  # type: ignore[assignment]
     version = 3
-    sets: list[OtherSet] | None = None
+    sets: "list[OtherSet] | None" = None
 
     def __init__(self, config: DedupConfig) -> None:
         super().__init__(config)
@@ -89,14 +91,22 @@ class DedupStage(LinkingStage):
     def notes(self) -> list[str]:
         return self.kind.notes()
 
+    def opened(self) -> "list[OtherSet]":
+        """The other sets; what reads them is imported where there are some.  Raises BadSet."""
+        if not self.config.against:
+            return []
+        from pairmill.stages.dedup.against import open_sets
+
+        return open_sets(self.config)
+
     def examine(self) -> list[str]:
         """Reads the other sets, so that what cannot be compared is told before any work."""
-        sets = open_sets(self.config)
+        sets = self.opened()
         return [f"against {one.name!r}: {len(one.members):,} members" for one in sets]
 
     def setup(self) -> None:
         """Reads the other sets."""
-        self.sets = open_sets(self.config)
+        self.sets = self.opened()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """The columns, where all rows are there, which are loaded once."""

@@ -15,29 +15,29 @@ from pairmill.sources.json_tables import is_document, may_be_document
 from pairmill.sources.parquet_files import Encrypted, first_line
 from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
-from pairmill.sources.text_look import TextLook, look_at
+from pairmill.sources.text_profile import TextProfile, profile_of
 from pairmill.sources.text_stream import format_of
 from pairmill.sources.unpacking import packing_of
 
-LOOK_BYTES = 64 * 2**20
+WHOLE_BYTES = 64 * 2**20
 """Text files of so many bytes in all are looked at whole."""
 PACKED_RATIO = 6
 
 
 @dataclass(frozen=True)
-class Looked:
+class FileColumns:
     """What is known of a file before the columns of all files are compared."""
 
     item: Input
     kind: str
     schema: pa.Schema
-    look: TextLook | None = None
+    profile: TextProfile | None = None
     rows: int | None = None
 
 
-def looks(
-    config: TableConfig, inputs: Sequence[Input], look_bytes: int
-) -> tuple[list[Looked], list[str], list[Unreadable]]:
+def columns_of_files(
+    config: TableConfig, inputs: Sequence[Input], whole_bytes: int
+) -> tuple[list[FileColumns], list[str], list[Unreadable]]:
     """Footers of Parquet, and a look at text files; what of the description does not fit them; and
     files that are damaged.
     """
@@ -48,13 +48,13 @@ def looks(
         if kind not in FORMATS
     )
 
-    def one(item: Input, kind: str) -> Looked | str | Unreadable:
-        looked = columns_of(item, kind)
-        if isinstance(looked, Looked) and not config.columns:
-            refuse_documents(item.name, looked.schema.names)
-        return looked
+    def one(item: Input, kind: str) -> FileColumns | str | Unreadable:
+        columns = columns_of(item, kind)
+        if isinstance(columns, FileColumns) and not config.columns:
+            refuse_documents(item.name, columns.schema.names)
+        return columns
 
-    def columns_of(item: Input, kind: str) -> Looked | str | Unreadable:
+    def columns_of(item: Input, kind: str) -> FileColumns | str | Unreadable:
         if kind in FORMATS:
             try:
                 schema, rows = FORMATS[kind].schema(item, config)
@@ -66,21 +66,21 @@ def looks(
             except (OSError, ValueError, pa.ArrowException) as error:
                 why = disguise(item, kind) or f"the file is damaged: {first_line(error)}"
                 return Unreadable(item.name, why)
-            return Looked(item, kind, schema, rows=rows)
+            return FileColumns(item, kind, schema, rows=rows)
         assert isinstance(config, PairsConfig)
         if other := disguise(item, kind, config.encoding):
             return Unreadable(item.name, other)
-        look = look_at(item, kind, config, whole=size <= look_bytes)
-        if look.problems:
-            return "; ".join(look.problems)
-        if look.damage:
-            return Unreadable(item.name, look.damage)
-        return Looked(item, kind, look.schema(), look)
+        profile = profile_of(item, kind, config, whole=size <= whole_bytes)
+        if profile.problems:
+            return "; ".join(profile.problems)
+        if profile.damage:
+            return Unreadable(item.name, profile.damage)
+        return FileColumns(item, kind, profile.schema(), profile)
 
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(one, inputs, kinds))
     return (
-        [f for f in found if isinstance(f, Looked)],
+        [f for f in found if isinstance(f, FileColumns)],
         [f for f in found if isinstance(f, str)],
         [f for f in found if isinstance(f, Unreadable)],
     )

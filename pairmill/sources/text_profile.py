@@ -35,7 +35,7 @@ rather than the rows.
 
 
 @dataclass
-class TextLook:
+class TextProfile:
     """What a look at one text file found."""
 
     item: Input
@@ -73,67 +73,69 @@ class TextLook:
         return {name for name, guess in self.guesses.items() if guess.nested()}
 
 
-def look_at(item: Input, kind: str, config: PairsConfig, whole: bool) -> TextLook:
-    """Never raises for what a file holds: its faults stand in the look."""
-    look = TextLook(item, kind)
+def profile_of(item: Input, kind: str, config: PairsConfig, whole: bool) -> TextProfile:
+    """Of a file; never raises for what it holds: its faults stand in the profile."""
+    profile = TextProfile(item, kind)
     try:
-        look.old_line_ends = has_old_line_ends(item, config.encoding)
+        profile.old_line_ends = has_old_line_ends(item, config.encoding)
         if kind == "jsonl":
-            look.guesses, look.sound, look.faults = json_lines.look(windows(item, config, whole))
-            if len(look.guesses) > MAX_COLUMNS:
-                look.problems.append(
+            profile.guesses, profile.sound, profile.faults = json_lines.profile(
+                windows(item, config, whole)
+            )
+            if len(profile.guesses) > MAX_COLUMNS:
+                profile.problems.append(
                     f"{item.name} has more than {MAX_COLUMNS:,} different keys; "
                     "a table of so many columns is not read"
                 )
         else:
-            look.dialect = dialect_of(item, kind, config)
-            _look_at_separated(look, config, whole)
+            profile.dialect = dialect_of(item, kind, config)
+            _profile_separated(profile, config, whole)
     except NoInput as error:
-        look.problems.append(str(error))
+        profile.problems.append(str(error))
     except EmptyFile:
-        look.damage = "the file is empty"
+        profile.damage = "the file is empty"
     except (OSError, ValueError) as error:
-        look.damage = f"{type(error).__name__}: {error}"
-    if not look.problems and look.damage is None:
-        look.problems += misfits(look, config)
-    return look
+        profile.damage = f"{type(error).__name__}: {error}"
+    if not profile.problems and profile.damage is None:
+        profile.problems += misfits(profile, config)
+    return profile
 
 
-def _look_at_separated(look: TextLook, config: PairsConfig, whole: bool) -> None:
-    assert look.dialect is not None
-    parts = list(separated_rows(look.item, look.dialect, config, whole))
+def _profile_separated(profile: TextProfile, config: PairsConfig, whole: bool) -> None:
+    assert profile.dialect is not None
+    parts = list(separated_rows(profile.item, profile.dialect, config, whole))
     for part in parts:
         if isinstance(part, Rows):
-            look.sound += part.table.num_rows
-            for name in look.dialect.names:
-                look.guesses.setdefault(name, Guess()).add_texts(part.table.column(name))
+            profile.sound += part.table.num_rows
+            for name in profile.dialect.names:
+                profile.guesses.setdefault(name, Guess()).add_texts(part.table.column(name))
         elif isinstance(part, Unreadable):
-            place = part.location.removeprefix(look.item.name).strip()
-            look.faults.append(f"{place}: {part.reason}")
-    look.parts = parts if whole else None
+            place = part.location.removeprefix(profile.item.name).strip()
+            profile.faults.append(f"{place}: {part.reason}")
+    profile.parts = parts if whole else None
 
 
-def misfits(look: TextLook, config: PairsConfig) -> list[str]:
+def misfits(profile: TextProfile, config: PairsConfig) -> list[str]:
     """What of delimiter, header, quoting and encoding does not fit, and what would."""
-    name, dialect = look.item.name, look.dialect
+    name, dialect = profile.item.name, profile.dialect
     found: list[str] = []
     if dialect is not None:
-        first = beginning(look.item, config)
+        first = beginning(profile.item, config)
         head = first.data[:WINDOW_BYTES] if first else b""
         lines = [line for line in head.splitlines() if line.strip()][:50]
         found += _header_misfits(name, dialect, config, lines)
         if not found:
             found += _delimiter_misfits(name, dialect, lines)
-            found += _quote_misfits(look, dialect, lines)
-    wrong = [f for f in look.faults if "the file's encoding" in f]
-    if len(wrong) >= LEAST_FAULTS and len(wrong) >= lines_beyond_ascii(look, config) / 2:
+            found += _quote_misfits(profile, dialect, lines)
+    wrong = [f for f in profile.faults if "the file's encoding" in f]
+    if len(wrong) >= LEAST_FAULTS and len(wrong) >= lines_beyond_ascii(profile, config) / 2:
         found = [
             f"{name} is not in {config.encoding} ({wrong[0]}); say its `encoding:`, such as latin-1"
         ]
-    bad = len(look.faults)
-    if not found and bad and (not look.sound or (bad >= 10 and bad >= look.sound)):
-        found.append(f"{name}: {bad:,} of {bad + look.sound:,} rows looked at cannot be read: "
-                     + "; ".join(look.faults[:3]))  # fmt: skip
+    bad = len(profile.faults)
+    if not found and bad and (not profile.sound or (bad >= 10 and bad >= profile.sound)):
+        found.append(f"{name}: {bad:,} of {bad + profile.sound:,} rows looked at cannot be read: "
+                     + "; ".join(profile.faults[:3]))  # fmt: skip
     return found
 
 
@@ -171,8 +173,8 @@ def _delimiter_misfits(name: str, dialect: Dialect, lines: list[bytes]) -> list[
     return []
 
 
-def _quote_misfits(look: TextLook, dialect: Dialect, lines: list[bytes]) -> list[str]:
-    name = look.item.name
+def _quote_misfits(profile: TextProfile, dialect: Dialect, lines: list[bytes]) -> list[str]:
+    name = profile.item.name
     if not dialect.quoting:
         d = dialect.delimiter.encode()
         fields = [f for line in lines for f in line.split(d)]
@@ -180,8 +182,8 @@ def _quote_misfits(look: TextLook, dialect: Dialect, lines: list[bytes]) -> list
         if len(pairs) >= 0.5 * max(len(fields), 1):
             return [f"{name} has its values in quotes, {shown(lines[0])}; say `quoting: true`"]
         return []
-    stray = [f for f in look.faults if "quote" in f]
-    if len(stray) >= 10 and len(stray) >= 0.01 * (look.sound + len(look.faults)):
+    stray = [f for f in profile.faults if "quote" in f]
+    if len(stray) >= 10 and len(stray) >= 0.01 * (profile.sound + len(profile.faults)):
         return [
             f"{name} has quotes that enclose no values ({stray[0]}); say `quoting: false` "
             "if a quote is a letter there like any other"
@@ -189,10 +191,10 @@ def _quote_misfits(look: TextLook, dialect: Dialect, lines: list[bytes]) -> list
     return []
 
 
-def lines_beyond_ascii(look: TextLook, config: PairsConfig) -> int:
+def lines_beyond_ascii(profile: TextProfile, config: PairsConfig) -> int:
     """Lines with letters beyond ASCII in what was looked at."""
     count = 0
-    for block in windows(look.item, config, look.parts is not None):
+    for block in windows(profile.item, config, profile.parts is not None):
         array = np.frombuffer(block.data, np.uint8)
         lines = np.searchsorted(np.flatnonzero(array == 10), np.flatnonzero(array > 127))
         count += len(np.unique(lines))

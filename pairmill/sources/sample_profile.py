@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pairmill.sources.base import NoInput, Remark, Unreadable
+from pairmill.sources.faults import KeyFault, near_names
 from pairmill.sources.json_columns import JsonShape
 from pairmill.sources.members import TEXTS, facts_of, image_suffix, text_of
 from pairmill.sources.names import TEXT_NAMES, map_columns
@@ -37,7 +38,7 @@ class Shape:
     sentence: str
 
 
-class Look:
+class SampleProfile:
     """Gathers what samples hold."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
@@ -97,9 +98,9 @@ class Look:
             for ours, t in columns.items()
         }
         missing = [(o, t) for o, ts in asked.items() for t in ts if t not in schema.names]
-        for ours, theirs in missing:
-            have = ", ".join(name.lstrip(".") for name in schema.names)
-            raise NoInput(f"no sample has {theirs!r} for {ours!r} (they have: {have})")
+        if missing:
+            have = [name.lstrip(".") for name in schema.names]
+            raise NoInput(*(lacking(ours, theirs, have) for ours, theirs in missing))
         own = [f".{suffix}" for suffix in TEXTS if f".{suffix}" in schema.names]
         lower = {name.lower(): name for name in reversed(keys.names)}
         known = [lower[name] for name in TEXT_NAMES if name in lower]
@@ -123,6 +124,13 @@ class Look:
         """What becomes of the samples, in words: suffixes of images, then the columns."""
         images = ", ".join(f".{suffix}" for suffix, _ in self.images.most_common(5))
         return f"image ← {images}; {columns}"
+
+
+def lacking(ours: str, theirs: str, have: Sequence[str]) -> KeyFault:
+    """A name of `columns` that no sample has."""
+    near = near_names(theirs, have)
+    what = f"no sample has {theirs!r} for {ours!r}{near} (they have: {', '.join(have)})"
+    return KeyFault(what, ("columns", ours))
 
 
 def as_found(name: str, names: Sequence[str]) -> str:
