@@ -142,19 +142,6 @@ def test_killed_reader_changes_nothing(
     assert (table, stored(watched.workspace)) == alone
 
 
-@pytest.mark.slow
-def test_first_task_is_read_by_who_places_the_rows_while_processes_start(
-    folder: Path, alone: tuple[Table, dict[str, bytes]], watched: Watched
-) -> None:
-    asked = {}
-    for first_here in (False, True):
-        watched.workspace, watched.done = watched.workspace.with_name(f"{first_here}"), 0
-        hands = Hands(2, watched.spread, worth_bytes=0, task_bytes=0, first_here=first_here)
-        assert (read(folder, watched.workspace, hands), stored(watched.workspace)) == alone
-        asked[first_here] = watched.done
-    assert asked[True] == asked[False] - 1
-
-
 def test_progress_tells_rows_as_they_come_and_files_that_are_done(
     folder: Path, tmp_path: Path
 ) -> None:
