@@ -263,7 +263,7 @@ NARROW = "name: n\nsource: {type: pairs, path: pairs.csv}\nstages: [{stage: text
 @pytest.mark.parametrize(
     ("text", "rows"),
     [
-        (NARROW, 16_384),
+        (NARROW, 32_768),
         (NARROW.replace("}\nstages", ", rows_per_shard: 7}\nstages"), 7),
         (NARROW.replace("text_rules}", "text_rules}, {stage: download}"), 1_024),
         (NARROW.replace("text_rules}", "text_rules, resources: {replicas: 2}}"), 1_024),

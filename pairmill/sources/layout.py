@@ -15,7 +15,7 @@ from pairmill.sources.file_columns import FileColumns, columns_of_files
 from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
 from pairmill.sources.names import FileMapping, map_columns
-from pairmill.sources.parquet_files import row_groups
+from pairmill.sources.parquet_files import PART_BYTES, row_groups
 from pairmill.sources.table_config import TableConfig
 from pairmill.sources.text_profile import TextProfile
 from pairmill.sources.text_ranges import RANGE_BYTES, text_ranges
@@ -55,7 +55,7 @@ class TableFile:
         once, also for other processes.
         """
         if self.kind == "parquet":
-            return list(row_groups(self.item, rows=self.rows or 0))
+            return list(row_groups(self.item, self.rows or 0, PART_BYTES))
         if self.profile is not None and self.profile.parts is None:
             return text_ranges(self.item, self.encoding, self.profile.dialect, RANGE_BYTES) or [
                 None
