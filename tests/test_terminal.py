@@ -137,7 +137,7 @@ def test_damaged_figures_of_a_run_are_named(
 def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:
     watcher = LiveWatcher(Console(file=io.StringIO()))
     watcher.phase("phase 1", ["clip"], 100)
-    watcher.told(StageStats("clip", 0, "here", began=0.0, rows=40))
+    watcher.take(StageStats("clip", 0, "here", began=0.0, rows=40))
     beat = watcher.heartbeat("clip")
     assert beat.startswith("clip: 40 of 100 rows, ")
     assert beat.endswith(" s left")
@@ -159,7 +159,8 @@ def test_a_line_comes_also_while_nothing_gets_done_and_none_once_the_phase_is_ov
 
 def test_progress_of_reading_tells_rows_files_and_rate_line_by_line() -> None:
     out = io.StringIO()
-    watcher = LiveWatcher(Console(file=out, width=200), heartbeat_s=0)
+    watcher = LiveWatcher(Console(file=out, width=200))
+    watcher.heartbeat_s = 0
     for rows, files in ((0, 0), (8_192, 0), (1_234_567, 3)):
         watcher.reading(rows, files, 12)
     lines = out.getvalue().splitlines()

@@ -24,8 +24,8 @@ HEARTBEAT_S = 15
 class LiveWatcher(Watcher):
     """A table that grows in place, in a terminal or a notebook; plain lines where neither is."""
 
-    def __init__(self, console: Console, heartbeat_s: float = HEARTBEAT_S) -> None:
-        self.console, self.heartbeat_s = console, heartbeat_s
+    def __init__(self, console: Console) -> None:
+        self.console, self.heartbeat_s = console, HEARTBEAT_S
         self.began: float | None = None
         """When the first rows of the source were read."""
         self.rows: dict[str, dict[str, float]] = {}
@@ -51,7 +51,7 @@ class LiveWatcher(Watcher):
         def poll() -> None:
             while not self.stop.wait(0.5):
                 for message in engine.news():
-                    self.told(message)
+                    self.take(message)
                 self.beat()
 
         self.thread = threading.Thread(target=poll, daemon=True)
@@ -95,7 +95,7 @@ class LiveWatcher(Watcher):
             self.last_beat = now
             self.console.print(Text(text), soft_wrap=True)
 
-    def told(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
         """A worker's message: counts for the table, a failure for the log."""
         if isinstance(message, WorkerLog):
             message.write()
