@@ -5,6 +5,12 @@ from pathlib import Path
 
 from PIL import Image
 
+PADDED = (
+    *("clip", "altclip", "chinese_clip", "metaclip_2", "clipseg", "groupvit"),
+    "vision-text-dual-encoder",
+)
+"""Types of models whose processor pads texts where it is told to."""
+
 
 def direct_open_clip(folder: Path, images: list[Image.Image], texts: list[str]) -> list[float]:
     import open_clip
@@ -27,7 +33,7 @@ def direct_scores(folder: Path, images: list[Image.Image], texts: list[str]) -> 
     processor = AutoProcessor.from_pretrained(folder)
     kind = model.config.model_type
     padding = {"padding": "max_length"} if "siglip" in kind else {}
-    if kind in ("clip", "altclip", "chinese_clip", "metaclip_2"):
+    if kind in PADDED:
         padding = {"padding": True}
     limit = {"altclip": {"max_length": 40}}.get(kind, {})  # places of its RoBERTa, less two
     inputs = processor(

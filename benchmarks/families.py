@@ -185,7 +185,7 @@ def direct_answers(folder: Path, talker: Talker, images: list[Image.Image]) -> l
         inputs.pop("labels", None)
         with torch.no_grad():
             out = model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)[0]
-        if not model.config.is_encoder_decoder:
+        if not (model.config.is_encoder_decoder or talker.whole):
             out = out[inputs["input_ids"].shape[1] :]
         text = processor.decode(out, skip_special_tokens=True)
         found.append(text.replace("<think>", "").strip())

@@ -18,6 +18,21 @@ from more_talkers import (
     paligemma,
     smolvlm,
 )
+from newer_talkers import (
+    aya_vision,
+    blip,
+    cohere2_vision,
+    git,
+    glm4v,
+    idefics2,
+    instructblip,
+    lfm2_vl,
+    ovis2,
+    qwen2_vl,
+    qwen3_5,
+    qwen3_vl_moe,
+    vipllava,
+)
 from talker_parts import CHATML, EYE, LLM, SIDE, chat_words, ids, llama_words, turns
 from tiny_parts import awake, save
 
@@ -197,6 +212,8 @@ class Talker:
     sees: bool = True
     smallest: tuple[int, int] = (1, 1)
     """Of its pictures, in pixels."""
+    whole: bool = False
+    """Whether its answers begin with the prompt, as the family's example has it."""
 
 
 TALKERS: dict[str, Talker] = {
@@ -216,5 +233,18 @@ TALKERS: dict[str, Talker] = {
     "Florence-2": Talker(florence2, template=False),
     "BLIP-2": Talker(blip2, template=False),
     "DeepSeek-VL (HF)": Talker(deepseek_vl),
+    "Qwen2-VL": Talker(qwen2_vl),
+    "Qwen3-VL MoE": Talker(qwen3_vl_moe),
+    "Qwen3.5": Talker(qwen3_5),
+    "GLM-4V": Talker(glm4v),
+    "LFM2-VL": Talker(lfm2_vl),
+    "Aya Vision": Talker(aya_vision),
+    "Command A Vision": Talker(cohere2_vision),
+    "Ovis2": Talker(ovis2),
+    "Idefics2": Talker(idefics2),
+    "ViP-LLaVA": Talker(vipllava),
+    "InstructBLIP": Talker(instructblip, template=False),
+    "BLIP": Talker(blip, template=False, whole=True),
+    "GIT": Talker(git, template=False),
     "text LLM (Qwen2)": Talker(text_llm, sees=False),
 }

@@ -167,6 +167,65 @@ def align(folder: Path) -> None:
     save(folder, awake(t.AlignModel(config)), t.AlignProcessor(images, bert_words()))
 
 
+OF_CLIP = {**TEXT, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+OF_CLIP |= {"max_position_embeddings": 24}
+
+
+def clipseg(folder: Path) -> None:
+    import transformers as t
+
+    config = t.CLIPSegConfig(
+        text_config=OF_CLIP, vision_config=VISION, projection_dim=24, extract_layers=[0]
+    )
+    processor = t.CLIPSegProcessor(t.ViTImageProcessor(size=SIDE), clip_words(24))
+    save(folder, awake(t.CLIPSegModel(config)), processor)
+
+
+def groupvit(folder: Path) -> None:
+    import transformers as t
+
+    eye = {"hidden_size": 32, "intermediate_size": 64, "depths": [1, 1, 1], "num_hidden_layers": 3}
+    eye |= {"num_attention_heads": 4, "image_size": 32, "patch_size": 16}
+    eye |= {"num_group_tokens": [4, 2, 0], "num_output_groups": [4, 2, 0]}
+    config = t.GroupViTConfig(
+        text_config=OF_CLIP, vision_config=eye, projection_dim=24, projection_intermediate_dim=32
+    )
+    processor = t.CLIPProcessor(t.CLIPImageProcessor(**EDGE), clip_words(24))
+    save(folder, awake(t.GroupViTModel(config)), processor)
+
+
+def two_encoders(folder: Path) -> None:
+    """ViT and BERT behind projections of their own, as LiT has them."""
+    import transformers as t
+
+    words, sizes = bert_words(), {"hidden_size": 32, "intermediate_size": 64}
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4}
+    config = t.VisionTextDualEncoderConfig.from_vision_text_configs(
+        t.ViTConfig(**sizes, image_size=32, patch_size=16),
+        t.BertConfig(**sizes, vocab_size=320, pad_token_id=words.pad_token_id),
+        projection_dim=24,
+    )
+    processor = t.VisionTextDualEncoderProcessor(t.ViTImageProcessor(size=SIDE), words)
+    save(folder, awake(t.VisionTextDualEncoderModel(config)), processor)
+
+
+def flava(folder: Path) -> None:
+    """Its towers give a vector of each token."""
+    import transformers as t
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 4}
+    config = t.FlavaConfig(
+        image_config={**sizes, "image_size": 32, "patch_size": 16},
+        text_config={**sizes, "vocab_size": 320, "max_position_embeddings": 512},
+        multimodal_config=sizes,
+        hidden_size=32,
+        projection_dim=24,
+    )
+    images = t.FlavaImageProcessor(size=SIDE, crop_size=SIDE)
+    save(folder, awake(t.FlavaModel(config)), t.FlavaProcessor(images, bert_words()))
+
+
 def open_clip(folder: Path) -> None:
     """A checkpoint in open_clip's own format, which transformers does not read."""
     import open_clip as library
@@ -192,4 +251,7 @@ TOWERS: dict[str, Callable[[Path], None]] = {
     "ChineseCLIP": chinese_clip,
     "MetaCLIP 2": metaclip_2,
     "ALIGN": align,
+    "CLIPSeg": clipseg,
+    "GroupViT": groupvit,
+    "ViT and BERT (LiT)": two_encoders,
 }

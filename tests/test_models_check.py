@@ -229,3 +229,24 @@ def test_validate_and_run_tell_a_hole_before_work(
     assert ran.returncode == 1
     assert "no weights for" in ran.stderr
     assert not list((tmp_path / "workspace").glob("columns/*/shard*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["flava", "blip2"])
+def test_towers_without_one_vector_of_picture_and_text_are_refused(folder: Path, kind: str) -> None:
+    stage = ClipStage(ClipConfig(model=built(kind, folder), dtype="float32"))
+    with pytest.raises(PairmillError, match="do not make one vector of a picture and one of a"):
+        stage.examine()
+
+
+@pytest.mark.slow
+def test_package_that_quantised_weights_need_is_named_as_it_is_installed(
+    folder: Path, tmp_path: Path
+) -> None:
+    """`gptqmodel` is no part of an extra: its name is what pip takes."""
+    target = changed(built("text", folder), tmp_path / "gptq")
+    config = json.loads((target / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (target / "config.json").write_text(json.dumps(config))
+    with pytest.raises(PairmillError, match="'gptqmodel', .* not installed: pip install gptqmodel"):
+        caption(str(target), prompt="x", image=None).examine()

@@ -19,6 +19,8 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "clip": tiny_towers.clip,
     "open_clip": tiny_towers.open_clip,
     "siglip": tiny_towers.siglip,
+    "flava": tiny_towers.flava,
+    "blip2": more_talkers.blip2,
     "qwen": tiny_talkers.qwen2_5_vl,
     "reasoning": tiny_talkers.reasoning,
     "llava": tiny_talkers.llava,

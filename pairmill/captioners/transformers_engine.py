@@ -18,6 +18,10 @@ from pairmill.torch_device import Room, in_halves
 
 SEES = ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
 READS = (*SEES, "AutoModelForCausalLM")
+UNPADDED = ("blip",)
+"""Types of models that count places from a row's first token, be it padding: a batch of theirs has
+prompts of one length.
+"""
 OF_FREE_MEMORY = 0.75
 """Part of what is free once a model is loaded that its batches may take together."""
 PROBE_TOKENS = 64
@@ -63,16 +67,13 @@ class TransformersCaptioner:
         needed = batch_bytes(self.loaded.model.config, batch_size, sampling.max_new_tokens)
         fitting = int(free_bytes() * OF_FREE_MEMORY / max(1, needed)) if most > 1 else most
         self.streams = max(1, min(most, fitting))
-        marks = {self.tokenizer.convert_tokens_to_ids(m): m for m in (*OPEN, *CLOSE)}
-        self.marks = {i: m for i, m in marks.items() if i is not None and i in self.special_ids()}
+        added = {token.content: i for i, token in self.tokenizer.added_tokens_decoder.items()}
+        self.marks = {added[mark]: mark for mark in (*OPEN, *CLOSE) if mark in added}
+        self.unpadded = self.loaded.model.config.model_type in UNPADDED
 
     @property
     def note(self) -> str:
         return self.room.note(", ".join(filter(None, (self.loaded.note, self.chat.warning))))
-
-    def special_ids(self) -> set[int]:
-        """Ids of all tokens that were added to the tokenizer's vocabulary."""
-        return set(self.tokenizer.added_tokens_decoder)
 
     def neutral(self, text: str) -> str:
         return self.chat.neutral(text)
@@ -85,7 +86,19 @@ class TransformersCaptioner:
             whole = len(part) == len(begun.requests)
             return self.generate(begun if whole else self.begin(part))
 
+        if self.unpadded and not begun.inputs["attention_mask"].all():
+            return self.by_length(begun)
         return in_halves(work, list(begun.requests), self.room)
+
+    def by_length(self, begun: Begun) -> list[Answer]:
+        """As `answer`, in batches of prompts of one length."""
+        lengths = begun.inputs["attention_mask"].sum(1).tolist()
+        answers: dict[int, Answer] = {}
+        for length in sorted(set(lengths)):
+            rows = [row for row, one in enumerate(lengths) if one == length]
+            part = self.begin([begun.requests[row] for row in rows])
+            answers.update(zip(rows, self.answer(part), strict=True))
+        return [answers[row] for row in range(len(lengths))]
 
     def generate(self, begun: Begun) -> list[Answer]:
         """One answer a request, in order, with the tokens of its prompt counted without padding."""

@@ -197,7 +197,7 @@ def guarded(stage: str, spec: Spec, work: Callable[[], Any]) -> Any:
         reason = first_line(error)
         if isinstance(error, ImportError):
             packages = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = f"{packages[0] if packages else reason}; pip install 'pairmill[models]'"
+            reason = packages[0] if packages else reason
         if "trust_remote_code" in str(error) or "custom code" in str(error):
             reason = (
                 "the checkpoint brings code of its own; read it, and set `trust_remote_code: true` "
@@ -272,11 +272,12 @@ def adapted(stage: str, model: Any, spec: Spec) -> Any:
 
 
 def needs(stage: str, package: str, what: str) -> None:
-    """Raises StageBroken where a package of the extra `models` is not installed."""
+    """Raises StageBroken where a package is not installed, with what installs it."""
     from importlib.util import find_spec
 
     if find_spec(package) is None:
+        name = "'pairmill[models]'" if package == "peft" else package.replace("_", "-")
         raise StageBroken(
             f"stage {stage!r}: {what} needs the package {package!r}, which is not installed: "
-            "pip install 'pairmill[models]'"
+            f"pip install {name}"
         )

@@ -213,6 +213,10 @@ def uncompiled(stage: str, error: Exception) -> StageBroken:
     )
 
 
+NO_VECTORS = ("flava", "blip-2")
+"""Types of models with both features, but of each token, or for another part of the model."""
+
+
 def check_towers(stage: str, spec: Spec) -> None:
     """Raises StageBroken where the checkpoint is no two-tower model; reads its description
     alone.
@@ -234,6 +238,12 @@ def check_towers(stage: str, spec: Spec) -> None:
         return  # custom code, or a type that `load` will name
     known: Any = every[type(config)]
     kind = known[0] if isinstance(known, (list, tuple)) else known
+    if config.model_type in NO_VECTORS:
+        raise StageBroken(
+            f"stage {stage!r}: {spec.model!r} is loaded as {kind.__name__}, whose towers do not "
+            "make one vector of a picture and one of a text; `clip` needs a two-tower model that "
+            "does (CLIP, SigLIP, ALIGN, …)"
+        )
     if not (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
         raise StageBroken(
             f"stage {stage!r}: {spec.model!r} is loaded as {kind.__name__}, which has not both an "

@@ -192,7 +192,16 @@ def mapped(
         )
         for one, schema, mapping in zip(described, schemas, mappings, strict=True)
     ]
-    return [replace(file, mapping=checked(file, config, problems)) for file in files]
+    sound: dict[tuple[pa.Schema, str], FileMapping] = {}
+    for at, file in enumerate(files):
+        kind = file.schema, repr(file.mapping)
+        if (mapping := sound.get(kind)) is None:
+            faults = len(problems)
+            mapping = checked(file, config, problems)
+            if len(problems) == faults:  # of a fault each file is told
+                sound[kind] = mapping
+        files[at] = replace(file, mapping=mapping)
+    return files
 
 
 def with_partitions(one: FileColumns) -> pa.Schema:
