@@ -2,7 +2,7 @@
 writes it as Parquet.
 
     python benchmarks/reading.py [--rows 2000000] [--times 1] [--formats parquet,csv,jsonl]
-        [--shards 16384,1024]
+        [--shards 32768,1024]
 
 Every figure is a process of its own, start-up included, the median of several: pairmill with as
 many worker processes as there are cores, which gives every row its uid, place and digests, and
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--formats", default=",".join(PEERS))
-    parser.add_argument("--shards", default="16384,1024")
+    parser.add_argument("--shards", default="32768,1024")
     options = parser.parse_args()
     shards = [int(n) for n in options.shards.split(",")]
     print(f"{machine()}; median of {options.times}\n")

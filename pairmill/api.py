@@ -4,7 +4,6 @@ What runs a pipeline is imported where it is used: checking a file needs a fract
 """
 
 import dataclasses
-import io
 import json
 import logging
 import os
@@ -186,11 +185,12 @@ class Pipeline:
 
     def plan(self, limit: int | None = None) -> dict[str, Any]:
         """The plan as plain data: stages, phases, identities, stored and missing rows, resources.
-        Starts nothing.
+        Starts nothing.  A notebook shows it as `pairmill plan` does.
         """
         from pairmill.pipeline.overview import overview
+        from pairmill.terminal.plan_view import ShownPlan
 
-        return overview(self.checked, limit)
+        return ShownPlan(overview(self.checked, limit))
 
     def estimate(self, rows: int = 200, limit: int | None = None) -> "Cost":
         """What the run has yet to cost, by a drawn sample of rows that goes through the stages
@@ -206,11 +206,9 @@ class Pipeline:
             runner.engine.close()
 
     def _repr_html_(self) -> str:
-        from pairmill.terminal.plan_view import plan_view
+        from pairmill.terminal.plan_view import ShownPlan
 
-        console = SafeConsole(record=True, file=io.StringIO(), width=100)
-        console.print(plan_view(self.plan()))
-        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+        return ShownPlan(self.plan())._repr_html_()
 
     def replaces(self, limit: int | None = None) -> list[str]:
         """The packages that `run` would write over though other settings made them, a line each."""

@@ -17,6 +17,11 @@ WHERE = (
     "with what a person has to know: rows that could not be read, values that were repaired, a "
     "gate that dropped everything, failures and how to try them again."
 )
+BEFORE = (
+    "`pairmill plan` and `validate` also say what would stop a run that began now, here or on the "
+    "Ray at `--address` or `RAY_ADDRESS`: GPUs that are not there, models that do not fit into "
+    "memory, places that cannot be written to."
+)
 SHELL = (
     "`--json` prints plain data for programs. `pairmill --install-completion` lets bash, zsh and "
     "fish complete commands, options and files."
@@ -48,6 +53,8 @@ def commands_page() -> str:
         "Exit codes: 0 done, 1 the work failed or was stopped (130: by Ctrl-C before it began), 2 "
         "the pipeline file or the command line is wrong. With `--strict` a run that ends with a "
         "warning ends with 1, too.",
+        "",
+        BEFORE,
         "",
         WHERE,
         "",

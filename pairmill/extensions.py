@@ -19,6 +19,8 @@ class BadExtension(PairmillError):
 def imported(target: str, base: type[T], what: str) -> type[T]:
     """The class `module:Class`.  Raises BadExtension with the file and line of what went wrong."""
     module, _, attribute = target.partition(":")
+    if module.endswith(".py") and "/" not in module:
+        raise BadExtension(f"{what}: write a module without .py, {target.replace('.py:', ':', 1)}")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:

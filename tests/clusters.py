@@ -59,6 +59,8 @@ class Cluster:
             "RAY_health_check_period_ms": "1000",
             "RAY_health_check_timeout_ms": "4000",
             "RAY_idle_worker_killing_time_threshold_ms": "20000",  # a new one is two CPU seconds
+            # those that Ray starts ahead know nothing of a run's runtime environment
+            "RAY_prestart_worker_first_driver": "0",
         }
         self.temp = f"/tmp/pm-{os.getpid()}-{port_of(self.gcs)}"
         return self.start(

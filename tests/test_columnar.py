@@ -15,7 +15,7 @@ from pairmill import Pipeline
 from pairmill.errors import CorruptWorkspace
 from pairmill.fates.ledger import coded
 from pairmill.schemas.arrow import LEDGER
-from pairmill.workspace.shards import read_rows
+from pairmill.workspace.shards import read_rows, store_shard, stored_file, without_nulls
 from pairmill.workspace.storage import Storage
 
 ROWS = 300
@@ -93,6 +93,17 @@ def test_presence_is_read_off_the_footer_where_it_says_so(
     found = read_rows(storage, "shards/a.b.parquet", ["uid", "x"], present={"x"})
     assert found["uid"].to_pylist() == table["uid"].to_pylist()
     assert found["x"].is_valid().to_pylist() == [v is not None for v in values]
+
+
+def test_presence_of_texts_is_told_by_a_shards_file_without_reading_them(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    columns = {"uid": ["a", "b"], "url": ["http://p.test/1", None], "text": ["one", "other"]}
+    facts = store_shard(storage, pa.table(columns))
+    name = stored_file(facts.name, facts.content)
+    assert without_nulls(storage.footer(name), ["url", "text", "uid"]) == {"text", "uid"}
+    found = read_rows(storage, name, ["url", "text"], present={"url", "text"})
+    assert found["url"].to_pylist() == columns["url"]
+    assert found["text"].to_pylist() == [True, True]
 
 
 def test_duplicates_of_all_shards_are_committed_row_by_row(tmp_path: Path) -> None:

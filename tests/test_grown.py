@@ -238,29 +238,3 @@ def test_parts_that_were_altered_are_written_again(
     write_file(folder, 3, [*texts(3)[:19], "one other text"])
     run(folder)
     assert package(folder) == fresh(folder, tmp_path_factory)
-
-
-@pytest.mark.parametrize("changed", ["row", "stage before"])
-def test_a_package_of_columns_that_stages_wrote_follows_what_these_read(
-    tmp_path: Path, changed: str
-) -> None:
-    """The same rows are kept, and the stage whose column leaves is the same."""
-    stages = "[{stage: derive, name: first, expression: 'number + 1'}, "
-    stages += "{stage: derive, name: last, expression: 'first * 10'}]"
-    output = "{type: table, path: out, format: csv, columns: [last], overwrite: true}"
-    file = tmp_path / "p.yaml"
-    file.write_text(
-        f"name: n\nsource: {{type: pairs, path: in.csv}}\nstages: {stages}\noutputs: [{output}]\n"
-    )
-    (tmp_path / "in.csv").write_text("uid,url,text,number\na,http://x.test/a,t,1\n")
-    run(tmp_path)
-    table = tmp_path / "out/data/00000.csv"
-    assert table.read_text().split() == ['"last"', "20"]
-    altered, old, new = (
-        (tmp_path / "in.csv", "t,1", "t,5")
-        if changed == "row"
-        else (file, "number + 1", "number + 5")
-    )
-    altered.write_text(altered.read_text().replace(old, new))
-    run(tmp_path)
-    assert table.read_text().split() == ['"last"', "60"]

@@ -57,6 +57,9 @@ def faults(file: Path, **overrides: str) -> list[str]:
         ("text_words > 2", "text_words > '2'", "5:5", ["take the quotes of '2' away"]),
         ("text_words > 2", "text > 2", "5:5", ["CAST(text AS DOUBLE)"]),
         ("text_words > 2", "text_has_url = 'false'", "5:5", ["or NOT text_has_url"]),
+        ("text_words > 2", "text LIKE %a%", "5:5", ["in single quotes: LIKE '%part%'"]),
+        ("text_words > 2", "text IN ('a' 'b')", "5:5", ["put a comma or || between them"]),
+        ("text_words > 2", "text_words > @least", "5:5", ["write the value, or ${NAME}"]),
         ("text_words > 2", "text =~ 'x'", "5:5", ["write text ~ 'pattern'"]),
         ("text_words > 2", "LEN(text) > 2", "5:5", ["write LENGTH(text)"]),
         ("text_words > 2", "RAND() > 0.5", "5:5", ["`- stage: sample` before it"]),
@@ -258,3 +261,35 @@ def test_each_wrong_name_of_a_source_is_a_fault_of_its_own(tmp_path: Path) -> No
         "    doc_id: page\nstages: [{stage: text_rules}]\n"
     )
     assert [told[:4] for told in faults(file)] == ["6:5:", "7:5:"]
+
+
+OWN_STAGES = """from pairmill import Stage
+class Empty(Stage):
+    pass
+class Reads(Empty):
+    def reads(self): return ["text"]
+class Mute(Reads):
+    def writes(self):
+        import pyarrow as pa
+        return pa.schema([("loud", pa.bool_())])
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("own_parts:Empty", "its class has no method `reads`; docs/own-stages.md"),
+        ("own_parts:Reads", "its class has no method `writes`"),
+        ("own_parts:Mute", "has no method `__call__`"),
+        ("own_parts.py:Mute", "write a module without .py, own_parts:Mute"),
+        ("own_parts", "name its class, too: `stage: own_parts:MyStage`"),
+    ],
+)
+def test_an_own_stage_that_is_not_whole_is_told_what_it_lacks(
+    write: Write, pairs: Path, stage: str, words: str
+) -> None:
+    file = write(FILE.replace("- stage: resolution", f"- stage: {stage}"))
+    (file.parent / "own_parts.py").write_text(OWN_STAGES)
+    (told,) = faults(file)
+    assert told.startswith("6:")
+    assert words in told

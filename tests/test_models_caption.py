@@ -16,7 +16,6 @@ from pairmill.errors import StageBroken
 from pairmill.models.pixels import within
 from pairmill.plan.declared import BadStage, declared
 from pairmill.stages.caption import CaptionConfig, CaptionStage
-from pairmill.torch_device import Room, in_halves, remembered
 from tests.conftest import CAPTIONER, jpeg
 from tests.later import torch
 from tests.tiny import built
@@ -195,22 +194,6 @@ def test_stages_that_name_a_model_alike_share_it(folder: Path) -> None:
     )
 
 
-def test_batch_that_does_not_fit_memory_is_halved_and_the_size_kept() -> None:
-    sizes, room = [], Room()
-
-    def work(items: list[int]) -> list[int]:
-        sizes.append(len(items))
-        if len(items) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return [i * 2 for i in items]
-
-    assert in_halves(work, list(range(10)), room) == [i * 2 for i in range(10)]
-    assert sizes == [10, 5, 3, 3, 3, 1]
-    assert "batches of 3" in room.note("cuda bfloat16")
-    with pytest.raises(RuntimeError, match="broken"):
-        in_halves(lambda items: (_ for _ in ()).throw(RuntimeError("broken")), [1, 2], Room())
-
-
 def test_adapter_changes_answers_as_peft_does(folder: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     from transformers import AutoModelForCausalLM
@@ -237,15 +220,6 @@ def test_tensors_placed_by_device_map_answer_the_same(folder: Path) -> None:
     model, rows = built("text", folder), pa.table({"text": ["a", "b c"]})
     plain = ready(model, image=None)(rows)["caption"]
     assert ready(model, image=None, device_map="auto")(rows)["caption"] == plain
-
-
-def test_precision_measured_once_is_remembered_on_the_node(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    answers = iter(["bfloat16", "float32"])
-    found = [remembered({"model": m}, lambda: next(answers)) for m in ("a", "a", "b")]
-    assert found == ["bfloat16", "bfloat16", "float32"]
 
 
 def test_attention_is_the_one_that_is_named_or_a_fault_at_load(folder: Path) -> None:

@@ -24,7 +24,7 @@ from pairmill.workspace.reading import Hands
 from pairmill.workspace.reading_groups import tasks_of
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
-from pairmill.workspace.uids import UniqueUids
+from pairmill.workspace.uids import Sieve, UniqueUids
 from tests.workspaces import built as read
 from tests.workspaces import shards_of
 
@@ -70,6 +70,32 @@ def test_uids_stay_unique_over_many_batches() -> None:
         repeated += len(places)
     assert len(seen) == 8000
     assert 8000 - repeated == len({u for u in seen if u.startswith("u")})
+
+
+def test_uids_are_told_apart_however_many_there_are() -> None:
+    """As many as make the sieve grow twice, some of them alike in all bits by which it asks."""
+    rng = np.random.default_rng(2)
+    fresh = rng.integers(0, 2**64, 400_000, np.uint64)
+    fresh[1::4] = fresh[::4] ^ np.uint64(1)
+    hashes = np.where(rng.random(len(fresh)) < 0.02, fresh[rng.integers(0, 9_000)], fresh)
+    hashes[300_000:300_500] = hashes[:500]
+    seen = SeenHashes(hashes, 7_000)
+    first = np.unique(hashes, return_index=True)[1]
+    assert sorted(seen.repeated) == sorted(set(range(len(hashes))) - set(first.tolist()))
+    assert seen.uids.end_unit().fresh.tolist() == sorted(hashes[first].tolist())
+    assert len(seen.uids.sieve.bits) > 2 * len(Sieve().bits)
+    assert seen.uids.has(hashes).all()
+    assert not seen.uids.has(rng.integers(0, 2**64, 1_000, np.uint64)).any()
+
+
+class SeenHashes:
+    """Hashes given to `UniqueUids` some at a time, and the places of those that were there."""
+
+    def __init__(self, hashes: np.ndarray, at_once: int) -> None:
+        self.uids, self.repeated = UniqueUids(), list[int]()
+        for at in range(0, len(hashes), at_once):
+            found = self.uids.repeated(hashes[at : at + at_once])
+            self.repeated += (found + at).tolist()
 
 
 def test_hashes_of_a_first_file_are_held_once_and_each_file_tells_of_its_own() -> None:
@@ -207,7 +233,7 @@ def test_row_groups_are_read_one_without_the_other(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [f"{i}" for i in range(1000)]}), tmp_path / "a.parquet",
                    row_group_size=90)  # fmt: skip
     item = list_inputs([str(tmp_path / "a.parquet")]).files[0]
-    groups = list(row_groups(item, part_bytes=2000))
+    groups = list(row_groups(item, 0, part_bytes=2000))
     assert len(groups) > 2
     parts = [part for some in groups for part in parquet_rows(item, groups=some)]
     assert [t for p in parts for t in p.table["text"].to_pylist()] == [f"{i}" for i in range(1000)]

@@ -82,6 +82,14 @@ def test_other_settings_replace_a_package_only_when_told_to(
     assert run(file, *options)[0] == 0, "now they are the same"
 
 
+def test_a_package_of_no_sample_is_written_over_unasked(file: Path) -> None:
+    """What came of a gate that was too tight."""
+    assert run(file, "--set", "stages.text_rules.keep=text_words > 99")[0] == 0
+    assert samples(file) == 0
+    assert run(file)[0] == 0
+    assert samples(file) == 3
+
+
 @pytest.mark.slow
 def test_a_person_at_a_terminal_is_asked(file: Path) -> None:
     assert run(file)[0] == 0

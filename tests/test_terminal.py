@@ -137,15 +137,30 @@ def test_damaged_figures_of_a_run_are_named(
 def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:
     watcher = LiveWatcher(Console(file=io.StringIO()))
     watcher.phase("phase 1", ["clip"], 100)
-    watcher.told(StageStats("clip", 0, "here", began=0.0, rows=40))
+    watcher.take(StageStats("clip", 0, "here", began=0.0, rows=40))
     beat = watcher.heartbeat("clip")
     assert beat.startswith("clip: 40 of 100 rows, ")
     assert beat.endswith(" s left")
 
 
-def test_progress_of_reading_tells_rows_files_and_rate_line_by_line() -> None:
+def test_a_line_comes_also_while_nothing_gets_done_and_none_once_the_phase_is_over() -> None:
     out = io.StringIO()
     watcher = LiveWatcher(Console(file=out, width=200), heartbeat_s=0)
+    watcher.phase("phase 1", ["download", "clip"], 100)
+    watcher.beat()
+    assert out.getvalue().splitlines()[-1].startswith("download: 0 of 100 rows after ")
+    watcher.told(StageStats("download", 0, "here", began=0.0, rows=100))
+    watcher.beat()
+    assert out.getvalue().splitlines()[-1].startswith("clip: 0 of 100 rows after ")
+    watcher.note("writing webdataset to out")
+    watcher.beat()
+    assert out.getvalue().splitlines()[-1] == "writing webdataset to out"
+
+
+def test_progress_of_reading_tells_rows_files_and_rate_line_by_line() -> None:
+    out = io.StringIO()
+    watcher = LiveWatcher(Console(file=out, width=200))
+    watcher.heartbeat_s = 0
     for rows, files in ((0, 0), (8_192, 0), (1_234_567, 3)):
         watcher.reading(rows, files, 12)
     lines = out.getvalue().splitlines()
@@ -160,3 +175,12 @@ def test_progress_of_reading_stands_above_the_live_table() -> None:
     watcher.reading(8_192, 0, 12)
     watcher.done()
     assert "reading the source: 8,192 rows, 0 of 12 files" in out.getvalue()
+
+
+def test_a_notebook_shows_pipeline_and_plan_for_people(file: Path) -> None:
+    found = Pipeline.from_yaml(file)
+    planned = found.plan()
+    assert json.loads(json.dumps(planned)) == planned
+    for shown in (found._repr_html_(), planned._repr_html_()):
+        assert shown.startswith("<pre>")
+        assert "text_rules" in shown

@@ -63,9 +63,9 @@ class TaskHands:
         """Waits for it.  Raises RunError."""
         ray = self.session.ensure()
         with own_errors():
-            found = ray.get(part)
+            result = ray.get(part)
         self.session.moved()
-        return found
+        return result
 
 
 class Single:

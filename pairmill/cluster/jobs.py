@@ -65,15 +65,15 @@ class JobRequest:
 
     def runtime_env(self, folder: Path) -> dict[str, Any]:
         """What Ray sets up for the job on every node that works for it."""
-        found: dict[str, Any] = {
+        env: dict[str, Any] = {
             "working_dir": str(folder),
             "env_vars": {"RAY_USAGE_STATS_ENABLED": "0", "COLUMNS": "120", **self.variables()},
         }
         # beside what the node has; a conflict is the user's to see, and pip's check knows nothing
         # of GPUs
         if self.pip_install:
-            found["pip"] = {"packages": list(self.pip_install), "pip_check": False}
-        return found
+            env["pip"] = {"packages": list(self.pip_install), "pip_check": False}
+        return env
 
     def variables(self) -> dict[str, str]:
         """Values of the named variables; raises RunError for one that is not set."""

@@ -43,11 +43,11 @@ def addable(
     most; a living node is of the kind that has as many cores and GPUs.
     """
     there = [(node.get("CPU", 0), node.get("GPU", 0)) for node in alive]
-    found: list[dict[str, float]] = []
+    more: list[dict[str, float]] = []
     for has, most in kinds:
         kind = (has.get("CPU", 0), has.get("GPU", 0))
-        found += [dict(has)] * max(0, min(most, MOST_ADDED) - there.count(kind))
-    return found
+        more += [dict(has)] * max(0, min(most, MOST_ADDED) - there.count(kind))
+    return more
 
 
 def access_fault(places: tuple[str, ...], sign: str, version: str) -> str:

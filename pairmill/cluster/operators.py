@@ -137,24 +137,24 @@ def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
     """Each stage with workers of its own by itself, but for those that load the same model, with
     light ones between them; and runs of light ones that ask for the same.
     """
-    found: list[list[PlannedStage]] = []
+    groups: list[list[PlannedStage]] = []
     for stage in stages:
-        if pooled(stage) and (parts := one_copy(found, stage)):
-            found[-parts:] = [[*(s for part in found[-parts:] for s in part), stage]]
-        elif found and not pooled(stage) and alike(found[-1][-1], stage):
-            found[-1].append(stage)
+        if pooled(stage) and (parts := one_copy(groups, stage)):
+            groups[-parts:] = [[*(s for part in groups[-parts:] for s in part), stage]]
+        elif groups and not pooled(stage) and alike(groups[-1][-1], stage):
+            groups[-1].append(stage)
         else:
-            found.append([stage])
-    return found
+            groups.append([stage])
+    return groups
 
 
-def one_copy(found: Sequence[list[PlannedStage]], stage: PlannedStage) -> int:
+def one_copy(groups: Sequence[list[PlannedStage]], stage: PlannedStage) -> int:
     """How many of the last operators become one with a stage: up to one whose workers hold the very
     model that it loads, beyond light ones that its workers have the cores for; 0 where there is
     none.
     """
     key, resources = stage.stage.shares(), stage.config.resources
-    for parts, part in enumerate(reversed(found), 1):
+    for parts, part in enumerate(reversed(groups), 1):
         first = part[0]
         if pooled(first):
             same = key is not None and first.stage.shares() == key

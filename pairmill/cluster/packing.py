@@ -35,7 +35,7 @@ def packed(file: Path, working_dir: Path | None, config: PipelineConfig) -> Iter
 
 def named_files(config: Any) -> list[str]:
     """Local files whose content decides values (prompts, blocklists), and small local models."""
-    found = []
+    files = []
     for field in type(config).model_fields:
         value = getattr(config, field)
         if (
@@ -44,8 +44,8 @@ def named_files(config: Any) -> list[str]:
             and marks_of(type(config), field) & {FILE, MODEL}
             and Path(value).is_absolute()
         ):
-            found.append(value)
-    return found
+            files.append(value)
+    return files
 
 
 def pack_file(source: Path, home: Path, target: Path) -> None:

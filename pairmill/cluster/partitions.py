@@ -75,8 +75,8 @@ def run_global(
         return digests_in(data, guard)
     if linking_of(stage):
         pairs = linked_pairs(session, data, job, partitions, int(counts.sum()), first.slice(0, 1))
-        found = components(session, pairs, job.chain.rows(), PAIRS_AT_ONCE)
-        data = data.map_batches(labelled, fn_kwargs={"components": found}, **PLAIN)
+        connected = components(session, pairs, job.chain.rows(), PAIRS_AT_ONCE)
+        data = data.map_batches(labelled, fn_kwargs={"components": connected}, **PLAIN)
         keys = [COMPONENT]
     data = data.repartition(partitions, keys=keys) if keys else data.repartition(1)
     data = data.map_batches(answered, fn_kwargs={"job": job, "line": line}, **PLAIN)
@@ -95,9 +95,9 @@ def digests_in(data: Any, guard: Progress) -> dict[int, int]:
     return found
 
 
-def digests_table(found: Mapping[int, int]) -> pa.Table:
+def digests_table(digests: Mapping[int, int]) -> pa.Table:
     """What `digests_in` reads."""
-    return pa.table([[*found.keys()], [*found.values()]], schema=COMMITTED)
+    return pa.table([[*digests.keys()], [*digests.values()]], schema=COMMITTED)
 
 
 def linked_pairs(
@@ -147,8 +147,8 @@ def linking(job: Job) -> Any:
 @safe_errors
 def sampled(rows: pa.Table, job: Job, total: int) -> pa.Table:
     """In a worker of Ray: what all partitions have to know of a shard."""
-    found = linking(job).sample(rows, total)
-    return rows.select([]).slice(0, 0) if found is None else found
+    sample = linking(job).sample(rows, total)
+    return rows.select([]).slice(0, 0) if sample is None else sample
 
 
 @safe_errors

@@ -98,10 +98,10 @@ def first_bytes(place: Place, column: str) -> list[bytes]:
     """The beginnings of a column's values in the first rows of the pool."""
     numbers = np.lexsort((place.rows, place.shards))[:SETTLING_ROWS]
     first = Place(place.chain, place.shards[numbers], place.rows[numbers], place.trace_of)
-    found = []
+    beginnings = []
     for _, table in in_pool_order(first, [column]):
-        found += [v.as_py()[:BEGINNING] for v in table.column(column) if v.is_valid]
-    return found
+        beginnings += [v.as_py()[:BEGINNING] for v in table.column(column) if v.is_valid]
+    return beginnings
 
 
 def slices(table: pa.Table) -> Iterator[pa.Table]:

@@ -141,8 +141,8 @@ def strange(storage: Storage, what: str, where: str = MANIFEST) -> StrangeFile:
 
 def replaced(storage: Storage, mark: str) -> set[str]:
     """Files of the package that one in the making takes the place of; raises StrangeName."""
-    found = storage.read_json(mark)
-    names = found.get("replaces") if isinstance(found, dict) else None
+    facts = storage.read_json(mark)
+    names = facts.get("replaces") if isinstance(facts, dict) else None
     if not isinstance(names, list):
         raise strange(storage, "it has no list 'replaces'", mark)
     return {storage.listed(name, mark) for name in names}

@@ -105,8 +105,8 @@ def package_id(chain: Chain, writer: Writer, selection: Selection, kept: Kept, s
 
 def options_of(writer: Writer) -> dict[str, Any]:
     """The settings of an output that decide its bytes."""
-    found: dict[str, Any] = writer.config.model_dump(mode="json", exclude={"path", "overwrite"})
-    return found
+    options: dict[str, Any] = writer.config.model_dump(mode="json", exclude={"path", "overwrite"})
+    return options
 
 
 def logic_of(chain: Chain) -> list[list[str | None]]:

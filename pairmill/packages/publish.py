@@ -139,13 +139,13 @@ class PackageMemory:
     def last(self) -> Seen | None:
         """What the run remembered that was the last to remember anything of the place."""
         file = self.name.rpartition("/packages/")[2]
-        found: list[tuple[int, str]] = []
+        written: list[tuple[int, str]] = []
         for run in self.workspace.folders("runs"):
             name = f"runs/{run}/packages/{file}"
             if self.workspace.exists(name):
                 info = self.workspace.fs.get_file_info(self.workspace.path(name))
-                found.append((info.mtime_ns or 0, name))
-        return self.workspace.read_json(max(found)[1]) if found else None
+                written.append((info.mtime_ns or 0, name))
+        return self.workspace.read_json(max(written)[1]) if written else None
 
     def keep(self, storage: Storage, manifest: dict[str, Any]) -> None:
         """Remembers the present states of the manifest's files."""

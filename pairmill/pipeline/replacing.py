@@ -4,7 +4,6 @@ The settings are those that stand in the pipeline file: stages, gates, seed, the
 The input is none of them (it grows), nor what only changes speed.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from pairmill.errors import PairmillError
 from pairmill.packages.manifest import MANIFEST, read_manifest
+from pairmill.pipeline.started import HIDDEN
 from pairmill.plan.load import SET_LINE
 from pairmill.plan.paths import names_of
 from pairmill.plan.plan import Plan
@@ -25,8 +25,6 @@ from pairmill.workspace.storage import Storage
 
 LOGIC = ("stage", "keep", "when", "on_missing")
 """Keys of a stage that decide which rows a package has, though no stored value."""
-HIDDEN = re.compile(rf"(?<=[\s\[{{,:]){re.escape(GONE)}(?=\s*(?:[,}}\]#]|$))", re.MULTILINE)
-"""What redaction leaves of a secret that stood without quotes: an alias to YAML, unless quoted."""
 PLACE = ("path", "overwrite")
 """Keys of an output that say where, not what."""
 Settings = dict[str, Any]
@@ -42,6 +40,8 @@ def replaced_packages(plan: Plan, text: str, limit: int | None) -> list[str]:
         if writer.config.overwrite or not storage.exists(MANIFEST):
             continue
         manifest = read_manifest(storage)
+        if manifest.get("samples") == 0:
+            continue  # nothing is lost
         then = settings(plan, manifest.get("pipeline", ""), number, written=True)
         now = settings(plan, redact(text), number)
         if then and now:  # the text may have a variable where the gate has its value

@@ -20,8 +20,8 @@ from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import Storage
 
 FILE = "started.json"
-BLOTTED = re.compile(rf"(?<=[:\[,{{-] ){re.escape(GONE)}(?=[ \t]*(?:[\r\n,\]}}#]|$))")
-"""A value in whose place no secret stands any more: bare, YAML would take it for an alias."""
+HIDDEN = re.compile(rf"(?<=[\s\[{{,:]){re.escape(GONE)}(?=\s*(?:[,}}\]#]|$))", re.MULTILINE)
+"""What redaction leaves of a secret that stood without quotes: an alias to YAML, unless quoted."""
 OnFolder = Callable[[Storage, str], None]
 
 
@@ -75,7 +75,7 @@ def reopened(folder: str) -> tuple[Loaded, Started]:
     """
     storage = Storage(folder)
     started = Started.read(storage)
-    text = BLOTTED.sub(f'"{GONE}"', storage.read_bytes("pipeline.yaml").decode())
+    text = HIDDEN.sub(f'"{GONE}"', storage.read_bytes("pipeline.yaml").decode())
     sets = dict(SET_LINE.findall(text))
     with tempfile.TemporaryDirectory(prefix="pairmill-run-") as home:
         file = Path(home) / "pipeline.yaml"

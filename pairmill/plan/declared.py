@@ -1,5 +1,6 @@
 """What a stage says of itself: made from its config, asked for its columns, and checked."""
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,13 @@ from pairmill.errors import PairmillError, author_line, first_line
 from pairmill.plan.references import BadReference, resolve_references
 from pairmill.schemas.companions import is_companion
 from pairmill.schemas.config import StageConfig
-from pairmill.stages.base import Stage
+from pairmill.stages.base import GlobalStage, Stage
 from pairmill.stages.catalogue import UnknownStage, stage_class
 
 RESERVED = ("row", "error")
 """Columns that a stage's stored file has of its own."""
+STAGES = Stage.reads.__code__.co_filename
+"""The file whose methods a stage has to have itself."""
 
 
 class BadStage(PairmillError):
@@ -59,17 +62,34 @@ def declared(config: StageConfig, seed: int, schema: pa.Schema) -> Declared:
         place = author_line(error)
         if not place and isinstance(error, PairmillError | OSError | ValueError):
             raise BadStage(str(error)) from None
+        if method := unwritten(error):
+            raise BadStage(
+                f"stage {config.stage!r}: its class has no method `{method}`; docs/own-stages.md "
+                "shows what a stage has"
+            ) from None
         raise BadStage(
-            f"stage {config.stage!r} cannot be made: {type(error).__name__}: {first_line(error)}"
-            f"{place}"
+            f"stage {config.stage!r} cannot be made: {type(error).__name__}: "
+            f"{first_line(error)}{place}"
         ) from None
     for fault in faults(stage, reads, writes):
         raise BadStage(f"stage {stage.name!r} {fault}")
     return Declared(stage, facts, list(dict.fromkeys(reads)), writes)
 
 
+def unwritten(error: BaseException) -> str:
+    """The method of a stage that its class leaves to the one above it, which has none; else an
+    empty text.
+    """
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not isinstance(error, NotImplementedError) or frames[-1].co_filename != STAGES:
+        return ""
+    return frames[-1].co_name
+
+
 def faults(stage: Stage, reads: Any, writes: Any) -> Iterator[str]:
     """What is wrong with the columns that a stage names, whatever columns there are."""
+    if type(stage).__call__ is Stage.__call__ and not isinstance(stage, GlobalStage):
+        yield "has no method `__call__`; docs/own-stages.md shows what a stage has"
     if not isinstance(reads, list | tuple) or not all(isinstance(name, str) for name in reads):
         yield f"must give the names of the columns it reads as a list, and gives {reads!r:.80}"
         return

@@ -14,13 +14,13 @@ SIZE = """\
     keep: shorter_side >= 200 AND aspect <= 3.0          # as in DataComp's basic filter
 """
 TEXT = """\
-  - stage: text_rules
+  - stage: text_rules             # cheap steps first: costly ones see fewer rows
     keep: text_words > 2 AND text_chars > 5 AND NOT text_boilerplate
   - stage: language               # a column; to keep English alone, add  keep: lang = 'en'
 """
 DEDUP = """\
   - stage: dedup                  # one row of each picture
-    on: [sha256]
+    "on": [sha256]                # in quotes, as some tools read a bare on as true
     keep: dup_of IS NULL
 """
 MODELS = """\
@@ -50,9 +50,9 @@ def first_pipeline(name: str, proposal: Proposal, file: str) -> str:
         *(f"  {key}: {yaml_value(value)}\n" for key, value in proposal.keys.items()),
         *(f"  # {line}\n" for line in proposal.mapping),
         "stages:\n",
+        TEXT if text else "",  # what fails here costs no download
         "" if proposal.images else DOWNLOAD,
         SIZE,
-        TEXT if text else "",
         DEDUP,
         MODELS,
         "outputs:\n",

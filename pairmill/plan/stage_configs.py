@@ -32,7 +32,10 @@ def stage_config(item: Any, path: Path_, document: Document, folder: Path) -> St
     try:
         kind = stage_class(item["stage"])
     except UnknownStage as error:
-        document.problem((*path, "stage"), str(error))
+        name = item["stage"]
+        is_module = name.isidentifier() and (folder / f"{name}.py").is_file()
+        own = f"{name}.py is a module; name its class, too: `stage: {name}:MyStage`"
+        document.problem((*path, "stage"), own if is_module else str(error))
         return None
     found = validate(kind.Config, item, path, document)
     return found and resolved(found, folder)

@@ -131,7 +131,7 @@ class SourceConfig(Strict):
     """Format of the input."""
     rows_per_shard: int | None = Field(None, ge=1, le=65_536)
     """Rows in a pool shard, the unit of work and of resume; of several sources the smallest counts.
-    If absent 1,024, and 16,384 where no image is read or fetched and no stage is costly.
+    If absent 1,024, and 32,768 where no image is read or fetched and no stage is costly.
     """
     set: dict[str, str | int | float | bool] = {}
     """Columns that have one value in every row of this source, such as `{license: cc-by}`."""

@@ -15,7 +15,7 @@ from pairmill.sources.file_columns import FileColumns, columns_of_files
 from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
 from pairmill.sources.names import FileMapping, map_columns
-from pairmill.sources.parquet_files import row_groups
+from pairmill.sources.parquet_files import PART_BYTES, row_groups
 from pairmill.sources.table_config import TableConfig
 from pairmill.sources.text_profile import TextProfile
 from pairmill.sources.text_ranges import RANGE_BYTES, text_ranges
@@ -55,7 +55,7 @@ class TableFile:
         once, also for other processes.
         """
         if self.kind == "parquet":
-            return list(row_groups(self.item, rows=self.rows or 0))
+            return list(row_groups(self.item, self.rows or 0, PART_BYTES))
         if self.profile is not None and self.profile.parts is None:
             return text_ranges(self.item, self.encoding, self.profile.dialect, RANGE_BYTES) or [
                 None
@@ -192,7 +192,16 @@ def mapped(
         )
         for one, schema, mapping in zip(described, schemas, mappings, strict=True)
     ]
-    return [replace(file, mapping=checked(file, config, problems)) for file in files]
+    sound: dict[tuple[pa.Schema, str], FileMapping] = {}
+    for at, file in enumerate(files):
+        kind = file.schema, repr(file.mapping)
+        if (mapping := sound.get(kind)) is None:
+            faults = len(problems)
+            mapping = checked(file, config, problems)
+            if len(problems) == faults:  # of a fault each file is told
+                sound[kind] = mapping
+        files[at] = replace(file, mapping=mapping)
+    return files
 
 
 def with_partitions(one: FileColumns) -> pa.Schema:

@@ -72,9 +72,9 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0][:300]}"
 
 
-def row_groups(item: Input, part_bytes: int = PART_BYTES, rows: int = 0) -> Iterator[range | None]:
-    """Row groups that are read together, of a large file; None stands for a whole one.  `rows`: how
-    many the file has, as far as that is known.
+def row_groups(item: Input, rows: int, part_bytes: int) -> Iterator[range | None]:
+    """Row groups that are read together, of a file of at least `part_bytes`; None stands for a
+    whole one.  `rows`: how many the file has, as far as that is known.
     """
     if max(item.size_bytes, rows * ROW_BYTES) < part_bytes:
         yield None

@@ -24,12 +24,14 @@ HEARTBEAT_S = 15
 class LiveWatcher(Watcher):
     """A table that grows in place, in a terminal or a notebook; plain lines where neither is."""
 
-    def __init__(self, console: Console, heartbeat_s: float = HEARTBEAT_S) -> None:
-        self.console, self.heartbeat_s = console, heartbeat_s
+    def __init__(self, console: Console) -> None:
+        self.console, self.heartbeat_s = console, HEARTBEAT_S
         self.began: float | None = None
         """When the first rows of the source were read."""
         self.rows: dict[str, dict[str, float]] = {}
         self.title, self.total, self.start = "", 0, time.monotonic()
+        self.current: list[str] = []
+        """Stages of the phase that is at work."""
         self.notice = ""
         """What the work waited for last."""
         self.last_beat = self.start
@@ -49,7 +51,8 @@ class LiveWatcher(Watcher):
         def poll() -> None:
             while not self.stop.wait(0.5):
                 for message in engine.news():
-                    self.told(message)
+                    self.take(message)
+                self.beat()
 
         self.thread = threading.Thread(target=poll, daemon=True)
         self.thread.start()
@@ -58,7 +61,7 @@ class LiveWatcher(Watcher):
         """A phase starts."""
         with self.lock:
             self.title, self.total, self.start = title, rows, time.monotonic()
-            self.notice = ""
+            self.notice, self.current = "", stages
             self.last_beat = self.start
             for name in stages:
                 self.rows[name] = dict.fromkeys(COUNTED, 0)
@@ -92,7 +95,7 @@ class LiveWatcher(Watcher):
             self.last_beat = now
             self.console.print(Text(text), soft_wrap=True)
 
-    def told(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
         """A worker's message: counts for the table, a failure for the log."""
         if isinstance(message, WorkerLog):
             message.write()
@@ -110,11 +113,22 @@ class LiveWatcher(Watcher):
             self.last_beat = time.monotonic()
             self.console.print(Text(self.heartbeat(message.stage)), soft_wrap=True)
 
+    def beat(self) -> None:
+        """A line now and then, also while no shard gets done."""
+        with self.lock:
+            unfinished = [name for name in self.current if self.rows[name]["rows"] < self.total]
+        due = time.monotonic() - self.last_beat >= self.heartbeat_s
+        if unfinished and due and not self.interactive:
+            self.last_beat = time.monotonic()
+            self.console.print(Text(self.heartbeat(unfinished[0])), soft_wrap=True)
+
     def heartbeat(self, stage: str) -> str:
         """Rows done of the phase's, their rate, and the time that the rest takes at that rate."""
         done, elapsed = int(self.rows[stage]["rows"]), time.monotonic() - self.start
         text = f"{stage}: {done:,} of {self.total:,} rows"
-        if done and elapsed:
+        if not done:
+            return f"{text} after {elapsed:,.0f} s"
+        if elapsed:
             rate = done / elapsed
             left = f", {(self.total - done) / rate:,.0f} s left" if done < self.total else ""
             text += f", {rate:,.1f} rows/s{left}"
@@ -122,6 +136,7 @@ class LiveWatcher(Watcher):
 
     def note(self, text: str) -> None:
         """A line for people."""
+        self.current = []
         if not self.interactive:
             self.console.print(Text(printable(text)), soft_wrap=True)
         else:

@@ -47,7 +47,7 @@ def cells(stage: StageCost) -> list[str]:
 
 def remarks(cost: Cost) -> list[str]:
     """What a reader has to know of the table."""
-    found = [
+    lines = [
         f"In brackets: where 90 of 100 such samples would lie, by {cost.chunks} parts of this one; "
         "a question mark: fewer than 30 rows were computed.",
         "Hours are of one worker in this process, without loading; the values are stored, and a "
@@ -56,9 +56,9 @@ def remarks(cost: Cost) -> list[str]:
     ]
     setups = [f"{s.name} {s.setup_s:.1f} s" for s in cost.stages if s.setup_s >= 0.1]
     if setups:
-        found.append(f"Loading, once a worker: {', '.join(setups)}.")
-    found += [f"Not sampled: {name}, which {why}." for name, why in cost.left_out.items()]
-    return found
+        lines.append(f"Loading, once a worker: {', '.join(setups)}.")
+    lines += [f"Not sampled: {name}, which {why}." for name, why in cost.left_out.items()]
+    return lines
 
 
 def ranged(figure: Figure, text: Callable[[float], str]) -> str:

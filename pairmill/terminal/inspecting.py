@@ -268,8 +268,8 @@ def shown_value(value: pa.Scalar) -> str:
 
 def workspace_table(storage: Storage) -> Table:
     """What a workspace holds, by folder."""
-    found = contents(storage)
-    total = sum(s.bytes for s in found)
+    folders = contents(storage)
+    total = sum(s.bytes for s in folders)
     runs = len(storage.folders("runs"))
     table = Table(
         title=f"{storage.root}: {total / 1e6:,.1f} MB, {amount(runs, 'run')}",
@@ -282,7 +282,7 @@ def workspace_table(storage: Storage) -> Table:
         ("runs", "left"),
     ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for s in found:
+    for s in folders:
         table.add_row(
             Text(s.folder),
             f"{s.bytes / 1e6:,.1f}",

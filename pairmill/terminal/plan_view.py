@@ -1,5 +1,6 @@
 """The plan for people: phase by phase, wrapped on words at the terminal's width."""
 
+import io
 from typing import Any
 
 from rich.console import Group
@@ -7,9 +8,19 @@ from rich.padding import Padding
 from rich.text import Text
 
 from pairmill.fates.ledger import SOURCE
+from pairmill.safe_output import SafeConsole
 
 MEMBERS = 8
 """Columns of a stage that are named; of the others the number (`--columns` names all)."""
+
+
+class ShownPlan(dict[str, Any]):
+    """A plan as plain data, which a notebook shows for people."""
+
+    def _repr_html_(self) -> str:
+        console = SafeConsole(record=True, file=io.StringIO(), width=100)
+        console.print(plan_view(self))
+        return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
 
 
 def plan_view(plan: dict[str, Any], columns: bool = False) -> Group:

@@ -27,23 +27,23 @@ def profile_view(seconds: Mapping[str, float], stages: Figures) -> Group:
     for name in ("workers", "rows", "rows/s", "busy s", "CPU-s", "load s", "rest s", "idle s"):
         table.add_column(name, justify="right")
     table.add_column("MB", justify="right")
-    for name, told in stages.items():
-        table.add_row(name, *row_of(told))
+    for name, figures in stages.items():
+        table.add_row(name, *row_of(figures))
     words = Text(bottleneck(seconds, stages))
     return Group(parts, table, words) if stages else Group(parts, words)
 
 
-def row_of(told: Mapping[str, float]) -> tuple[str, ...]:
+def row_of(figures: Mapping[str, float]) -> tuple[str, ...]:
     """`rest`: reading, gates and commits around the stage; `idle`: workers that had it and waited
     for rows, or worked on other stages.
     """
-    busy, spent, loading = told["busy_s"], told["seconds"], told["setup_s"]
-    workers = told.get("workers", 1)
-    rate = told["computed"] * workers / spent if spent else 0.0
+    busy, spent, loading = figures["busy_s"], figures["seconds"], figures["setup_s"]
+    workers = figures.get("workers", 1)
+    rate = figures["computed"] * workers / spent if spent else 0.0
     return (
-        f"{workers:.0f}", f"{told['computed']:,.0f}", f"{rate:,.0f}", f"{busy:,.2f}",
-        f"{told['cpu_s']:,.2f}", f"{loading:,.2f}", f"{max(0.0, spent - busy - loading):,.2f}",
-        f"{max(0.0, told.get('held_s', spent) - spent):,.2f}", f"{told['bytes'] / 1e6:,.1f}",
+        f"{workers:.0f}", f"{figures['computed']:,.0f}", f"{rate:,.0f}", f"{busy:,.2f}",
+        f"{figures['cpu_s']:,.2f}", f"{loading:,.2f}", f"{max(0.0, spent - busy - loading):,.2f}",
+        f"{max(0.0, figures.get('held_s', spent) - spent):,.2f}", f"{figures['bytes'] / 1e6:,.1f}",
     )  # fmt: skip
 
 
@@ -55,14 +55,14 @@ def bottleneck(seconds: Mapping[str, float], stages: Figures) -> str:
     if not part.startswith("phase") or not stages:
         return f"bottleneck: {part} ({seconds[part]:,.2f} s)"
     name = max(stages, key=lambda stage: stages[stage]["seconds"] / stages[stage].get("workers", 1))
-    told = stages[name]
+    figures = stages[name]
     shares = {
-        "the stage itself": told["busy_s"],
-        "loading it": told["setup_s"],
-        RUNTIME: told["seconds"] - told["busy_s"] - told["setup_s"],
+        "the stage itself": figures["busy_s"],
+        "loading it": figures["setup_s"],
+        RUNTIME: figures["seconds"] - figures["busy_s"] - figures["setup_s"],
     }
     most = max(shares, key=lambda share: shares[share])
-    share = shares[most] / told["seconds"] if told["seconds"] else 0.0
+    share = shares[most] / figures["seconds"] if figures["seconds"] else 0.0
     return (
         f"bottleneck: stage {name} in {part} ({seconds[part]:,.2f} s); "
         f"{share:.0%} of its time is {most}"

@@ -49,9 +49,9 @@ def sentences() -> str:
     from pairmill.stages.each import EachConfig
 
     words = " ".join((inspect.getdoc(EachConfig) or "").split())
-    found = {name: sentence_of(stage_class(name)) for name in BUILT_IN}
-    found["each"] = f"A block of stages: {words[0].lower()}{words[1:]}"
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    said = {name: sentence_of(stage_class(name)) for name in BUILT_IN}
+    said["each"] = f"A block of stages: {words[0].lower()}{words[1:]}"
+    return json.dumps(said, indent=2, ensure_ascii=False)
 
 
 if __name__ == "__main__":

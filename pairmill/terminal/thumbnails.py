@@ -30,7 +30,7 @@ def can_show(out: Console) -> bool:
 
 def show_pictures(storage: Storage, name: str, count: int, out: Console) -> None:
     """The first pictures of a Parquet file or a tar side by side; nothing where there are none."""
-    found = (
+    pictures = (
         pictures_of_tar(storage, name, count)
         if name.endswith(".tar")
         else pictures_of_parquet(storage, name, count)
@@ -38,7 +38,7 @@ def show_pictures(storage: Storage, name: str, count: int, out: Console) -> None
     shown = (
         [
             (Pixels.from_image(small(data)), Text(printable(label), style="dim"))
-            for label, data in found
+            for label, data in pictures
         ]
         if count
         else []

@@ -88,7 +88,9 @@ class Crew:
         for seat in working:
             seat.process.send(*opening)
         self.fill_in_turn(working, job, waiting, width)
-        return self.results(opening, working, waiting, count, ready)
+        results = self.results(opening, working, waiting, count, ready)
+        next(results)  # from now on `close` ends the processes
+        return results
 
     def results(
         self,
@@ -97,12 +99,13 @@ class Crew:
         waiting: "deque[Any]",
         count: int,
         ready: bool,
-    ) -> Generator[tuple[Any, Any]]:
-        """What the processes that have begun with a job give, as it comes; once one is `ready`,
-        others join up to `count` where it takes long.
+    ) -> Generator[Any]:
+        """What the processes that have begun with a job give, as it comes; first, None.  Once one
+        is `ready`, others join up to `count` where it takes long.
         """
         _, job, _, width, *_ = opening
         try:
+            yield None
             while True:
                 self.fill_in_turn(working, job, waiting, width)
                 if not any(seat.held for seat in working):

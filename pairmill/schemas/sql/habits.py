@@ -32,6 +32,12 @@ HABITS = tuple(
         (r"\sif\s", "write CASE WHEN a THEN b ELSE c END"),
         (r"\s#|^#", "an expression has no comments; YAML's begin with # after a space"),
         (r"\bBETWEEN\b(?!.*\bAND\b)", "write BETWEEN 2 AND 4"),
+        (r"\bI?LIKE\s+[^'\s(]*%", "a pattern stands in single quotes: LIKE '%part%'"),
+        (r"''\s+''", "two texts stand side by side; put a comma or || between them"),
+        (
+            r"@\w|(?<![:\w]):[A-Za-z]",
+            "there are no parameters: write the value, or ${NAME} of a variable",
+        ),
     )
 )
 

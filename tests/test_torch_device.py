@@ -1,0 +1,33 @@
+"""What is known of the device that models compute on."""
+
+from pathlib import Path
+
+import pytest
+
+from pairmill.torch_device import Room, in_halves, remembered
+from tests.later import torch
+
+
+def test_batch_that_does_not_fit_memory_is_halved_and_the_size_kept() -> None:
+    sizes, room = [], Room()
+
+    def work(items: list[int]) -> list[int]:
+        sizes.append(len(items))
+        if len(items) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [i * 2 for i in items]
+
+    assert in_halves(work, list(range(10)), room) == [i * 2 for i in range(10)]
+    assert sizes == [10, 5, 3, 3, 3, 1]
+    assert "batches of 3" in room.note("cuda bfloat16")
+    with pytest.raises(RuntimeError, match="broken"):
+        in_halves(lambda items: (_ for _ in ()).throw(RuntimeError("broken")), [1, 2], Room())
+
+
+def test_precision_measured_once_is_remembered_on_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    answers = iter(["bfloat16", "float32"])
+    found = [remembered({"model": m}, lambda: next(answers)) for m in ("a", "a", "b")]
+    assert found == ["bfloat16", "bfloat16", "float32"]
