@@ -28,6 +28,8 @@ stages:
 outputs:
   - {type: table, path: ours, format: csv, columns: [last], shuffle: false, overwrite: true}
 """
+KEPT = ('"number + 1"}', '"number + 1", keep: first < 4}')
+NUMBERS = ("[last], shuffle: false", "[number], shuffle: false")
 ORDERED = ("[last], shuffle: false", "[text], order: [last]")
 SHUFFLED = ("[last], shuffle: false", "[number], shuffle: true")
 ADDRESSES = ("[last], shuffle: false", "[url], shuffle: false")
@@ -64,6 +66,7 @@ def written(folder: Path, *changes: tuple[str, str]) -> Path:
         pytest.param([COUNTED], [COUNTED, ("number > 1", "number > 2")], id="when"),
         pytest.param([], [("number > 0", "number > 2")], id="when a stage over all rows looks"),
         pytest.param([], [("on_missing: keep", "on_missing: drop")], id="what becomes of missing values"),
+        pytest.param([KEPT, NUMBERS], [KEPT, NUMBERS, ("number + 1", "7 - number")], id="as many other rows"),
         pytest.param([ORDERED], [ORDERED, ("number + 1", "1 - number")], id="the order"),
         pytest.param([SHUFFLED], [SHUFFLED, ("seed: 1", "seed: 2")], id="the seed"),
         pytest.param([], [("[last], shuffle", "[first], shuffle")], id="the columns"),
