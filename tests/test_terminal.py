@@ -145,11 +145,12 @@ def test_heartbeat_tells_rows_done_rate_and_time_left() -> None:
 
 def test_a_line_comes_also_while_nothing_gets_done_and_none_once_the_phase_is_over() -> None:
     out = io.StringIO()
-    watcher = LiveWatcher(Console(file=out, width=200), heartbeat_s=0)
+    watcher = LiveWatcher(Console(file=out, width=200))
+    watcher.heartbeat_s = 0
     watcher.phase("phase 1", ["download", "clip"], 100)
     watcher.beat()
     assert out.getvalue().splitlines()[-1].startswith("download: 0 of 100 rows after ")
-    watcher.told(StageStats("download", 0, "here", began=0.0, rows=100))
+    watcher.take(StageStats("download", 0, "here", began=0.0, rows=100))
     watcher.beat()
     assert out.getvalue().splitlines()[-1].startswith("clip: 0 of 100 rows after ")
     watcher.note("writing webdataset to out")
