@@ -12,6 +12,7 @@ QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 def of_qwen(folder: Path, family: str, patch: int, text: dict[str, Any], **eye: Any) -> None:
     """A model of Qwen's, whose images are `patch` pixels a patch."""
+    import torch
     import transformers as t
 
     words = chat_words(*QWEN, image_token="<|image_pad|>", video_token="<|video_pad|>")
@@ -29,6 +30,7 @@ def of_qwen(folder: Path, family: str, patch: int, text: dict[str, Any], **eye: 
         if family == "Qwen2VL"
         else (t.Qwen3VLProcessor, t.Qwen3VLVideoProcessor())
     )
+    torch.manual_seed(0)  # how fast linear attention forgets is drawn, too
     model = getattr(t, f"{family}ForConditionalGeneration")(config)
     save(folder, awake(model), kind(images, words, videos), turns(QWEN_IMAGE, *CHATML))
 

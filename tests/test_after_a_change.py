@@ -22,7 +22,7 @@ source: {type: pairs, path: in.csv, rows_per_shard: 1}
 stages:
   - {stage: text_rules}
   - {stage: derive, name: first, expression: "number + 1"}
-  - {stage: dedup, on: [text], keep: dup_of IS NULL, on_missing: keep}
+  - {stage: dedup, on: [text], keep: dup_of IS NULL, on_missing: keep, when: number > 0}
   - {stage: derive, name: last, expression: "first * 10"}
   - {stage: "tests.test_history:CountedStage", name: counted, of: text_words, when: "number > 1"}
 outputs:
@@ -62,6 +62,7 @@ def written(folder: Path, *changes: tuple[str, str]) -> Path:
         pytest.param([], [("\nb,", "\nz,")], id="which of two duplicates comes first"),
         pytest.param([COUNTED], [COUNTED, ("text_words", "text_chars")], id="another column of a stage"),
         pytest.param([COUNTED], [COUNTED, ("number > 1", "number > 2")], id="when"),
+        pytest.param([], [("number > 0", "number > 2")], id="when a stage over all rows looks"),
         pytest.param([], [("on_missing: keep", "on_missing: drop")], id="what becomes of missing values"),
         pytest.param([ORDERED], [ORDERED, ("number + 1", "1 - number")], id="the order"),
         pytest.param([SHUFFLED], [SHUFFLED, ("seed: 1", "seed: 2")], id="the seed"),

@@ -133,18 +133,18 @@ def test_where_a_process_died_rows_come_in_batches_which_are_halved(
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "body",
+    ("batch", "body"),
     [
-        pytest.param({"processes": 2}, id="processes"),
-        pytest.param({"ray": True}, id="ray", marks=pytest.mark.ray),
+        pytest.param(2, {"processes": 2}, id="processes"),
+        # each death of a process of Ray costs seconds; tests/test_hanging.py halves batches there
+        pytest.param(1, {"ray": True}, id="ray", marks=pytest.mark.ray),
     ],
 )
 def test_rows_that_kill_or_are_late_fail_and_the_others_are_computed(
-    numbers: Path, write: Write, body: dict[str, Any], request: pytest.FixtureRequest
+    numbers: Path, write: Write, batch: int, body: dict[str, Any], request: pytest.FixtureRequest
 ) -> None:
-    """Batches of two: each death costs the start of a process."""
     settings = "    crash: [3]\n    late: [41]\n    deadline_s: 3\n    pause_s: 0.01\n"
-    file = write(FILE.replace("batch_size: 30", "batch_size: 2") + settings)
+    file = write(FILE.replace("batch_size: 30", f"batch_size: {batch}") + settings)
     result = Pipeline.from_yaml(file).run(progress=False, **shared(body, request))
     assert failures(stored(numbers)) == {3: "worker_died", 41: "deadline"}
     assert result.funnel.kept == 58

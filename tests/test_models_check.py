@@ -250,3 +250,16 @@ def test_package_that_quantised_weights_need_is_named_as_it_is_installed(
     (target / "config.json").write_text(json.dumps(config))
     with pytest.raises(PairmillError, match="'gptqmodel', .* not installed: pip install gptqmodel"):
         caption(str(target), prompt="x", image=None).examine()
+
+
+@pytest.mark.slow
+def test_unknown_token_in_an_answer_is_no_mark_of_a_thought(folder: Path) -> None:
+    """A tokenizer without `</think>` gives the id of its unknown token for it."""
+    stage = caption(built("llava", folder), prompt="x")
+    stage.setup()
+    engine = stage.engine.engine
+    first, last = engine.tokenizer("red car", add_special_tokens=False)["input_ids"][::3][:2]
+    answer = engine.answer_of([first, engine.tokenizer.unk_token_id, last], False)
+    words = [engine.tokenizer.decode([token]) for token in (first, last)]
+    assert (answer.text, answer.reasoning) == ("".join(words).strip(), None)
+    stage.close()
