@@ -58,7 +58,15 @@ class DescribedSchema(GenerateJsonSchema):
         """As pydantic makes it, which builds a serialiser for each, also for what is JSON as it
         stands.
         """
-        return dft if dft is None or type(dft) in PLAIN else super().encode_default(dft)
+        if dft is None or type(dft) in PLAIN:
+            return dft
+        if type(dft) in (list, tuple) and all(type(item) in PLAIN for item in dft):
+            return list(dft)
+        return super().encode_default(dft)
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        """Leaves keys in the order in which they were declared."""
+        return value
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """As pydantic makes it, and the texts below the fields."""
