@@ -165,3 +165,10 @@ def test_dictionaries_are_read_as_the_texts_they_stand_for(tmp_path: Path) -> No
     assert "DELTA_LENGTH_BYTE_ARRAY" in said["uid"]
     assert "DELTA_BINARY_PACKED" in said["row"]
     assert "RLE_DICTIONARY" in said["fate"]
+
+
+def test_texts_that_no_row_has_leave_no_trace_in_a_dictionary() -> None:
+    at = np.array([0, 3, 0], np.int32)
+    told = coded(["dropped", "once asked", None, "a > 1"], at)
+    assert told.dictionary.to_pylist() == ["dropped", "a > 1"]
+    assert told.to_pylist() == ["dropped", "a > 1", "dropped"]

@@ -142,12 +142,16 @@ def ledger_table(chain: Chain, shard: int, found: Trace) -> pa.Table:
 
 
 def coded(texts: Sequence[str | None], at: np.ndarray) -> pa.DictionaryArray:
-    """Some texts, by their places; null where there is none."""
-    there = [text is not None for text in texts]
+    """Some texts, by their places; null where there is none.  Texts that no row has are left out:
+    which of them are known depends on what was asked before.
+    """
+    there = np.bincount(at, minlength=len(texts)) > 0
+    there &= [text is not None for text in texts]
     places = np.cumsum([0, *there])[:-1].astype(np.int32)
-    index = pa.array(places[at], mask=~np.array(there, bool)[at])
+    index = pa.array(places[at], mask=~there[at])
     return pa.DictionaryArray.from_arrays(
-        index, pa.array([t for t in texts if t is not None], pa.string())
+        index,
+        pa.array([t for t, is_there in zip(texts, there, strict=True) if is_there], pa.string()),
     )
 
 
