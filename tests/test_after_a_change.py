@@ -61,6 +61,7 @@ def written(folder: Path, *changes: tuple[str, str]) -> Path:
         pytest.param([ADDRESSES], [ADDRESSES, ("x.test/a", "x.test/f")], id="a value that no stage reads"),
         pytest.param([], [("x.test/c,the same", "x.test/c,other")], id="a value that decides of other rows"),
         pytest.param([], [("number + 1", "number + 2")], id="a stage before the one that leaves"),
+        pytest.param([ADDRESSES], [ADDRESSES, ("first * 10", "first * 11")], id="a stage of which nothing leaves"),
         pytest.param([], [("\nb,", "\nz,")], id="which of two duplicates comes first"),
         pytest.param([COUNTED], [COUNTED, ("text_words", "text_chars")], id="another column of a stage"),
         pytest.param([COUNTED], [COUNTED, ("number > 1", "number > 2")], id="when"),

@@ -84,7 +84,9 @@ def shard_tasks(kept: Kept, order: np.ndarray, per_shard: int) -> Iterator[Shard
 
 
 def package_id(chain: Chain, writer: Writer, selection: Selection, kept: Kept, seed: int) -> str:
-    """What decides a package's bytes: options, the table, columns' identities, kept rows, seed."""
+    """What decides a package's bytes: options, the table, columns' identities, kept rows, seed; and
+    what its manifest tells of the stages.
+    """
     schema = chain.schema
     writers = {c: chain.writer_of(c) for c in (*writer.columns(schema), *selection.columns())}
     rows = hashlib.sha256(kept.shards.tobytes())
@@ -95,12 +97,18 @@ def package_id(chain: Chain, writer: Writer, selection: Selection, kept: Kept, s
             "logic": logic_of(chain),
             "table": chain.pool,  # identities do not say of which values
             "columns": {c: stage.identity for c, stage in writers.items() if stage},
+            "identities": identities(chain),
             "left": [kept.alive, kept.null],
             "rows": rows.hexdigest(),
             "seed": seed,
             "format": FORMAT,
         }
     )
+
+
+def identities(chain: Chain) -> dict[str, str | None]:
+    """Those of all stages behind the rows, of the tables above them, too."""
+    return {s.name: s.identity for s in chain.lineage() if s.computes}
 
 
 def options_of(writer: Writer) -> dict[str, Any]:

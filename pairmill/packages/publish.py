@@ -15,7 +15,14 @@ from pairmill.packages.gather import Place, first_bytes
 from pairmill.packages.kept import Kept, kept_rows
 from pairmill.packages.made_of import Ingredients
 from pairmill.packages.manifest import MANIFEST, read_manifest
-from pairmill.packages.order import FORMAT, is_shuffled, package_id, package_order, shard_tasks
+from pairmill.packages.order import (
+    FORMAT,
+    identities,
+    is_shuffled,
+    package_id,
+    package_order,
+    shard_tasks,
+)
 from pairmill.packages.package import (
     Facts,
     Seen,
@@ -182,7 +189,7 @@ def make_manifest(
         "funnel": funnel.to_json(),
         "selection": facts["selection"],
         "pool": chain.pool,
-        "identities": {s.name: s.identity for s in chain.lineage() if s.computes},
+        "identities": identities(chain),
         "models": models,
         "made_by": made_by(chain),
         "pipeline": facts["pipeline"],
