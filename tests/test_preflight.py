@@ -117,21 +117,48 @@ def test_plan_says_which_gpus_a_named_cluster_lacks(
     assert Pipeline.from_yaml(written(tmp_path, FILE.format(gpus=0))).obstacles() == []
 
 
+def cached(folder: Path, weights: Path | None) -> dict[str, str]:
+    """The demo's CLIP in a cache of the hub, as org/large, with weights or with a file of three
+    terabytes in which nothing is; gives the environment that finds it.
+    """
+    home = folder / "hub" / "models--org--large"
+    snapshot = home / "snapshots" / ("0" * 40)
+    ignore = shutil.ignore_patterns("model.safetensors")
+    shutil.copytree(MODELS / "clip", snapshot, ignore=ignore, dirs_exist_ok=True)
+    (home / "refs").mkdir(exist_ok=True)
+    (home / "refs" / "main").write_text("0" * 40)
+    if weights is not None:
+        shutil.copy(weights, snapshot / "model.safetensors")
+    else:
+        with (snapshot / "model.safetensors").open("wb") as file:
+            file.truncate(3 * 10**12)
+    return {"HF_HUB_CACHE": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "RAY_ADDRESS": ""}
+
+
 @pytest.mark.slow
 def test_a_model_that_memory_does_not_hold_is_told_at_plan_and_stops_a_run(tmp_path: Path) -> None:
-    """Its weights are a file of three terabytes with nothing in it."""
     written(tmp_path, LARGE)
-    cached = tmp_path / "hub" / "models--org--large"
-    snapshot = cached / "snapshots" / ("0" * 40)
-    shutil.copytree(MODELS / "clip", snapshot, ignore=lambda *_: ["model.safetensors"])
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text("0" * 40)
-    with (snapshot / "model.safetensors").open("wb") as weights:
-        weights.truncate(3 * 10**12)
-    env = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "RAY_ADDRESS": ""}
+    env = cached(tmp_path, None)
     told = "stage 'clip': the weights of org/large (3,000.0 GB) do not fit into the memory of"
     planned = pairmill("plan", "p.yaml", cwd=tmp_path, **env)
     assert (planned.returncode, told in planned.stdout) == (0, True), planned.stdout
     ran = pairmill("run", "p.yaml", cwd=tmp_path, **env)
     assert (ran.returncode, told in ran.stderr) == (1, True), ran.stderr
     assert not (tmp_path / "workspace").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_finds_its_values_stored_needs_no_memory_for_the_model(
+    tmp_path: Path, pairs: Path
+) -> None:
+    images = LARGE.replace("pairs, path: in.csv", f"parquet, path: {pairs}")
+    written(tmp_path, images.replace("  - {stage: download}\n", ""))
+    first = pairmill(
+        "run", "p.yaml", cwd=tmp_path, **cached(tmp_path, MODELS / "clip/model.safetensors")
+    )
+    assert first.returncode == 0, first.stderr
+    env = cached(tmp_path, None)
+    tighter = ("--set", "stages.clip.keep=clip_score > 0.2")
+    again = pairmill("run", "p.yaml", *tighter, cwd=tmp_path, **env)
+    assert again.returncode == 0, again.stderr
+    assert "do not fit" not in pairmill("plan", "p.yaml", cwd=tmp_path, **env).stdout

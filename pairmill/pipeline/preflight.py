@@ -4,14 +4,15 @@ and memory that are not there.
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pairmill.errors import RunError
 from pairmill.free_memory import free_memory
 from pairmill.plan.plan import Plan, blocks_of, phases_of
-from pairmill.plan.planned import PlannedStage, with_places
+from pairmill.plan.planned import PlannedStage, every_stage, with_places
+from pairmill.workspace.storage import Storage
 
 Key = tuple[str | int, ...]
 NO_FOLDER = "name a folder"
@@ -139,14 +140,29 @@ def every_table(plan: Plan) -> list[Sequence[PlannedStage]]:
 
 
 def memory_obstacles(plan: Plan, ask: bool = False) -> Iterator[Obstacle]:
-    """Models that this machine has no memory for: those of stages that one worker holds together.
-    `ask`: the hub, about weights that are yet to be fetched.
+    """Models that this machine has no memory for: those of stages that one worker holds together
+    and of which no values are stored, as a run that finds its values loads no model.  `ask`: the
+    hub, about weights that are yet to be fetched.
     """
+    models = [s for s in every_stage(plan.stages) if s.stage.shares() is not None]
+    if not models:
+        return
+    new = set(map(id, unseen(Storage(plan.config.workspace), models)))
     keys = {id(stage): key for key, stage in with_places(plan.stages)}
     for stages in every_table(plan):
         for first, last in phases_of(stages):
-            for stage, what in too_large(stages[first:last], ask):
+            loaded = [stage for stage in stages[first:last] if id(stage) in new]
+            for stage, what in too_large(loaded, ask):
                 yield Obstacle((*keys[id(stage)], "model"), what)
+
+
+def unseen(storage: Storage, stages: Iterable[PlannedStage]) -> list[PlannedStage]:
+    """The stages of which no values are stored."""
+    return [
+        stage
+        for stage in stages
+        if not (stage.computes and storage.exists(f"columns/{stage.column_set}/stage.json"))
+    ]
 
 
 def too_large(stages: Sequence[PlannedStage], ask: bool) -> Iterator[tuple[PlannedStage, str]]:

@@ -20,7 +20,7 @@ from pairmill.pipeline.findings import findings, trusted_code
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
-from pairmill.pipeline.preflight import look_for_memory, preflight
+from pairmill.pipeline.preflight import look_for_memory, preflight, unseen
 from pairmill.pipeline.replacing import replaced_packages
 from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.pipeline.settings import StoredSettings
@@ -81,15 +81,6 @@ def examine(
     for stage, lines in zip(new, engine.examine(new), strict=True):
         for line in lines:
             LOG.info("stage %s: %s", stage.name, line)
-
-
-def unseen(storage: Storage, stages: Iterable[PlannedStage]) -> list[PlannedStage]:
-    """The stages of which no values are stored."""
-    return [
-        stage
-        for stage in stages
-        if not (stage.computes and storage.exists(f"columns/{stage.column_set}/stage.json"))
-    ]
 
 
 @dataclass
