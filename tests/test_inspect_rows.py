@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from typer.testing import CliRunner
 import pairmill
 from pairmill.api import Pipeline
 from pairmill.cli import app
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest, RunError
+from pairmill.pipeline.started import Started
 from pairmill.run_result import RunResult
 from pairmill.terminal.chosen_rows import rows_table
 from pairmill.workspace.storage import Storage
@@ -105,6 +108,22 @@ def test_a_run_folder_is_opened_whatever_its_keys_sound_like_and_without_its_var
     text = Path(result.folder, "pipeline.yaml")
     text.write_text(text.read_text().replace("license: ${SHOP_TOKEN:-none}", "license: ***"))
     assert Pipeline.from_run(result.folder)[0].config.license == "***"
+
+
+@pytest.mark.parametrize("named", ["evil:Stage", "${S}"])
+def test_a_strangers_run_folder_loads_no_code_whatever_its_variables_say(
+    tmp_path: Path, named: str
+) -> None:
+    folder = Path(ran(tmp_path, "  - {stage: text_rules}\n").folder)
+    (tmp_path / "evil.py").write_text("open('taken', 'w').close()")
+    text = (folder / "pipeline.yaml").read_text()
+    (folder / "pipeline.yaml").write_text(text.replace("text_rules", f"'{named}'"))
+    variables = {"S": "evil:Stage", "LD_PRELOAD": "x"}
+    Started(str(tmp_path), str(tmp_path), None, variables).write(Storage(str(folder.parent)), folder.name)
+    with pytest.raises(BadRequest, match="stages of one's own \\(evil:Stage\\)"):
+        Pipeline.from_run(folder)
+    assert "LD_PRELOAD" not in os.environ
+    assert "evil" not in sys.modules
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

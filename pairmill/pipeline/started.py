@@ -5,8 +5,7 @@ alone.
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -80,14 +79,14 @@ def reopened(folder: str) -> tuple[Loaded, Started]:
     with tempfile.TemporaryDirectory(prefix="pairmill-run-") as home:
         file = Path(home) / "pipeline.yaml"
         file.write_text(text, "utf-8")
-        if own := own_stages(file, sets):
+        if own := own_stages(file, sets, started.variables):
             raise BadRequest(
                 f"the run has stages of one's own ({', '.join(own)}), and a run's folder loads no "
                 "code; name the pipeline file instead of the folder"
             )
         try:
-            with as_it_was(started.variables):
-                return load_pipeline(file, sets, started.base, started.home), started
+            base, named = started.base, started.variables
+            return load_pipeline(file, sets, base, started.home, named), started
         except PipelineFileError as error:
             where = storage.path("pipeline.yaml")
             raise PipelineFileError([replace(p, file=where) for p in error.problems]) from None
@@ -105,24 +104,11 @@ def variables_of(document: Document | None) -> dict[str, str]:
     }
 
 
-@contextmanager
-def as_it_was(variables: Mapping[str, str]) -> Iterator[None]:
-    """The environment with variables as they were, to the end of the block."""
-    now = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in now.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def own_stages(file: Path, sets: dict[str, str]) -> list[str]:
-    """Stages of a pipeline file that are code of a module, as the file names them."""
-    return named_in(read_document(file, sets).data.get("stages"))
+def own_stages(file: Path, sets: dict[str, str], variables: Mapping[str, str]) -> list[str]:
+    """Stages of a pipeline file that are code of a module, as the file and its variables name
+    them.
+    """
+    return named_in(read_document(file, sets, variables).data.get("stages"))
 
 
 def named_in(stages: Any) -> list[str]:

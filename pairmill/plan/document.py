@@ -58,6 +58,8 @@ class Document:
     overridden: dict[Path_, str] = field(default_factory=dict)
     unset: set[Path_] = field(default_factory=set)
     """Places of variables that are not set, and of keys that are empty."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What stands for environment variables, before the environment itself."""
 
     def problem(self, path: Path_, message: str) -> None:
         """Notes a fault at `path`, or at the nearest place above it that stands in the file."""

@@ -40,13 +40,15 @@ def load_pipeline(
     overrides: Mapping[str, str] | None = None,
     base: str | Path | None = None,
     home: str | Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Reads a pipeline file and checks its keys; faults are noted in `document.problems`, and the
     config ends before the first stage with one, so that what is before can still be planned.
     `base`: the folder that relative paths of data mean; `home`: that of code and files named; both
-    the file's own if absent.  Raises PipelineFileError where the file's top level is wrong.
+    the file's own if absent.  `variables` stand before those of the environment.  Raises
+    PipelineFileError where the file's top level is wrong.
     """
-    document = read_document(path, overrides)
+    document = read_document(path, overrides, variables)
     folder = Path(home or Path(path).parent).absolute()
     config = build(document, folder, Path(base).absolute() if base else folder)
     if config is None:

@@ -21,8 +21,14 @@ from pairmill.redaction import REDACTOR
 VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^}$]|\$(?!\{))*))?\}")
 
 
-def read_document(path: str | Path, overrides: Mapping[str, str] | None = None) -> Document:
-    """Reads YAML 1.2; raises PipelineFileError where the text is no YAML or no map."""
+def read_document(
+    path: str | Path,
+    overrides: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Document:
+    """Reads YAML 1.2; raises PipelineFileError where the text is no YAML or no map.  `variables`
+    stand before those of the environment.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -36,10 +42,12 @@ def read_document(path: str | Path, overrides: Mapping[str, str] | None = None) 
         byte = error.object[error.start]
         what = f"the byte 0x{byte:02x} is no UTF-8; is this a pipeline file, and no data?"
         raise PipelineFileError([Problem(line, column, what, str(path))]) from None
-    return parse_document(text, str(path), overrides or {})
+    return parse_document(text, str(path), overrides or {}, variables or {})
 
 
-def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Document:
+def parse_document(
+    text: str, file: str, overrides: Mapping[str, str], variables: Mapping[str, str] | None = None
+) -> Document:
     """Raises PipelineFileError, with the place, for whatever text."""
     check_text(text, file)
     try:
@@ -59,6 +67,7 @@ def parse_document(text: str, file: str, overrides: Mapping[str, str]) -> Docume
             what += f"; if these are data: pairmill init --from {file}"
         raise PipelineFileError([Problem(1, 1, what, file)])
     document = Document(file, text, None, {}, Secrets(marked=marked_names(root)), [])
+    document.variables = variables or {}
     REDACTOR.from_environment(os.environ, document.secrets.marked)
     document.data = plain(root, (), document)
     document.places[()] = (1, 1)
@@ -159,7 +168,7 @@ def fill(scalar: str, path: Path_, document: Document) -> Any:
         name, default = match.group(1), match.group(2)
         if name is None:
             return "${"
-        value = os.environ.get(name, default)
+        value = document.variables.get(name, os.environ.get(name, default))
         if value is None:
             document.unset.add(path)
             document.problem(
