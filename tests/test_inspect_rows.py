@@ -119,7 +119,9 @@ def test_a_strangers_run_folder_loads_no_code_whatever_its_variables_say(
     text = (folder / "pipeline.yaml").read_text()
     (folder / "pipeline.yaml").write_text(text.replace("text_rules", f"'{named}'"))
     variables = {"S": "evil:Stage", "LD_PRELOAD": "x"}
-    Started(str(tmp_path), str(tmp_path), None, variables).write(Storage(str(folder.parent)), folder.name)
+    Started(str(tmp_path), str(tmp_path), None, variables).write(
+        Storage(str(folder.parent)), folder.name
+    )
     with pytest.raises(BadRequest, match="stages of one's own \\(evil:Stage\\)"):
         Pipeline.from_run(folder)
     assert "LD_PRELOAD" not in os.environ
