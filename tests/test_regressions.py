@@ -140,7 +140,7 @@ def test_equal_pairs_stay_two_documents() -> None:
     narrow = rows.drop_columns(["image"]).append_column("uid", pa.array(["1", "2"]))
     whole = pa.schema([*narrow.schema, rows.schema.field("image")])
     out = io.BytesIO()
-    samples = ShardRows(whole, narrow, lambda: [rows.select(["image"])])
+    samples = ShardRows(whole, rows.num_rows, lambda: [narrow], lambda: [rows.select(["image"])])
     (file,) = InterleavedWriter(InterleavedOutputConfig(path="x")).files(samples, 0, 0)
     file.write(out)  # type: ignore[arg-type]
     out.seek(0)

@@ -5,6 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
@@ -59,18 +60,24 @@ class HashingStream(io.RawIOBase):
 class ShardRows:
     """The rows of one output shard, in the order of the package.
 
-    `schema`: all columns.  `table`: those without bytes, whole.  `payload`: gives those with bytes,
-    the same rows in the same order, some at a time.
+    `schema`: all columns.  `narrow`: gives those without bytes, some rows at a time.  `payload`:
+    gives those with bytes, the same rows in the same order, some at a time.  `count`: rows.
     """
 
     schema: pa.Schema
-    table: pa.Table
+    count: int
+    narrow: Callable[[], Iterable[pa.Table]]
     payload: Callable[[], Iterable[pa.Table]]
     told: Counter[str] = field(default_factory=Counter)
     """What was done to rows on the way out, and to how many: for people; it stands in the manifest.
     """
     facts: dict[str, Any] = field(default_factory=dict)
     """What the shard's record should hold for `closing_files` and `loading`."""
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The columns without bytes, of all rows."""
+        return pa.concat_tables(self.narrow()).combine_chunks()
 
     def batches(self) -> Iterator[tuple[int, pa.Table, pa.Table]]:
         """(number of the first row, columns without bytes, columns with bytes) of some rows."""

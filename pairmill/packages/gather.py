@@ -57,6 +57,8 @@ class Place:
     @cached_property
     def ordered(self) -> tuple[np.ndarray, np.ndarray]:
         """(numbers in the output shard, pool shards) of the rows as they lie in the pool."""
+        if self.is_in_pool_order:
+            return np.arange(len(self.rows), dtype=np.int32), self.shards
         numbers = np.lexsort((self.rows, self.shards))
         return numbers, self.shards[numbers]
 
@@ -64,7 +66,8 @@ class Place:
         """Numbers of the pool shards in which the rows lie, ascending."""
         return [int(s) for s in np.unique(self.shards)]
 
-    def in_pool_order(self) -> bool:
+    @cached_property
+    def is_in_pool_order(self) -> bool:
         """Whether the rows lie in the pool as in the package, so that one pass over it suffices."""
         steps, within = np.diff(self.shards), np.diff(self.rows)
         return bool(np.all((steps > 0) | ((steps == 0) & (within > 0))))
@@ -83,15 +86,16 @@ def gathered(
     """
     schema = pa.schema([place.chain.schema.field(c) for c in columns])
     wide = [f.name for f in schema if holds_bytes(f.type)]
-    table = narrow_columns(place, [c for c in columns if c not in wide])
+    count = len(place.rows)
+    narrow = partial(narrow_columns, place, [c for c in columns if c not in wide])
     if not wide:
-        return ShardRows(schema, table, partial(slices, table))
+        return ShardRows(schema, count, narrow, partial(slices, count))
     read = partial(in_pool_order, place, wide)
-    if place.in_pool_order():
-        return ShardRows(schema, table, lambda: (part for _, part in read()))
+    if place.is_in_pool_order:
+        return ShardRows(schema, count, narrow, lambda: (part for _, part in read()))
     stream = files.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder))
     bytes_schema = pa.schema([schema.field(c) for c in wide])
-    return ShardRows(schema, table, spooled(read(), bytes_schema, len(place.rows), stream))
+    return ShardRows(schema, count, narrow, spooled(read(), bytes_schema, count, stream))
 
 
 def first_bytes(place: Place, column: str) -> list[bytes]:
@@ -104,21 +108,26 @@ def first_bytes(place: Place, column: str) -> list[bytes]:
     return beginnings
 
 
-def slices(table: pa.Table) -> Iterator[pa.Table]:
-    """As many rows as the table has, without a column."""
-    for first in range(0, table.num_rows, NARROW_ROWS):
-        yield table.slice(first, NARROW_ROWS).select([])
+def slices(count: int) -> Iterator[pa.Table]:
+    """So many rows without a column, some at a time."""
+    for first in range(0, count, NARROW_ROWS):
+        rows = np.arange(first, min(count, first + NARROW_ROWS))
+        yield pa.table({"row": rows}).select([])
 
 
-def narrow_columns(place: Place, columns: list[str]) -> pa.Table:
-    """Columns without bytes, of all rows of the output shard, in the package's order."""
+def narrow_columns(place: Place, columns: list[str]) -> Iterator[pa.Table]:
+    """Columns without bytes, of the rows of the output shard, in the package's order: of a pool
+    shard at a time where that is the pool's.
+    """
     if not columns:
-        return pa.table({"row": pa.array(place.rows)}).select([])
-    parts = [shard_rows(place, s, place.at(s), columns) for s in place.sources()]
-    rows = pa.concat_tables(parts)
-    if not place.in_pool_order():
-        rows = rows.take(pa.array(np.argsort(place.ordered[0])))
-    return rows.combine_chunks()
+        yield pa.table({"row": pa.array(place.rows)}).select([])
+        return
+    parts = (shard_rows(place, s, place.at(s), columns) for s in place.sources())
+    if place.is_in_pool_order:
+        yield from parts
+    else:
+        rows = pa.concat_tables(parts)
+        yield rows.take(pa.array(np.argsort(place.ordered[0])))
 
 
 def shard_rows(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]) -> pa.Table:

@@ -42,12 +42,12 @@ class Ingredients:
         """The same of one; `known`: of shards of the pool that were asked for."""
         h = hashlib.blake2b(common.encode(), digest_size=16)
         h.update(f"{task.number} {task.first_key} {task.samples}".encode())
-        sources, at = np.unique(task.shards, return_inverse=True)
+        sources = np.unique(task.shards)
         for shard in sources.tolist():
             if shard not in known:
                 known[shard] = self.of_shard(shard)
             h.update(known[shard])
-        h.update(at.astype(np.int32).tobytes())
+        h.update(np.searchsorted(sources, task.shards).astype(np.int32).tobytes())
         h.update(task.rows.tobytes())
         return h.hexdigest()
 

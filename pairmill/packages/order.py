@@ -74,9 +74,14 @@ def shard_tasks(kept: Kept, order: np.ndarray, per_shard: int) -> Iterator[Shard
     """The output shards of `per_shard` samples each, the last with what is left; `order`: numbers
     of samples, in `kept`, as the package has them.
     """
-    ends = np.append(kept.starts[1:], len(kept.rows))
+    single = len(kept.starts) == len(kept.rows)  # each sample is a row
+    ends = np.append(kept.starts[1:], len(kept.rows)) if not single else kept.starts
     for number, first in enumerate(range(0, len(order), per_shard)):
         samples = order[first : first + per_shard]
+        if single:
+            rows = kept.rows[samples]
+            yield ShardTask(number, kept.shards[samples], rows, len(samples), first)
+            continue
         lengths = ends[samples] - kept.starts[samples]
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         at = np.repeat(kept.starts[samples], lengths) + within

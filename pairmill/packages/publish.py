@@ -39,6 +39,7 @@ from pairmill.plan.chain import Chain
 from pairmill.plan.selection import Selection
 from pairmill.schemas.hashing import digest
 from pairmill.version import __version__
+from pairmill.work.ahead import give_back
 from pairmill.work.engine import WorkEngine
 from pairmill.workspace.storage import Storage
 
@@ -66,6 +67,7 @@ def publish(
     chances = seed if is_shuffled(chain, writer, selection) else None
     read = partial(kept_rows, chain, selection, ledger, writer.documents(), chances)
     kept = Kept.joined(engine.over(read, chain.shards()))
+    give_back()
     package = package_id(chain, writer, selection, kept, seed)
     memory = PackageMemory(Storage(chain.root), f"{run_folder(ledger)}/packages", storage.root)
     shown_facts = {key: facts.get(key) for key in DESCRIBED}
@@ -91,12 +93,15 @@ def publish(
     wrong = damaged(storage, [f for part in same for f in part["files"]], seen)
     begin(storage, package, [p for p in same if not wrong & {f["name"] for f in p["files"]}])
     write = partial(write_shard, chain, writer, package=package, trace_of=fates, made_of=made_of)
-    shards = list(engine.each(write, tasks, len(kept.rows)))
     facts = {
         **facts,
         **shown_facts,
         "selection": kept.described(selection, writer.config.after, chain.schema),
     }
+    count = len(kept.rows)
+    del kept, order  # the tasks have what they need, and there may be a hundred million rows
+    give_back()
+    shards = list(engine.each(write, tasks, count))
     manifest = make_manifest(chain, writer, package, shards, facts, funnel)
     closing = close(storage, chain, writer, shards, manifest)
     files = [*(f for s in shards for f in s["files"]), *closing]
