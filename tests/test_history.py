@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -63,17 +64,21 @@ name: grown
 source: {{type: pairs, path: in, rows_per_shard: {rows}}}
 stages:
   - {{stage: 'tests.test_history:CountedStage', name: {name}, plus: {plus}, batch_size: 4, keep: {name} < {gate}}}
+  - {{stage: filter, keep: {name} < 1000}}
   - {{stage: dedup, on: [text], keep: dup_of IS NULL OR cluster_size > {dedup}}}
   - {{stage: 'tests.test_history:CountedStage', name: second, of: {name}, plus: 100, batch_size: 4}}
   - {{stage: 'tests.test_history:CountedStage', name: third, of: cluster_size, plus: 200, batch_size: 4}}
+  - {{stage: filter, name: gate, keep: third > 0}}
+  - {{stage: derive, name: sum, expression: second + third}}
   - {{stage: 'tests.test_history:PartsStage'}}
   - each: parts
     stages:
       - {{stage: 'tests.test_history:CountedStage', name: within, of: parts, plus: 300, batch_size: 4, keep: within > {inside}}}
       - {{stage: select, name: top, by: within, budget: 40}}
       - {{stage: 'tests.test_history:CountedStage', name: behind, of: within, plus: 400, batch_size: 4}}
+      - {{stage: filter, name: inner, keep: behind > 0}}
     collect: [within, top]
-  - {{stage: 'tests.test_history:CountedStage', name: back, of: parts_kept, plus: 500, batch_size: 4}}
+  - {{stage: 'tests.test_history:CountedStage', name: back, of: parts_kept, plus: 500, batch_size: 4, when: sum < {only}}}
 outputs:
   - {{type: table, path: out, samples_per_shard: 7, overwrite: true}}
   - {{type: table, path: parts, rows: parts, samples_per_shard: 20, overwrite: true}}
@@ -99,7 +104,15 @@ class PartsStage(Stage):
 
 def run(folder: Path, limit: int | None = None, **options: Any) -> tuple[RunOutcome, list[Any]]:
     """A run in a folder, and what stages computed: (uid, value read, plus)."""
-    usual = {"rows": 8, "name": "first", "plus": 0, "gate": 99, "dedup": 9, "inside": 300}
+    usual = {
+        "rows": 8,
+        "name": "first",
+        "plus": 0,
+        "gate": 99,
+        "dedup": 9,
+        "inside": 300,
+        "only": 999,
+    }
     text = FILE.format(**usual | options)
     (folder / "p.yaml").write_text(text)
     CountedStage.seen.clear()
@@ -183,7 +196,8 @@ class Workspace(RuleBasedStateMachine):
     @rule(
         change=st.sampled_from(
             [("gate", 12), ("gate", 99), ("plus", 1), ("plus", 0), ("name", "one"), ("name", "first"),
-             ("dedup", 0), ("dedup", 9), ("rows", 6), ("rows", 8), ("inside", 303), ("inside", 300)]
+             ("dedup", 0), ("dedup", 9), ("rows", 6), ("rows", 8), ("inside", 303), ("inside", 300),
+             ("only", 320), ("only", 999)]
         )
     )  # fmt: skip
     def change_the_pipeline(self, change: tuple[str, Any]) -> None:
@@ -226,11 +240,13 @@ class Workspace(RuleBasedStateMachine):
     def check(self, outcome: RunOutcome, computed: list[Any]) -> None:
         """Computed is what no run of this workspace computed before."""
         name = self.options.get("name", "first")
-        rows = Run(outcome.chain).table(["text", name, "cluster_size", "parts_kept"])
+        rows = Run(outcome.chain).table(["text", name, "cluster_size", "sum", "parts_kept"])
         kept = rows.filter(fate="kept")
         wanted = {(u, t, self.options.get("plus", 0)) for u, t in rows.select("uid", "text").rows()}
-        for of, plus in ((name, 100), ("cluster_size", 200), ("parts_kept", 500)):
+        for of, plus in ((name, 100), ("cluster_size", 200)):
             wanted |= {(u, v, plus) for u, v in kept.select("uid", of).rows()}
+        some = kept.filter(pl.col("sum") < self.options.get("only", 999))
+        wanted |= {(u, v, 500) for u, v in some.select("uid", "parts_kept").rows()}
         parts = Run(outcome.tables["parts"].chain).table(["parts", "within"])
         wanted |= {(u, v, 300) for u, v in parts.select("uid", "parts").rows()}
         inside = parts.filter(fate="kept")
