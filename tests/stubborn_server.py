@@ -1,5 +1,6 @@
 """A server with OpenAI's API that starts a process which leaves its group and does not end when it
 is asked to, nor does, with `--stubborn`, the server: `python tests/stubborn_server.py PORT LOG`.
+It lists its model under another name; with `--unlisted` that request fails.
 
 A text with POISON ends it at once.  LOG gets a line for each answer, LOG.pids the numbers of both
 processes.
@@ -20,7 +21,8 @@ STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send({"data": [{"id": "stubborn"}]})
+        listed = "--unlisted" not in sys.argv or self.path == "/health"
+        self.send({"data": [{"id": "another"}]}, 200 if listed else 500)
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
@@ -37,9 +39,9 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
         self.send({"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage})
 
-    def send(self, body: object) -> None:
+    def send(self, body: object, status: int = 200) -> None:
         data = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

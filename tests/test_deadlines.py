@@ -72,6 +72,20 @@ print(os.getpid(), flush=True)
     started.stdout.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks glibc to hang at the end")
+def test_worker_that_hangs_at_its_very_end_ends_all_the_same() -> None:
+    """As one of Ray's did: Python was over, and the library waited for a lock of its own."""
+    code = """
+import ctypes
+from pairmill.cluster.worker_start import end_within
+end_within(1)
+libc = ctypes.CDLL(None)
+libc.__cxa_atexit(libc.pause, None, None)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    assert process.wait() == -signal.SIGALRM
+
+
 def test_calls_that_do_not_overlap_run_in_one_thread_which_ends() -> None:
     """What a stage's `setup` makes may be bound to its thread, as a connection to SQLite is."""
     watchdog = ThreadWatchdog()

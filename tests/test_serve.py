@@ -72,6 +72,19 @@ def test_row_that_ends_the_server_fails_and_the_others_are_answered_by_the_next(
 
 
 @pytest.mark.slow
+def test_server_whose_list_of_models_fails_is_ready_when_it_is_well(tmp_path: Path) -> None:
+    """As `transformers serve` where nothing was ever taken from the hub: runs waited for hours."""
+    serve = {"command": [*SERVER, str(tmp_path / "log"), "--unlisted"]}
+    stage = CaptionStage(config(tmp_path / "log", serve=serve))
+    stage.setup()
+    try:
+        (row,) = stage(pa.table({"text": ["a"]})).to_pylist()
+    finally:
+        stage.close()
+    assert row["caption"] == "about a"
+
+
+@pytest.mark.slow
 def test_interrupted_run_leaves_no_server_and_fails_no_row(tmp_path: Path) -> None:
     log, file = tmp_path / "log", tmp_path / "p.yaml"
     pipeline_of(tmp_path, 400, [*SERVER, str(log)])

@@ -1,6 +1,8 @@
 """A server that a worker starts for itself: its command line, its life, its log."""
 
 import asyncio
+import atexit
+import http.client
 import json
 import os
 import shutil
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -116,6 +119,7 @@ class ModelServer:
             start_new_session=True,  # Ctrl-C reaches all processes of a terminal
         )
         self.keeper.wait()  # it goes on as nobody's child
+        atexit.register(self.stop)  # a process may hang after that, and not end
         self.listener = threading.Thread(target=self.listen, args=[self.keeper], daemon=True)
         self.listener.start()
         try:
@@ -137,13 +141,13 @@ class ModelServer:
             pause = min(pause * 1.5, SLOWEST_LOOK_S)
 
     def answers(self) -> bool:
-        """Whether it says that it has the model."""
-        try:
-            with DIRECTLY.open(f"{self.base_url}/models", timeout=ANSWER_S) as answer:
-                found = json.load(answer).get("data", [])
-        except (OSError, ValueError, AttributeError):
-            return False
-        return not found or self.config.model in [model.get("id") for model in found]
+        """Whether it takes requests: it lists its models, wants a key for that, or, where its list
+        fails (`transformers serve` without a cache of the hub), says that it is well.
+        """
+        code = status(f"{self.base_url}/models")
+        if code is None or code in (200, 401, 403):
+            return code is not None
+        return status(f"http://{HOST}:{self.port}/health") == 200
 
     def last_words(self) -> str:
         """How it ended, and the end of its log in this life."""
@@ -158,6 +162,7 @@ class ModelServer:
             return
         assert self.keeper.stdin is not None
         assert self.keeper.stdout is not None
+        atexit.unregister(self.stop)
         self.keeper.stdin.close()
         self.listener.join(STOP_S)
         self.keeper.stdout.close()
@@ -167,6 +172,18 @@ class ModelServer:
         """Removes its log where that is a temporary file, and no error has named it."""
         if self.lives < 2 and self.log.parent.name.startswith(TEMPORARY):
             shutil.rmtree(self.log.parent, ignore_errors=True)
+
+
+def status(address: str) -> int | None:
+    """The HTTP status of the answer; None where there is none."""
+    try:
+        with DIRECTLY.open(address, timeout=ANSWER_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except (OSError, http.client.HTTPException):
+        return None
 
 
 def free_port() -> int:

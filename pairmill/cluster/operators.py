@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.worker_shares import cpus_of
-from pairmill.cluster.worker_start import safe_errors
+from pairmill.cluster.worker_start import end_within, safe_errors
 from pairmill.plan.chain import PlannedStage
 from pairmill.torch_device import CORES
 from pairmill.work.block import OWN, STATS, Job, RowBlock
@@ -80,6 +80,7 @@ class StageActor:
     """
 
     def __init__(self, operator: Operator, cores: int = 0) -> None:
+        end_within()  # a Ray that the caller started knows nothing of `begin`
         os.environ[CORES] = str(cores)
         self.operator, self.loaded = operator, [LoadedStage() for _ in operator.indices]
         stages = [operator.job.chain.stages[index] for index in operator.indices]

@@ -1,10 +1,12 @@
 """What a worker process that Ray starts for a run does before anything else."""
 
+import atexit
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any, TypeVar
@@ -19,6 +21,9 @@ STRANGE_FOLDER = "PAIRMILL_STRANGE_FOLDER"
 """The folder in which the driver was started, which is not on the driver's `sys.path`; Ray puts it
 at the front of its workers'.
 """
+
+EXIT_S = 20
+"""Seconds that a process has for its end."""
 
 
 class WithoutFolder(MetaPathFinder):
@@ -55,8 +60,29 @@ def safe_errors(work: Callable[..., T]) -> Callable[..., T]:
     return safely
 
 
+@cache
+def end_within(seconds: int = EXIT_S) -> None:
+    """The process ends, so many seconds after Python did, whatever it waits for then.
+
+    Ray 2.60's own end now and then waits for a lock that nobody gives back (its publisher posts to
+    a loop that is being closed): the process stays, with its memory, its GPU, and what it started.
+    Only the system's clock still acts at that time.  What is registered first comes last.
+    """
+    if hasattr(signal, "SIGALRM"):
+        atexit.register(alarm, seconds)
+
+
+def alarm(seconds: int) -> None:
+    """Has the system end this process then."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
+
+
 def begin() -> None:
-    """Finds the modules that the pipeline file names and no others beside it; prints no secret."""
+    """Finds the modules that the pipeline file names and no others beside it; prints no secret; and
+    ends when it should.
+    """
+    end_within()
     redact_streams()
     as_told()
     if strange := os.environ.get(STRANGE_FOLDER):
