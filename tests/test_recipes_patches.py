@@ -1,15 +1,24 @@
-"""Patch Matters on crowded scenes: parts described, merged, and judged."""
+"""Recipes of parts on crowded scenes: described, merged, judged; named, proposed for, chosen."""
 
 from pathlib import Path
 
+import pytest
+
+from pairmill.demo.patches import OTHERS
 from pairmill.demo.recipes import run_recipe, served, write_pictures
 from pairmill.demo.world import World
 
 
-def test_captions_of_parts_merge_to_one_that_says_more_that_is_right(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("patches")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_parts_say_more_that_is_right(name: str, folder: Path) -> None:
     world = World(24, 1, things=4)
-    truth = write_pictures(world, tmp_path)
+    truth = write_pictures(world, folder)
     with served(world, slow=0.0):
-        measures = run_recipe("patch-matters", tmp_path, truth)
+        measures = run_recipe(name, folder, truth)
     assert [m for m in measures if m.goal is not None and m.value < m.goal] == []
     assert all(m.rows > 0 for m in measures)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pairmill.demo.oracle_experts import joined, textualized, with_page
+from pairmill.demo.oracle_experts import descriptions, joined, textualized, with_page
 from pairmill.demo.oracle_reading import OracleQuestion, told_by
 from pairmill.demo.scenes import Group, Scene, rng_for
 from pairmill.demo.texts import (
@@ -184,6 +184,8 @@ class Oracle:
             facts["refined"] = fused_caption(short_caption(scene), claim.name)
         if claim.groups:
             facts |= negative(claim, rng)
+        if kind := question.called(("thing",)):
+            facts["descriptions"] = descriptions(kind)
         return facts
 
 

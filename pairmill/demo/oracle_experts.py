@@ -48,3 +48,8 @@ def with_page(caption: str, page: str | None, scene: Scene) -> str:
     fact = told_fact(page or "")
     about = kinds_in(page or "") & {group.kind for group in scene.groups}
     return f"{caption.rstrip('.')}. {fact}" if fact and about else caption
+
+
+def descriptions(kind: str) -> list[str]:
+    """Ways in which a thing may look, as a text model knows them that does not see it."""
+    return [english_group(Group(kind, colour)) for colour in COLOURS] if kind in KINDS else []

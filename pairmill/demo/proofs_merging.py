@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from pairmill.demo.oracle_answers import NAMES_OF_LANGUAGES
+from pairmill.demo.oracle_reading import told_by
 from pairmill.demo.proofs import accuracy, proof, wholes
 from pairmill.demo.quality import COUNT, GROUP, WORDS, Measure, kinds_in, mean
+from pairmill.demo.scenes import Group
 from pairmill.texts.words import plain_words
 
 
@@ -127,6 +130,42 @@ def svlc(rows: pl.DataFrame, folder: Path) -> list[Measure]:
         Measure("single proposal: attributes right", accuracy(every, "inserted"), every.height),
         Measure("matched proposal: attributes right", accuracy(made, "best"), made.height, 0.9),
     ]  # fmt: skip
+
+
+@proof("mvl-sib")
+def mvl_sib(rows: pl.DataFrame, folder: Path) -> list[Measure]:
+    """Every picture of the package has its text in all languages, each of which is looked at; what
+    the gates let through is said rightly in all of them.
+    """
+    others = [name for name in NAMES_OF_LANGUAGES.values() if name != "en"]
+    kept = rows.filter(pl.col("fate") == "kept")
+    files = sorted((folder / "0").glob("data/*.parquet"))
+    texts = pl.concat(map(pl.read_parquet, files)).select("en", *others)
+    there = texts.select(pl.all_horizontal(pl.all().str.len_chars() > 0)).to_series()
+    looked = rows.drop_nulls(others)
+    right = [looked[f"is_{name}"] == name for name in others]
+    return [
+        Measure("pictures with a text in all eight", mean(there), texts.height, 1.0),
+        Measure("texts in the language that is asked for",
+                float(np.mean(right)), looked.height * len(others), 0.99),
+        Measure("pictures that say the same in all, before the gates",
+                mean(same_in_all(looked, others)), looked.height),
+        Measure("… behind them", mean(same_in_all(kept, others)), kept.height, 0.95),
+        Measure("kept", kept.height / rows.height, rows.height),
+    ]  # fmt: skip
+
+
+def same_in_all(rows: pl.DataFrame, languages: list[str]) -> pl.Series:
+    """Whether all texts of a picture name the things, colours and numbers of the English one."""
+
+    def things(text: str) -> set[Group]:
+        return set(told_by(text).groups)
+
+    found = [
+        all(things(text) == things(english) for text in texts)
+        for english, *texts in rows.select("en", *languages).iter_rows()
+    ]
+    return pl.Series(found, dtype=pl.Boolean)
 
 
 def wholes_of(rows: pl.DataFrame, column: str) -> pl.Series:
