@@ -49,6 +49,7 @@ def carry_over(
     """Carries what can be carried into some shards; gives the number of values, by row and
     stage.
     """
+    stages = [s for s in stages if s.computes and not s.is_global]
     earlier = look_for(chain, stages, shards)
     if earlier is None:
         return 0
@@ -65,7 +66,7 @@ def look_for(chain: Chain, stages: Sequence[PlannedStage], shards: Sequence[int]
     every = set(chain.table.names.tolist())
     files: dict[str, dict[int, tuple[str, ...]]] = {}
     others: set[int] = set()
-    for stage in (s for s in stages if s.computes and not s.is_global):
+    for stage in stages:
         mine = {chain.columns_of(stage, s).name for s in shards}
         there = files.setdefault(stage.column_set, {})
         for file, _ in storage.files(f"{COLUMNS}/{stage.column_set}"):
