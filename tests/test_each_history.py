@@ -147,6 +147,7 @@ def test_a_gate_that_reads_what_no_stage_does_goes_along_with_carried_values(
         tmp_path / "in.parquet"
     )
     texts = [GATED.replace("GATE", gate) for gate in ("n < 2", "n < 3")]
+    texts.append(f"{texts[1]}# of this the packages tell, too\n")
     for text in texts:
         (tmp_path / "p.yaml").write_text(text)
         Pipeline.from_yaml(tmp_path / "p.yaml").run(progress=False, replace=True)
@@ -154,4 +155,4 @@ def test_a_gate_that_reads_what_no_stage_does_goes_along_with_carried_values(
     assert found["twice"].to_list() == [[None, 2], [], None, [0, None]]
     assert table_of(tmp_path / "parts")["twice"].to_list() == [2]
     for name in ("out", "parts"):
-        assert json.loads((tmp_path / name / "manifest.json").read_text())["pipeline"] == texts[1]
+        assert json.loads((tmp_path / name / "manifest.json").read_text())["pipeline"] == texts[2]
