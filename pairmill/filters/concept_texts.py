@@ -32,8 +32,8 @@ def spaced(texts: pl.Series, match: Match) -> pl.Series:
     """Each text between spaces.
 
     `words`: letters, digits and marks of any script in lower case (NFKC, case folded), everything
-    else a space; a run of an unspaced script stands by itself.  `split`: lower case, white space a space.
-    `metaclip`: as MetaCLIP's `spacing` has it, in whatever case.
+    else a space; a run of an unspaced script stands by itself.  `split`: lower case, white space a
+    space.  `metaclip`: as MetaCLIP's `spacing` has it, in whatever case.
     """
     if match == "metaclip":
         marked = texts.str.replace_all(METACLIP_MARKS, " $0 ")
