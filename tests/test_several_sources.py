@@ -285,3 +285,11 @@ def test_types_widen_where_nothing_is_lost(write: Write, tmp_path: Path) -> None
     found = pl.read_parquet(tmp_path / "out/data/*.parquet").sort("url")
     assert found["price"].to_list() == [Decimal("2.50"), Decimal(2**63 - 1)]
     assert found["at"].to_list() == [at, at]
+
+
+def test_a_package_without_samples_says_that_it_is_empty(write: Write, tmp_path: Path) -> None:
+    """It was told that the manifest names no file, and to read the other files."""
+    inputs(tmp_path)
+    run(write(FILE.replace("text IS NOT NULL", "text = 'none'")))
+    with pytest.raises(PipelineFileError, match="the package holds no sample"):
+        run(write("name: p\nsource: {type: package, path: out}\noutputs: []\n"))
