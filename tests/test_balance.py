@@ -139,7 +139,7 @@ def test_mix_without_shares_is_unimax_to_a_row(
     values: list[str | None], budget: int, most: int
 ) -> None:
     found = mixed(values, budget=budget, max_repeats=most)
-    names = [v or "" for v in values]
+    names = [v or "null" for v in values]
     sizes = Counter(names)
     written = Counter({g: 0 for g in sizes})
     for name, row in zip(names, found, strict=True):

@@ -85,10 +85,19 @@ def test_synonyms_and_plurals_say_a_concept_once_in_the_lists_order() -> None:
     assert found(texts[:1], concepts={"automobiles": []}) == [[]]
 
 
+def test_capitals_and_small_letters_of_every_script_are_one() -> None:
+    concepts = {"Straße": [], "istanbul": [], "οδός": [], "❤️": ["heart"]}
+    texts = ["STRASSE", "straße", "İstanbul", "ISTANBUL", "ΟΔΌΣ", "ὁ οδόσ", "sun ☀️", "a heart"]
+    assert found(texts, concepts=concepts) == [
+        ["Straße"], ["Straße"], ["istanbul"], ["istanbul"], ["οδός"], ["οδός"], [], ["❤️"],
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
     [("red box", "red boxes"), ("fireman", "firemen"), ("toy", "toys"), ("fish", "fish"),
-     ("knife", "knives"), ("church", "churches"), ("ふね", "ふね"), ("fly", "flies")],
+     ("knife", "knives"), ("church", "churches"), ("ふね", "ふね"), ("fly", "flies"),
+     ("human", "humans"), ("a German", "a Germans"), ("bookshelf", "bookshelves"), ("oasis", "oases")],
 )  # fmt: skip
 def test_plurals(word: str, expected: str) -> None:
     assert plural(word) == expected

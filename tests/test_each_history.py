@@ -1,5 +1,6 @@
 """What a child table costs: what is new, whatever came before, and whatever was interrupted."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,41 @@ def test_forgotten_bytes_of_lists_are_made_again_where_a_looser_gate_wants_them(
     parts = table_of(tmp_path / "parts")
     assert parts.height == 60
     assert all(shade_of(r["image"]["bytes"]) == r["shade"] for r in parts.iter_rows(named=True))
+
+
+GATED = """
+name: gated
+source: {type: pairs, path: in.parquet}
+stages:
+  - {stage: filter, keep: "GATE"}
+  - each: marks
+    stages:
+      - {stage: derive, name: twice, expression: place * 2}
+      - {stage: filter, name: high, keep: "score > 1"}
+    collect: [twice]
+outputs:
+  - {type: table, path: out, shuffle: false}
+  - {type: table, path: parts, rows: marks, where: "n = 1", shuffle: false}
+"""
+
+
+def test_a_gate_that_reads_what_no_stage_does_goes_along_with_carried_values(
+    tmp_path: Path,
+) -> None:
+    """A column that gates alone read has no address, and a looser gate ended with a traceback; the
+    manifest of elements kept the text of the earlier pipeline where their rows were the same.
+    """
+    marks = [[{"score": 1}, {"score": 2}], [], None, [{"score": 3}, None]]
+    pl.DataFrame({"caption": list("abcd"), "n": [1, 1, 2, 2], "marks": marks}).write_parquet(
+        tmp_path / "in.parquet"
+    )
+    texts = [GATED.replace("GATE", gate) for gate in ("n < 2", "n < 3")]
+    texts.append(f"{texts[1]}# of this the packages tell, too\n")
+    for text in texts:
+        (tmp_path / "p.yaml").write_text(text)
+        Pipeline.from_yaml(tmp_path / "p.yaml").run(progress=False, replace=True)
+    found = table_of(tmp_path / "out").sort("text")
+    assert found["twice"].to_list() == [[None, 2], [], None, [0, None]]
+    assert table_of(tmp_path / "parts")["twice"].to_list() == [2]
+    for name in ("out", "parts"):
+        assert json.loads((tmp_path / name / "manifest.json").read_text())["pipeline"] == texts[2]

@@ -7,6 +7,7 @@ import pytest
 
 from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError
+from pairmill.plan.own_code import normalised
 from tests.conftest import pairmill
 
 STAGE = '''
@@ -128,3 +129,13 @@ def test_run_and_plan_say_what_is_new(folder: Path) -> None:
     (folder / "in/a.csv").write_text("\n".join([*lines[:-3], ""]))
     second = Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
     assert "47 rows known, 10 new, 3 gone" in second.notes
+
+
+def test_a_module_that_is_imported_by_a_call_counts(tmp_path: Path) -> None:
+    """`import_module("helper")` left the helper's code out of the identity."""
+    calls = ('import_module("helper")', 'importlib.import_module(".helper", "own")')
+    for name, call in zip(("plain", "own.inner"), calls, strict=True):
+        file = tmp_path / f"{name}.py"
+        file.write_text(f"from importlib import import_module\nhelper = {call}\n")
+        _, named = normalised(str(file), 0, name)
+        assert {"plain": "helper", "own.inner": "own.helper"}[name] in named

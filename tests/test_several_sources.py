@@ -1,7 +1,10 @@
 """Several sources in one pipeline, and constant columns: what each row carries, and every fault."""
 
+import datetime as dt
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import jsonschema
 import polars as pl
@@ -227,3 +230,66 @@ def test_files_of_a_source_stay_known_where_another_source_comes(
     assert keys(FILE.replace("cc-by", "cc0"))[0] == first[0]
     assert keys(FILE.replace("cc-by", "cc0"))[1] != first[1]
     assert keys(FILE.replace("shop: {", "store: {"))[1] != first[1]
+
+
+NOTHING = {
+    "parquet": lambda folder: pl.DataFrame({"url": ["http://n"], "v": [None]}).write_parquet(
+        folder / "n.parquet"
+    ),
+    "csv": lambda folder: (folder / "n.csv").write_text("url,v\nhttp://n,\n"),
+    "jsonl": lambda folder: (folder / "n.jsonl").write_text('{"url": "http://n", "v": []}\n'),
+    "json": lambda folder: (folder / "n.json").write_text('[{"url": "http://n", "v": null}]'),
+}
+
+
+@pytest.mark.parametrize("kind", NOTHING)
+@pytest.mark.parametrize(
+    "values", [pl.Series([[1, 2]]), pl.Series([[{"a": 1.5}]]), pl.Series([True]), pl.Series([7])]
+)
+def test_a_column_of_nulls_has_the_type_of_another_source(
+    write: Write, tmp_path: Path, kind: str, values: pl.Series
+) -> None:
+    """It was text, which no type of another source agrees with; so was each column of a CSV without
+    rows.
+    """
+    lists = values.dtype == pl.List
+    if kind == "jsonl" and not lists:
+        (tmp_path / "n.jsonl").write_text('{"url": "http://n", "v": null}\n')
+    else:
+        NOTHING[kind](tmp_path)
+    empty = [] if kind == "jsonl" and lists else None
+    pl.DataFrame({"url": ["http://v"], "v": values}).write_parquet(tmp_path / "v.parquet")
+    (tmp_path / "none.csv").write_text("url,v\n")
+    sources = [f"n: {{type: pairs, path: n.{kind}}}", "none: {type: pairs, path: none.csv}"]
+    text = f"""
+name: nothing
+source: {{{", ".join(sources)}, v: {{type: pairs, path: v.parquet}}}}
+outputs: [{{type: table, path: out, shuffle: false}}]
+"""
+    result = run(write(text))
+    assert not result.warnings
+    found = pl.read_parquet(tmp_path / "out/data/*.parquet")
+    assert found["v"].to_list() == [empty, *values.to_list()]
+    assert found["v"].dtype == values.dtype
+
+
+def test_types_widen_where_nothing_is_lost(write: Write, tmp_path: Path) -> None:
+    """Integers beside decimals, and points in time of two zones."""
+    at = dt.datetime(2024, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+    first = {"url": ["http://a"], "price": [Decimal("2.50")], "at": [at]}
+    second = {"url": ["http://b"], "price": [2**63 - 1], "at": [at.astimezone(dt.UTC)]}
+    pl.DataFrame(first).write_parquet(tmp_path / "a.parquet")
+    pl.DataFrame(second).write_parquet(tmp_path / "b.parquet")
+    sources = "{a: {type: pairs, path: a.parquet}, b: {type: pairs, path: b.parquet}}"
+    run(write(f"name: w\nsource: {sources}\noutputs: [{{type: table, path: out}}]\n"))
+    found = pl.read_parquet(tmp_path / "out/data/*.parquet").sort("url")
+    assert found["price"].to_list() == [Decimal("2.50"), Decimal(2**63 - 1)]
+    assert found["at"].to_list() == [at, at]
+
+
+def test_a_package_without_samples_says_that_it_is_empty(write: Write, tmp_path: Path) -> None:
+    """It was told that the manifest names no file, and to read the other files."""
+    inputs(tmp_path)
+    run(write(FILE.replace("text IS NOT NULL", "text = 'none'")))
+    with pytest.raises(PipelineFileError, match="the package holds no sample"):
+        run(write("name: p\nsource: {type: package, path: out}\noutputs: []\n"))

@@ -16,8 +16,13 @@ IRREGULAR = {
     "life": "lives", "loaf": "loaves", "scarf": "scarves", "self": "selves", "shelf": "shelves",
     "thief": "thieves", "wife": "wives", "wolf": "wolves", "cactus": "cacti", "hero": "heroes",
     "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "echo": "echoes",
+    "quiz": "quizzes", "axis": "axes",
 }  # fmt: skip
 """Plurals that no rule gives."""
+ENDINGS = ("man", "woman", "child", "wife", "knife", "shelf", "wolf")
+"""Those of IRREGULAR that end other words as well: snowman, bookshelf."""
+NO_MAN = ("human", "german", "roman", "norman", "ottoman", "shaman", "talisman", "caiman")
+"""Words that end so and have a plain plural."""
 SAME = frozenset("fish sheep deer species series aircraft moose salmon trout bison".split())
 """Words that are their own plural."""
 
@@ -58,10 +63,14 @@ def plural_word(word: str) -> str:
     """The plural of an English noun, by rule unless the table knows it."""
     low = word.lower()
     for ending, form in IRREGULAR.items():
-        if low == ending or (ending in ("man", "woman", "child") and low.endswith(ending)):
+        if low == ending or (
+            ending in ENDINGS and low.endswith(ending) and not low.endswith(NO_MAN)
+        ):
             return word[: -len(ending)] + form
     if not low.isascii() or not low[-1:].isalpha() or low in SAME:
         return word
+    if low.endswith("sis"):
+        return word[:-2] + "es"
     if low.endswith(("s", "x", "z", "ch", "sh")):
         return word + "es"
     if low.endswith("y") and low[-2:-1] not in "aeiou":

@@ -12,6 +12,9 @@ UNSPACED = (
     r"\u4e00-\u9fff\uf900-\ufaff\x{20000}-\x{2fa1f}]"
 )
 """Scripts without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, kana, Han."""
+FOLDED = {"ß": "ss", "ς": "σ", "i\u0307": "i"}
+"""What lower case leaves apart though capitals (STRASSE, ΟΔΟΣ, İ) are the same."""
+WORD = r"[\p{L}\p{N}]"
 SPLIT = r"[\s\x1c-\x1f]+"
 """What `str.split()` of Python splits at."""
 SEPARATOR = b"\x00"
@@ -28,9 +31,9 @@ METACLIP_SPACES = r"[\t\n\r]"
 def spaced(texts: pl.Series, match: Match) -> pl.Series:
     """Each text between spaces.
 
-    `words`: letters, digits and marks of any script in lower case (NFKC), everything else a space;
-    a run of an unspaced script stands by itself.  `split`: lower case, white space a space.
-    `metaclip`: as MetaCLIP's `spacing` has it, in whatever case.
+    `words`: letters, digits and marks of any script in lower case (NFKC, case folded), everything
+    else a space; a run of an unspaced script stands by itself.  `split`: lower case, white space a
+    space.  `metaclip`: as MetaCLIP's `spacing` has it, in whatever case.
     """
     if match == "metaclip":
         marked = texts.str.replace_all(METACLIP_MARKS, " $0 ")
@@ -42,6 +45,7 @@ def spaced(texts: pl.Series, match: Match) -> pl.Series:
     plain = texts.str.to_lowercase().str.replace_all("[^0-9a-z]+", " ")
     if foreign.any():
         other = texts.filter(foreign).str.normalize("NFKC").str.to_lowercase()
+        other = other.str.replace_many(FOLDED)
         other = other.str.replace_all(f"{UNSPACED}+", " $0 ").str.replace_all(r"[\W_]+", " ")
         plain = plain.scatter(foreign.arg_true(), other)
     return " " + plain.str.strip_chars(" ") + " "
@@ -78,4 +82,5 @@ def patterns(forms: list[str], match: Match) -> list[str]:
     series = spaced(pl.Series(forms, dtype=pl.String), match)
     if match == "words":
         series = series.str.replace(f"^ ({UNSPACED})", "$1").str.replace(f"({UNSPACED}) $", "$1")
+        series = series.set(~series.str.contains(WORD), "")  # an emoji leaves marks of its own
     return ["" if not form.strip() else form for form in series.to_list()]

@@ -63,6 +63,7 @@ class ConceptsStage(Stage):
 
     Config = ConceptsConfig
     prefix = "concepts"
+    version = 2
     cpus = 1.0
     actor = True
 

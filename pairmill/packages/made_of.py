@@ -34,7 +34,7 @@ class Ingredients:
         """
         options = options_of(self.writer)
         columns = self.writer.columns(self.chain.schema)
-        common = digest([FORMAT, options, logic_of(self.chain), columns, list(self.settled)])
+        common = digest([FORMAT, options, logic_of(self.chain.stages), columns, list(self.settled)])
         known: dict[int, bytes] = {}
         return {task.number: self.of_task(task, common, known) for task in tasks}
 

@@ -1,7 +1,7 @@
 """The order of a package: its samples, over the kept rows, and what decides its bytes."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import polars as pl
 from pairmill.outputs.base import Writer
 from pairmill.packages.kept import Kept
 from pairmill.plan.chain import Chain
+from pairmill.plan.planned import PlannedStage
 from pairmill.plan.selection import Selection
 from pairmill.schemas.hashing import digest, row_chance
 
@@ -99,7 +100,7 @@ def package_id(chain: Chain, writer: Writer, selection: Selection, kept: Kept, s
     return digest(
         {
             "options": options_of(writer),
-            "logic": logic_of(chain),
+            "logic": logic_of(chain.lineage()),
             "table": chain.pool,  # identities do not say of which values
             "columns": {c: stage.identity for c, stage in writers.items() if stage},
             "identities": identities(chain),
@@ -122,11 +123,11 @@ def options_of(writer: Writer) -> dict[str, Any]:
     return options
 
 
-def logic_of(chain: Chain) -> list[list[str | None]]:
+def logic_of(stages: Sequence[PlannedStage]) -> list[list[str | None]]:
     """Gates, which stand in card and manifest, and `when`, which decides which kept rows have a
     value.
     """
     return [
         [s.gate.text if s.gate else None, s.when.text if s.when else None, s.config.on_missing]
-        for s in chain.stages
+        for s in stages
     ]

@@ -75,6 +75,7 @@ def publish(
     seen = memory.recalled()
     alike = before.get("package") == package
     alike &= all(before.get(key) == shown_facts[key] for key in DESCRIBED)
+    alike &= before.get("pipeline") == facts["pipeline"]
     if alike and not damaged(storage, before["files"], seen):
         storage.clear_temporary()
         memory.keep(storage, before)

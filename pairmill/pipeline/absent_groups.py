@@ -51,9 +51,7 @@ def in_shard(chain: Chain, choices: Sequence[Choice], shard: int) -> Found:
     frame = trace(chain, shard, want=list(columns)).frame
     return {
         choice.column: set(
-            frame.filter(pl.col(choice.column).is_not_null())
-            .select(choice.group_name())
-            .unique()[:, 0]
+            choice.groups(frame.filter(pl.col(choice.column).is_not_null())).unique()
         )
         for choice in choices
     }

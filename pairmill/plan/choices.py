@@ -10,6 +10,7 @@ import pyarrow as pa
 from pairmill.plan.planned import PlannedStage
 from pairmill.schemas.arrow import QUOTAS, about, doc_of, role_of
 from pairmill.schemas.expression_columns import columns_of
+from pairmill.schemas.group_names import group_names
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,9 @@ class Choice:
         """Name of the column of what a row costs in the report's table of rows."""
         return f"#cost {self.column}"
 
-    def group_name(self) -> pl.Expr:
-        """The name of a row's group: the values of `per`, joined."""
-        values = [pl.col(c).cast(pl.String).fill_null("") for c in self.per]
-        return pl.concat_str(values, separator=" / ").alias(self.group)
+    def groups(self, frame: pl.DataFrame) -> pl.Series:
+        """The name of each row's group: the values of `per`, joined."""
+        return group_names(frame, self.per).alias(self.group)
 
     def marks(self) -> list[str]:
         """Its own columns."""

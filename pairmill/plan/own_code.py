@@ -79,10 +79,27 @@ def normalised(path: str, mtime_ns: int, name: str) -> tuple[str, tuple[str, ...
             if node.level:
                 base = importlib.util.resolve_name("." * node.level + base, package)
             named |= {part for alias in node.names for part in parents(f"{base}.{alias.name}")}
+        elif isinstance(node, ast.Call) and (called := imported_by(node, package)):
+            named |= {*parents(called)}
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and is_docstring(body[0]):
             body[:] = body[1:] or [ast.Pass()]
     return ast.unparse(tree), tuple(sorted(named))
+
+
+def imported_by(call: ast.Call, package: str) -> str | None:
+    """The module that `import_module("…")` or `__import__("…")` imports, where its name stands
+    there.
+    """
+    function = call.func.attr if isinstance(call.func, ast.Attribute) else call.func
+    plain = function.id if isinstance(function, ast.Name) else function
+    first = call.args[0] if call.args else None
+    if plain not in ("import_module", "__import__") or not isinstance(first, ast.Constant):
+        return None
+    name = first.value
+    if not isinstance(name, str):
+        return None
+    return importlib.util.resolve_name(name, package) if package else name.lstrip(".")
 
 
 def parents(name: str) -> list[str]:

@@ -120,7 +120,9 @@ SEVERAL = (
     "the "
     "narrowest that holds both (integers and doubles become doubles; an integer that no double "
     "holds "
-    "makes its row unreadable). Types that have none in common are an error that names both files.",
+    "makes its row unreadable; integers beside decimals become decimals). A column in which a "
+    "source has no value takes the type of the others. Types that have none in "
+    "common are an error that names both files.",
     "- Each source has its own keys: mapping, types, constant columns (`set:`). What reading one "
     "has to "
     "say begins with its name.",

@@ -69,8 +69,8 @@ def parse_document(
     document = Document(file, text, None, {}, Secrets(marked=marked_names(root)), [])
     document.variables = variables or {}
     REDACTOR.from_environment(os.environ, document.secrets.marked)
-    document.data = plain(root, (), document)
     document.places[()] = (1, 1)
+    document.data = plain(root, (), document)
     for target, value in overrides.items():
         override(document, target, value)
     return document
@@ -113,6 +113,7 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
             except KeyError:
                 continue  # came in by a merge key (`<<: *x`): the place above it stands for it
             document.places[(*path, key_text(key, path))] = (line + 1, column + 1)
+            check_characters(key_text(key, path), (*path, key_text(key, path)), document)
             if node[key] is None and (*path, key_text(key, path)) not in MAY_BE_EMPTY:
                 note_empty(node, key, (*path, key_text(key, path)), document)
         return {
@@ -125,12 +126,31 @@ def plain(node: Any, path: Path_, document: Document) -> Any:
             document.places[(*path, i)] = (line + 1, column + 1)
         return [plain(value, (*path, i), document) for i, value in enumerate(node)]
     if isinstance(node, str):
+        check_characters(node, path, document)
         return fill(node, path, document)
     if isinstance(node, bool) or node is None:
         return node
     kind = int if isinstance(node, int) else float if isinstance(node, float) else str
     return kind(node)
 
+
+def check_characters(text: str, path: Path_, document: Document) -> None:
+    """Raises PipelineFileError for what an escape (`"\\uD800"`, `"\\0"`) may write and no file
+    or path can hold: nothing else could be checked with it.
+    """
+    what = ""
+    if half := HALF.search(text):
+        what = f"\\u{ord(half[0]):04X} is half of a surrogate pair; write the character itself"
+    elif "\0" in text and path[-1] in ENDS_A_PATH:
+        what = "a path cannot hold the character \\0"
+    if what:
+        place = next(p for n in range(len(path), -1, -1) if (p := document.places.get(path[:n])))
+        raise PipelineFileError([Problem(*place, what, document.file)])
+
+
+HALF = re.compile("[\ud800-\udfff]")
+ENDS_A_PATH = ("path", "workspace", "images", "embeddings")
+"""Keys of paths."""
 
 MAY_BE_EMPTY = {("stages",), ("outputs",)}
 """Lists of which all items may be commented out."""

@@ -18,7 +18,7 @@ def with_choices(
     for choice in choices:
         names += choice.marks()
         if choice.per:
-            made.append(choice.group_name())
+            made.append(choice.groups(part))
             names.append(choice.group)
         if choice.cost:
             known = choice.cost in part.columns

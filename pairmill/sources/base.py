@@ -128,6 +128,12 @@ class Source:
         """
         raise NotImplementedError
 
+    def unseen(self) -> frozenset[str]:
+        """Columns of `schema` of which no value was seen, or lists without an element: their type
+        says nothing, and another source's counts.
+        """
+        return frozenset()
+
     def parts(self) -> dict[tuple[str, ...], "Source"]:
         """The sources of which this one is made, by their keys in the pipeline file below `source`:
         itself, or several.

@@ -45,6 +45,9 @@ class WithConstants(Source):
                 raise NoInput(KeyFault(what, ("set", name)))
         return pa.schema([*inner, *((name, value.type) for name, value in self.constants.items())])
 
+    def unseen(self) -> frozenset[str]:
+        return self.inner.unseen()
+
     def file_with(self, column: str) -> str:
         return "its `set:`" if column in self.constants else self.inner.file_with(column)
 

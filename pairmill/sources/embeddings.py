@@ -89,6 +89,9 @@ class WithEmbeddings(Source):
         ]
         return pa.schema([*inner, *fields])
 
+    def unseen(self) -> frozenset[str]:
+        return self.inner.unseen()
+
     def mapping(self) -> list[str]:
         named = ", ".join(f"{plain_name(n)} ({size})" for n, size in self.sizes.items())
         return [*self.inner.mapping(), f"embeddings by uid: {named}"]

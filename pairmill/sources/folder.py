@@ -72,6 +72,9 @@ class FolderSource(Source):
         fields = [pa.field(shape.names[f.name], f.type) for f in shape.schema]
         return pa.schema([*fields, pa.field("metadata", pa.string()), *measured_schema()])
 
+    def unseen(self) -> frozenset[str]:
+        return self.shape().unseen
+
     def mapping(self) -> list[str]:
         classes = "label ← folder; " if self.samples().classes else ""
         return [classes + self.shape().sentence]

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+TEXT = pa.string()
 EXACT = 2**53
 """Integers beyond it are not all doubles."""
 WHOLE = r"^(0|-?[1-9][0-9]{0,19})$"
@@ -118,8 +119,11 @@ class Guess:
             self.items = self.items or Guess()
             self.items.merge(other.items)
 
-    def dtype(self) -> pa.DataType:
-        """The narrowest type in which every value stands as it did in the file; null for none."""
+    def dtype(self, item: pa.DataType = TEXT) -> pa.DataType:
+        """The narrowest type in which every value stands as it did in the file; null for none.
+
+        `item`: the type of a list's elements where all lists are empty.
+        """
         if not self.kinds:
             return pa.null()
         if self.kinds == {"bool"}:
@@ -132,8 +136,8 @@ class Guess:
             exact = self.low >= -EXACT and self.high <= EXACT
             return pa.float64() if exact else pa.string()
         if self.kinds == {"list"} and self.items is not None and not self.nested():
-            item = self.items.dtype()
-            return pa.list_(pa.string() if pa.types.is_null(item) else item)
+            found = self.items.dtype()
+            return pa.list_(item if pa.types.is_null(found) else found)
         return pa.string()
 
     def nested(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from pairmill.sources.guesses import EXACT, Guess
+from pairmill.sources.widening import is_unseen
 
 MAX_DEPTH = 200
 TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
@@ -38,6 +39,10 @@ class SeenColumn:
             return pa.large_binary() if pa.types.is_null(guessed) else pa.string()
         return pa.string() if pa.types.is_null(guessed) else guessed
 
+    def is_unseen(self) -> bool:
+        """Whether there was no value, or no element of any list."""
+        return not self.has_bytes and is_unseen(self.guess.dtype(pa.null()))
+
 
 class JsonShape:
     """The keys of the objects that were looked at, and how wide their values are."""
@@ -51,6 +56,10 @@ class JsonShape:
             if key not in self.keys:
                 self.keys[key] = SeenColumn()
             self.keys[key].see(value)
+
+    def unseen(self) -> frozenset[str]:
+        """Keys of which no value was seen, or lists without an element."""
+        return frozenset(k for k, w in self.keys.items() if w.is_unseen())
 
     def schema(self) -> pa.Schema:
         """A field for each of the MAX_KEYS most frequent keys, in the order they were found."""

@@ -14,6 +14,7 @@ from pairmill.sources.rows import Part, Rows
 from pairmill.sources.spelled_out import spelled_out
 from pairmill.sources.table_config import PairsConfig, TableConfig
 from pairmill.sources.unpacking import packing_of
+from pairmill.sources.widening import unsettled
 
 BATCH_ROWS = 1024
 ANSWERERS = {"gpt", "assistant", "model", "chatgpt", "bard"}
@@ -51,7 +52,9 @@ def schema_of(item: Input, rows: str | None) -> tuple[pa.Schema, int]:
             count += 1
     if not count:
         raise NoInput(f"{item.name} holds no row")
-    return shape.schema(), count
+    unseen = shape.unseen()
+    fields = [(f.name, unsettled(f.type) if f.name in unseen else f.type) for f in shape.schema()]
+    return pa.schema(fields), count
 
 
 def json_document_rows(item: Input, config: TableConfig) -> Iterator[Part]:

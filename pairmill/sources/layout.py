@@ -21,7 +21,7 @@ from pairmill.sources.text_profile import TextProfile
 from pairmill.sources.text_ranges import RANGE_BYTES, text_ranges
 from pairmill.sources.text_stream import TextRange
 from pairmill.sources.values import is_list, path_type
-from pairmill.sources.widening import Seen, TypesDiffer, common_type
+from pairmill.sources.widening import Seen, TypesDiffer, common_type, is_unseen, settled
 
 MOST_SHOWN = 5
 IMAGE_FILE = "image_file"
@@ -74,6 +74,8 @@ class Layout:
     remarks: list[Remark] = field(default_factory=list)
     damaged: list[Unreadable] = field(default_factory=list)
     """Files of which nothing can be read."""
+    unseen: frozenset[str] = frozenset()
+    """Columns of which no file has a value."""
 
     def mapping(self) -> list[str]:
         """The mapping of each kind of file, in words."""
@@ -116,13 +118,15 @@ def layout_of(config: TableConfig, inputs: Sequence[Input], whole_bytes: int) ->
         if one.profile and one.profile.old_line_ends
     ]
     files = mapped(config, described, image, problems, remarks)
-    schema = types_over(config, files, image, problems)
+    found = types_over(config, files, image, problems)
+    schema = pa.schema([pa.field(f.name, settled(f.type)) for f in found])
     if problems:
         more = [f"and {len(problems) - MOST_SHOWN} more"] if len(problems) > MOST_SHOWN else []
         raise NoInput(*problems[:MOST_SHOWN], *more)
     if IMAGE_FILE not in schema.names and names_files(image, described):
         schema = schema.append(pa.field(IMAGE_FILE, pa.string()))
-    return Layout(files, schema, image, remarks, damaged)
+    unseen = frozenset(f.name for f in found if is_unseen(f.type))
+    return Layout(files, schema, image, remarks, damaged, unseen)
 
 
 def lacking_image(one: FileColumns, image: str, named: bool) -> KeyFault:
@@ -244,7 +248,7 @@ def checked(file: TableFile, config: TableConfig, problems: list[KeyFault]) -> F
 def types_over(
     config: TableConfig, files: Sequence[TableFile], image: str | None, problems: list[KeyFault]
 ) -> pa.Schema:
-    """One type for each of our columns; metadata of fields as the first file has it."""
+    """One type for each of our columns, null where no file has a value."""
     names = list(dict.fromkeys(n for file in files for n in file.mapping.names()))
     seen: dict[str, list[Seen]] = {name: [] for name in names}
     for file in files:
@@ -262,7 +266,7 @@ def types_over(
         except TypesDiffer as error:
             problems.append(KeyFault(str(error)))
             continue
-        fields.append(pa.field(name, pa.string() if pa.types.is_null(dtype) else dtype))
+        fields.append(pa.field(name, dtype))
     problems += [
         KeyFault(
             f"types: there is no column {name!r}{near_names(name, names)} "

@@ -161,6 +161,8 @@ class Package:
         self.names = [n for n in inside if n.endswith(suffix)]
         self.sidecars = {posixpath.basename(n): n for n in inside if n.endswith(".parquet")}
         self.files = [self.input_of(name) for name in self.names]
+        if not self.files and samples == 0:
+            raise NoInput(f"{path}: the package holds no sample")
         if not self.files:
             raise NoInput(
                 f"{path}: its {MANIFEST} names no {suffix} file; `type: pairs` reads its other "

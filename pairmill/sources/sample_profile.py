@@ -36,6 +36,8 @@ class Shape:
     repeats: frozenset[str]
     """Keys of the JSON that say the caption once more, and are no columns of their own."""
     sentence: str
+    unseen: frozenset[str] = frozenset()
+    """Our names of the columns of which no value was seen."""
 
 
 class SampleProfile:
@@ -116,9 +118,9 @@ class SampleProfile:
         names |= {theirs: OWN.get(ours, ours) for theirs, ours in mapping.others.items()}
         texts = {theirs for theirs, ours in names.items() if ours in TEXT_COLUMNS}
         schema = pa.schema([f if f.name not in texts else (f.name, pa.string()) for f in schema])
-        return Shape(
-            schema, names, text_keys, frozenset(repeats), self.sentence(mapping.sentence())
-        )
+        unseen = frozenset(names[k] for k in self.json.unseen() & {*schema.names})
+        sentence = self.sentence(mapping.sentence())
+        return Shape(schema, names, text_keys, frozenset(repeats), sentence, unseen)
 
     def sentence(self, columns: str) -> str:
         """What becomes of the samples, in words: suffixes of images, then the columns."""

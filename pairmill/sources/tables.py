@@ -84,6 +84,9 @@ class TableSource(Source):
     def schema(self) -> pa.Schema:
         return pa.schema([*self.layout().schema, *(measured_schema() if self.image else [])])
 
+    def unseen(self) -> frozenset[str]:
+        return self.layout().unseen
+
     def mapping(self) -> list[str]:
         return self.layout().mapping()
 

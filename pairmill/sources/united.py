@@ -13,7 +13,7 @@ from pairmill.schemas.pipeline import SourceConfig, SourcesConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
 from pairmill.sources.plain_types import plain_type
 from pairmill.sources.values import fitted, no_fit
-from pairmill.sources.widening import Seen, TypesDiffer, common_type
+from pairmill.sources.widening import Seen, TypesDiffer, common_type, settled, unsettled
 
 Problem = TypeVar("Problem", bound=Unreadable | Remark)
 WITHIN = "source_within"
@@ -83,10 +83,13 @@ class UnitedSource(Source):
         if column in POOL_COLUMNS.names:
             return pa.field(column, POOL_COLUMNS.field(column).type, metadata=metadata)
         seen = [
-            Seen(f"{self.sources[name].file_with(column)} (source {name!r})", plain_type(f.type))
+            Seen(
+                f"{self.sources[name].file_with(column)} (source {name!r})",
+                unsettled(f.type) if column in self.sources[name].unseen() else plain_type(f.type),
+            )
             for name, f in given
         ]
-        return pa.field(column, common_type(column, seen), metadata=metadata)
+        return pa.field(column, settled(common_type(column, seen)), metadata=metadata)
 
     def mapping(self) -> list[str]:
         return [

@@ -18,6 +18,8 @@ from pairmill.sources.table_config import Captions
 
 Fitted = tuple[pa.ChunkedArray, list[int]]
 """Values of the wanted type, null where one does not fit, and the places of those."""
+NO_CAST = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, UnicodeDecodeError)
+"""What Arrow raises for values that are none of a type."""
 
 
 def is_list(dtype: pa.DataType) -> bool:
@@ -136,10 +138,12 @@ def fitted(values: pa.ChunkedArray, dtype: pa.DataType) -> Fitted:
     """Values in another type, where that loses nothing."""
     if values.type.equals(dtype):
         return values, []
+    if values.null_count == len(values):
+        return pa.chunked_array([pa.nulls(len(values), dtype)]), []
     convert = conversion(values.type, dtype)
     try:
         return convert(values), []
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError):
+    except NO_CAST:
         bad: list[int] = []
         parts = _by_halves(values, dtype, convert, 0, bad)
         return pa.chunked_array(parts, dtype), bad
@@ -154,7 +158,7 @@ def _by_halves(
 ) -> list[pa.Array]:
     try:
         return list(convert(values).chunks)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError):
+    except NO_CAST:
         if len(values) == 1:
             bad.append(first)
             return [pa.nulls(1, dtype)]
@@ -196,9 +200,19 @@ def conversion(
         return whole
     if pa.types.is_integer(have) and pa.types.is_floating(want):
         return lambda values: values.cast(want)  # safe: refuses what a double does not hold
-    if pa.types.is_struct(have) and pa.types.is_struct(want):
+    if (pa.types.is_struct(have) and pa.types.is_struct(want)) or is_empty_list(have, want):
         return lambda values: pa.chunked_array([pa.array(values.to_pylist(), want)])
     return lambda values: values.cast(want)
+
+
+def is_empty_list(have: pa.DataType, want: pa.DataType) -> bool:
+    """Whether texts stand in for elements of which there are none."""
+    return (
+        is_list(have)
+        and is_list(want)
+        and pa.types.is_string(have.value_type)
+        and not pa.types.is_string(want.value_type)
+    )
 
 
 def _json_texts(values: pa.ChunkedArray) -> pa.ChunkedArray:

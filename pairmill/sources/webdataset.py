@@ -65,6 +65,9 @@ class WebDatasetSource(Source):
         fields = [pa.field(shape.names[f.name], f.type) for f in shape.schema]
         return pa.schema([*fields, pa.field("metadata", pa.string()), *measured_schema()])
 
+    def unseen(self) -> frozenset[str]:
+        return self.shape().unseen
+
     def mapping(self) -> list[str]:
         return [self.shape().sentence]
 

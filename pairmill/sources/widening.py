@@ -8,6 +8,8 @@ import pyarrow as pa
 from pairmill.sources.guesses import Guess, merged
 
 UNITS = ("s", "ms", "us", "ns")
+WHOLE_DIGITS = {8: 3, 16: 5, 32: 10, 64: 19}
+"""Decimal digits of the largest integer of so many bits (unsigned ones of 64 have one more)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def common_type(column: str, seen: Sequence[Seen]) -> pa.DataType:
             found, of = wider, one.file
     if not guessed:
         return found
-    text = merged(s.guess for s in guessed if s.guess is not None).dtype()
+    text = merged(s.guess for s in guessed if s.guess is not None).dtype(pa.null())
     if not declared:
         return text
     wider = widest(found, text)
@@ -52,6 +54,24 @@ def common_type(column: str, seen: Sequence[Seen]) -> pa.DataType:
             "no type holds both"
         )
     return pa.string() if wider is None else wider
+
+
+def settled(dtype: pa.DataType) -> pa.DataType:
+    """A column's type where no file has a value, or an element, of it: text, or lists of text."""
+    if pa.types.is_null(dtype):
+        return pa.string()
+    empty = _is_list(dtype) and pa.types.is_null(dtype.value_type)
+    return pa.list_(pa.string()) if empty else dtype
+
+
+def unsettled(dtype: pa.DataType) -> pa.DataType:
+    """The type of which `settled` made this one, where that is known to be so."""
+    return pa.list_(pa.null()) if _is_list(dtype) else pa.null()
+
+
+def is_unseen(dtype: pa.DataType) -> bool:
+    """Whether a type says that there is no value, or no element."""
+    return not settled(dtype).equals(dtype)
 
 
 def widest(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
@@ -74,12 +94,11 @@ def widest(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
         return None if item is None else (pa.large_list(item) if large else pa.list_(item))
     if pa.types.is_struct(a) and pa.types.is_struct(b):
         return _widest_struct(a, b)
-    if pa.types.is_timestamp(a) and pa.types.is_timestamp(b) and a.tz == b.tz:
-        return pa.timestamp(max(a.unit, b.unit, key=UNITS.index), a.tz)
-    if pa.types.is_decimal(a) and pa.types.is_decimal(b):
-        scale = max(a.scale, b.scale)
-        whole = max(a.precision - a.scale, b.precision - b.scale)
-        return pa.decimal128(whole + scale, scale) if whole + scale <= 38 else None
+    if pa.types.is_timestamp(a) and pa.types.is_timestamp(b) and bool(a.tz) == bool(b.tz):
+        unit = max(a.unit, b.unit, key=UNITS.index)
+        return pa.timestamp(unit, a.tz if a.tz == b.tz else "UTC")
+    if pa.types.is_decimal(a) or pa.types.is_decimal(b):
+        return _widest_decimal(a, b)
     binary = [pa.types.is_large_binary(t) or pa.types.is_fixed_size_binary(t) for t in (a, b)]
     return pa.large_binary() if all(binary) else None
 
@@ -91,6 +110,20 @@ def _widest_integer(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
         return max(a, b, key=lambda t: t.bit_width)
     bits = max(signed[0].bit_width, unsigned[0].bit_width * 2)
     return {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}.get(bits)
+
+
+def _widest_decimal(a: pa.DataType, b: pa.DataType) -> pa.DataType | None:
+    """For two decimals, or one and integers."""
+    digits: list[tuple[int, int]] = []
+    for one in (a, b):
+        if pa.types.is_decimal(one):
+            digits.append((one.precision - one.scale, one.scale))
+        elif pa.types.is_integer(one):
+            digits.append((WHOLE_DIGITS[one.bit_width] + (one == pa.uint64()), 0))
+        else:
+            return None
+    whole, scale = (max(places) for places in zip(*digits, strict=True))
+    return pa.decimal128(whole + scale, scale) if whole + scale <= 38 else None
 
 
 def _is_list(dtype: pa.DataType) -> bool:

@@ -78,6 +78,7 @@ class BalanceStage(GlobalStage):
 
     Config = BalanceConfig
     prefix = "balanced"
+    version = 2
     listed = False
 
     def bind(self, schema: pa.Schema) -> None:
@@ -139,7 +140,9 @@ class BalanceStage(GlobalStage):
 
     def of_groups(self, frame: pl.DataFrame, chance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Exactly as many rows of each group as it may have, by chance alone."""
-        there = frame[self.config.by].is_not_null().to_numpy()
+        said = frame[self.config.by]
+        said = said.fill_nan(None) if said.dtype.is_float() else said
+        there = said.is_not_null().to_numpy()
         group, names = groups_of(frame, [*self.config.per, self.config.by])
         sizes = np.bincount(group[there], minlength=len(names))
         wanted = np.minimum(sizes, np.floor(self.wanted(frame, group, sizes, there, names) + 1e-9))

@@ -30,8 +30,9 @@ class MixConfig(StageConfig):
     by: list[str] = Field(min_length=1, max_length=4)
     """Columns whose values make groups."""
     shares: dict[str, float] = {}
-    """Shares of the groups by value, of several columns joined by ` / `; others get nothing.  Equal
-    shares if absent."""
+    """Shares of the groups by value (`null`: rows without one), of several columns joined by ` / `;
+    others get nothing.  Equal shares if absent.
+    """
     budget: float | None = Field(None, gt=0)
     """What the mixture holds in all, repetitions included: rows, or what `cost` counts.  If absent,
     as much as the shares and `max_repeats` allow."""
@@ -65,6 +66,7 @@ class MixStage(GlobalStage):
 
     Config = MixConfig
     prefix = "mix"
+    version = 2
 
     def reads(self) -> list[str]:
         return list(

@@ -69,6 +69,7 @@ class NoiseStage(GlobalStage):
 
     Config = NoiseConfig
     prefix = "noise"
+    version = 2
 
     def reads(self) -> list[str]:
         return list(dict.fromkeys([*self.config.scored(), *self.config.per]))

@@ -12,6 +12,7 @@ from pairmill.schemas.arrow import QUOTAS, column, is_payload
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expression_columns import columns_of
 from pairmill.schemas.expressions import BadExpression, compile_expression, frame_of
+from pairmill.schemas.group_names import group_names
 from pairmill.schemas.hashing import row_chance
 from pairmill.stages.base import GlobalStage
 from pairmill.stages.select import choice
@@ -46,7 +47,9 @@ class SelectConfig(StageConfig):
     """How groups share the budget; what a small group leaves goes to the others."""
     quotas: dict[str, float] = {}
     """Ratio of the groups' budgets by value, such as `{zh: 1, en: 1}`, of several columns joined by
-    ` / `; groups that are not named get nothing."""
+    ` / ` (a slash in a value that would read so is written `\\/`); groups that are not named get
+    nothing.
+    """
     short: Literal["shrink", "fill"] = "shrink"
     """Where a group has less than its quota: the total shrinks so that the ratio holds (to nothing
     where a named group has no row), or other groups fill it."""
@@ -81,6 +84,7 @@ class SelectStage(GlobalStage):
 
     Config = SelectConfig
     prefix = "selected"
+    version = 2
 
     def bind(self, schema: pa.Schema) -> None:
         """Checks that score and cost are numbers."""
@@ -97,7 +101,7 @@ class SelectStage(GlobalStage):
         return list(dict.fromkeys([*(c for t in texts for c in columns_of(t)), *self.config.per]))
 
     def may_lack(self) -> list[str]:
-        """Rows without a score or group count for `of: all`, and are chosen never."""
+        """Rows without a score count for `of: all`, and are chosen never."""
         return self.reads() if self.config.of == "all" else super().may_lack()
 
     def writes(self) -> pa.Schema:
@@ -188,8 +192,7 @@ def groups_of(frame: pl.DataFrame, per: list[str]) -> tuple[np.ndarray, list[str
     """Number of each row's group, int64, and the groups' names in order."""
     if not per:
         return np.zeros(frame.height, np.int64), [""]
-    text = [pl.col(c).cast(pl.String).fill_null("") for c in per]
-    joined = frame.select(pl.concat_str(text, separator=" / "))[:, 0]
+    joined = group_names(frame, per)
     names = joined.unique().sort()
     numbers = pl.DataFrame({"name": names, "number": np.arange(len(names), dtype=np.int64)})
     found = pl.DataFrame({"name": joined}).join(numbers, on="name", maintain_order="left")
