@@ -17,6 +17,7 @@ def direct_open_clip(folder: Path, images: list[Image.Image], texts: list[str]) 
     import torch
 
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    model.eval()
     words = open_clip.get_tokenizer(f"local-dir:{folder}")(texts)
     with torch.no_grad():
         image = model.encode_image(torch.stack([preprocess(i) for i in images]))

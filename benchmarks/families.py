@@ -162,27 +162,30 @@ def told(row: dict[str, Any]) -> str:
 def direct_answers(folder: Path, talker: Talker, images: list[Image.Image]) -> list[str]:
     """As the family's own example does it, one row at a time."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM, AutoProcessor
 
-    kind = AutoModelForImageTextToText if talker.sees else AutoModelForCausalLM
-    model = kind.from_pretrained(folder, dtype=torch.float32).eval()
+    kind = AutoModelForMultimodalLM if talker.sees else AutoModelForCausalLM
+    own = {"attn_implementation": talker.kernels} if talker.kernels else {}
+    model = kind.from_pretrained(folder, dtype=torch.float32, **own).eval()
     processor = AutoProcessor.from_pretrained(folder)
     found = []
     for image, text in zip(images, PLAIN, strict=True):
         prompt = PROMPT.format(text=text)
         if not talker.template:
-            inputs = processor(text=prompt, images=image, return_tensors="pt")
+            inputs = processor(text=prompt + talker.mark, images=image, return_tensors="pt")
         else:
             content: Any = [{"type": "image", "image": image}, {"type": "text", "text": prompt}]
             turn = {"role": "user", "content": content if talker.sees else prompt}
             inputs = processor.apply_chat_template(
                 [turn],
+                chat_template=processor.chat_template or processor.tokenizer.chat_template,
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=True,
                 return_tensors="pt",
             )
         inputs.pop("labels", None)
+        inputs = inputs.to(torch.float32)  # as examples do: processors of some families give bf16
         with torch.no_grad():
             out = model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)[0]
         if not (model.config.is_encoder_decoder or talker.whole):

@@ -7,6 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from broad_talkers import (
+    ernie_vl,
+    glm46v,
+    kimi,
+    kosmos2,
+    minicpmv,
+    molmo2,
+    omni_thinker,
+    perception_lm,
+    phi4_multimodal,
+)
+from latest_talkers import chameleon, deepseek_vl_hybrid, emu3, gemma4, janus, llama4
 from more_talkers import (
     blip2,
     deepseek_vl,
@@ -214,6 +226,12 @@ class Talker:
     """Of its pictures, in pixels."""
     whole: bool = False
     """Whether its answers begin with the prompt, as the family's example has it."""
+    mark: str = ""
+    """What its example writes behind the prompt, in the place of the image."""
+    each_time: bool = True
+    """Whether CI tries it whenever anything changes; others are tried when the table is made."""
+    kernels: str | None = None
+    """Attention of the direct call, where transformers' own choice is wrong."""
 
 
 TALKERS: dict[str, Talker] = {
@@ -246,5 +264,20 @@ TALKERS: dict[str, Talker] = {
     "InstructBLIP": Talker(instructblip, template=False),
     "BLIP": Talker(blip, template=False, whole=True),
     "GIT": Talker(git, template=False),
+    "Llama 4": Talker(llama4, each_time=False),
+    "Gemma 4": Talker(gemma4, each_time=False),
+    "Janus": Talker(janus, each_time=False),
+    "Emu3": Talker(emu3, smallest=(5, 7)),
+    "Chameleon": Talker(chameleon, template=False, mark="<image>", each_time=False),
+    "Kosmos-2": Talker(kosmos2, template=False),
+    "Molmo2": Talker(molmo2, each_time=False),
+    "Phi-4 multimodal": Talker(phi4_multimodal, kernels="eager", each_time=False),
+    "MiniCPM-V 4.6": Talker(minicpmv, each_time=False),
+    "Kimi K2.5": Talker(kimi, each_time=False),
+    "DeepSeek-VL hybrid": Talker(deepseek_vl_hybrid, each_time=False),
+    "PerceptionLM": Talker(perception_lm, each_time=False),
+    "Ernie 4.5 VL": Talker(ernie_vl, each_time=False),
+    "GLM-4.6V": Talker(glm46v, each_time=False),
+    "Qwen2.5-Omni (thinker)": Talker(omni_thinker, each_time=False),
     "text LLM (Qwen2)": Talker(text_llm, sees=False),
 }

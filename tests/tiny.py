@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
+import broad_talkers
 import more_talkers
 import tiny_heads
 import tiny_parts
@@ -24,6 +25,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "qwen": tiny_talkers.qwen2_5_vl,
     "reasoning": tiny_talkers.reasoning,
     "llava": tiny_talkers.llava,
+    "pix2struct": broad_talkers.pix2struct,
     "paligemma": more_talkers.paligemma,
     "text": tiny_talkers.text_llm,
     "dinov2": tiny_vision.dinov2,

@@ -3,16 +3,22 @@
 import inspect
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from PIL import Image
-
 from pairmill.captioners.engine import Message, Request
-from pairmill.errors import StageBroken, first_line
+from pairmill.captioners.reasoning import MESSAGE, OPEN
+from pairmill.captioners.trial import Trial, try_out
 
 SHORTEST = 3
 """Characters of the shortest control token that is looked for in texts."""
-SAME_PLACE = "the model's own form puts images where it did without `text_first`"
+DATE, TODAY = "strftime_now", datetime(2026, 1, 1)
+"""What templates ask for the date, and what they are told: values must not depend on the day."""
+PARTS_OF_DATES = "%d %-d %m %b %B %y %Y %a %A %H %I %M %S %p %j %F"
+WRITE_IMAGES = ("ChameleonProcessor",)
+"""Without a template, whose examples write the image's token into the prompt, at its end."""
+ENDING = 24
+"""Tokens at the end of a prompt in which a thought may be opened."""
 
 
 class Chat:
@@ -28,51 +34,24 @@ class Chat:
         self.stage, self.processor, self.options = stage, processor, options
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.tokenizer.padding_side = padding_side
-        if self.tokenizer.pad_token_id is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
+        give_padding(self.tokenizer)
         self.sees = hasattr(processor, "image_processor")
-        self.template = has_template(processor)
-        self.controls = control_tokens(processor)
+        self.listed = self.sees
+        """Whether a turn's content is a list of parts, or a text."""
+        self.template = template_of(processor)
+        self.controls = control_tokens(processor, self.template)
         arguments = inspect.signature(processor.apply_chat_template).parameters
-        self.sanitises = self.template and "sanitize_control_tokens" in arguments
+        self.sanitises = bool(self.template) and "sanitize_control_tokens" in arguments
         self.nested = "processor_kwargs" in arguments
         self.breaks = not self.template
         self.warning = ""
+        self.given = {**options, **own_template(processor, str(options.get("chat_template", "")))}
 
-    def try_out(self, images: int, system: bool, text_first: bool = False) -> None:
+    def try_out(
+        self, images: int, system: bool, text_first: bool = False, examples: bool = False
+    ) -> None:
         """Answers a trial request; raises StageBroken where the model cannot be asked like this."""
-        grey = tuple(Image.new("RGB", (80, 60), (90, 120, 150)) for _ in range(images))
-        turns = [Message("system", "marvellous-system")] if system else []
-
-        def ids(text: str, first: bool = text_first) -> list[int]:
-            request = Request((*turns, Message("user", text, grey, first)))
-            return [int(token) for token in self.encode([request])["input_ids"][0]]
-
-        def counts(text: str) -> Counter[int]:
-            return self.control_counts(ids(text))
-
-        try:
-            if self.sanitises:
-                try:
-                    self.sanitises = counts("plain") == counts(self.hostile())
-                except Exception:  # processors with a call of their own raise many kinds
-                    self.sanitises = False
-            self.breaks = not self.sanitises
-            if self.breaks:
-                plain = counts("plain")
-                if plain != counts(self.neutral(self.hostile())):
-                    self.warning = "control tokens in texts reach the model"
-            if text_first and images and ids("plain") == ids("plain", False):
-                self.warning = ", ".join(filter(None, (self.warning, SAME_PLACE)))
-        except StageBroken:
-            raise
-        except Exception as error:  # templates and processors raise many kinds
-            kind = f"{'a system turn, ' if system else ''}{images} image(s) and a text"
-            raise StageBroken(
-                f"stage {self.stage!r}: the model's chat template or processor does not take "
-                f"{kind}: "
-                f"{type(error).__name__}: {first_line(error)}"
-            ) from error
+        self.warning = try_out(self, Trial(images, system, text_first, examples))
 
     def hostile(self) -> str:
         """A text with up to 200 of the model's control tokens, which must all come out as plain
@@ -99,7 +78,7 @@ class Chat:
         """The inputs of a batch, padded to one length."""
         if not self.template:
             return self.plain(requests)
-        options: dict[str, Any] = {**self.options}
+        options: dict[str, Any] = {**self.given}
         if self.sanitises:
             options["sanitize_control_tokens"] = True
         if self.nested:
@@ -116,23 +95,23 @@ class Chat:
         )
 
     def turn(self, message: Message) -> dict[str, Any]:
-        """A message as the chat template takes it: the bare text for a model without images."""
-        if not self.sees:
+        """A message as the chat template takes it."""
+        if not self.listed:
             return {"role": message.role, "content": message.text}
         pictures = [{"type": "image", "image": image} for image in message.images]
         return {"role": message.role, "content": message.parts(pictures)}
 
     def plain(self, requests: Sequence[Request]) -> Any:
-        """Inputs without a template: prompt and images, as the processor takes them."""
-        if any(m.role == "system" for r in requests for m in r.messages):
-            raise StageBroken(
-                f"stage {self.stage!r}: this model has no chat template, and so no system turn; "
-                "write it into `prompt`"
-            )
-        texts = [r.messages[-1].text for r in requests]
+        """Inputs without a template: prompt and images, as the processor takes them; turns that
+        ask for another answer stand behind the prompt.
+        """
+        texts = ["\n".join(m.text for m in r.messages) for r in requests]
         if not self.sees:
             return self.processor(texts, padding=True, return_tensors="pt")
         images = [r.images() for r in requests]
+        if type(self.processor).__name__ in WRITE_IMAGES:
+            mark = str(self.processor.image_token)
+            texts = [text + mark * len(one) for text, one in zip(texts, images, strict=True)]
         several = any(len(one) > 1 for one in images)
         pictures = images if several else [image for one in images for image in one]
         given = {"images": pictures} if pictures else {}
@@ -140,22 +119,44 @@ class Chat:
 
     def thinks(self, ids: Sequence[int]) -> bool:
         """Whether a prompt ends in the middle of a thought, as some templates make it."""
-        return str(self.tokenizer.decode(ids[-8:])).rstrip().endswith(("<think>", "[THINK]"))
+        end = str(self.tokenizer.decode(ids[-ENDING:])).rstrip()
+        return end.endswith((*OPEN, f"analysis{MESSAGE}"))
 
 
-def has_template(processor: Any) -> bool:
-    """Whether the processor or its tokenizer brings a chat template."""
-    tokenizer = getattr(processor, "tokenizer", None)
-    return bool(
-        getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
-    )
+def template_of(processor: Any) -> str:
+    """The chat template of the processor or its tokenizer, all of them where they are several;
+    empty where there is none.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    own = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
+    return str(own or "")
 
 
-def control_tokens(processor: Any) -> list[str]:
+def own_template(processor: Any, name: str) -> dict[str, str]:
+    """What a template is given as where it has to be: one that only the tokenizer brings, or one
+    that asks for the date, which is always the same.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    own = getattr(processor, "chat_template", None)
+    every = own or getattr(tokenizer, "chat_template", None)
+    found = every.get(name or "default") if isinstance(every, dict) else name or every
+    if not found or (own and DATE not in found):
+        return {}
+    if DATE in found:
+        parts = "".join(f"|replace('{p}', '{TODAY:{p}}')" for p in PARTS_OF_DATES.split())
+        found = f"{{% macro {DATE}(form) %}}{{{{ form{parts} }}}}{{% endmacro %}}{found}"
+    return {"chat_template": found}
+
+
+def give_padding(tokenizer: Any) -> None:
+    """A token to pad with where the checkpoint names none; no model sees it."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+
+
+def control_tokens(processor: Any, template: str) -> list[str]:
     """Texts that the model reads as control tokens, the longest first."""
     tokenizer = getattr(processor, "tokenizer", processor)
-    template = getattr(processor, "chat_template", None) or tokenizer.chat_template or ""
-    template = template if isinstance(template, str) else str(template)
     found = {
         token.content
         for token in tokenizer.added_tokens_decoder.values()

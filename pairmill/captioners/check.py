@@ -6,11 +6,19 @@ from pairmill.captioners.transformers_engine import READS, SEES
 from pairmill.errors import StageBroken
 from pairmill.models.check import check_sees, check_weights, described
 from pairmill.models.files import checkpoint_folder, read_json
-from pairmill.models.load import Spec, auto_class, load_processor, needs
+from pairmill.models.kinds import check_languages
+from pairmill.models.load import Spec, auto_class, load_processor
+from pairmill.models.needs import needs
 
 
 def check_caption(
-    stage: str, spec: Spec, sampling: Sampling, images: int, system: bool, text_first: bool = False
+    stage: str,
+    spec: Spec,
+    sampling: Sampling,
+    images: int,
+    system: bool,
+    text_first: bool = False,
+    examples: bool = False,
 ) -> list[str]:
     """Raises StageBroken for what would fail at load, or where the model does not take this kind of
     prompt; says what will load it, and where.
@@ -21,7 +29,9 @@ def check_caption(
     if images:
         check_sees(stage, spec, processor)
     chat = Chat(stage, processor, sampling.chat_template_kwargs)
-    chat.try_out(images, system, text_first)
+    chat.try_out(images, system, text_first, examples)
+    names = ("config.json", "generation_config.json")
+    check_languages(stage, spec, chat.tokenizer, *(read_json(folder, name) for name in names))
     if spec.adapter:
         needs(stage, "peft", "`adapter`")
         adapter = checkpoint_folder(spec.adapter, spec.adapter_revision, adapter=True)

@@ -39,9 +39,8 @@ async def open_engine(
     from pairmill.captioners.transformers_engine import TransformersCaptioner
 
     spec, sampling = config.spec(cpus), config.sampling()
-    model = TransformersCaptioner(
-        stage, spec, sampling, images, system, config.text_first, config.batch_size
-    )
+    told = (images, system, config.text_first, bool(config.examples), config.batch_size)
+    model = TransformersCaptioner(stage, spec, sampling, *told)
     return Batched(model, config.batch_size)
 
 
@@ -63,7 +62,8 @@ def check_engine(stage: str, config: Any, images: int, system: bool, cpus: float
     from pairmill.captioners.check import check_caption
 
     spec, sampling = config.spec(cpus), config.sampling()
-    return check_caption(stage, spec, sampling, images, system, config.text_first)
+    kind = (images, system, config.text_first, bool(config.examples))
+    return check_caption(stage, spec, sampling, *kind)
 
 
 @cache

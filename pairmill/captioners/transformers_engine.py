@@ -2,13 +2,14 @@
 template.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pairmill.captioners.chat import Chat
 from pairmill.captioners.engine import Answer, Request, Sampling
-from pairmill.captioners.reasoning import CLOSE, OPEN, split_reasoning
+from pairmill.captioners.reasoning import CLOSE, HARMONY, OPEN, split_reasoning
 from pairmill.free_memory import free_bytes
 from pairmill.models.lean_images import without_copies
 from pairmill.models.load import Spec, load
@@ -17,11 +18,13 @@ from pairmill.schemas.hashing import row_chance
 from pairmill.torch_device import Room, in_halves
 
 SEES = ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
-READS = (*SEES, "AutoModelForCausalLM")
-UNPADDED = ("blip",)
-"""Types of models that count places from a row's first token, be it padding: a batch of theirs has
-prompts of one length.
+READS = (*SEES, "AutoModelForSeq2SeqLM", "AutoModelForCausalLM")
+UNPADDED = ("blip", "rwkv", "kosmos-2", "kosmos-2.5")
+"""Types of models that count places from a row's first token, be it padding, or read padding as
+they read words: a batch of theirs has prompts of one length.
 """
+UNPADDED_IMAGES = ("emu3",)
+"""Types of models that see the border which a smaller image of a batch gets."""
 OF_FREE_MEMORY = 0.75
 """Part of what is free once a model is loaded that its batches may take together."""
 PROBE_TOKENS = 64
@@ -49,6 +52,7 @@ class TransformersCaptioner:
         images: int = 1,
         system: bool = False,
         text_first: bool = False,
+        examples: bool = False,
         batch_size: int = 1,
     ) -> None:
         self.sampling = sampling
@@ -57,7 +61,7 @@ class TransformersCaptioner:
         # An encoder counts places from the left; a decoder goes on at the right.
         side = "right" if self.loaded.model.config.is_encoder_decoder else "left"
         self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)
-        self.chat.try_out(images, system, text_first)
+        self.chat.try_out(images, system, text_first, examples)
         self.tokenizer = self.chat.tokenizer
         self.generation, self.stop_ids = plain_generation(
             self.loaded.model, self.tokenizer, sampling.max_new_tokens
@@ -68,8 +72,10 @@ class TransformersCaptioner:
         fitting = int(free_bytes() * OF_FREE_MEMORY / max(1, needed)) if most > 1 else most
         self.streams = max(1, min(most, fitting))
         added = {token.content: i for i, token in self.tokenizer.added_tokens_decoder.items()}
-        self.marks = {added[mark]: mark for mark in (*OPEN, *CLOSE) if mark in added}
-        self.unpadded = self.loaded.model.config.model_type in UNPADDED
+        channels = HARMONY if all(mark in added for mark in HARMONY) else ()
+        marks = (*OPEN, *CLOSE, *channels)
+        self.marks = {added[mark]: mark for mark in marks if mark in added}
+        self.type = self.loaded.model.config.model_type
 
     @property
     def note(self) -> str:
@@ -86,19 +92,29 @@ class TransformersCaptioner:
             whole = len(part) == len(begun.requests)
             return self.generate(begun if whole else self.begin(part))
 
-        if self.unpadded and not begun.inputs["attention_mask"].all():
-            return self.by_length(begun)
+        apart = self.apart(begun)
+        if len(set(apart)) > 1:
+            return self.by_kind(begun, apart)
         return in_halves(work, list(begun.requests), self.room)
 
-    def by_length(self, begun: Begun) -> list[Answer]:
-        """As `answer`, in batches of prompts of one length."""
+    def apart(self, begun: Begun) -> list[Hashable]:
+        """For each row, what those have to be equal in that may be answered together."""
         lengths = begun.inputs["attention_mask"].sum(1).tolist()
+        if self.type in UNPADDED:
+            return list(lengths)
+        if self.type in UNPADDED_IMAGES and "image_sizes" in begun.inputs:
+            sizes = iter(begun.inputs["image_sizes"].tolist())
+            return [tuple(map(tuple, islice(sizes, len(r.images())))) for r in begun.requests]
+        return [None] * len(lengths)
+
+    def by_kind(self, begun: Begun, apart: Sequence[Hashable]) -> list[Answer]:
+        """As `answer`, in batches of rows that are equal in `apart`."""
         answers: dict[int, Answer] = {}
-        for length in sorted(set(lengths)):
-            rows = [row for row, one in enumerate(lengths) if one == length]
+        for kind in dict.fromkeys(apart):
+            rows = [row for row, one in enumerate(apart) if one == kind]
             part = self.begin([begun.requests[row] for row in rows])
             answers.update(zip(rows, self.answer(part), strict=True))
-        return [answers[row] for row in range(len(lengths))]
+        return [answers[row] for row in range(len(apart))]
 
     def generate(self, begun: Begun) -> list[Answer]:
         """One answer a request, in order, with the tokens of its prompt counted without padding."""

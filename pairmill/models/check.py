@@ -5,27 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from pairmill.errors import StageBroken
+from pairmill.models.adapters import adapted
 from pairmill.models.files import (
-    WEIGHTS,
+    ADAPTER,
     checkpoint_dtype,
     checkpoint_folder,
     has_weights,
     is_folder,
+    missing_weights,
     quantisation,
     read_json,
 )
-from pairmill.models.load import Spec, auto_class, load_processor, needs, whole
+from pairmill.models.load import Spec, auto_class, load_processor, whole
 from pairmill.models.outline import outlined
-
-QUANTISERS = {
-    "awq": "gptqmodel",
-    "gptq": "gptqmodel",
-    "bitsandbytes": "bitsandbytes",
-    "compressed-tensors": "compressed_tensors",
-    "fp8": "accelerate",
-    "torchao": "torchao",
-}
-"""Packages with which transformers loads quantised weights."""
+from pairmill.models.quantised import check_quantised, gpu_note
 
 
 def check_clip(stage: str, spec: Spec) -> list[str]:
@@ -61,15 +54,37 @@ def described(stage: str, spec: Spec) -> str:
         folder = checkpoint_folder(
             spec.model, spec.revision, weights=False, code=spec.trust_remote_code
         )
+        if is_folder(spec.model):
+            check_local(spec, folder)
         config = read_json(folder, "config.json")
     except StageBroken as error:
         raise StageBroken(f"stage {stage!r}: {error}") from None
     if not config:
-        raise StageBroken(f"stage {stage!r}: model {spec.model!r} has no config.json")
-    quantised = quantisation(config)
-    if quantised in QUANTISERS:
-        needs(stage, QUANTISERS[quantised], f"a checkpoint quantised by {quantised}")
+        base = read_json(folder, ADAPTER[0]).get("base_model_name_or_path")
+        own = f": it is an adapter; name it in `adapter`, and {base!r} in `model`" if base else ""
+        raise StageBroken(f"stage {stage!r}: model {spec.model!r} has no config.json{own}")
+    check_quantised(stage, spec, config)
     return folder
+
+
+POINTER = b"version https://git-lfs"
+
+
+def check_local(spec: Spec, folder: str) -> None:
+    """Raises StageBroken for a folder with files that Git LFS has not fetched, or with a
+    revision.
+    """
+    if spec.revision is not None:
+        raise StageBroken(
+            f"`revision` is for models of the hub; the folder {spec.model!r} is taken as it is"
+        )
+    for file in sorted(Path(folder).iterdir()):
+        if file.is_file() and file.stat().st_size < 1024:
+            with file.open("rb") as lines:
+                if lines.read(len(POINTER)) == POINTER:
+                    raise StageBroken(
+                        f"{file} is a pointer of Git LFS, not the file; run `git lfs pull` there"
+                    )
 
 
 def check_sees(stage: str, spec: Spec, processor: Any) -> None:
@@ -91,15 +106,15 @@ def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any
     if has_weights(folder):
         kind = kind_of(stage, spec, folder, auto)
     elif is_folder(spec.model):
-        names = " or ".join(name for name, _ in WEIGHTS)
         raise StageBroken(
-            f"stage {stage!r}: the folder {spec.model!r} has no whole weights ({names}); is its "
-            "download complete?"
+            f"stage {stage!r}: the folder {spec.model!r} has no whole weights: "
+            f"{missing_weights(folder)}"
         )
     else:
         kind = kind_on_hub(stage, spec, folder, auto)
     return [
         f"{spec.model}: {kind} with {type(processor).__name__}; {place(spec, config)}",
+        *gpu_note(spec, config),
         *(
             ["runs code of the checkpoint's own (trust_remote_code)"]
             if spec.trust_remote_code
@@ -113,7 +128,11 @@ def kind_of(stage: str, spec: Spec, folder: str, auto: Any) -> str:
     if quantisation(read_json(folder, "config.json")) is not None:
         return str(auto.__name__)
     options = {**dict(spec.options), "device_map": "meta", "dtype": "auto"}
-    return type(whole(stage, auto, folder, spec, options)).__name__
+    model = whole(stage, auto, folder, spec, options)
+    kind = type(model).__name__
+    if spec.adapter:
+        adapted(stage, model, spec)
+    return kind
 
 
 def kind_on_hub(stage: str, spec: Spec, folder: str, auto: Any) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 
 from pairmill.errors import StageBroken, first_line
 
-DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.jsonl")
-"""Files that say what a model is: small, and all that a check needs."""
+DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.jsonl", "*.ttf")
+"""Files that say what a model is: small, and all that a check needs; fonts that processors draw
+with.
+"""
 UNUSED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
 WEIGHTS = (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "*.bin"))
 """(file or begin of an index's name, what to fetch), in order of preference."""
@@ -41,7 +43,8 @@ def checkpoint_folder(
     `adapter`: it is one, with weights of its own name.  Raises StageBroken with the hub's reason.
     """
     if is_folder(model):
-        return os.path.expanduser(model)
+        return local_folder(model)
+    check_id(model)
     found = cached_folder(model, revision, weights, adapter)
     if found is not None:
         return found
@@ -61,6 +64,30 @@ def checkpoint_folder(
         )
 
 
+def local_folder(model: str) -> str:
+    """A folder on this node; raises StageBroken where it is none."""
+    place = os.path.expanduser(model)
+    if not os.path.isdir(place):
+        what = (
+            "is a file; name the folder" if os.path.exists(place) else "is no folder here; name one"
+        )
+        raise StageBroken(f"model {model!r} {what} that holds the checkpoint's files")
+    return place
+
+
+def check_id(model: str) -> None:
+    """Raises StageBroken for what can be no hub id."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        page = model.partition("huggingface.co/")[2].rstrip("/")
+        advice = f"write {page!r}" if page else "it is written 'owner/name', a folder '/path/to/it'"
+        raise StageBroken(f"model {model!r} is no id of the hub: {advice}") from None
+
+
 def cached_folder(
     model: str, revision: str | None, weights: bool, adapter: bool = False
 ) -> str | None:
@@ -77,16 +104,26 @@ def cached_folder(
 
 def has_weights(folder: str) -> bool:
     """Whether weights are there, all parts of them."""
+    return missing_weights(folder) is None
+
+
+def missing_weights(folder: str) -> str | None:
+    """What a folder's weights lack, in words; None where they are whole."""
     if any(os.path.exists(f"{folder}/{name}") for name in OTHER_WEIGHTS):
-        return True
+        return None
     for name, _ in WEIGHTS:
         if os.path.exists(f"{folder}/{name}"):
-            return True
-        index = f"{folder}/{name}.index.json"
-        if os.path.exists(index):
-            parts = set(json.loads(Path(index).read_bytes())["weight_map"].values())
-            return all(os.path.exists(f"{folder}/{part}") for part in parts)
-    return False
+            return None
+        index = f"{name}.index.json"
+        if os.path.exists(f"{folder}/{index}"):
+            parts = sorted(set(read_json(folder, index).get("weight_map", {}).values()))
+            gone = [part for part in parts if not os.path.exists(f"{folder}/{part}")]
+            told = f"{len(gone)} of {len(parts)} parts are missing: {', '.join(gone[:3])}; is its "
+            told += "download complete?"
+            return told if gone or not parts else None
+    if any(name.endswith(".gguf") for name in os.listdir(folder)):
+        return "GGUF files are for a server (`engine: openai`, with llama.cpp)"
+    return f"neither {' nor '.join(name for name, _ in WEIGHTS)}; is its download complete?"
 
 
 def fetched(model: str, revision: str | None, weights: bool, code: bool) -> str:
@@ -162,8 +199,17 @@ def read_json(folder: str, name: str) -> dict[str, Any]:
 
 
 def quantisation(config: Mapping[str, Any]) -> str | None:
-    """How the checkpoint's weights are quantised (`fp8`, `awq`, …)."""
-    return (config.get("quantization_config") or {}).get("quant_method")
+    """How the checkpoint's weights are quantised (`fp8`, `awq`, …), of the whole or of its text
+    model.
+    """
+    for place in (config, config.get("text_config") or {}):
+        for name in ("quantization_config", "compression_config"):
+            told = place.get(name) or {}
+            if told.get("load_in_4bit") or told.get("load_in_8bit"):
+                return "bitsandbytes"
+            if told:
+                return str(told.get("quant_method") or "an unnamed method")
+    return None
 
 
 def checkpoint_dtype(config: Mapping[str, Any]) -> str:

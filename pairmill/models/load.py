@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pairmill.errors import StageBroken, first_line
+from pairmill.models.adapters import adapted
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
+from pairmill.models.kinds import check_kind
 from pairmill.models.library import transformers
 from pairmill.models.loaded_model import LoadedModel
+from pairmill.models.mended import mended
+from pairmill.models.needs import needs
 from pairmill.models.once import once
 from pairmill.torch_device import (
     FASTER,
@@ -86,7 +90,8 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     def weights(dtype: Any) -> Any:
         model = whole(stage, auto, folder, spec, {**options, "dtype": dtype})
         if spec.adapter:
-            model = adapted(stage, model, spec)
+            model = adapted(stage, model, spec).merge_and_unload()
+        model = mended(model)
         if not (spec.device_map or quantised):
             model = model.to(device)
         return model.eval()
@@ -136,6 +141,7 @@ def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: P
 def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> Any:
     """The first of transformers' (auto) classes that knows the checkpoint's type."""
     config = load_config(stage, folder, spec)
+    check_kind(stage, spec, config, classes)
     for name in classes:
         auto = getattr(transformers(), name, None)
         if auto is None:
@@ -143,12 +149,6 @@ def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> A
         custom = spec.trust_remote_code and name in (getattr(config, "auto_map", None) or {})
         if custom or serves(auto, config):
             return auto
-    text_only = transformers().AutoModelForCausalLM._model_mapping
-    if "AutoModelForImageTextToText" in classes and type(config) in text_only:
-        raise StageBroken(
-            f"stage {stage!r}: model {spec.model!r} is a text model ({config.model_type}) and sees "
-            "no images; set `image: null`, or name a model that does"
-        )
     raise StageBroken(
         f"stage {stage!r}: model {spec.model!r} is of type {config.model_type!r} "
         f"({', '.join(config.architectures or ['no architecture named'])}), which none of "
@@ -159,6 +159,8 @@ def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> A
 def serves(auto: Any, config: Any) -> bool:
     """Whether an auto class, or a model's class itself, loads checkpoints of a config's type."""
     known = getattr(auto, "_model_mapping", None)
+    if auto.__name__ == "AutoModelForSeq2SeqLM" and not getattr(config, "is_encoder_decoder", 0):
+        return False
     return type(config) is auto.config_class if known is None else type(config) in known
 
 
@@ -254,30 +256,3 @@ def listed(verb: str, names: Sequence[str]) -> str:
     """A fault and the first weights that have it, for a message; empty where none has."""
     more = f", … ({len(names)})" if len(names) > SHOWN else ""
     return f"{verb} {', '.join(names[:SHOWN])}{more}" if names else ""
-
-
-def adapted(stage: str, model: Any, spec: Spec) -> Any:
-    """The model with a LoRA adapter merged into its weights."""
-    needs(stage, "peft", "`adapter`")
-    from peft import PeftModel
-
-    assert spec.adapter is not None
-    folder = checkpoint_folder(spec.adapter, spec.adapter_revision, adapter=True)
-    try:
-        return PeftModel.from_pretrained(model, folder).merge_and_unload()
-    except Exception as error:  # peft raises many kinds
-        raise StageBroken(
-            f"stage {stage!r}: the adapter {spec.adapter!r} does not fit: {first_line(error)}"
-        ) from error
-
-
-def needs(stage: str, package: str, what: str) -> None:
-    """Raises StageBroken where a package is not installed, with what installs it."""
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        name = "'pairmill[models]'" if package == "peft" else package.replace("_", "-")
-        raise StageBroken(
-            f"stage {stage!r}: {what} needs the package {package!r}, which is not installed: "
-            f"pip install {name}"
-        )

@@ -120,10 +120,11 @@ class AskingStage(AsyncStage):
         """Whether there is a column for reasoning; what the model's files say is kept."""
         c = self.config
         if c.reasoning is None and c.engine == "transformers":
+            from pairmill.captioners.reasoning import CHANNEL, CLOSE
             from pairmill.models.files import is_folder, mentions
 
             known = c.revision is not None or is_folder(c.model)  # else it is no plan's
-            found = known and mentions(c.model, c.revision, ("</think>", "[/THINK]"))
+            found = known and mentions(c.model, c.revision, (*CLOSE, CHANNEL))
             self.config = self.config.model_copy(update={"reasoning": found})
         return bool(self.config.reasoning)
 

@@ -1,0 +1,77 @@
+"""Kinds of checkpoints that a stage has no use for, told by their description, with what to take
+instead.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pairmill.errors import StageBroken
+from pairmill.models.library import transformers
+
+if TYPE_CHECKING:
+    from pairmill.models.load import Spec
+
+ANSWERING = ("AutoModelForImageTextToText", "AutoModelForCausalLM")
+"""Classes of models that answer prompts: who asks for one of them asks a model."""
+HEADS = {
+    "MaskedLM": "fills gaps in texts",
+    "ForSequenceClassification": "gives classes and no text",
+    "ForTokenClassification": "gives classes and no text",
+    "ForQuestionAnswering": "finds places in texts",
+    "ForImageClassification": "gives classes and no text",
+}
+"""Ends of architectures that write nothing, and what they do."""
+
+
+TYPES = {
+    "vision-encoder-decoder": (
+        "reads pictures and is asked by tasks, not in words (Donut, TrOCR, ViT-GPT2); take a model "
+        "that answers prompts"
+    ),
+    "qwen2_5_omni": "answers in speech, too; take a checkpoint of its thinker, or a server",
+    "qwen3_omni_moe": "answers in speech, too; take a checkpoint of its thinker, or a server",
+}
+"""Types of models that are not asked by a prompt alone, and what to take instead."""
+
+
+def check_kind(stage: str, spec: "Spec", config: Any, classes: Sequence[str]) -> None:
+    """Raises StageBroken for a checkpoint that cannot answer prompts where one is wanted, also
+    where transformers would load its body into a class that can.
+    """
+    if not any(name in classes for name in ANSWERING):
+        return
+    start = f"stage {stage!r}: model {spec.model!r}"
+    if config.model_type in TYPES:
+        raise StageBroken(
+            f"{start} is of type {config.model_type!r}, which {TYPES[config.model_type]}"
+        )
+    for name in config.architectures or ():
+        for end, what in HEADS.items():
+            if name.endswith(end):
+                raise StageBroken(
+                    f"{start} is {name}, which {what}; take a model that answers prompts "
+                    "(…ForCausalLM, …ForConditionalGeneration)"
+                )
+    if "AutoModelForCausalLM" not in classes and any(
+        type(config) in getattr(transformers(), name)._model_mapping
+        for name in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM")
+    ):
+        if any(type(config) in getattr(transformers(), name)._model_mapping for name in classes):
+            return
+        raise StageBroken(
+            f"{start} is a text model ({config.model_type}) and sees no images; set `image: null`, "
+            "or name a model that does"
+        )
+
+
+def check_languages(stage: str, spec: "Spec", tokenizer: Any, *told: dict[str, Any]) -> None:
+    """Raises StageBroken for a translator that has to be told by a token which language to write
+    (NLLB, M2M100, mBART-50), and is not by its checkpoint.
+    """
+    tells = type(tokenizer).__name__.startswith(("Nllb", "M2M100", "MBart50"))
+    if tells and all(one.get("forced_bos_token_id") is None for one in told):
+        raise StageBroken(
+            f"stage {stage!r}: model {spec.model!r} translates between many languages and has to "
+            "be told by a token into which, which pairmill does not; take a model that is asked in "
+            "words, or one for a single pair of languages (Marian, mBART-en-ro)"
+        )

@@ -1,0 +1,23 @@
+"""Packages that a model needs beside the core's."""
+
+from pairmill.errors import StageBroken
+
+
+def needs(stage: str, package: str, what: str) -> None:
+    """Raises StageBroken where a package is not installed, with what installs it."""
+    from importlib.util import find_spec
+
+    try:
+        there = find_spec(package) is not None
+    except ModuleNotFoundError:  # of a package within a package
+        there = False
+    if not there:
+        name = (
+            "'pairmill[models]'"
+            if package == "peft"
+            else package.replace("_", "-").replace(".", "-")
+        )
+        raise StageBroken(
+            f"stage {stage!r}: {what} needs the package {package!r}, which is not installed: "
+            f"pip install {name}"
+        )

@@ -1,0 +1,69 @@
+"""Quantised checkpoints: what they need here, told before anything is computed."""
+
+from typing import TYPE_CHECKING, Any
+
+from pairmill.errors import StageBroken
+from pairmill.models.files import quantisation
+from pairmill.models.needs import needs
+
+if TYPE_CHECKING:
+    from pairmill.models.load import Spec
+
+QUANTISERS: dict[str, tuple[str, ...]] = {
+    "awq": ("gptqmodel", "accelerate"),
+    "gptq": ("gptqmodel", "optimum"),
+    "bitsandbytes": ("bitsandbytes", "accelerate"),
+    "compressed-tensors": ("compressed_tensors",),
+    "fp8": ("accelerate",),
+    "mxfp8": ("accelerate",),
+    "mxfp4": ("accelerate",),
+    "fbgemm_fp8": ("accelerate",),
+    "bitnet": ("accelerate",),
+    "torchao": ("torchao",),
+    "hqq": ("hqq",),
+    "quanto": ("optimum.quanto", "accelerate"),
+    "eetq": ("kernels", "accelerate"),
+    "nvfp4": ("kernels",),
+    "aqlm": ("aqlm", "accelerate"),
+    "vptq": ("vptq", "accelerate"),
+    "spqr": ("spqr_quant", "accelerate"),
+    "higgs": ("flute", "accelerate"),
+    "auto-round": ("auto_round",),
+    "quark": ("quark",),
+    "fp_quant": ("fp_quant",),
+    "fouroversix": ("fouroversix",),
+    "sinq": ("sinq",),
+}
+"""Packages with which transformers loads weights that are quantised by a method."""
+ON_A_GPU = ("eetq", "nvfp4", "vptq", "spqr", "higgs", "fbgemm_fp8", "fp_quant", "sinq")
+"""Methods whose kernels run on a GPU alone."""
+
+
+def check_quantised(stage: str, spec: "Spec", config: dict[str, Any]) -> None:
+    """Raises StageBroken for quantised weights that do not load here."""
+    method = quantisation(config)
+    if method is None:
+        return
+    what = f"a checkpoint quantised by {method}"
+    if method not in QUANTISERS:
+        raise StageBroken(
+            f"stage {stage!r}: model {spec.model!r} is {what}, which transformers does not load; "
+            "ask a server that does (`serve: vllm`, or `engine: openai`), or take the checkpoint "
+            "that was not quantised"
+        )
+    for package in QUANTISERS[method]:
+        needs(stage, package, what)
+    if method in ON_A_GPU and spec.device == "cpu":
+        raise StageBroken(f"stage {stage!r}: {what} is computed on a GPU alone, not `device: cpu`")
+
+
+def gpu_note(spec: "Spec", config: dict[str, Any]) -> list[str]:
+    """A word where only a worker with a GPU can load the weights, and this machine has none."""
+    import torch
+
+    method = quantisation(config)
+    if method not in ON_A_GPU or torch.cuda.is_available():
+        return []
+    return [
+        f"weights quantised by {method} want a GPU, which this machine has not: a worker's must"
+    ]
