@@ -110,6 +110,7 @@ def run(folder: Path, rows: int, port: int, servers: list[int], peer: str) -> di
                 "-m",
                 "pairmill.cli",
                 "run",
+                "--ray",
                 str(own / "pipeline.yaml"),
             ],
         }[who]

@@ -26,6 +26,7 @@ from pairmill.console import (
     goes_on,
     may_replace,
     out,
+    overrides,
     pipeline,
     print_json,
     stopping_by_signals,
@@ -211,12 +212,16 @@ def run(
     from pairmill.allocators import choose_allocators
 
     choose_allocators()  # before what follows loads pyarrow
-    from pairmill.terminal.display import funnel_table
-
     if local and (ray or address):
         fail("--local and --ray or --address exclude each other", 2)
     if address:
         os.environ["RAY_ADDRESS"] = address
+    from pairmill.pipeline.early import begin_early
+
+    if limit is None:
+        begin_early(file, overrides(set_), base, processes, ray or bool(address), local)
+    from pairmill.terminal.display import funnel_table
+
     found = pipeline(file, set_, base)
     try:
         found.check_places()

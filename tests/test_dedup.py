@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.components import Forest
-from pairmill.stages.dedup.clusters import least_of_each
+from pairmill.stages.dedup.clusters import clusters_of, least_of_each
 from pairmill.stages.dedup.config import DedupConfig, NearDedupConfig
 from pairmill.stages.dedup.exact import first_by, first_of
 from pairmill.stages.dedup.hamming import bands_for, join_within
@@ -97,6 +97,23 @@ def test_equal_rows_and_the_least_uids_are_those_of_groups(rows: list[Any], long
         halves = pa.chunked_array([names[:3].to_arrow(), names[3:].to_arrow()])
         least_at = least_of_each(found.to_numpy(), np.arange(len(rows)), halves)
         assert least_at.tolist() == least["uid"].arg_true().to_list()
+
+
+def test_few_repeats_among_many_rows_are_named_as_all_of_them_would_be() -> None:
+    """Of few repeats texts are taken chunk by chunk; they are the same as where most repeat."""
+    uids = [f"{(i * 7) % 40:04d}" for i in range(40)]
+    parts = pa.chunked_array([uids[:11], uids[11:12], [], uids[12:]], pa.large_string())
+    repeated = {38: 3, 12: 3, 20: 11}  # of the first the repeat has the lesser uid
+    labels = np.arange(40)
+    for row, first in repeated.items():
+        labels[row] = labels[first]
+    few = clusters_of(pa.table({"uid": parts}), labels, None, None)
+    dup_of, cluster_id = (column.to_pylist() for column in few.named(parts))
+    for row in range(40):
+        same = [uids[i] for i in np.flatnonzero(labels == labels[row])]
+        assert cluster_id[row] == min(same)
+        assert dup_of[row] == (min(same) if uids[row] != min(same) else None)
+    assert few.sizes.max() == 3
 
 
 def test_hashes_that_meet_in_a_slot_are_told_apart() -> None:

@@ -47,7 +47,7 @@ ARROWS = {
     "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal", "workspace"},
     "commands_page": {"cli"},
     "__main__": {"cli"},
-    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "plan", "terminal"},
+    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
     "__init__": {"api", "run_result", "stages"},
 }
 """Room → rooms that it imports from, beside the ground.  An arrow that nobody needs any more goes;

@@ -22,7 +22,7 @@ from pairmill.errors import RunError
 from pairmill.work.board import RunBoard
 from pairmill.work.crew_process import CrewProcess, ended_by
 from pairmill.work.crew_size import cores, devices
-from pairmill.work.starting import Starter, starter
+from pairmill.work.starting import Starter, drop_early, starter
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -237,6 +237,7 @@ class Crew:
         if self.starter is not None:
             self.starter.close()
             self.starter = None
+        drop_early()
 
 
 def told_error(kind: str, text: str) -> RunError:

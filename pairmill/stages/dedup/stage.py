@@ -122,7 +122,7 @@ class DedupStage(LinkingStage):
         """`links` of loaded rows."""
         bad, _ = self.kind.unfit(seen)
         labels = self.kind.labels(seen, known) if self.config.within else np.arange(rows)
-        return np.where(bad, np.arange(rows), labels + rows)
+        return np.where(bad, np.arange(rows), labels + rows) if bad.any() else labels
 
     def sample(self, rows: pa.Table, total: int) -> pa.Table | None:
         return self.kind.sample(rows, total) if self.config.within else None
