@@ -121,3 +121,9 @@ def test_formats_that_nobody_named_are_told_by_their_beginning(
         propose(str(tmp_path / name))
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/null"])
+def test_what_can_be_read_once_alone_is_told(path: str) -> None:
+    with pytest.raises(NoProposal, match="write it to a file"):
+        propose(path)

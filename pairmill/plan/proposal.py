@@ -48,6 +48,8 @@ def propose(path: str) -> Proposal:
     if path.lower().endswith(IMAGE_SUFFIXES) and os.path.isfile(path):
         folder = os.path.dirname(path) or "."
         raise NoProposal(f"{path} is one picture; give the folder that it lies in: {folder}")
+    if path == "-" or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):
+        raise NoProposal(f"{path} can be read once alone; write it to a file, and give its name")
     tried: dict[str, str] = {}
     for keys in ways(path):
         try:
