@@ -27,8 +27,10 @@ OPEN: list[CaptionStage] = []
 def closing() -> Iterator[None]:
     """Closes what a test has set up."""
     yield
-    while OPEN:
-        OPEN.pop().close()
+    for stage in OPEN:
+        if not stage.loop.is_closed():
+            stage.close()
+    OPEN.clear()
 
 
 def made(**options: object) -> CaptionStage:
