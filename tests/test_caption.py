@@ -2,9 +2,15 @@
 row.
 """
 
+import asyncio
+import time
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pytest
 
+from pairmill.captioners.batches import Batched
+from pairmill.captioners.engine import Message, Request
 from pairmill.captioners.prompts import BadPrompt, fill, referenced
 from pairmill.demo.texts import FUSION_PROMPT, SHORT_PROMPT
 from pairmill.errors import StageBroken
@@ -14,6 +20,17 @@ from tests.conftest import CAPTIONER
 from tests.later import torch, transformers
 
 Pictures = list[tuple[bytes, str]]
+OPEN: list[CaptionStage] = []
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    """Closes what a test has set up."""
+    yield
+    for stage in OPEN:
+        if not stage.loop.is_closed():
+            stage.close()
+    OPEN.clear()
 
 
 def made(**options: object) -> CaptionStage:
@@ -29,6 +46,7 @@ def made(**options: object) -> CaptionStage:
         )
     )  # type: ignore[arg-type]
     stage.setup()
+    OPEN.append(stage)
     return stage
 
 
@@ -102,3 +120,24 @@ def test_model_that_does_not_load_says_which_and_why(tmp_path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(StageBroken, match="does not load"):
         made(model=str(tmp_path))
+
+
+def test_closing_leaves_no_task_behind_in_the_loop() -> None:
+    class Slow:
+        streams, note = 1, ""
+
+        def begin(self, requests: list[object]) -> list[object]:
+            return requests
+
+        def answer(self, begun: list[object]) -> list[object]:
+            time.sleep(0.2)
+            return begun
+
+    async def closed() -> set[asyncio.Task[object]]:
+        batched = Batched(Slow(), 2)
+        asked = asyncio.ensure_future(batched.answer(Request((Message("user", "a"),))))
+        await asyncio.sleep(0.1)
+        await batched.close()
+        return asyncio.all_tasks() - {asyncio.current_task(), asked}
+
+    assert asyncio.run(closed()) == set()

@@ -65,6 +65,7 @@ def folder(tmp_path: Path) -> Path:
         ("import pairmill", (*FRAMEWORKS, *COLUMNS, *FILES)),
         ("import pairmill.cli", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
         ("from pairmill import Pipeline", (*FRAMEWORKS, *WORKING)),
+        ("import pairmill.cluster.jobs", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
         (
             "import pairmill.work.fork_server as f; f.preload()",
             (*FRAMEWORKS, "ruamel", "sqlglot", *PLANNING),

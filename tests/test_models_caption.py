@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +23,17 @@ from tests.tiny import built
 
 SCHEMA = pa.schema([("uid", pa.string()), ("text", pa.string()), ("image", pa.large_binary())])
 pytestmark = pytest.mark.filterwarnings("ignore")
+OPEN: list[CaptionStage] = []
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    """Closes what a test has set up."""
+    yield
+    for stage in OPEN:
+        if not stage.loop.is_closed():
+            stage.close()
+    OPEN.clear()
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +45,7 @@ def ready(model: str, **options: object) -> CaptionStage:
     values = {"model": model, "dtype": "float32", "max_new_tokens": 6, "prompt": "Say: {text}"}
     stage = CaptionStage(CaptionConfig(**{**values, **options}))
     stage.setup()
+    OPEN.append(stage)
     return stage
 
 

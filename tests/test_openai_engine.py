@@ -92,6 +92,8 @@ def test_row_without_an_answer_fails_by_the_class_of_its_last_attempt(
     (row,) = captions(chosen, pa.table({"text": TEXTS[:1]}))
     assert row["error"]["class"] == kind
     assert len(proxy.seen) == attempts
+    if fault == "error":
+        assert row["error"]["message"] == "Error code: 500: upstream died"
 
 
 @pytest.mark.parametrize(("fault", "message"), [("key", "401"), ("poor", "no credit left")])

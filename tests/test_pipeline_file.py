@@ -180,6 +180,13 @@ def test_override_by_stage_name_and_unknown_target(write: Write, pairs: Path) ->
     )
 
 
+def test_override_may_be_a_map_and_a_prompt_in_braces_stays_text(write: Write, pairs: Path) -> None:
+    pipeline = Pipeline.from_yaml(write(GOOD), {"source.set": "{kind: web, year: 2024}"})
+    assert pipeline.config.source.set == {"kind": "web", "year": 2024}
+    (fault,) = faults(write(GOOD), name="{text}")
+    assert "'{text}'" in fault
+
+
 @pytest.mark.slow
 def test_command_line_exit_codes_tell_a_wrong_file_from_a_failed_run(
     write: Write, pairs: Path, tmp_path: Path

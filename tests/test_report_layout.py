@@ -76,3 +76,27 @@ def test_a_mistake_in_the_style_is_told(browser: Any, run: Path, style: str) -> 
     told = differences(json.loads(KEPT.read_text())["desk"]["report"], look_at(opened.page))
     opened.page.context.close()
     assert any(SPOILT[style] in line for line in told), told
+
+
+PAPER = {"width": 700, "height": 990}
+CUT = """() => [...document.querySelectorAll(".scroll, .near, pre")]
+    .filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1).map(e => e.className)"""
+BLANK = """() => [...document.querySelectorAll(".sample img")]
+    .filter(i => !i.complete || !i.naturalWidth).length"""
+
+
+def test_printed_page_is_dark_on_white_with_all_its_pictures_and_nothing_cut(
+    browser: Any, run: Path, compared: Path
+) -> None:
+    for page in (run / "report/index.html", compared):
+        opened = Opened(browser, page, viewport=PAPER, color_scheme="dark")
+        opened.page.emulate_media(media="print")
+        opened.page.wait_for_load_state("load")
+        ink = opened.page.evaluate("getComputedStyle(document.body).color")
+        assert max(map(int, ink[4:-1].split(","))) < 80
+        assert (opened.page.evaluate(CUT), opened.page.evaluate(BLANK)) == ([], 0)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= PAPER["width"]
+        sections = opened.page.evaluate("[...document.querySelectorAll('section')].map(s => s.id)")
+        if page != compared:
+            assert sections.index("funnel") < sections.index("scores") < sections.index("samples")
+        opened.page.context.close()

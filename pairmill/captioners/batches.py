@@ -62,8 +62,11 @@ class Batched:
         return await future
 
     async def close(self) -> None:
-        """Ends the threads."""
-        self.pump.cancel()
+        """Ends what is under way, and the threads."""
+        under_way = [self.pump, *self.works]
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         for pool in (self.preparing, self.model):
             pool.shutdown(wait=False, cancel_futures=True)
 

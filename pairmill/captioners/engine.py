@@ -52,8 +52,8 @@ class Request:
 @dataclass(frozen=True)
 class Answer:
     """`finish_reason` is `stop`, or `length` where the token limit cut the text off; `tokens`
-    counts generated ones, `prompt_tokens` those of the request (None where the engine does not
-    say).
+    counts generated ones, `prompt_tokens` those of the request (each None where the engine does
+    not say).
 
     `reasoning` is what the model thought before it answered, None where it did not; `text` is None
     where the limit cut it off while it thought.  `logprobs`: natural logarithm of each generated
@@ -62,7 +62,7 @@ class Answer:
 
     text: str | None
     finish_reason: str
-    tokens: int
+    tokens: int | None
     reasoning: str | None = None
     prompt_tokens: int | None = None
     logprobs: tuple[float, ...] | None = None

@@ -70,8 +70,8 @@ def prompt_of(name: str) -> LibraryPrompt:
     if name in library():
         return library()[name]
     near = difflib.get_close_matches(name, list(library()), 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise BadPrompt(f"unknown prompt {name!r}; {hint}(prompts: {', '.join(library())})")
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise BadPrompt(f"unknown prompt {name!r}{hint} (prompts: {', '.join(library())})")
 
 
 def named(wording: Wording) -> str | None:

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from pairmill.captioners.completion import completion
 from pairmill.captioners.engine import Answer, Request, Sampling
 from pairmill.captioners.openai_client import DEFAULT_KEY, client_of, turn
-from pairmill.captioners.reasoning import split_reasoning
 from pairmill.captioners.window import Window
 from pairmill.errors import RowError, StageBroken, first_line
 from pairmill.schemas.hashing import row_chance
@@ -98,7 +98,7 @@ class OpenAIEngine:
                     self.client.chat.completions.create(**self.options(turns, request)),
                     self.config.request_timeout_s,
                 )
-                answer = self.read(found)
+                answer = completion(found)
             except RowError:
                 raise
             except Exception as error:  # servers, proxies and networks raise many kinds
@@ -106,7 +106,7 @@ class OpenAIEngine:
                 if failed.overload:
                     self.window.overloaded(began, failed.pause_s)
                 return failed
-            self.window.answered(began, (answer.prompt_tokens or 0) + answer.tokens)
+            self.window.answered(began, (answer.prompt_tokens or 0) + (answer.tokens or 0))
             return answer
 
     def expected_tokens(self, request: Request) -> int:
@@ -140,40 +140,6 @@ class OpenAIEngine:
             extra["chat_template_kwargs"] = s.chat_template_kwargs
         return {**asked, "extra_body": extra} if extra else asked
 
-    def read(self, found: Any) -> Answer:
-        """The server's answer; raises RowError where the model refuses, ValueError where it is
-        none.
-        """
-        choices: Any = getattr(found, "choices", None) or [None]
-        message = getattr(choices[0], "message", None)
-        if message is None:
-            raise ValueError(f"the server's answer is no chat completion: {found!r:.100}")
-        if getattr(message, "refusal", None):
-            raise RowError("refused", str(message.refusal))
-        text, reasoning = message.content, None
-        for name in ("reasoning", "reasoning_content"):
-            reasoning = reasoning or getattr(message, name, None)
-        reason = choices[0].finish_reason or "stop"
-        if text is not None and not isinstance(text, str):
-            raise ValueError(f"the content of the server's answer is no text: {text!r:.100}")
-        if reason == "content_filter" and not text:
-            raise RowError("refused", "the server's content filter kept the answer back")
-        if text is None and reason != "length":
-            raise ValueError(f"the server's answer has no content (finish_reason {reason!r})")
-        if text is not None and reasoning is None:
-            reasoning, text = split_reasoning(text, False)
-        usage = found.usage
-        told = getattr(choices[0], "logprobs", None)
-        parts = getattr(told, "content", None) if told else None
-        return Answer(
-            text.strip() if text else text,
-            reason,
-            int(getattr(usage, "completion_tokens", 0) or 0),
-            reasoning,
-            getattr(usage, "prompt_tokens", None),
-            tuple(part.logprob for part in parts) if parts else None,
-        )
-
     def failed(self, error: Exception, request: Request) -> Failed:
         """What an error means; raises StageBroken where no request can be answered."""
         import openai
@@ -183,7 +149,7 @@ class OpenAIEngine:
             late = f"no answer within {self.config.request_timeout_s:g} s (request_timeout_s)"
             return Failed("timeout", late, overload=True)
         if isinstance(error, openai.APIStatusError):
-            return self.refused(error, request, said)
+            return self.refused(error, request, with_words(said, error.body))
         if isinstance(error, openai.APIConnectionError):
             return Failed(
                 "connect", f"{said}: {first_line(error.__cause__ or error)}", overload=True
@@ -218,6 +184,12 @@ class OpenAIEngine:
             overload = status in (429, 503, 529)
             return Failed(kind, said, not closed, overload, 0.0 if closed else pause)
         return Failed("http_4xx", said, again=False)
+
+
+def with_words(said: str, body: Any) -> str:
+    """A status with the server's words where they are no JSON, which the client leaves out."""
+    words = first_line(ValueError(body)) if isinstance(body, str) and body.strip() else ""
+    return f"{said}: {words}" if words and words not in said else said
 
 
 def names_form(said: str) -> bool:

@@ -45,8 +45,18 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         arrow_type(inner, name)
 
 
+def core(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one schema beside null of an `anyOf` or `oneOf`, as pydantic writes what may be absent;
+    else the schema itself.
+    """
+    choices = schema.get("anyOf") or schema.get("oneOf") or []
+    others = [one for one in choices if isinstance(one, Mapping) and one.get("type") != "null"]
+    return others[0] if "type" not in schema and len(others) == 1 else schema
+
+
 def plain_type(schema: Mapping[str, Any]) -> str | None:
     """The schema's type, null aside; of its values where it lists them."""
+    schema = core(schema)
     given = schema.get("type")
     if isinstance(given, list):
         others = [kind for kind in given if kind != "null"]
@@ -59,6 +69,7 @@ def plain_type(schema: Mapping[str, Any]) -> str | None:
 
 def arrow_type(schema: Mapping[str, Any], at: str) -> pa.DataType:
     """The column type of a property; raises BadSchema."""
+    schema = core(schema)
     kind = plain_type(schema)
     if kind in TYPES:
         return TYPES[kind]
@@ -93,13 +104,17 @@ def parsed(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     from jsonschema.exceptions import best_match
 
     fault = "it holds no JSON object"
+    columns = schema["properties"].items()
     for value in objects_in(FENCE.sub("", text)):
         error = best_match(Draft202012Validator(schema).iter_errors(value))
-        if error is None and fits_columns(value):
-            properties = schema["properties"]
-            return {name: as_stored(value.get(name), inner) for name, inner in properties.items()}
-        place = ".".join(map(str, error.absolute_path)) if error is not None else ""
-        message = error.message if error is not None else "a number is too large"
+        if error is None:
+            try:
+                return {name: as_stored(value.get(name), inner) for name, inner in columns}
+            except OverflowError:
+                fault = "a number is too large"
+                continue
+        place = ".".join(map(str, error.absolute_path))
+        message = error.message
         fault = f"at {place}: {message}" if place else message
     raise BadAnswer(fault[:300])
 
@@ -123,28 +138,27 @@ def objects_in(text: str) -> list[Any]:
     return found
 
 
-def fits_columns(value: Any) -> bool:
-    """Whether all integers of a value fit a column of 64 bits."""
-    if isinstance(value, Mapping):
-        return all(map(fits_columns, value.values()))
-    if isinstance(value, list):
-        return all(map(fits_columns, value))
-    return not isinstance(value, int) or LEAST_INT64 <= value <= MOST_INT64
-
-
 def as_stored(value: Any, schema: Mapping[str, Any]) -> Any:
     """A value as its column holds it: 4.0 is an integer in JSON, and a number may be written as
-    one.
+    one.  Raises OverflowError for an integer beyond 64 bits.
     """
+    schema = core(schema)
     kind = plain_type(schema)
     if value is None:
         return None
     if kind == "integer":
-        return int(value)
+        if not LEAST_INT64 <= (whole := int(value)) <= MOST_INT64:
+            raise OverflowError("a number is too large")
+        return whole
     if kind == "number":
         return float(value)
     if kind == "array":
         return [as_stored(item, schema["items"]) for item in value]
     if kind == "object":
         return {name: as_stored(value.get(name), s) for name, s in schema["properties"].items()}
-    return value
+    return sound(value) if isinstance(value, str) else value
+
+
+def sound(text: str) -> str:
+    """A text without halves of surrogate pairs, which no column can hold: U+FFFD stands there."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -26,7 +26,7 @@ class TakenAnswer:
 
     text: str | None
     finish_reason: str
-    tokens: int
+    tokens: int | None
     prompt_tokens: int | None = None
     reasoning: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
@@ -38,9 +38,8 @@ class TakenAnswer:
 
     def add(self, before: "TakenAnswer") -> None:
         """Counts the tokens of an answer before this one, too."""
-        self.tokens += before.tokens
-        if self.prompt_tokens is not None and before.prompt_tokens is not None:
-            self.prompt_tokens += before.prompt_tokens
+        self.tokens = sum_known([self.tokens, before.tokens])
+        self.prompt_tokens = sum_known([self.prompt_tokens, before.prompt_tokens])
 
 
 def told_in(

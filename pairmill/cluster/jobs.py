@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pairmill.cluster.packing import FILE_NAME, packed
 from pairmill.errors import PairmillError, RunError
-from pairmill.plan.plan import Plan
 from pairmill.version import __version__
-from pairmill.workspace.fingerprints import table_id, unread_bytes
-from pairmill.workspace.storage import Storage
-from pairmill.workspace.tables import Table
+
+if TYPE_CHECKING:  # what only `submit` needs takes half a second
+    from pairmill.plan.plan import Plan
 
 RECONNECTS = 10
 AGENT_WAIT_S = 60
@@ -47,6 +45,8 @@ class JobRequest:
 
     def entrypoint(self) -> str:
         """The job's command line; relative paths of data mean the same folder there as here."""
+        from pairmill.cluster.packing import FILE_NAME
+
         words = [
             "python",
             "-m",
@@ -122,8 +122,10 @@ def meaning(address: str | None) -> Iterator[None]:
             os.environ[name] = str(before)
 
 
-def submit(jobs: Any, request: JobRequest, plan: Plan) -> str:
+def submit(jobs: Any, request: JobRequest, plan: "Plan") -> str:
     """Packs and submits; gives the job's id.  Raises RunError where a job of the same run goes."""
+    from pairmill.cluster.packing import packed
+
     run, workspace = run_id(plan, request.limit), plan.redact(plan.config.workspace)
     refuse_second(jobs, run, workspace)
     with packed(request.file, request.working_dir, plan.config) as folder:
@@ -152,10 +154,14 @@ def refuse_second(jobs: Any, run: str, workspace: str) -> None:
             )
 
 
-def run_id(plan: Plan, limit: int | None) -> str:
+def run_id(plan: "Plan", limit: int | None) -> str:
     """What the job's run will be called; empty where source or workspace cannot be reached from
     here, or reading the source to know it again would take long.
     """
+    from pairmill.workspace.fingerprints import table_id, unread_bytes
+    from pairmill.workspace.storage import Storage
+    from pairmill.workspace.tables import Table
+
     try:
         storage = Storage(plan.config.workspace)
         if unread_bytes(storage, plan.source) > READ_BYTES:

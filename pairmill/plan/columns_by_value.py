@@ -11,14 +11,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from pairmill.sources.local_images import BASE64
 from pairmill.sources.tables import like
 from pairmill.sources.values import is_list
 
 ADDRESS = re.compile(r"^\s*https?://\S+\s*$", re.IGNORECASE)
 """An address alone: a line of a table that was not taken apart begins with one, too."""
 PICTURE = re.compile(r"\.(?:jpe?g|png|webp|gif|bmp|tiff?)(?:[?#]|$)", re.IGNORECASE)
+ENCODED = re.compile(rf"^\s*(?:{BASE64.pattern})")
+"""A picture as base64 text."""
 WORDS = re.compile(r"\S\s+\S|[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 """Two words, or letters of a script that sets no spaces between them."""
+CAPTION = re.compile("caption|alt_?text", re.IGNORECASE)
+"""Names of what was written about a picture rather than about its page."""
 GIVEN = ("uid", "doc_id", "source")
 """Columns that name a row or its file, whatever they hold."""
 MOST_NAMED = 5
@@ -108,6 +113,11 @@ def picture_file(texts: TextSample) -> ColumnChoice | None:
     return best([p for p in texts.mostly(PICTURE) if p not in addresses], lambda path: ())
 
 
+def picture_text(texts: TextSample) -> ColumnChoice | None:
+    """The path of pictures in base64."""
+    return best(texts.mostly(ENCODED), lambda path: ())
+
+
 def caption(texts: TextSample) -> ColumnChoice | None:
     """The path of the longest texts of several words, one whose name says that it is text first."""
     other = {*texts.mostly(ADDRESS), *texts.mostly(PICTURE)}
@@ -116,7 +126,8 @@ def caption(texts: TextSample) -> ColumnChoice | None:
         words = 2 * sum(bool(WORDS.search(v)) for v in found) > len(found)
         named = like("text", leaf(path))
         if path not in other and not ADDRESS.match(found[0]) and (words or named):
-            lengths[path] = (words, named, sum(map(len, found)) / len(found))
+            is_caption = words and bool(CAPTION.search(leaf(path)))
+            lengths[path] = (words, named, is_caption, sum(map(len, found)) / len(found))
     return best(list(lengths), lengths.__getitem__)
 
 

@@ -57,9 +57,15 @@ def first_pipeline(name: str, proposal: Proposal, file: str) -> str:
         MODELS,
         "outputs:\n",
         "  - type: webdataset\n    path: shards\n    samples_per_shard: 1000\n",
-        "" if text else "    caption: url                  # the input has no texts\n",
+        "" if text else f"    caption: {instead(columns):<20} # the input has no texts\n",
     ]
     return "".join(lines)
+
+
+def instead(columns: set[str]) -> str:
+    """What stands for a sample where there is no text: an address, the name of a class, nothing."""
+    found = next((name for name in ("label", "url") if name in columns), None)
+    return found or """\"''\""""
 
 
 def yaml_value(value: Any) -> str:

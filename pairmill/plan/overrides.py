@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from pairmill.plan.document import Document, Path_, typed
 from pairmill.plan.paths import choices, step_into
 
@@ -35,11 +38,25 @@ def override(document: Document, target: str, value: str) -> None:
             refuse(f"there is no {last!r} here{choices(node)}")
             return
         path = (*path, index)
-        node[int(index)] = typed(value)
+        node[int(index)] = given(value)
     elif isinstance(node, dict):
         path = (*path, last)
-        node[last] = typed(value)
+        node[last] = given(value)
     else:
         refuse(f"{'.'.join(parents)} holds no keys")
         return
     document.overridden[path] = f"--set {target}={value}"
+
+
+def given(text: str) -> Any:
+    """A value as YAML reads it; a map where each of its keys has a value, so that a prompt such as
+    `{text}` stays text.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            found = YAML(typ="safe").load(text)
+        except (YAMLError, ValueError, RecursionError):
+            return text
+        if isinstance(found, dict) and found and None not in found.values():
+            return found
+    return typed(text)

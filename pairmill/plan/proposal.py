@@ -2,45 +2,30 @@
 is.
 """
 
+import codecs
 import csv
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
-from pairmill.errors import BadRequest, RunError
-from pairmill.plan.columns_by_value import (
-    ADDRESS,
-    ColumnChoice,
-    address,
-    below,
-    caption,
-    folder_of,
-    picture_file,
-    texts_of,
-)
+from pairmill.errors import RunError
+from pairmill.plan.proposed_columns import NO_ROW, NOTHING, NoProposal, by_values
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Source
 from pairmill.sources.catalogue import SOURCES, open_source
-from pairmill.sources.files import LIST_SUFFIXES
-from pairmill.sources.tables import TableSource
+from pairmill.sources.disguised import HEAD_BYTES
+from pairmill.sources.folder_samples import METADATA
+from pairmill.sources.text_stream import format_of
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 TABLES = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
-NOTHING = "no column holds addresses"
-NO_ROW = "no row can be read"
+LISTS = (".txt", ".token", ".lst", ".list")
+UNKNOWN = ": unknown format"
 WHAT_IT_IS = (": the file is empty", f"{NO_ROW}: ", ": it is an ", ": it is a ")
 """In reasons that leave no other to be told, the first of them first."""
 LONGEST = 300
 """Characters of a reason that are shown."""
-LOOKED_AT = 1000
-"""Rows whose values are looked at where no name of a column is known."""
-
-
-class NoProposal(BadRequest):
-    """The input is nothing that pairmill reads, or holds neither addresses nor images."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +48,8 @@ def propose(path: str) -> Proposal:
     if path.lower().endswith(IMAGE_SUFFIXES) and os.path.isfile(path):
         folder = os.path.dirname(path) or "."
         raise NoProposal(f"{path} is one picture; give the folder that it lies in: {folder}")
+    if path == "-" or (os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))):
+        raise NoProposal(f"{path} can be read once alone; write it to a file, and give its name")
     tried: dict[str, str] = {}
     for keys in ways(path):
         try:
@@ -84,7 +71,7 @@ def telling(tried: dict[str, str]) -> dict[str, str]:
     """Of ways and why they failed, those that say most: that the input is empty, or another thing
     than its name says; else those that read it and found nothing of use.
     """
-    for sign in WHAT_IT_IS:
+    for sign in (UNKNOWN, *WHAT_IT_IS):
         for way, reason in tried.items():
             if sign in reason and "encoding" not in way:  # in another one, any name may come out
                 return {way: reason}
@@ -100,8 +87,10 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
         yield {"type": "package", "path": path}
     if any(".tar" in name for name in names):
         yield {"type": "webdataset", "path": path}
-    if any(name.endswith(".parquet") for name in names):
-        yield {"type": "parquet", "path": path}
+    for kind in ("parquet", "arrow"):
+        if any(format_of(name) == kind for name in names):
+            yield {"type": kind, "path": path}
+            yield {"type": kind, "path": path, "captions": "first"}
     if os.path.isdir(path) and any(name.endswith(IMAGE_SUFFIXES) for name in names):
         yield {"type": "folder", "path": path}
     table = {"type": "pairs", "path": path}
@@ -110,7 +99,7 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
     for form in ("json", "jsonl", "parquet"):
         if not any(name.endswith(f".{form}") for name in names) or form == "json":
             yield {**table, "format": form}
-    if path.lower().endswith(LIST_SUFFIXES):  # a line for each address, as img2dataset takes it
+    if is_plain_text(path):  # such as a line for each address, as img2dataset takes it
         for form in ("tsv", "csv"):
             yield {**table, "format": form, "header": False}
             yield {**table, "format": form}
@@ -123,6 +112,19 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
         yield {**table, "header": False, "delimiter": "\t"}
         for encoding in ("utf-16", "utf-16-le", "utf-16-be", "latin-1"):
             yield {**table, "encoding": encoding}
+
+
+def is_plain_text(path: str) -> bool:
+    """Whether the input is a text file whose name tells no format."""
+    if not os.path.isfile(path) or format_of(path) is not None:
+        return False
+    with open(path, "rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head
 
 
 def unlike_names(path: str) -> list[str]:
@@ -164,7 +166,18 @@ def beside_pictures(keys: dict[str, Any]) -> list[str]:
     pictures = {os.path.splitext(n)[0] for n in names if n.lower().endswith(IMAGE_SUFFIXES)}
     tables = [n for n in sorted(names) if n.lower().endswith(TABLES)]
     tables = [n for n in tables if os.path.splitext(n)[0] not in pictures]
+    tables = [n for n in tables if os.path.basename(n) not in METADATA]  # read with the folder
+    tables += [n for n in sorted(names) if n.endswith(LISTS) and names_any(n, pictures)]
     return [f"if {n} describes the pictures: pairmill init --from {n}" for n in tables[:3]]
+
+
+def names_any(table: str, pictures: set[str]) -> bool:
+    """Whether the beginning of a text file names a picture that is not its own."""
+    if os.path.splitext(table)[0] in pictures:
+        return False
+    with open(table, encoding="utf-8", errors="replace") as stream:
+        head = stream.read(HEAD_BYTES)
+    return any(f"{os.path.basename(name)}." in head for name in pictures)
 
 
 def left_out(source: Source) -> list[str]:
@@ -179,71 +192,3 @@ def opened(keys: dict[str, Any]) -> Source:
     """The source of some keys; raises ValidationError where they do not fit its type."""
     config: SourceConfig = SOURCES[keys["type"]].model_validate(keys)
     return open_source(config)
-
-
-def first_rows(source: Source) -> pa.Table:
-    """The first rows, at most `LOOKED_AT`; raises NoProposal where none can be read."""
-    for part in source.read():
-        if isinstance(part, pa.Table) and part.num_rows:
-            return part.slice(0, LOOKED_AT)
-    names = ", ".join(source.schema().names)
-    raise NoProposal(f"{NO_ROW}: there is nothing below the names of columns ({names})")
-
-
-def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
-    """(keys for what the names of columns do not tell, what else might have been meant).
-
-    Where there is neither address nor image, the first column of addresses is `url`, else the first
-    of names of picture files is `image`; the one of the longest texts is `text`; where a known name
-    holds objects, a member of theirs.
-    """
-    names = set(source.schema().names)
-    if not isinstance(source, TableSource):
-        return {}, []
-    texts = texts_of(renamed(source, first_rows(source)))
-    made = {ours: paths[0] for ours, paths in source.layout().files[0].mapping.made.items()}
-    columns: dict[str, str] = {}
-    keys: dict[str, Any] = {}
-    notes: list[str] = []
-
-    def take(ours: str, choice: ColumnChoice | None) -> None:
-        if choice is not None:
-            columns[ours] = choice.path
-            notes.extend(choice.note(ours))
-
-    if "image" in made.values() and below(texts, "image").values:
-        columns["image_facts"] = "image"  # `image` is the name of what will be fetched
-    if "url" in made and "image" not in names:
-        take("url", address(below(texts, made["url"])))
-    if not names & {"url", "image"}:
-        take("url", address(texts))
-        found = texts.values[columns["url"]] if "url" in columns else []
-        if (
-            getattr(source.config, "header", None) is False
-            and found
-            and not ADDRESS.match(found[0])
-        ):
-            raise NoProposal(f"{NOTHING} in its first line, so that is a header")
-        if "url" not in columns and (files := picture_file(texts)):
-            keys["image"] = files.path
-            if folder := folder_of(path, texts.values[files.path][0]):
-                keys["images"] = folder
-            notes.extend(files.note("image"))
-        elif "url" not in columns:
-            inner = (path for path in texts.values if "." in path)
-            have = ", ".join([*source.layout().files[0].schema.names, *inner])
-            raise NoProposal(f"{NOTHING} or names of picture files (columns: {have})")
-    take("text", caption(below(texts, made["text"]) if "text" in made else texts))
-    text = columns.get("text", made.get("text"))
-    if text in texts.lists:
-        keys["captions"] = "first"
-        notes.append(f"text is the first of each list in {text}; `captions: rows` takes all")
-    return {**keys, **({"columns": columns} if columns else {})}, notes
-
-
-def renamed(source: TableSource, rows: pa.Table) -> pa.Table:
-    """The rows under the names that the input has for its columns."""
-    mapping = source.layout().files[0].mapping
-    theirs = {**{ours: paths[0] for ours, paths in mapping.made.items()}, **mapping.kept}
-    found = {theirs.get(name, name): rows.column(name) for name in rows.schema.names}
-    return pa.table(found)

@@ -8,7 +8,7 @@ const languageOf = (s) => Object.entries(s.texts).filter(([n]) => n === "lang" |
 
 function picture(s, alt) {
   if (!s.image) return el("div", { class: "picture none" }, "no picture");
-  const node = el("img", { class: s.blur ? "picture blurred" : "picture", src: s.image, alt, loading: "lazy", decoding: "async" });
+  const node = el("img", { class: s.blur ? "picture blurred" : "picture", src: s.image, alt });
   return node;
 }
 

@@ -1,10 +1,12 @@
 """What a file is by its first bytes, where that is another thing than its name says."""
 
 import json
+from contextlib import closing
 
 import fsspec
 
 from pairmill.sources.files import Input
+from pairmill.sources.unpacking import packing_of, unpacked
 
 HEAD_BYTES = 2**13
 PACKED = "; name it so, such as `.gz`, or unpack it"
@@ -22,6 +24,12 @@ SIGNS = (
     (b"Rar!\x1a\x07", "a RAR archive; unpack it"),
     (b"SQLite format 3\x00", "an SQLite database; write the table out as CSV or Parquet"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook; save its sheet as CSV"),
+    (b"WARC/", "a crawl's WARC; write image addresses and alt texts out of it as a table"),
+    (b"\x93NUMPY", "a NumPy array; write it out as Parquet"),
+    *(
+        (bytes([0x80, version]), "a Python pickle, which is never read; write it out as Parquet")
+        for version in range(2, 6)
+    ),
     (b"\x89HDF\r\n", "HDF5; write the table out as Parquet"),
     (b"Obj\x01", "Avro; write it out as Parquet"),
     (b"%PDF-", "a PDF"),
@@ -29,7 +37,7 @@ SIGNS = (
     (b"\x89PNG\r\n", "a PNG picture"),
 )
 """How files of another format begin."""
-TEXTS = ("csv", "tsv", "jsonl", "json")
+TEXTS = ("csv", "tsv", "jsonl", "json", "unknown")
 
 
 def disguise(item: Input, kind: str, encoding: str = "utf-8") -> str | None:
@@ -39,13 +47,17 @@ def disguise(item: Input, kind: str, encoding: str = "utf-8") -> str | None:
     try:
         with fsspec.open(item.url, "rb") as stream:
             head = stream.read(HEAD_BYTES)
+        if packing_of(item.name) and not head.startswith(SIGNS[0][0]):
+            with closing(unpacked(item)) as pieces:
+                head = next(pieces, b"")[:HEAD_BYTES]
     except OSError:
         return None
-    is_packed = item.name.lower().endswith((".gz", ".zst", ".bz2", ".xz", ".tgz"))
-    for sign, words in SIGNS[:1] if is_packed else SIGNS:
+    if item.name.lower().endswith(".tgz"):
+        return None
+    for sign, words in SIGNS:
         if head.startswith(sign) and kind not in words.lower()[:20]:
             return f"it is {words}"
-    if is_packed or kind not in TEXTS:
+    if kind not in TEXTS:
         return None
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:15].lower().startswith((b"<!doctype html", b"<html", b"<?xml")):

@@ -96,6 +96,8 @@ def kind_of(item: Input, config: TableConfig) -> str:
     kind = asked or format_of(item.name)
     if kind == "jsonl" and not asked and may_be_document(item.name) and is_document(item):
         kind = "json"
+    if kind is None and (other := disguise(item, "unknown")):
+        raise NoInput(f"{item.name}: {other}")
     if kind is None:
         raise NoInput(
             f"{item.name}: unknown format; use .parquet, .csv, .tsv or .jsonl "

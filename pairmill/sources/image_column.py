@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from pairmill.schemas.arrow import is_bytes
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.values import is_list
 
 USUAL = "image"
 FILE_NAMES = (
@@ -29,8 +30,9 @@ def found_image(config: TableConfig, schemas: Sequence[pa.Schema]) -> str | None
     fields = [f for schema in schemas for f in schema]
     declared = [n for schema in schemas if (n := declared_image(schema))]
     structs = [f.name for f in fields if is_hugging_face(f.type)]
+    lists = [f.name for f in fields if is_list(f.type) and is_hugging_face(f.type.value_type)]
     binary = [f.name for f in fields if is_bytes(f.type)]
-    for found in (declared, structs, binary):
+    for found in (declared, structs, binary, lists):
         if len(set(found)) == 1:
             return found[0]
     return USUAL if isinstance(config, ParquetConfig) else None

@@ -1,9 +1,12 @@
-"""Images in files that a table names: paths within one folder, `file://`, Hugging Face's paths."""
+"""Images in files that a table names: paths within one folder, `file://`, Hugging Face's paths;
+and those that stand in the table itself as base64.
+"""
 
 import json
 import os
 import posixpath
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -42,6 +45,8 @@ class ImageFiles:
     def read(self, name: str) -> bytes:
         """Raises ValueError where there is no such file in the folder."""
         place = self.place(name)
+        if (bare := without_number(name)) != name and not self.system.exists(place):
+            place = self.place(bare)
         try:
             size = self.system.size(place) or 0
             if size > MAX_MEMBER_BYTES:
@@ -54,10 +59,6 @@ class ImageFiles:
         """Where the file of this name lies; raises ValueError for an address, and for what leads
         out of the folder, by links too.
         """
-        if BASE64.match(name):
-            raise ValueError(
-                "a picture as base64 text, which is not read; write its bytes in a binary column"
-            )
         path = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
         if "://" in path:
             raise ValueError(f"{name[:200]} is no file of {self.folder} but an address")
@@ -89,6 +90,21 @@ def names_of(values: pa.ChunkedArray) -> list[Any]:
     return found
 
 
+def without_number(name: str) -> str:
+    """The name of a file without the number of a caption, which Flickr30k writes as `1.jpg#0`."""
+    bare, mark, number = name.rpartition("#")
+    return bare if mark and number.isdigit() else name
+
+
+def decoded(text: str) -> bytes:
+    """The bytes of a picture in base64, of a data URL too; raises ValueError."""
+    body = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        return b64decode(re.sub(r"\s+", "", body), validate=True)
+    except ValueError as error:
+        raise ValueError(f"damaged base64: {error}") from None
+
+
 def listed(text: str) -> Any:
     """A list of names that stands as JSON text, or the text."""
     try:
@@ -116,6 +132,8 @@ def with_images(
         try:
             if isinstance(value, Exception):
                 raise value
+            if isinstance(value, str) and BASE64.match(value):
+                value = decoded(value)
             data = files.read(value) if isinstance(value, str) else value
         except ValueError as error:
             yield Unreadable(places[i], str(error), "image")

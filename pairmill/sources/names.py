@@ -85,7 +85,9 @@ def map_columns(
     rest = []
     for names, own in zip(files, made, strict=True):
         used = {
-            paths[0] for ours, paths in own.items() if len(paths) == 1 and paths[0] not in lists
+            paths[0]
+            for ours, paths in own.items()
+            if len(paths) == 1 and (ours != "text" or paths[0] not in lists)
         }
         rest.append([n for n in names if n not in used and n != image])
     taken = {ours for own in made for ours in own} | ({"image"} if with_images else set())

@@ -41,7 +41,7 @@ class TableConfig(EmbeddingsConfig, ImageBytesConfig):
     """
     image: str | None = Field(None, min_length=1)
     """The input's column that holds the images: their bytes, Hugging Face's struct of `bytes` and
-    `path`, or names of image files.
+    `path`, base64 (of data URLs, too), or names of image files.
     """
     images: Annotated[str | None, PATH] = None
     """Folder of the image files that the column names; the folder of the table if absent.  Names

@@ -15,7 +15,7 @@ from pairmill.sources.files import Input, Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
 from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
-from pairmill.sources.local_images import ImageFiles, with_images
+from pairmill.sources.local_images import BASE64, ImageFiles, with_images
 from pairmill.sources.misfits import Heard, Misfits
 from pairmill.sources.parquet_files import parquet_rows
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
@@ -167,6 +167,8 @@ class TableSource(Source):
             if field.name == "text" and is_list(values.type):  # captions: rows
                 columns[field.name] = values
                 continue
+            if named:
+                values = without_pictures(values)
             columns[field.name], places = fitted(values, field.type)
             for i in places:
                 why = no_fit(values[i].as_py(), field.type)
@@ -266,6 +268,14 @@ def place_of(file: TableFile, place: int) -> str:
     """Where a row stands, for messages: its line in text formats, else its row."""
     where = row_place if file.kind in FORMATS else line_place
     return where(file.item.name, int(place))
+
+
+def without_pictures(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names of image files, null for pictures that stand there as base64."""
+    if not pa.types.is_string(values.type):
+        return values
+    encoded = pc.match_substring_regex(values, f"^(?:{BASE64.pattern})")
+    return pc.if_else(encoded, None, values)
 
 
 def like(column: str, name: str) -> bool:

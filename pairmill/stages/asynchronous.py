@@ -172,7 +172,7 @@ class AsyncStage(Stage):
             values = [answer.get(field.name) for answer in answers]
             try:
                 columns[field.name] = pa.array(values, field.type)
-            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError) as error:
                 raise StageBroken(
                     f"stage {self.name!r}: column {field.name!r} is declared {field.type}: "
                     f"{first_line(error)}"

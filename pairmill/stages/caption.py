@@ -103,7 +103,7 @@ class OnePromptStage(AskingStage):
             **{name: values[0] if single else values for name, values in found.items()},
             self.column("model"): self.model_name(),
             self.column("prompt_id"): c.wording().digest,
-            self.column("tokens"): sum(t.tokens for t in answers),
+            self.column("tokens"): sum_known(t.tokens for t in answers),
             self.column("prompt_tokens"): sum_known(t.prompt_tokens for t in answers),
         }
 

@@ -195,6 +195,6 @@ class TranslateStage(AskingStage):
             self.column("model"): self.model_name() if best else None,
             self.column("prompt_id"): c.wording().digest if best else None,
             self.column("finish_reason"): best.answer.finish_reason if best else None,
-            self.column("tokens"): sum(t.tokens for t in every),
+            self.column("tokens"): sum_known(t.tokens for t in every),
             self.column("prompt_tokens"): sum_known(t.prompt_tokens for t in every),
         }

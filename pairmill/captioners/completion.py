@@ -1,0 +1,68 @@
+"""What a server with OpenAI's API answered, as an answer, whatever servers make of the format."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pairmill.captioners.engine import Answer
+from pairmill.captioners.reasoning import split_reasoning
+from pairmill.captioners.structured import sound
+from pairmill.errors import RowError
+
+MOST_TOKENS = 2**31 - 1
+"""A count beyond it is none."""
+
+
+def completion(found: Any) -> Answer:
+    """The answer of a chat completion; raises RowError where the model refuses, ValueError where it
+    is none.
+    """
+    choices: Any = getattr(found, "choices", None)
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message: Any = getattr(choice, "message", None)
+    if message is None or isinstance(message, (str, Mapping)):
+        error = getattr(found, "error", None)
+        what = f"an error, {error!r:.200}" if error else f"no chat completion: {found!r:.100}"
+        raise ValueError(f"the server's answer is {what}")
+    if getattr(message, "refusal", None):
+        raise RowError("refused", sound(str(message.refusal)))
+    text, reasoning = text_of(getattr(message, "content", None)), None
+    for name in ("reasoning", "reasoning_content"):
+        reasoning = reasoning or getattr(message, name, None)
+    reason = str(getattr(choice, "finish_reason", None) or "stop")
+    if reason == "content_filter" and not text:
+        raise RowError("refused", "the server's content filter kept the answer back")
+    if text is None and reason != "length":
+        raise ValueError(f"the server's answer has no content (finish_reason {reason!r})")
+    if text is not None and reasoning is None:
+        reasoning, text = split_reasoning(text, False)
+    usage = getattr(found, "usage", None)
+    told = getattr(choice, "logprobs", None)
+    parts = getattr(told, "content", None) if told else None
+    return Answer(
+        text.strip() if text else text,
+        reason,
+        count(getattr(usage, "completion_tokens", None)),
+        sound(str(reasoning)) if reasoning is not None else None,
+        count(getattr(usage, "prompt_tokens", None)),
+        tuple(part.logprob for part in parts) if parts else None,
+    )
+
+
+def text_of(content: Any) -> str | None:
+    """The text of a message, whose content some servers give in parts; raises ValueError."""
+    if isinstance(content, list) and content:
+        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        texts = [part for part in parts if isinstance(part, str)]
+        content = "".join(texts) if len(texts) == len(content) else content
+    if content is not None and not isinstance(content, str):
+        raise ValueError(f"the content of the server's answer is no text: {content!r:.100}")
+    return None if content is None else sound(content)
+
+
+def count(tokens: Any) -> int | None:
+    """A number of tokens; None where the server tells none, or what cannot be one."""
+    try:
+        number = int(tokens)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if 0 <= number <= MOST_TOKENS else None
