@@ -176,7 +176,7 @@ def told(fates: Any) -> tuple[Any, ...]:
 
 
 def test_remembered_fates_that_are_damaged_are_followed_anew(folder: Path) -> None:
-    (file,) = folder.glob("workspace/fates/*.parquet")
+    file = folder / "workspace/fates/grown.parquet"
     sound = run(folder)
     expected = pl.read_parquet(f"{sound.folder}/ledger/*.parquet")
     data = bytearray(file.read_bytes())
