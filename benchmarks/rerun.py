@@ -36,7 +36,7 @@ def run(file: Path, env: dict[str, str], *overrides: str) -> Cost:
     command = [
         sys.executable,
         "-m",
-        "pairmill.cli",
+        "pairmill",
         "run",
         str(file),
         "--replace",

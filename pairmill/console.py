@@ -2,6 +2,7 @@
 message.
 """
 
+import atexit
 import contextlib
 import io
 import json
@@ -61,6 +62,23 @@ def end(message: str, code: int) -> None:
     """Ends the process with a message for people."""
     err.print(Text(message), style="red", soft_wrap=True)
     sys.exit(code)
+
+
+def leave(code: object) -> None:
+    """Ends the process with an exit code, as Python would, but for taking apart what the system
+    takes back with the process: a fifth of what a run costs that has nothing to do.  Comes back
+    where Python has to say more: a message in place of a code, an output that nobody takes.
+    """
+    if not isinstance(code, int | None):
+        return
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except (OSError, ValueError):
+        return
+    os._exit((code or 0) & 0xFF)
 
 
 File = Annotated[Path, typer.Argument(help="The pipeline file.", dir_okay=False)]

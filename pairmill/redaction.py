@@ -241,8 +241,14 @@ def redact(text: str) -> str:
     return REDACTOR(text)
 
 
+NUMBERS = frozenset({int, float, bool, type(None)})
+"""Types of values that hold no text; most of a report's are of these."""
+
+
 def redact_data(value: Any) -> Any:
     """Plain data (maps, lists, texts, numbers) without secrets, keys included."""
+    if type(value) in NUMBERS:
+        return value
     match value:
         case str():
             return redact(value)
@@ -256,7 +262,7 @@ def redact_data(value: Any) -> Any:
                 for k, v in value.items()
             }
         case list():
-            return [redact_data(v) for v in value]
+            return [v if type(v) in NUMBERS else redact_data(v) for v in value]
         case tuple():
             return tuple(redact_data(v) for v in value)
     return value

@@ -46,7 +46,7 @@ ARROWS = {
     "cluster_cli": {"cluster", "console"},
     "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal", "workspace"},
     "commands_page": {"cli"},
-    "__main__": {"cli"},
+    "__main__": {"cli", "console"},
     "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
     "__init__": {"api", "run_result", "stages"},
 }

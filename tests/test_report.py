@@ -9,9 +9,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from publicsuffixlist import PSLFILE, PublicSuffixList
 
 from pairmill.api import Pipeline
-from pairmill.report.domains import domains, hosts
+from pairmill.report.domains import domain_of, domains, hosts
 from tests.report_pages import Opened, browser, data, folder, run  # fixtures among them
 from tests.workspaces import shards_of, stored_chain
 
@@ -68,6 +69,18 @@ def test_threshold_tells_what_would_be_kept_in_the_end(
         )  # fmt: skip
         said = f'--set "stages.leveled.keep=level >= {score["stops"][at]:g}"'
         assert said in card.inner_text()
+
+
+def test_domains_are_those_of_the_whole_list_of_suffixes() -> None:
+    whole = PublicSuffixList()
+    with open(PSLFILE, encoding="utf-8") as lines:
+        listed = [line.strip() for line in lines if line.strip() and line[:2] != "//"]
+    for rule in [*listed[::7], *(r for r in listed if r[0] in "*!" or not r.isascii())]:
+        suffix = rule.lstrip("!").replace("*", "any")
+        for host in (suffix, f"a.{suffix}", f"b.a.{suffix}"):
+            ascii_only = host.encode("idna").decode()
+            assert domain_of(host) == (whole.privatesuffix(host) or host)
+            assert domain_of(ascii_only) == (whole.privatesuffix(ascii_only) or ascii_only)
 
 
 def test_domains_of_addresses_and_of_suffixes_of_two_parts() -> None:

@@ -36,6 +36,7 @@ from pairmill.redaction import redact, redact_data
 from pairmill.work.engine import WorkEngine
 from pairmill.work.local import LocalEngine
 from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.file_looks import keep_looks
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.ingest import build_table
 from pairmill.workspace.lease import leased
@@ -133,6 +134,7 @@ class Runner:
         try:
             self.engine.expect(unseen(storage, every_stage(self.plan.stages)))
             table = self.timed("table", lambda: self.table(storage))
+            keep_looks(storage, self.plan.config.name, self.plan.source.looks)
             fresh = news(storage, table, self.plan.config.name)
             if fresh:
                 self.watcher.note(str(fresh))

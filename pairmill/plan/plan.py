@@ -27,6 +27,7 @@ from pairmill.schemas.hashing import digest
 from pairmill.schemas.pipeline import PipelineConfig
 from pairmill.sources.base import NoInput, Source
 from pairmill.sources.catalogue import open_source
+from pairmill.workspace.file_looks import recalled_looks
 from pairmill.workspace.tables import Table
 
 OF_IMAGES = ("parquet", "webdataset", "folder")
@@ -110,6 +111,7 @@ def make_plan(
 
     source = open_source(config.source)
     source.leave_out([config.workspace, *(output.path for output in config.outputs)])
+    source.take_looks(recalled_looks(config.workspace, config.name))
     unknown_input = False
 
     def note(path: tuple[str | int, ...], message: str) -> None:

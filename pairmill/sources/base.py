@@ -12,6 +12,7 @@ from pairmill.redaction import redact
 from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.faults import NoInput
+from pairmill.sources.file_looks import FileLooks
 from pairmill.sources.files import Input, Listing, list_inputs
 from pairmill.sources.names import column_names
 
@@ -90,7 +91,12 @@ class Source:
     def __init__(self, config: Any) -> None:
         self.config = config
         self.own: tuple[str, ...] = ()
+        self.looks = FileLooks()
         self._listing: Listing | None = None
+
+    def take_looks(self, looks: FileLooks) -> None:
+        """Takes what the last run's looks at files found; this one's are added."""
+        self.looks = looks
 
     def leave_out(self, own: Sequence[str]) -> None:
         """Takes folders that are no input though they lie in a folder that is: what the pipeline

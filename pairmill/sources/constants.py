@@ -9,6 +9,7 @@ import pyarrow as pa
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
 from pairmill.sources.faults import KeyFault
+from pairmill.sources.file_looks import FileLooks
 
 Parts = Iterator[pa.Table | Unreadable | Remark]
 TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
@@ -23,6 +24,10 @@ class WithConstants(Source):
         self.constants = {
             name: pa.scalar(value, TYPES[type(value)]) for name, value in inner.config.set.items()
         }
+
+    def take_looks(self, looks: FileLooks) -> None:
+        super().take_looks(looks)
+        self.inner.take_looks(looks)
 
     def leave_out(self, own: Sequence[str]) -> None:
         self.inner.leave_out(own)

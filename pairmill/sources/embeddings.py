@@ -16,6 +16,7 @@ from pairmill.schemas.config import PATH
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
 from pairmill.sources.faults import KeyFault
+from pairmill.sources.file_looks import FileLooks
 from pairmill.sources.files import candidates, once_each
 from pairmill.sources.names import plain_name
 
@@ -46,6 +47,10 @@ class WithEmbeddings(Source):
     def __init__(self, inner: Source) -> None:
         super().__init__(inner.config)
         self.inner = inner
+
+    def take_looks(self, looks: FileLooks) -> None:
+        super().take_looks(looks)
+        self.inner.take_looks(looks)
 
     def leave_out(self, own: Sequence[str]) -> None:
         self.inner.leave_out(own)

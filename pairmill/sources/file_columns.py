@@ -4,44 +4,44 @@ fit it.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pairmill.schemas.config import value_fields
+from pairmill.schemas.hashing import digest
 from pairmill.sources.base import Input, NoInput, Unreadable
 from pairmill.sources.disguised import disguise
+from pairmill.sources.file_looks import FileLooks
+from pairmill.sources.found_columns import FileColumns, WrittenColumns
 from pairmill.sources.json_documents import refuse_documents
 from pairmill.sources.json_tables import is_document, may_be_document
 from pairmill.sources.parquet_files import Encrypted, first_line
 from pairmill.sources.table_config import ArrowConfig, PairsConfig, ParquetConfig, TableConfig
 from pairmill.sources.table_formats import FORMATS
-from pairmill.sources.text_profile import TextProfile, profile_of
+from pairmill.sources.text_profile import profile_of
 from pairmill.sources.text_stream import format_of
 from pairmill.sources.unpacking import packing_of
+from pairmill.version import __version__
 
 WHOLE_BYTES = 64 * 2**20
 """Text files of so many bytes in all are looked at whole."""
 PACKED_RATIO = 6
-
-
-@dataclass(frozen=True)
-class FileColumns:
-    """What is known of a file before the columns of all files are compared."""
-
-    item: Input
-    kind: str
-    schema: pa.Schema
-    profile: TextProfile | None = None
-    rows: int | None = None
+LOOK = 1
+"""Raised where a look at the same file finds something else than before."""
 
 
 def columns_of_files(
-    config: TableConfig, inputs: Sequence[Input], whole_bytes: int
+    config: TableConfig, inputs: Sequence[Input], whole_bytes: int, looks: FileLooks
 ) -> tuple[list[FileColumns], list[str], list[Unreadable]]:
     """Footers of Parquet, and a look at text files; what of the description does not fit them; and
-    files that are damaged.
+    files that are damaged.  Files that are as they were are not opened (`looks`).
     """
-    kinds = [kind_of(item, config) for item in inputs]
+    asked = digest({"look": LOOK, "by": __version__, "config": value_fields(config)})
+    before = [looks.at(asked, item) for item in inputs]
+    kinds = [
+        look.kind if look else kind_of(item, config)
+        for item, (_, look) in zip(inputs, before, strict=True)
+    ]
     size = sum(
         item.size_bytes * (PACKED_RATIO if packing_of(item.name) else 1)
         for item, kind in zip(inputs, kinds, strict=True)
@@ -77,8 +77,23 @@ def columns_of_files(
             return Unreadable(item.name, profile.damage)
         return FileColumns(item, kind, profile.schema(), profile)
 
+    whole = size <= whole_bytes
+    written = WrittenColumns()
+    found: list[FileColumns | str | Unreadable | None] = []
+    for item, kind, (_, look) in zip(inputs, kinds, before, strict=True):
+        same = look is not None and (kind in FORMATS or look.whole == whole)
+        found.append(written.columns(item, look) if look is not None and same else None)
+    unseen = dict.fromkeys(at for at, columns in enumerate(found) if columns is None)
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(one, inputs, kinds))
+        looked = threads.map(one, [inputs[at] for at in unseen], [kinds[at] for at in unseen])
+        for at, new_columns in zip(unseen, looked, strict=True):
+            found[at] = new_columns
+    for at, (item, (stamp, look), columns) in enumerate(zip(inputs, before, found, strict=True)):
+        if not isinstance(columns, FileColumns) or stamp is None:
+            continue
+        kept = look if at not in unseen else written.look(columns, stamp, whole)
+        if kept is not None:
+            looks.keep(asked, item, kept)
     return (
         [f for f in found if isinstance(f, FileColumns)],
         [f for f in found if isinstance(f, str)],

@@ -11,7 +11,9 @@ import pyarrow as pa
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.sources.base import Input, NoInput, Remark, Unreadable
 from pairmill.sources.faults import PATH, KeyFault, near_names
-from pairmill.sources.file_columns import FileColumns, columns_of_files
+from pairmill.sources.file_columns import columns_of_files
+from pairmill.sources.file_looks import FileLooks
+from pairmill.sources.found_columns import FileColumns
 from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
 from pairmill.sources.names import FileMapping, map_columns
@@ -96,9 +98,11 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[: 2 if more else 3]) + more
 
 
-def layout_of(config: TableConfig, inputs: Sequence[Input], whole_bytes: int) -> Layout:
+def layout_of(
+    config: TableConfig, inputs: Sequence[Input], whole_bytes: int, looks: FileLooks
+) -> Layout:
     """Raises NoInput with everything that is wrong."""
-    described, unread, damaged = columns_of_files(config, inputs, whole_bytes)
+    described, unread, damaged = columns_of_files(config, inputs, whole_bytes, looks)
     if not described:
         reasons = [*unread, *(f"{d.location}: {d.reason}" for d in damaged)]
         raise NoInput("no input file can be read: " + "; ".join(reasons[:MOST_SHOWN]))

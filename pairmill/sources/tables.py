@@ -73,7 +73,9 @@ class TableSource(Source):
     def layout(self) -> Layout:
         """What all files have in common, found once."""
         if self._layout is None:
-            self._layout = layout_of(self.config, self.listing().files, self.whole_bytes)
+            self._layout = layout_of(
+                self.config, self.listing().files, self.whole_bytes, self.looks
+            )
         return self._layout
 
     @property

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.schemas.pipeline import SourceConfig, SourcesConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
+from pairmill.sources.file_looks import FileLooks
 from pairmill.sources.plain_types import plain_type
 from pairmill.sources.values import fitted, no_fit
 from pairmill.sources.widening import Seen, TypesDiffer, common_type, settled, unsettled
@@ -30,6 +31,11 @@ class UnitedSource(Source):
     def __init__(self, sources: Mapping[str, Source]) -> None:
         super().__init__(SourcesConfig.of({name: one.config for name, one in sources.items()}))
         self.sources = dict(sources)
+
+    def take_looks(self, looks: FileLooks) -> None:
+        super().take_looks(looks)
+        for one in self.sources.values():
+            one.take_looks(looks)
 
     def leave_out(self, own: Sequence[str]) -> None:
         for one in self.sources.values():

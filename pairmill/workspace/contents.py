@@ -21,9 +21,9 @@ from pairmill.workspace.used import used
 FORMAT = 3
 FATES = "fates"
 """Folder with what runs remember for the pipeline's next one: a file of fates for each pipeline,
-and one of the gallery's thumbnails.
+one of the gallery's thumbnails, and one of looks at input files.
 """
-THUMBNAILS = "+thumbnails"
+THUMBNAILS, LOOKS = "+thumbnails", "+files"
 """Behind a pipeline's name, which has no such sign."""
 SHARD_FILE = re.compile(r"^[0-9a-f]{16}\.[0-9a-f]{16}\.parquet$")
 TABLE_FILE = re.compile(r"^[0-9a-f]{16}\.parquet$")
@@ -171,7 +171,7 @@ def some_files(storage: Storage, folder: str, label: str, names: set[str]) -> St
 
 def pipeline_in(name: str) -> str:
     """The pipeline of whose last run a file remembers something."""
-    return base(name).removesuffix(".parquet").removesuffix(THUMBNAILS)
+    return base(name).removesuffix(".parquet").removesuffix(THUMBNAILS).removesuffix(LOOKS)
 
 
 def thumbnails_of(pipeline: str) -> str:
