@@ -4,7 +4,6 @@ column over all files; and everything about it that is wrong, in one go.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import pyarrow as pa
 
@@ -17,11 +16,8 @@ from pairmill.sources.found_columns import FileColumns
 from pairmill.sources.guesses import Guess
 from pairmill.sources.image_column import found_image
 from pairmill.sources.names import FileMapping, map_columns
-from pairmill.sources.parquet_files import PART_BYTES, row_groups
 from pairmill.sources.table_config import TableConfig
-from pairmill.sources.text_profile import TextProfile
-from pairmill.sources.text_ranges import RANGE_BYTES, text_ranges
-from pairmill.sources.text_stream import TextRange
+from pairmill.sources.table_file import TableFile
 from pairmill.sources.values import is_list, path_type
 from pairmill.sources.widening import Seen, TypesDiffer, common_type, is_unseen, settled
 
@@ -32,37 +28,6 @@ TYPES = {
     "text": pa.string(), "int64": pa.int64(), "uint64": pa.uint64(), "float64": pa.float64(),
     "bool": pa.bool_(),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TableFile:
-    """One input file: its columns in the input's names, and what they become."""
-
-    item: Input
-    kind: str
-    schema: pa.Schema
-    mapping: FileMapping
-    profile: TextProfile | None = None
-    """Of a text format."""
-    rows: int | None = None
-    """Where the file's footer tells."""
-    own: frozenset[str] = frozenset()
-    """Columns that stand in the file itself."""
-    encoding: str = "utf-8"
-    """Of a text format."""
-
-    @cached_property
-    def within(self) -> Sequence[range | TextRange | None]:
-        """The parts of a file that can be read one without the other: row groups, or bytes; found
-        once, also for other processes.
-        """
-        if self.kind == "parquet":
-            return list(row_groups(self.item, self.rows or 0, PART_BYTES))
-        if self.profile is not None and self.profile.parts is None:
-            return text_ranges(self.item, self.encoding, self.profile.dialect, RANGE_BYTES) or [
-                None
-            ]
-        return [None]
 
 
 @dataclass

@@ -14,12 +14,13 @@ from pairmill.sources.file_columns import WHOLE_BYTES
 from pairmill.sources.files import Input, Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
-from pairmill.sources.layout import IMAGE_FILE, Layout, TableFile, layout_of, listed
+from pairmill.sources.layout import IMAGE_FILE, Layout, layout_of, listed
 from pairmill.sources.local_images import BASE64, ImageFiles, with_images
 from pairmill.sources.misfits import Heard, Misfits
 from pairmill.sources.parquet_files import parquet_rows
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
+from pairmill.sources.table_file import TableFile
 from pairmill.sources.table_formats import FORMATS
 from pairmill.sources.text_files import json_rows, separated_rows
 from pairmill.sources.text_stream import TextRange, format_of
