@@ -148,9 +148,13 @@ def compare(stage: Stage, together: pa.Table, alone: pa.Table, tolerance: float)
 
 
 def near(one: Any, other: Any, tolerance: float) -> bool:
-    """Whether two values are the same, numbers within a tolerance."""
+    """Whether two values are the same, numbers within a tolerance: of those beyond 1 within that
+    share of them.
+    """
     if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other) <= tolerance or (one != one and other != other)
+        if one == other or (one != one and other != other):
+            return True
+        return abs(one - other) <= tolerance * max(1.0, min(abs(one), abs(other)))
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(near, one, other, [tolerance] * len(one)))
     if isinstance(one, dict) and isinstance(other, dict):
