@@ -2,7 +2,19 @@
 
 from pathlib import Path
 
-from talker_parts import CHATML, EYE, LLM, SIDE, chat_words, ids, turns
+from talker_parts import (
+    CHATML,
+    EYE,
+    GLM_EYE,
+    GLM_ROPE,
+    GLM_TEMPLATE,
+    LLM,
+    SIDE,
+    chat_words,
+    glm_words,
+    ids,
+    turns,
+)
 from tiny_parts import awake, save, tokenizer
 
 
@@ -168,23 +180,17 @@ def ernie_vl(folder: Path) -> None:
 def glm46v(folder: Path) -> None:
     import transformers as t
 
-    named = {"image_token": "<|image|>", "video_token": "<|video|>"}
-    marks = ["<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>"]
-    words = chat_words(*marks, *named.values(), **named)
-    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
-    eye = {"depth": 2, "hidden_size": 32, "num_heads": 4, "out_hidden_size": 32, "image_size": 56}
-    places = {"image": "<|image|>", "video": "<|video|>", "image_start": marks[0]}
-    places |= {"image_end": marks[1], "video_start": marks[2], "video_end": marks[3]}
+    words, places = glm_words()
     config = t.Glm46VConfig(
-        text_config={"model_type": "glm4v_text", **LLM, "rope_parameters": rope, **ids(words)},
-        vision_config={"model_type": "glm4v_vision", **eye, "intermediate_size": 64},
-        **{f"{name}_token_id": words.convert_tokens_to_ids(m) for name, m in places.items()},
+        text_config={"model_type": "glm4v_text", **LLM, "rope_parameters": GLM_ROPE, **ids(words)},
+        vision_config={"model_type": "glm4v_vision", **GLM_EYE, "intermediate_size": 64},
+        **places,
     )
     size = {"shortest_edge": 2 * 28 * 28, "longest_edge": 32 * 28 * 28}
     processor = t.Glm46VProcessor(
         t.Glm46VImageProcessor(size=size), words, t.Glm46VVideoProcessor()
     )
-    template = turns("<|begin_of_image|><|image|><|end_of_image|>", *CHATML)
+    template = turns(*GLM_TEMPLATE)
     save(folder, awake(t.Glm46VForConditionalGeneration(config)), processor, template)
 
 

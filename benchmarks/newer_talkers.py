@@ -3,7 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from talker_parts import CHATML, EYE, LLM, SIDE, chat_words, ids, llama_words, turns
+from talker_parts import (
+    CHATML,
+    EYE,
+    GLM_EYE,
+    GLM_ROPE,
+    GLM_TEMPLATE,
+    LLM,
+    SIDE,
+    chat_words,
+    glm_words,
+    ids,
+    llama_words,
+    turns,
+)
 from tiny_parts import awake, save, tokenizer
 
 QWEN = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
@@ -63,21 +76,15 @@ def qwen3_5(folder: Path) -> None:
 def glm4v(folder: Path) -> None:
     import transformers as t
 
-    named = {"image_token": "<|image|>", "video_token": "<|video|>"}
-    marks = ["<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>"]
-    words = chat_words(*marks, *named.values(), **named)
-    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
-    eye = {"depth": 2, "hidden_size": 32, "num_heads": 4, "out_hidden_size": 32, "image_size": 56}
-    places = {"image": "<|image|>", "video": "<|video|>", "image_start": marks[0]}
-    places |= {"image_end": marks[1], "video_start": marks[2], "video_end": marks[3]}
+    words, places = glm_words()
     config = t.Glm4vConfig(
-        text_config={**LLM, "rope_parameters": rope, **ids(words)},
-        vision_config={**eye, "intermediate_size": 64},
-        **{f"{name}_token_id": words.convert_tokens_to_ids(m) for name, m in places.items()},
+        text_config={**LLM, "rope_parameters": GLM_ROPE, **ids(words)},
+        vision_config={**GLM_EYE, "intermediate_size": 64},
+        **places,
     )
     size = {"shortest_edge": 2 * 28 * 28, "longest_edge": 32 * 28 * 28}
     images, videos = t.Glm4vImageProcessor(size=size), t.Glm4vVideoProcessor()
-    template = turns("<|begin_of_image|><|image|><|end_of_image|>", *CHATML)
+    template = turns(*GLM_TEMPLATE)
     model = t.Glm4vForConditionalGeneration(config)
     save(folder, awake(model), t.Glm4vProcessor(images, words, videos), template)
 

@@ -75,6 +75,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (ranks.get(item.path.stem, len(ranks)), -long[item.path]))
 
 
+OPEN: list[Any] = []
+"""Stages with a loop that a test has set up."""
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    """Closes them."""
+    yield
+    while OPEN:
+        stage = OPEN.pop()
+        if not stage.loop.is_closed():
+            stage.close()
+
+
 ON_ONE_RAY = tuple(
     f"tests/test_{name}"
     for name in (

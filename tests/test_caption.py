@@ -4,7 +4,6 @@ row.
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
@@ -16,21 +15,10 @@ from pairmill.demo.texts import FUSION_PROMPT, SHORT_PROMPT
 from pairmill.errors import StageBroken
 from pairmill.images import decode_rgb
 from pairmill.stages.caption import CaptionConfig, CaptionStage
-from tests.conftest import CAPTIONER
+from tests.conftest import CAPTIONER, OPEN
 from tests.later import torch, transformers
 
 Pictures = list[tuple[bytes, str]]
-OPEN: list[CaptionStage] = []
-
-
-@pytest.fixture(autouse=True)
-def closing() -> Iterator[None]:
-    """Closes what a test has set up."""
-    yield
-    for stage in OPEN:
-        if not stage.loop.is_closed():
-            stage.close()
-    OPEN.clear()
 
 
 def made(**options: object) -> CaptionStage:

@@ -1,5 +1,6 @@
 """`pairmill init`: a first pipeline file for an input, which validates and runs."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,10 @@ def test_a_plain_list_of_addresses_is_a_table_of_one_column(tmp_path: Path) -> N
             "(or .xlsx, .npz); unpack it, or save the sheet as CSV",
         ),
         ("in.html", b"<html><body>hello</body></html>", "it is a web page or XML"),
+        ("in.warc.gz", gzip.compress(b"WARC/1.0\r\nWARC-Type: warcinfo\r\n"), "a crawl's WARC"),
+        ("in.npy", b"\x93NUMPY\x01\x00", "a NumPy array"),
+        ("in.pkl", b"\x80\x04K\x01.", "a Python pickle, which is never read"),
+        ("in.xml", b"<?xml version='1.0'?><a/>", "a web page or XML"),
     ],
 )
 def test_what_an_input_is_instead_is_told_in_one_line(

@@ -1,6 +1,5 @@
 """`pairmill init` on layouts of published sets: pictures within tables, names of files, odd formats."""
 
-import gzip
 import json
 from base64 import b64encode
 from collections.abc import Callable
@@ -102,25 +101,6 @@ def test_pictures_without_texts_get_the_name_of_their_class_or_none(tmp_path: Pa
     typed("init", "none.yaml", "--from", "in/cat", cwd=tmp_path)
     found = [Pipeline.from_yaml(tmp_path / f"{n}.yaml") for n in ("classes", "none")]
     assert [pipeline.config.outputs[0].caption for pipeline in found] == ["label", "''"]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("in.warc.gz", gzip.compress(b"WARC/1.0\r\nWARC-Type: warcinfo\r\n"), "a crawl's WARC"),
-        ("in.npy", b"\x93NUMPY\x01\x00", "a NumPy array"),
-        ("in.pkl", b"\x80\x04K\x01.", "a Python pickle, which is never read"),
-        ("in.xml", b"<?xml version='1.0'?><a/>", "a web page or XML"),
-    ],
-)
-def test_formats_that_nobody_named_are_told_by_their_beginning(
-    tmp_path: Path, name: str, content: bytes, words: str
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(NoProposal) as raised:
-        propose(str(tmp_path / name))
-    assert words in str(raised.value)
-    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("path", ["-", "/dev/null"])

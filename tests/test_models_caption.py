@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,23 +16,12 @@ from pairmill.errors import StageBroken
 from pairmill.models.pixels import within
 from pairmill.plan.declared import BadStage, declared
 from pairmill.stages.caption import CaptionConfig, CaptionStage
-from tests.conftest import CAPTIONER, jpeg
+from tests.conftest import CAPTIONER, OPEN, jpeg
 from tests.later import torch
 from tests.tiny import built
 
 SCHEMA = pa.schema([("uid", pa.string()), ("text", pa.string()), ("image", pa.large_binary())])
 pytestmark = pytest.mark.filterwarnings("ignore")
-OPEN: list[CaptionStage] = []
-
-
-@pytest.fixture(autouse=True)
-def closing() -> Iterator[None]:
-    """Closes what a test has set up."""
-    yield
-    for stage in OPEN:
-        if not stage.loop.is_closed():
-            stage.close()
-    OPEN.clear()
 
 
 @pytest.fixture(scope="module")
