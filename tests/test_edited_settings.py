@@ -75,7 +75,7 @@ def run(folder: Path, text: str) -> dict[str, bytes]:
     return {str(f.relative_to(f.parents[1])): f.read_bytes() for f in files}
 
 
-def write(folder: Path, kind: pl.DataType | type = pl.Int64) -> None:
+def write(folder: Path, kind: type[pl.DataType] = pl.Int64) -> None:
     words = ["One.", "Two two.", "Three three three.", "Much more than four words stand here."]
     sizes = [None if i % 11 == 5 else i * 7 % 50 for i in range(60)]
     table = {
@@ -109,7 +109,7 @@ def test_an_edit_gives_what_a_fresh_workspace_gives(
 
 @pytest.mark.parametrize("kind", [pl.Int32, pl.Float64, pl.UInt8])
 def test_another_type_of_a_column_gives_what_a_fresh_workspace_gives(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kind: pl.DataType
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kind: type[pl.DataType]
 ) -> None:
     write(tmp_path)
     run(tmp_path, FILE)
