@@ -162,7 +162,7 @@ def held_batches(place: Place, columns: list[str]) -> Callable[[], Iterator[pa.T
     window = place.windows.wide.of(
         shards, columns, lambda s: whole_shard(place, s, columns), foreseen
     )
-    rows = window and window.taken(place.shards, place.rows)
+    rows = window.taken(place.shards, place.rows) if window is not None else None
     if rows is None or rows.nbytes > SPOOL_BYTES:
         return None
     batches = [rows.slice(first, BATCH_ROWS) for first in range(0, rows.num_rows, BATCH_ROWS)]

@@ -18,7 +18,7 @@ ReadShard = Callable[[int], pa.Table]
 
 
 @dataclass(frozen=True)
-class Window:
+class HeldShards:
     """Some shards of the pool in one piece: their numbers, ascending, and where each begins."""
 
     shards: np.ndarray
@@ -44,7 +44,7 @@ class Held:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.window: Window | None = None
+        self.window: HeldShards | None = None
         self.columns: Sequence[str] = ()
         self.is_off = False
         """Whether shards are too large to be held: what is not read again need not be looked at
@@ -57,7 +57,7 @@ class Held:
         columns: Sequence[str],
         read: ReadShard,
         foreseen: Callable[[], int] = lambda: 0,
-    ) -> Window | None:
+    ) -> HeldShards | None:
         """These shards and columns in memory; None where they take too much of it.  `shards`:
         ascending.  What is held already is not read again.  `foreseen`: tells the bytes of all of
         them before one is read.
@@ -81,7 +81,7 @@ class Held:
                     return None
             starts = np.concatenate([[0], np.cumsum([p.num_rows for p in parts])])
             table = pa.concat_tables(parts).combine_chunks()
-            self.columns, self.window = columns, Window(shards, starts, table)
+            self.columns, self.window = columns, HeldShards(shards, starts, table)
             return self.window
 
 
