@@ -67,6 +67,14 @@ def test_shortest_decimals_of_single_precision(packages: Path) -> None:
     assert "0.10000000149" not in text
 
 
+def test_a_column_of_single_precision_has_the_decimals_of_each_value() -> None:
+    bits = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype=np.uint32)
+    values = np.concatenate([bits.view(np.float32), np.float32([0.1, -0.0, 1e-45, 3e38])])
+    wanted = [float(str(v)) if np.isfinite(v) else None for v in values]
+    column = pa.chunked_array([pa.array(values), pa.array([None], pa.float32())])
+    assert list(map(repr, json_column(column))) == list(map(repr, [*wanted, None]))
+
+
 def test_bytes_become_members_and_json_says_where_lists_and_structs_went(packages: Path) -> None:
     for sample in samples(packages / "wds"):
         meta = json.loads(sample["json"])

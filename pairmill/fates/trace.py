@@ -140,7 +140,7 @@ def wanted_payload(found: Trace, chain: Chain, taken: Mapping[str, int]) -> np.n
     return lost
 
 
-REMEMBERED = 16
+REMEMBERED = 64
 """Shards of the pool whose fates are remembered from one output shard to the next."""
 
 

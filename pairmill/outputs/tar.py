@@ -14,10 +14,11 @@ def tar_member(name: str, data: bytes) -> bytes:
     encoded = name.encode("ascii")
     if len(encoded) > NAME_MAX or len(data) >= SIZE_MAX:
         raise ValueError(f"a tar cannot hold {name} of {len(data)} bytes")
+    size = b"%011o\0" % len(data)
     header = TAR_HEADER.copy()
     header[: len(encoded)] = encoded
-    header[124:136] = b"%011o\0" % len(data)
-    header[148:156] = b"%06o\0 " % (sum(header) + 8 * 32)
+    header[124:136] = size
+    header[148:156] = b"%06o\0 " % (HEADER_SUM + sum(encoded) + sum(size))
     return b"".join((header, data, bytes(-len(data) % 512)))
 
 
@@ -36,3 +37,5 @@ def tar_header() -> bytearray:
 
 
 TAR_HEADER = tar_header()
+HEADER_SUM = sum(TAR_HEADER) + 8 * 32
+"""The checksum of what all members share, with blanks in its own place as the format wants it."""

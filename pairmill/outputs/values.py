@@ -167,6 +167,8 @@ def json_column(column: pa.ChunkedArray) -> list[Any]:
     dtype = column.type
     if pa.types.is_integer(dtype) or pa.types.is_string(dtype) or pa.types.is_boolean(dtype):
         return values
+    if pa.types.is_float32(dtype):
+        return shortest_decimals(column)
     convert = json_converter(dtype)
     return [None if v is None else convert(v) for v in values]
 
@@ -240,6 +242,13 @@ def shortest(narrow: type[np.floating[Any]], value: float) -> float | None:
     return float(str(narrow(value))) if math.isfinite(value) else None
 
 
+def shortest_decimals(column: pa.ChunkedArray) -> list[float | None]:
+    """The same of a whole column of float32; None for NaN and infinity."""
+    texts = pc.if_else(pc.is_finite(column), pc.cast(column, pa.string()), None)
+    found: list[float | None] = pc.cast(texts, pa.float64()).to_pylist()
+    return found
+
+
 def plain_decimal(value: Decimal) -> str:
     """A decimal in full, without an exponent."""
     return format(value, "f")
@@ -267,6 +276,9 @@ def tell_not_finite(table: pa.Table, remarks: Counter[str]) -> None:
                 remarks[f"numbers of {name!r} are NaN or infinite: null in JSON"] += count
 
 
+COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 def json_bytes(value: Any) -> bytes:
     """Compact JSON in UTF-8; raises ValueError for NaN and infinity, which JSON does not have."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return COMPACT.encode(value).encode()

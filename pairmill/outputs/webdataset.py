@@ -43,6 +43,8 @@ OWN: dict[str, pa.DataType] = {
 """img2dataset's fields, with which every sample's `.json` begins."""
 WRITTEN = ("key", "caption", "status", "error_message")
 """Fields whose values are the output's own."""
+WRITTEN_BYTES = 2**20
+"""Members are written when they are so many bytes together."""
 ADVICE = (
     "open_clip: `--train-data 'FOLDER/{00000..NNNNN}.tar' --dataset-type webdataset`, with "
     "`webdataset<0.3`.",
@@ -122,6 +124,8 @@ class WebDatasetWriter(ImageWriter):
         order = [*OWN, *(n for n in table.schema.names if n not in OWN)]
         facts = [json_column(table.column(n)) for n in order]
         values = {n: batch.payload.column(n) for n in batch.payload.schema.names}
+        waiting: list[bytes] = []
+        size = 0
         for i, picture in enumerate(batch.pictures):
             meta = {n: column[i] for n, column in zip(order, facts, strict=True)}
             inside: list[Member] = []
@@ -134,8 +138,13 @@ class WebDatasetWriter(ImageWriter):
             for kind, data in (
                 (picture.suffix, picture.data), ("txt", text), ("json", json_bytes(meta)), *inside
             ):  # fmt: skip
-                stream.write(tar_member(f"{meta['key']}.{kind}", data))
+                waiting.append(tar_member(f"{meta['key']}.{kind}", data))
                 kinds[kind] += 1
+                size += len(waiting[-1])
+            if size >= WRITTEN_BYTES:
+                stream.write(b"".join(waiting))
+                waiting, size = [], 0
+        stream.write(b"".join(waiting))
 
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:
         """`sizes.json` as open_clip reads it, `.nv-meta` as Energon does."""

@@ -6,7 +6,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 from pairmill.fates.decide import Trace
 from pairmill.outputs.base import ShardRows
 from pairmill.outputs.values import holds_bytes
+from pairmill.packages.windows import Windows
 from pairmill.plan.chain import Chain
 from pairmill.schemas.companions import size_of
 from pairmill.work.block import block_columns
@@ -35,6 +36,8 @@ SETTLING_ROWS = 256
 """Rows whose payload a writer sees before it settles how to write."""
 BEGINNING = 64
 """Bytes of each that it sees."""
+ROW_BYTES = 64
+"""More than Arrow needs for a value beside its bytes, where it is a row by itself."""
 SPOOL_BYTES = 64 * 2**20
 """Bytes of an output shard that stay in memory; more of them wait on the disk."""
 
@@ -47,6 +50,8 @@ class Place:
     shards: np.ndarray
     rows: np.ndarray
     trace_of: TraceOf
+    windows: Windows = field(default_factory=Windows)
+    """What is held from one output shard to the next."""
 
     def at(self, shard: int) -> np.ndarray:
         """Numbers, in the output shard, of the rows that a pool shard holds, as they lie there."""
@@ -93,6 +98,9 @@ def gathered(
     read = partial(in_pool_order, place, wide)
     if place.is_in_pool_order:
         return ShardRows(schema, count, narrow, lambda: (part for _, part in read()))
+    held = held_batches(place, wide)
+    if held is not None:
+        return ShardRows(schema, count, narrow, held)
     stream = files.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder))
     bytes_schema = pa.schema([schema.field(c) for c in wide])
     return ShardRows(schema, count, narrow, spooled(read(), bytes_schema, count, stream))
@@ -125,14 +133,58 @@ def narrow_columns(place: Place, columns: list[str]) -> Iterator[pa.Table]:
     parts = (shard_rows(place, s, place.at(s), columns) for s in place.sources())
     if place.is_in_pool_order:
         yield from parts
+        return
+    window = place.windows.narrow.of(
+        np.unique(place.shards), columns, lambda s: whole_shard(place, s, columns)
+    )
+    if window is not None:
+        yield window.taken(place.shards, place.rows)
     else:
         rows = pa.concat_tables(parts)
         yield rows.take(pa.array(np.argsort(place.ordered[0])))
 
 
+def held_batches(place: Place, columns: list[str]) -> Callable[[], Iterator[pa.Table]] | None:
+    """Gives columns with bytes of an output shard from shards that are held in memory; None where
+    these, or the output shard itself, are too large for that.
+
+    Batches are those that `spooled` gives: where bytes and not rows might end one, it has to.
+    """
+    if place.chain.elements is not None:
+        return None
+    shards = np.unique(place.shards)
+
+    def foreseen() -> int:
+        rows = (np.arange(place.chain.rows_of(s)) for s in shards.tolist())
+        each = zip(shards.tolist(), rows, strict=True)
+        return sum(int(row_bytes(place, s, every, columns).sum()) for s, every in each)
+
+    window = place.windows.wide.of(
+        shards, columns, lambda s: whole_shard(place, s, columns), foreseen
+    )
+    rows = window.taken(place.shards, place.rows) if window is not None else None
+    if rows is None or rows.nbytes > SPOOL_BYTES:
+        return None
+    batches = [rows.slice(first, BATCH_ROWS) for first in range(0, rows.num_rows, BATCH_ROWS)]
+    if any(b.nbytes + ROW_BYTES * b.num_rows * len(columns) > BATCH_BYTES for b in batches):
+        return None
+    return lambda: (batch.combine_chunks() for batch in batches)
+
+
+def whole_shard(place: Place, shard: int, columns: Sequence[str]) -> pa.Table:
+    """Columns of all rows of one pool shard."""
+    chain = place.chain
+    return taken_rows(place, shard, np.arange(chain.rows_of(shard), dtype=np.int32), columns)
+
+
 def shard_rows(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]) -> pa.Table:
+    """Columns of those rows of one pool shard that have these numbers in the output shard."""
+    return taken_rows(place, shard, place.rows[numbers], columns)
+
+
+def taken_rows(place: Place, shard: int, rows: np.ndarray, columns: Sequence[str]) -> pa.Table:
     """Columns of some rows of one pool shard."""
-    chain, names, rows = place.chain, list(columns), place.rows[numbers]
+    chain, names = place.chain, list(columns)
     made = any(chain.writer_of(name) for name in names)
     found = place.trace_of(shard) if made else None
     taken = block_columns(chain, shard, rows, names, found, len(chain.stages))
@@ -147,7 +199,7 @@ def in_pool_order(place: Place, columns: Sequence[str]) -> Iterator[tuple[np.nda
     read_bytes = max(BATCH_BYTES, 2 * GROUP_BYTES[Storage(place.chain.root).local])
     for shard in place.sources():
         numbers = place.at(shard)
-        sizes = row_bytes(place, shard, numbers, columns)
+        sizes = row_bytes(place, shard, place.rows[numbers], columns)
         for some in parts(sizes, rows=len(sizes), limit=read_bytes):
             table = shard_rows(place, shard, numbers[some], columns)
             for part in parts(sizes[some]):
@@ -157,13 +209,13 @@ def in_pool_order(place: Place, columns: Sequence[str]) -> Iterator[tuple[np.nda
                 )
 
 
-def row_bytes(place: Place, shard: int, numbers: np.ndarray, columns: Sequence[str]) -> np.ndarray:
-    """int64: bytes of each row, as far as the workspace has them at hand."""
-    frame, total = place.trace_of(shard).frame, np.zeros(len(numbers), np.int64)
+def row_bytes(place: Place, shard: int, rows: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+    """int64: bytes of each of a pool shard's rows, as far as the workspace has them at hand."""
+    frame, total = place.trace_of(shard).frame, np.zeros(len(rows), np.int64)
     for name in columns:
         if size_of(name) in frame.columns:
             sizes = frame[size_of(name)].fill_null(0).to_numpy()
-            total += sizes[place.rows[numbers]]
+            total += sizes[rows]
         else:
             total += NESTED_BYTES
     return total

@@ -12,6 +12,7 @@ from pairmill.outputs.base import HashingStream, OutputFile, Writer
 from pairmill.packages.gather import Place, TraceOf, gathered
 from pairmill.packages.manifest import MANIFEST, checked_file, read_manifest, replaced
 from pairmill.packages.order import ShardTask
+from pairmill.packages.windows import Windows
 from pairmill.plan.chain import Chain
 from pairmill.schemas.hashing import digest
 from pairmill.work.ahead import ahead, give_back
@@ -35,9 +36,11 @@ def write_shard(
     package: str,
     trace_of: TraceOf,
     made_of: Mapping[int, str],
+    windows: Windows,
 ) -> Facts:
     """Writes one output shard's files, unless a record says that this very package has them; gives
     name, bytes, SHA-256 of each.  `made_of`: by the shard's number, what decides its bytes.
+    `windows`: what the process holds of the pool from one output shard to the next.
     """
     storage = Storage(writer.config.path)
     record = record_name(package, task.number)
@@ -46,7 +49,7 @@ def write_shard(
         files = [checked_file(storage, file, record) for file in facts["files"]]
         if not damaged(storage, files, facts.pop("seen", {})):
             return facts
-    place = Place(chain, task.shards, task.rows, trace_of)
+    place = Place(chain, task.shards, task.rows, trace_of, windows)
     folder = storage.path("") if storage.local else None
     if folder:
         os.makedirs(folder, exist_ok=True)

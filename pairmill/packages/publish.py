@@ -35,6 +35,7 @@ from pairmill.packages.package import (
     write_file,
     write_shard,
 )
+from pairmill.packages.windows import Windows
 from pairmill.plan.chain import Chain
 from pairmill.plan.selection import Selection
 from pairmill.schemas.hashing import digest
@@ -93,7 +94,15 @@ def publish(
     same = [p for p in parts_of(before) if made_of.get(p.get("shard", -1)) == p.get("made_of", "")]
     wrong = damaged(storage, [f for part in same for f in part["files"]], seen)
     begin(storage, package, [p for p in same if not wrong & {f["name"] for f in p["files"]}])
-    write = partial(write_shard, chain, writer, package=package, trace_of=fates, made_of=made_of)
+    write = partial(
+        write_shard,
+        chain,
+        writer,
+        package=package,
+        trace_of=fates,
+        made_of=made_of,
+        windows=Windows(),
+    )
     facts = {
         **facts,
         **shown_facts,

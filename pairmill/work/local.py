@@ -41,6 +41,9 @@ Item = TypeVar("Item")
 T = TypeVar("T")
 AT_ONCE = 2
 """Output shards that one process writes at the same time; each is in memory as a whole."""
+NEIGHBOURS = 16
+"""Output shards that a process is given at once, where each process has TURNS times as many."""
+TURNS = 4
 PER_ITEM = 16
 """Shards that a process looks at at a time."""
 MANY = 400
@@ -169,16 +172,20 @@ class LocalEngine:
         return self.in_order(work, items, min(self.processes, writers()))
 
     def in_order(self, work: Callable[[Item], T], items: Sequence[Item], count: int) -> Iterator[T]:
-        """`work` of each item in worker processes, in order."""
-        waiting: dict[int, T] = {}
-        numbered = list(enumerate(items))
+        """`work` of each item in worker processes, in order.  Some neighbours are one process's,
+        which holds what they have in common.
+        """
+        waiting: dict[int, list[T]] = {}
+        each = min(NEIGHBOURS, -(-len(items) // (count * TURNS)))
+        numbered = [(first, items[first : first + each]) for first in range(0, len(items), each)]
         due = 0
-        found: T
-        for (number, _), found in self.crew.run(Numbered(work), numbered, count):
-            waiting[number] = found
+        found: list[T]
+        for (first, _), found in self.crew.run(Neighbours(work), numbered, count):
+            waiting[first] = found
             while due in waiting:
-                yield waiting.pop(due)
-                due += 1
+                some = waiting.pop(due)
+                yield from some
+                due += len(some)
 
     def readers(self) -> Hands | None:
         """Worker processes, where there may be several."""
@@ -235,13 +242,13 @@ class Examination:
 
 
 @dataclass(frozen=True)
-class Numbered:
-    """Work on items that bring their number along."""
+class Neighbours:
+    """Work on items that stand side by side, with the number of the first."""
 
     work: Callable[[Any], Any]
 
-    def __call__(self, item: tuple[int, Any]) -> Any:
-        return self.work(item[1])
+    def __call__(self, items: tuple[int, Sequence[Any]]) -> list[Any]:
+        return [self.work(item) for item in items[1]]
 
 
 def each_of(work: Callable[[int], Any], shards: Sequence[int]) -> list[Any]:
