@@ -56,6 +56,14 @@ def test_digests_in_c_are_those_of_python(
 
 
 @needs_compiler
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(PIECES, max_size=6), max_size=9), st.sampled_from([1, 8, 64]))
+def test_streams_in_c_have_the_digests_of_python(library, messages: list, size: int) -> None:
+    expected = [hashlib.blake2b(b"".join(m), digest_size=size).digest() for m in messages]
+    assert compiled.hash_streams(library, messages, size) == expected
+
+
+@needs_compiler
 def test_rows_of_very_different_lengths_and_nulls_alone(library) -> None:
     texts = [None, "", "ü" * 60, "x" * 300_000, "\0", None, "a", "b" * 128, "c"]
     columns = [as_bytes(pa.array(texts)), pa.nulls(len(texts), pa.large_binary())]

@@ -114,10 +114,18 @@ def test_columns_of_addresses_lose_what_single_ones_do(urls: list[str | None]) -
     clean = [without_credentials(url) for url in urls]
     assert clean_urls(column).to_pylist() == [*clean, "first", *clean]
     assert clean_urls(column.slice(len(urls) + 1)).to_pylist() == clean
-    assert clean_urls(pa.chunked_array([column, column])).to_pylist() == 2 * [*clean, "first", *clean]
+    assert clean_urls(pa.chunked_array([column, column])).to_pylist() == 2 * [
+        *clean,
+        "first",
+        *clean,
+    ]
 
 
 def test_credentials_beside_bytes_that_are_no_text_are_taken_out() -> None:
     """The pattern is asked of bytes: one for texts would pass over them."""
     odd = pa.array([b"http://\xed\xa0\x80", b"http://u:p@h/x", None]).cast(pa.string(), safe=False)
-    assert clean_urls(odd).cast(pa.binary()).to_pylist() == [b"http://\xed\xa0\x80", b"http://h/x", None]
+    assert clean_urls(odd).cast(pa.binary()).to_pylist() == [
+        b"http://\xed\xa0\x80",
+        b"http://h/x",
+        None,
+    ]

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +37,20 @@ class ColumnInC(ctypes.Structure):
         )
 
 
+class StreamInC(ctypes.Structure):
+    """`struct stream`: where the pieces of a message lie."""
+
+    _fields_ = [
+        ("pieces", ctypes.c_void_p),
+        ("sizes", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+    ]
+
+
+LANES = 4
+"""Messages that are hashed at once."""
+
+
 def library_file(source: Path = SOURCE) -> Path:
     """Where the compiled library of just this source stands, so that one of another is not taken
     for it.
@@ -56,6 +71,9 @@ def library(file: Path | None = None) -> ctypes.CDLL | None:
     columns, texts = ctypes.POINTER(ColumnInC), ctypes.c_char_p
     found.hash_rows.argtypes = [wide, narrow, columns, texts, wide, narrow, narrow, ctypes.c_void_p]
     found.hash_rows.restype = narrow
+    streams = ctypes.POINTER(StreamInC)
+    found.hash_streams.argtypes = [narrow, streams, narrow, ctypes.c_void_p]
+    found.hash_streams.restype = None
     return found
 
 
@@ -72,3 +90,23 @@ def hash_rows(
         rows, len(parts), columns, before, len(before), marked, size, found.ctypes.data
     )
     return found.tobytes() if sound else None
+
+
+def hash_streams(by: ctypes.CDLL, messages: Sequence[Sequence[Any]], size: int) -> list[bytes]:
+    """BLAKE2b digests of `size` bytes of messages, each in pieces that are buffers."""
+    found: list[bytes] = []
+    for first in range(0, len(messages), LANES):
+        some = messages[first : first + LANES]
+        pieces = [[np.frombuffer(p, np.uint8) for p in m if memoryview(p).nbytes] for m in some]
+        places = [np.array([p.ctypes.data for p in m], np.uint64) for m in pieces]
+        sizes = [np.array([len(p) for p in m], np.int64) for m in pieces]
+        streams = (StreamInC * len(some))(
+            *(
+                StreamInC(place.ctypes.data, many.ctypes.data, len(place))
+                for place, many in zip(places, sizes, strict=True)
+            )
+        )
+        digests = np.empty((len(some), size), np.uint8)
+        by.hash_streams(len(some), streams, size, digests.ctypes.data)
+        found += [line.tobytes() for line in digests]
+    return found

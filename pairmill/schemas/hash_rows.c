@@ -1,4 +1,4 @@
-/* BLAKE2b (RFC 7693) of the rows of columns, four rows at a time.
+/* BLAKE2b (RFC 7693) of the rows of columns and of whole columns, four at a time.
 
    A row's message is `before`, then of each part, if `marked`, a byte 1 and its length in eight
    bytes (a byte 0 where it is null), and its bytes.  Columns are Arrow's buffers as they lie:
@@ -193,4 +193,84 @@ int32_t hash_rows(int64_t rows, int32_t parts, const struct column *columns, con
     for (int i = 0; i < LANES; i++)
         free(lanes[i].message);
     return sound;
+}
+
+struct stream {
+    const uint8_t *const *pieces; /* where they lie, one after another one message */
+    const int64_t *sizes;
+    int64_t count;
+};
+
+struct reader {
+    const struct stream *stream;
+    int64_t piece, place;
+    size_t left, done;
+    uint8_t block[BLOCK];
+};
+
+/* The next block of a message: where it lies, or gathered, with zeros up to its end. */
+static const uint8_t *next_block(struct reader *r) {
+    const struct stream *s = r->stream;
+    size_t wanted = r->left < BLOCK ? r->left : BLOCK, have = 0;
+    while (r->piece < s->count && r->place == s->sizes[r->piece])
+        r->piece++, r->place = 0;
+    r->left -= wanted;
+    r->done += wanted;
+    if (wanted == BLOCK && s->sizes[r->piece] - r->place >= BLOCK) {
+        r->place += BLOCK;
+        return s->pieces[r->piece] + r->place - BLOCK;
+    }
+    while (have < wanted) {
+        size_t there = (size_t)(s->sizes[r->piece] - r->place);
+        size_t taken = there < wanted - have ? there : wanted - have;
+        memcpy(r->block + have, s->pieces[r->piece] + r->place, taken);
+        have += taken;
+        r->place += (int64_t)taken;
+        if (taken == there)
+            r->piece++, r->place = 0;
+    }
+    memset(r->block + have, 0, BLOCK - have);
+    return r->block;
+}
+
+/* Digests of `digest_size` bytes of at most four messages, one after another, into `found`. */
+void hash_streams(int32_t count, const struct stream *streams, int32_t digest_size,
+                  uint8_t *found) {
+    static const uint8_t nothing[BLOCK];
+    compress *step = fastest();
+    struct reader readers[LANES];
+    int open = count;
+    for (int i = 0; i < count; i++) {
+        readers[i] = (struct reader){.stream = streams + i};
+        for (int64_t p = 0; p < streams[i].count; p++)
+            readers[i].left += (size_t)streams[i].sizes[p];
+    }
+    words h[8];
+    for (int i = 0; i < 8; i++)
+        h[i] = (words){0} + START[i];
+    h[0] ^= 0x01010000 ^ (uint64_t)digest_size;
+    int ended[LANES] = {0};
+    while (open) {
+        const uint8_t *blocks[LANES];
+        words sizes = {0}, last = {0};
+        for (int i = 0; i < LANES; i++) {
+            if (i >= count || ended[i]) {
+                blocks[i] = nothing;
+                continue;
+            }
+            blocks[i] = next_block(readers + i);
+            sizes[i] = readers[i].done;
+            last[i] = readers[i].left ? 0 : ~(uint64_t)0;
+        }
+        step(h, blocks, &sizes, &last);
+        for (int i = 0; i < count; i++)
+            if (last[i]) {
+                uint64_t digest[8];
+                for (int w = 0; w < 8; w++)
+                    digest[w] = h[w][i];
+                memcpy(found + i * digest_size, digest, (size_t)digest_size);
+                ended[i] = 1;
+                open--;
+            }
+    }
 }
