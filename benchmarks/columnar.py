@@ -148,7 +148,7 @@ def ours(folder: Path, source: Path, work: str, options: list[str]) -> Figure:
             f"name: columnar\nsource: {{type: pairs, path: {source}}}\n"
             f"stages:\n  - {STAGES[work]}\n"
         )
-        command = [sys.executable, "-m", "pairmill.cli", "run", str(file), "--no-report", *options]
+        command = [sys.executable, "-m", "pairmill", "run", str(file), "--no-report", *options]
         return measured(command, folder)
 
 

@@ -100,7 +100,7 @@ def run(folder: Path, rows: int, port: int, servers: list[int], peer: str) -> di
             "pairmill": [
                 sys.executable,
                 "-m",
-                "pairmill.cli",
+                "pairmill",
                 "run",
                 "--local",
                 str(own / "pipeline.yaml"),
@@ -108,7 +108,7 @@ def run(folder: Path, rows: int, port: int, servers: list[int], peer: str) -> di
             "pairmill-ray": [
                 sys.executable,
                 "-m",
-                "pairmill.cli",
+                "pairmill",
                 "run",
                 "--ray",
                 str(own / "pipeline.yaml"),

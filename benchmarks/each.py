@@ -96,7 +96,7 @@ def main() -> None:
             file, pipeline = folder / "pairs.parquet", folder / "pipeline.yaml"
             write_pictures(file, rows)
             pipeline.write_text(PIPELINE.format(file=file, clip=CLIP))
-            ours = [sys.executable, "-m", "pairmill.cli", "run", str(pipeline), "--local"]
+            ours = [sys.executable, "-m", "pairmill", "run", str(pipeline), "--local"]
             found["loop"].append(cpu_s([sys.executable, "-c", LOOP, str(file), str(CLIP)]))
             found["pairmill"].append(cpu_s([*ours, "--processes", "0"]))
     for who, (few, many) in found.items():

@@ -142,7 +142,7 @@ def command(who: str, folder: Path, source: Path, peer: str) -> list[str]:
     file = folder / "p.yaml"
     file.write_text(PIPELINE.format(list=source, model=MODEL, out=folder / "out"))
     way = "--ray" if who == "pairmill-ray" else "--local"
-    return [sys.executable, "-m", "pairmill.cli", "run", str(file), way, "--no-report"]
+    return [sys.executable, "-m", "pairmill", "run", str(file), way, "--no-report"]
 
 
 def run(who: str, source: Path, rows: int, peer: str) -> Figure:

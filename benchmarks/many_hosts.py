@@ -97,7 +97,7 @@ def main() -> None:
                 command = [
                     sys.executable,
                     "-m",
-                    "pairmill.cli",
+                    "pairmill",
                     "run",
                     "--local",
                     str(folder / "p.yaml"),

@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="install into an empty environment")
     fresh = parser.parse_args().fresh
     with tempfile.TemporaryDirectory() as name, served():
-        pairmill = [sys.executable, "-m", "pairmill.cli"]
+        pairmill = [sys.executable, "-m", "pairmill"]
         if fresh:
             pairmill, seconds = install(Path(name))
             print(f"installing: {len(seconds)} commands, {sum(seconds.values()):.0f} s\n")

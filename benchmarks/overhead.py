@@ -108,7 +108,7 @@ def main() -> None:
             pipeline = run_folder / "pipeline.yaml"
             pipeline.write_text(PIPELINE.format(csv=file, port=port, clip=CLIP, batch=BATCH))
             loop = [sys.executable, "-c", LOOP, str(file), str(port), str(CLIP), str(BATCH)]
-            ours = [sys.executable, "-m", "pairmill.cli", "run", str(pipeline)]
+            ours = [sys.executable, "-m", "pairmill", "run", str(pipeline)]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True}
             found["loop"].append(measured(lambda c=loop, q=quiet: subprocess.run(c, **q), [pid]))
             found["pairmill"].append(

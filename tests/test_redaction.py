@@ -2,10 +2,14 @@
 
 import time
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pairmill.addresses import without_credentials
 from pairmill.redaction import Redactor, is_secret, redact, shown
+from pairmill.workspace.parts import clean_urls
 from tests.test_secrets import SHAPED
 
 
@@ -95,3 +99,33 @@ def test_text_that_held_no_secret_holds_one_once_it_is_known() -> None:
     assert [redactor("label of a run"), redactor("label of a run")] == ["label of a run"] * 2
     redactor.add("of a run", "${LABEL}")
     assert redactor("label of a run") == "label ${LABEL}"
+
+
+AROUND = st.lists(
+    st.sampled_from(["http", "://", "//", "/", "\t", "\n", "@", ":", "?", "#", "[", "]", "a", "ü", "2x.jpg"]),
+    max_size=9,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.none() | AROUND | AROUND.map("https://u:p@h/{}".format), max_size=30))
+def test_columns_of_addresses_lose_what_single_ones_do(urls: list[str | None]) -> None:
+    column = pa.array([*urls, "first", *urls], pa.string())
+    clean = [without_credentials(url) for url in urls]
+    assert clean_urls(column).to_pylist() == [*clean, "first", *clean]
+    assert clean_urls(column.slice(len(urls) + 1)).to_pylist() == clean
+    assert clean_urls(pa.chunked_array([column, column])).to_pylist() == 2 * [
+        *clean,
+        "first",
+        *clean,
+    ]
+
+
+def test_credentials_beside_bytes_that_are_no_text_are_taken_out() -> None:
+    """The pattern is asked of bytes: one for texts would pass over them."""
+    odd = pa.array([b"http://\xed\xa0\x80", b"http://u:p@h/x", None]).cast(pa.string(), safe=False)
+    assert clean_urls(odd).cast(pa.binary()).to_pylist() == [
+        b"http://\xed\xa0\x80",
+        b"http://h/x",
+        None,
+    ]

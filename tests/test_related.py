@@ -199,3 +199,18 @@ def test_minimal_pairs_differ_in_one_word_and_the_confused_come_first() -> None:
     plain = MinimalPairStage(MinimalPairConfig())
     assert plain.column("confusion") not in plain.writes().names
     shuffled(plain, rows.select(["uid", "#order", "text"]))
+
+
+def test_texts_of_very_many_words_have_minimal_pairs() -> None:
+    """More than 65,536 of them: their places once had two bytes, and each the whole text's hash."""
+    long = "word " * 70_000
+    rows = pa.table(
+        {
+            "uid": ["a", "b", "c"],
+            "#order": range(3),
+            "text": [f"{long} ball", f"{long} cup", f"other {long} ball"],
+        }
+    )
+    found = MinimalPairStage(MinimalPairConfig())(rows)
+    assert found["minimal_pair_of"].to_pylist() == ["b", "a", None]
+    assert found["minimal_pair_word"].to_pylist() == ["ball", "cup", None]

@@ -1,5 +1,5 @@
-"""`row_uid` and `row_chance` of whole columns: the messages are made by Arrow, and what is left for
-each row is one call of BLAKE2b.
+"""`row_uid` and `row_chance` of whole columns: in C where that could be compiled; else the messages
+are made by Arrow, and what is left for each row is one call of BLAKE2b.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pairmill.schemas.compiled import hash_rows, library
 
 LARGE = pa.large_binary()
 ABSENT = b"\x00"
@@ -22,17 +24,35 @@ def row_uids(parts: Sequence[pa.Array], wanted: np.ndarray | None = None) -> pa.
     wanted.
     """
     if wanted is None or wanted.all():
-        return hexadecimal(messages(parts), 16)
+        return hexadecimal(row_digests(parts, 16), 16)
     chosen = pa.array(wanted)
-    hex_digits = hexadecimal(messages([p.filter(chosen) for p in parts]), 16)
+    hex_digits = hexadecimal(row_digests([p.filter(chosen) for p in parts], 16), 16)
     places = np.cumsum(wanted) - 1
     return hex_digits.take(pa.array(places, mask=~wanted))
 
 
 def row_chances(uids: pa.Array, seed: int, salt: str) -> np.ndarray:
     """`row_chance` of each uid: uint64."""
-    keys: list[bytes] = as_bytes(uids).to_pylist()
-    return np.frombuffer(digests(keys, 8, f"{seed}:{salt}:".encode()), "<u8")
+    found = row_digests([uids], 8, f"{seed}:{salt}:".encode(), marked=False)
+    return np.frombuffer(found, "<u8")
+
+
+def row_digests(
+    parts: Sequence[pa.Array], size: int, before: bytes = b"", marked: bool = True
+) -> bytes:
+    """BLAKE2b digests of `size` bytes, one after another, of each row's message: `before`, and of
+    every part its bytes, if `marked` with what `messages` puts before them.
+    """
+    columns = [as_bytes(part) for part in parts]
+    if not len(columns[0]):
+        return b""
+    compiled = library()
+    found = hash_rows(compiled, columns, size, before, marked) if compiled is not None else None
+    if found is not None:
+        return found
+    if marked:
+        return digests(messages(columns), size, before)
+    return digests(joined(*columns).to_pylist(), size, before)
 
 
 def messages(parts: Sequence[pa.Array]) -> list[bytes]:
@@ -109,9 +129,11 @@ def digests(data: Iterable[bytes], size: int, before: bytes = b"") -> bytes:
     return b"".join(found)
 
 
-def hexadecimal(data: Sequence[bytes], size: int) -> pa.Array:
-    """The digests as texts of hexadecimal digits."""
-    digits = digests(data, size).hex().encode()
-    offsets = np.arange(len(data) + 1, dtype=np.int64) * (2 * size)
-    made = pa.LargeStringArray.from_buffers(len(data), pa.py_buffer(offsets), pa.py_buffer(digits))
+def hexadecimal(found: bytes, size: int) -> pa.Array:
+    """Digests that stand one after another as texts of hexadecimal digits."""
+    digits = found.hex().encode()
+    offsets = np.arange(len(found) // size + 1, dtype=np.int64) * (2 * size)
+    made = pa.LargeStringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(digits)
+    )
     return made.cast(pa.string())

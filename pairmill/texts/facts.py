@@ -6,6 +6,7 @@ from pairmill.texts.signs import OPEN_ENDS
 from pairmill.texts.words import UNSPACED
 
 NUMBER = re.compile(r"(?<![A-Za-z\d.,])\d(?:[\d.,]{0,30}\d)?(?!\d)")
+THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3}){1,8}")
 CAPITAL = re.compile(r"[^\W\d_][\w'’.-]*")
 LATIN = re.compile(r"[A-Za-z][\w'’-]*[A-Za-z]")
 CASELESS = re.compile(r"[\u0590-\u08ff\u0900-\u0dff\u1100-\u11ff\uac00-\ud7af]")
@@ -46,8 +47,8 @@ def numbers_of(text: str) -> list[str]:
 
 def plain_number(written: str) -> str:
     """`1,200` and `1.200` are 1200; `2.5` and `2,5` are 2.5."""
-    whole = re.fullmatch(r"\d{1,3}(?:[.,]\d{3}){1,8}", written)
-    return re.sub(r"[.,]", "" if whole else ".", written)
+    mark = "" if THOUSANDS.fullmatch(written) else "."
+    return written.replace(",", mark).replace(".", mark)
 
 
 def names_of(text: str, language: str | None) -> list[str]:
@@ -119,7 +120,15 @@ def keeps(fact: str, text: str, numbers: list[str]) -> bool:
     if fact[:1].isdigit():
         return fact in numbers or (is_countable(fact) and says_number(int(fact), text))
     wanted = fact.lower() if text.islower() else fact
-    return re.search(rf"(?<![A-Za-z]){re.escape(wanted)}", text) is not None
+    return stands_apart(wanted, text)
+
+
+def stands_apart(wanted: str, text: str) -> bool:
+    """Whether a word stands in a text, and not behind a Latin letter."""
+    at = text.find(wanted)
+    while at > 0 and text[at - 1].isascii() and text[at - 1].isalpha():
+        at = text.find(wanted, at + 1)
+    return at >= 0
 
 
 def is_countable(number: str) -> bool:

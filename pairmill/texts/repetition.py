@@ -24,17 +24,25 @@ def repeated_sentences(text: str) -> float:
 def longest_run(words: Sequence[str]) -> int:
     """How often a phrase of one to eight words stands in a row at most; 1 where none repeats."""
     longest = 1 if words else 0
+    if len(set(words)) == len(words):
+        return longest
     for size in range(1, LONGEST_PHRASE + 1):
         same = 0
-        for at in range(len(words) - size):
-            same = same + 1 if words[at] == words[at + size] else 0
+        for word, later in zip(words, words[size:], strict=False):
+            if word != later:
+                same = 0
+                continue
+            same += 1
             longest = max(longest, same // size + 1)
     return longest
 
 
 def word_ngram_ratio(words: Sequence[str]) -> float:
     """Share of the word n-grams that occur more than once (as OBELICS counts them)."""
-    counts = Counter(zip(*(words[i:] for i in range(WORDS)), strict=False))
+    every = list(zip(*(words[i:] for i in range(WORDS)), strict=False))
+    if len(set(every)) == len(every):
+        return 0.0
+    counts = Counter(every)
     return sum(c for c in counts.values() if c > 1) / max(1, counts.total())
 
 
@@ -42,7 +50,10 @@ def character_ngram_ratio(text: str) -> float:
     """Share of the commonest character n-grams among all, their number being the square root of
     the different ones, and none of them single (as OBELICS counts them).
     """
-    counts = Counter(text[i : i + LETTERS] for i in range(len(text) - LETTERS + 1))
+    every = [text[i : i + LETTERS] for i in range(len(text) - LETTERS + 1)]
+    if len(set(every)) == len(every):
+        return 0.0
+    counts = Counter(every)
     commonest = (c for _, c in counts.most_common(isqrt(len(counts))))
     return sum(c for c in commonest if c > 1) / max(1, counts.total())
 

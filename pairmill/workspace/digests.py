@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pairmill.schemas.arrow import hash_of, is_list
+from pairmill.schemas.compiled import LANES, hash_streams, library
 
+FEW_BYTES = 2**16
+"""Of columns that are hashed one after another: as many as a call of what was compiled costs."""
 HEX = frozenset(b"0123456789abcdef")
 
 
@@ -55,22 +58,38 @@ def digest_of_values(values: pa.Array) -> int:
 def column_digests(table: pa.Table) -> dict[str, int]:
     """Of each column; bytes whose SHA-256 stands in another column are told by that."""
     told = {of: f.name for f in table.schema if (of := hash_of(f)) and of in table.schema.names}
-    known: dict[Any, int] = {}
-
-    def digest_once(column: pa.ChunkedArray) -> int:
-        """A column that is in the table under two names (uid and doc_id) is hashed once."""
-        if (key := where_it_lies(column)) is None:
-            return column_digest(column)
-        if key not in known:
-            known[key] = column_digest(column)
-        return known[key]
-
+    told = {of: by for of, by in told.items() if not table.column(by).null_count}
+    wanted = dict.fromkeys(told.get(name, name) for name in table.schema.names)
+    # a column that is in the table under two names (uid and doc_id) is hashed once
+    alike = {name: where_it_lies(table.column(name)) or name for name in wanted}
+    once = {key: name for name, key in reversed(alike.items())}
+    values = [table.column(name) for name in once.values()]
+    known = dict(zip(once, digests_of_columns(values), strict=True))
     return {
-        name: digest_of(b"sha256", digest_once(table.column(told[name])).to_bytes(8, "little"))
-        if name in told and not table.column(told[name]).null_count
-        else digest_once(table.column(name))
+        name: digest_of(b"sha256", known[alike[told[name]]].to_bytes(8, "little"))
+        if name in told
+        else known[alike[name]]
         for name in table.schema.names
     }
+
+
+def digests_of_columns(columns: Sequence[pa.ChunkedArray]) -> list[int]:
+    """`column_digest` of each; several at once where that was compiled."""
+    compiled = library() if sum(column.nbytes for column in columns) > FEW_BYTES else None
+    if compiled is None:
+        return [column_digest(column) for column in columns]
+    found = [
+        digest_of_nulls(c.type, len(c)) if len(c) and c.null_count == len(c) else None
+        for c in columns
+    ]
+    # those of about one size together
+    rest = sorted((i for i, d in enumerate(found) if d is None), key=lambda i: columns[i].nbytes)
+    for first in range(0, len(rest), LANES):
+        some = rest[first : first + LANES]
+        messages = [list(pieces(whole(columns[i]))) for i in some]
+        for i, digest in zip(some, hash_streams(compiled, messages, 8), strict=True):
+            found[i] = int.from_bytes(digest, "little")
+    return [d for d in found if d is not None]
 
 
 def where_it_lies(column: pa.ChunkedArray) -> Any:

@@ -182,9 +182,27 @@ def whole(values: Any) -> pa.Array:
 def clean_urls(urls: Any) -> pa.Array:
     """Addresses without credentials."""
     urls = whole(urls)
-    if not pc.any(pc.match_substring(urls, "@")).as_py():
+    if not has_byte(urls, b"@"):
         return urls
-    return pa.array([without_credentials(u) for u in urls.to_pylist()], pa.string())
+    # as bytes: a pattern for texts passes over what is no UTF-8
+    may_have = pc.fill_null(pc.match_substring_regex(urls.cast(pa.binary()), MAY_HAVE), False)
+    if not may_have.true_count:
+        return urls
+    clean = [without_credentials(url) for url in urls.filter(may_have).to_pylist()]
+    return pc.replace_with_mask(urls, may_have, pa.array(clean, urls.type))
+
+
+MAY_HAVE = r"/[\t\r\n]*/[^/?#]*@"
+"""Holds of every address with credentials, and of few others: an `@` within a path is common."""
+
+
+def has_byte(texts: pa.Array, byte: bytes) -> bool:
+    """Whether a byte is in what lies in memory of some texts, which their values are part of."""
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return False
+    wide = np.frombuffer(offsets, np.int32)[[texts.offset, texts.offset + len(texts)]]
+    return bool((np.frombuffer(data, np.uint8)[slice(*wide.tolist())] == ord(byte)).any())
 
 
 def row_uids(have: dict[str, Any], wanted: np.ndarray) -> pa.Array:

@@ -1,6 +1,5 @@
 """The stage that checks captions."""
 
-from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -178,7 +177,7 @@ class CaptionChecksStage(Stage):
             finish = finished[row] if finished else None
             context = "\n".join(str(t) for t in texts if t is not None)
             facts = facts_of_caption(caption, languages[row], alt, of_alts[row], context, finish)
-            found.append(astuple(facts))
+            found.append(tuple(vars(facts).values()))
         columns = [list(values) for values in zip(*found, strict=True)] if found else [[]] * 14
         return columns if c.alt else [*columns[:-3], columns[-1]]
 

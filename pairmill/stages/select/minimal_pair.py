@@ -94,13 +94,12 @@ class MinimalPairStage(GlobalStage):
         """(row, row, place of the word) of rows that are equal but there: of each row with the
         next ones in `order`.
         """
-        alike: dict[bytes, list[int]] = {}
+        alike: dict[tuple[int, bytes], list[int]] = {}
         for row in order:
             if len(words[row]) >= self.config.least_words:
-                for place in range(len(words[row])):
-                    alike.setdefault(masked(words[row], place), []).append(row)
-        for key, rows in alike.items():
-            place = int.from_bytes(key[:2], "big")
+                for key in enumerate(masked(words[row])):
+                    alike.setdefault(key, []).append(row)
+        for (place, _), rows in alike.items():
             for at, one in enumerate(rows):
                 for two in rows[at + 1 : at + 1 + REACH]:
                     if words[one][place] != words[two][place]:
@@ -120,7 +119,14 @@ class MinimalPairStage(GlobalStage):
         return np.where((image[one] == image[two]).all(1), np.nan, found)
 
 
-def masked(words: list[str], place: int) -> bytes:
-    """Stands for a text without one of its words: the place in two bytes, and a hash."""
-    rest = "\0".join([*words[:place], "", *words[place + 1 :]])
-    return place.to_bytes(2, "big") + blake2b(rest.encode(), digest_size=16).digest()
+def masked(words: list[str]) -> Iterator[bytes]:
+    """Stands for a text without one of its words, for each of them: hashes of the words before it
+    and of those behind it, each made of the one of a word less.
+    """
+    behind = [b""]
+    for word in reversed(words[1:]):
+        behind.append(blake2b(behind[-1] + word.encode(), digest_size=16).digest())
+    before = b""
+    for word in words:
+        yield before + b" " + behind.pop()
+        before = blake2b(before + word.encode(), digest_size=16).digest()
