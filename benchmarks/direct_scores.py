@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 PADDED = (
-    *("clip", "altclip", "chinese_clip", "metaclip_2", "clipseg", "groupvit"),
+    *("clip", "altclip", "chinese_clip", "metaclip_2", "clipseg", "groupvit", "owlv2"),
     "vision-text-dual-encoder",
 )
 """Types of models whose processor pads texts where it is told to."""

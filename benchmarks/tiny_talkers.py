@@ -47,6 +47,7 @@ from newer_talkers import (
 )
 from talker_parts import CHATML, EYE, LLM, SIDE, chat_words, ids, llama_words, turns
 from tiny_parts import awake, save
+from wider_talkers import aria, omni3_thinker, video_llava
 
 
 def llava(folder: Path) -> None:
@@ -279,5 +280,8 @@ TALKERS: dict[str, Talker] = {
     "Ernie 4.5 VL": Talker(ernie_vl, each_time=False),
     "GLM-4.6V": Talker(glm46v, each_time=False),
     "Qwen2.5-Omni (thinker)": Talker(omni_thinker, each_time=False),
+    "Qwen3-Omni (thinker)": Talker(omni3_thinker, each_time=False),
+    "Aria": Talker(aria, each_time=False),
+    "Video-LLaVA": Talker(video_llava, smallest=(4, 5), each_time=False),
     "text LLM (Qwen2)": Talker(text_llm, sees=False),
 }

@@ -194,6 +194,18 @@ def groupvit(folder: Path) -> None:
     save(folder, awake(t.GroupViTModel(config)), processor)
 
 
+def owlv2(folder: Path) -> None:
+    """A detector, whose towers are two by themselves."""
+    import transformers as t
+
+    eye = {**VISION, "image_size": 96}
+    config = t.Owlv2Config(text_config=OF_CLIP, vision_config=eye, projection_dim=24)
+    processor = t.Owlv2Processor(
+        t.Owlv2ImageProcessor(size={"height": 96, "width": 96}), clip_words(24)
+    )
+    save(folder, awake(t.Owlv2ForObjectDetection(config)), processor)
+
+
 def two_encoders(folder: Path) -> None:
     """ViT and BERT behind projections of their own, as LiT has them."""
     import transformers as t
@@ -253,5 +265,6 @@ TOWERS: dict[str, Callable[[Path], None]] = {
     "ALIGN": align,
     "CLIPSeg": clipseg,
     "GroupViT": groupvit,
+    "OWLv2 (detector)": owlv2,
     "ViT and BERT (LiT)": two_encoders,
 }

@@ -20,6 +20,8 @@ FASTER = 1.3
 """On a CPU, half precision has to be so many times as fast to be taken: less may be chance, and a
 second measurement should not choose otherwise.
 """
+LONG_S = 2.0
+"""Seconds of a call that is measured once: a large model's, whose load would else take minutes."""
 SPINS = "10000"
 """Looks that one of torch's threads takes at the others before it sleeps, half a millisecond's.
 OpenMP's own number is thirty times that: where another process has a core meanwhile, the threads
@@ -59,15 +61,18 @@ def pick_dtype(wanted: str) -> Any:
     return getattr(torch, wanted)
 
 
-def seconds_of(work: Callable[[], Any]) -> float:
-    """The best of three calls after a first one."""
-    work()
-    best = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
+def seconds_of(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    """The best of three calls after a first one; the first alone where it took so long that what it
+    warmed is the lesser part of it.
+    """
+
+    def timed() -> float:
+        start = clock()
         work()
-        best = min(best, time.perf_counter() - start)
-    return best
+        return clock() - start
+
+    first = timed()
+    return first if first >= LONG_S else min(timed() for _ in range(3))
 
 
 def remembered(what: dict[str, Any], measure: Callable[[], str]) -> str:

@@ -1,14 +1,23 @@
 """`engine: openai`: answers that stray from the format cost no run and no other row."""
 
+import asyncio
 import json
+import time
+from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
+import openai
 import pyarrow as pa
 import pytest
 
 from pairmill.captioners.completion import completion
+from pairmill.captioners.engine import Message, Request
+from pairmill.captioners.openai_engine import OpenAIEngine
+from pairmill.captioners.prompts import read_wording
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, column_types, parsed
-from pairmill.errors import RowError
+from pairmill.errors import RowError, StageBroken
+from pairmill.stages.caption import CaptionConfig
 
 
 class Told:
@@ -98,3 +107,95 @@ def test_integer_beyond_its_column_is_a_bad_answer_and_beside_it_no_fault(large:
         parsed(f'{{"score": {large}}}', SCHEMA)
     found = parsed(f'{{"score": 3, "share": {large}, "unasked": {large}}}', SCHEMA)
     assert (found["score"], found["share"]) == (3, float(json.loads(large)))
+
+
+def test_tool_call_in_place_of_a_text_is_its_row_s_failure_and_not_paid_for_again() -> None:
+    with pytest.raises(RowError, match="called a tool"):
+        completion(said(None, reason="tool_calls", tool_calls=[{"id": "1"}]))
+
+
+@pytest.mark.parametrize("told", [[Told(logprob=None)], [Told(token="a")], "none", [1.0], {}])
+def test_log_probabilities_that_are_no_numbers_are_unknown(told: Any) -> None:
+    choice = Told(message=Told(content="a"), finish_reason="stop", logprobs=Told(content=told))
+    assert completion(Told(choices=[choice])).logprobs is None
+
+
+@pytest.mark.parametrize(
+    ("inner", "words"),
+    [
+        ({"type": "string", "pattern": "("}, "regex"),
+        ({"type": "array", "items": {"type": "string", "not": {"$ref": "#/$defs/x"}}}, "nowhere"),
+        ({"type": "string", "allOf": [{"$ref": "http://127.0.0.1:9/s.json"}]}, "nowhere"),
+    ],
+)
+def test_schema_by_which_no_answer_could_be_read_is_refused_before_any_is_paid(
+    inner: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BadSchema, match=words):
+        check_schema({"type": "object", "properties": {"x": inner}})
+
+
+def test_reference_within_a_schema_is_followed() -> None:
+    part = {"type": "string", "allOf": [{"$ref": "#/$defs/short"}]}
+    schema = {"type": "object", "properties": {"x": part}, "$defs": {"short": {"maxLength": 2}}}
+    check_schema(schema)
+    assert parsed('{"x": "ab"}', schema) == {"x": "ab"}
+    with pytest.raises(BadAnswer, match="too long"):
+        parsed('{"x": "abc"}', schema)
+
+
+def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Any:
+    """What the client raises for an answer with such a status."""
+    body = {"message": message, "code": code}
+    answer: Any = Told(status_code=status, headers=headers, request=None)
+    return openai.APIStatusError(message, response=answer, body=body)
+
+
+@pytest.fixture
+def engine() -> Any:
+    async def made() -> OpenAIEngine:
+        config = CaptionConfig(engine="openai", base_url="http://server/v1", model="m", image=None)
+        return OpenAIEngine("caption", config)
+
+    return asyncio.run(made())
+
+
+ASKED = Request((Message("user", "?"),))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal(403, "Your input was flagged by moderation"),
+        refusal(400, "The response was filtered", "content_filter"),
+    ],
+)
+def test_one_request_that_a_filter_refuses_costs_its_row_and_not_the_run(
+    engine: OpenAIEngine, error: Any
+) -> None:
+    with pytest.raises(RowError) as told:
+        engine.failed(error, ASKED)
+    assert told.value.kind == "refused"
+
+
+def test_server_that_has_answered_and_forbids_one_request_costs_its_row(
+    engine: OpenAIEngine,
+) -> None:
+    with pytest.raises(StageBroken, match="403"):
+        engine.failed(refusal(403, "forbidden"), ASKED)
+    engine.has_answered = True
+    failed = engine.failed(refusal(403, "forbidden"), ASKED)
+    assert (failed.kind, failed.again) == ("http_4xx", False)
+
+
+def test_pause_up_to_a_date_is_kept(engine: OpenAIEngine) -> None:
+    header = {"retry-after": formatdate(time.time() + 50, usegmt=True)}
+    assert 0 < engine.failed(refusal(429, "busy", **header), ASKED).pause_s <= 50
+    header = {"retry-after": "Thu, 99 Foo 2026 GMT"}
+    assert engine.failed(refusal(429, "busy", **header), ASKED).pause_s == 0
+
+
+def test_mark_of_bytes_at_the_beginning_of_a_prompt_file_is_no_part_of_it(tmp_path: Path) -> None:
+    for name, content in (("a.txt", "Say {text}\r\n"), ("a.yaml", "prompt: Say {text}\r\n")):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode())
+        assert read_wording(str(tmp_path / name)) == {"prompt": "Say {text}"}

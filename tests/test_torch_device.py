@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pairmill.torch_device import Room, in_halves, remembered
+from pairmill.torch_device import Room, in_halves, remembered, seconds_of
 from tests.later import torch
 
 
@@ -31,3 +31,10 @@ def test_precision_measured_once_is_remembered_on_the_node(
     answers = iter(["bfloat16", "float32"])
     found = [remembered({"model": m}, lambda: next(answers)) for m in ("a", "a", "b")]
     assert found == ["bfloat16", "bfloat16", "float32"]
+
+
+@pytest.mark.parametrize(("call_s", "calls"), [(0.1, 4), (14.0, 1)])
+def test_call_of_many_seconds_is_measured_once(call_s: float, calls: int) -> None:
+    done: list[float] = []
+    assert seconds_of(lambda: done.append(call_s), lambda: sum(done)) == pytest.approx(call_s)
+    assert len(done) == calls

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pairmill.captioners.engine import Answer, BatchEngine, Request
-from pairmill.errors import PairmillError
+from pairmill.errors import PairmillError, RowError
 from pairmill.torch_device import on_all_cores, on_one_core
 
 QUIET_S = 0.03
@@ -125,5 +125,9 @@ class Batched:
             await self.answered(batch[half:])
             return
         for one, answer in zip(batch, answers, strict=True):
-            if not one.answer.done():
+            if one.answer.done():
+                continue
+            if isinstance(answer, RowError):
+                one.answer.set_exception(answer)
+            else:
                 one.answer.set_result(answer)

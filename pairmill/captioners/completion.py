@@ -31,6 +31,8 @@ def completion(found: Any) -> Answer:
     reason = str(getattr(choice, "finish_reason", None) or "stop")
     if reason == "content_filter" and not text:
         raise RowError("refused", "the server's content filter kept the answer back")
+    if text is None and getattr(message, "tool_calls", None):
+        raise RowError("protocol", "the model called a tool and wrote no text")
     if text is None and reason != "length":
         raise ValueError(f"the server's answer has no content (finish_reason {reason!r})")
     if text is not None and reasoning is None:
@@ -44,7 +46,7 @@ def completion(found: Any) -> Answer:
         count(getattr(usage, "completion_tokens", None)),
         sound(str(reasoning)) if reasoning is not None else None,
         count(getattr(usage, "prompt_tokens", None)),
-        tuple(part.logprob for part in parts) if parts else None,
+        chances(parts),
     )
 
 
@@ -57,6 +59,13 @@ def text_of(content: Any) -> str | None:
     if content is not None and not isinstance(content, str):
         raise ValueError(f"the content of the server's answer is no text: {content!r:.100}")
     return None if content is None else sound(content)
+
+
+def chances(parts: Any) -> tuple[float, ...] | None:
+    """The tokens' log-probabilities; None where the server does not tell all of them."""
+    found = [getattr(part, "logprob", None) for part in parts] if isinstance(parts, list) else []
+    known = [float(one) for one in found if isinstance(one, (int, float))]
+    return tuple(known) if known and len(known) == len(found) else None
 
 
 def count(tokens: Any) -> int | None:

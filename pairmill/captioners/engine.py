@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from pairmill.errors import RowError
+
 
 @dataclass(frozen=True)
 class Message:
@@ -122,5 +124,5 @@ class BatchEngine(Protocol):
     def begin(self, requests: Sequence[Request]) -> Any:
         """What can be done without the model, in a thread, while it answers others."""
 
-    def answer(self, begun: Any) -> list[Answer]:
-        """One answer a request, in order; raises what the model raises."""
+    def answer(self, begun: Any) -> "list[Answer | RowError]":
+        """One answer a request, in order, or why it has none; raises what the model raises."""

@@ -8,6 +8,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pairmill.captioners.completion import completion
@@ -24,6 +25,8 @@ IMAGE_TOKENS = 500
 CHARACTERS_PER_TOKEN = 4
 OUR_FAULT = {401: "it does not take the key", 402: "it wants to be paid", 403: "it refuses"}
 """Statuses after which no request is answered, and what they mean."""
+FLAGGED = ("moderation", "flagged", "content_filter", "content filter", "content policy", "safety")
+"""Words of a server that refuses a request for what it says or shows, not for who asks."""
 NO_QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
 
 
@@ -56,6 +59,7 @@ class OpenAIEngine:
         )
         self.sharing = asyncio.ensure_future(follow(self.window, ask)) if ask else None
         self.encoders = ThreadPoolExecutor(2, "encode")
+        self.has_answered = False
 
     @property
     def note(self) -> str:
@@ -106,6 +110,7 @@ class OpenAIEngine:
                 if failed.overload:
                     self.window.overloaded(began, failed.pause_s)
                 return failed
+            self.has_answered = True
             self.window.answered(began, (answer.prompt_tokens or 0) + (answer.tokens or 0))
             return answer
 
@@ -159,6 +164,10 @@ class OpenAIEngine:
     def refused(self, error: Any, request: Request, said: str) -> Failed:
         """What a status means."""
         status, where = error.status_code, self.client.base_url
+        if status in (400, 403, 451) and flags(error, said):
+            raise RowError("refused", said)
+        if status == 403 and self.has_answered:  # so the key is good
+            return Failed("http_4xx", said, again=False)
         if status in OUR_FAULT:
             variable = self.config.api_key_env or DEFAULT_KEY
             raise StageBroken(
@@ -192,14 +201,25 @@ def with_words(said: str, body: Any) -> str:
     return f"{said}: {words}" if words and words not in said else said
 
 
+def flags(error: Any, said: str) -> bool:
+    """Whether a refusal is about what this one request says or shows."""
+    words = f"{getattr(error, 'code', None)} {said}".lower()
+    return any(word in words for word in FLAGGED)
+
+
 def names_form(said: str) -> bool:
     """Whether a refusal is about the form of the answer that was asked for."""
     return any(word in said.lower() for word in ("response_format", "json_schema", "schema"))
 
 
 def retry_after_s(error: Any) -> float:
-    """The pause that a server asks for; 0 where it says nothing that can be read."""
+    """The pause that a server asks for, in seconds or up to a date; 0 where it says nothing that
+    can be read.
+    """
     try:
-        return max(0.0, float(error.response.headers.get("retry-after", 0)))
+        asked = str(error.response.headers.get("retry-after", 0))
+        if "GMT" not in asked:
+            return max(0.0, float(asked))
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
     except (ValueError, AttributeError):
         return 0.0

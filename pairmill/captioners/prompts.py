@@ -55,7 +55,7 @@ def read_wording(file: str) -> dict[str, Any]:
     """
     path = Path(file)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadPrompt(f"the prompt file {file} cannot be read: {error}") from None
     if path.suffix not in (".yaml", ".yml", ".json"):

@@ -37,12 +37,38 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise BadSchema(f"json_schema: {error.message}") from None
+    check_references(schema, schema)
     if plain_type(schema) != "object" or not schema.get("properties"):
         raise BadSchema("json_schema must be `type: object` with `properties`, one for each column")
     for name, inner in schema["properties"].items():
         if not name.isidentifier():
             raise BadSchema(f"json_schema: the property {name!r} cannot be part of a column's name")
         arrow_type(inner, name)
+
+
+def check_references(part: Any, schema: Mapping[str, Any]) -> None:
+    """Raises BadSchema for a reference that leads nowhere, by which no answer could be read."""
+    if isinstance(part, list):
+        for one in part:
+            check_references(one, schema)
+    if not isinstance(part, Mapping):
+        return
+    if isinstance(place := part.get("$ref"), str) and not leads_somewhere(place, schema):
+        raise BadSchema(f"json_schema: {place!r} leads nowhere; write `#/$defs/NAME`, a part of it")
+    for one in part.values():
+        check_references(one, schema)
+
+
+def leads_somewhere(place: str, schema: Mapping[str, Any]) -> bool:
+    """Whether a reference leads to a part of its own schema."""
+    steps = place.removeprefix("#").split("/")
+    at: Any = schema
+    for step in steps[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(at, Mapping) or name not in at:
+            return False
+        at = at[name]
+    return place.startswith("#") and not steps[0] and isinstance(at, (Mapping, bool))
 
 
 def core(schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,7 +10,10 @@ from typing import Any
 from pairmill.captioners.chat import Chat
 from pairmill.captioners.engine import Answer, Request, Sampling
 from pairmill.captioners.reasoning import CLOSE, HARMONY, OPEN, split_reasoning
+from pairmill.captioners.steps import BestScores, TokenLogprobs
+from pairmill.errors import RowError
 from pairmill.free_memory import free_bytes
+from pairmill.models.finite import Finite
 from pairmill.models.lean_images import without_copies
 from pairmill.models.load import Spec, load
 from pairmill.models.sizes import batch_bytes
@@ -66,7 +69,7 @@ class TransformersCaptioner:
         self.generation, self.stop_ids = plain_generation(
             self.loaded.model, self.tokenizer, sampling.max_new_tokens
         )
-        self.room = Room()
+        self.finite, self.room = Finite.of(stage, spec.model, self.loaded), Room()
         most = self.loaded.at_once if self.loaded.twins else 1
         needed = batch_bytes(self.loaded.model.config, batch_size, sampling.max_new_tokens)
         fitting = int(free_bytes() * OF_FREE_MEMORY / max(1, needed)) if most > 1 else most
@@ -87,8 +90,8 @@ class TransformersCaptioner:
     def begin(self, requests: Sequence[Request]) -> Begun:
         return Begun(requests, self.chat.encode(requests))
 
-    def answer(self, begun: Begun) -> list[Answer]:
-        def work(part: list[Request]) -> list[Answer]:
+    def answer(self, begun: Begun) -> list[Answer | RowError]:
+        def work(part: list[Request]) -> list[Answer | RowError]:
             whole = len(part) == len(begun.requests)
             return self.generate(begun if whole else self.begin(part))
 
@@ -107,16 +110,16 @@ class TransformersCaptioner:
             return [tuple(map(tuple, islice(sizes, len(r.images())))) for r in begun.requests]
         return [None] * len(lengths)
 
-    def by_kind(self, begun: Begun, apart: Sequence[Hashable]) -> list[Answer]:
+    def by_kind(self, begun: Begun, apart: Sequence[Hashable]) -> list[Answer | RowError]:
         """As `answer`, in batches of rows that are equal in `apart`."""
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Answer | RowError] = {}
         for kind in dict.fromkeys(apart):
             rows = [row for row, one in enumerate(apart) if one == kind]
             part = self.begin([begun.requests[row] for row in rows])
             answers.update(zip(rows, self.answer(part), strict=True))
         return [answers[row] for row in range(len(apart))]
 
-    def generate(self, begun: Begun) -> list[Answer]:
+    def generate(self, begun: Begun) -> list[Answer | RowError]:
         """One answer a request, in order, with the tokens of its prompt counted without padding."""
         import torch
         from transformers import LogitsProcessorList
@@ -129,16 +132,15 @@ class TransformersCaptioner:
             for name, value in begun.inputs.items()
             if name != "labels"
         }
-        watch = TokenLogprobs() if self.sampling.logprobs else None
-        steps: list[Any] = [watch] if watch else []  # before anything is drawn
+        best, watch = BestScores(), TokenLogprobs() if self.sampling.logprobs else None
+        steps: list[Any] = [best, watch] if watch else [best]  # before anything is drawn
         if self.sampling.temperature > 0:
             steps.append(self.row_sampler([r.key for r in begun.requests]))
-        extra = {"logits_processor": LogitsProcessorList(steps)} if steps else {}
         with torch.inference_mode(), self.loaded.alone() as model:
             out = model.generate(
                 **inputs,
                 generation_config=self.generation,
-                **extra,
+                logits_processor=LogitsProcessorList(steps),
             )
         prompts = inputs["input_ids"]
         begin = self.first_new(out, prompts)
@@ -150,7 +152,9 @@ class TransformersCaptioner:
             answer = self.answer_of(ids, self.chat.thinks(prompt))
             known = tuple(logprobs[: answer.tokens]) or None
             full.append(replace(answer, prompt_tokens=count, logprobs=known))
-        return full
+        errors = self.finite.judged(best.finite([answer.tokens or 0 for answer in full]))
+        pairs = zip(full, errors, strict=True)
+        return [RowError(*error) if error else answer for answer, error in pairs]
 
     def first_new(self, out: Any, prompts: Any) -> int:
         """Where the answer begins: models give the prompt back, encoder–decoders a start token,
@@ -213,34 +217,6 @@ class TransformersCaptioner:
             return scores.log_softmax(-1) - torch.log(-torch.log(noise.clamp(1e-20, 1 - 1e-7)))
 
         return draw
-
-
-class TokenLogprobs:
-    """Among the steps of `generate`: remembers the log-probability of each token that is taken, out
-    of the model's own scores.
-    """
-
-    def __init__(self) -> None:
-        self.taken: list[Any] = []
-        self.last: Any = None
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        if self.last is not None:
-            self.take(input_ids)
-        self.last = scores.float().log_softmax(-1)
-        return scores
-
-    def take(self, ids: Any) -> None:
-        """The token that was taken last stands at the end of `ids`."""
-        self.taken.append(self.last.gather(1, ids[:, -1:].to(self.last.device)))
-
-    def of(self, out: Any) -> list[list[float]]:
-        """For each row of what `generate` gave: its new tokens', in order."""
-        import torch
-
-        self.take(out)
-        rows: list[list[float]] = torch.cat(self.taken, 1).tolist()
-        return rows
 
 
 def plain_generation(model: Any, tokenizer: Any, max_new_tokens: int) -> tuple[Any, set[int]]:

@@ -9,6 +9,7 @@ from PIL import Image
 from pairmill.errors import StageBroken
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.files import checkpoint_folder
+from pairmill.models.finite import Finite
 from pairmill.models.load import Spec, load, load_config
 from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.transfers import placed
@@ -44,6 +45,7 @@ class Classifier:
         config = self.loaded.model.config
         self.independent = getattr(config, "problem_type", None) == "multi_label_classification"
         self.labels = int(config.num_labels)
+        self.finite = Finite.of(stage, spec.model, self.loaded)
         self.note, self.room = self.loaded.note, Room()
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
@@ -70,7 +72,7 @@ class Classifier:
         return dict(processor(list(values), return_tensors="pt", **options))
 
     def __call__(self, values: Sequence[Any]) -> tuple[np.ndarray, list[tuple[str, str] | None]]:
-        """float32 (n, labels), NaN where an image is damaged, and the errors."""
+        """float32 (n, labels), NaN where a row has none, and the errors."""
         sound: list[Any] = []
         errors: list[tuple[str, str] | None] = []
         for value in values:
@@ -83,6 +85,10 @@ class Classifier:
         if sound:
             rows = [i for i, error in enumerate(errors) if error is None]
             found[rows] = np.stack(in_halves(self.answers, sound, self.room))
+            fine = [bool(np.isfinite(found[row]).all()) for row in rows]
+            judged = self.finite.judged(fine)
+            for row, wrong in zip(rows, judged, strict=True):
+                errors[row] = wrong
         return found, errors
 
     def answers(self, values: list[Any]) -> list[np.ndarray]:

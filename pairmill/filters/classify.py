@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pairmill.errors import StageBroken
 from pairmill.filters.heads import Activation, Output, read_head, softmax
 from pairmill.models.load import Spec
-from pairmill.models.towers import open_towers
+from pairmill.models.towers import open_towers, vectors_of_texts
 from pairmill.models.vectors import unit, vectors_of
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig
@@ -248,11 +248,7 @@ def read_lines(stage: str, path: str) -> list[str]:
 def label_vectors(towers: Any, texts: list[list[str]]) -> np.ndarray:
     """float32 (labels, d): the mean of the unit embeddings of a label's texts, of unit length."""
     every = [text for some in texts for text in some]
-    parts = [
-        unit(towers.of_texts(towers.words(every[first : first + 64])))
-        for first in range(0, len(every), 64)
-    ]
-    vectors, found, first = np.concatenate(parts), [], 0
+    vectors, found, first = vectors_of_texts(towers, every), [], 0
     for some in texts:
         found.append(vectors[first : first + len(some)].mean(0))
         first += len(some)

@@ -139,8 +139,9 @@ class ClipStage(SeeingStage):
         if not ready.sound:
             return ready, dict.fromkeys(("image", "text"), np.zeros((0, 1), np.float32))
         pairs = self.by_rows(self.both, ready.images, ready.words)
-        image, text = (unit(np.stack(side)) for side in zip(*pairs, strict=True))
-        return ready, {"image": image, "text": text}
+        both = (np.stack(side) for side in zip(*pairs, strict=True))
+        image, text = self.numbers(ready, *both)
+        return ready, {"image": unit(image), "text": unit(text)}
 
     def both(self, images: dict[str, Any], words: dict[str, Any]) -> Iterable[Any]:
         """(image, text) embeddings, row by row."""

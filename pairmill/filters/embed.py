@@ -123,11 +123,11 @@ class EmbedStage(ClipStage):
             "image": (self.model.of_images, ready.images),
             "text": (self.model.of_texts, ready.words),
         }
-        none = np.zeros((0, self.dimension()), np.float32)
-        return ready, {
-            side: unit(np.stack(self.by_rows(*sides[side]))) if ready.sound else none
-            for side in dict.fromkeys(self.config.embeddings)
-        }
+        wanted = list(dict.fromkeys(self.config.embeddings))
+        if not ready.sound:
+            return ready, dict.fromkeys(wanted, np.zeros((0, self.dimension()), np.float32))
+        found = self.numbers(ready, *(np.stack(self.by_rows(*sides[side])) for side in wanted))
+        return ready, {side: unit(own) for side, own in zip(wanted, found, strict=True)}
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         if "image" in self.config.embeddings:

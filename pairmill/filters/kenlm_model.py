@@ -41,6 +41,10 @@ class KenlmModel:
         nats, tokens = (np.array(part) for part in zip(*found, strict=True)) if found else ([], [])
         return np.asarray(nats, np.float64), np.asarray(tokens, np.int64)
 
+    def judged(self, nats: np.ndarray) -> list[tuple[str, str] | None]:
+        """No errors: counts of words are always numbers."""
+        return [None] * len(nats)
+
     def score(self, text: str) -> tuple[float, int]:
         """Of one text; (0, 0) of one without words."""
         nats, predicted, left = 0.0, 0, self.max_tokens

@@ -63,7 +63,8 @@ class LateInteractionStage(SeeingStage):
         """Both scores of the sound rows, float32 (n, 2)."""
         if not ready.sound:
             return ready, np.zeros((0, 2), np.float32)
-        return ready, np.stack(self.by_rows(self.model.finest, ready.images, ready.words))
+        found = np.stack(self.by_rows(self.model.finest, ready.images, ready.words))
+        return ready, self.numbers(ready, found)[0]
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         assert self.feed is not None

@@ -2,6 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
@@ -53,11 +54,12 @@ class MatchStage(SeeingStage):
     def opened(self) -> Matcher:
         return Matcher(self.name, self.config.spec(self.cpus))
 
-    def computed(self, ready: Ready) -> tuple[Ready, list[float]]:
-        """Probabilities of the sound rows."""
+    def computed(self, ready: Ready) -> tuple[Ready, np.ndarray]:
+        """Probabilities of the sound rows, float32 (n,)."""
         if not ready.sound:
-            return ready, []
-        return ready, self.by_rows(self.model.match, ready.images, ready.words)
+            return ready, np.zeros(0, np.float32)
+        found = self.by_rows(self.model.match, ready.images, ready.words)
+        return ready, self.numbers(ready, np.array(found, np.float32))[0]
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         assert self.feed is not None

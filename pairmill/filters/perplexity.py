@@ -8,11 +8,12 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pairmill.filters.kenlm_model import KenlmModel
+from pairmill.models.finite import Finite
 from pairmill.models.library import LIBRARIES
 from pairmill.models.load import Spec, load
 from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.transfers import placed
-from pairmill.schemas.arrow import column
+from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import COLUMN, FILE, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
 from pairmill.torch_device import Device, Precision, Room, in_halves
@@ -109,13 +110,15 @@ class PerplexityStage(Stage):
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         nats, tokens = self.score(rows.column(self.config.text).to_pylist())
+        errors = self.score.judged(nats)
         each = np.divide(nats, tokens, out=np.full(len(nats), np.nan), where=tokens > 0)
         columns = [
             pa.array(np.exp(np.minimum(each, 80)).astype(np.float32), from_pandas=True),
             pa.array(tokens, pa.int32()),
             pa.array((nats / np.log(2)).astype(np.float32)),
         ]
-        return pa.table(columns, schema=self.writes())
+        table = pa.table(columns, schema=self.writes())
+        return table.append_column("error", error_array(errors))
 
 
 class CausalModel:
@@ -126,6 +129,7 @@ class CausalModel:
         self.loaded: LoadedModel = load(
             stage, spec, ["AutoModelForCausalLM"], "AutoTokenizer", self.probe
         )
+        self.finite = Finite.of(stage, spec.model, self.loaded)
         self.note, self.room = self.loaded.note, Room()
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
@@ -150,6 +154,10 @@ class CausalModel:
         answers = in_halves(self.answers, [ids[i] for i in asked], self.room)
         nats[asked] = answers
         return nats, tokens
+
+    def judged(self, nats: np.ndarray) -> list[tuple[str, str] | None]:
+        """An error for each text of which the model says no number."""
+        return self.finite.judged(np.isfinite(nats).tolist())
 
     def answers(self, ids: list[list[int]]) -> list[float]:
         """Negative log-probability of the tokens behind the first."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from pairmill.models.feed import Feed, Ready, Seer
+from pairmill.models.finite import Finite
 from pairmill.models.library import LIBRARIES
 from pairmill.models.load import Spec
 from pairmill.models.sizes import bytes_on_cpu
@@ -111,6 +112,7 @@ class SeeingStage(Stage):
     def setup(self) -> None:
         self.room = Room()
         self.model = self.opened()
+        self.finite = Finite.of(self.name, str(self.config.model), self.model)
         warm = getattr(self.model, "warm", None)
         if warm is not None:
             warm(self.config.batch_size)
@@ -150,6 +152,21 @@ class SeeingStage(Stage):
         found = in_halves(work, list(range(count)), self.room)
         self.note = self.room.note(self.model.note)
         return found
+
+    def numbers(self, ready: Ready, *values: np.ndarray) -> list[np.ndarray]:
+        """The model's answers for the sound rows, (n, …) each, without those of rows that have one
+        which is no finite number: these fail.
+        """
+        fine = np.logical_and.reduce(
+            [np.isfinite(side).reshape(len(side), -1).all(1) for side in values]
+        )
+        errors = self.finite.judged(fine.tolist())
+        if fine.all():
+            return list(values)
+        for row, error in zip(ready.sound, errors, strict=True):
+            ready.errors[row] = error
+        ready.sound = [row for row, one in zip(ready.sound, fine, strict=True) if one]
+        return [side[fine] for side in values]
 
     def scored(self, rows: pa.Table, ready: Ready, scores: Any) -> tuple[pa.Array, pa.Array]:
         """The columns of scores and of errors of all rows, from the scores of the sound ones."""

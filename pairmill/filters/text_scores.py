@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.feed import AT_ONCE
+from pairmill.models.finite import Finite
 from pairmill.models.load import Spec
 from pairmill.models.towers import open_towers
 from pairmill.models.vectors import unit
@@ -26,6 +27,7 @@ class TextScorer:
 
     def __init__(self, stage: str, spec: Spec) -> None:
         self.towers = open_towers(stage, spec)
+        self.finite = Finite.of(stage, spec.model, self.towers)
         self.note = self.towers.note
         self.threads = ThreadPoolExecutor(max(1, int(spec.cpus)), "text-scores")
         self.room = Room()
@@ -50,8 +52,9 @@ class TextScorer:
                 return self.cosines(pixels, [texts[sound[p]] for p in places], places)
 
             answers = in_halves(work, list(range(len(sound))), self.room)
-            for row, scores in zip(sound, answers, strict=True):
-                found[row] = scores
+            judged = self.finite.judged([bool(np.isfinite(one).all()) for one in answers])
+            for row, scores, error in zip(sound, answers, judged, strict=True):
+                found[row], errors[row] = (None if error else scores), error
         return found, errors
 
     def decoded(self, images: pa.ChunkedArray) -> tuple[list[Error], dict[str, Any] | None]:

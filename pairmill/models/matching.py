@@ -10,12 +10,12 @@ from PIL import Image
 
 from pairmill.models.load import Spec, load
 from pairmill.models.loaded_model import LoadedModel
+from pairmill.models.pixels import GREY, greys
 from pairmill.models.transfers import Inputs, placed
 from pairmill.models.two_towers import text_options
 
 HEADS = ("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval")
 """Classes of transformers whose two logits say: no pair, a pair."""
-GREY = Image.new("RGB", (64, 48), (90, 120, 150))
 
 
 class Matcher:
@@ -33,8 +33,9 @@ class Matcher:
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
         import torch
 
-        pixels = placed(processor(images=[GREY] * 4, return_tensors="pt"), device, dtype)
-        words = placed(words_of(model, processor, ["a grey picture"] * 4), device, dtype)
+        pixels = placed(greys(processor), device, dtype)
+        texts = ["a grey picture"] * len(pixels["pixel_values"])
+        words = placed(words_of(model, processor, texts), device, dtype)
 
         def work() -> None:
             with torch.inference_mode():

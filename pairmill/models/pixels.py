@@ -1,8 +1,23 @@
 """Images within bounds of size, for models that spend tokens by the pixel."""
 
 import math
+from typing import Any
 
 from PIL import Image
+
+GREY = Image.new("RGB", (64, 48), (90, 120, 150))
+LARGE = 3 * 512 * 512
+"""Numbers of a picture as its processor gives it, from which on one keeps a model busy."""
+
+
+def greys(processor: Any) -> dict[str, Any]:
+    """A model's inputs for measuring it: four plain pictures, or one where a model looks at large
+    ones.
+    """
+    one = dict(processor(images=[GREY], return_tensors="pt"))
+    if max(value.numel() for value in one.values()) >= LARGE:
+        return one
+    return dict(processor(images=[GREY] * 4, return_tensors="pt"))
 
 
 def within(image: Image.Image, least: int | None, most: int | None) -> Image.Image:

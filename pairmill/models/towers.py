@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from pairmill.errors import StageBroken
+from pairmill.models.finite import faulty_weights, told
 from pairmill.models.load import Spec
 from pairmill.models.open_clip_towers import OpenClipTowers, is_open_clip
 from pairmill.models.two_towers import TransformersTowers, TwoTowers
@@ -88,21 +90,27 @@ def open_towers(stage: str, spec: Spec, one: bool = False) -> TwoTowers:
 
 def vectors_of_texts(towers: TwoTowers, texts: Sequence[str]) -> np.ndarray:
     """Unit-length float32, (n, d)."""
-    return in_batches(texts, towers.words, towers.of_texts)
+    return in_batches(towers, texts, towers.words, towers.of_texts)
 
 
 def vectors_of_images(towers: TwoTowers, images: Sequence[Image.Image]) -> np.ndarray:
     """Unit-length float32, (n, d)."""
-    return in_batches(images, towers.pixels, towers.of_images)
+    return in_batches(towers, images, towers.pixels, towers.of_images)
 
 
 def in_batches(
+    towers: TwoTowers,
     values: Sequence[Any],
     prepared: Callable[[Any], Mapping[str, Any]],
     tower: Callable[[Mapping[str, Any]], np.ndarray],
 ) -> np.ndarray:
-    """What a tower makes of values, some at a time."""
+    """What a tower makes of values, some at a time; raises StageBroken where that is no number."""
     parts = [
         tower(prepared(values[first : first + AT_ONCE])) for first in range(0, len(values), AT_ONCE)
     ]
-    return unit(np.concatenate(parts).astype(np.float32))
+    found = np.concatenate(parts).astype(np.float32)
+    if not np.isfinite(found).all():
+        broken = faulty_weights(getattr(getattr(towers, "loaded", towers), "model", None))
+        why = told(broken) if broken else f"gives NaN or infinity in {towers.note}"
+        raise StageBroken(f"the model that embeds texts and pictures {why}")
+    return unit(found)

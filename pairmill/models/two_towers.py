@@ -13,6 +13,7 @@ from pairmill.models.library import transformers
 from pairmill.models.load import Probe, Spec, load, load_config
 from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.once import once
+from pairmill.models.pixels import greys
 from pairmill.models.transfers import Inputs, beside, by_length, features, leaving, placed
 from pairmill.torch_device import is_out_of_memory
 
@@ -102,14 +103,12 @@ class TransformersTowers:
                 raise uncompiled(self.stage, error) from error
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
-        """A forward pass of both towers over four plain pictures and four texts."""
+        """A forward pass of both towers over some plain pictures and four texts."""
         import torch
 
-        grey = [Image.new("RGB", (64, 48), (90, 120, 150))] * 4
-        pixels = processor(images=grey, return_tensors="pt")
         options = text_options(processor, model.config)
         words = processor(text=["a grey picture"] * 4, return_tensors="pt", **options)
-        images, texts = placed(pixels, device, dtype), placed(words, device, dtype)
+        images, texts = placed(greys(processor), device, dtype), placed(words, device, dtype)
 
         def work() -> None:
             with torch.inference_mode():

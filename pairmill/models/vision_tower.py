@@ -14,6 +14,7 @@ from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.library import transformers
 from pairmill.models.load import Spec, load, load_config
 from pairmill.models.loaded_model import LoadedModel
+from pairmill.models.pixels import greys
 from pairmill.models.transfers import Inputs, placed
 from pairmill.models.two_towers import BYTES, compile_layers
 
@@ -138,11 +139,10 @@ class VisionTower:
         """Tokens before those of the patches."""
 
     def probe(self, model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
-        """A forward pass over four plain pictures."""
+        """A forward pass over some plain pictures."""
         import torch
 
-        grey = [Image.new("RGB", (64, 48), (90, 120, 150))] * 4
-        pixels = placed(processor(images=grey, return_tensors="pt"), device, dtype)
+        pixels = placed(greys(processor), device, dtype)
 
         def work() -> None:
             with torch.inference_mode():
