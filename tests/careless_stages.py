@@ -65,7 +65,6 @@ ENDS: dict[str, Callable[[], Any]] = {
 class Careless:
     """What the three kinds have in common."""
 
-    Config, prefix = CarelessConfig, "careless"
     config: Any
     column: Callable[..., str]
 
@@ -100,6 +99,8 @@ class Careless:
 class MapStage(Careless, Stage):
     """Sees one shard."""
 
+    Config, prefix = CarelessConfig, "careless"
+
     def setup(self) -> None:
         self.finish("setup", [])
 
@@ -113,6 +114,8 @@ class MapStage(Careless, Stage):
 class WholeStage(Careless, GlobalStage):
     """Sees all rows."""
 
+    Config, prefix = CarelessConfig, "careless"
+
     def setup(self) -> None:
         self.finish("setup", [])
 
@@ -122,6 +125,8 @@ class WholeStage(Careless, GlobalStage):
 
 class RowStage(Careless, AsyncStage):
     """Sees one row at a time."""
+
+    Config, prefix = CarelessConfig, "careless"
 
     async def begin(self) -> None:
         self.finish("setup", [])

@@ -187,10 +187,10 @@ class AsyncStage(Stage):
                     f"{first_line(error)}"
                 ) from None
         errors = [answer.get("error") for answer in answers]
-        for error in errors:
-            if error is not None and not is_failure(error):
+        for said in errors:
+            if said is not None and not is_failure(said):
                 raise StageBroken(
-                    f"stage {self.name!r} answered with the error {error!r:.80}; it must be a pair "
+                    f"stage {self.name!r} answered with the error {said!r:.80}; it must be a pair "
                     "of texts, class and message"
                 )
         return pa.table({**columns, "error": error_array(errors)})
