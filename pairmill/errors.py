@@ -2,8 +2,10 @@
 
 import re
 import sysconfig
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,34 @@ class RowError(Exception):
 
     def __reduce__(self) -> Any:
         return type(self), (self.kind, str(self))
+
+
+class StageExit(Exception):
+    """What a stage raised to end its process or its task (`sys.exit()`, KeyboardInterrupt), as an
+    error like any other: `kind` is its class.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.kind, str(self))
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Turns what would end the thread that calls a stage into StageExit, since whoever waits for
+    the thread would wait for ever.  The main thread's is the user's, or Ray's.
+    """
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as error:
+        if threading.current_thread() is threading.main_thread():
+            raise
+        raise StageExit(type(error).__name__, first_line(error)) from error
 
 
 class RunError(PairmillError):
@@ -169,14 +199,25 @@ def without_addresses(text: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 200 characters: without secrets, then cut."""
-    text = redact(without_addresses(str(error))).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
+    try:
+        said = str(error)
+    except Exception:  # an author's class may raise here, too
+        said = ""
+    text = redact(without_addresses(said)).strip()
+    return text.splitlines()[0][:200] if text else kind_of(error)
+
+
+def kind_of(error: BaseException) -> str:
+    """The name of an error's class, of what stands behind a StageExit."""
+    return error.kind if isinstance(error, StageExit) else type(error).__name__
 
 
 def raised_at(error: BaseException) -> str:
     """` (file:line)` where it was raised: an author's line, or else the innermost of all; empty
     where nothing is known.
     """
+    if isinstance(error, StageExit) and error.__cause__ is not None:
+        return raised_at(error.__cause__)
     frames = list(traceback.walk_tb(error.__traceback__))
     inner = f" ({frames[-1][0].f_code.co_filename}:{frames[-1][1]})" if frames else ""
     return author_line(error) or inner

@@ -218,13 +218,19 @@ def payload_sizes(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     return pc.if_else(pc.is_valid(values), total, pa.scalar(None, pa.int64()))
 
 
+NAMELESS = "error"
+"""Class of a failure to which its stage gives none: people ask for failures by it."""
+
+
 def error_array(errors: Iterable[tuple[str, str] | None]) -> pa.Array:
     """(class, message) pairs, None where a row is fine, as an ERROR column; secrets are left
     out.
     """
     return pa.array(
         [
-            None if e is None else {"class": redact(e[0]), "message": redact(e[1])[:MESSAGE_MAX]}
+            None
+            if e is None
+            else {"class": redact(e[0] or NAMELESS), "message": redact(e[1])[:MESSAGE_MAX]}
             for e in errors
         ],
         type=ERROR,

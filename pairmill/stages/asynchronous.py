@@ -10,7 +10,14 @@ from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 
-from pairmill.errors import PairmillError, RowError, StageBroken, first_line
+from pairmill.errors import (
+    PairmillError,
+    RowError,
+    StageBroken,
+    StageExit,
+    first_line,
+    kind_of,
+)
 from pairmill.places import Places
 from pairmill.schemas.arrow import error_array
 from pairmill.stages.base import Stage
@@ -105,9 +112,11 @@ class AsyncStage(Stage):
 
     def started(self, work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
         """A coroutine on its way in the loop; raises where there is none."""
+        outer = staying(work)
         try:
-            return asyncio.run_coroutine_threadsafe(work, self.loop)
+            return asyncio.run_coroutine_threadsafe(outer, self.loop)
         except BaseException:
+            outer.close()
             work.close()
             raise
 
@@ -142,7 +151,7 @@ class AsyncStage(Stage):
     async def answered(self, row: Row) -> Row | Exception:
         """A row's answer, or what the stage raised that is no failure of the row's own."""
         try:
-            answer = await self.answer(row)
+            answer = await staying(self.answer(row))
         except RowError as error:
             return {"error": (error.kind, str(error))}
         except PairmillError:
@@ -177,8 +186,20 @@ class AsyncStage(Stage):
                     f"stage {self.name!r}: column {field.name!r} is declared {field.type}: "
                     f"{first_line(error)}"
                 ) from None
-        errors = error_array(answer.get("error") for answer in answers)
-        return pa.table({**columns, "error": errors})
+        errors = [answer.get("error") for answer in answers]
+        for said in errors:
+            if said is not None and not is_failure(said):
+                raise StageBroken(
+                    f"stage {self.name!r} answered with the error {said!r:.80}; it must be a pair "
+                    "of texts, class and message"
+                )
+        return pa.table({**columns, "error": error_array(errors)})
+
+
+def is_failure(error: Any) -> bool:
+    """Whether an error is a pair of texts."""
+    pair = isinstance(error, tuple | list) and len(error) == 2
+    return pair and all(isinstance(part, str) for part in error)
 
 
 def python_rows(rows: pa.Table) -> Any:
@@ -189,7 +210,19 @@ def python_rows(rows: pa.Table) -> Any:
 
 def failure_of(error: Exception) -> Row:
     """The answer of a row on which a stage raised."""
-    return {"error": (type(error).__name__, first_line(error))}
+    return {"error": (kind_of(error), first_line(error))}
+
+
+async def staying(work: Coroutine[Any, Any, T]) -> T:
+    """A coroutine whose `sys.exit()` is an error as any other: it would end the loop, for which
+    all rows wait.
+    """
+    try:
+        return await work
+    except (Exception, asyncio.CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise StageExit(kind_of(error), first_line(error)) from error
 
 
 async def cancel_others() -> None:

@@ -20,6 +20,7 @@ from pairmill.errors import (
     StageBroken,
     StageFailed,
     first_line,
+    kind_of,
     raised_at,
 )
 from pairmill.plan.chain import PlannedStage
@@ -176,7 +177,7 @@ class Attempt:
 
     def fail(self, row: int, error: BaseException) -> tuple[str, str]:
         """(class, message) of a row's failure; the first of a shard goes to the run's log."""
-        reason = (type(error).__name__, first_line(error))
+        reason = (kind_of(error), first_line(error))
         if self.first is None:
             self.first = (reason[0], reason[1] + raised_at(error))
             trace = "".join(traceback.format_exception(error))
@@ -229,26 +230,40 @@ def checked(planned: PlannedStage, answer: Any, rows: int) -> pa.Table:
         )
     columns: dict[str, pa.ChunkedArray] = {}
     for declared in planned.writes:
-        if declared.name not in answer.schema.names:
+        if answer.schema.names.count(declared.name) != 1:
+            given = answer.schema.names.count(declared.name)
             raise StageBroken(
-                f"stage {name!r} declares the column {declared.name!r} and does not "
-                f"give it (gives: {', '.join(answer.schema.names)})"
+                f"stage {name!r} declares the column {declared.name!r} and "
+                f"{'does not give it' if not given else f'gives it {given} times'} "
+                f"(gives: {', '.join(answer.schema.names)})"
             )
         values = answer.column(declared.name)
         if pa.types.is_floating(values.type) and pc.any(pc.is_nan(values)).as_py():
             values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
-        try:
-            columns[declared.name] = (
-                values if values.type == declared.type else values.cast(declared.type)
-            )
-        except pa.ArrowInvalid as error:
-            raise StageBroken(
-                f"stage {name!r}: column {declared.name!r} is {values.type}, declared "
-                f"{declared.type}: {first_line(error)}"
-            ) from None
-    errors = (
-        answer.column("error").combine_chunks()
-        if "error" in answer.schema.names
-        else pa.nulls(rows, ERROR)
+        columns[declared.name] = cast(name, declared.name, values, declared.type)
+    if "error" not in answer.schema.names:
+        return pa.table({**columns, "error": pa.nulls(rows, ERROR)})
+    errors = cast(name, "error", answer.column("error").combine_chunks(), ERROR)
+    return pa.table({**columns, "error": with_classes(errors)})
+
+
+def cast(stage: str, column: str, values: Any, wanted: pa.DataType) -> Any:
+    """Values as they were declared; raises StageBroken where they are something else."""
+    try:
+        return values if values.type == wanted else values.cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise StageBroken(
+            f"stage {stage!r}: column {column!r} is {values.type}, declared "
+            f"{wanted}: {first_line(error)}"
+        ) from None
+
+
+def with_classes(errors: pa.Array) -> pa.Array:
+    """Errors of which each has a class, by which people ask for it."""
+    classes = pc.struct_field(errors, "class")
+    nameless = pc.and_(errors.is_valid(), pc.equal(pc.fill_null(classes, ""), ""))
+    if not pc.any(nameless).as_py():
+        return errors
+    return error_array(
+        None if e is None else (e["class"] or "", e["message"] or "") for e in errors.to_pylist()
     )
-    return pa.table({**columns, "error": errors.cast(ERROR)})

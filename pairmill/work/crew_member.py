@@ -18,7 +18,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from pairmill.errors import PairmillError, first_line
+from pairmill.errors import PairmillError, first_line, kind_of
 from pairmill.plan.named_modules import as_told
 from pairmill.safe_output import redact_streams
 from pairmill.torch_device import CORES
@@ -147,11 +147,11 @@ class MemberJob:
             ticket, item = asked
             try:
                 self.member.send("done", ticket, self.take()(item))
-            except Exception as error:  # a stage, or its module, may raise anything
+            except BaseException as error:  # a stage, or its module, may raise anything
                 own = isinstance(error, PairmillError)
                 if not own:
                     log_trace()
-                text = str(error) if own else f"{type(error).__name__}: {first_line(error)}"
+                text = str(error) if own else f"{kind_of(error)}: {first_line(error)}"
                 kind = type(error).__name__ if own else "RunError"
                 self.member.send("failed", ticket, kind, text)
         with self.loading:
@@ -163,7 +163,7 @@ class MemberJob:
         try:
             if (close := getattr(self.call, "close", None)) is not None:
                 close()
-        except Exception:  # what was computed is stored
+        except BaseException:  # what was computed is stored
             log_trace()
         self.call = None
         give_back()  # what follows may be the driver's, which needs the memory

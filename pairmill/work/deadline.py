@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
-from pairmill.errors import StageHung
+from pairmill.errors import StageHung, contained
 from pairmill.plan.chain import PlannedStage
 from pairmill.work.claims import RowRange, Task, WorkPlace
 from pairmill.work.line import Line
@@ -135,7 +135,8 @@ def work_off(desk: Desk) -> None:
     while (asked := desk.get()) is not None:
         work, box = asked
         try:
-            box.put((work(), None))
+            with contained():
+                box.put((work(), None))
         except BaseException as error:
             box.put((None, error))
         del asked, work, box
@@ -156,7 +157,8 @@ class ProcessWatchdog:
     def run(self, work: Callable[[], T], call: Limited) -> T:
         """Ends the process where `work` outlives its deadline."""
         if call.deadline_s is None:
-            return work()
+            with contained():
+                return work()
         number = next(self.numbers)
         with self.starting:
             self.calls[number] = (time.monotonic() + call.deadline_s, call)
@@ -166,7 +168,8 @@ class ProcessWatchdog:
                 self.thread = threading.Thread(target=self.look, daemon=True, name="deadlines")
                 self.thread.start()
         try:
-            return work()
+            with contained():
+                return work()
         finally:
             self.calls.pop(number, None)
 

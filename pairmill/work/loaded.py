@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pairmill.errors import StageBroken
+from pairmill.errors import PairmillError, StageBroken, first_line, kind_of, raised_at
 from pairmill.plan.chain import PlannedStage
 from pairmill.stages.base import Stage
 from pairmill.work.claims import SETUP, Past, WorkPlace
@@ -35,7 +35,7 @@ class LoadedStage:
     ) -> tuple[Stage, float]:
         """The stage, and the seconds that setting it up took now.
 
-        Raises StageBroken where loading the stage took earlier processes down, StageHung where it
+        Raises StageBroken where `setup` raises or took earlier processes down, StageHung where it
         never ended.  `past`: earlier attempts at the place for which it is wanted.
         """
         call = Limited(line, planned, place, SETUP, planned.config.setup_deadline_s)
@@ -50,7 +50,15 @@ class LoadedStage:
         claimed = past.attempts > 1 and self.stage is None
         if claimed:
             line.claim(place, SETUP)
-        answer = watchdog.run(lambda: self.set_up(planned.stage, line), call)
+        try:
+            answer = watchdog.run(lambda: self.set_up(planned.stage, line), call)
+        except PairmillError:
+            raise
+        except Exception as error:  # an author's `setup` may raise anything
+            raise StageBroken(
+                f"stage {planned.name!r} cannot be loaded: {kind_of(error)}: "
+                f"{first_line(error)}{raised_at(error)}"
+            ) from error
         if claimed:
             line.spare(place)
         return answer

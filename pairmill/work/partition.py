@@ -9,7 +9,14 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from pairmill.errors import RunError, StageBroken
+from pairmill.errors import (
+    PairmillError,
+    RunError,
+    StageBroken,
+    first_line,
+    kind_of,
+    raised_at,
+)
 from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.fates.survey import living, when_columns
 from pairmill.fates.trace import trace
@@ -96,7 +103,15 @@ class PartitionWorker:
                 f"{past.attempts - 1} times; is there enough memory for them on a node?"
             )
         stage, _ = self.loaded.take(planned, place, self.line, self.watchdog, past)
-        found = self.watchdog.run(lambda: work(stage), call)
+        try:
+            found = self.watchdog.run(lambda: work(stage), call)
+        except PairmillError:
+            raise
+        except Exception as error:  # a stage may raise anything
+            raise StageBroken(
+                f"stage {planned.name!r} failed on the {rows.num_rows:,} rows that it looked at: "
+                f"{kind_of(error)}: {first_line(error)}{raised_at(error)}"
+            ) from error
         self.line.end(place)
         return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pairmill.errors import StageFailed
+from pairmill.errors import StageExit, StageFailed, first_line, kind_of
 from pairmill.stages.asynchronous import SLICE, AsyncStage, failure_of
 from pairmill.work.attempt import ALL_FAILED, PROBED_UP_TO, Attempt, checked
 from pairmill.work.claims import RowRange
@@ -48,8 +48,8 @@ class Stream:
         """(index in `todo`, answer) of rows that are done and were not taken yet."""
         self.left = len(todo)
         self.fatal: BaseException | None = None
-        self.overdue = False
-        """The next answer is waited for."""
+        self.overdue = self.cancelled = False
+        """The next answer is waited for; no answer is any more."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.news = asyncio.Event()
         self.feeder = self.stage.started(self.feed())
@@ -60,6 +60,7 @@ class Stream:
 
     def cancel(self) -> None:
         """Ends what is still under way."""
+        self.cancelled = True
         self.feeder.cancel()
         with contextlib.suppress(RuntimeError):  # the loop has ended, and they with it
             self.stage.loop.call_soon_threadsafe(self.cancel_tasks)
@@ -107,6 +108,10 @@ class Stream:
         except Exception as error:  # of pairmill's own: it ends the run
             self.end(error)
             return
+        except (asyncio.CancelledError, GeneratorExit) as error:
+            if self.cancelled or self.stage.leaving:
+                raise
+            answer = StageExit(kind_of(error), first_line(error))  # the stage's own
         finally:
             self.stage.places.leave()
         self.answered.append((at, answer))
