@@ -166,7 +166,8 @@ def interrupt_later() -> Iterator[None]:
 
 
 def quiet_ray() -> None:
-    """Ray and its libraries print less."""
+    """Ray and its libraries print less: who lost a worker takes note of it here."""
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

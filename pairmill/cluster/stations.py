@@ -58,7 +58,9 @@ class Tasks:
         # what dies is done again by the flow, which knows which shard it was
         fixed = {"num_returns": 2, "max_retries": 0, **options}
         self.task = ray.remote(stages_of_shard).options(**fixed)
-        self.reader = ray.remote(stages_of_shard).options(scheduling_strategy="SPREAD", **fixed)
+        self.reader = ray.remote(stages_of_shard).options(
+            **{"scheduling_strategy": "SPREAD", **fixed}
+        )
         self.cancel, self.key, self.most = ray.cancel, key, most
         self.cpus: float = options["num_cpus"]
         self.shared = [ray.put(operator)]
