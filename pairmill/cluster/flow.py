@@ -112,21 +112,21 @@ class Flow:
             return True
         if len(self.waiting[at + 1]) + self.at_work[at] >= self.stations[at + 1].capacity():
             return False
-        if not any(self.waiting[at + 1 :]) and not any(self.at_work[k] for k in self.after(at)):
+        behind = range(at, len(self.stations))
+        if not any(self.waiting[at + 1 :]) and not any(self.at_work[k] for k in behind):
             return True
         held = sum(passage.bytes for passage in self.running.values())
         held += sum(passage.bytes for queue in self.waiting for passage in queue)
         coming = sum(self.at_work[k] * self.made[k] for k in range(len(self.stations) - 1))
         return held + coming + self.made[at] <= self.most_bytes
 
-    def after(self, at: int) -> range:
-        """An operator and those behind it."""
-        return range(at, len(self.stations))
-
     def collect(self) -> Iterator[tuple[int, Any]]:
         """Waits for some calls, at most until the next look, and takes what they tell."""
         pools = [pool for pool in self.stations if isinstance(pool, Pool)]
         answers = [*self.running, *(answer for pool in pools for answer in pool.starting)]
+        if not answers:
+            time.sleep(max(0.0, self.next_look - time.monotonic()))
+            return
         first, _ = self.ray.wait(answers, num_returns=1, timeout=STEP_S)
         if not first:
             return
@@ -147,6 +147,7 @@ class Flow:
             if not is_lost_worker(error):
                 raise
             pool.failed(answer)
+            self.next_look = 0.0
 
     def take(self, answer: Any, passage: Passage) -> Iterator[tuple[int, Any]]:
         """A call has ended: the shard is done, waits for the next operator, or goes again."""
@@ -177,6 +178,7 @@ class Flow:
         elif is_lost_worker(error):
             self.stations[passage.at].lose(passage)
             self.waiting[passage.at].appendleft(passage)
+            self.next_look = 0.0
         else:
             raise error
 

@@ -171,7 +171,8 @@ def reads_ahead(job: Job) -> bool:
     first = job.stages()[0]
     if not pooled(first) or first.stage.overlap > 1:
         return False
-    return any(is_payload(job.chain.dtype(name)) for name in job.read_columns())
+    needed = set(job.read_columns())
+    return any(is_payload(f.type) for f in job.chain.schema if f.name in needed)
 
 
 def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:
