@@ -23,7 +23,7 @@ class Passage:
     block: Any = None
     bytes: int = 0
     node: str = ""
-    member: "Member | None" = None
+    member: "PoolActor | None" = None
     """The actor that has it."""
 
 
@@ -97,7 +97,7 @@ class Tasks:
 
 
 @dataclass(eq=False)
-class Member:
+class PoolActor:
     """An actor of a pool; `node`: where it is, empty until it has started."""
 
     actor: Any
@@ -128,8 +128,8 @@ class Pool:
         self.kind = ray.remote(kind).options(scheduling_strategy="SPREAD", **fixed, **options)
         self.low, self.high = bounds
         self.overlap, self.asks = overlap, asked_of(options)
-        self.there: list[Member] = []
-        self.starting: dict[Any, Member] = {}
+        self.there: list[PoolActor] = []
+        self.starting: dict[Any, PoolActor] = {}
         """By the answer that tells where one is."""
 
     def __len__(self) -> int:
@@ -139,7 +139,7 @@ class Pool:
         """Starts actors."""
         for _ in range(count):
             actor = self.kind.remote(**self.arguments)
-            self.starting[actor.where.remote()] = Member(actor)
+            self.starting[actor.where.remote()] = PoolActor(actor)
 
     def started(self, answer: Any, node: str) -> None:
         """One is there, on a node."""
