@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pairmill.cluster.flow import Flow, fitting
-from pairmill.cluster.operators import Outcome
+from pairmill.cluster.operators import CallReport
 from pairmill.cluster.own_ray import read_variables_again
 from pairmill.cluster.phase_guard import PhaseGuard
 from pairmill.cluster.session import RaySession
@@ -44,15 +44,15 @@ class Adding:
     job: None = None
     indices: tuple[int, ...] = ()
 
-    def pass_on(self, shard: int, block: Any, loaded: Any = ()) -> tuple[Any, Outcome]:
+    def pass_on(self, shard: int, block: Any, loaded: Any = ()) -> tuple[Any, CallReport]:
         time.sleep(self.pause_s)
         if self.dies is not None and shard == 1 and not self.dies.exists():
             self.dies.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         names = [*(block[0] if block else ()), self.name]
         if self.last:
-            return None, Outcome((names, os.getpid()))
-        return (names, np.zeros(LARGE, np.uint8)), Outcome(None, LARGE)
+            return None, CallReport((names, os.getpid()))
+        return (names, np.zeros(LARGE, np.uint8)), CallReport(None, LARGE)
 
 
 class AddingActor:
@@ -66,7 +66,7 @@ class AddingActor:
     def where(self) -> str:
         return "a node"
 
-    def pass_on(self, shard: int, block: Any) -> tuple[Any, Outcome]:
+    def pass_on(self, shard: int, block: Any) -> tuple[Any, CallReport]:
         return self.operator.pass_on(shard, block)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pairmill.cluster.losses import is_lost_block, is_lost_worker
-from pairmill.cluster.operators import Outcome
+from pairmill.cluster.operators import CallReport
 from pairmill.cluster.phase_guard import STUCK_S, PhaseGuard
 from pairmill.cluster.session import RaySession, own_errors
 from pairmill.cluster.stations import Passage, Pool, Station, Tasks
@@ -155,7 +155,7 @@ class Flow:
         del self.running[answer]
         self.at_work[at] -= 1
         try:
-            passed: Outcome = self.ray.get(answer)
+            passed: CallReport = self.ray.get(answer)
         except self.ray.exceptions.RayError as error:
             self.again(passage, error)
             return

@@ -37,7 +37,7 @@ WATCHDOG = ProcessWatchdog()
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CallReport:
     """What the driver learns of a shard that a worker is done with."""
 
     result: Any = None
@@ -48,7 +48,7 @@ class Outcome:
     """Where that block lies."""
 
 
-Left = tuple[RowBlock | None, Outcome]
+Left = tuple[RowBlock | None, CallReport]
 """What a call leaves: a block that stays where it is, and what is told of it."""
 
 
@@ -69,11 +69,11 @@ class Operator:
         if block is None:
             block = self.job.read(shard)
             if not len(block.numbers):
-                return None, Outcome(())
+                return None, CallReport(())
         block = self.through(block, loaded)
         if self.last:
-            return None, Outcome(block.finish(self.job))
-        return block, Outcome(None, block.nbytes, own_node())
+            return None, CallReport(block.finish(self.job))
+        return block, CallReport(None, block.nbytes, own_node())
 
     def through(self, block: RowBlock, loaded: Sequence[LoadedStage]) -> RowBlock:
         """A block after these stages."""
@@ -139,7 +139,7 @@ class RefetchActor:
     def pass_on(self, shard: int, block: None) -> Left:
         """The number of a shard's rows that were computed again."""
         end_with_parent()
-        return None, Outcome(self.work(shard))
+        return None, CallReport(self.work(shard))
 
 
 @safe_errors
