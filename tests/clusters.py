@@ -139,7 +139,7 @@ class Cluster:
             pid
             for pid in found
             if name_of(pid).startswith(
-                ("ray::Map", "ray::read", "ray::stage", "ray::finish", "ray::RunActor", "ray::IDLE")
+                ("ray::StageActor", "ray::stages_of_shard", "ray::RunActor", "ray::IDLE")
             )
         ]
 

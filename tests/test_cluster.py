@@ -159,12 +159,12 @@ def workers_of(log: Path) -> set[int]:
 
 @pytest.mark.filterwarnings("ignore")
 def test_killed_node_loses_nothing(ray_cluster: Cluster, pairs: Path) -> None:
-    """A second node joins, and dies with its workers while they hold shards.  On the one that is
-    left a worker has 1.93 of two cores, so that no task can read for it: the phase starts anew with
+    """A second node joins, and dies with its workers while they hold shards.  A worker has
+    2.05 cores, so that the one that is left, with two, holds none: the phase starts anew with
     smaller shares, and the package is that of an undisturbed run.
     """
     file, log = pairs.parent / "p.yaml", pairs.parent / "log"
-    file.write_text(slow(log, most=2).replace("cpus: 1, replicas: [1, 2]", "cpus: 3, replicas: 2"))
+    file.write_text(slow(log, most=2).replace("cpus: 1, replicas: [1, 2]", "cpus: 5, replicas: 2"))
     Pipeline.from_yaml(file).run(local=True, progress=False)
     undisturbed = {f.name: f.read_bytes() for f in (pairs.parent / "out").iterdir() if f.is_file()}
     (pairs.parent / "workspace").rename(pairs.parent / "old")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.cluster.executor import own_errors
+from pairmill.cluster.datasets import guarded
 from pairmill.cluster.over_shards import RETRIES
-from pairmill.cluster.phase_guard import Progress, guarded
-from pairmill.cluster.session import RaySession
+from pairmill.cluster.phase_guard import Progress
+from pairmill.cluster.session import RaySession, own_errors
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.work.far_components import Part, far_components, near_components
 from pairmill.work.linking import with_components

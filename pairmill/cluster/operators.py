@@ -11,19 +11,17 @@ import importlib
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-import numpy as np
-import pyarrow as pa
 
 from pairmill.cluster.run_actor import RunLine
 from pairmill.cluster.worker_shares import cpus_of
 from pairmill.cluster.worker_start import end_within, safe_errors
 from pairmill.plan.chain import PlannedStage
+from pairmill.schemas.arrow import is_payload
 from pairmill.torch_device import CORES
-from pairmill.work.block import OWN, STATS, Job, RowBlock
+from pairmill.work.block import Job, RowBlock
 from pairmill.work.crew_size import pooled
 from pairmill.work.deadline import ProcessWatchdog, end_with_parent
 from pairmill.work.loaded import LoadedStage
@@ -32,34 +30,50 @@ from pairmill.work.worker import StageWorker
 
 _LOADED: dict[tuple[str, int, str], LoadedStage] = {}
 """Stages that this worker process has set up, kept for its next shards."""
+_OPERATORS: dict[tuple[str, int], "Operator"] = {}
+"""Operators of the phase that this worker process has tasks of."""
 WATCHDOG = ProcessWatchdog()
 """Ends this worker process when a call outlives its deadline."""
-PLAIN: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
-SUMMARY = pa.schema([("stats", STATS)])
-"""What is left of a shard at the end of a phase."""
+
+
+@dataclass(frozen=True)
+class CallReport:
+    """What the driver learns of a shard that a worker is done with."""
+
+    result: Any = None
+    """The counts of its stages, once it has passed the phase's last; or what else was asked for."""
+    bytes: int | None = None
+    """Size of the block that goes on; None where the shard is done."""
+    node: str = ""
+    """Where that block lies."""
+
+
+Left = tuple[RowBlock | None, CallReport]
+"""What a call leaves: a block that stays where it is, and what is told of it."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Neighbouring stages of a phase that one worker runs one after another.  `last`: the phase
-    ends with them.
+    """Neighbouring stages of a phase that one worker runs one after another; none where it only
+    reads.  `last`: the phase ends with them.
     """
 
     job: Job
     indices: tuple[int, ...]
     line: RunLine
-    last: bool
+    last: bool = False
 
     @safe_errors
-    def pass_on(self, block: RowBlock | None, loaded: Sequence[LoadedStage]) -> pa.Table:
-        """A block after these stages, as Arrow; the phase's last leaves a summary."""
-        if block is None or not len(block.numbers):
-            return SUMMARY.empty_table() if self.last else pa.table({OWN[0]: pa.array([], "int32")})
+    def pass_on(self, shard: int, block: RowBlock | None, loaded: Sequence[LoadedStage]) -> Left:
+        """A shard's block after these stages.  `block`: None where it is still to be read."""
+        if block is None:
+            block = self.job.read(shard)
+            if not len(block.numbers):
+                return None, CallReport(())
         block = self.through(block, loaded)
-        if not self.last:
-            return block.to_arrow()
-        counts = [asdict(s) for s in block.finish(self.job)]
-        return pa.table({"stats": pa.array([counts], STATS)})
+        if self.last:
+            return None, CallReport(block.finish(self.job))
+        return block, CallReport(None, block.nbytes, own_node())
 
     def through(self, block: RowBlock, loaded: Sequence[LoadedStage]) -> RowBlock:
         """A block after these stages."""
@@ -71,6 +85,13 @@ class Operator:
         for stats in block.stats[before:]:
             self.line.report(stats)
         return block
+
+
+def own_node() -> str:
+    """The id of the node that this worker is on."""
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
 
 
 class StageActor:
@@ -86,8 +107,13 @@ class StageActor:
         stages = [operator.job.chain.stages[index] for index in operator.indices]
         threading.Thread(target=begin_imports, args=[stages], daemon=True, name="import").start()
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        return self.operator.pass_on(RowBlock.from_arrow(table), self.loaded)
+    def where(self) -> str:
+        """Its node, once it is there."""
+        return own_node()
+
+    def pass_on(self, shard: int, block: RowBlock | None) -> Left:
+        """A shard's block after the stages."""
+        return self.operator.pass_on(shard, block, self.loaded)
 
 
 def begin_imports(stages: Sequence[PlannedStage]) -> None:
@@ -100,31 +126,35 @@ def begin_imports(stages: Sequence[PlannedStage]) -> None:
 class RefetchActor:
     """A long-lived worker that computes a stage again where payload is gone."""
 
-    def __init__(self, job: Job, upto: int | None, line: RunLine, shards: np.ndarray) -> None:
+    def __init__(self, job: Job, upto: int | None, line: RunLine) -> None:
+        end_within()
         planned = job.chain.stages[job.first]
         self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, LoadedStage())
-        self.shards = shards
+
+    def where(self) -> str:
+        """Its node, once it is there."""
+        return own_node()
 
     @safe_errors
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def pass_on(self, shard: int, block: None) -> Left:
+        """The number of a shard's rows that were computed again."""
         end_with_parent()
-        return pa.table({"rows": [self.work(int(self.shards[table.column("id")[0].as_py()]))]})
+        return None, CallReport(self.work(shard))
 
 
 @safe_errors
-def light_stages(table: pa.Table, operator: Operator, shards: np.ndarray | None) -> pa.Table:
-    """A task; with `shards` it reads its shard first."""
-    job = operator.job
-    loaded = [loaded_in_process(job, index) for index in operator.indices]
-    if shards is None:
-        return operator.pass_on(RowBlock.from_arrow(table), loaded)
-    return operator.pass_on(job.read(int(shards[table.column("id")[0].as_py()])), loaded)
+def stages_of_shard(key: tuple[str, int], shared: list[Any], shard: int, block: Any) -> Left:
+    """A task: an operator's stages over a shard.  `key`: the phase, and the operator's place in it,
+    which `shared` refers to: in a list, so that a process fetches it once and not for each task.
+    """
+    if (operator := _OPERATORS.get(key)) is None:
+        import ray
 
-
-@safe_errors
-def read_block(table: pa.Table, job: Job, shards: np.ndarray) -> pa.Table:
-    """A task that reads a shard for workers that compute."""
-    return job.read(int(shards[table.column("id")[0].as_py()])).to_arrow()
+        for other in [other for other in _OPERATORS if other[0] != key[0]]:
+            del _OPERATORS[other]
+        operator = _OPERATORS[key] = ray.get(shared[0])
+    loaded = [loaded_in_process(operator.job, index) for index in operator.indices]
+    return operator.pass_on(shard, block, loaded)
 
 
 def loaded_in_process(job: Job, index: int) -> LoadedStage:
@@ -132,6 +162,17 @@ def loaded_in_process(job: Job, index: int) -> LoadedStage:
     planned = job.chain.stages[index]
     key = (job.chain.root, index, planned.label)
     return _LOADED.setdefault(key, LoadedStage())
+
+
+def reads_ahead(job: Job) -> bool:
+    """Whether tasks read shards for the phase's first workers, which are many bytes and which these
+    would wait for, as they take one at a time.
+    """
+    first = job.stages()[0]
+    if not pooled(first) or first.stage.overlap > 1:
+        return False
+    needed = set(job.read_columns())
+    return any(is_payload(f.type) for f in job.chain.schema if f.name in needed)
 
 
 def operators(stages: Sequence[PlannedStage]) -> list[list[PlannedStage]]:

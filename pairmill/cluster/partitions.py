@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.cluster.components import PAIRS_AT_ONCE, Components, components
-from pairmill.cluster.executor import batches
-from pairmill.cluster.operators import PLAIN, WATCHDOG, loaded_in_process
+from pairmill.cluster.datasets import PLAIN, batches, set_context
+from pairmill.cluster.operators import WATCHDOG, loaded_in_process
 from pairmill.cluster.phase_guard import Progress
 from pairmill.cluster.run_actor import RunLine
-from pairmill.cluster.session import RaySession, set_context
+from pairmill.cluster.session import RaySession
 from pairmill.cluster.worker_start import safe_errors
 from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.schemas.arrow import ORDER

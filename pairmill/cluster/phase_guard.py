@@ -3,12 +3,8 @@ that it stands still, or that it uses but half of them, the phase starts anew wi
 what was committed stays, so that costs the batches that workers hold.
 """
 
-import itertools
 import time
-from collections.abc import Iterable, Iterator, Sized
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Sized
 
 from pairmill.cluster.waiting import ClusterWatch, in_words
 
@@ -18,10 +14,6 @@ GROWN = 2.0
 """Times the cores with which a phase started that are worth starting it anew."""
 SHARED = ("CPU", "memory")
 """What shares are made of."""
-STEP_S = 1.0
-NUMBERS = itertools.count()
-GUARDS: "dict[int, Progress]" = {}
-"""Of the phases that this process drives; Ray Data makes its callbacks itself."""
 
 
 class ClusterChanged(Exception):
@@ -29,12 +21,11 @@ class ClusterChanged(Exception):
 
 
 class Progress:
-    """Looks at an execution of Ray Data, and tells the watch where something got done."""
+    """Looks at work on Ray, and tells the watch where something got done."""
 
     def __init__(self, watch: ClusterWatch) -> None:
         self.watch = watch
         self.seen: object = None
-        self.next_step = 0.0
 
     def observe(self, seen: object, now: float) -> bool:
         """Whether something got done since the last look.  `seen`: differs wherever it did."""
@@ -83,43 +74,3 @@ class PhaseGuard(Progress):
         if self.changed:
             raise ClusterChanged(self.changed)
         return moved
-
-
-class GuardCallback:
-    """What Ray Data calls at each step of an execution."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def before_execution_starts(self, executor: Any) -> None:
-        """Nothing to do."""
-
-    def on_execution_step(self, executor: Any) -> None:
-        """Looks, now and then; what it raises ends the execution."""
-        guard, now = GUARDS.get(self.number), time.monotonic()
-        if guard is None or now < guard.next_step:
-            return
-        guard.next_step = now + STEP_S
-        seen = [op.metrics for op in executor._topology]
-        guard.observe([(m.num_tasks_finished, m.num_outputs_taken) for m in seen], now)
-
-    def after_execution_succeeds(self, executor: Any) -> None:
-        """Nothing to do."""
-
-    def after_execution_fails(self, executor: Any, error: Exception) -> None:
-        """Nothing to do."""
-
-
-@contextmanager
-def guarded(data: Any, guard: Progress) -> Iterator[None]:
-    """Executions of a dataset are looked at, and end where the guard says so; an older Ray does
-    not ask it.
-    """
-    number = next(NUMBERS)
-    GUARDS[number] = guard
-    if hasattr(data.context, "custom_execution_callback_classes"):
-        data.context.custom_execution_callback_classes = [partial(GuardCallback, number)]
-    try:
-        yield
-    finally:
-        GUARDS.pop(number)

@@ -1,6 +1,4 @@
-"""Ray as a run uses it: started when it is needed, or the caller's own; how its datasets are told
-to behave; what its errors say.
-"""
+"""Ray as a run uses it: started when it is needed, or the caller's own; what its errors say."""
 
 import contextlib
 import logging
@@ -26,7 +24,7 @@ from pairmill.cluster.reaching import WAIT_S, check_answers
 from pairmill.cluster.run_actor import start_run_actor
 from pairmill.cluster.waiting import ClusterWatch, cluster_state
 from pairmill.cluster.worker_start import HOOK
-from pairmill.errors import RunError, first_line
+from pairmill.errors import PairmillError, RunError, first_line
 from pairmill.work.messages import Message, Notice, WorkerLog
 
 OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
@@ -168,43 +166,51 @@ def interrupt_later() -> Iterator[None]:
 
 
 def quiet_ray() -> None:
-    """Ray and its libraries print less."""
+    """Ray and its libraries print less: who lost a worker takes note of it here."""
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
-def set_context(ray: Any) -> None:
-    """Ray Data keeps blocks as they are, and prints nothing."""
-    context = ray.data.DataContext.get_current()
-    context.target_max_block_size = None  # a block stays a block: the shard
-    context.enable_progress_bars = False
-    context.enable_operator_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.verbose_progress = False
-    context.custom_execution_callback_classes = []
-    # a shard may take its stage hours; what hangs has a deadline of its own
-    context.execution_no_progress_timeout_s = -1
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+@contextlib.contextmanager
+def own_errors() -> Iterator[None]:
+    """What Ray raises is raised as RunError, in pairmill's words."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, PairmillError) and not is_from_worker(error):
+            raise
+        raise own_error(error) from error
+
+
+def is_from_worker(error: Exception) -> bool:
+    """Whether an error comes from a worker: it is then of both classes, its own and Ray's, and its
+    text is a traceback.
+    """
+    from ray.exceptions import RayTaskError
+
+    return isinstance(error, RayTaskError)
 
 
 def own_error(error: BaseException) -> RunError:
     """The pairmill error inside Ray's wrappers, or the first line of what else went wrong.
 
-    Ray Data carries a worker's exception as text, so it is read off the traceback.
+    Where a worker's exception came as text alone, it is read off the traceback.
     """
     seen: BaseException | None = error
     texts: list[str] = []
     while seen is not None and len(texts) < 10:
-        if isinstance(seen, RunError):
-            return seen
+        for own in (getattr(seen, "cause", None), seen):
+            if isinstance(own, RunError):
+                return own
         texts.append(str(seen))
         seen = getattr(seen, "cause", None) or seen.__cause__ or seen.__context__
     text = "\n".join(texts)
-    if own := OWN_ERROR.search(text):
-        kind = getattr(errors, own.group(1))
+    if told := OWN_ERROR.search(text):
+        kind = getattr(errors, told.group(1))
         found = kind.__new__(kind)
-        Exception.__init__(found, own.group(2))
-        return found if isinstance(found, RunError) else RunError(own.group(2))
+        Exception.__init__(found, told.group(2))
+        return found if isinstance(found, RunError) else RunError(told.group(2))
     other = ANY_ERROR.search(text)
     return RunError(other.group(0) if other else f"{type(error).__name__}: {first_line(error)}")

@@ -2,7 +2,7 @@
 ever.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pairmill.cluster.memory import in_flight, shard_bytes, worker_bytes
@@ -20,13 +20,19 @@ def cpus_of(stage: PlannedStage) -> float:
     return float(stage.config.resources.cpus or stage.stage.cpus)
 
 
+def asked_of(options: Mapping[str, Any]) -> dict[str, float]:
+    """Resources by the names that nodes have for them, from options of Ray."""
+    named = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+    return {name: options[option] for name, option in named.items() if options.get(option)}
+
+
 class WorkerShares:
     """What each worker asks of the cluster.
 
-    Actors' cores and all workers' memory are scaled to half of what the cluster has, because Ray
-    Data waits for ever where reserved actors leave no room for its tasks.  Memory that the user
-    named is not scaled.  They are made for some nodes; a phase that stands still because these are
-    gone starts anew with others (phase_guard.py).
+    Actors' cores and all workers' memory are scaled to half of what the cluster has, so that the
+    least number of actors leaves room for tasks.  Memory that the user named is not scaled.  They
+    are made for some nodes; a phase that stands still because these are gone starts anew with
+    others (phase_guard.py).
     """
 
     def __init__(self, job: Job, nodes: list[dict[str, float]], names: Iterable[str] = ()) -> None:
@@ -34,6 +40,7 @@ class WorkerShares:
         """Ids of the nodes that they are made for."""
         self.total = sum(n.get("CPU", 0) for n in nodes)
         self.memory = sum(n.get("memory", 0) for n in nodes)
+        self.store = sum(n.get("object_store_memory", 0) for n in nodes)
         self.block = shard_bytes(job.chain, job.first, job.last)
         self.cpu_scale = min(1.0, self.total / (2 * cpus_needed(job.stages())))
         wanted = in_flight(job.chain, job.first, job.last)
@@ -63,12 +70,7 @@ class WorkerShares:
         """Raises RunError where no single node holds one worker of the stage: Ray would wait for
         such a node for ever.
         """
-        asked = self.options(stage)
-        needs = {
-            "CPU": asked["num_cpus"],
-            "GPU": asked.get("num_gpus", 0),
-            "memory": asked["memory"],
-        }
+        needs = asked_of(self.options(stage))
         if not any(
             all(node.get(name, 0) >= amount for name, amount in needs.items()) for node in nodes
         ):
@@ -84,13 +86,11 @@ class WorkerShares:
                 "lower `resources`, or add a node"
             )
 
-    def tasks(self, share: float) -> Any:
+    def tasks(self, share: float = 1) -> int:
         """At most so many tasks of an operator at once, per core: scaled shares would allow more,
         each in a new process.
         """
-        import ray
-
-        return ray.data.TaskPoolStrategy(size=max(1, int(self.total * share)))
+        return max(1, int(self.total * share))
 
     def workers(self, stage: PlannedStage) -> tuple[int, int]:
         """(least, most) actors of a stage; copies of a model that nobody asked for fit in half of

@@ -1,7 +1,7 @@
 """What every operator of a phase knows, and the block of rows that passes through it."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -15,10 +15,6 @@ from pairmill.schemas.arrow import is_payload, payload_sizes
 from pairmill.schemas.companions import size_of
 from pairmill.schemas.expressions import frame_of
 from pairmill.work.messages import StageStats
-
-STATS = pa.list_(StageStats.arrow_type())
-OWN = ("__shard", "__row", "__alive", "__fresh", "__stats")
-"""Columns of a block's Arrow form beside those of the rows."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +37,18 @@ class Job:
         """Columns that stages of the phase behind `index` read."""
         return {c for s in self.stages() if s.index > index for c in s.touches()}
 
+    def read_columns(self) -> list[str]:
+        """Columns that the phase needs and that stand when it begins."""
+        written = {n for s in self.stages() for n in s.writes.names}
+        return sorted(self.needed_after(self.first - 1) - written)
+
     def read(self, shard: int) -> "RowBlock":
         """The block that enters the phase: only rows whose fate the stored columns do not tell
         yet.
         """
         found = trace(self.chain, shard, self.last, self.retry)
         numbers = np.flatnonzero((found.fate == PENDING) & (found.at >= self.first))
-        needed = self.needed_after(self.first - 1) - {
-            n for s in self.stages() for n in s.writes.names
-        }
-        rows = block_columns(self.chain, shard, numbers, sorted(needed), found, self.first)
+        rows = block_columns(self.chain, shard, numbers, self.read_columns(), found, self.first)
         alive = np.ones(len(numbers), bool)
         return RowBlock(shard, numbers.astype(np.int32), alive, ~alive, rows)
 
@@ -72,36 +70,10 @@ class RowBlock:
     stats: tuple[StageStats, ...] = ()
     """What the stages of the phase did with it so far."""
 
-    def to_arrow(self) -> pa.Table:
-        """As it travels from operator to operator; every row carries shard and counts, which take
-        one value each.
-        """
-        count = len(self.numbers)
-        stats = pa.array([[asdict(s) for s in self.stats]], STATS)
-        own = (
-            pa.array(np.full(count, self.shard, np.int32)),
-            pa.array(self.numbers),
-            pa.array(self.alive),
-            pa.array(self.fresh),
-            stats.take(pa.array(np.zeros(count, np.int64))),
-        )
-        columns = dict(zip(OWN, own, strict=True))
-        return pa.table(columns | {n: self.rows.column(n) for n in self.rows.schema.names})
-
-    @classmethod
-    def from_arrow(cls, table: pa.Table) -> "RowBlock | None":
-        """What `to_arrow` made; None of a table without rows, which is of no shard."""
-        if not table.num_rows:
-            return None
-        shard, numbers, alive, fresh, stats = (table.column(name) for name in OWN)
-        return cls(
-            shard[0].as_py(),
-            np.asarray(numbers.combine_chunks()),
-            np.asarray(alive.combine_chunks()),
-            np.asarray(fresh.combine_chunks()),
-            table.drop_columns(list(OWN)),
-            tuple(StageStats(**s) for s in stats[0].as_py()),
-        )
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns that later stages need."""
+        return int(self.rows.nbytes)
 
     def narrow_frame(self, compared: Collection[str]) -> pl.DataFrame:
         """The columns for gates and null checks: payload is represented by its size, and texts and

@@ -1,12 +1,8 @@
 """What workers tell of their work: counts of a stage for one shard, and lines for the run's log."""
 
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
-
-import pyarrow as pa
-
-ARROW_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
 
 @dataclass
@@ -45,11 +41,6 @@ class StageStats:
     """What the tokens cost, where the stage has `prices`."""
     note: str = ""
     """How the worker loaded the stage: device, precision, whose code."""
-
-    @classmethod
-    def arrow_type(cls) -> pa.DataType:
-        """As a value in a block."""
-        return pa.struct([(f.name, ARROW_TYPES[f.type]) for f in fields(cls)])  # type: ignore[index]
 
     @property
     def kept(self) -> int:
