@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
+from pairmill.errors import StageBroken
 from pairmill.workspace.contents import collect, unused
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.verify import verify_workspace
@@ -90,7 +91,7 @@ def test_an_interrupted_block_goes_on_where_it_stopped(tmp_path: Path) -> None:
     (tmp_path / "pipeline.yaml").write_text(text)
     ShadeStage.seen.clear()
     ShadeStage.stop_after = 20
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(StageBroken, match="stopped here"):
         Pipeline.from_yaml(tmp_path / "pipeline.yaml").run(
             progress=False, write_report=False, replace=True
         )

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pairmill import Stage, StageConfig, column
 from pairmill.api import Pipeline
+from pairmill.errors import StageBroken
 from pairmill.run_result import RunResult
 
 TILES = """
@@ -60,7 +61,7 @@ class ShadeStage(Stage):
         images = rows[self.config.image].to_pylist()
         self.seen += images
         if self.stop_after is not None and len(self.seen) > self.stop_after:
-            raise KeyboardInterrupt
+            raise StageBroken("stopped here")
         return pa.table([[shade_of(image) for image in images]], schema=self.writes())
 
 
