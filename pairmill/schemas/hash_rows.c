@@ -89,6 +89,14 @@ static compress *fastest(void) {
     return compress_anywhere;
 }
 
+/* The digest of one lane. */
+static void give(const words *h, int lane, int32_t size, uint8_t *found) {
+    uint64_t digest[8];
+    for (int w = 0; w < 8; w++)
+        digest[w] = h[w][lane];
+    memcpy(found, digest, (size_t)size);
+}
+
 struct column {
     const uint8_t *data; /* 0 where all rows are null */
     const int64_t *offsets;
@@ -182,12 +190,8 @@ int32_t hash_rows(int64_t rows, int32_t parts, const struct column *columns, con
             }
             step(h, blocks, &sizes, &last);
             for (int i = 0; i < count; i++)
-                if (last[i]) {
-                    uint64_t digest[8];
-                    for (int w = 0; w < 8; w++)
-                        digest[w] = h[w][i];
-                    memcpy(found + (row + i) * digest_size, digest, (size_t)digest_size);
-                }
+                if (last[i])
+                    give(h, i, digest_size, found + (row + i) * digest_size);
         }
     }
     for (int i = 0; i < LANES; i++)
@@ -265,10 +269,7 @@ void hash_streams(int32_t count, const struct stream *streams, int32_t digest_si
         step(h, blocks, &sizes, &last);
         for (int i = 0; i < count; i++)
             if (last[i]) {
-                uint64_t digest[8];
-                for (int w = 0; w < 8; w++)
-                    digest[w] = h[w][i];
-                memcpy(found + i * digest_size, digest, (size_t)digest_size);
+                give(h, i, digest_size, found + i * digest_size);
                 ended[i] = 1;
                 open--;
             }
