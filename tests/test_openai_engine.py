@@ -191,6 +191,21 @@ def test_window_grows_while_answers_come_soon_and_shrinks_where_the_server_is_fu
     assert shrunk < again <= 64
 
 
+def test_vllm_of_ones_own_gets_all_that_it_may_have_from_the_start() -> None:
+    async def at_once(serve: str | None) -> int:
+        asked = config("http://127.0.0.1:1/v1", concurrency=40)
+        if serve:  # as `ServedEngine` has it: its server's address beside `serve`
+            asked = asked.model_copy(update={"serve": serve})
+        engine = OpenAIEngine("caption", asked)
+        try:
+            return engine.window.limit
+        finally:
+            await engine.close()
+
+    assert asyncio.run(at_once("vllm")) == 40
+    assert asyncio.run(at_once(None)) == 8
+
+
 @pytest.mark.slow
 def test_workers_keep_the_limits_of_the_run_together(proxied: tuple[FaultyProxy, str]) -> None:
     proxy, url = proxied

@@ -56,6 +56,7 @@ class OpenAIEngine:
             config.requests_per_minute,
             config.tokens_per_minute,
             shared=ask is not None,
+            wide=config.serves_vllm(),
         )
         self.sharing = asyncio.ensure_future(follow(self.window, ask)) if ask else None
         self.encoders = ThreadPoolExecutor(2, "encode")

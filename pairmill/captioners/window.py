@@ -25,7 +25,9 @@ class Window:
     The window doubles until the first sign of overload and grows by one each round of requests
     after it; a sign (429, 503, a timeout) halves it, once for all requests of a round (additive
     increase, multiplicative decrease, as TCP).  `share` of `connections` is this worker's part of
-    the run's limits, and its part of requests and tokens per minute in proportion.
+    the run's limits, and its part of requests and tokens per minute in proportion.  A `wide`
+    window begins at its limit: for a server that nobody else asks, which queues what it cannot
+    take yet.
     """
 
     def __init__(
@@ -35,14 +37,15 @@ class Window:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         shared: bool = False,
+        wide: bool = False,
     ) -> None:
         self.name, self.connections = name, connections
         self.request_rate, self.token_rate = requests_per_minute, tokens_per_minute
         self.news = asyncio.Event()
         """Set when a request waits and there is no share yet."""
         self.share = 0 if shared else connections
-        self.size = min(FIRST, float(connections))
-        self.starting = True
+        self.size = float(connections) if wide else min(FIRST, float(connections))
+        self.starting = not wide
         self.active = self.waiting = 0
         self.free = asyncio.Condition()
         self.next_request_at = self.next_tokens_at = 0.0
