@@ -7,8 +7,8 @@ turn and in one go.
 webdataset, so it gets one of its own).  Both write WebDataset tars of 256 px JPEGs (keep_ratio,
 quality 95) from an nginx on loopback.  CPU is that of the whole machine less nginx's; start-up is a
 run over few rows, taken off in the second table.  `pairmill` is `run --local`, one machine as
-img2dataset's own default, with shards of 250 rows: memory is in proportion to them. `pairmill-ray`
-is the same on a Ray that it starts, with shards of 1,000 rows: each costs Ray some tasks.
+img2dataset's own default, and `pairmill-ray` the same on a Ray that it starts, both with shards of
+250 rows: memory is in proportion to them.
 """
 
 import argparse
@@ -31,7 +31,7 @@ FEW = 100
 WHO = ("img2dataset", "pairmill", "pairmill-ray")
 PIPELINE = """
 name: download
-source: {{type: pairs, path: {list}, rows_per_shard: {shard}}}
+source: {{type: pairs, path: {list}, rows_per_shard: 250}}
 stages:
   - stage: download
     image_size: 256
@@ -90,11 +90,7 @@ def run(folder: Path, rows: int, port: int, servers: list[int], peer: str) -> di
     for who in WHO:
         own = folder / f"{who}{rows}"
         own.mkdir()
-        (own / "pipeline.yaml").write_text(
-            PIPELINE.format(
-                list=file, out=own / "out", shard=1000 if who == "pairmill-ray" else 250
-            )
-        )
+        (own / "pipeline.yaml").write_text(PIPELINE.format(list=file, out=own / "out"))
         command = {
             "img2dataset": [peer, "-c", PEER, str(file), str(own / "out")],
             "pairmill": [
