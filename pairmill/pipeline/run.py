@@ -12,6 +12,7 @@ from typing import Any
 from pairmill.errors import RunError, StageBroken, WouldReplace
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.remembered import keep, recall
+from pairmill.packages.manifest import lacking
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
 from pairmill.pipeline.absent_groups import absent_groups
@@ -191,6 +192,7 @@ class Runner:
             warnings=(
                 *findings(funnel, [str(told) for told in table.told if not told.ordinary]),
                 *absent,
+                *lacking(packages),
                 *left,
             ),
             notes=(
