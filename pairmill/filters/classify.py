@@ -16,6 +16,7 @@ from pairmill.models.vectors import NOT_COMPARABLE, check_embeddings, unit, unit
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
+from pairmill.texts.files import entries_of
 from pairmill.torch_device import Device, Precision
 
 NAMED = 64
@@ -258,9 +259,10 @@ def names_of(labels: Sequence[str]) -> list[str]:
 
 def read_lines(stage: str, path: str) -> list[str]:
     """The lines of a file that say something, each once; raises StageBroken where there is none."""
-    with open(path, encoding="utf-8") as file:
-        lines = list(dict.fromkeys(line.strip() for line in file))
-    lines = [line for line in lines if line]
+    try:
+        lines = list(dict.fromkeys(entries_of(path)))
+    except (OSError, ValueError) as error:
+        raise StageBroken(f"stage {stage!r}: {path} cannot be read: {error}") from None
     if not lines:
         raise StageBroken(f"stage {stage!r}: {path} holds no line of text")
     return lines
