@@ -116,3 +116,13 @@ def test_block_pdq_looks_at_the_whole_picture_not_at_its_crop(
     )(jpeg(wide, quality=90), None)
     assert found.error is not None
     assert "PDQ distance" in found.error[1]
+
+
+def test_robots_txt_may_begin_with_a_byte_order_mark() -> None:
+    rules = b"\xef\xbb\xbfUser-agent: *\r\nDisallow: /private\r\n"
+    with hostile_web(
+        lambda host, path: (http(200, rules), "") if path == "/robots.txt" else fine(host, path)
+    ) as web:
+        assert errors(download(["http://a.test/private/1"], web.port, robots_txt=True)) == [
+            "policy"
+        ]

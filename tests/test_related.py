@@ -101,7 +101,7 @@ def test_neighbours_are_brute_forces(options: dict[str, Any]) -> None:
     by = [["a", "b"], ["c", "d"]]
     stage = NeighboursStage(NeighboursConfig(by=by, **options))
     found, uids = stage(rows).to_pylist(), rows["uid"].to_pylist()
-    allowed = [i for i in range(60) if i % 2 or "among" not in options]
+    allowed = [i for i in range(60) if i != 3 and (i % 2 or "among" not in options)]
     first = {}
     for i in sorted(allowed, key=lambda i: uids[i]):
         first.setdefault((b[i].tobytes(), d[i].tobytes()), i)

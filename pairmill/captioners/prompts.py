@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pairmill.schemas.config import Strict
 from pairmill.schemas.hashing import digest
+from pairmill.texts.files import text_of
 
 
 class BadPrompt(ValueError):
@@ -55,8 +56,8 @@ def read_wording(file: str) -> dict[str, Any]:
     """
     path = Path(file)
     try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = text_of(file)
+    except (OSError, ValueError) as error:
         raise BadPrompt(f"the prompt file {file} cannot be read: {error}") from None
     if path.suffix not in (".yaml", ".yml", ".json"):
         return {"prompt": text.strip("\n")}

@@ -12,10 +12,11 @@ from pairmill.errors import StageBroken
 from pairmill.filters.heads import Activation, Output, read_head, softmax
 from pairmill.models.load import Spec
 from pairmill.models.towers import open_towers, vectors_of_texts
-from pairmill.models.vectors import unit, vectors_of
+from pairmill.models.vectors import NOT_COMPARABLE, check_embeddings, unit, units_of
 from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import FILE, MODEL, SPEED, StageConfig
 from pairmill.stages.base import Stage
+from pairmill.texts.files import entries_of
 from pairmill.torch_device import Device, Precision
 
 NAMED = 64
@@ -104,6 +105,16 @@ class ClassifyStage(Stage):
     actor = True
     known: list[str] | None = None
 
+    def __init__(self, config: ClassifyConfig) -> None:
+        super().__init__(config)
+        if config.embedding is not None:
+            self.version = 2
+
+    def bind(self, schema: pa.Schema) -> None:
+        """Checks that the column holds embeddings, where some are read."""
+        if self.config.embedding is not None:
+            check_embeddings(schema, self.config.embedding)
+
     @property
     def by_text(self) -> bool:
         """Whether labels are texts that embeddings are compared with."""
@@ -190,23 +201,34 @@ class ClassifyStage(Stage):
         likeness = None
         errors: list[tuple[str, str] | None] = [None] * rows.num_rows
         if self.by_text:
-            likeness = self.fitting(vectors_of(values), self.vectors.shape[1]) @ self.vectors.T
+            vectors, errors = self.fitting(values, self.vectors.shape[1])
+            likeness = vectors @ self.vectors.T
             numbers = softmax(likeness * self.scale)
         elif self.config.head:
-            numbers = self.head(self.fitting(vectors_of(values), self.head.inputs))
+            vectors, errors = self.fitting(values, self.head.inputs)
+            numbers = self.head(vectors)
         else:
             numbers, errors = self.classifier(values.to_pylist())
         table = self.columns_of(numbers, likeness)
         return table.append_column("error", error_array(errors))
 
-    def fitting(self, vectors: np.ndarray, wanted: int) -> np.ndarray:
-        """Embeddings of the right length, of unit length; raises StageBroken for others."""
-        if len(vectors) and vectors.shape[1] != wanted:
+    def fitting(
+        self, values: pa.ChunkedArray, wanted: int
+    ) -> tuple[np.ndarray, list[tuple[str, str] | None]]:
+        """(embeddings at unit length, float32 (n, wanted), NaN where there is none; an error for
+        each that is none).  Raises StageBroken where the column's are all of another length.
+        """
+        kind, name = values.type, self.config.embedding
+        if pa.types.is_fixed_size_list(kind) and kind.list_size != wanted:
             raise StageBroken(
-                f"stage {self.name!r}: the embeddings of {self.config.embedding!r} have "
-                f"{vectors.shape[1]} numbers, and {wanted} are wanted: is this another model?"
+                f"stage {self.name!r}: the embeddings of {name!r} have {kind.list_size} numbers, "
+                f"and {wanted} are wanted: is this another model?"
             )
-        return unit(vectors.reshape(-1, wanted))
+        vectors, sound = units_of(values, wanted)
+        vectors[~sound] = np.nan
+        why = f"{name!r} is no vector of {wanted} finite numbers, as are wanted, not all 0"
+        wrong = ~sound & np.asarray(values.is_valid())
+        return vectors, [(NOT_COMPARABLE, why) if fault else None for fault in wrong]
 
     def columns_of(self, numbers: np.ndarray, likeness: np.ndarray | None) -> pa.Table:
         """The columns, from a number for each row and label; NaN becomes null."""
@@ -237,9 +259,10 @@ def names_of(labels: Sequence[str]) -> list[str]:
 
 def read_lines(stage: str, path: str) -> list[str]:
     """The lines of a file that say something, each once; raises StageBroken where there is none."""
-    with open(path, encoding="utf-8") as file:
-        lines = list(dict.fromkeys(line.strip() for line in file))
-    lines = [line for line in lines if line]
+    try:
+        lines = list(dict.fromkeys(entries_of(path)))
+    except (OSError, ValueError) as error:
+        raise StageBroken(f"stage {stage!r}: {path} cannot be read: {error}") from None
     if not lines:
         raise StageBroken(f"stage {stage!r}: {path} holds no line of text")
     return lines

@@ -15,8 +15,8 @@ from pairmill.models.load import Spec
 from pairmill.models.open_clip_towers import is_open_clip, open_clip_length
 from pairmill.models.towers import made_by, open_towers
 from pairmill.models.two_towers import TwoTowers, embedding_length
-from pairmill.models.vectors import cosines, unit, vectors_of
-from pairmill.schemas.arrow import column
+from pairmill.models.vectors import NOT_COMPARABLE, check_embeddings, cosines, unit
+from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import COLUMN, MODEL, SPEED, StageConfig
 
 
@@ -74,6 +74,8 @@ class ClipStage(SeeingStage):
 
     def __init__(self, config: TowersConfig) -> None:
         super().__init__(config)
+        if self.embedded:
+            self.version = 3
         if config.resources.gpus or config.device == "cuda":
             self.overlap = 2  # the end of a shard does not leave the GPU idle
 
@@ -81,6 +83,10 @@ class ClipStage(SeeingStage):
     def embedded(self) -> list[str] | None:
         """Columns of embeddings that are read in place of images and texts."""
         return getattr(self.config, "embedded", None)
+
+    def bind(self, schema: pa.Schema) -> None:
+        """Checks that stored embeddings can be compared."""
+        check_embeddings(schema, *(self.embedded or []))
 
     def reads(self) -> list[str]:
         return self.embedded or [self.config.image, self.config.text]
@@ -149,8 +155,7 @@ class ClipStage(SeeingStage):
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         if self.embedded:
-            image, text = (vectors_of(rows.column(name)) for name in self.embedded)
-            return pa.table([cosines(image, text)], schema=self.writes())
+            return self.of_embeddings(*(rows.column(name) for name in self.embedded))
         assert self.feed is not None
         ready, vectors = self.feed(rows)
         cosine = (vectors["image"] * vectors["text"]).sum(1)
@@ -160,6 +165,15 @@ class ClipStage(SeeingStage):
             columns.append(spread(vectors[side], ready.sound, rows.num_rows, self.dimension()))
         table = pa.table(columns, schema=self.writes())
         return table.append_column("error", errors)
+
+    def of_embeddings(self, image: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.Table:
+        """The answer by stored embeddings."""
+        assert self.embedded is not None
+        cosine, sound = cosines(image, text)
+        why = "{!r} and {!r} are no vectors of as many finite numbers, not all 0"
+        told = (NOT_COMPARABLE, why.format(*self.embedded))
+        table = pa.table([pa.array(cosine, mask=~sound)], schema=self.writes())
+        return table.append_column("error", error_array(None if s else told for s in sound))
 
 
 def spread(vectors: np.ndarray, rows: list[int], total: int, dim: int) -> pa.Array:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pairmill.errors import StageBroken
+from pairmill.texts.files import decoded, lines_in
 
 Inflection = Literal["none", "english"]
 IRREGULAR = {
@@ -84,10 +85,13 @@ def read_concepts(stage: str, path: str) -> dict[str, list[str]]:
     JSON: a list of names (MetaCLIP's `metadata.json`), or a map of names to lists of synonyms.
     Any other file: a concept a line, synonyms behind it between tabs (`car<TAB>automobile`).
     """
-    text = Path(path).read_text("utf-8-sig")
-    if Path(path).suffix == ".json":
-        return from_json(stage, path, json.loads(text))
-    lines = (line.split("\t") for line in text.splitlines())
+    try:
+        data = Path(path).read_bytes()
+        if Path(path).suffix == ".json":
+            return from_json(stage, path, json.loads(decoded(data)))
+        lines = [line.split("\t") for _, line in lines_in(data)]
+    except (OSError, ValueError) as error:
+        raise StageBroken(f"stage {stage!r}: {path} cannot be read: {error}") from None
     found: dict[str, list[str]] = {}
     for name, *synonyms in lines:
         if name.strip():

@@ -142,7 +142,10 @@ def known(names: list[str], widths: tuple[int, ...]) -> tuple[list[Activation], 
 
 
 def read_arrays(stage: str, path: str) -> Mapping[str, np.ndarray]:
-    """Arrays of a safetensors, npz or PyTorch file by name, float32; never runs code of a file."""
+    """Arrays of a safetensors, npz or PyTorch file by name, float32; never runs code of a file.
+
+    Raises StageBroken where they cannot be read, or are not all finite.
+    """
     kind = Path(path).suffix.lower()
     try:
         if kind == ".safetensors":
@@ -169,7 +172,12 @@ def read_arrays(stage: str, path: str) -> Mapping[str, np.ndarray]:
         raise
     except Exception as error:  # three libraries' own errors
         raise StageBroken(f"stage {stage!r}: {path} cannot be read: {error}") from error
-    return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+    found = {name: np.asarray(array, np.float32) for name, array in arrays.items()}
+    if faulty := [name for name, array in found.items() if not np.isfinite(array).all()]:
+        raise StageBroken(
+            f"stage {stage!r}: {path} holds NaN or infinity (in {', '.join(faulty[:3])})"
+        )
+    return found
 
 
 def natural(name: str) -> list[tuple[int, str]]:

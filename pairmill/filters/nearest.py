@@ -8,8 +8,8 @@ from pydantic import Field
 
 from pairmill.errors import StageBroken
 from pairmill.filters.heads import read_arrays
-from pairmill.models.vectors import vectors_of
-from pairmill.schemas.arrow import column
+from pairmill.models.vectors import NOT_COMPARABLE, check_embeddings, is_sound, vectors_as_long
+from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import FILE, SPEED, StageConfig
 from pairmill.stages.base import Stage
 
@@ -43,7 +43,12 @@ class NearestStage(Stage):
 
     Config = NearestConfig
     prefix = "nearest"
+    version = 2
     actor = True
+
+    def bind(self, schema: pa.Schema) -> None:
+        """Checks that the column holds embeddings."""
+        check_embeddings(schema, self.config.embedding)
 
     def reads(self) -> list[str]:
         return [self.config.embedding]
@@ -63,34 +68,51 @@ class NearestStage(Stage):
         self.wanted = np.zeros(len(self.centroids), bool)
         if self.config.targets is None:
             return
-        targets = one_array(self.name, self.config.targets)
-        if targets.ndim == 2 and targets.shape[1] == self.centroids.shape[1]:
+        path, width = self.config.targets, self.centroids.shape[1]
+        targets = one_array(self.name, path)
+        if targets.ndim == 2 and targets.shape[1] == width:
             numbers, _ = nearest(targets, self.centroids)
-        else:
+        elif (targets == np.floor(targets)).all():
             numbers = targets.reshape(-1).astype(np.int64)
-        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self.wanted):
+        else:
             raise StageBroken(
-                f"stage {self.name!r}: {self.config.targets} names the centroid {numbers.max()}, "
+                f"stage {self.name!r}: {path} holds {targets.shape}, neither numbers of centroids "
+                f"nor vectors (n, {width}), as long as those of {self.config.centroids}; are they "
+                "of another model?"
+            )
+        outside = numbers[(numbers < 0) | (numbers >= len(self.wanted))]
+        if len(outside):
+            raise StageBroken(
+                f"stage {self.name!r}: {path} names the centroid {outside[0]}, "
                 f"and there are {len(self.wanted)}"
             )
         self.wanted[numbers] = True
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        vectors = vectors_of(rows.column(self.config.embedding))
-        if len(vectors) and vectors.shape[1] != self.centroids.shape[1]:
+        name, width = self.config.embedding, self.centroids.shape[1]
+        values = rows.column(name)
+        kind = values.type
+        if pa.types.is_fixed_size_list(kind) and kind.list_size != width:
             raise StageBroken(
-                f"stage {self.name!r}: embeddings have {vectors.shape[1]} numbers, centroids "
-                f"{self.centroids.shape[1]}"
+                f"stage {self.name!r}: {name!r} has vectors of {kind.list_size} numbers, and the "
+                f"centroids of {width}: are they of another model?"
             )
-        none = ~np.isfinite(vectors).all(1) if len(vectors) else np.zeros(0, bool)
-        number, product = nearest(np.nan_to_num(vectors), self.centroids)
+        vectors = vectors_as_long(values, width)
+        sound = is_sound(vectors)
+        with np.errstate(over="ignore", invalid="ignore"):
+            number, product = nearest(np.where(sound[:, None], vectors, 0), self.centroids)
+        none = ~sound | ~np.isfinite(product)
+        why = f"{name!r} is no vector of {width} finite numbers like the centroids, not all 0"
+        wrong = none & np.asarray(values.is_valid())
         columns = [
             pa.array(number, pa.int32(), mask=none),
             pa.array(product, pa.float32(), mask=none),
         ]
         if self.config.targets is not None:
             columns.append(pa.array(self.wanted[number], mask=none))
-        return pa.table(columns, schema=self.writes())
+        table = pa.table(columns, schema=self.writes())
+        errors = ((NOT_COMPARABLE, why) if fault else None for fault in wrong)
+        return table.append_column("error", error_array(errors))
 
 
 def nearest(vectors: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -96,6 +96,11 @@ class Writer:
     sorts: ClassVar[bool] = False
     """Each file has an order of its own, whatever that of the rows is."""
 
+    lengths: Mapping[str, int] = {}
+    """Numbers in the embeddings of each of the `measured` columns, as most rows of the package's
+    first shard of the pool have them; 0 where no row has any.
+    """
+
     def __init__(self, config: Any) -> None:
         self.config = config
 
@@ -169,6 +174,10 @@ class Writer:
 
     def settle(self, first: Sequence[bytes]) -> None:
         """Takes a look at the beginnings of some values before shards are written."""
+
+    def measured(self, schema: pa.Schema) -> list[str]:
+        """Columns of embeddings of which the writer wants to know how long they are."""
+        return []
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
         """The files of output shard number `shard`; each is written before the next is asked

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import polars as pl
 import pyarrow as pa
 
+from pairmill.outputs.base import ShardRows
+from pairmill.outputs.chosen import WITHOUT
 from pairmill.outputs.values import holds_bytes
 from pairmill.schemas.expressions import (
     BadExpression,
@@ -55,6 +57,15 @@ class CaptionChoice:
             raise BadExpression(f"caption {text!r} gives {dtype}, not a text")
         self.expression, self.schema = expression, schema
         return expression
+
+    def of_shard(self, rows: ShardRows) -> list[str | None]:
+        """The text of each row of an output shard; where there is none, that is told."""
+        texts = self.of(rows.table)
+        asked = not self.compiled(rows.table.schema).columns  # such as `caption: "''"`
+        empty = sum(not (text and text.strip()) for text in texts)
+        if empty and not asked:
+            rows.told[f"{WITHOUT}a caption: nothing that `caption` names holds a text"] += empty
+        return texts
 
     def of(self, rows: pa.Table) -> list[str | None]:
         """The text of each row, null where the choice has none."""

@@ -1,6 +1,12 @@
 """Which rows of a run a package holds, in words, off its manifest."""
 
+from collections.abc import Mapping
 from typing import Any
+
+WITHOUT = "without "
+"""What is told of samples that lack something begins so."""
+MANY = 0.2
+"""Share of a package's samples from which on what they lack says that something is wrong."""
 
 
 def chosen(manifest: dict[str, Any]) -> list[str]:
@@ -24,3 +30,13 @@ def chosen(manifest: dict[str, Any]) -> list[str]:
     if facts.get("order"):
         found.append(f"ordered by {', '.join(facts['order'])}")
     return found
+
+
+def lacking(packages: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What many samples of a package lack, a sentence each; `packages`: manifests by path."""
+    return [
+        f"{path}: {count:,} of {manifest['samples']:,} samples are {what}"
+        for path, manifest in packages.items()
+        for what, count in manifest["told"].items()
+        if what.startswith(WITHOUT) and count >= MANY * manifest["samples"]
+    ]

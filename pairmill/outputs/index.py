@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.errors import MissingPackage, RunError
+from pairmill.errors import MissingPackage
 from pairmill.models.neighbours import faiss
 from pairmill.models.towers import origin_of
-from pairmill.models.vectors import vectors_of
+from pairmill.models.vectors import lengths_of, vectors_as_long
 from pairmill.outputs.base import (
     Loading,
     OutputFile,
@@ -24,6 +24,7 @@ from pairmill.outputs.base import (
     bytes_file,
 )
 from pairmill.outputs.caption import CaptionChoice
+from pairmill.outputs.chosen import WITHOUT
 from pairmill.outputs.faiss_index import neighbour_index
 from pairmill.outputs.features import with_features
 from pairmill.outputs.parquet_files import streamed_parquet
@@ -68,7 +69,9 @@ class IndexOutputConfig(OutputConfig):
 
 
 class IndexWriter(Writer):
-    """A row without an embedding stands in the files as zeros, which are near to nothing."""
+    """A row without an embedding, or with one that cannot be compared with the others, stands in
+    the files as zeros, which are near to nothing.
+    """
 
     Config = IndexOutputConfig
     reserved = ("caption",)
@@ -116,6 +119,9 @@ class IndexWriter(Writer):
     def is_left_out(self, column: pa.Field) -> bool:
         return super().is_left_out(column) or holds_bytes(column.type)
 
+    def measured(self, schema: pa.Schema) -> list[str]:
+        return list(self.sides(schema).values())
+
     def left_out(self, schema: pa.Schema) -> list[str]:
         return [n for n in super().left_out(schema) if n not in self.sides(schema).values()]
 
@@ -127,14 +133,10 @@ class IndexWriter(Writer):
         for side, name in self.sides(rows.schema).items():
             kind = SIDES[side]
             field = rows.schema.field(name)
-            half = pa.types.is_float16(field.type.value_type)
-            vectors = vectors_of(rows.table.column(name)).astype(np.float16 if half else np.float32)
-            if not vectors.shape[1] and pa.types.is_fixed_size_list(field.type):
-                vectors = np.full((len(vectors), field.type.list_size), np.nan, vectors.dtype)
-            absent = ~np.isfinite(vectors).all(1)
-            vectors[absent] = 0
-            if absent.any():
-                rows.told[f"without {name}: zeros stand in the index"] += int(absent.sum())
+            if not self.lengths[name]:
+                rows.told[f"{WITHOUT}{name}: there is no index of the {side}"] += rows.count
+                continue
+            vectors = self.vectors(rows, name)
             origin = origin_of(field)
             rows.facts[side] = {
                 "column": name,
@@ -142,10 +144,33 @@ class IndexWriter(Writer):
             }
             array = partial(np.lib.format.write_array, array=vectors, allow_pickle=False)
             yield OutputFile(f"{kind}/{kind}_{shard:05d}.npy", array)
-        schema = self.table_schema(rows.schema)
+        schema, captions = self.table_schema(rows.schema), self.choice.of_shard(rows)
         yield streamed_parquet(
-            f"{METADATA}/{METADATA}_{shard:05d}.parquet", schema, lambda: [self.table(rows, schema)]
+            f"{METADATA}/{METADATA}_{shard:05d}.parquet",
+            schema,
+            lambda: [self.table(rows, schema, captions)],
         )
+
+    def vectors(self, rows: ShardRows, name: str) -> np.ndarray:
+        """The embeddings of a shard, float16 or float32 (n, d), zeros where there is none that can
+        be compared; how many of these, and why, is told.
+        """
+        values, length = rows.table.column(name), self.lengths[name]
+        half = pa.types.is_float16(values.type.value_type)
+        vectors = vectors_as_long(values, length).astype(np.float16 if half else np.float32)
+        lengths, finite = lengths_of(values), np.isfinite(vectors).all(1)
+        vectors[~finite] = 0
+        fitting = lengths == length
+        reasons = {
+            f"{name}: zeros stand in the index": lengths < 0,
+            f"{name} of {length} numbers: zeros stand in the index": (lengths >= 0) & ~fitting,
+            f"finite numbers in {name}: zeros stand in the index": fitting & ~finite,
+            f"numbers but zeros in {name}: near to nothing": fitting & finite & ~vectors.any(1),
+        }
+        for what, which in reasons.items():
+            if which.any():
+                rows.told[f"{WITHOUT}{what}"] += int(which.sum())
+        return vectors
 
     def table_schema(self, schema: pa.Schema) -> pa.Schema:
         """The columns of the metadata: uid and caption, then those that travel with a row."""
@@ -154,11 +179,11 @@ class IndexWriter(Writer):
         fields = [leaving_field(schema.field(n)).remove_metadata() for n in names]
         return with_features(pa.schema([*own, *fields]))
 
-    def table(self, rows: ShardRows, schema: pa.Schema) -> pa.Table:
+    def table(self, rows: ShardRows, schema: pa.Schema, captions: list[str | None]) -> pa.Table:
         """The metadata of a shard."""
         left = leaving(rows.table.select([n for n in rows.table.schema.names if n in schema.names]))
         have: dict[str, Any] = {n: left.column(n) for n in left.schema.names}
-        have["caption"] = pa.array(self.choice.of(rows.table), pa.string())
+        have["caption"] = pa.array(captions, pa.string())
         return pa.table([have[n] for n in schema.names], schema=schema)
 
     def closing_files(self, shards: list[dict[str, Any]]) -> list[OutputFile]:
@@ -169,12 +194,6 @@ class IndexWriter(Writer):
             if not names:
                 continue
             parts = [partial(self.array, name) for name in names]
-            widths = {part().shape[1] for part in parts}
-            if len(widths) > 1:
-                raise RunError(
-                    f"output {self.config.path}: embeddings of the {side} have {min(widths)} and "
-                    f"{max(widths)} numbers; leave rows without them out by `where:`"
-                )
             index = neighbour_index(parts, self.config.cells, self.config.recall)
             self.facts[side] = {"file": f"{side}.index", **mine[0]["facts"][side], **index.facts}
             found.append(bytes_file(f"{side}.index", index.data))

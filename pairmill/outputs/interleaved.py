@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 
 from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows
+from pairmill.outputs.chosen import WITHOUT
 from pairmill.outputs.features import with_features
 from pairmill.outputs.imaged import NOTHING, ImageOutputConfig, ImageWriter
 from pairmill.outputs.parquet import DATA
@@ -106,6 +107,8 @@ class InterleavedWriter(ImageWriter):
         waiting: list[Document] = []
         size = 0
         for document in self.made(rows, schema.names[len(OWN) :]):
+            if not any(document["texts"]):
+                rows.told[f"{WITHOUT}any text: documents of pictures alone"] += 1
             waiting.append(document)
             size += sum(len(i) for i in document["images"] if i is not None)
             if len(waiting) >= GROUP_DOCUMENTS or size >= GROUP_BYTES:

@@ -60,7 +60,7 @@ class MdsWriter(ImageWriter):
         return super().refused(column)
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
-        captions = self.choice.of(rows.table)
+        captions = self.choice.of_shard(rows)
         taken = {*OWN, self.config.image}
         names = [f.name for f in rows.schema if f.name not in taken]
         encodings = {n: "bytes" if is_bytes(rows.schema.field(n).type) else "json" for n in names}

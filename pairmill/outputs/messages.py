@@ -7,6 +7,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from pairmill.outputs.base import Loading, OutputFile, Problem, ShardRows, bytes_file
+from pairmill.outputs.chosen import WITHOUT
 from pairmill.outputs.conversations import (
     MESSAGES,
     Message,
@@ -124,8 +125,10 @@ class MessagesWriter(ImageWriter):
             keys = keys_of(column.type)
             assert keys, "`problems` has looked at the type"
             found = [told_by(turns or [], keys) for turns in column.to_pylist()]
+            if empty := sum(not talk for talk in found):
+                rows.told[f"{WITHOUT}a conversation: {self.config.messages!r} is empty"] += empty
         else:
-            found = [asked_for(c or "", self.config.prompt) for c in self.choice.of(rows.table)]
+            found = [asked_for(c or "", self.config.prompt) for c in self.choice.of_shard(rows)]
         layout, tag = self.config.layout, self.config.image_tag
         if layout == "llava":
             return [as_llava(m) for m in found]

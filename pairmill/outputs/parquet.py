@@ -54,7 +54,7 @@ class ParquetWriter(ImageWriter):
         return with_features(pa.schema([*own, *fields]), ["image"])
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
-        captions = self.choice.of(rows.table)
+        captions = self.choice.of_shard(rows)
         schema = self.table_schema(rows.schema)
 
         def batches() -> Iterator[pa.Table]:

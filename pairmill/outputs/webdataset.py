@@ -95,7 +95,7 @@ class WebDatasetWriter(ImageWriter):
         name = f"{shard:0{self.config.shard_digits}d}"
         width = self.key_length - self.config.shard_digits
         keys = [f"{name}{i:0{width}d}" for i in range(rows.table.num_rows)]
-        captions = self.choice.of(rows.table)
+        captions = self.choice.of_shard(rows)
         sidecars: list[pa.Table] = []
         kinds: Counter[str] = Counter()
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.fates.decide import Trace
+from pairmill.models.vectors import common_length, lengths_of
 from pairmill.outputs.base import ShardRows
 from pairmill.outputs.values import holds_bytes
 from pairmill.packages.windows import Windows
@@ -114,6 +115,21 @@ def first_bytes(place: Place, column: str) -> list[bytes]:
     for _, table in in_pool_order(first, [column]):
         beginnings += [v.as_py()[:BEGINNING] for v in table.column(column) if v.is_valid]
     return beginnings
+
+
+def embedding_length(place: Place, column: str) -> int:
+    """Numbers in an embedding, as the column's type tells, or most rows of the first shard of the
+    pool in which one has some; 0 where none has.
+    """
+    kind = place.chain.schema.field(column).type
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size)
+    for shard in place.sources():
+        rows = shard_rows(place, shard, place.at(shard), [column])
+        lengths = lengths_of(rows.column(column))
+        if (lengths > 0).any():
+            return common_length(lengths[lengths > 0])
+    return 0
 
 
 def slices(count: int) -> Iterator[pa.Table]:

@@ -7,11 +7,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pairmill.errors import StrangeFile
 from pairmill.fates.ledger import funnel_faults
-from pairmill.outputs.chosen import chosen
+from pairmill.outputs.chosen import chosen, lacking
 from pairmill.redaction import shown
 from pairmill.workspace.storage import Storage
 
-__all__ = ["MANIFEST", "checked_file", "chosen", "read_manifest", "replaced", "strange"]
+__all__ = [
+    "MANIFEST", "checked_file", "chosen", "lacking", "read_manifest", "replaced", "strange"
+]  # fmt: skip
 
 MANIFEST = "manifest.json"
 KINDS: dict[str, Any] = {

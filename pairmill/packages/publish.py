@@ -6,12 +6,14 @@ from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
+from pyarrow.types import is_fixed_size_list
+
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.trace import RememberedFates
 from pairmill.outputs.base import Writer, bytes_file
 from pairmill.outputs.card import dataset_card
 from pairmill.outputs.croissant import croissant
-from pairmill.packages.gather import Place, first_bytes
+from pairmill.packages.gather import Place, embedding_length, first_bytes
 from pairmill.packages.kept import Kept, kept_rows
 from pairmill.packages.made_of import Ingredients
 from pairmill.packages.manifest import MANIFEST, read_manifest
@@ -84,12 +86,21 @@ def publish(
     payload = writer.stored_payload(chain.schema)
     fates = RememberedFates(chain, payload)
     first: list[bytes] = []
+    every = Place(chain, kept.shards, kept.rows, fates)
     if column := writer.looked_at():
-        first = first_bytes(Place(chain, kept.shards, kept.rows, fates), column)
+        first = first_bytes(every, column)
         writer.settle(first)
+    writer.lengths = {name: embedding_length(every, name) for name in writer.measured(chain.schema)}
+    found = [
+        name for name in writer.lengths if not is_fixed_size_list(chain.schema.field(name).type)
+    ]
     order = package_order(chain, writer, selection, kept, seed)
     tasks = list(shard_tasks(kept, order, writer.config.samples_per_shard))
-    settled = [*(data.hex() for data in first), *(f"{k} {v}" for k, v in versions().items())]
+    settled = [
+        *(data.hex() for data in first),
+        *(f"{k} {v}" for k, v in versions().items()),
+        *(f"{name} {writer.lengths[name]}" for name in found),
+    ]
     made_of = Ingredients(chain, writer, settled).of(tasks)
     same = [p for p in parts_of(before) if made_of.get(p.get("shard", -1)) == p.get("made_of", "")]
     wrong = damaged(storage, [f for part in same for f in part["files"]], seen)
@@ -109,7 +120,7 @@ def publish(
         "selection": kept.described(selection, writer.config.after, chain.schema),
     }
     count = len(kept.rows)
-    del kept, order  # the tasks have what they need, and there may be a hundred million rows
+    del kept, order, every  # the tasks have what they need, and there may be a hundred million rows
     give_back()
     shards = list(engine.each(write, tasks, count))
     manifest = make_manifest(chain, writer, package, shards, facts, funnel)

@@ -12,9 +12,10 @@ from typing import Any
 from pairmill.errors import RunError, StageBroken, WouldReplace
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.remembered import keep, recall
+from pairmill.packages.manifest import lacking
 from pairmill.packages.package import check_owner
 from pairmill.packages.publish import publish
-from pairmill.pipeline.absent_groups import absent_groups
+from pairmill.pipeline.absent_groups import absent_groups, free_groups
 from pairmill.pipeline.failures import failure_classes
 from pairmill.pipeline.findings import findings, trusted_code
 from pairmill.pipeline.folder import clear_temporary
@@ -170,6 +171,7 @@ class Runner:
                 }
                 tables = [source, *run.tables.values()]
                 absent = [line for t in tables for line in absent_groups(t.chain, self.engine.over)]
+                free = [line for t in tables for line in free_groups(t.chain, self.engine.over)]
                 found = [line for t in tables for line in matches(t.chain, self.engine.over)]
                 again, whole = (*self.retry, *run.tried), self.limit is None
                 left = [line for t in tables for line in settings.end(t.chain, again, whole)]
@@ -191,6 +193,8 @@ class Runner:
             warnings=(
                 *findings(funnel, [str(told) for told in table.told if not told.ordinary]),
                 *absent,
+                *free,
+                *lacking(packages),
                 *left,
             ),
             notes=(

@@ -14,6 +14,7 @@ import fsspec
 from pairmill.errors import PairmillError, first_line
 from pairmill.names import place
 from pairmill.sources.faults import NoInput
+from pairmill.texts.files import lines_in
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
 SIDE_FILES = (
@@ -170,10 +171,13 @@ def listed(
 ) -> Iterator[tuple[Input, bool]]:
     """The files that a text file names, one a line, relative to the list's own folder."""
     folder = pattern.rpartition("/")[0]
-    lines = system.cat_file(path).decode("utf-8", "replace").splitlines()
-    for number, line in enumerate(lines, 1):
+    try:
+        lines = list(lines_in(system.cat_file(path)))
+    except ValueError as error:
+        raise NoInput(f"{path} is read as a list of input files, and is none: {error}") from None
+    for number, line in lines:
         name = line.strip()
-        if not name or name.startswith("#"):
+        if name.startswith("#"):
             continue
         place = name if "://" in name or os.path.isabs(name) else f"{folder}/{name}"
         if name.lower().endswith(LIST_SUFFIXES):

@@ -23,7 +23,7 @@ class Stage:
     """
 
     Config: ClassVar[type[StageConfig]] = StageConfig
-    version: ClassVar[int] = 1
+    version: int = 1
     prefix: ClassVar[str] = ""
     decodes: ClassVar[bool] = False
     """True where every image of the column `config.image` is decoded, so that a damaged one fails

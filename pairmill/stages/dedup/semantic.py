@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pairmill.models.vectors import common_length, lengths_of, units_of
 from pairmill.schemas.arrow import is_list
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.components import Forest
@@ -23,9 +24,6 @@ BLOCK = 2_048
 """Rows that are multiplied with others in one go."""
 ENDS = 1e-5
 """What a cosine may be off by, in float32: threshold 1 finds what is the same."""
-
-HUGE = 1e15
-"""Lengths of vectors whose squares float32 holds, and their inverses."""
 
 
 @dataclass
@@ -63,23 +61,9 @@ class Semantic:
         ]
 
     def load(self, rows: pa.Table) -> Vectors:
-        column = rows.column(self.config.on[0]).combine_chunks()
-        lengths = np.asarray(pa.compute.list_value_length(column)).astype(np.int64)
-        width = int(np.bincount(lengths).argmax()) if len(lengths) else 0
-        sound = lengths == width
-        flat = column.filter(pa.array(sound)).flatten().to_numpy(zero_copy_only=False)
-        values = np.zeros((len(lengths), width), np.float32)
-        flat = flat.reshape(int(sound.sum()), width)
-        with np.errstate(over="ignore"):
-            values[sound] = flat
-            norms = np.linalg.norm(values, axis=1)
-        odd = np.flatnonzero(~((norms > 1 / HUGE) & (norms < HUGE)) & sound)
-        values[odd] = even_sized(flat[np.cumsum(sound)[odd] - 1])
-        norms[odd] = np.linalg.norm(values[odd], axis=1)
-        bad = ~sound | ~np.isfinite(norms) | (norms == 0)
-        values[bad] = 0
-        values /= np.where(bad, 1, norms)[:, None]
-        return Vectors(values, bad)
+        column = rows.column(self.config.on[0])
+        units, sound = units_of(column, common_length(lengths_of(column)))
+        return Vectors(units, ~sound)
 
     def unfit(self, seen: Vectors) -> tuple[np.ndarray, str]:
         return seen.bad, "is no vector of as many finite numbers as the others, not all 0"
@@ -201,14 +185,6 @@ class Semantic:
             return [np.zeros(rows.num_rows, np.uint64)]
         cells = self.nearest_cells(self.load(rows).units, centres_of(known))
         return list(cells.T.astype(np.uint64))
-
-
-def even_sized(vectors: np.ndarray) -> np.ndarray:
-    """Vectors whose largest number is 1 in size, 0 where that cannot be; float64, (n, d)."""
-    wide = vectors.astype(np.float64)
-    most = np.abs(wide).max(1, initial=0)
-    fine = np.isfinite(most) & (most > 0)
-    return np.where(fine[:, None], wide, 0) / np.where(fine, most, 1)[:, None]
 
 
 def centres_of(known: pa.Table) -> np.ndarray:

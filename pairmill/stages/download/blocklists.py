@@ -12,6 +12,7 @@ from yarl import URL
 from pairmill.errors import RunError
 from pairmill.stages.download.pdq import pdq
 from pairmill.stages.download.urls import same_for_lists
+from pairmill.texts.files import lines_in
 
 
 def entries(path: str) -> list[tuple[int, str]]:
@@ -19,11 +20,11 @@ def entries(path: str) -> list[tuple[int, str]]:
     RunError.
     """
     try:
-        lines = Path(path).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = list(lines_in(Path(path).read_bytes()))
+    except (OSError, ValueError) as error:
         raise RunError(f"blocklist {path} cannot be read: {error}") from None
     found = []
-    for n, line in enumerate(lines, 1):
+    for n, line in lines:
         words = line.split() if "://" in line else line.replace(",", " ").split()
         if words and not words[0].startswith("#"):
             found.append((n, words[0]))

@@ -49,4 +49,4 @@ class Robots:
             return f"robots.txt cannot be read ({type(error).__name__})"
         if status >= 500 or status == 429:
             return f"robots.txt cannot be read (HTTP {status})"
-        return Protego.parse(body.decode("utf-8", "replace") if status == 200 else "")
+        return Protego.parse(body.decode("utf-8-sig", "replace") if status == 200 else "")

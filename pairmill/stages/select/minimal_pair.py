@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.models.vectors import unit, vectors_of
+from pairmill.models.vectors import check_embeddings, shared_length, units_of, unlike
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.schemas.hash_columns import row_chances
@@ -49,6 +49,14 @@ class MinimalPairStage(GlobalStage):
     Config = MinimalPairConfig
     prefix = "minimal_pair"
 
+    def __init__(self, config: MinimalPairConfig) -> None:
+        super().__init__(config)
+        self.version = 2 if config.embedded else 1
+
+    def bind(self, schema: pa.Schema) -> None:
+        """Checks that embeddings can be compared."""
+        check_embeddings(schema, *(self.config.embedded or []))
+
     def reads(self) -> list[str]:
         return list(dict.fromkeys([self.config.text, *(self.config.embedded or [])]))
 
@@ -69,16 +77,17 @@ class MinimalPairStage(GlobalStage):
         words = [plain_words(text or "") for text in texts]
         uids = rows.column("uid").to_pylist()
         chance = row_chances(rows.column("uid"), 0, "minimal pair")
-        order = sorted(range(len(uids)), key=lambda i: (chance[i], uids[i]))
+        sides, fit = self.sides(rows)
+        order = sorted(np.flatnonzero(fit).tolist(), key=lambda i: (chance[i], uids[i]))
         edges = list(dict.fromkeys(self.edges(words, order)))
-        scores = self.scored(rows, edges)
+        scores = scored(sides, edges)
         ranks = {row: place for place, row in enumerate(order)}
         taken: dict[int, tuple[int, int, float]] = {}
         for (one, two, place), score in sorted(
-            zip(edges, scores, strict=True),
+            (edge for edge in zip(edges, scores, strict=True) if not np.isnan(edge[1])),
             key=lambda e: (-e[1], ranks[e[0][0]], ranks[e[0][1]], e[0][2]),
         ):
-            if one not in taken and two not in taken and not np.isnan(score):
+            if one not in taken and two not in taken:
                 taken[one], taken[two] = (two, place, score), (one, place, score)
         pairs = [taken.get(i) for i in range(len(uids))]
         columns = [
@@ -88,7 +97,10 @@ class MinimalPairStage(GlobalStage):
         ]
         if self.config.embedded:
             columns.append(pa.array([p and float(p[2]) for p in pairs], pa.float32()))
-        return pa.table(columns, schema=self.writes())
+        table = pa.table(columns, schema=self.writes())
+        if not self.config.embedded:
+            return table
+        return table.append_column("error", unlike(fit, *self.config.embedded))
 
     def edges(self, words: list[list[str]], order: list[int]) -> Iterator[tuple[int, int, int]]:
         """(row, row, place of the word) of rows that are equal but there: of each row with the
@@ -105,18 +117,30 @@ class MinimalPairStage(GlobalStage):
                     if words[one][place] != words[two][place]:
                         yield one, two, place
 
-    def scored(self, rows: pa.Table, edges: list[tuple[int, int, int]]) -> np.ndarray:
-        """How much the model confuses the two of each pair, NaN for what is no pair; zeros without
-        a model.
+    def sides(self, rows: pa.Table) -> tuple[list[np.ndarray], np.ndarray]:
+        """(unit vectors of pictures and of texts, float32 (n, d), none without a model; rows that
+        may be in a pair, bool (n,)).
         """
-        if not self.config.embedded or not edges:
-            return np.zeros(len(edges))
-        image, text = (unit(vectors_of(rows.column(n))) for n in self.config.embedded)
-        one, two, _ = np.array(edges).T
-        own = (image * text).sum(1)
-        crossed = (image[one] * text[two]).sum(1) + (image[two] * text[one]).sum(1)
-        found = (crossed - own[one] - own[two]) / 2
-        return np.where((image[one] == image[two]).all(1), np.nan, found)
+        names = self.config.embedded or []
+        if not names:
+            return [], np.ones(rows.num_rows, bool)
+        length = shared_length(self.name, names, rows)
+        (image, one), (text, other) = (units_of(rows.column(n), length) for n in names)
+        return [image, text], one & other
+
+
+def scored(sides: list[np.ndarray], edges: list[tuple[int, int, int]]) -> np.ndarray:
+    """How much the model confuses the two of each pair, NaN for what is no pair; zeros without a
+    model.
+    """
+    if not sides or not edges:
+        return np.zeros(len(edges))
+    image, text = sides
+    one, two, _ = np.array(edges).T
+    own = (image * text).sum(1)
+    crossed = (image[one] * text[two]).sum(1) + (image[two] * text[one]).sum(1)
+    found = (crossed - own[one] - own[two]) / 2
+    return np.where((image[one] == image[two]).all(1), np.nan, found)
 
 
 def masked(words: list[str]) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Mix groups to target shares under a cap on repetition."""
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pairmill.schemas.arrow import column
+from pairmill.schemas.arrow import column, error_array
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expressions import frame_of
 from pairmill.schemas.hash_columns import row_chances
@@ -37,7 +38,9 @@ class MixConfig(StageConfig):
     """What the mixture holds in all, repetitions included: rows, or what `cost` counts.  If absent,
     as much as the shares and `max_repeats` allow."""
     cost: str | None = None
-    """Numeric column that a row takes from the budget, such as `text_words`; 1 if absent."""
+    """Numeric column that a row takes from the budget, such as `text_words`; 1 if absent.  A group
+    whose rows cost nothing is written once, and takes no share.
+    """
     max_repeats: int = Field(1, ge=1, le=1000)
     """How often a row is written at most."""
     short: Literal["fill", "shrink"] = "fill"
@@ -66,7 +69,7 @@ class MixStage(GlobalStage):
 
     Config = MixConfig
     prefix = "mix"
-    version = 2
+    version = 3
 
     def reads(self) -> list[str]:
         return list(
@@ -96,14 +99,21 @@ class MixStage(GlobalStage):
         group, names = groups_of(frame, list(config.by))
         cost = np.ones(frame.height)
         if config.cost:
-            cost = frame[config.cost].cast(pl.Float64).fill_null(0).fill_nan(0).to_numpy()
+            cost = frame[config.cost].cast(pl.Float64).fill_null(float("nan")).to_numpy()
             if (cost < 0).any():
                 raise ValueError(f"`cost: {config.cost}` is below 0 for some row")
-        seed = config.seed or 0
-        chance = row_chances(rows.column("uid"), seed, "mix")
-        repeats = self.repeats(group, names, cost, chance)
+        known = np.isfinite(cost)
+        with np.errstate(over="ignore"):
+            if not np.isfinite(cost[known].sum() * config.max_repeats):
+                raise ValueError(f"`cost: {config.cost}` is in all more than a number can be")
+        chance = row_chances(rows.column("uid"), config.seed or 0, "mix")
+        there, place = np.unique(group[known], return_inverse=True)
+        repeats = np.zeros(frame.height, np.int64)
+        repeats[known] = self.repeats(place, [names[i] for i in there], cost[known], chance[known])
         named = pa.array(np.array(names, object)[group], pa.string())
-        return pa.table([pa.array(repeats, pa.int32()), named], schema=self.writes())
+        table = pa.table([pa.array(repeats, pa.int32()), named], schema=self.writes())
+        why = ("not_finite", f"{config.cost!r}, what the row costs, is no finite number")
+        return table.append_column("error", error_array(None if k else why for k in known))
 
     def repeats(
         self, group: np.ndarray, names: list[str], cost: np.ndarray, chance: np.ndarray
@@ -116,12 +126,15 @@ class MixStage(GlobalStage):
         budgets = self.budgets(np.array(sums, np.float64), names)
         if self.config.cost is None:
             budgets = whole(budgets)
-        for number, budget in enumerate(budgets):
+        asked = self.asked(names)
+        for number, budget in enumerate(budgets.tolist()):
             mine = order[starts[number] : starts[number + 1]]
             once = float(cost[mine].sum())
-            if not len(mine) or budget <= 0 or once <= 0:
+            if once == 0 and asked.get(names[number]):
+                found[mine] = 1
+            if budget <= 0 or once == 0:
                 continue
-            times = min(int(budget * (1 + 1e-12) / once), self.config.max_repeats)
+            times = int(min(budget * (1 + 1e-12) / once, self.config.max_repeats))
             found[mine] = times
             if times < self.config.max_repeats:
                 spent = np.cumsum(cost[mine])
@@ -129,11 +142,16 @@ class MixStage(GlobalStage):
                 found[mine[: np.searchsorted(spent, left, side="right")]] += 1
         return found
 
+    def asked(self, names: Sequence[str]) -> dict[str, float]:
+        """The shares that the user wants, of all groups where none are named."""
+        return self.config.shares or dict.fromkeys(names, 1.0)
+
     def budgets(self, there: np.ndarray, names: list[str]) -> np.ndarray:
-        """What each group gets of the budget."""
+        """What each group gets of the budget; groups that cost nothing have no share of it."""
         config = self.config
         most = there * config.max_repeats
-        shares = config.shares or dict.fromkeys(names, 1.0)
+        free = {name for name, cost in zip(names, there, strict=True) if not cost}
+        shares = {name: s for name, s in self.asked(names).items() if name not in free}
         every = [*names, *(name for name in shares if name not in names)]
         quotas = np.array([shares.get(name, 0.0) for name in every])
         stock = np.append(most, np.zeros(len(every) - len(names)))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pairmill.models.vectors import unit, vectors_of
+from pairmill.models.vectors import units_of
 from pairmill.stages.dedup.semantic import met
 
 BLOCK, AT_ONCE = 8_192, 1_024
@@ -142,21 +141,12 @@ def nearest_in_cells(
     return Pairs.joined(parts)
 
 
-def lengths_of(values: pa.ChunkedArray) -> pa.Array:
-    """Numbers in each vector, -1 where there is none."""
-    return pc.fill_null(pc.list_value_length(values.combine_chunks()), -1)
-
-
 def units(values: pa.ChunkedArray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """(unit vectors of the rows that have one of so many finite numbers, not all 0, float32 (m, d);
     which rows these are, bool (n,)).
     """
-    column = values.combine_chunks()
-    sound = np.asarray(lengths_of(values)) == length
-    vectors = vectors_of(column.filter(pa.array(sound))).reshape(-1, length)
-    whole = np.isfinite(vectors).all(1) & vectors.any(1)
-    sound[np.flatnonzero(sound)[~whole]] = False
-    return unit(vectors[whole]), sound
+    found, sound = units_of(values, length)
+    return found[sound], sound
 
 
 def listed(vectors: np.ndarray) -> pa.Array:

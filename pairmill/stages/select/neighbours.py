@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pairmill.models.vectors import unit, vectors_of
+from pairmill.models.vectors import check_embeddings, shared_length, units_of, unlike
 from pairmill.schemas.arrow import column, is_payload
 from pairmill.schemas.config import COLUMN, SPEED, StageConfig
 from pairmill.schemas.expression_columns import columns_of
@@ -70,9 +70,12 @@ class NeighboursStage(GlobalStage):
 
     Config = NeighboursConfig
     prefix = "neighbours"
+    version = 2
 
     def bind(self, schema: pa.Schema) -> None:
-        """Checks that `among` is true or false."""
+        """Checks that embeddings can be compared, and that `among` is true or false."""
+        for pair in self.config.by:
+            check_embeddings(schema, *pair)
         if self.config.among is None:
             return
         plain = pa.schema([f for f in schema if not is_payload(f.type)])
@@ -114,9 +117,7 @@ class NeighboursStage(GlobalStage):
         # by uid, so that the order of rows does not decide between equals
         uids = np.array(rows.column("uid").to_pylist(), dtype=object)
         order = np.argsort(uids, kind="stable")
-        sides = {name: unit(vectors_of(rows.column(name)))[order] for name in self.vectors()}
-        asking = np.hstack([sides[a] for a, _ in self.config.by]) / len(self.config.by)
-        asked = np.hstack([sides[b] for _, b in self.config.by])
+        asking, asked, sound = self.sides(rows.take(pa.array(order)))
         every, member = distinct(asked, self.may_be(rows)[order])
         found = [
             self.nearest(asking[i : i + BLOCK], asked[every], member[i : i + BLOCK])
@@ -134,7 +135,24 @@ class NeighboursStage(GlobalStage):
         ]
         if self.config.scale is not None:
             columns.append(pa.array(own[back], pa.float32(), from_pandas=True))
-        return pa.table(columns, schema=self.writes())
+        table = pa.table(columns, schema=self.writes())
+        return table.append_column("error", unlike(sound[back], *self.vectors()))
+
+    def sides(self, rows: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(what each row asks with, what it is found by, float32 (n, d), NaN in rows without a
+        vector of some pair; which rows have all, bool (n,)): products are mean cosines.
+        """
+        asking, asked, sound = [], [], np.ones(rows.num_rows, bool)
+        for pair in self.config.by:
+            length = shared_length(self.name, pair, rows)
+            (own, is_own), (other, is_other) = (units_of(rows.column(n), length) for n in pair)
+            asking.append(own / len(self.config.by))
+            asked.append(other)
+            sound &= is_own & is_other
+        both = np.hstack(asking), np.hstack(asked)
+        for side in both:
+            side[~sound] = np.nan
+        return *both, sound
 
     def may_be(self, rows: pa.Table) -> np.ndarray:
         """Whether each row may be a neighbour, bool, (n,)."""

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from pairmill.models.vectors import unit, vectors_of
+from pairmill.models.vectors import check_embeddings, shared_length, units_of, unlike
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.schemas.expressions import frame_of
@@ -69,7 +69,14 @@ class NoiseStage(GlobalStage):
 
     Config = NoiseConfig
     prefix = "noise"
-    version = 2
+
+    def __init__(self, config: NoiseConfig) -> None:
+        super().__init__(config)
+        self.version = 3 if config.embedded else 2
+
+    def bind(self, schema: pa.Schema) -> None:
+        """Checks that embeddings can be compared."""
+        check_embeddings(schema, *self.vectors())
 
     def reads(self) -> list[str]:
         return list(dict.fromkeys([*self.config.scored(), *self.config.per]))
@@ -101,7 +108,10 @@ class NoiseStage(GlobalStage):
                 noise[mine] = (fitted(mine) if enough else whole).noise(score[mine])
         level = np.minimum(np.floor(np.nan_to_num(noise) * 5) + 1, 5).astype(np.int32)
         columns = [pa.array(noise, from_pandas=True), pa.array(level, mask=~known)]
-        return pa.table(columns, schema=self.writes())
+        table = pa.table(columns, schema=self.writes())
+        if not self.vectors():
+            return table
+        return table.append_column("error", unlike(known, *self.vectors()))
 
     def vectors(self) -> list[str]:
         """Columns of embeddings that are read."""
@@ -114,8 +124,9 @@ class NoiseStage(GlobalStage):
 
     def by_vectors(self, rows: pa.Table) -> tuple[np.ndarray, "Fit"]:
         """The same by embeddings."""
-        image, text = (unit(vectors_of(rows.column(name))) for name in self.vectors())
-        score = (image * text).sum(1)
+        length = shared_length(self.name, self.vectors(), rows)
+        (image, one), (text, other) = (units_of(rows.column(n), length) for n in self.vectors())
+        score = np.where(one & other, (image * text).sum(1), np.nan)
         uids = np.array(rows.column("uid").to_pylist(), dtype=object)
         order = np.lexsort((uids, row_chances(rows.column("uid"), 0, "noise")))
 

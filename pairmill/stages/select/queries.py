@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pairmill.sources.base import NoInput, Source
 from pairmill.sources.folder import FolderConfig, FolderSource
 from pairmill.sources.package import PackageConfig, PackageSource, read_manifest
 from pairmill.stages.dedup.against import NAMES, holds_parquet, sound_tables
+from pairmill.texts.files import decoded, entries_of
 
 TEXTS = ("text", "caption", "query", "label", "name")
 """Columns of a table that are taken for its queries, the first that there is."""
@@ -69,15 +71,15 @@ def queries_at(path: str, column: str | None) -> Iterator[Query]:
         with open(path, "rb") as stream:
             yield Query(os.path.basename(path), picture(stream.read(), path))
     elif kind == ".txt":
-        with open(path, encoding="utf-8") as lines:
-            yield from (Query(line.strip(), line.strip()) for line in lines if line.strip())
+        yield from (Query(line, line) for line in entries_of(path))
     elif kind == ".npy":
         rows = np.load(path, allow_pickle=False)
         if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating):
             raise ValueError(f"holds {rows.dtype} of shape {rows.shape}, not vectors (n, d)")
         yield from (Query(f"row {i}", row) for i, row in enumerate(rows.astype(np.float32)))
     elif kind in (".csv", ".tsv", ".jsonl", ".ndjson"):
-        frame = pl.read_ndjson(path) if "j" in kind else separated(path, kind)
+        text = decoded(Path(path).read_bytes()).encode()
+        frame = pl.read_ndjson(text) if "j" in kind else separated(text, kind)
         yield from of_table(frame.to_arrow(), column, 0)
     else:
         import pyarrow.dataset as ds  # it imports pandas, a third of a second
@@ -85,11 +87,11 @@ def queries_at(path: str, column: str | None) -> Iterator[Query]:
         yield from of_table(ds.dataset(path, format="parquet").to_table(), column, 0)
 
 
-def separated(path: str, kind: str) -> pl.DataFrame:
+def separated(text: bytes, kind: str) -> pl.DataFrame:
     """A table with a head; raw TSV has no quoting."""
     tabs = kind == ".tsv"
     return pl.read_csv(
-        path, separator="\t" if tabs else ",", quote_char=None if tabs else '"', infer_schema=False
+        text, separator="\t" if tabs else ",", quote_char=None if tabs else '"', infer_schema=False
     )
 
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pairmill.errors import StageBroken
 from pairmill.models.towers import Origin, origin_of
-from pairmill.models.vectors import vectors_of
+from pairmill.models.vectors import NOT_COMPARABLE, lengths_of, vectors_of
 from pairmill.schemas.arrow import column, error_array, is_list
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.base import CombiningStage
@@ -17,7 +17,6 @@ from pairmill.stages.dedup.semantic import k_means
 from pairmill.stages.select.near import (
     Pairs,
     homes,
-    lengths_of,
     listed,
     nearest,
     nearest_in_cells,
@@ -42,6 +41,7 @@ class RetrieveStage(CombiningStage):
 
     Config = RetrieveConfig
     prefix = "retrieved"
+    version = 2
     origin: Origin | None = None
 
     def __reduce__(self) -> Any:
@@ -257,13 +257,13 @@ class RetrieveStage(CombiningStage):
         columns = [v.to_arrow().cast(f.type) for v, f in zip(values, fields, strict=True)]
         table = pa.table(columns, schema=fields)
         vectors = rows[self.config.embedding]
-        asked = merged["length"] if merged.num_rows else lengths_of(vectors)
-        lengths = [n for n in pc.unique(asked).to_pylist() if n > 0]
+        asked = merged["length"].to_numpy() if merged.num_rows else lengths_of(vectors)
+        lengths = np.unique(asked[asked > 0]).tolist()
         sound = [units(vectors, length)[1] for length in lengths]
         bad = ~np.any([np.zeros(rows.num_rows, bool), *sound], axis=0)
         if bad.any():
             why = f"{self.config.embedding!r} is no vector of as many finite numbers as the queries"
-            errors = error_array(("not_comparable", why) if b else None for b in bad)
+            errors = error_array((NOT_COMPARABLE, why) if b else None for b in bad)
             table = table.append_column("error", errors)
         return table
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from pairmill.models.vectors import unit, vectors_of
+from pairmill.models.vectors import check_embeddings, shared_length, units_of, unlike
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import SPEED, StageConfig
 from pairmill.stages.base import GlobalStage
@@ -42,6 +42,12 @@ class SecondOpinionStage(GlobalStage):
 
     Config = SecondOpinionConfig
     prefix = "second_opinion"
+    version = 2
+
+    def bind(self, schema: pa.Schema) -> None:
+        """Checks that both columns hold embeddings, of one length or of two."""
+        for name in self.reads():
+            check_embeddings(schema, name)
 
     def reads(self) -> list[str]:
         return [self.config.first, self.config.second]
@@ -66,9 +72,11 @@ class SecondOpinionStage(GlobalStage):
             return self.writes().empty_table()
         # by uid, so that the order of rows does not decide between equals
         order = np.argsort(np.array(rows.column("uid").to_pylist(), dtype=object), kind="stable")
-        sides = [unit(vectors_of(rows.column(name)))[order] for name in self.reads()]
-        sound = np.isfinite(sides[0]).all(1) & np.isfinite(sides[1]).all(1)
-        first, second = (np.where(sound[:, None], side, 0) for side in sides)
+        lengths = [shared_length(self.name, [name], rows) for name in self.reads()]
+        every = [units_of(rows.column(n), k) for n, k in zip(self.reads(), lengths, strict=True)]
+        first, second = (vectors[order] for vectors, _ in every)
+        fit = every[0][1] & every[1][1]
+        sound = fit[order]
         count = len(first)
         partner, cosine = np.full(count, -1), np.full((count, 2), np.nan, np.float32)
         for start in range(0, count, BLOCK):
@@ -87,4 +95,5 @@ class SecondOpinionStage(GlobalStage):
         names = [None if p < 0 else uids[p] for p in partner[back].tolist()]
         one, two = cosine[back].T
         numbers = [pa.array(v, from_pandas=True) for v in (one - two, one, two)]
-        return pa.table([pa.array(names, pa.string()), *numbers], schema=self.writes())
+        table = pa.table([pa.array(names, pa.string()), *numbers], schema=self.writes())
+        return table.append_column("error", unlike(fit, *self.reads()))

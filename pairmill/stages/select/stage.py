@@ -84,7 +84,7 @@ class SelectStage(GlobalStage):
 
     Config = SelectConfig
     prefix = "selected"
-    version = 2
+    version = 3
 
     def bind(self, schema: pa.Schema) -> None:
         """Checks that score and cost are numbers."""
@@ -133,7 +133,7 @@ class SelectStage(GlobalStage):
         frame = frame_of(rows)
         score = self.numbers(self.config.by, frame, rows.schema)
         cost = self.costs(frame, rows.schema)
-        score = np.where(np.isnan(cost), np.nan, score)
+        score = np.where(np.isfinite(cost), score, np.nan)
         group, names = groups_of(frame, self.config.per)
         uids = frame["uid"].rank("ordinal").to_numpy().astype(np.int64)
         ranked = choice.ranked(score, group, uids, len(names))
@@ -167,7 +167,8 @@ class SelectStage(GlobalStage):
             every = [*names, *(name for name in config.quotas if name not in names)]
             quotas = np.array([config.quotas.get(name, 0.0) for name in every])
             stock = np.append(there, np.zeros(len(every) - len(names)))
-            budgets = choice.by_quota(config.budget, stock, quotas, config.short)[: len(names)]
+            budgets = choice.by_quota(config.budget, stock, quotas, config.short)
+            budgets = np.where(quotas > 0, budgets, -1)[: len(names)]  # not even what is free
         else:
             budgets = choice.shared(config.budget, there, config.shares)
         return choice.within_budget(cost, ranked, budgets)
