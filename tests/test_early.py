@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pairmill.pipeline import early
-from pairmill.pipeline.early import begin_early, is_first_over_much
+from pairmill.pipeline.early import begin_early, is_first_over_much, was_run
 from pairmill.work import starting
 from pairmill.work.crew import Crew
 
@@ -66,6 +66,17 @@ def test_a_workspace_with_tables_is_no_first_run(folder: Path) -> None:
     assert not is_first_over_much({**data, "workspace": "s3://bucket/w"}, str(folder))
     (folder / "w" / "tables").mkdir(parents=True)
     assert not is_first_over_much(data, str(folder))
+
+
+def test_a_workspace_is_found_in_the_text(folder: Path) -> None:
+    texts = ["name: x\nworkspace: w\n", "workspace:  'w' # here\n", 'workspace: "w"\nname: x\n']
+    assert not any(was_run(text, str(folder)) for text in texts)
+    (folder / "w" / "tables").mkdir(parents=True)
+    assert all(was_run(text, str(folder)) for text in texts)
+    others = ["name: x\n", "stages:\n  - workspace: w\n", "workspace: ${HOME}/w\n"]
+    assert not any(was_run(text, str(folder)) for text in others)
+    (folder / "workspace" / "tables").mkdir(parents=True)
+    assert was_run("name: x\n", str(folder))
 
 
 @LINUX

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pairmill.demo.world import World
 from pairmill.filters.candidates import related
-from pairmill.filters.characters import AT_ONCE
+from pairmill.filters.characters import AT_ONCE, PAGE, BasicPlane
 from pairmill.filters.language import LanguageConfig, LanguageStage, bundled_model
 from pairmill.filters.text_rules import BOILERPLATE, URL, TextRulesConfig, TextRulesStage
 from pairmill.schemas.hash_columns import row_chances, row_uids
@@ -155,6 +155,24 @@ def test_text_rules_of_the_demos_languages_are_those_of_each_row() -> None:
 
 def test_a_text_longer_than_what_is_looked_at_at_once_is_counted_whole() -> None:
     assert_equal_rules(["a B\u0301 " * AT_ONCE, "", "x", "字" * 10, "y" * AT_ONCE])
+
+
+def test_what_python_says_of_characters_is_asked_where_they_stand() -> None:
+    asked: list[range] = []
+
+    def of_page(points: range) -> np.ndarray:
+        asked.append(points)
+        return np.array(points, np.uint64) ** 2
+
+    plane = BasicPlane(of_page, np.uint64)
+    points = np.array([65, 0x2019, 66, 2**16 - 1, 2**16, 2**20, 0x2018], np.uint32)
+    expected = np.minimum(points, 2**16 - 1).astype(np.uint64) ** 2
+    for _ in range(2):
+        assert plane(points).tolist() == expected.tolist()
+    assert [points.start for points in asked] == [0, 0x2000, 0xFF00]
+    plane.passed = 2**40
+    assert plane(np.arange(2**16, dtype=np.uint32)).tolist() == [i**2 for i in range(2**16)]
+    assert len(asked) == 2**16 // PAGE
 
 
 def test_a_text_that_is_no_utf_8_raises_as_it_did() -> None:

@@ -1,5 +1,6 @@
 """Texts as one column of characters: what Python says of each, and the words that they make."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -35,15 +36,48 @@ def bits_of(point: int) -> int:
     )
 
 
-@lru_cache(1)
-def basic_plane() -> np.ndarray:
-    """uint8: the bits of the first 65,536 characters."""
-    return np.array([bits_of(point) for point in range(2**16)], np.uint8)
+PAGE = 2**8
+"""Characters that are looked up together, once one of them stands in a text: Unicode has few that
+a pipeline's texts have, and to ask Python of 65,536 takes longer than some thousand texts.
+"""
+
+MANY_CHARACTERS = 2**24
+
+
+class BasicPlane:
+    """A number for each of the first 65,536 characters; `of_page` gives those of neighbours."""
+
+    def __init__(self, of_page: Callable[[range], np.ndarray], kind: type) -> None:
+        self.of_page = of_page
+        self.numbers = np.zeros(2**16, kind)
+        self.known = np.zeros(2**16 // PAGE, bool)
+        self.passed = 0
+        """Characters that were looked for in pages that are not known."""
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """The number of each character; of those beyond that of the last one."""
+        points = np.minimum(points, 2**16 - 1)
+        if not self.known[: int(points.max(initial=0)) // PAGE + 1].all():
+            self.look_up(points)
+        return self.numbers[points]
+
+    def look_up(self, points: np.ndarray) -> None:
+        """Makes known what is not; all, where texts are so many that looking costs more."""
+        self.passed += len(points)
+        asked = np.full(len(self.known), self.passed > MANY_CHARACTERS)
+        asked[points // PAGE] = True
+        for page in np.flatnonzero(asked & ~self.known).tolist():
+            these = range(page * PAGE, (page + 1) * PAGE)
+            self.numbers[these.start : these.stop] = self.of_page(these)
+            self.known[page] = True
+
+
+BITS = BasicPlane(lambda points: np.array([bits_of(p) for p in points], np.uint8), np.uint8)
 
 
 def bits_of_all(points: np.ndarray) -> np.ndarray:
     """uint8: the bits of each character; those beyond the basic plane are asked once each."""
-    found = basic_plane()[np.minimum(points, 2**16 - 1)]
+    found = BITS(points)
     beyond = points >= 2**16
     if beyond.any():
         different, place = np.unique(points[beyond], return_inverse=True)
@@ -160,7 +194,7 @@ class Characters:
         """uint64: a hash of each word, case folded.  `solid`: which characters are in words;
         `first`: where each word begins.
         """
-        values = letters()[np.minimum(self.points, 2**16 - 1)]
+        values = LETTERS(self.points)
         values *= solid
         sums = hashes(values, first)
         odd = np.unique(np.searchsorted(first, np.flatnonzero(values == MANY), "right") - 1)
@@ -216,15 +250,17 @@ MANY = 1
 """In place of the bits of a character that becomes several without case, or is not in the table."""
 
 
-@lru_cache(1)
-def letters() -> np.ndarray:
-    """uint64: of the first 65,536 characters the bits of what each is without case, well spread, or
-    MANY; the last place stands for all characters beyond.
+def letters(points: range) -> np.ndarray:
+    """uint64: of characters of the basic plane the bits of what each is without case, well spread,
+    or MANY; its last place stands for all characters beyond.
     """
-    plain = [chr(point).casefold() for point in range(2**16 - 1)]
-    points = spread(np.array([ord(c) if len(c) == 1 else 0 for c in plain], np.uint64))
-    alone = np.array([len(c) == 1 for c in plain])
-    return np.append(np.where(alone, points, np.uint64(MANY)), np.uint64(MANY))
+    plain = [chr(point).casefold() for point in points]
+    found = spread(np.array([ord(c) if len(c) == 1 else 0 for c in plain], np.uint64))
+    alone = np.array([len(c) == 1 for c in plain]) & (np.array(points) < 2**16 - 1)
+    return np.where(alone, found, np.uint64(MANY))
+
+
+LETTERS = BasicPlane(letters, np.uint64)
 
 
 def pieces(texts: pa.Array) -> list[pa.Array]:

@@ -5,6 +5,7 @@ another core while this process imports what it needs itself, which takes it hal
 import glob
 import itertools
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ WORTH_BYTES = {True: 4 * 2**20, False: 32 * 2**20}
 """
 MOST_FILES = 1_000
 """Files that are looked at for a guess."""
+WORKSPACE = re.compile(r"^workspace:[ \t]*(\S+)", re.MULTILINE)
 
 
 def begin_early(
@@ -41,11 +43,23 @@ def begin_early(
         count = cores() if count is None else min(count, cores())
         if count < 2 or elsewhere or (is_ray_there() and not local):
             return
+        folder = str(base or file.absolute().parent)
+        if "workspace" not in sets and was_run(file.read_text(encoding="utf-8"), folder):
+            return
         data = read_document(file, sets).data
-        if is_first_over_much(data, str(base or file.absolute().parent)):
+        if is_first_over_much(data, folder):
             starts_early(list(filter(None, sys.path)))
     except (PairmillError, OSError, ValueError):
         return  # the run itself finds that out, and says it
+
+
+def was_run(text: str, base: str) -> bool:
+    """Whether the workspace that stands in a pipeline's text has a table: to read all of the YAML
+    for that takes longer than many a rerun's other parts.
+    """
+    named = WORKSPACE.search(text)
+    workspace = named[1].strip("'\"") if named else "workspace"
+    return os.path.isdir(os.path.join(base, workspace, "tables"))
 
 
 def is_first_over_much(data: Mapping[str, Any], base: str) -> bool:

@@ -36,9 +36,11 @@ def describe(
     chains: Mapping[str | None, Chain],
     folder: str,
     redact: Callable[[Any], Any],
-) -> None:
+    last: RunPlan | None = None,
+) -> RunPlan:
     """plan.json of the run, and stage.json of each column set: for people, and for gc.  `chains`:
-    of the source's rows (None), and of those blocks that were opened.
+    of the source's rows (None), and of those blocks that were opened.  `last`: what this run has
+    written there; the time of the file tells when the run was planned.
 
     Names by which gc knows what is in use stay as they are, whatever the secrets are called.
     """
@@ -49,7 +51,10 @@ def describe(
     chain = chains[None]
     before = RunPlan.read(storage, folder)
     stages = stage_facts(chain.stages, chain, chains, before.stages if before else (), shown)
-    RunPlan(chain.pool, chain.rows(), chain.limit, stages).write(storage, folder)
+    plan = RunPlan(chain.pool, chain.rows(), chain.limit, stages)
+    if plan == last:
+        return plan
+    plan.write(storage, folder)
     for stage in (stage for chain in chains.values() for stage in chain.stages):
         if (
             stage.computes
@@ -60,6 +65,7 @@ def describe(
                 f"columns/{stage.column_set}/stage.json",
                 shown(stage.definition),
             )
+    return plan
 
 
 def stage_facts(

@@ -30,21 +30,31 @@ PLACE = ("path", "overwrite")
 Settings = dict[str, Any]
 
 
-def replaced_packages(plan: Plan, text: str, limit: int | None) -> list[str]:
+def replaced_packages(
+    plan: Plan, text: str, limit: int | None, passed: dict[str, Any] | None = None
+) -> list[str]:
     """For each package that this run would replace by one of other settings, or of fewer rows
     because of `limit`: where it lies and what differs, in a line.  `text`: the pipeline's.
+    `passed`: manifests that were looked at before and may be replaced, by place; those that are
+    looked at here are added.
     """
     lines = []
+    text, passed = redact(text), {} if passed is None else passed
     for number, writer in enumerate(plan.writers):
         storage = Storage(writer.config.path)
         if writer.config.overwrite or not storage.exists(MANIFEST):
             continue
         manifest = read_manifest(storage)
-        if manifest.get("samples") == 0:
-            continue  # nothing is lost
-        then = settings(plan, manifest.get("pipeline", ""), number, written=True)
-        now = settings(plan, redact(text), number)
-        if then and now:  # the text may have a variable where the gate has its value
+        if manifest.get("samples") == 0 or manifest == passed.get(storage.root):
+            continue  # nothing is lost, or it was accepted
+        written = manifest.get("pipeline", "")
+        then: Settings | None = {}
+        now: Settings | None = {}
+        if written != text:  # the same text has the same settings, which need not be read
+            then = settings(plan, written, number, written=True)
+            now = settings(plan, text, number)
+        if then is not None and now is not None:
+            # the text may have a variable where the gate has its value
             steps = manifest.get("funnel", {}).get("steps", ())
             then |= {f"stages.{s['stage']}.keep": s.get("gate") or None for s in steps}
             now |= {f"stages.{s.name}.keep": s.gate and s.gate.text for s in plan.stages}
@@ -54,6 +64,8 @@ def replaced_packages(plan: Plan, text: str, limit: int | None) -> list[str]:
                 f"{storage.root} holds a package of {manifest.get('samples', 0):,} samples that "
                 f"was made with other settings ({'; '.join(why[:3])}{more})"
             )
+        else:
+            passed[storage.root] = manifest
     return lines
 
 

@@ -116,6 +116,8 @@ class Runner:
             self.engine = RayEngine(self.import_paths, places, disk)
         self.seconds: dict[str, float] = {}
         self.totals = StageTotals()
+        self.passed: dict[str, Any] = {}
+        """Manifests of packages that may be replaced, by place."""
 
     def run(
         self, on_folder: Callable[[Storage, str], None] = lambda storage, folder: None
@@ -209,7 +211,9 @@ class Runner:
 
     def ask_to_replace(self) -> None:
         """Raises WouldReplace where other settings made a package that this run would replace."""
-        if not self.replace and (lines := replaced_packages(self.plan, self.text, self.limit)):
+        if self.replace:
+            return
+        if lines := replaced_packages(self.plan, self.text, self.limit, self.passed):
             raise WouldReplace(lines)
 
     def timed(self, part: str, work: Callable[[], Any]) -> Any:

@@ -24,6 +24,7 @@ from pairmill.schemas.arrow import is_payload
 from pairmill.work.elements import bytes_read, collected, opened
 from pairmill.work.engine import WorkEngine
 from pairmill.workspace.lease import Lease
+from pairmill.workspace.run_plan import RunPlan
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table, save_table
@@ -64,6 +65,8 @@ class TableRun:
     """By block, what was decided of its elements."""
     chains: dict[str | None, Chain] = field(default_factory=dict)
     """By block (None: the source's rows), the stages as far as they are known."""
+    described: RunPlan | None = None
+    """What plan.json holds."""
 
     def decided(self, chain: Chain, ledger: str, unreadable: int = 0) -> DecidedTable:
         """Runs the phases until no row is undecided, and writes the ledger."""
@@ -116,7 +119,9 @@ class TableRun:
     def describe(self, chain: Chain) -> None:
         """Writes what is known of the run's plan by now."""
         self.chains[chain.elements.block.name if chain.elements else None] = chain
-        describe(self.storage, self.chains, self.folder, self.plan.redact)
+        self.described = describe(
+            self.storage, self.chains, self.folder, self.plan.redact, self.described
+        )
 
     def inside(self, chain: Chain, stage: PlannedStage, ledger: str, known: Any) -> Chain:
         """Takes the elements of a block through its stages; gives the parent's chain, which knows

@@ -6,8 +6,9 @@ value by value, to what it was made from; a column file says where that lies (`i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from pairmill.work.engine import WorkEngine
 from pairmill.workspace.addresses import FOLDER as COLUMNS
 from pairmill.workspace.columns import FACTS, ColumnFile, groups_near
 from pairmill.workspace.digests import uid_hashes, whole
+from pairmill.workspace.read_memory import READ
 from pairmill.workspace.shards import FOLDER as SHARDS
 from pairmill.workspace.shards import read_rows
 from pairmill.workspace.storage import Storage
@@ -151,17 +153,22 @@ class Carrier:
                 places[name] = np.asarray(at.combine_chunks()).astype(np.int32)
         for stage in (self.chain.stages[i] for i in self.stages):
             files = self.earlier.files.get(stage.column_set, {})
+            if not any(files.get(name) for name in places):
+                continue
             into = self.chain.columns_of(stage, shard)
             lacking = np.ones(len(rows), bool)
-            if any(files.get(name) for name in places):
-                lacking[stored_rows(into, len(rows))] = False
+            lacking[stored_rows(into, len(rows))] = False
+            parts = []
             for name, file in ((n, f) for n in places for f in files.get(n, ())):
                 here = rows[lacking & (places[name] >= 0)]
-                if not len(here):
-                    continue
-                taken = values_from(storage, into, file, here, places[name][here])
-                lacking[taken] = False
-                carried += len(taken)
+                part = values_from(storage, into, file, here, places[name][here])
+                if part is not None:
+                    lacking[np.asarray(part.column("row"))] = False
+                    parts.append(part)
+            if parts:
+                taken = pa.concat_tables(parts)
+                into.store(taken.take(pc.sort_indices(taken.column("row"))).combine_chunks())
+                carried += taken.num_rows
         return carried
 
 
@@ -174,27 +181,29 @@ def stored_rows(file: ColumnFile, count: int) -> np.ndarray:
 
 def values_from(
     storage: Storage, into: ColumnFile, file: str, here: np.ndarray, there: np.ndarray
-) -> np.ndarray:
-    """Carries what an earlier file has of rows `there` into the rows `here`, where the inputs are
-    equal; gives the rows that got a value.
+) -> pa.Table | None:
+    """What an earlier file has of rows `there`, as values of the rows `here`, where the inputs are
+    equal; None where it has nothing.
     """
+    if not len(here):
+        return None
+    schema = into.schema()
+    wide = any(is_payload(f.type) for f in schema)
     try:
-        stored = storage.read_table(file, ["row"])
+        stored = storage.read_table(file, ["row"] if wide else schema.names)
         inputs = json.loads((stored.schema.metadata or {})[FACTS])["inputs"]
         found = np.isin(there, np.asarray(stored.column("row")))
         for old, new in zip(inputs, into.facts["inputs"], strict=True):
             if tuple(old) != tuple(new) and found.any():
                 found[found] = equal(storage, tuple(old), there[found], new, here[found])
         if not found.any():
-            return here[:0]
+            return None
+        table = storage.read_table(file, schema.names) if wide else stored
         rows = pa.array(there[found])
-        table = storage.read_table(file, into.schema().names)
         table = table.take(pc.index_in(rows, value_set=table.column("row").combine_chunks()))
     except (FileNotFoundError, CorruptWorkspace, LookupError, TypeError, ValueError):
-        return here[:0]  # not as pairmill writes it now, or removed meanwhile: it is computed
-    table = table.set_column(0, "row", pa.array(here[found]))
-    into.store(table.cast(into.schema()))
-    return here[found]
+        return None  # not as pairmill writes it now, or removed meanwhile: it is computed
+    return table.set_column(0, "row", pa.array(here[found])).cast(schema)
 
 
 def equal(
@@ -227,6 +236,9 @@ def values_at(storage: Storage, place: Place, rows: np.ndarray) -> Values:
     """A column's values at a place.  Raises FileNotFoundError and CorruptWorkspace."""
     file, column = place
     none = np.zeros(len(rows), bool)
+    if file.startswith(f"{SHARDS}/"):
+        part = remembered(storage, file, [column], partial(read_rows, storage, file, [column]))
+        return Values(part.column(column).take(pa.array(rows)).combine_chunks(), ~none, none)
     if not file.startswith(f"{COLUMNS}/"):
         values = read_rows(storage, file, [column], rows).column(column).combine_chunks()
         return Values(values, ~none, none)
@@ -244,6 +256,13 @@ def values_at(storage: Storage, place: Place, rows: np.ndarray) -> Values:
     facts = any(c != "error" and not is_companion(c) for c in beside)
     told = tuple(whole(part.column(c)) for c in beside) if facts else ()
     return Values(whole(part.column(column)), there & ~gone, gone, told)
+
+
+def remembered(
+    storage: Storage, file: str, columns: Sequence[str], read: Callable[[], pa.Table]
+) -> pa.Table:
+    """Narrow columns of a shard: each stage that reads them compares them anew."""
+    return READ.read(storage.path(file), columns, read) if storage.local else read()
 
 
 def same_values(one: pa.Array, other: pa.Array) -> np.ndarray:

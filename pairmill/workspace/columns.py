@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -193,11 +192,7 @@ def merge(old: pa.Table, new: pa.Table) -> pa.Table:
         sound &= ~forgotten(old, name)
     both = pa.concat_tables([old, new]).combine_chunks()
     rank = np.concatenate([np.where(sound, 0, 2), np.ones(new.num_rows, np.int64)])
-    order = (
-        pl.DataFrame(
-            {"row": np.asarray(both.column("row")), "rank": rank, "at": np.arange(both.num_rows)}
-        )
-        .sort("row", "rank")
-        .unique("row", keep="first", maintain_order=True)["at"]
-    )
-    return both.take(pa.array(order.to_numpy()))
+    rows = np.asarray(both.column("row"))
+    order = np.lexsort((rank, rows))
+    first = np.append(True, rows[order][1:] != rows[order][:-1])[: len(rows)]
+    return both.take(pa.array(order[first]))
