@@ -1,6 +1,7 @@
 """The keys by which a stage chooses the engine that runs its model."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -56,6 +57,23 @@ class ServedBy(Strict):
         return self
 
 
+def check_address(url: str) -> None:
+    """Raises ValueError for what no server can be asked at."""
+    try:
+        parts = urlsplit(url)
+        fault = f"port {parts.port} is none" if parts.port == 0 else ""
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no address: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        fault = "it begins with http:// or https:// and a host"
+    elif any(c.isspace() or not c.isprintable() for c in url):
+        fault = "no blank stands in one"
+    elif parts.query or parts.fragment:
+        fault = "`/chat/completions` is put behind it, so nothing with ? or # can stand there"
+    if fault:
+        raise ValueError(f"{url!r} is no address of a server: {fault}")
+
+
 class EngineConfig(StageConfig):
     """Keys of every stage that asks a model, beside those of the model itself."""
 
@@ -108,8 +126,8 @@ class EngineConfig(StageConfig):
     @field_validator("base_url")
     @classmethod
     def _http(cls, base_url: str | None) -> str | None:
-        if base_url is not None and not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"{base_url!r} is no http:// or https:// address")
+        if base_url is not None:
+            check_address(base_url)
         return base_url
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 batches, commits.
 """
 
+import contextlib
 import os
 import socket
 import time
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairmill.errors import PairmillError, StageBroken
 from pairmill.fates.decide import DROPPED, FAILED, MISSING, Answers, Trace, decide
 from pairmill.fates.trace import stored_answers
 from pairmill.plan.chain import PlannedStage
@@ -132,19 +134,27 @@ class StageWorker:
         waiting: list[pa.Table] = []
         committed: list[pa.Table] = []
         flushed = began = time.monotonic()
-        for numbers, answer in answers:
-            stats.busy_s += time.monotonic() - began
-            stats.errors += answer.num_rows - answer.column("error").null_count
-            if attempt.raised >= LEAST_FAILURES and not self.job.retry:
+        try:
+            for numbers, answer in answers:
+                stats.busy_s += time.monotonic() - began
+                stats.errors += answer.num_rows - answer.column("error").null_count
+                if attempt.raised >= LEAST_FAILURES and not self.job.retry:
+                    attempt.judge()
+                waiting.append(answer.add_column(0, "row", pa.array(numbers)))
+                pause = stage.flush_s
+                if pause is not None and attempt.fine and time.monotonic() - flushed >= pause:
+                    committed.append(self.commit(block.shard, waiting, stats))
+                    waiting, flushed = [], time.monotonic()
+                began = time.monotonic()
+            if not self.job.retry:
                 attempt.judge()
-            waiting.append(answer.add_column(0, "row", pa.array(numbers)))
-            pause = stage.flush_s
-            if pause is not None and attempt.fine and time.monotonic() - flushed >= pause:
-                committed.append(self.commit(block.shard, waiting, stats))
-                waiting, flushed = [], time.monotonic()
-            began = time.monotonic()
-        if not self.job.retry:
-            attempt.judge()
+        except PairmillError:
+            if (
+                waiting and attempt.fine and stage.flush_s is not None
+            ):  # paid, whatever ends the run
+                with contextlib.suppress(StageBroken):
+                    self.commit(block.shard, waiting, stats)
+            raise
         if waiting:
             committed.append(self.commit(block.shard, waiting, stats))
         self.line.end(place)
