@@ -21,9 +21,9 @@ OF_A_SERVER = (
 class Prices(Strict):
     """What an endpoint takes, in dollars for a million tokens."""
 
-    prompt: float = Field(0.0, ge=0)
+    prompt: float = Field(0.0, ge=0, le=1e9)
     """Tokens of requests."""
-    completion: float = Field(0.0, ge=0)
+    completion: float = Field(0.0, ge=0, le=1e9)
     """Tokens of answers."""
 
     def dollars(self, prompt: int, completion: int) -> float:

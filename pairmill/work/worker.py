@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 import pyarrow as pa
@@ -178,6 +178,7 @@ class StageWorker:
         stats.tokens_asked += asked
         if (prices := getattr(planned.config, "prices", None)) is not None:
             stats.dollars += prices.dollars(asked, tokens)
+            stats.uncounted += sum(uncounted(planned, piece) for piece in pieces)
         new = pa.concat_tables(pieces)
         numbers = np.asarray(new.column("row"))
         if not (numbers[1:] > numbers[:-1]).all():
@@ -212,3 +213,11 @@ def tokens_in(planned: PlannedStage, pieces: list[pa.Table], unit: str) -> int:
     """Sum of the columns that are counted in a unit."""
     names = planned.columns_in(unit)
     return sum(pc.sum(p.column(name)).as_py() or 0 for name in names for p in pieces)
+
+
+def uncounted(planned: PlannedStage, answers: pa.Table) -> int:
+    """Rows without a failure of which a count of tokens is not known."""
+    names = [name for unit in ("tokens", "tokens asked") for name in planned.columns_in(unit)]
+    fine = pc.is_null(answers.column("error"))
+    unknown = [pc.and_(fine, pc.is_null(answers.column(name))) for name in names]
+    return pc.sum(reduce(pc.or_, unknown)).as_py() or 0 if unknown else 0
