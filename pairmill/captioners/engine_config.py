@@ -18,6 +18,14 @@ OF_A_SERVER = (
 """Keys that mean nothing to an engine in the worker."""
 
 
+ASKED_BY_KEYS = {
+    "model": "model", "messages": "prompt", "n": "samples", "temperature": "temperature",
+    "top_p": "top_p", "seed": "seed", "max_tokens": "max_new_tokens", "logprobs": "logprobs",
+    "response_format": "json_schema", "chat_template_kwargs": "chat_template_kwargs",
+}  # fmt: skip
+"""Keys of a request that pairmill sends → the stage's own that says them."""
+
+
 class Prices(Strict):
     """What an endpoint takes, in dollars for a million tokens."""
 
@@ -122,6 +130,18 @@ class EngineConfig(StageConfig):
     """
     extra_body: dict[str, Any] = {}
     """Further keys of each request, as the server takes them, such as `{top_k: 1}`."""
+
+    @field_validator("extra_body")
+    @classmethod
+    def _further(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if "stream" in extra or "stream_options" in extra:
+            raise ValueError("answers are read whole; leave `stream` out")
+        for name in extra:
+            if name in ASKED_BY_KEYS:
+                raise ValueError(
+                    f"{name!r} is sent by the stage itself; write `{ASKED_BY_KEYS[name]}:`"
+                )
+        return extra
 
     @field_validator("base_url")
     @classmethod

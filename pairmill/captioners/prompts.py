@@ -1,6 +1,7 @@
 """Prompts with `{column}` references."""
 
 import json
+import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pydantic import Field
 
 from pairmill.schemas.config import Strict
 from pairmill.schemas.hashing import digest
+
+DOUBLED = re.compile(r"(?<!\{)\{\{\s*([^\W\d]\w*)\s*\}\}(?!\})")
 
 
 class BadPrompt(ValueError):
@@ -37,6 +40,11 @@ class Wording:
     def references(self) -> list[str]:
         """Columns named in it, in order."""
         return list(dict.fromkeys([*referenced(self.system or ""), *referenced(self.text)]))
+
+    def doubled(self) -> list[str]:
+        """Names that stand in double braces, as other templates write references."""
+        found = (DOUBLED.findall(text) for text in (self.system or "", self.text))
+        return [name for names in found for name in names]
 
     @property
     def digest(self) -> str:

@@ -77,6 +77,12 @@ class AskingStage(AsyncStage):
                     f"stage {self.name!r}: {name!r} holds bytes and cannot stand in a prompt; "
                     "name it in `image`"
                 )
+        for name in self.config.wording().doubled():
+            if name in schema.names or name in self.config.columns:
+                raise ValueError(
+                    f"stage {self.name!r}: `{{{{{name}}}}}` in the prompt are plain braces and no "
+                    f"value of the column; write `{{{name}}}`"
+                )
 
     def reads(self) -> list[str]:
         key = ["uid"] if self.config.temperature > 0 else []
