@@ -197,13 +197,19 @@ def without_addresses(text: str) -> str:
     return ADDRESS_IN_MEMORY.sub(r"<\1>", text)
 
 
+MOST_READ = 20_000
+"""Characters of an error's message that are looked at: a server may answer with megabytes, and what
+is shown is its beginning.
+"""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, at most 200 characters: without secrets, then cut."""
     try:
         said = str(error)
     except Exception:  # an author's class may raise here, too
         said = ""
-    text = redact(without_addresses(said)).strip()
+    text = redact(without_addresses(said.lstrip()[:MOST_READ])).strip()
     return text.splitlines()[0][:200] if text else kind_of(error)
 
 

@@ -25,7 +25,9 @@ Pictures = list[tuple[bytes, str]]
         ("A ball, red, lies here.", "one two", "sentence", ("A ball", "word")),
         ("A ball.", "one two three", "sentence", ("A ball.", "no")),
         ("A ball.", None, "sentence", ("A ball.", "no")),
-        ("A ball lies here.", "", "word", ("A", "word")),
+        ("A ball lies here.", "", "word", ("A ball lies here.", "no")),
+        ("A ball lies here.", "👍 …", "sentence", ("A ball lies here.", "no")),
+        ("ที่นี่", "ก", "word", ("ที่", "word")),
         ("一只黑猫睡在沙发上。旁边有书。", "一二三四五六七八九", "sentence", ("一只黑猫睡在沙发上。", "sentence")),
         ("一只黑猫睡在沙发上。", "一二三四", "word", ("一只黑猫", "word")),
     ],
@@ -45,6 +47,13 @@ def test_cut_captions_have_as_many_words_as_their_alt_texts() -> None:
     assert [len(word_ends(s)) for s in short] == [min(n, 30 - n) for n in range(1, 30)]
     fixed = check_stage(ShortenStage, rows, caption="long", to=None, words=3, at="word")
     assert max(len(word_ends(s)) for s in fixed["short"].to_pylist()) == 3
+
+
+def test_long_text_of_short_sentences_is_cut_in_one_pass() -> None:
+    """Each sentence was counted from the text's beginning: hours for a page of them."""
+    rows = pa.table({"long": ["Hi. " * 30_000], "text": ["a " * 25_000]})
+    answer = ShortenStage(ShortenStage.Config(caption="long"))(rows)
+    assert answer["short"][0].as_py() == ("Hi. " * 25_000).strip()
 
 
 def test_best_of_chooses_by_scores_and_keeps_all() -> None:

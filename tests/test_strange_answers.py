@@ -199,3 +199,75 @@ def test_mark_of_bytes_at_the_beginning_of_a_prompt_file_is_no_part_of_it(tmp_pa
     for name, content in (("a.txt", "Say {text}\r\n"), ("a.yaml", "prompt: Say {text}\r\n")):
         (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + content.encode())
         assert read_wording(str(tmp_path / name)) == {"prompt": "Say {text}"}
+
+
+def test_text_of_an_answer_keeps_what_looks_like_a_fence() -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "string"}}}
+    assert parsed('```json\n{"x": "a ```json``` b"}\n```', schema) == {"x": "a ```json``` b"}
+
+
+@pytest.mark.parametrize("large", ["1e999", "-1e400"])
+def test_number_without_an_end_is_a_bad_answer(large: str) -> None:
+    with pytest.raises(BadAnswer, match="too large"):
+        parsed(f'{{"score": 1, "share": {large}}}', SCHEMA)
+
+
+NODE = {"type": "object", "properties": {"v": {"type": "string"}}}
+LOOP = {"$ref": "#/$defs/a"}
+
+
+@pytest.mark.parametrize(
+    ("inner", "words"),
+    [
+        (True, "no type"),
+        ({"type": "object", "properties": {"y": True}}, "no type"),
+        ({"type": "string", "allOf": [LOOP]}, "back to itself"),
+        ({"type": "string", "if": {"anyOf": [LOOP]}}, "back to itself"),
+        (LOOP, "back to itself"),
+        ({"type": "object", "properties": {"y": {"$ref": "#/properties/x"}}}, "without end"),
+        ({"type": "array", "items": {"$ref": "#/properties/x"}}, "without end"),
+        ({"type": "string", "$dynamicRef": "#a"}, "not followed"),
+        ({"type": "string", "allOf": [{"$id": "http://q/", "maxLength": 2}]}, "not followed"),
+    ],
+)
+def test_schema_whose_references_have_no_end_is_refused_before_any_answer_is_paid(
+    inner: Any, words: str
+) -> None:
+    parts = {"a": LOOP} if "$defs" in str(inner) else {}
+    schema = {"type": "object", "properties": {"x": inner}, "$defs": parts}
+    with pytest.raises(BadSchema, match=words):
+        check_schema(schema)
+
+
+def test_property_by_a_reference_or_by_its_values_is_a_column() -> None:
+    properties = {
+        "colour": {"$ref": "#/$defs/colour"},
+        "best": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]},
+        "every": {"type": "array", "items": {"$ref": "#/$defs/node"}},
+        "perhaps": {"enum": ["a", None]},
+        "count": {"enum": [1, 2]},
+        "sure": {"const": True},
+    }
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "$defs": {"colour": {"enum": ["red", "blue"]}, "node": NODE},
+    }
+    check_schema(schema)
+    node = pa.struct([("v", pa.string())])
+    kinds = [pa.string(), node, pa.list_(node), pa.string(), pa.int64(), pa.bool_()]
+    assert list(column_types(schema).values()) == kinds
+    values = {"colour": "red", "best": None, "every": [{"v": "a"}], "perhaps": None}
+    found = {**values, "count": 2, "sure": True}
+    assert parsed(json.dumps(found), schema) == found
+    with pytest.raises(BadAnswer, match="green"):
+        parsed('{"colour": "green"}', schema)
+
+
+def test_answer_that_is_nested_more_deeply_than_can_be_checked_is_a_bad_one() -> None:
+    node = {**NODE, "additionalProperties": {"$ref": "#/properties/x"}}
+    schema = {"type": "object", "properties": {"x": node}}
+    check_schema(schema)
+    deep = '{"x": ' + '{"k": ' * 300 + "{}" + "}" * 301
+    with pytest.raises(BadAnswer, match="nested too deeply"):
+        parsed(deep, schema)

@@ -3,51 +3,62 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pairmill.captioners.engine import Answer
+from pairmill.captioners.engine import Answer, RefusedAnswer
 from pairmill.captioners.reasoning import split_reasoning
 from pairmill.captioners.structured import sound
 from pairmill.errors import RowError
 
 MOST_TOKENS = 2**31 - 1
 """A count beyond it is none."""
+MOST_TOLD = 2000
+"""Characters of a refusal that are kept."""
 
 
 def completion(found: Any) -> Answer:
-    """The answer of a chat completion; raises RowError where the model refuses, ValueError where it
-    is none.
+    """The answer of a chat completion; raises RefusedAnswer where the model refuses, RowError where
+    it calls a tool, ValueError where it is none.
     """
     choices: Any = getattr(found, "choices", None)
-    choice = choices[0] if isinstance(choices, list) and choices else None
+    choice = first_of(choices) if isinstance(choices, list) else None
     message: Any = getattr(choice, "message", None)
     if message is None or isinstance(message, (str, Mapping)):
         error = getattr(found, "error", None)
         what = f"an error, {error!r:.200}" if error else f"no chat completion: {found!r:.100}"
         raise ValueError(f"the server's answer is {what}")
+    usage = getattr(found, "usage", None)
+    tokens, asked = (
+        count(getattr(usage, name, None)) for name in ("completion_tokens", "prompt_tokens")
+    )
     if getattr(message, "refusal", None):
-        raise RowError("refused", sound(str(message.refusal)))
+        raise RefusedAnswer(sound(str(message.refusal))[:MOST_TOLD], tokens, asked)
     text, reasoning = text_of(getattr(message, "content", None)), None
     for name in ("reasoning", "reasoning_content"):
         reasoning = reasoning or getattr(message, name, None)
     reason = str(getattr(choice, "finish_reason", None) or "stop")
     if reason == "content_filter" and not text:
-        raise RowError("refused", "the server's content filter kept the answer back")
+        raise RefusedAnswer("the server's content filter kept the answer back", tokens, asked)
     if text is None and getattr(message, "tool_calls", None):
         raise RowError("protocol", "the model called a tool and wrote no text")
     if text is None and reason != "length":
         raise ValueError(f"the server's answer has no content (finish_reason {reason!r})")
     if text is not None and reasoning is None:
         reasoning, text = split_reasoning(text, False)
-    usage = getattr(found, "usage", None)
     told = getattr(choice, "logprobs", None)
     parts = getattr(told, "content", None) if told else None
     return Answer(
         text.strip() if text else text,
         reason,
-        count(getattr(usage, "completion_tokens", None)),
+        tokens,
         sound(str(reasoning)) if reasoning is not None else None,
-        count(getattr(usage, "prompt_tokens", None)),
+        asked,
         chances(parts),
     )
+
+
+def first_of(choices: list[Any]) -> Any:
+    """The choice of index 0, wherever it stands; the first where none says so."""
+    numbered = (choice for choice in choices if getattr(choice, "index", None) == 0)
+    return next(numbered, choices[0] if choices else None)
 
 
 def text_of(content: Any) -> str | None:

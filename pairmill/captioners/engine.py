@@ -70,6 +70,21 @@ class Answer:
     logprobs: tuple[float, ...] | None = None
 
 
+class RefusedAnswer(RowError):
+    """The model, or a filter of its server, keeps the answer back; `tokens` and `prompt_tokens` as
+    an Answer's, since refusals are paid, too.
+    """
+
+    def __init__(
+        self, message: str, tokens: int | None = None, prompt_tokens: int | None = None
+    ) -> None:
+        super().__init__("refused", message)
+        self.tokens, self.prompt_tokens = tokens, prompt_tokens
+
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.tokens, self.prompt_tokens)
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How tokens are chosen: greedy at temperature 0."""

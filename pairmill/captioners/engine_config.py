@@ -1,6 +1,7 @@
 """The keys by which a stage chooses the engine that runs its model."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,12 +18,20 @@ OF_A_SERVER = (
 """Keys that mean nothing to an engine in the worker."""
 
 
+ASKED_BY_KEYS = {
+    "model": "model", "messages": "prompt", "n": "samples", "temperature": "temperature",
+    "top_p": "top_p", "seed": "seed", "max_tokens": "max_new_tokens", "logprobs": "logprobs",
+    "response_format": "json_schema", "chat_template_kwargs": "chat_template_kwargs",
+}  # fmt: skip
+"""Keys of a request that pairmill sends → the stage's own that says them."""
+
+
 class Prices(Strict):
     """What an endpoint takes, in dollars for a million tokens."""
 
-    prompt: float = Field(0.0, ge=0)
+    prompt: float = Field(0.0, ge=0, le=1e9)
     """Tokens of requests."""
-    completion: float = Field(0.0, ge=0)
+    completion: float = Field(0.0, ge=0, le=1e9)
     """Tokens of answers."""
 
     def dollars(self, prompt: int, completion: int) -> float:
@@ -54,6 +63,23 @@ class ServedBy(Strict):
             if not any("{port}" in word for word in self.command):
                 raise ValueError("`command` has to name {port}, at which the server listens")
         return self
+
+
+def check_address(url: str) -> None:
+    """Raises ValueError for what no server can be asked at."""
+    try:
+        parts = urlsplit(url)
+        fault = f"port {parts.port} is none" if parts.port == 0 else ""
+    except ValueError as error:
+        raise ValueError(f"{url!r} is no address: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        fault = "it begins with http:// or https:// and a host"
+    elif any(c.isspace() or not c.isprintable() for c in url):
+        fault = "no blank stands in one"
+    elif parts.query or parts.fragment:
+        fault = "`/chat/completions` is put behind it, so nothing with ? or # can stand there"
+    if fault:
+        raise ValueError(f"{url!r} is no address of a server: {fault}")
 
 
 class EngineConfig(StageConfig):
@@ -105,11 +131,23 @@ class EngineConfig(StageConfig):
     extra_body: dict[str, Any] = {}
     """Further keys of each request, as the server takes them, such as `{top_k: 1}`."""
 
+    @field_validator("extra_body")
+    @classmethod
+    def _further(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if "stream" in extra or "stream_options" in extra:
+            raise ValueError("answers are read whole; leave `stream` out")
+        for name in extra:
+            if name in ASKED_BY_KEYS:
+                raise ValueError(
+                    f"{name!r} is sent by the stage itself; write `{ASKED_BY_KEYS[name]}:`"
+                )
+        return extra
+
     @field_validator("base_url")
     @classmethod
     def _http(cls, base_url: str | None) -> str | None:
-        if base_url is not None and not base_url.startswith(("http://", "https://")):
-            raise ValueError(f"{base_url!r} is no http:// or https:// address")
+        if base_url is not None:
+            check_address(base_url)
         return base_url
 
     @model_validator(mode="after")

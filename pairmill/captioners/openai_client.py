@@ -6,6 +6,7 @@ import io
 import os
 from typing import Any
 
+from pairmill.captioners.bounded_http import LeadsElsewhere, bounded_client, most_bytes
 from pairmill.captioners.engine import Message
 from pairmill.errors import MissingPackage, StageBroken, first_line
 from pairmill.redaction import REDACTOR
@@ -43,24 +44,45 @@ def client_of(stage: str, config: Any) -> Any:
     own = config.served_by() is not None
     ours = config.base_url is None and not own
     variable = config.api_key_env or (DEFAULT_KEY if ours else None)
-    key = os.environ.get(variable) if variable else "none"
+    key = key_of(stage, variable) if variable else "none"
+    try:
+        # a server of the worker's own is on this machine, whatever proxy the environment names
+        http = bounded_client()(most_bytes(config.max_new_tokens), trust_env=not own)
+        client = openai.AsyncOpenAI(
+            api_key=key,
+            base_url=config.base_url or "https://api.openai.com/v1",  # never of another variable
+            max_retries=0,
+            timeout=config.request_timeout_s,
+            http_client=http,
+        )
+    except (ImportError, ValueError, OSError) as error:
+        raise StageBroken(
+            f"stage {stage!r}: no connection can be made ready: {first_line(error)}; look at the "
+            "environment's variables of proxies (ALL_PROXY, HTTPS_PROXY, …) and of certificates "
+            "(SSL_CERT_FILE, SSL_CERT_DIR)"
+        ) from None
+    if not ours:  # nor does another's server learn whose account there is at OpenAI
+        client.organization = client.project = None
+    return client
+
+
+def key_of(stage: str, variable: str) -> str:
+    """The key in an environment variable, without blanks around it; raises StageBroken where there
+    is none, or what no header can hold.
+    """
+    key = os.environ.get(variable, "").strip()
     if not key:
         raise StageBroken(
             f"stage {stage!r}: the environment variable {variable} (api_key_env) is not set where "
             "the stage runs; on a cluster, `pairmill submit --env` takes it along"
         )
-    if variable:
-        REDACTOR.add(key, variable)
-    base_url = config.base_url or "https://api.openai.com/v1"  # never of another variable
-    # a server of the worker's own is on this machine, whatever proxy the environment names
-    http = openai.DefaultAsyncHttpxClient(trust_env=False) if own else None
-    return openai.AsyncOpenAI(
-        api_key=key,
-        base_url=base_url,
-        max_retries=0,
-        timeout=config.request_timeout_s,
-        http_client=http,
-    )
+    REDACTOR.add(key, variable)
+    if not key.isascii() or not key.isprintable():
+        raise StageBroken(
+            f"stage {stage!r}: the environment variable {variable} (api_key_env) holds more than "
+            "one line, or letters that no key has; set it to the key alone"
+        )
+    return key
 
 
 def check_server(stage: str, config: Any) -> list[str]:
@@ -84,7 +106,7 @@ async def checked_server(stage: str, config: Any) -> list[str]:
         raise StageBroken(
             f"stage {stage!r}: {where} does not take the key: {first_line(error)}"
         ) from None
-    except (openai.APIConnectionError, asyncio.TimeoutError) as error:
+    except (openai.APIConnectionError, asyncio.TimeoutError, LeadsElsewhere) as error:
         reason = first_line(error.__cause__ or error)
         raise StageBroken(f"stage {stage!r}: {where} cannot be reached: {reason}") from None
     except Exception:  # servers need not list their models

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from pairmill.captioners.bounded_http import UNREADABLE, AnswerTooLarge, LeadsElsewhere
 from pairmill.captioners.completion import completion
-from pairmill.captioners.engine import Answer, Request, Sampling
+from pairmill.captioners.engine import Answer, RefusedAnswer, Request, Sampling
 from pairmill.captioners.openai_client import DEFAULT_KEY, client_of, turn
 from pairmill.captioners.window import Window
 from pairmill.errors import RowError, StageBroken, first_line
@@ -104,6 +105,9 @@ class OpenAIEngine:
                     self.config.request_timeout_s,
                 )
                 answer = completion(found)
+            except RefusedAnswer as refused:
+                self.counted(began, refused)
+                raise
             except RowError:
                 raise
             except Exception as error:  # servers, proxies and networks raise many kinds
@@ -111,9 +115,13 @@ class OpenAIEngine:
                 if failed.overload:
                     self.window.overloaded(began, failed.pause_s)
                 return failed
-            self.has_answered = True
-            self.window.answered(began, (answer.prompt_tokens or 0) + (answer.tokens or 0))
+            self.counted(began, answer)
             return answer
+
+    def counted(self, began: float, answer: Answer | RefusedAnswer) -> None:
+        """Counts an answer to a request that began then."""
+        self.has_answered = True
+        self.window.answered(began, (answer.prompt_tokens or 0) + (answer.tokens or 0))
 
     def expected_tokens(self, request: Request) -> int:
         """A guess at what a request takes."""
@@ -151,22 +159,32 @@ class OpenAIEngine:
         import openai
 
         said = first_line(error)
+        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        if isinstance(cause, UNREADABLE):
+            return self.unreadable(cause)
         if isinstance(error, (openai.APITimeoutError, asyncio.TimeoutError)):
             late = f"no answer within {self.config.request_timeout_s:g} s (request_timeout_s)"
             return Failed("timeout", late, overload=True)
         if isinstance(error, openai.APIStatusError):
             return self.refused(error, request, with_words(said, error.body))
         if isinstance(error, openai.APIConnectionError):
-            return Failed(
-                "connect", f"{said}: {first_line(error.__cause__ or error)}", overload=True
-            )
+            return Failed("connect", f"{said}: {first_line(cause or error)}", overload=True)
         return Failed("protocol", said)
+
+    def unreadable(self, error: BaseException) -> Failed:
+        """What it means that an answer was not read to its end."""
+        why = first_line(error)
+        if isinstance(error, AnswerTooLarge):
+            return Failed("too_large", why, again=False)
+        if isinstance(error, LeadsElsewhere) and not self.has_answered:
+            raise StageBroken(f"stage {self.stage!r}: {self.client.base_url}: {why}")
+        return Failed("protocol", why)
 
     def refused(self, error: Any, request: Request, said: str) -> Failed:
         """What a status means."""
         status, where = error.status_code, self.client.base_url
         if status in (400, 403, 451) and flags(error, said):
-            raise RowError("refused", said)
+            raise RefusedAnswer(said, 0, 0)
         if status == 403 and self.has_answered:  # so the key is good
             return Failed("http_4xx", said, again=False)
         if status in OUR_FAULT:

@@ -1,6 +1,7 @@
 """Prompts with `{column}` references."""
 
 import json
+import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pydantic import Field
 from pairmill.schemas.config import Strict
 from pairmill.schemas.hashing import digest
 from pairmill.texts.files import text_of
+
+DOUBLED = re.compile(r"(?<!\{)\{\{\s*([^\W\d]\w*)\s*\}\}(?!\})")
 
 
 class BadPrompt(ValueError):
@@ -38,6 +41,11 @@ class Wording:
     def references(self) -> list[str]:
         """Columns named in it, in order."""
         return list(dict.fromkeys([*referenced(self.system or ""), *referenced(self.text)]))
+
+    def doubled(self) -> list[str]:
+        """Names that stand in double braces, as other templates write references."""
+        found = (DOUBLED.findall(text) for text in (self.system or "", self.text))
+        return [name for names in found for name in names]
 
     @property
     def digest(self) -> str:

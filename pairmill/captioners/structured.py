@@ -1,11 +1,14 @@
 """Answers in JSON: the columns that a schema means, and an answer read by it."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+
+from pairmill.captioners.schema_references import BadSchema, at_place, check_references
 
 TYPES = {
     "string": pa.string(),
@@ -14,14 +17,12 @@ TYPES = {
     "boolean": pa.bool_(),
 }
 LEAST_INT64, MOST_INT64 = -(2**63), 2**63 - 1
-FENCE = re.compile(r"```(?:json)?")
+KINDS = {str: "string", bool: "boolean", int: "integer", float: "number"}
+DEEPEST = 32
+"""Levels of a column's type."""
 OPENING = re.compile(r"[{\[]")
 TRIED = 50
 """Places of an answer at which JSON may begin, looked at in order."""
-
-
-class BadSchema(ValueError):
-    """A JSON schema that has no columns; the message says where and why."""
 
 
 class BadAnswer(ValueError):
@@ -37,83 +38,63 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise BadSchema(f"json_schema: {error.message}") from None
-    check_references(schema, schema)
+    check_references(schema)
     if plain_type(schema) != "object" or not schema.get("properties"):
         raise BadSchema("json_schema must be `type: object` with `properties`, one for each column")
     for name, inner in schema["properties"].items():
         if not name.isidentifier():
             raise BadSchema(f"json_schema: the property {name!r} cannot be part of a column's name")
-        arrow_type(inner, name)
+        arrow_type(inner, name, schema)
 
 
-def check_references(part: Any, schema: Mapping[str, Any]) -> None:
-    """Raises BadSchema for a reference that leads nowhere, by which no answer could be read."""
-    if isinstance(part, list):
-        for one in part:
-            check_references(one, schema)
-    if not isinstance(part, Mapping):
-        return
-    if isinstance(place := part.get("$ref"), str) and not leads_somewhere(place, schema):
-        raise BadSchema(f"json_schema: {place!r} leads nowhere; write `#/$defs/NAME`, a part of it")
-    for one in part.values():
-        check_references(one, schema)
-
-
-def leads_somewhere(place: str, schema: Mapping[str, Any]) -> bool:
-    """Whether a reference leads to a part of its own schema."""
-    steps = place.removeprefix("#").split("/")
-    at: Any = schema
-    for step in steps[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(at, Mapping) or name not in at:
-            return False
-        at = at[name]
-    return place.startswith("#") and not steps[0] and isinstance(at, (Mapping, bool))
-
-
-def core(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one schema beside null of an `anyOf` or `oneOf`, as pydantic writes what may be absent;
-    else the schema itself.
+def core(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What says the type: where a reference leads, and the one schema beside null of an `anyOf` or
+    `oneOf`, as pydantic writes what may be absent; else the schema itself.
     """
     choices = schema.get("anyOf") or schema.get("oneOf") or []
     others = [one for one in choices if isinstance(one, Mapping) and one.get("type") != "null"]
-    return others[0] if "type" not in schema and len(others) == 1 else schema
+    if "type" in schema:
+        return schema
+    if isinstance(place := schema.get("$ref"), str):
+        found = at_place(place, root)
+        return core(found, root) if isinstance(found, Mapping) else schema
+    return core(others[0], root) if len(others) == 1 else schema
 
 
 def plain_type(schema: Mapping[str, Any]) -> str | None:
-    """The schema's type, null aside; of its values where it lists them."""
-    schema = core(schema)
+    """The type of a core, null aside; of its values where it lists them."""
     given = schema.get("type")
     if isinstance(given, list):
         others = [kind for kind in given if kind != "null"]
         return others[0] if len(others) == 1 else None
-    if given is None and schema.get("enum"):
-        texts = all(isinstance(value, str) for value in schema["enum"])
-        return "string" if texts else None
-    return given
+    listed = [schema["const"]] if "const" in schema else schema.get("enum") or []
+    kinds = {KINDS.get(type(value)) for value in listed if value is not None}
+    return given if given is not None else kinds.pop() if len(kinds) == 1 else None
 
 
-def arrow_type(schema: Mapping[str, Any], at: str) -> pa.DataType:
+def arrow_type(schema: Any, at: str, root: Mapping[str, Any]) -> pa.DataType:
     """The column type of a property; raises BadSchema."""
-    schema = core(schema)
-    kind = plain_type(schema)
+    found = core(schema, root) if isinstance(schema, Mapping) else {}
+    kind = plain_type(found)
+    if at.count(".") + at.count("[]") > DEEPEST:
+        raise BadSchema(f"json_schema: {at[:60]}… is nested without end, which no column can be")
     if kind in TYPES:
         return TYPES[kind]
-    if kind == "array" and isinstance(schema.get("items"), Mapping):
-        return pa.list_(arrow_type(schema["items"], f"{at}[]"))
-    if kind == "object" and schema.get("properties"):
-        inner = schema["properties"].items()
-        return pa.struct([(name, arrow_type(s, f"{at}.{name}")) for name, s in inner])
+    if kind == "array" and isinstance(found.get("items"), Mapping):
+        return pa.list_(arrow_type(found["items"], f"{at}[]", root))
+    if kind == "object" and found.get("properties"):
+        inner = found["properties"].items()
+        return pa.struct([(name, arrow_type(s, f"{at}.{name}", root)) for name, s in inner])
     raise BadSchema(
         f"json_schema: {at} has no type that makes a column; write `type:` string, integer, "
-        "number, "
-        "boolean, array with `items`, or object with `properties`"
+        "number, boolean, array with `items`, or object with `properties`"
     )
 
 
 def column_types(schema: Mapping[str, Any]) -> dict[str, pa.DataType]:
     """Property → type of its column."""
-    return {name: arrow_type(inner, name) for name, inner in schema["properties"].items()}
+    parts = schema["properties"].items()
+    return {name: arrow_type(inner, name, schema) for name, inner in parts}
 
 
 def instruction(schema: Mapping[str, Any]) -> str:
@@ -131,17 +112,18 @@ def parsed(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
     fault = "it holds no JSON object"
     columns = schema["properties"].items()
-    for value in objects_in(FENCE.sub("", text)):
-        error = best_match(Draft202012Validator(schema).iter_errors(value))
-        if error is None:
-            try:
-                return {name: as_stored(value.get(name), inner) for name, inner in columns}
-            except OverflowError:
-                fault = "a number is too large"
-                continue
-        place = ".".join(map(str, error.absolute_path))
-        message = error.message
-        fault = f"at {place}: {message}" if place else message
+    for value in objects_in(text):
+        try:
+            error = best_match(Draft202012Validator(schema).iter_errors(value))
+            if error is None:
+                return {name: as_stored(value.get(name), inner, schema) for name, inner in columns}
+        except OverflowError:
+            fault = "a number is too large"
+        except RecursionError:
+            fault = "it is nested too deeply"
+        else:
+            place = ".".join(map(str, error.absolute_path))
+            fault = f"at {place}: {error.message}" if place else error.message
     raise BadAnswer(fault[:300])
 
 
@@ -164,12 +146,12 @@ def objects_in(text: str) -> list[Any]:
     return found
 
 
-def as_stored(value: Any, schema: Mapping[str, Any]) -> Any:
+def as_stored(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     """A value as its column holds it: 4.0 is an integer in JSON, and a number may be written as
-    one.  Raises OverflowError for an integer beyond 64 bits.
+    one.  Raises OverflowError for a number beyond 64 bits.
     """
-    schema = core(schema)
-    kind = plain_type(schema)
+    found = core(schema, root)
+    kind = plain_type(found)
     if value is None:
         return None
     if kind == "integer":
@@ -177,11 +159,14 @@ def as_stored(value: Any, schema: Mapping[str, Any]) -> Any:
             raise OverflowError("a number is too large")
         return whole
     if kind == "number":
-        return float(value)
+        if not math.isfinite(number := float(value)):
+            raise OverflowError("a number is too large")
+        return number
     if kind == "array":
-        return [as_stored(item, schema["items"]) for item in value]
+        return [as_stored(item, found["items"], root) for item in value]
     if kind == "object":
-        return {name: as_stored(value.get(name), s) for name, s in schema["properties"].items()}
+        inner = found["properties"].items()
+        return {name: as_stored(value.get(name), s, root) for name, s in inner}
     return sound(value) if isinstance(value, str) else value
 
 

@@ -10,14 +10,30 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pairmill.captioners.engine import Answer, Message, Request
+from pairmill.captioners.completion import MOST_TOKENS
+from pairmill.captioners.engine import Answer, Message, RefusedAnswer, Request
 from pairmill.captioners.structured import BadAnswer, instruction, parsed
+from pairmill.errors import RowError
 
-Talk = Generator[list[Request], list[Answer], dict[str, Any]]
+Answers = list[Answer | RefusedAnswer]
+Talk = Generator[list[Request], Answers, dict[str, Any]]
 REPAIR = (
     "Your answer cannot be used: {fault}. Answer again, with one JSON object alone that fits the "
     "schema."
 )
+
+
+class BrokenOff(RowError):
+    """A talk that failed after answers had been paid: what these took."""
+
+    def __init__(
+        self, kind: str, message: str, tokens: int | None, prompt_tokens: int | None
+    ) -> None:
+        super().__init__(kind, message)
+        self.tokens, self.prompt_tokens = tokens, prompt_tokens
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.kind, str(self), self.tokens, self.prompt_tokens)
 
 
 @dataclass
@@ -25,7 +41,7 @@ class TakenAnswer:
     """A model's answer as it was taken: with the values of its JSON, and all that it took."""
 
     text: str | None
-    finish_reason: str
+    finish_reason: str | None
     tokens: int | None
     prompt_tokens: int | None = None
     reasoning: str | None = None
@@ -33,6 +49,7 @@ class TakenAnswer:
     repaired: bool = False
     fault: str | None = None
     """Why the answer is of no use."""
+    refused: bool = False
     logprob: float | None = None
     """Mean of its tokens' log-probabilities."""
 
@@ -44,7 +61,7 @@ class TakenAnswer:
 
 def told_in(
     requests: list[Request], schema: dict[str, Any] | None
-) -> Generator[list[Request], list[Answer], list[TakenAnswer]]:
+) -> Generator[list[Request], Answers, list[TakenAnswer]]:
     """Asks, and reads the answers; those that do not fit the schema are asked for once more.
 
     An answer that still does not fit has a `fault`.
@@ -80,8 +97,12 @@ def repair(request: Request, answer: TakenAnswer) -> Request:
     return Request((*request.messages, *turns), f"{request.key}!", request.schema)
 
 
-def read(answer: Answer, schema: dict[str, Any] | None) -> TakenAnswer:
+def read(answer: Answer | RefusedAnswer, schema: dict[str, Any] | None) -> TakenAnswer:
     """An answer with the values of its JSON, or what is wrong with it."""
+    if isinstance(answer, RefusedAnswer):
+        refused = TakenAnswer(None, None, answer.tokens, answer.prompt_tokens)
+        refused.fault, refused.refused = str(answer), True
+        return refused
     told = TakenAnswer(
         answer.text, answer.finish_reason, answer.tokens, answer.prompt_tokens, answer.reasoning
     )
@@ -99,17 +120,36 @@ def read(answer: Answer, schema: dict[str, Any] | None) -> TakenAnswer:
 
 
 async def hold(talk: Talk, answer: Callable[[Request], Awaitable[Answer]]) -> dict[str, Any]:
-    """The result of a talk; requests of one round are asked at the same time."""
+    """The result of a talk; requests of one round are asked at the same time.
+
+    A request's failure is the talk's (the first one's, where several fail), but for a refusal
+    beside answers, which the talk is sent.  Raises BrokenOff where something had been answered.
+    """
+    taken: list[Answer | RefusedAnswer] = []
     try:
         requests = next(talk)
         while True:
-            answers = await asyncio.gather(*map(answer, requests))
-            requests = talk.send(list(answers))
+            answers = await asyncio.gather(*map(answer, requests), return_exceptions=True)
+            taken += [one for one in answers if isinstance(one, (Answer, RefusedAnswer))]
+            failures = [one for one in answers if isinstance(one, BaseException)]
+            others = [one for one in failures if not isinstance(one, RefusedAnswer)]
+            if others or len(failures) == len(answers):
+                raise (others or failures)[0]
+            requests = talk.send(answers)  # type: ignore[arg-type]
     except StopIteration as end:
         return dict(end.value)
+    except RowError as error:
+        taken = [one for one in taken if (one.tokens, one.prompt_tokens) != (0, 0)]
+        if not taken:
+            raise
+        tokens, asked = (
+            sum_known(getattr(one, name) for one in taken) for name in ("tokens", "prompt_tokens")
+        )
+        raise BrokenOff(error.kind, str(error), tokens, asked) from error
 
 
 def sum_known(numbers: Iterable[int | None]) -> int | None:
-    """Their sum; None where one is not known."""
+    """Their sum; None where one is not known, or the sum is no count (a server told nonsense)."""
     every = list(numbers)
-    return None if None in every else sum(n for n in every if n is not None)
+    total = sum(n for n in every if n is not None)
+    return None if None in every or total > MOST_TOKENS else total

@@ -17,6 +17,7 @@ COUNTED = {
     "bytes": "Bytes committed, before compression",
     "tokens": "Tokens generated",
     "tokens_asked": "Tokens of requests to a model",
+    "uncounted": "Rows that were answered, and whose tokens nobody counted",
     "dollars": "What the tokens cost, where the pipeline names prices",
 }
 TAGS = ("run", "stage")

@@ -1,6 +1,7 @@
 """A long caption cut to the length of the alt text (MLLMs-Augmented's text shearing)."""
 
 import re
+from bisect import bisect_left
 from typing import Annotated, Literal
 
 import pyarrow as pa
@@ -25,8 +26,8 @@ class ShortenConfig(StageConfig):
     caption: str
     """Column with captions."""
     to: str | None = "text"
-    """Column with texts whose number of words is the limit; where it is null the row is cut by
-    `words` alone.
+    """Column with texts whose number of words is the limit; where it is null, or has no word, the
+    row is cut by `words` alone.
     """
     words: int | None = Field(None, ge=1)
     """Most words, whatever `to` says."""
@@ -47,6 +48,7 @@ class ShortenStage(Stage):
 
     Config = ShortenConfig
     prefix = "short"
+    version = 2
     cpus = 0.5
 
     def reads(self) -> list[str]:
@@ -75,42 +77,50 @@ class ShortenStage(Stage):
         return pa.table([pa.array(v, pa.string()) for v in columns], schema=self.writes())
 
     def cut(self, caption: str, model: str | None) -> tuple[str, str]:
-        """(the text, where it was cut)."""
-        limits = [self.config.words, None if model is None else len(word_ends(model))]
-        known = [limit for limit in limits if limit is not None]
-        ends = word_ends(caption)
-        if not known or len(ends) <= max(1, min(known)):
+        """(the text, where it was cut); a text without a word is no model of a length."""
+        limits = [self.config.words, len(word_ends(model)) if model is not None else None]
+        known = [limit for limit in limits if limit]
+        words = word_places(caption)
+        if not known or len(words) <= min(known):
             return caption, "no"
-        limit = max(1, min(known))
-        if self.config.at == "sentence" and (whole := first_sentences(caption, limit)):
+        limit = min(known)
+        starts = [start for start, _ in words]
+        if self.config.at == "sentence" and (whole := first_sentences(caption, starts, limit)):
             return whole, "sentence"
-        return caption[: ends[limit - 1]].rstrip(TAIL), "word"
+        return caption[: words[limit - 1][1]].rstrip(TAIL), "word"
 
 
 def word_ends(text: str) -> list[int]:
     """Where each word ends, its punctuation included."""
-    ends: list[int] = []
+    return [end for _, end in word_places(text)]
+
+
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Where each word begins and ends, its punctuation, and the marks of its last letter,
+    included.
+    """
+    places: list[tuple[int, int]] = []
     open_word = False
     for mark in TOKEN.finditer(text):
-        character = mark.group()
-        goes_on = open_word and mark.start() > 0 and not text[mark.start() - 1].isspace()
-        alone = UNSPACED.match(character) is not None
-        if not alone and goes_on and ends:
-            ends[-1] = mark.end()
+        character, at = mark.group(), mark.start()
+        goes_on = open_word and at > 0 and not text[at - 1].isspace()
+        alone = UNSPACED.match(character) is not None and character.isalnum()
+        if not alone and goes_on and places:
+            places[-1] = (places[-1][0], mark.end())
         elif character.isalnum():
-            ends.append(mark.end())
-        open_word = bool(ends)
-    return ends
+            places.append((at, mark.end()))
+        open_word = bool(places)
+    return places
 
 
-def first_sentences(text: str, limit: int) -> str | None:
+def first_sentences(text: str, starts: list[int], limit: int) -> str | None:
     """The beginning of a text: as many whole sentences as have so many words; None where the first
-    has more.
+    has more.  `starts`: where its words begin.
     """
     end = 0
     for sentence in sentences(text):
         at = text.index(sentence, end) + len(sentence)
-        if len(word_ends(text[:at])) > limit:
+        if bisect_left(starts, at) > limit:
             break
         end = at
     return text[:end].strip() or None

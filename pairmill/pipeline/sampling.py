@@ -2,16 +2,15 @@
 scaled up.
 """
 
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pairmill.cluster.worker_shares import cpus_of
-from pairmill.errors import RunError
+from pairmill.errors import BadRequest
+from pairmill.pipeline.drawn_rows import drawn
 from pairmill.pipeline.folder import describe
 from pairmill.pipeline.stored_tables import stored_table
 from pairmill.plan.chain import Chain, PlannedStage
@@ -25,10 +24,6 @@ from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 
-CHUNKS = 10
-"""Pieces in which the sample is taken, of different shards where there are several; how much they
-differ gives the intervals.
-"""
 DRAWS = 1000
 INTERVAL = (5.0, 95.0)
 """Percentiles of the bootstrap."""
@@ -58,8 +53,12 @@ class StageCost:
     cpus: float
     gpus: float
     sampled: int
-    """Rows of the sample that it computed."""
+    """Rows of the sample that it computed; `failed` of them failed, and of `uncounted` answers the
+    server did not count the tokens.
+    """
     note: str = ""
+    failed: int = 0
+    uncounted: int = 0
 
     def hours(self, each: float) -> Figure:
         """Hours of cores (or GPUs), `each` of a worker."""
@@ -73,7 +72,7 @@ class StageCost:
         figures |= {k: [f.value, f.low, f.high] for k, f in hours.items()}
         each = self.seconds_per_row
         facts = {"seconds_per_row": [each.value, each.low, each.high] if each else None}
-        own = ("name", "setup_s", "cpus", "gpus", "sampled", "note")
+        own = ("name", "setup_s", "cpus", "gpus", "sampled", "failed", "uncounted", "note")
         return {**{k: getattr(self, k) for k in own}, **facts, **figures}
 
 
@@ -104,21 +103,25 @@ def estimate(
     """Takes `rows` rows, drawn by the pipeline's seed of those that are undecided, through the
     stages in this process, stores what they compute, and scales up.
 
-    Raises RunError, and what the stages raise.
+    Raises BadRequest for no row, and what the stages raise.
     """
+    if rows < 1:
+        raise BadRequest(f"a sample of {rows} rows: it needs at least one")
     storage = open_workspace(plan.config.workspace)
     stored = stored_table(plan.chain(table_of(storage), limit))
     chain, waiting = stored.chain, stored.waiting
     first = 1 + max((s.index for s in chain.stages if is_answered(s, waiting)), default=-1)
     whole, (chain, left_out) = chain, without_open_globals(chain, first)
     job = Job(chain, first, len(chain.stages))
-    total = sum(count for index, count in waiting.items() if index >= first)
+    shards = {
+        shard: sum(count for index, count in counts.items() if index >= first)
+        for shard, counts in stored.shards.items()
+    }
+    total = sum(shards.values())
     if not job.stages() or not total:
         return Cost(total, 0, 0, [], left_out)
     describe(storage, {None: whole}, f"runs/{plan.run_id(whole)}", plan.redact)
-    found, notes = run_sample(job, rows, plan.config.seed)
-    if not found:
-        raise RunError("the sample found no row to compute")
+    found, notes = run_sample(job, drawn(job, rows, plan.config.seed, shards))
     taken = np.array([chunk.taken for chunk in found])
     rng = np.random.default_rng(plan.config.seed)
     draws = rng.integers(0, len(found), (DRAWS, len(found)))
@@ -164,13 +167,13 @@ class SampleChunk:
     stats: tuple[StageStats, ...]
 
 
-def run_sample(job: Job, rows: int, seed: int) -> tuple[list[SampleChunk], list[str]]:
+def run_sample(job: Job, blocks: Iterable[RowBlock]) -> tuple[list[SampleChunk], list[str]]:
     """The chunks of a sample, and how each stage was loaded."""
     watchdog = ThreadWatchdog()
     work = ShardWork(job, Line(), watchdog)
     found: list[SampleChunk] = []
     try:
-        for block in drawn(job, rows, seed):
+        for block in blocks:
             taken = len(block.numbers)
             for worker in work.workers:
                 block = worker(block)
@@ -183,38 +186,6 @@ def run_sample(job: Job, rows: int, seed: int) -> tuple[list[SampleChunk], list[
     finally:
         watchdog.close()
     return found, [one.stage.note if one.stage else "" for one in work.loaded]
-
-
-def drawn(job: Job, rows: int, seed: int) -> Iterator[RowBlock]:
-    """Blocks of a few rows each, drawn by chance, of shards drawn by chance."""
-    shards = job.chain.shards()
-    rng = random.Random(f"{seed}|{job.chain.pool}|sample")
-    rng.shuffle(shards)
-    size = max(1, -(-rows // CHUNKS))
-    each = max(size, -(-rows // max(1, len(shards))))
-    left = rows
-    for shard in shards:
-        if left <= 0:
-            return
-        block = job.read(shard)
-        count = min(each, left, len(block.numbers))
-        picked = sorted(rng.sample(range(len(block.numbers)), count))
-        left -= count
-        mixed = rng.sample(picked, len(picked))
-        for start in range(0, count, size):
-            yield part_of(block, sorted(mixed[start : start + size]))
-
-
-def part_of(block: RowBlock, places: Sequence[int]) -> RowBlock:
-    """Some rows of a block."""
-    at = np.array(places, np.int64)
-    return replace(
-        block,
-        numbers=block.numbers[at],
-        alive=block.alive[at],
-        fresh=block.fresh[at],
-        rows=block.rows.take(pa.array(at)) if block.rows.num_columns else block.rows,
-    )
 
 
 def cost_of(
@@ -246,6 +217,8 @@ def cost_of(
         stage.config.resources.gpus,
         int(computed.sum()),
         note,
+        sum(s.errors for s in stats),
+        sum(s.uncounted for s in stats),
     )
 
 

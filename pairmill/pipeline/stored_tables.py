@@ -20,12 +20,14 @@ from pairmill.workspace.tables import Table
 @dataclass
 class StoredTable:
     """The stages over a table as far as they are known; `waiting`: stage index → rows that wait for
-    it (later stages will get at most what passes it); `tables`: by block, its elements.
+    it (later stages will get at most what passes it), `shards`: the same by shard; `tables`: by
+    block, its elements.
     """
 
     chain: Chain
     waiting: dict[int, int] = field(default_factory=dict)
     tables: dict[str, "StoredTable"] = field(default_factory=dict)
+    shards: dict[int, dict[int, int]] = field(default_factory=dict)
 
     @property
     def decided(self) -> bool:
@@ -74,7 +76,9 @@ def stored_table(chain: Chain) -> StoredTable:
         known = with_inside(survey.chain, first, tables[block.name].chain, digests)
         digests[first] = known.stages[first].population or ""
         survey.start(known)
-    return StoredTable(survey.chain, dict(survey.stages_waiting()), tables)
+    waiting = dict(survey.stages_waiting())
+    shards = {shard: dict(told.waiting) for shard, told in survey.undecided.items()}
+    return StoredTable(survey.chain, waiting, tables, shards)
 
 
 def stored_child(chain: Chain, index: int) -> Chain | None:

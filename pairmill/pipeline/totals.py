@@ -42,8 +42,9 @@ class StageTotals:
         return [
             f"stage {name!r}: {total['tokens_asked']:,.0f} tokens asked and "
             f"{total['tokens']:,.0f} answered in this run cost ${total['dollars']:,.2f}"
+            + without(total.get("uncounted", 0))
             for name, total in self.stages.items()
-            if total.get("dollars")
+            if total.get("dollars") or total.get("uncounted")
         ]
 
     def loaded(self) -> list[str]:
@@ -53,3 +54,9 @@ class StageTotals:
             for name, notes in self.notes.items()
             if len(notes) > 1 or any("," in note for note in notes)
         ]
+
+
+def without(uncounted: float) -> str:
+    """What a sum of dollars leaves out."""
+    rows = f"{uncounted:,.0f} row{'s' if uncounted != 1 else ''}"
+    return f", without {rows} whose tokens the server did not count" if uncounted else ""

@@ -13,7 +13,7 @@ from pairmill.captioners.engine import Engine, Message, Request
 from pairmill.captioners.library import named
 from pairmill.captioners.opening import at_once, check_engine, engine_version, open_engine
 from pairmill.captioners.prompts import BadPrompt, Wording, fill
-from pairmill.captioners.talks import Talk, hold
+from pairmill.captioners.talks import BrokenOff, Talk, hold
 from pairmill.errors import RowError
 from pairmill.images import DecodeError, decode_rgb
 from pairmill.models.library import LIBRARIES
@@ -76,6 +76,12 @@ class AskingStage(AsyncStage):
                 raise ValueError(
                     f"stage {self.name!r}: {name!r} holds bytes and cannot stand in a prompt; "
                     "name it in `image`"
+                )
+        for name in self.config.wording().doubled():
+            if name in schema.names or name in self.config.columns:
+                raise ValueError(
+                    f"stage {self.name!r}: `{{{{{name}}}}}` in the prompt are plain braces and no "
+                    f"value of the column; write `{{{name}}}`"
                 )
 
     def reads(self) -> list[str]:
@@ -184,6 +190,10 @@ class AskingStage(AsyncStage):
         asked = await self.loop.run_in_executor(self.threads, self.asked, row)
         try:
             columns = await hold(self.talk(asked), self.engine.answer)
+        except BrokenOff as error:  # its answers were paid all the same
+            paid = {"tokens": error.tokens, "prompt_tokens": error.prompt_tokens}
+            columns = {self.column(name): count for name, count in paid.items()}
+            columns["error"] = (error.kind, str(error))
         finally:
             self.note = self.engine.note
         return {n: v for n, v in columns.items() if n in self.names or n == "error"}

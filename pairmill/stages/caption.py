@@ -78,8 +78,9 @@ class OnePromptStage(AskingStage):
         answers = yield from told_in(requests, c.json_schema)
         columns = self.columns_of(answers)
         if all(one.fault for one in answers):
-            kind = "unfinished" if answers[0].text is None else "bad_json"
-            columns["error"] = (kind, str(answers[0].fault))
+            first = next((one for one in answers if not one.refused), answers[0])
+            kind = "unfinished" if first.text is None else "bad_json"
+            columns["error"] = (kind, str(first.fault))
         return columns
 
     def columns_of(self, answers: list[TakenAnswer]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pairmill.captioners.config import AskingConfig
 from pairmill.captioners.engine import Answer, Request
 from pairmill.captioners.library import prompt_of
+from pairmill.captioners.prompts import referenced
 from pairmill.captioners.talks import TakenAnswer, Talk, sum_known, told_in
 from pairmill.errors import RowError
 from pairmill.schemas.arrow import column
@@ -18,6 +19,8 @@ from pairmill.stages.asking import AskedRow, AskingStage
 from pairmill.texts.languages import language_name
 from pairmill.texts.similarity import chrf, coverage
 
+REPAIR_READS = ("text", "to", "translation", "back")
+"""Names that a prompt for a repair knows."""
 Asked = Generator[list[Request], list[Answer], TakenAnswer]
 
 
@@ -36,7 +39,7 @@ class TranslateConfig(AskingConfig):
     """Code of the language it is translated into, such as `de`."""
     language: str = "lang"
     """Column with the code of the text's own language, as `language` writes it.  A text that is in
-    the language already stays as it is, and no model is asked.
+    the language already, or empty, stays as it is, and no model is asked.
     """
     back: bool = True
     """Whether the translation is translated back, by the same model, and compared with the text;
@@ -71,6 +74,12 @@ class TranslateConfig(AskingConfig):
             raise ValueError("`translate` takes no `json_schema`, `samples` or `image`")
         if self.prompt_file is None and "text" not in self.wording().references():
             raise ValueError("the prompt has to name {text}, what is to be translated")
+        if self.prompt_file is None:
+            known = dict.fromkeys((*REPAIR_READS, *self.values, *self.meant()))
+            strange = [n for n in referenced(self.repair_prompt or "") if n not in known]
+            if strange:
+                names = ", ".join(f"{{{name}}}" for name in known)
+                raise ValueError(f"repair_prompt reads {{{strange[0]}}}, and knows {names}")
         return self
 
     def references(self) -> list[str]:
@@ -142,7 +151,7 @@ class TranslateStage(AskingStage):
     def talk(self, row: AskedRow) -> Talk:
         c = self.config
         text, own = str(row.values[c.text]), row.values[c.language]
-        if own == c.to:
+        if own == c.to or not text.strip():
             return self.columns_of([], text, [])
         tries: list[Try] = []
         every: list[TakenAnswer] = []
@@ -155,7 +164,9 @@ class TranslateStage(AskingStage):
             every.append(answer)
             one = Try(answer)
             tries.append(one)
-            if c.back:
+            if c.back and not answer.text:
+                one.fidelity = 0.0
+            elif c.back:
                 home = {
                     "text": answer.text or "",
                     "to": language_name(own or "the former language"),

@@ -57,6 +57,18 @@ def remarks(cost: Cost) -> list[str]:
     setups = [f"{s.name} {s.setup_s:.1f} s" for s in cost.stages if s.setup_s >= 0.1]
     if setups:
         lines.append(f"Loading, once a worker: {', '.join(setups)}.")
+    lines += [
+        f"{s.name} failed on {s.failed:,} of {s.sampled:,} rows of the sample: what it costs where "
+        "it answers may be more."
+        for s in cost.stages
+        if s.failed
+    ]
+    lines += [
+        f"The server of {s.name} did not count the tokens of {s.uncounted:,} answers, which are "
+        "missing in the dollars."
+        for s in cost.stages
+        if s.uncounted
+    ]
     lines += [f"Not sampled: {name}, which {why}." for name, why in cost.left_out.items()]
     return lines
 

@@ -39,6 +39,8 @@ class StageStats:
     """Tokens of requests to a model."""
     dollars: float = 0.0
     """What the tokens cost, where the stage has `prices`."""
+    uncounted: int = 0
+    """Rows that were answered, and whose tokens nobody counted, where the stage has `prices`."""
     note: str = ""
     """How the worker loaded the stage: device, precision, whose code."""
 

@@ -72,15 +72,16 @@ class Stream:
 
     async def gathered(self, wait_s: float) -> list[tuple[int, Any]]:
         """See `take`; never ends where no row is answered and none can be given up."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.news.wait(), wait_s)
+        if self.fatal is None:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.news.wait(), wait_s)
         while not self.answered and not self.fatal and not self.stage.leaves_late_rows():
             self.overdue = True
             self.news.clear()
             await self.news.wait()  # unless the watchdog has enough
         self.overdue = False
         self.news.clear()
-        if self.fatal is not None:
+        if self.fatal is not None and not self.answered:  # what was answered may have been paid
             raise self.fatal
         answered, self.answered = self.answered, []
         return answered

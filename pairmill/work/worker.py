@@ -2,16 +2,18 @@
 batches, commits.
 """
 
+import contextlib
 import os
 import socket
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pairmill.errors import PairmillError, StageBroken
 from pairmill.fates.decide import DROPPED, FAILED, MISSING, Answers, Trace, decide
 from pairmill.fates.trace import stored_answers
 from pairmill.plan.chain import PlannedStage
@@ -132,19 +134,27 @@ class StageWorker:
         waiting: list[pa.Table] = []
         committed: list[pa.Table] = []
         flushed = began = time.monotonic()
-        for numbers, answer in answers:
-            stats.busy_s += time.monotonic() - began
-            stats.errors += answer.num_rows - answer.column("error").null_count
-            if attempt.raised >= LEAST_FAILURES and not self.job.retry:
+        try:
+            for numbers, answer in answers:
+                stats.busy_s += time.monotonic() - began
+                stats.errors += answer.num_rows - answer.column("error").null_count
+                if attempt.raised >= LEAST_FAILURES and not self.job.retry:
+                    attempt.judge()
+                waiting.append(answer.add_column(0, "row", pa.array(numbers)))
+                pause = stage.flush_s
+                if pause is not None and attempt.fine and time.monotonic() - flushed >= pause:
+                    committed.append(self.commit(block.shard, waiting, stats))
+                    waiting, flushed = [], time.monotonic()
+                began = time.monotonic()
+            if not self.job.retry:
                 attempt.judge()
-            waiting.append(answer.add_column(0, "row", pa.array(numbers)))
-            pause = stage.flush_s
-            if pause is not None and attempt.fine and time.monotonic() - flushed >= pause:
-                committed.append(self.commit(block.shard, waiting, stats))
-                waiting, flushed = [], time.monotonic()
-            began = time.monotonic()
-        if not self.job.retry:
-            attempt.judge()
+        except PairmillError:
+            if (
+                waiting and attempt.fine and stage.flush_s is not None
+            ):  # paid, whatever ends the run
+                with contextlib.suppress(StageBroken):
+                    self.commit(block.shard, waiting, stats)
+            raise
         if waiting:
             committed.append(self.commit(block.shard, waiting, stats))
         self.line.end(place)
@@ -168,6 +178,7 @@ class StageWorker:
         stats.tokens_asked += asked
         if (prices := getattr(planned.config, "prices", None)) is not None:
             stats.dollars += prices.dollars(asked, tokens)
+            stats.uncounted += sum(uncounted(planned, piece) for piece in pieces)
         new = pa.concat_tables(pieces)
         numbers = np.asarray(new.column("row"))
         if not (numbers[1:] > numbers[:-1]).all():
@@ -202,3 +213,11 @@ def tokens_in(planned: PlannedStage, pieces: list[pa.Table], unit: str) -> int:
     """Sum of the columns that are counted in a unit."""
     names = planned.columns_in(unit)
     return sum(pc.sum(p.column(name)).as_py() or 0 for name in names for p in pieces)
+
+
+def uncounted(planned: PlannedStage, answers: pa.Table) -> int:
+    """Rows without a failure of which a count of tokens is not known."""
+    names = [name for unit in ("tokens", "tokens asked") for name in planned.columns_in(unit)]
+    fine = pc.is_null(answers.column("error"))
+    unknown = [pc.and_(fine, pc.is_null(answers.column(name))) for name in names]
+    return pc.sum(reduce(pc.or_, unknown)).as_py() or 0 if unknown else 0

@@ -1,0 +1,129 @@
+"""What a careless user writes into prompts and requests is told before an answer is paid."""
+
+import asyncio
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from pairmill.captioners.engine import Answer, Request
+from pairmill.captioners.talks import hold
+from pairmill.stages.caption import CaptionConfig, CaptionStage
+from pairmill.stages.translate import TranslateConfig, TranslateStage
+
+SERVER = {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+
+
+def caption(**options: Any) -> CaptionConfig:
+    return CaptionConfig(**{**SERVER, "image": None, "prompt": "Say {text}", **options})
+
+
+@pytest.mark.parametrize("prompt", ["Say {{text}}", "Say {{ text }}!", "{text} or {{text}}"])
+@pytest.mark.parametrize("key", ["prompt", "system"])
+def test_column_in_double_braces_is_no_silent_constant(prompt: str, key: str) -> None:
+    stage = CaptionStage(caption(**{key: prompt}))
+    with pytest.raises(ValueError, match="plain braces"):
+        stage.bind(pa.schema([("text", pa.string())]))
+
+
+@pytest.mark.parametrize(
+    "prompt", ['{{"text": 1}} {text}', "{{{text}}}", "{{other}} {text}", "{{text and {text}"]
+)
+def test_braces_that_name_no_column_are_plain(prompt: str) -> None:
+    CaptionStage(caption(prompt=prompt)).bind(pa.schema([("text", pa.string())]))
+
+
+@pytest.mark.parametrize(
+    ("key", "instead"),
+    [
+        ("model", "model"),
+        ("messages", "prompt"),
+        ("n", "samples"),
+        ("temperature", "temperature"),
+        ("top_p", "top_p"),
+        ("seed", "seed"),
+        ("max_tokens", "max_new_tokens"),
+        ("logprobs", "logprobs"),
+        ("response_format", "json_schema"),
+        ("stream", "read whole"),
+    ],
+)
+def test_further_keys_of_a_request_replace_none_that_the_stage_sends(
+    key: str, instead: str
+) -> None:
+    with pytest.raises(ValidationError, match=instead):
+        caption(extra_body={key: 1})
+    caption(extra_body={"top_k": 1, "stop": ["x"], "max_completion_tokens": 9})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": -1},
+        {"temperature": 2.5},
+        {"temperature": float("nan")},
+        {"top_p": 2},
+        {"top_p": 0},
+        {"max_new_tokens": 0},
+        {"max_new_tokens": 10**9},
+        {"samples": 0},
+        {"samples": 65, "temperature": 1},
+        {"samples": 2},
+        {"seed": -1},
+        {"stop": ["x"]},
+        {"max_tokens": 5},
+        {"prompt": ""},
+        {"examples": [{"user": "a"}]},
+        {"examples": [{"user": "a", "assistant": "b", "image": "c"}]},
+        {"examples": [{"user": "", "assistant": "b"}]},
+        {"text_from": "score"},
+        {"json_schema": {}},
+    ],
+)
+def test_setting_out_of_its_range_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        caption(**options)
+
+
+def translator(**options: Any) -> TranslateStage:
+    return TranslateStage(TranslateConfig(**SERVER, to="de", **options))
+
+
+def held(stage: TranslateStage, text: str, said: str) -> tuple[dict[str, Any], list[Request]]:
+    asked: list[Request] = []
+
+    async def answer(request: Request) -> Answer:
+        asked.append(request)
+        return Answer(said, "stop", 3, None, 5)
+
+    stage.setup()
+    try:
+        row = stage.asked({"text": text, "lang": "en"})
+        return asyncio.run(hold(stage.talk(row), answer)), asked
+    finally:
+        stage.close()
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "\u3000"])
+def test_text_that_is_empty_is_not_translated(text: str) -> None:
+    found, asked = held(translator(), text, "Bitte geben Sie einen Text ein.")
+    assert asked == []
+    assert (found["translation"], found["translation_tries"]) == (text, 0)
+    assert (found["translation_fidelity"], found["translation_tokens"]) == (1.0, 0)
+
+
+def test_empty_translation_has_no_way_back() -> None:
+    found, asked = held(translator(tries=2), "a ball", "")
+    assert len(asked) == 2
+    assert (found["translation_fidelity"], found["translation_back"]) == (0.0, None)
+    assert found["translation_tokens"] == 6
+
+
+def test_repair_reads_what_it_knows(tmp_path: Any) -> None:
+    translator(repair_prompt="{text} {translation} {back} {to}")
+    with pytest.raises(ValidationError, match=r"reads \{alt\}, and knows \{text\}"):
+        translator(repair_prompt="{alt}")
+    with pytest.raises(ValidationError, match="braces"):
+        translator(repair_prompt="{text")
+    translator(prompt="{text} {alt}", repair_prompt="{alt}")
