@@ -31,7 +31,7 @@ from pairmill.workspace.reading import Hands
 from pairmill.workspace.storage import Storage
 config = PairsConfig(path=sys.argv[1], rows_per_shard=int(sys.argv[4]))
 source, crew = TableSource(config), Crew([])
-hands = Hands(cores(), partial(crew.run, count=cores()))
+hands = Hands(cores(), partial(crew.run, count=cores()), threads=True)
 schema = pool_schema_of(source.schema())
 table = build_table(Storage(sys.argv[2]), source, "0" * 16, schema, hands=hands)
 crew.close()

@@ -20,7 +20,6 @@ from pairmill.sources.base import Source, Unit, Unreadable
 from pairmill.workspace.disk import TEMPORARY, clear_temporary, machine, temporary_name
 from pairmill.workspace.parts import InFile, ReadPart, placed_rows
 from pairmill.workspace.reading import (
-    AHEAD,
     STORED_AHEAD,
     Hands,
     Place,
@@ -34,6 +33,7 @@ from pairmill.workspace.reading import (
     stored,
 )
 from pairmill.workspace.reading_groups import SMALL_BYTES, grouped, size_of, tasks_of
+from pairmill.workspace.reading_threads import in_threads, suits_threads
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
 
@@ -113,11 +113,11 @@ class ManyReaders(OneReader):
     ) -> None:
         super().__init__(storage, schema, None, units, groups)
         self.work, self.spool = work, work.spool
-        self.items: deque[Reading | Storing] = deque()
+        self.items: deque[Reading | Storing] = hands.queue()
         if hands.first_here and len(tasks) > 1 and len(tasks[0].places) == 1:
             tasks = tasks[1:]
         self.tasks = deque(tasks)
-        self.room = AHEAD * hands.count
+        self.room = hands.ahead * hands.count
         self.pump()
         self.running = hands.spread(work, self.items)
         self.most = STORED_AHEAD * hands.count
@@ -265,6 +265,8 @@ def readers(
     if hands is None or tasks is None:
         yield alone
         return
+    if hands.threads and suits_threads(ahead, schema, hands.count):
+        hands = in_threads(hands)
     folder = storage.path("ingest") if storage.local else tempfile.gettempdir()
     os.makedirs(folder, exist_ok=True)
     clear_temporary(folder, recursive=False, begins=f"{TEMPORARY}{machine()}-")
@@ -275,6 +277,7 @@ def readers(
         f"{folder}/{temporary_name()}",
         hands.spool_bytes,
         hands.travels,
+        hands.carried,
     )
     try:
         pickle.dumps(work)
