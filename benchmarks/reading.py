@@ -20,6 +20,8 @@ from benchmarks.columnar import Figure, measured, median, write_rows
 from benchmarks.measuring import machine
 
 OURS = """
+from pairmill.allocators import choose_allocators
+choose_allocators()
 import sys
 from functools import partial
 from pairmill.plan.plan import pool_schema_of

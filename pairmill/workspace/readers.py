@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from pairmill.sources.base import Source, Unit, Unreadable
 from pairmill.workspace.disk import TEMPORARY, clear_temporary, machine, temporary_name
-from pairmill.workspace.parts import InFile, ReadPart, placed_rows
+from pairmill.workspace.parts import InFile, ReadPart, placed_rows, without_rest
 from pairmill.workspace.reading import (
     STORED_AHEAD,
     Hands,
@@ -220,7 +220,9 @@ class ManyReaders(OneReader):
     ) -> None:
         self.count += 1
         table = placed_rows(placed, parts, self.schema) if self.work.travels else None
-        item = Storing(self.count, placed, {} if self.work.travels else parts, table)
+        parts = {} if self.work.travels else parts
+        placed = placed if self.work.carried else without_rest(placed)
+        item = Storing(self.count, placed, parts, table)
         self.waiting[item.number] = item, done
         self.items.append(item)
 
@@ -265,7 +267,7 @@ def readers(
     if hands is None or tasks is None:
         yield alone
         return
-    if hands.threads and suits_threads(ahead, schema, hands.count):
+    if suits_threads(ahead, schema, hands):
         hands = in_threads(hands)
     folder = storage.path("ingest") if storage.local else tempfile.gettempdir()
     os.makedirs(folder, exist_ok=True)

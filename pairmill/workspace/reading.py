@@ -39,6 +39,7 @@ SPOOL_BYTES = 2**30
 """What the rows of a task may take on the disk; of more, what was read is thrown away, and who
 places the rows reads them.
 """
+THREAD_BYTES = 2**20
 STORED_AHEAD = 8
 """Shards for each process that may wait while a large piece is read."""
 AHEAD = 2
@@ -63,6 +64,8 @@ class Hands:
     """Whether who places the rows reads the first task itself, while the processes start."""
     threads: bool = False
     """Whether threads of this process may do it instead (reading_threads.py)."""
+    thread_bytes: int = THREAD_BYTES
+    """Of files as large as that as a rule: of small ones most of the work is Python's."""
     carried: bool = False
     """Whether they do: rows wait in memory."""
     ahead: int = AHEAD

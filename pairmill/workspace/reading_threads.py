@@ -1,8 +1,8 @@
 """Threads of this process that read a source and store its shards.
 
 Tables without pictures are read, hashed, compressed and written nearly without Python's lock.  So
-threads do on a few cores what processes do, and neither start anew, nor send rows to each other, nor
-write them to a file until they have their place.
+threads do on a few cores what processes do: nothing is started anew, and rows are neither sent nor
+written to a file until they have their place.
 """
 
 import queue
@@ -22,33 +22,30 @@ from pairmill.workspace.reading_groups import work_of
 
 MOST = 4
 """From how many cores on Python's lock would keep threads waiting for each other."""
-LARGE_BYTES = 2**20
-"""Of tables, files as large as that: of small ones most of the work is Python's."""
 CARRIED_BYTES = 128 * 2**20
 """What a task may take in memory; of more, what was read is thrown away, and who places the rows
 reads them batch by batch.
 """
 
 
-def suits_threads(ahead: Sequence[tuple[int, Unit]], schema: pa.Schema, count: int) -> bool:
+def suits_threads(ahead: Sequence[tuple[int, Unit]], schema: pa.Schema, hands: Hands) -> bool:
     """Whether threads are sooner done with these units than as many processes."""
-    if count > MOST or any(is_payload(field.type) for field in schema):
+    if not hands.threads or hands.count > MOST or any(is_payload(field.type) for field in schema):
         return False
     sizes = [work_of(unit) for _, unit in ahead if unit.items and not unit.at_hand]
-    return sum(sizes) >= LARGE_BYTES * len(sizes)
+    return sum(sizes) >= hands.thread_bytes * len(sizes)
 
 
 def in_threads(hands: Hands) -> Hands:
     """As many threads in place of processes."""
     spread = partial(spread_over, count=hands.count)
-    room = min(hands.spool_bytes, CARRIED_BYTES)
     return replace(
         hands,
         spread=spread,
         queue=Waited,
         carried=True,
         ahead=1,
-        spool_bytes=room,
+        spool_bytes=min(hands.spool_bytes, CARRIED_BYTES),
         first_here=False,
     )
 
@@ -59,13 +56,13 @@ class Waited(deque[Any]):
     def __init__(self) -> None:
         super().__init__()
         self.there = threading.Semaphore(0)
-        self.count = 0
+        self.total = 0
         """Of all items so far."""
 
     def append(self, item: Any) -> None:
         """One more item, for the next thread that is free."""
         super().append(item)
-        self.count += 1
+        self.total += 1
         self.there.release()
 
     def next(self) -> Any:
@@ -107,7 +104,7 @@ def results(
     given = 0
     try:
         yield None
-        while given < items.count:
+        while given < items.total:
             item, value, error = done.get()
             given += 1
             if error is not None:
