@@ -20,6 +20,8 @@ from benchmarks.columnar import Figure, measured, median, write_rows
 from benchmarks.measuring import machine
 
 OURS = """
+from pairmill.allocators import choose_allocators
+choose_allocators()
 import sys
 from functools import partial
 from pairmill.plan.plan import pool_schema_of
@@ -31,7 +33,7 @@ from pairmill.workspace.reading import Hands
 from pairmill.workspace.storage import Storage
 config = PairsConfig(path=sys.argv[1], rows_per_shard=int(sys.argv[4]))
 source, crew = TableSource(config), Crew([])
-hands = Hands(cores(), partial(crew.run, count=cores()))
+hands = Hands(cores(), partial(crew.run, count=cores()), threads=True)
 schema = pool_schema_of(source.schema())
 table = build_table(Storage(sys.argv[2]), source, "0" * 16, schema, hands=hands)
 crew.close()

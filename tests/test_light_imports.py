@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pairmill.allocators import POOL
+from pairmill.allocators import POOL, SPINS, SPINS_LOG2
 
 pytestmark = pytest.mark.slow
 FRAMEWORKS = (
@@ -94,6 +94,17 @@ def test_processes_of_a_run_have_the_allocator_that_was_chosen(
     command, env = [sys.executable, "-c", check], {**os.environ, **said}
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == pool
+
+
+@pytest.mark.parametrize(("said", "spins"), [({}, SPINS_LOG2), ({SPINS: "28"}, "28")])
+def test_threads_of_openblas_wait_as_the_environment_says_or_not_for_long(
+    said: dict[str, str], spins: str
+) -> None:
+    check = f"import pairmill.work.fork_server as f, os; f.preload(); print(os.environ[{SPINS!r}])"
+    env = {name: value for name, value in os.environ.items() if name != SPINS} | said
+    command = [sys.executable, "-c", check]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == spins
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_uids_are_told_apart_however_many_there_are() -> None:
     first = np.unique(hashes, return_index=True)[1]
     assert sorted(seen.repeated) == sorted(set(range(len(hashes))) - set(first.tolist()))
     assert seen.uids.end_unit().fresh.tolist() == sorted(hashes[first].tolist())
-    assert len(seen.uids.sieve.bits) > 2 * len(Sieve().bits)
+    assert len(seen.uids.sieve.words) > 2 * len(Sieve().words)
     assert seen.uids.has(hashes).all()
     assert not seen.uids.has(rng.integers(0, 2**64, 1_000, np.uint64)).any()
 

@@ -193,7 +193,7 @@ class LocalEngine:
             return None
         spread = partial(self.crew.run, count=self.processes)
         slow = not (self.crew.seats or is_begun())
-        return Hands(self.processes, spread, first_here=slow)
+        return Hands(self.processes, spread, first_here=slow, threads=True)
 
     def refetch(
         self, chain: Chain, stage: PlannedStage, shards: Sequence[int], upto: int | None = None

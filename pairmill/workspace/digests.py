@@ -207,5 +207,10 @@ def hex_mixed(values: pa.Array) -> np.ndarray | None:
     digits = text.tobytes()
     if digits.translate(None, bytes(HEX)):
         return None
-    halves = np.frombuffer(bytes.fromhex(digits.decode()), ">u8").astype(np.uint64)
+    return mixed(bytes.fromhex(digits.decode()))
+
+
+def mixed(digests: bytes) -> np.ndarray:
+    """`uid_hashes` of uids whose digits are those of these digests of 16 bytes."""
+    halves = np.frombuffer(digests, ">u8").astype(np.uint64)
     return halves[::2] ^ (halves[1::2] * np.uint64(MIX))

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pairmill.addresses import without_credentials
 from pairmill.schemas import hash_columns
-from pairmill.workspace.digests import uid_hashes
+from pairmill.workspace.digests import mixed, uid_hashes
 
 MADE = {
     "#uid": pa.string(),
@@ -29,6 +29,8 @@ MADE = {
 """Columns of a part beside the table's: the uid as the row has it, whether the input gives it, the
 document and the place in it that the input gives, 64 bits of the uid.
 """
+UID_BYTES = 16
+"""Of a digest that a uid is made of."""
 OWN = ("uid", "doc_id", "position")
 """Columns of the table that are known when a row has its place."""
 PLACED = pa.schema(
@@ -105,15 +107,18 @@ def read_parts(part: pa.Table, schema: pa.Schema) -> Iterator[ReadPart]:
         given = whole(pc.if_else(pc.equal(given, ""), None, given))
         is_given = pc.is_valid(given)
         uids = pc.coalesce(given, row_uids(have, ~np.asarray(is_given)))
+        hashes = uid_hashes(uids)
     else:
-        is_given, uids = pa.array(np.zeros(n, bool)), row_uids(have, np.ones(n, bool))
+        is_given = pa.array(np.zeros(n, bool))
+        digests = hash_columns.row_digests(hashed(have), UID_BYTES)
+        uids, hashes = hash_columns.hexadecimal(digests, UID_BYTES), mixed(digests)
     documents, positions = "doc_id" in have, {"doc_id", "position"} <= set(names)
     ours = {
         "#uid": uids,
         "#given": is_given,
         "#document": have.get("doc_id"),
         "#position": have["position"] if positions else None,
-        "#hash": pa.array(uid_hashes(uids)),
+        "#hash": pa.array(hashes),
     }
     columns = {f.name: as_field(have.get(f.name), f.type, n) for f in schema if f.name not in OWN}
     columns |= {name: as_field(ours[name], kind, n) for name, kind in MADE.items()}
@@ -159,6 +164,12 @@ def placed_rows(placed: pa.Table, parts: Mapping[int, ReadPart], schema: pa.Sche
     if not any(parts[n].positions for n in np.unique(numbers).tolist()):
         return table
     return in_order(table, np.asarray(pc.fill_null(found.column("#position"), 2**62)))
+
+
+def without_rest(rows: pa.Table) -> pa.Table:
+    """The rows in memory of their own: a slice travels with all that it is a slice of."""
+    columns = [pa.concat_arrays(column.chunks) for column in rows.columns]
+    return pa.Table.from_arrays(columns, schema=rows.schema)
 
 
 def in_order(table: pa.Table, given: np.ndarray) -> pa.Table:
@@ -209,9 +220,15 @@ def row_uids(have: dict[str, Any], wanted: np.ndarray) -> pa.Array:
     """Uids by what a row holds, null where none is wanted."""
     if not wanted.any():
         return pa.nulls(len(wanted), pa.string())
+    return hash_columns.row_uids(hashed(have), wanted)
+
+
+def hashed(have: dict[str, Any]) -> list[pa.Array]:
+    """What a row's uid is made of."""
+    url = whole(have["url"])
     images = "sha256" in have and "image" in have
-    marks = have["sha256"] if images else pa.nulls(len(wanted))
-    return hash_columns.row_uids([whole(v) for v in (have["url"], have["text"], marks)], wanted)
+    marks = have["sha256"] if images else pa.nulls(len(url))
+    return [url, whole(have["text"]), whole(marks)]
 
 
 def as_field(values: Any, kind: pa.DataType, rows: int) -> Any:

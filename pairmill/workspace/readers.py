@@ -18,9 +18,8 @@ import pyarrow.compute as pc
 
 from pairmill.sources.base import Source, Unit, Unreadable
 from pairmill.workspace.disk import TEMPORARY, clear_temporary, machine, temporary_name
-from pairmill.workspace.parts import InFile, ReadPart, placed_rows
+from pairmill.workspace.parts import InFile, ReadPart, placed_rows, without_rest
 from pairmill.workspace.reading import (
-    AHEAD,
     STORED_AHEAD,
     Hands,
     Place,
@@ -34,6 +33,7 @@ from pairmill.workspace.reading import (
     stored,
 )
 from pairmill.workspace.reading_groups import SMALL_BYTES, grouped, size_of, tasks_of
+from pairmill.workspace.reading_threads import in_threads, suits_threads
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
 
@@ -113,11 +113,11 @@ class ManyReaders(OneReader):
     ) -> None:
         super().__init__(storage, schema, None, units, groups)
         self.work, self.spool = work, work.spool
-        self.items: deque[Reading | Storing] = deque()
+        self.items: deque[Reading | Storing] = hands.queue()
         if hands.first_here and len(tasks) > 1 and len(tasks[0].places) == 1:
             tasks = tasks[1:]
         self.tasks = deque(tasks)
-        self.room = AHEAD * hands.count
+        self.room = hands.ahead * hands.count
         self.pump()
         self.running = hands.spread(work, self.items)
         self.most = STORED_AHEAD * hands.count
@@ -220,7 +220,9 @@ class ManyReaders(OneReader):
     ) -> None:
         self.count += 1
         table = placed_rows(placed, parts, self.schema) if self.work.travels else None
-        item = Storing(self.count, placed, {} if self.work.travels else parts, table)
+        parts = {} if self.work.travels else parts
+        placed = placed if self.work.carried else without_rest(placed)
+        item = Storing(self.count, placed, parts, table)
         self.waiting[item.number] = item, done
         self.items.append(item)
 
@@ -265,6 +267,8 @@ def readers(
     if hands is None or tasks is None:
         yield alone
         return
+    if suits_threads(ahead, schema, hands):
+        hands = in_threads(hands)
     folder = storage.path("ingest") if storage.local else tempfile.gettempdir()
     os.makedirs(folder, exist_ok=True)
     clear_temporary(folder, recursive=False, begins=f"{TEMPORARY}{machine()}-")
@@ -275,6 +279,7 @@ def readers(
         f"{folder}/{temporary_name()}",
         hands.spool_bytes,
         hands.travels,
+        hands.carried,
     )
     try:
         pickle.dumps(work)

@@ -39,6 +39,7 @@ SPOOL_BYTES = 2**30
 """What the rows of a task may take on the disk; of more, what was read is thrown away, and who
 places the rows reads them.
 """
+THREAD_BYTES = 2**20
 STORED_AHEAD = 8
 """Shards for each process that may wait while a large piece is read."""
 AHEAD = 2
@@ -61,6 +62,16 @@ class Hands:
     """Whether rows travel with what is told of them: no folder is seen by all processes."""
     first_here: bool = False
     """Whether who places the rows reads the first task itself, while the processes start."""
+    threads: bool = False
+    """Whether threads of this process may do it instead (reading_threads.py)."""
+    thread_bytes: int = THREAD_BYTES
+    """Of files as large as that as a rule: of small ones most of the work is Python's."""
+    carried: bool = False
+    """Whether they do: rows wait in memory."""
+    ahead: int = AHEAD
+    """Tasks of each that are read before their rows are wanted."""
+    queue: "Callable[[], deque[Any]]" = deque
+    """Makes the queue of items."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +111,7 @@ class SourceWork:
     """Files in which rows wait for their place begin so."""
     spool_bytes: int
     travels: bool = False
+    carried: bool = False
 
     def __call__(self, item: Reading | Storing) -> Any:
         """What was read, by place; or the facts of a stored shard."""
@@ -117,7 +129,7 @@ class SourceWork:
 
     def spool_of(self, name: str) -> Spool | Carried:
         """Where rows wait for their place."""
-        return Carried() if self.travels else Spool(f"{self.spool}{name}")
+        return Carried() if self.travels or self.carried else Spool(f"{self.spool}{name}")
 
     def has(self, task: Reading) -> bool:
         """Whether the files of a task are on this machine as they were listed."""

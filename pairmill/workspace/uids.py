@@ -39,30 +39,31 @@ def sorted_together(parts: list[np.ndarray]) -> np.ndarray:
 
 
 class Sieve:
-    """One bit for each of many slots that hashes fall into: whether one of them was there.  Eight
-    to sixteen slots a hash, so that nearly all new ones are known to be new by a look at one byte.
+    """A hash marks two bits of one of many words; which are marked tells whether it may have been
+    there.  Eight to sixteen bits a hash: of new ones 19 of 20 or more are known to be new by a look
+    at one word.
     """
 
     def __init__(self, hashes: int = 0) -> None:
-        self.shift = np.uint64(64 - max(20, (8 * hashes).bit_length()))
-        self.bits = np.zeros(1 << (61 - int(self.shift)), np.uint8)
-        self.room = len(self.bits)
+        self.shift = np.uint64(64 - max(14, (hashes // 8).bit_length()))
+        self.words = np.zeros(1 << (64 - int(self.shift)), np.uint64)
+        self.room = 8 * len(self.words)
 
-    def slots(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(byte, bit in it) of each hash."""
-        slot = hashes >> self.shift
-        bit = np.left_shift(np.uint8(1), (slot & np.uint64(7)).astype(np.uint8))
-        return (slot >> np.uint64(3)).astype(np.int64), bit
+    def marks(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(word, bits in it) of each hash."""
+        one, last = np.uint64(1), np.uint64(63)
+        bits = (one << (hashes & last)) | (one << ((hashes >> np.uint64(6)) & last))
+        return (hashes >> self.shift).astype(np.int64), bits
 
     def may_have(self, hashes: np.ndarray) -> np.ndarray:
         """bool: false where a hash was not there for certain."""
-        byte, bit = self.slots(hashes)
-        return (self.bits[byte] & bit) != 0
+        word, bits = self.marks(hashes)
+        return (self.words[word] & bits) == bits
 
     def add(self, hashes: np.ndarray) -> None:
         """The hashes are there from now on."""
-        byte, bit = self.slots(hashes)
-        np.bitwise_or.at(self.bits, byte, bit)
+        word, bits = self.marks(hashes)
+        np.bitwise_or.at(self.words, word, bits)
         self.room -= len(hashes)
 
 
