@@ -7,7 +7,7 @@ from PIL import Image
 
 PADDED = (
     *("clip", "altclip", "chinese_clip", "metaclip_2", "clipseg", "groupvit", "owlv2"),
-    "vision-text-dual-encoder",
+    *("vision-text-dual-encoder", "aimv2", "blip"),
 )
 """Types of models whose processor pads texts where it is told to."""
 
@@ -36,7 +36,7 @@ def direct_scores(folder: Path, images: list[Image.Image], texts: list[str]) -> 
     padding = {"padding": "max_length"} if "siglip" in kind else {}
     if kind in PADDED:
         padding = {"padding": True}
-    limit = {"altclip": {"max_length": 40}}.get(kind, {})  # places of its RoBERTa, less two
+    limit = {"altclip": {"max_length": 40}, "blip": {"max_length": 48}}.get(kind, {})
     inputs = processor(
         text=texts, images=images, return_tensors="pt", truncation=True, **padding, **limit
     )
@@ -63,10 +63,10 @@ def direct_matches(folder: Path, images: list[Image.Image], texts: list[str]) ->
             options, head = {"max_length": 52}, {"use_image_text_matching_head": True}
             text = text.replace("<image>", "< image>")
         else:
-            options, head = {"max_length": 48}, {}
+            options, head = {"max_length": 64 if name.startswith("Bridge") else 48}, {}
         inputs = processor(images=image, text=text, return_tensors="pt", truncation=True, **options)
         with torch.no_grad():
             out = model(**inputs, **head)
-        logits = out.logits_per_image if head else out.itm_score
+        logits = out.logits_per_image if head else out.get("itm_score", out.get("logits"))
         found.append(float(logits.softmax(1)[0, 1]))
     return found

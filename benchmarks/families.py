@@ -17,11 +17,11 @@ from typing import Any
 
 import pyarrow as pa
 from direct_scores import direct_matches, direct_open_clip, direct_scores
+from newer_towers import TOWERS
 from PIL import Image
-from tiny_heads import HEADS
-from tiny_parts import HOSTILE, PLAIN, PROMPT, pictures
+from tiny_heads import HEADS, THIN
+from tiny_parts import HOSTILE, PLAIN, PROMPT, SIZES, pictures
 from tiny_talkers import TALKERS, Talker
-from tiny_towers import TOWERS
 
 from pairmill.captioners.engine import Message, Request
 from pairmill.filters.clip import ClipConfig, ClipStage
@@ -89,7 +89,7 @@ def head_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
 
 def scored_row(family: str, name: str, stage: Any, holder: Any, own: Direct) -> Row:
     """The line of a stage that scores pairs; `own`: direct calls."""
-    images = pictures()
+    images = pictures(thinnest=THIN.get(family, SIZES[1]))
     encoded = [png(i) for i in images]
 
     def scores(texts: list[str], together: bool) -> list[float]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tiny_parts import awake, save
-from tiny_towers import SIDE, TEXT, VISION, bert_words
+from tiny_towers import SIDE, TEXT, VISION, bert_words, roberta_words
 
 
 def blip_itm(folder: Path) -> None:
@@ -33,7 +33,27 @@ def blip2_itm(folder: Path) -> None:
     save(folder, awake(t.Blip2ForImageTextRetrieval(config)), processor)
 
 
+def bridgetower_itm(folder: Path) -> None:
+    import transformers as t
+
+    text = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 320}
+    text |= {"num_attention_heads": 4, "max_position_embeddings": 66}
+    eye = {"hidden_size": 64, "num_hidden_layers": 2, "image_size": 32, "patch_size": 16}
+    config = t.BridgeTowerConfig(
+        vision_config=eye, text_config=text, hidden_size=64, num_attention_heads=4,
+        num_hidden_layers=2,
+    )  # fmt: skip
+    edge = {"shortest_edge": 32}
+    images = t.BridgeTowerImageProcessor(size=edge, crop_size=edge, size_divisor=4)
+    processor = t.BridgeTowerProcessor(images, roberta_words())
+    save(folder, awake(t.BridgeTowerForImageAndTextRetrieval(config)), processor)
+
+
 HEADS: dict[str, Callable[[Path], None]] = {
     "BLIP (ITM)": blip_itm,
     "BLIP-2 (ITM)": blip2_itm,
+    "BridgeTower (ITM)": bridgetower_itm,
 }
+
+THIN = {"BridgeTower (ITM)": (20, 160)}
+"""Thinnest pictures that a family's processor takes, where it does not take all."""

@@ -30,11 +30,13 @@ HOSTILE = [
 ]
 
 
-def pictures(smallest: tuple[int, int] = SIZES[0]) -> list[Image.Image]:
+def pictures(
+    smallest: tuple[int, int] = SIZES[0], thinnest: tuple[int, int] = SIZES[1]
+) -> list[Image.Image]:
     """One picture of each size, each of its own colours."""
     rng = np.random.default_rng(7)
     found = []
-    for width, height in (smallest, *SIZES[1:]):
+    for width, height in (smallest, thinnest, *SIZES[2:]):
         small = rng.integers(0, 255, (max(2, height // 40), max(2, width // 40), 3), np.uint8)
         found.append(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
     return found

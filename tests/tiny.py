@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import broad_talkers
 import more_talkers
+import newer_towers
 import tiny_heads
 import tiny_parts
 import tiny_talkers
@@ -21,6 +22,11 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "open_clip": tiny_towers.open_clip,
     "siglip": tiny_towers.siglip,
     "flava": tiny_towers.flava,
+    "aimv2": newer_towers.aimv2,
+    "blip_towers": newer_towers.blip_towers,
+    "x_clip": newer_towers.x_clip,
+    "videoprism": newer_towers.videoprism,
+    "bridgetower_itm": tiny_heads.bridgetower_itm,
     "blip2": more_talkers.blip2,
     "qwen": tiny_talkers.qwen2_5_vl,
     "reasoning": tiny_talkers.reasoning,

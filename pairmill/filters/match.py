@@ -14,8 +14,8 @@ from pairmill.schemas.config import MODEL, SPEED, StageConfig
 
 
 class MatchConfig(SeeingConfig):
-    """Probability that a text belongs to a picture, by an image–text matching head: BLIP's or
-    BLIP-2's.
+    """Probability that a text belongs to a picture, by an image–text matching head: BLIP's,
+    BLIP-2's or BridgeTower's.
 
     Such a head looks at both at once. It tells pairs apart that a cosine does not, and costs as
     much as a new look at the picture for each text: let `clip` gate what comes to it.
@@ -23,7 +23,9 @@ class MatchConfig(SeeingConfig):
 
     stage: Annotated[Literal["match"], SPEED] = "match"
     model: Annotated[str, MODEL] = "Salesforce/blip-itm-base-coco"
-    """Hub id or folder of a matching head of BLIP or BLIP-2 (`Salesforce/blip2-itm-vit-g`)."""
+    """Hub id or folder of a matching head of BLIP, BLIP-2 (`Salesforce/blip2-itm-vit-g`) or
+    BridgeTower (`BridgeTower/bridgetower-base-itm-mlm`), whose processor takes no picture that is
+    about fifteen times as long as wide: such a row fails."""
     text: str = "text"
     """Column with texts; cut at the length that the model takes."""
     batch_size: Annotated[int, SPEED] = Field(32, ge=1, le=65_536)

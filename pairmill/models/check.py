@@ -24,7 +24,7 @@ from pairmill.models.quantised import check_quantised, gpu_note
 def check_clip(stage: str, spec: Spec) -> list[str]:
     """Raises StageBroken for what would fail at load; says what will load the model, and where."""
     from pairmill.models.open_clip_towers import is_open_clip, open_clip_package
-    from pairmill.models.two_towers import check_towers
+    from pairmill.models.tower_kinds import check_towers
 
     if is_open_clip(spec):
         open_clip_package(stage)

@@ -14,7 +14,10 @@ from pairmill.models.pixels import GREY, greys
 from pairmill.models.transfers import Inputs, placed
 from pairmill.models.two_towers import text_options
 
-HEADS = ("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval")
+HEADS = (
+    *("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval"),
+    "BridgeTowerForImageAndTextRetrieval",
+)
 """Classes of transformers whose two logits say: no pair, a pair."""
 
 
@@ -66,6 +69,8 @@ def logits_of(model: Any, inputs: Mapping[str, Any]) -> Any:
     """(n, 2): no pair, a pair."""
     if model.config.model_type == "blip":
         return model(**inputs).itm_score
+    if model.config.model_type == "bridgetower":
+        return model(**inputs).logits
     return model(**inputs, use_image_text_matching_head=True).logits_per_image
 
 
@@ -87,4 +92,7 @@ def words_of(model: Any, processor: Any, texts: Sequence[str]) -> dict[str, Any]
 def longest(config: Any, tokenizer: Any) -> int:
     """Tokens of a text that the head takes."""
     text = getattr(config, "qformer_config", None) or config.text_config
-    return min(int(text.max_position_embeddings), int(tokenizer.model_max_length))
+    places = int(text.max_position_embeddings)
+    if config.model_type == "bridgetower":
+        places -= int(text.pad_token_id) + 1  # its RoBERTa counts from behind the padding's
+    return min(places, int(tokenizer.model_max_length))

@@ -8,12 +8,12 @@ from PIL import Image
 
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.fast_pixels import fast_pixels
-from pairmill.models.files import checkpoint_folder, read_json
-from pairmill.models.library import transformers
+from pairmill.models.files import checkpoint_folder
 from pairmill.models.load import Probe, Spec, load, load_config
 from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.once import once
 from pairmill.models.pixels import greys
+from pairmill.models.tower_kinds import check_towers
 from pairmill.models.transfers import Inputs, beside, by_length, features, leaving, placed
 from pairmill.torch_device import is_out_of_memory
 
@@ -210,44 +210,6 @@ def uncompiled(stage: str, error: Exception) -> StageBroken:
         f"stage {stage!r}: `compile` does not work on this worker: {first_line(error)}; leave "
         "it out, or install a C compiler"
     )
-
-
-NO_VECTORS = ("flava", "blip-2")
-"""Types of models with both features, but of each token, or for another part of the model."""
-
-
-def check_towers(stage: str, spec: Spec) -> None:
-    """Raises StageBroken where the checkpoint is no two-tower model; reads its description
-    alone.
-    """
-    folder = checkpoint_folder(
-        spec.model, spec.revision, weights=False, code=spec.trust_remote_code
-    )
-    named = read_json(folder, "config.json").get("architectures") or []
-    for name in named:
-        if any(word in name for word in ("TextRetrieval", "ITM", "ImageTextMatching")):
-            raise StageBroken(
-                f"stage {stage!r}: {spec.model!r} is {name}, an image–text matching head that "
-                "looks at both at once; the stage `match` scores pairs by such a head, and this "
-                "one needs a two-tower model (CLIP, SigLIP, ALIGN, …)"
-            )
-    config = load_config(stage, folder, spec)
-    every = transformers().AutoModel._model_mapping
-    if type(config) not in every:
-        return  # custom code, or a type that `load` will name
-    known: Any = every[type(config)]
-    kind = known[0] if isinstance(known, (list, tuple)) else known
-    if config.model_type in NO_VECTORS:
-        raise StageBroken(
-            f"stage {stage!r}: {spec.model!r} is loaded as {kind.__name__}, whose towers do not "
-            "make one vector of a picture and one of a text; `clip` needs a two-tower model that "
-            "does (CLIP, SigLIP, ALIGN, …)"
-        )
-    if not (hasattr(kind, "get_image_features") and hasattr(kind, "get_text_features")):
-        raise StageBroken(
-            f"stage {stage!r}: {spec.model!r} is loaded as {kind.__name__}, which has not both an "
-            "image and a text tower; `clip` needs a two-tower model (CLIP, SigLIP, ALIGN, …)"
-        )
 
 
 def text_options(processor: Any, config: Any) -> dict[str, Any]:

@@ -1,0 +1,55 @@
+"""Two-tower models of later families, and models that are near to one: right, or refused with what
+to take instead.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pairmill.errors import PairmillError
+from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.models.load import Spec
+from pairmill.models.two_towers import TransformersTowers
+from tests.tiny import built
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+def test_text_of_aimv2_has_one_vector_whatever_texts_are_beside_it(folder: Path) -> None:
+    """transformers' text tower sees all of a text where no text of a batch is padded."""
+    towers = TransformersTowers("s", Spec(built("aimv2", folder), dtype="float32"))
+    short, long = "a red car", "two dogs on a beach at night"
+    together = towers.of_texts(towers.words([short, long]))
+    alone = np.concatenate([towers.of_texts(towers.words([text])) for text in (short, long)])
+    assert np.abs(together - alone).max() < 1e-4
+
+
+@pytest.mark.parametrize(("kind", "fault"), [
+    ("x_clip", "makes a vector of a film, not of a picture"),
+    ("videoprism", "makes a vector of a film, not of a picture"),
+    ("bridgetower_itm", "the stage `match` scores pairs by such a head"),
+])  # fmt: skip
+def test_model_near_to_two_towers_is_refused(folder: Path, kind: str, fault: str) -> None:
+    with pytest.raises(PairmillError, match=fault):
+        ClipStage(ClipConfig(model=built(kind, folder))).examine()
+
+
+@pytest.mark.parametrize("kind", ["BlipForConditionalGeneration", "BlipForQuestionAnswering"])
+def test_blip_that_writes_is_no_two_towers_and_blip_with_projections_is(
+    folder: Path, kind: str
+) -> None:
+    place = Path(built("blip_towers", folder))
+    stage = ClipStage(ClipConfig(model=str(place), dtype="float32"))
+    assert "BlipModel with BlipProcessor" in stage.examine()[0]
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"architectures": [kind]}))
+    with pytest.raises(PairmillError, match=f"is {kind}, which writes texts .* `caption` asks it"):
+        stage.examine()
+    (place / "config.json").write_text(json.dumps(config))
