@@ -2,7 +2,6 @@
 and memory that are not there.
 """
 
-import errno
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
