@@ -201,3 +201,19 @@ def test_objects_and_lists_that_a_column_holds_as_json_are_told_and_counted(tmp_
         assert noted.startswith("objects and lists as JSON text: 2 (")
         assert "column 'meta'" in noted
         assert result.rows(["text"])["text"][1] == '{"en": "three"}'
+
+
+def test_pipes_and_links_in_circles_are_told_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    os.mkfifo(tmp_path / "b.csv")
+    os.mkfifo(tmp_path / "names.list")
+    (tmp_path / "c.csv").symlink_to(tmp_path / "c.csv")
+    for given in (tmp_path, tmp_path / "*.csv"):
+        frame, bad, remarks = read(given)
+        assert (frame.height, bad) == (30, [])
+        told = {r.location: r.what for r in remarks if r.location.endswith(".csv")}
+        assert told.keys() == {"b.csv", "c.csv"}
+        assert told["b.csv"].startswith("a pipe, a socket or a device")
+        assert told["c.csv"] == "a link that leads nowhere"
+    for named in ("b.csv", "names.list"):
+        assert "a pipe, a socket or a device" in fault(tmp_path / named)

@@ -56,6 +56,13 @@ def test_place_below_a_file_is_told(tmp_path: Path) -> None:
     assert unusable("s3://bucket/folder") is None
 
 
+def test_links_to_nowhere_and_paths_that_are_too_long_are_told(tmp_path: Path) -> None:
+    (tmp_path / "w").symlink_to(tmp_path / "nowhere")
+    assert "w is a link that leads nowhere; name a folder" in (unusable(f"{tmp_path}/w") or "")
+    for path in (f"{tmp_path}/new/{'x' * 300}", f"{tmp_path}{'/long' * 1000}"):
+        assert "is too long a path for this machine" in (unusable(path) or "")
+
+
 @pytest.mark.parametrize("command", ["validate", "plan", "run"])
 def test_a_file_in_an_outputs_place_is_a_fault_at_its_key(tmp_path: Path, command: str) -> None:
     file = written(tmp_path, FILE.format(gpus=0))

@@ -17,6 +17,8 @@ from pairmill.workspace.storage import Storage
 Key = tuple[str | int, ...]
 NO_FOLDER = "name a folder"
 """What to do where a file lies in a folder's place."""
+BELOW_BYTES = 400
+"""Of the longest path below a workspace or a package."""
 
 DRIVERS = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
 """What stands there where Linux has a driver of GPUs: Nvidia's, AMD's, that of Windows beneath."""
@@ -83,14 +85,27 @@ def unusable(path: str) -> str | None:
     folder = os.path.abspath(os.path.expanduser(parts.path if parts.scheme else path))
     if os.path.exists(folder) and not os.path.isdir(folder):
         return f"{folder} is a file; {NO_FOLDER}"
+    if (why := too_long(folder)) is not None:
+        return why
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
+    if os.path.islink(folder) and not os.path.exists(folder):
+        return f"{folder} is a link that leads nowhere; {NO_FOLDER}"
     if not os.path.isdir(folder):
         return f"{folder}, in which it would lie, is a file; {NO_FOLDER}"
     if not os.access(folder, os.W_OK | os.X_OK):
         return (
             f"{folder} cannot be written to by this user; choose another path, or change its rights"
         )
+    return None
+
+
+def too_long(folder: str) -> str | None:
+    """Why this machine takes no such name of a folder with files of ours below it, or None."""
+    longest, whole = (os.pathconf("/", name) for name in ("PC_NAME_MAX", "PC_PATH_MAX"))
+    at_all = len(os.fsencode(folder)) + BELOW_BYTES > whole
+    if at_all or any(len(os.fsencode(step)) > longest for step in folder.split("/")):
+        return f"{folder[:100]}… is too long a path for this machine; {NO_FOLDER} with a short one"
     return None
 
 

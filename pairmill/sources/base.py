@@ -186,9 +186,13 @@ class Source:
 
 
 def content_digest(item: Input) -> str:
-    """SHA-256 of a local file's bytes; of name, size and version for what lies elsewhere."""
+    """SHA-256 of a local file's bytes; of name, size and version for what lies elsewhere, or beside
+    a table.
+    """
     h = hashlib.sha256()
-    if item.url.startswith("file://"):
+    if item.beside:
+        h.update(f"{item.name}|{item.size_bytes}|{item.version}".encode())
+    elif item.url.startswith("file://"):
         with open(item.url.removeprefix("file://"), "rb") as stream:
             while chunk := stream.read(2**20):
                 h.update(chunk)

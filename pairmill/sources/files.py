@@ -4,6 +4,7 @@ import fnmatch
 import functools
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,7 @@ SIDE_FILES = (
 )  # fmt: skip
 """What lies beside the data in published folders and is no data itself."""
 IS_SIDE_FILE = re.compile("|".join(map(fnmatch.translate, SIDE_FILES))).match
+NO_FILE = "a pipe, a socket or a device, which is read once at most; write it to a file"
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -37,10 +39,13 @@ class Input:
     name: str
     url: str
     size_bytes: int
-    """-1 for a link that leads nowhere."""
     version: str
     partitions: tuple[tuple[str, str | None], ...] = ()
     """Hive partitions of its path, `lang=en/day=1` as (("lang", "en"), ("day", "1"))."""
+    fault: str = ""
+    """Why it can be no input, whatever it holds."""
+    beside: bool = False
+    """Whether it only lies where a table may name it: size and time of change tell its versions."""
 
 
 @dataclass
@@ -121,8 +126,8 @@ def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:
 
 def unusable(item: Input) -> str | None:
     """Why a file can be no input whatever it holds, or None."""
-    if item.size_bytes < 0:
-        return "a link that leads nowhere"
+    if item.fault:
+        return item.fault
     try:
         item.url.encode()
     except UnicodeEncodeError:
@@ -150,14 +155,15 @@ def candidates(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Inp
             if system.isdir(name):
                 yield from ((item, False) for item in below(system, name, root))
             else:
-                yield input_of(system, name, root), False
+                yield found_in_folder(system, name, root), False
     elif system.isdir(path):
         yield from ((item, False) for item in below(system, path, path))
     elif system.exists(path):
-        if path.lower().endswith(LIST_SUFFIXES) and not reads(path):
+        item = input_of(system, path, path.rpartition("/")[0])
+        if path.lower().endswith(LIST_SUFFIXES) and not (reads(path) or item.fault):
             yield from listed(system, path, pattern, reads)
         else:
-            yield input_of(system, path, path.rpartition("/")[0]), True
+            yield item, True
 
 
 def fixed_folder(path: str) -> str:
@@ -208,14 +214,18 @@ def below(system: Any, folder: str, root: str) -> Iterator[Input]:
             names += [f"{place}/{name}" for name in files]
     else:
         names = [n for n in system.find(folder) if not n.endswith("/")]
-    for name in sorted(names):
-        try:
-            yield input_of(system, name, root)
-        except OSError as error:  # a link that leads nowhere
-            if not (is_local(system) or isinstance(error, FileNotFoundError)):
-                raise
-            place = name.removeprefix(root).lstrip("/")
-            yield Input(place, system.unstrip_protocol(name), -1, "")
+    yield from (found_in_folder(system, name, root) for name in sorted(names))
+
+
+def found_in_folder(system: Any, path: str, root: str) -> Input:
+    """A file that a folder or a glob gave, be it a link that leads nowhere, or in a circle."""
+    try:
+        return input_of(system, path, root)
+    except OSError as error:
+        if not (is_local(system) or isinstance(error, FileNotFoundError)):
+            raise
+        place, fault = path.removeprefix(root).lstrip("/"), "a link that leads nowhere"
+        return Input(place, system.unstrip_protocol(path), 0, "", fault=fault)
 
 
 def is_local(system: Any) -> bool:
@@ -224,28 +234,31 @@ def is_local(system: Any) -> bool:
     return "file" in kinds
 
 
-def facts_of(system: Any, path: str) -> tuple[int, str, str]:
-    """A file's size, version and address; of a file here one look at its folder's entry."""
+def facts_of(system: Any, path: str) -> tuple[int, str, str, str]:
+    """A file's size, version, address and fault; of a file here one look at its folder's entry."""
     if is_local(system) and path.startswith("/"):
         there = os.stat(path)
-        return there.st_size, str(there.st_mtime) if there.st_mtime else "", f"file://{path}"
+        version = str(there.st_mtime) if there.st_mtime else ""
+        plain = stat.S_ISREG(there.st_mode) or stat.S_ISDIR(there.st_mode)
+        fault = "" if plain else NO_FILE  # whoever opens a pipe waits
+        return there.st_size, version, f"file://{path}", fault
     info = system.info(path)
     keys = ("ETag", "etag", "mtime", "LastModified", "updated")
     version = next((str(info[k]) for k in keys if info.get(k)), "")
-    return info.get("size") or 0, version, system.unstrip_protocol(path)
+    return info.get("size") or 0, version, system.unstrip_protocol(path), ""
 
 
 def input_of(system: Any, path: str, root: str) -> Input:
     """A file as input: its name below `root`, its size and version, and the Hive partitions of its
     folders.
     """
-    size, version, url = facts_of(system, path)
+    size, version, url, fault = facts_of(system, path)
     name = path.removeprefix(root).lstrip("/")
     pairs = (part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
     partitions = tuple(
         (unquote(key), None if value == HIVE_NULL else unquote(value)) for key, value in pairs
     )
-    return Input(name, url, size, version, partitions)
+    return Input(name, url, size, version, partitions, fault)
 
 
 def once_each(files: list[Input]) -> Iterator[Input]:

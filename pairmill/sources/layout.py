@@ -43,6 +43,8 @@ class Layout:
     """Files of which nothing can be read."""
     unseen: frozenset[str] = frozenset()
     """Columns of which no file has a value."""
+    names_images: bool = False
+    """Whether images may be files that the column of images names."""
 
     def mapping(self) -> list[str]:
         """The mapping of each kind of file, in words."""
@@ -95,7 +97,8 @@ def layout_of(
     if IMAGE_FILE not in schema.names and names_files(image, described):
         schema = schema.append(pa.field(IMAGE_FILE, pa.string()))
     unseen = frozenset(f.name for f in found if is_unseen(f.type))
-    return Layout(files, schema, image, remarks, damaged, unseen)
+    naming = any(may_name(path_type(one.schema, image)) for one in described) if image else False
+    return Layout(files, schema, image, remarks, damaged, unseen, naming)
 
 
 def lacking_image(one: FileColumns, image: str, named: bool) -> KeyFault:
@@ -115,6 +118,15 @@ def names_files(image: str | None, described: Sequence[FileColumns]) -> bool:
     """Whether the column of images holds names of files."""
     types = [path_type(one.schema, image) for one in described] if image else []
     return any(t is not None and pa.types.is_string(t) for t in types)
+
+
+def may_name(kind: pa.DataType | None) -> bool:
+    """Whether values of a type may name files of images, beside or in place of their bytes."""
+    if kind is None:
+        return False
+    if pa.types.is_struct(kind):
+        return any(field.name == "path" for field in kind)
+    return may_name(kind.value_type) if is_list(kind) else pa.types.is_string(kind)
 
 
 def listed(names: Sequence[str]) -> str:

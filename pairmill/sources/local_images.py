@@ -7,17 +7,20 @@ import os
 import posixpath
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 import fsspec
 import pyarrow as pa
 
+from pairmill.errors import first_line
 from pairmill.sources.base import Input, Unreadable
-from pairmill.sources.files import below, unusable
+from pairmill.sources.files import below, below_it, facts_of, unusable
 from pairmill.sources.members import IMAGES
 from pairmill.sources.tar import MAX_MEMBER_BYTES
+from pairmill.sources.unchanged import as_listed, check_unchanged
 
 BATCH_BYTES = 2**25
 BASE64 = re.compile(r"(?:data:image/[\w.+-]+;base64,)|(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[\w+/=]{80}")
@@ -25,35 +28,62 @@ BASE64 = re.compile(r"(?:data:image/[\w.+-]+;base64,)|(?:/9j/|iVBORw0KGgo|UklGR|
 
 
 class ImageFiles:
-    """The files of one folder, by the names that a table has for them.
+    """The files of one folder (`named`, or the tables' `own`), by the names that a table has for
+    them.
 
     A name that leads out of the folder is refused: a table of strangers must not choose which of
     this machine's files become part of a data set.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder.rstrip("/") or "/"
+    def __init__(self, named: str | None, own: str, written: Sequence[str] = ()) -> None:
+        self.folder = (named or own).rstrip("/") or "/"
+        self.beside = named is None
+        self.written = written
+        """Folders that the pipeline writes."""
+        self._listed: dict[str, Input] | None = None
         self.system, self.root = fsspec.core.url_to_fs(self.folder)
         self.local = "file" in self.system.protocol
 
-    def inputs(self) -> Iterator[Input]:
-        """Every image file, as part of what is read."""
-        for item in below(self.system, self.root, self.root):
-            if unusable(item) is None and item.name.lower().rpartition(".")[2] in IMAGES:
-                yield item
+    def inputs(self) -> Iterable[Input]:
+        """Every image file, as part of what is read; looked up once."""
+        if self._listed is None:
+            written = tuple(below_it(self.root if self.local else self.folder, self.written))
+            self._listed = {
+                item.url: replace(item, beside=self.beside)
+                for item in below(self.system, self.root, self.root)
+                if item.name.lower().rpartition(".")[2] in IMAGES
+                and unusable(item) is None
+                and not item.name.startswith(written)
+            }
+        return self._listed.values()
 
     def read(self, name: str) -> bytes:
-        """Raises ValueError where there is no such file in the folder."""
+        """Raises ValueError where there is no such file in the folder, RunError where it is no more
+        what was listed: the row would else be lost, or have another image than its table's identity
+        stands for.
+        """
         place = self.place(name)
         if (bare := without_number(name)) != name and not self.system.exists(place):
             place = self.place(bare)
+        item = (self._listed or {}).get(self.system.unstrip_protocol(place))
+        with as_listed([item] if item else []):
+            data = self.data(name, place)
+        check_unchanged([item] if item else [])
+        return data
+
+    def data(self, name: str, place: str) -> bytes:
+        """The bytes at a place; raises ValueError where there are none for an image."""
         try:
-            size = self.system.size(place) or 0
+            size, _, _, fault = facts_of(self.system, place)
+            if fault:
+                raise ValueError(f"{name[:200]} is {fault}")
             if size > MAX_MEMBER_BYTES:
                 raise ValueError(f"{name} has {size:,} bytes, too many for an image")
             return self.system.cat_file(place)
-        except OSError:
+        except FileNotFoundError:
             raise ValueError(f"there is no file {name[:200]} in {self.folder}") from None
+        except OSError as error:
+            raise ValueError(f"{name[:200]} cannot be read: {first_line(error)}") from None
 
     def place(self, name: str) -> str:
         """Where the file of this name lies; raises ValueError for an address, and for what leads

@@ -60,15 +60,15 @@ class TableSource(Source):
         return super().listing()
 
     def inputs(self) -> list[Input]:
-        """The tables, and the image files in the folder that is named for them."""
-        further = self.files().inputs() if self.config.images is not None else ()
-        return [*self.listing().files, *further]
+        """The tables, and the image files that they may name."""
+        named = self.config.images is not None or self.layout().names_images
+        return [*self.listing().files, *(self.files().inputs() if named else ())]
 
     def files(self) -> ImageFiles:
         """The folder of images that columns name: the one that is named, or the tables' own."""
         if self._files is None:
             own = self.listing().files[0].url.rpartition("/")[0]
-            self._files = ImageFiles(self.config.images or own)
+            self._files = ImageFiles(self.config.images, own, self.own)
         return self._files
 
     def layout(self) -> Layout:

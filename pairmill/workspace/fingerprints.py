@@ -3,11 +3,11 @@ change.
 """
 
 import os
-from collections.abc import Iterable
 
 from pairmill.errors import RunError
 from pairmill.schemas.hashing import digest
 from pairmill.sources.base import Input, Source, content_digest
+from pairmill.sources.unchanged import as_listed, check_unchanged
 from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import SIGN, Storage
 
@@ -30,9 +30,13 @@ def input_digests(storage: Storage, source: Source) -> list[tuple[Input, str]]:
     known = fingerprints(storage)
     found, fresh = [], False
     for item in source.inputs():
+        if item.beside:
+            found.append((item, content_digest(item)))
+            continue
         key = fingerprint_key(item)
         if key not in known or not item.version:
-            known[key], fresh = content_digest(item), True
+            with as_listed([item]):
+                known[key], fresh = content_digest(item), True
         found.append((item, known[key]))
     if fresh and storage.exists(SIGN):
         storage.write_json(FINGERPRINTS, sealed(known))
@@ -47,24 +51,6 @@ def fingerprints(storage: Storage) -> dict[str, str]:
 def fingerprint_key(item: Input) -> str:
     """What a file is remembered by."""
     return digest([item.url, item.size_bytes, item.version])  # a URL may hold a secret
-
-
-def check_unchanged(items: Iterable[Input]) -> None:
-    """Raises RunError where a local file is another now than when it was listed: what was read of
-    it is not what its hash says.
-    """
-    for item in items:
-        if not item.url.startswith("file://") or not item.version:
-            continue
-        try:
-            now = os.stat(item.url.removeprefix("file://"))
-        except FileNotFoundError:  # it was read as it was
-            continue
-        if (now.st_size, str(now.st_mtime)) != (item.size_bytes, item.version):
-            raise RunError(
-                f"{item.name} was changed while it was read; run the same command again when "
-                "nobody writes to it any more"
-            )
 
 
 def is_here(item: Input) -> bool:
@@ -88,5 +74,7 @@ def unread_bytes(storage: Storage, source: Source) -> int:
     return sum(
         i.size_bytes
         for i in source.inputs()
-        if i.url.startswith("file://") and (fingerprint_key(i) not in known or not i.version)
+        if not i.beside
+        and i.url.startswith("file://")
+        and (fingerprint_key(i) not in known or not i.version)
     )

@@ -11,13 +11,14 @@ import pyarrow.compute as pc
 
 from pairmill.schemas.hashing import canonical, digest
 from pairmill.sources.base import NoInput, Remark, Source, Unit, Unreadable
+from pairmill.sources.unchanged import check_unchanged
 from pairmill.workspace.cutting import SHARD_BYTES, CutRows, Cutter
-from pairmill.workspace.fingerprints import check_unchanged, input_digests
+from pairmill.workspace.fingerprints import input_digests
 from pairmill.workspace.memo import Memory, Segment, remember
 from pairmill.workspace.parts import ReadPart
 from pairmill.workspace.placing import Placing
 from pairmill.workspace.readers import readers
-from pairmill.workspace.reading import Hands
+from pairmill.workspace.reading import Hands, units_of
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import FOLDER, Table, save_table
@@ -90,7 +91,7 @@ def unit_keys(
 
 def foreseen(storage: Storage, source: Source, schema: pa.Schema) -> tuple[int, int]:
     """(rows of files that are known, parts of the input that are not), before anything is read."""
-    keys = unit_keys(storage, source, source.units(), schema)
+    keys = unit_keys(storage, source, units_of(source), schema)
     rows, unread = known_units(keys, Memory(storage), schema)
     return rows, len(unread)
 
@@ -141,7 +142,7 @@ class Ingest:
 
     def table(self, identity: str) -> tuple[Table, pa.Table]:
         """The table and the list of unreadable rows; every shard is stored then."""
-        units = self.source.units()
+        units = units_of(self.source)
         keys = unit_keys(self.storage, self.source, units, self.schema)
         unread = list(range(len(keys)))
         if self.memory:

@@ -2,7 +2,6 @@
 file of Arrow batches until they have their place; and a shard, stored.
 """
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.errors import RunError, first_line
+from pairmill.errors import RunError
 from pairmill.sources.base import Remark, Source, Unit, Unreadable
+from pairmill.sources.unchanged import as_listed
 from pairmill.workspace.fingerprints import is_here
 from pairmill.workspace.parts import (
     ReadPart,
@@ -124,8 +124,7 @@ class SourceWork:
     @cached_property
     def units(self) -> Sequence[Unit]:
         """The source's."""
-        with gone_told("the source"):
-            return self.source.units()
+        return units_of(self.source)
 
     def spool_of(self, name: str) -> Spool | Carried:
         """Where rows wait for their place."""
@@ -157,9 +156,16 @@ class SourceWork:
         return list(found.values())
 
 
+def units_of(source: Source) -> Sequence[Unit]:
+    """A source's units, for which files may be looked into."""
+    with as_listed(source.inputs()):
+        return source.units()
+
+
 def pieces(unit: Unit) -> Sequence[Callable[[], Iterator[Any]]]:
     """What reads the parts of a unit, in order."""
-    return unit.parts() or (unit.read,)
+    with as_listed(unit.items):
+        return unit.parts() or (unit.read,)
 
 
 def read_pieces(
@@ -214,25 +220,14 @@ def raw_piece(unit: Unit, piece: int) -> Iterator[pa.Table | Remark | Unreadable
     """Rows with a source's columns, and what is to be told.  Raises RunError where a file is gone,
     or is another one now.
     """
-    parts, names = pieces(unit), ", ".join(item.name for item in unit.items[:3])
+    parts = pieces(unit)
     if piece >= len(parts):
+        names = ", ".join(item.name for item in unit.items[:3])
         raise RunError(f"{names} was changed while it was read; run the same command again")
-    with gone_told(names):
+    with as_listed(unit.items):
         for said in parts[piece]():
             if isinstance(said, Unreadable | Remark) or said.num_rows:
                 yield said
-
-
-@contextlib.contextmanager
-def gone_told(names: str) -> Iterator[None]:
-    """Raises RunError where files that were there do not answer."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"{names} cannot be read any more: {first_line(error)}; run the same command again "
-            "when it is there"
-        ) from None
 
 
 def stored(
