@@ -1,5 +1,6 @@
 """The error tree: every message says where, what was found and what to do."""
 
+import os
 import re
 import sysconfig
 import threading
@@ -87,12 +88,30 @@ class StageExit(Exception):
 
 
 @contextmanager
+def in_one_process() -> Iterator[None]:
+    """Ends a process that a stage's code has forked and let come back: it would go on in pairmill's
+    loop, beside its parent, on the same files and sockets, and never end.
+    """
+    mine = os.getpid()
+    try:
+        yield
+    except BaseException as error:
+        if os.getpid() != mine:
+            code = error.code if isinstance(error, SystemExit) else 1
+            os._exit(code if isinstance(code, int) else int(code is not None))
+        raise
+    if os.getpid() != mine:
+        os._exit(0)
+
+
+@contextmanager
 def contained() -> Iterator[None]:
     """Turns what would end the thread that calls a stage into StageExit, since whoever waits for
     the thread would wait for ever.  The main thread's is the user's, or Ray's.
     """
     try:
-        yield
+        with in_one_process():
+            yield
     except Exception:
         raise
     except BaseException as error:

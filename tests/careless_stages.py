@@ -1,6 +1,7 @@
 """Stages of careless authors: each ends, or answers, in a way that no stage should."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -51,8 +52,23 @@ def base() -> None:
     raise BaseException("based")
 
 
+def forked() -> None:
+    """Its child comes back from the call, as its parent does."""
+    os.fork()
+
+
+def forked_and_left() -> None:
+    """Its child ends as programs do, which the stage waits for."""
+    if not (child := os.fork()):
+        sys.exit(7)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 7:
+        raise ValueError("the child ended otherwise")
+
+
 ENDS: dict[str, Callable[[], Any]] = {
     "exit": lambda: sys.exit(3),
+    "fork": forked,
+    "fork and leave": forked_and_left,
     "interrupt": interrupted,
     "cancel": cancelled,
     "base": base,
@@ -119,6 +135,9 @@ class WholeStage(Careless, GlobalStage):
     def setup(self) -> None:
         self.finish("setup", [])
 
+    def close(self) -> None:
+        self.finish("close", [])
+
     def __call__(self, rows: pa.Table) -> pa.Table:
         return self.careless(rows)
 
@@ -130,6 +149,9 @@ class RowStage(Careless, AsyncStage):
 
     async def begin(self) -> None:
         self.finish("setup", [])
+
+    async def end(self) -> None:
+        self.finish("close", [])
 
     async def answer(self, row: dict[str, Any]) -> dict[str, Any]:
         self.finish("call", [row["text"]])

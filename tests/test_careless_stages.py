@@ -1,5 +1,9 @@
 """Stages that end or answer as no stage should: the run goes on, or says which stage, what, where."""
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,18 +17,26 @@ from pairmill.run_result import RunResult
 MODULE = "tests.careless_stages"
 
 
+ROOT = Path(__file__).parent.parent
+
+
 def run(folder: Path, stage: str, processes: int = 0, **keys: str) -> RunResult:
+    write(folder, stage, keys)
+    return Pipeline.from_yaml(folder / "p.yaml").run(
+        local=True, processes=processes, progress=False
+    )
+
+
+def write(folder: Path, stage: str, keys: dict[str, str]) -> None:
+    """A pipeline of one stage over 40 texts."""
     texts = [f"t{i}" for i in range(40)]
     pq.write_table(
         pa.table({"uid": [f"u{i}" for i in range(40)], "text": texts}), folder / "in.parquet"
     )
-    given = "".join(f", {key}: {value}" for key, value in keys.items())
+    given = "".join(f", {key}: {value}" for key, value in keys.items() if value)
     (folder / "p.yaml").write_text(
         "name: careless\nsource: {type: pairs, path: in.parquet}\nworkspace: ws\n"
         f"report: none\nstages: [{{stage: '{MODULE}:{stage}', name: it{given}}}]\n"
-    )
-    return Pipeline.from_yaml(folder / "p.yaml").run(
-        local=True, processes=processes, progress=False
     )
 
 
@@ -58,9 +70,30 @@ def test_a_stage_that_exits_in_a_worker_process_stops_the_run_with_file_and_line
         run(tmp_path, stage, processes=1, how="exit", where=where)
 
 
+@pytest.mark.parametrize("stage", ["MapStage", "RowStage", "WholeStage"])
+@pytest.mark.parametrize("how", ["wrong", "exit", "cancel", "base", "mute"])
+def test_what_is_raised_while_a_stage_is_closed_is_told_and_takes_nothing_away(
+    tmp_path: Path, stage: str, how: str
+) -> None:
+    closed(run(tmp_path, stage, how=how, where="close"), how)
+
+
 @pytest.mark.slow
-def test_a_stage_that_exits_while_it_is_closed_takes_nothing_away(tmp_path: Path) -> None:
-    assert run(tmp_path, "MapStage", processes=1, how="exit", where="close").funnel.kept == 40
+@pytest.mark.parametrize("stage", ["MapStage", "RowStage"])
+@pytest.mark.parametrize("how", ["wrong", "exit"])
+def test_the_same_in_a_worker_process(tmp_path: Path, stage: str, how: str) -> None:
+    closed(run(tmp_path, stage, processes=1, how=how, where="close"), how)
+
+
+def closed(result: RunResult, how: str) -> None:
+    """All rows are kept, and the run's log says which stage could not be closed, and where."""
+    assert result.funnel.kept == 40
+    lines = (Path(result.folder) / "log.jsonl").read_text().splitlines()
+    told = [line for line in lines if "stage 'it' could not be closed (" in line]
+    assert len(told) == 1
+    if not (how == "cancel" and "concurrent" in told[0]):  # a cancelled task forgets its place
+        assert re.search(r"careless_stages\.py:\d+", told[0])
+    assert {"wrong": "ValueError: no good", "exit": "SystemExit: 3"}.get(how, "") in told[0]
 
 
 @pytest.mark.parametrize("stage", ["MapStage", "WholeStage", "RowStage"])
@@ -97,3 +130,28 @@ def test_an_answer_of_another_kind_is_told_as_such(
 def test_a_failure_without_a_class_has_one_to_ask_for(tmp_path: Path) -> None:
     found = run(tmp_path, "MapStage", how="no class")
     assert found.funnel.steps[1].failures == {"error": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("how", ["fork", "fork and leave"])
+@pytest.mark.parametrize("where", ["call", "setup", "close"])
+@pytest.mark.parametrize("stage", ["MapStage", "RowStage", "WholeStage"])
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_child_that_a_stage_forks_does_not_come_back_to_the_run(
+    tmp_path: Path, processes: int, stage: str, where: str, how: str
+) -> None:
+    """In a program of its own, whose end waits for everybody who has its output."""
+    write(tmp_path, stage, {"how": how, "where": where, "only": "t7" * (where == "call")})
+    code = (
+        "from pairmill.api import Pipeline; Pipeline.from_yaml('p.yaml').run("
+        f"local=True, processes={processes}, progress=False); print('the run has ended')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path, str(ROOT)])},
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, "the run has ended\n"), ended.stderr
+    (ledger,) = tmp_path.glob("ws/runs/*/ledger/*.parquet")
+    assert pq.read_table(ledger)["fate"].to_pylist() == ["kept"] * 40

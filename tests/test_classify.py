@@ -97,6 +97,9 @@ def test_prompts_name_what_is_drawn(tmp_path: Path) -> None:
     stage = ClassifyStage(config)
     assert stage.labels() == ["ball", "tree", "car"]
     assert set(answer(stage, rows)["classify_label"].to_pylist()) <= {"ball", "tree", "car"}
+    (tmp_path / "kinds.txt").write_text("red ball\nred-ball\nred ball 2\n")
+    (alike,) = answer(ClassifyStage(config), rows)["classify_probability"].to_pylist()[:1]
+    assert list(alike) == ["red_ball", "red_ball_2", "red_ball_2_2"]
 
 
 def sequential(*layers: Any) -> torch.nn.Module:

@@ -210,3 +210,38 @@ def test_pairs_of_one_picture_do_not_disturb_the_order_of_others() -> None:
         if not taken & {a, b}:
             taken |= {a, b}
     assert {i for i, r in enumerate(found) if r["minimal_pair_of"]} == taken
+
+
+def test_centroids_and_heads_answer_as_numpy_does_with_ties_and_duplicates(tmp_path: Path) -> None:
+    rng = np.random.default_rng(10)
+    for _ in range(30):
+        count, width = int(rng.integers(2, 9)), int(rng.integers(2, 6))
+        centroids = rng.integers(-2, 3, (count, width)).astype(np.float32)
+        centroids[-1] = centroids[0]
+        targets, vectors = (rng.integers(-2, 3, (n, width)).astype(np.float32) for n in (3, 12))
+        weight, bias = rng.normal(size=(count, width)), rng.normal(size=count)
+        np.save(tmp_path / "c.npy", centroids)
+        np.save(tmp_path / "t.npy", targets)
+        np.savez(tmp_path / "h.npz", **{"0.weight": weight, "0.bias": bias})
+        places = {key: str(tmp_path / f"{key[0]}.npy") for key in ("centroids", "targets")}
+        labels = [f"l{i}" for i in range(count)]
+        head = ClassifyConfig(embedding="v", head=str(tmp_path / "h.npz"), labels=labels)
+        near, heads = NearestStage(NearestConfig(embedding="v", **places)), ClassifyStage(head)
+        near.setup()
+        heads.setup()
+        rows = pa.table({"v": pa.array(vectors.tolist(), pa.list_(pa.float32()))})
+        hits = {int((centroids @ target).argmax()) for target in targets}
+        for vector, by, said in zip(
+            vectors, near(rows).to_pylist(), heads(rows).to_pylist(), strict=True
+        ):
+            if not vector.any():
+                assert by["nearest"] is said["classify_label"] is None
+                continue
+            products = centroids @ vector
+            best = int(products.argmax())
+            found = by["nearest"], by["nearest_product"], by["nearest_hit"]
+            assert found == (best, products.max(), best in hits)
+            logits = weight @ (vector / np.linalg.norm(vector)) + bias
+            chances = np.exp(logits) / np.exp(logits).sum()
+            assert list(said["classify_probability"].values()) == pytest.approx(chances, abs=1e-5)
+            assert said["classify_label"] == labels[int(chances.argmax())]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import chain, count
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -157,7 +158,7 @@ class ClassifyStage(Stage):
             doc = "cosine of the embedding and the label's text"
             fields.append(column(c("likeness"), pa.float32(), doc, "", -1, 1))
         if len(labels) <= NAMED:
-            kind = pa.struct([pa.field(name, pa.float32()) for name in names_of(labels)])
+            kind = pa.struct([pa.field(name, pa.float32()) for name in field_names(labels)])
             fields.append(column(c("probability"), kind, "probability of each label"))
         return pa.schema(fields)
 
@@ -247,7 +248,7 @@ class ClassifyStage(Stage):
             columns.append(pa.array(likeness[each, best], pa.float32(), mask=none))
         if len(labels) <= NAMED:
             parts = [pa.array(column, pa.float32(), from_pandas=True) for column in numbers.T]
-            columns.append(pa.StructArray.from_arrays(parts, names_of(labels)))
+            columns.append(pa.StructArray.from_arrays(parts, field_names(labels)))
         return pa.table(columns, schema=self.writes())
 
 
@@ -255,6 +256,16 @@ def names_of(labels: Sequence[str]) -> list[str]:
     """Names of fields: letters of any script, digits and `_`; equal ones fall together."""
     made = [re.sub(r"\W+", "_", label).strip("_").lower() or "label" for label in labels]
     return list(dict.fromkeys(f"_{name}" if name[0].isdigit() else name for name in made))
+
+
+def field_names(labels: Sequence[str]) -> list[str]:
+    """The same, a name for each label: of equal ones the later have a number, from 2."""
+    taken: dict[str, None] = {}
+    for label in labels:
+        (name,) = names_of([label])
+        again = (f"{name}_{number}" for number in count(2))
+        taken[next(one for one in chain([name], again) if one not in taken)] = None
+    return list(taken)
 
 
 def read_lines(stage: str, path: str) -> list[str]:

@@ -16,6 +16,7 @@ from pairmill.errors import (
     StageBroken,
     StageExit,
     first_line,
+    in_one_process,
     kind_of,
 )
 from pairmill.places import Places
@@ -218,7 +219,8 @@ async def staying(work: Coroutine[Any, Any, T]) -> T:
     all rows wait.
     """
     try:
-        return await work
+        with in_one_process():
+            return await work
     except (Exception, asyncio.CancelledError, GeneratorExit):
         raise
     except BaseException as error:

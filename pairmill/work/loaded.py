@@ -3,15 +3,24 @@
 import contextlib
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pairmill.errors import PairmillError, StageBroken, first_line, kind_of, raised_at
+from pairmill.errors import (
+    PairmillError,
+    StageBroken,
+    first_line,
+    in_one_process,
+    kind_of,
+    raised_at,
+)
 from pairmill.plan.chain import PlannedStage
 from pairmill.stages.base import Stage
 from pairmill.work.claims import SETUP, Past, WorkPlace
 from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
+from pairmill.work.messages import WorkerLog
 
 LEAVE_S = 10.0
 """Seconds in which stages that are left may close; one that hangs does not."""
@@ -28,6 +37,8 @@ class LoadedStage:
     """The stage while its `setup` runs, and after."""
     left: bool = False
     """The run has ended while the stage may still be at work: nothing of it is committed."""
+    line: Line = field(default_factory=Line)
+    """To the run for which it was loaded."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(
@@ -76,7 +87,7 @@ class LoadedStage:
             except BaseException:
                 give_up([stage])
                 raise
-            self.stage = stage
+            self.stage, self.line = stage, line
             return stage, time.monotonic() - start
 
     def check(self) -> None:
@@ -87,9 +98,22 @@ class LoadedStage:
             raise StageBroken("the run has ended while a stage was at work")
 
     def close(self) -> None:
-        """Gives back what the stage took, if it was set up."""
-        if self.stage is not None:
-            self.stage.close()
+        """Gives back what the stage took, if it was set up.  What it raises meanwhile is told in
+        the run's log and takes nothing away: what was computed is stored.
+        """
+        if self.stage is None:
+            return
+        try:
+            with in_one_process():
+                self.stage.close()
+        except KeyboardInterrupt:  # the user's, where no process of our own does the work
+            raise
+        except BaseException as error:  # an author's `close` may raise anything
+            name = self.stage.name
+            why = f"{kind_of(error)}: {first_line(error)}{raised_at(error)}"
+            trace = "".join(traceback.format_exception(error))
+            what = f"stage {name!r} could not be closed ({why}); its values are stored"
+            self.line.report(WorkerLog(what, name, traceback=trace))
 
 
 def leave(every: Sequence[LoadedStage]) -> None:
