@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pairmill.errors import PairmillError, PipelineFileError, Problem, first_line
+from pairmill.pipeline.forked import check_process
 from pairmill.pipeline.run_log import RunLog, silence_libraries
 from pairmill.pipeline.started import Started, reopened, variables_of
 from pairmill.pipeline.watcher import Watcher
@@ -248,6 +249,7 @@ class Pipeline:
         Without `write_report` (or with `report: none`) there is no page.  A package that other
         settings made is written over with `replace` alone, else WouldReplace is raised.
         """
+        check_process()
         from pairmill.pipeline.run import Runner
         from pairmill.run_result import result_of
         from pairmill.terminal.display import LiveWatcher

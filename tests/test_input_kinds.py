@@ -7,6 +7,9 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -217,3 +220,36 @@ def test_pipes_and_links_in_circles_are_told_and_not_waited_for(tmp_path: Path) 
         assert told["c.csv"] == "a link that leads nowhere"
     for named in ("b.csv", "names.list"):
         assert "a pipe, a socket or a device" in fault(tmp_path / named)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="rights are others there")
+def test_what_this_user_may_not_read_is_told_with_its_rights() -> None:
+    """Where root runs the tests, another user looks, into a folder that is open to all."""
+    script = (
+        "import os, sys\n"
+        "from pairmill.sources.table_config import PairsConfig\n"
+        "from pairmill.sources.tables import TableSource\n"
+        "from pairmill.workspace.fingerprints import table_id\n"
+        "from pairmill.workspace.storage import Storage\n"
+        "TableSource(PairsConfig(path=sys.argv[1])).remarks()\n"  # which imports what it needs
+        "os.getegid() or os.setegid(65534); os.geteuid() or os.seteuid(65534)\n"
+        "source = TableSource(PairsConfig(path=sys.argv[1]))\n"
+        "print([r.what for r in source.remarks()])\n"
+        "try: table_id(Storage(sys.argv[1]), source)\n"
+        "except Exception as error: print(error)\n"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "closed").mkdir()
+        for file in ("a.csv", "b.csv", "closed/c.csv"):
+            (folder / file).write_text(CSV)
+        (folder / "closed").chmod(0)
+        (folder / "b.csv").chmod(0)
+        command = [sys.executable, "-c", script, name]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        (folder / "closed").chmod(0o755)
+    remarks, error = done.stdout.splitlines()
+    assert remarks == "['a folder that cannot be looked into: Permission denied']"
+    assert error.startswith("b.csv cannot be read by this user: [Errno 13] Permission denied")

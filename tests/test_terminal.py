@@ -20,7 +20,7 @@ from pairmill.terminal.inspecting import inspect_path
 from pairmill.terminal.plan_view import plan_view
 from pairmill.terminal.runs import runs_of
 from pairmill.terminal.stage_list import stage_list
-from pairmill.work.messages import StageStats
+from pairmill.work.messages import SettingUp, StageStats
 from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.storage import Storage
 
@@ -156,6 +156,32 @@ def test_a_line_comes_also_while_nothing_gets_done_and_none_once_the_phase_is_ov
     watcher.note("writing webdataset to out")
     watcher.beat()
     assert out.getvalue().splitlines()[-1] == "writing webdataset to out"
+
+
+@pytest.mark.parametrize("lively", [False, True])
+def test_a_stage_that_is_being_set_up_is_named_until_it_is(lively: bool) -> None:
+    out = io.StringIO()
+    watcher = LiveWatcher(Console(file=out, width=200, force_terminal=lively, color_system=None))
+    watcher.heartbeat_s = 0
+
+    def shown() -> str:
+        out.truncate(0)
+        watcher.console.print(watcher.render()) if lively else watcher.beat()
+        return out.getvalue()
+
+    watcher.phase("phase 1", ["download", "caption"], 100)
+    watcher.take(SettingUp("caption"))
+    assert "setting up" not in shown()
+    watcher.loading["caption"] -= 34
+    watcher.take(SettingUp("caption"))  # another worker's
+    assert "caption: setting up (34 s)" in shown()
+    watcher.take(SettingUp("caption", ended=True))
+    assert "setting up" not in shown()
+    watcher.take(SettingUp("caption"))  # of a worker that is killed then
+    watcher.loading["caption"] -= 34
+    watcher.take(StageStats("caption", 0, "here", began=0.0, rows=40))
+    assert "setting up" not in shown()
+    watcher.done()
 
 
 def test_progress_of_reading_tells_rows_files_and_rate_line_by_line() -> None:

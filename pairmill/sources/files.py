@@ -205,13 +205,18 @@ def below(system: Any, folder: str, root: str) -> Iterator[Input]:
     if is_local(system):
         walked: set[str] = set()
         names = []
-        for place, folders, files in os.walk(folder, followlinks=True):
+        closed: list[OSError] = []
+        for place, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
             real = os.path.realpath(place)
             if real in walked:
                 folders.clear()
                 continue
             walked.add(real)
             names += [f"{place}/{name}" for name in files]
+        for error in closed:
+            name = str(error.filename).removeprefix(root).strip("/") or folder
+            fault = f"a folder that cannot be looked into: {error.strerror}"
+            yield Input(name, f"file://{error.filename}", 0, "", fault=fault)
     else:
         names = [n for n in system.find(folder) if not n.endswith("/")]
     yield from (found_in_folder(system, name, root) for name in sorted(names))

@@ -30,6 +30,11 @@ def check_unchanged(items: Iterable[Input], needed: bool = False) -> None:
 
 def gone(names: str, error: OSError) -> RunError:
     """Files that were listed do not answer."""
+    if isinstance(error, PermissionError):
+        return RunError(
+            f"{names} cannot be read by this user: {first_line(error)}; change its rights, or take "
+            "it out of the source, and run the same command again"
+        )
     return RunError(
         f"{names} cannot be read any more: {first_line(error)}; run the same command again when it "
         "is there, or where it is meant to be gone"

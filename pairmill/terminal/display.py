@@ -13,10 +13,12 @@ from pairmill.fates.ledger import Funnel
 from pairmill.pipeline.watcher import Watcher
 from pairmill.safe_output import printable
 from pairmill.work.engine import WorkEngine
-from pairmill.work.messages import Message, Notice, WorkerLog
+from pairmill.work.messages import Message, Notice, SettingUp, WorkerLog
 
 COUNTED = ("rows", "kept", "dropped", "missing", "failed", "seconds")
 STOP_S = 5.0
+SHOWN_S = 2.0
+"""From when on people are told that a stage is still set up."""
 HEARTBEAT_S = 15
 """Where no terminal shows the growing table, a line of progress comes at most so often."""
 
@@ -34,6 +36,8 @@ class LiveWatcher(Watcher):
         """Stages of the phase that is at work."""
         self.notice = ""
         """What the work waited for last."""
+        self.loading: dict[str, float] = {}
+        """Stages that are set up now, and since when."""
         self.last_beat = self.start
         lively = console.is_terminal and not console.is_dumb_terminal
         self.interactive = lively or console.is_jupyter
@@ -61,7 +65,7 @@ class LiveWatcher(Watcher):
         """A phase starts."""
         with self.lock:
             self.title, self.total, self.start = title, rows, time.monotonic()
-            self.notice, self.current = "", stages
+            self.notice, self.current, self.loading = "", stages, {}
             self.last_beat = self.start
             for name in stages:
                 self.rows[name] = dict.fromkeys(COUNTED, 0)
@@ -105,7 +109,11 @@ class LiveWatcher(Watcher):
             if not self.interactive:
                 self.console.print(Text(self.notice), soft_wrap=True)
             return
+        if isinstance(message, SettingUp):
+            self.load(message)
+            return
         with self.lock:
+            self.loading.pop(message.stage, None)
             row = self.rows.setdefault(message.stage, dict.fromkeys(COUNTED, 0))
             for key in COUNTED:
                 row[key] += getattr(message, key)
@@ -113,14 +121,34 @@ class LiveWatcher(Watcher):
             self.last_beat = time.monotonic()
             self.console.print(Text(self.heartbeat(message.stage)), soft_wrap=True)
 
+    def load(self, message: SettingUp) -> None:
+        """A worker sets a stage up; one that was killed meanwhile never says that it has ended, but
+        the next one does.
+        """
+        with self.lock:
+            if message.ended:
+                self.loading.pop(message.stage, None)
+            else:
+                self.loading.setdefault(message.stage, time.monotonic())
+
+    def set_up(self) -> list[str]:
+        """What of the work stands still since a stage is set up: its model loads, or its server
+        starts.
+        """
+        now = time.monotonic()
+        since = {name: now - began for name, began in self.loading.items()}
+        return [f"{n}: setting up ({s:,.0f} s)" for n, s in since.items() if s >= SHOWN_S]
+
     def beat(self) -> None:
         """A line now and then, also while no shard gets done."""
         with self.lock:
             unfinished = [name for name in self.current if self.rows[name]["rows"] < self.total]
+            waited = self.set_up()
         due = time.monotonic() - self.last_beat >= self.heartbeat_s
         if unfinished and due and not self.interactive:
             self.last_beat = time.monotonic()
-            self.console.print(Text(self.heartbeat(unfinished[0])), soft_wrap=True)
+            lines = [self.heartbeat(unfinished[0]), *waited]
+            self.console.print(Text("; ".join(lines)), soft_wrap=True)
 
     def heartbeat(self, stage: str) -> str:
         """Rows done of the phase's, their rate, and the time that the rest takes at that rate."""
@@ -178,8 +206,8 @@ class LiveWatcher(Watcher):
                     left,
                 )
             title = Text(f"{self.title}  ({elapsed:,.0f} s)", style="bold")
-            notice = [Text(self.notice, style="yellow")] if self.notice else []
-            return Group(title, table, *notice)
+            notices = [*([self.notice] if self.notice else []), *self.set_up()]
+            return Group(title, table, *(Text(line, style="yellow") for line in notices))
 
 
 def funnel_table(funnel: Funnel) -> Table:

@@ -1,10 +1,14 @@
 """What the workers of a run share: who is at what, and the limits of hosts."""
 
 import time
+from collections import deque
 
 from pairmill.work.claims import Claims, Past, RowRange, Task, WorkPlace
 from pairmill.work.host_limits import HostBoard
-from pairmill.work.messages import Message, WorkerLog
+from pairmill.work.messages import Message, SettingUp, WorkerLog
+
+HEARD = 1_000
+"""Messages for people that are kept until somebody asks."""
 
 
 class RunBoard:
@@ -12,11 +16,15 @@ class RunBoard:
 
     def __init__(self) -> None:
         self.hosts, self.claims = HostBoard(), Claims()
+        self.heard: deque[Message] = deque(maxlen=HEARD)
+        """What of the work is to be seen by people."""
 
     def add(self, message: Message) -> None:
-        """What a worker tells: here a failure, for the run's log."""
+        """What a worker tells: here a failure, for the run's log, or what rows wait for."""
         if isinstance(message, WorkerLog):
             message.write()
+        elif isinstance(message, SettingUp):
+            self.heard.append(message)
 
     def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
         """A worker's share of each host's connections."""

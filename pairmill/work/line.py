@@ -1,9 +1,10 @@
 """A worker's line to the run that it works for."""
 
+from collections import deque
 from typing import Any
 
 from pairmill.work.claims import Past, Task, WorkPlace
-from pairmill.work.messages import Message, WorkerLog
+from pairmill.work.messages import Message, SettingUp, WorkerLog
 
 
 class Line:
@@ -11,6 +12,8 @@ class Line:
     process, which has nobody beside it: failures go to the log.
     """
 
+    heard: deque[Message] | None = None
+    """What of the work is to be seen by people, where somebody shows it."""
     ask: Any = None
     """`HostBoard.share` of the run (work/host_limits.py), where several workers share hosts."""
 
@@ -18,6 +21,8 @@ class Line:
         """Sends counts or a line for the log, without waiting."""
         if isinstance(message, WorkerLog):
             message.write()
+        elif isinstance(message, SettingUp) and self.heard is not None:
+            self.heard.append(message)
 
     def begin(self, place: WorkPlace) -> Past:
         """An attempt at a shard or partition starts; gives what earlier ones came to."""

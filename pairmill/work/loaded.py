@@ -20,7 +20,7 @@ from pairmill.stages.base import Stage
 from pairmill.work.claims import SETUP, Past, WorkPlace
 from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
-from pairmill.work.messages import WorkerLog
+from pairmill.work.messages import SettingUp, WorkerLog
 
 LEAVE_S = 10.0
 """Seconds in which stages that are left may close; one that hangs does not."""
@@ -62,7 +62,7 @@ class LoadedStage:
         if claimed:
             line.claim(place, SETUP)
         try:
-            answer = watchdog.run(lambda: self.set_up(planned.stage, line), call)
+            answer = watchdog.run(lambda: self.set_up(planned, line), call)
         except PairmillError:
             raise
         except Exception as error:  # an author's `setup` may raise anything
@@ -74,19 +74,22 @@ class LoadedStage:
             line.spare(place)
         return answer
 
-    def set_up(self, stage: Stage, line: Line) -> tuple[Stage, float]:
+    def set_up(self, planned: PlannedStage, line: Line) -> tuple[Stage, float]:
         """Loads the stage unless it is loaded; threads wait for the one that does."""
         with self.lock:
             if self.stage is not None:
                 return self.stage, 0.0
-            start = time.monotonic()
+            start, stage = time.monotonic(), planned.stage
             stage.ask, self.loading = line.ask, stage
+            line.report(SettingUp(planned.name))
             try:
                 stage.setup()
                 self.check()
             except BaseException:
                 give_up([stage])
                 raise
+            finally:
+                line.report(SettingUp(planned.name, ended=True))
             self.stage, self.line = stage, line
             return stage, time.monotonic() - start
 

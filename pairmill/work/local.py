@@ -127,7 +127,9 @@ class LocalEngine:
         stage that is closed while it works answers with failures.
         """
         watchdog = ThreadWatchdog()
-        begun = work.begin(Line(), watchdog)
+        line = Line()
+        line.heard = self.told
+        begun = work.begin(line, watchdog)
         try:
             yield from ahead(begun, shards, work.width)
         except BaseException:
@@ -208,7 +210,8 @@ class LocalEngine:
 
     def news(self) -> list[Message]:
         """Counts of the shards that passed since the last call; failures are in the log already."""
-        return [self.told.popleft() for _ in range(len(self.told))]
+        heard = self.crew.board.heard
+        return [queue.popleft() for queue in (heard, self.told) for _ in range(len(queue))]
 
     def close(self) -> None:
         """Ends the worker processes."""

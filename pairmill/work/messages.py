@@ -80,4 +80,12 @@ class Notice:
     text: str
 
 
-Message = StageStats | WorkerLog | Notice
+@dataclass(frozen=True)
+class SettingUp:
+    """A worker begins to set a stage up, or has ended that: rows may wait for it for minutes."""
+
+    stage: str
+    ended: bool = False
+
+
+Message = StageStats | WorkerLog | Notice | SettingUp
