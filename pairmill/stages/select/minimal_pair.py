@@ -48,6 +48,7 @@ class MinimalPairStage(GlobalStage):
 
     Config = MinimalPairConfig
     prefix = "minimal_pair"
+    version = 2
 
     def reads(self) -> list[str]:
         return list(dict.fromkeys([self.config.text, *(self.config.embedded or [])]))
