@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairmill.filters.text_stats import entropies
-from pairmill.texts.facts import keeps, plain_number
+from pairmill.texts.facts import keeps, numbers_of, plain_number
 from pairmill.texts.repetition import character_ngram_ratio, longest_run, word_ngram_ratio
+from pairmill.texts.similarity import agreement, chrf
+from pairmill.texts.words import plain_words
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "dd", "ü"]), max_size=40)
 
@@ -52,10 +54,36 @@ def test_names_stand_in_a_text_behind_no_latin_letter(name: str, text: str) -> N
     assert keeps(name, text, []) == expected
 
 
+def test_words_have_their_marks_in_any_script_and_either_form_of_an_accent() -> None:
+    texts = ["नमस्ते दुनिया", "தமிழ் மொழி", "بِسْمِ اللَّهِ", "שָׁלוֹם עולם", "می\u200cخواهم", "ที่นี่"]
+    counts = [len(plain_words(text)) for text in texts]
+    assert counts == [2, 2, 2, 2, 1, 2]
+    assert plain_words("Cafe\u0301 a\u0302b") == ["café", "âb"]
+    assert (chrf("cafe\u0301", "café"), agreement("cafe\u0301", "café")) == (1.0, 1.0)
+    assert plain_words("👨\u200d👩\u200d👧 \u0301a") == ["a"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("ab '.-_\n3é", max_size=30))
+def test_words_without_marks_are_letters_digits_and_what_joins_them(text: str) -> None:
+    plain = re.findall(r"[^\W_]+(?:['’.-][^\W_]+)*", text)
+    assert plain_words(text) == [word.casefold() for word in plain]
+
+
+def test_numbers_are_the_same_in_any_digits_and_with_both_separators() -> None:
+    assert numbers_of("２０１９ ٢٠١٩ २०१९ 2019") == ["2019"]
+    assert numbers_of("$1,234.56 and 1.234,56 and 1234.56") == ["1234.56"]
+    assert numbers_of("1.234.567,8 1,2,3.4") == ["1234567.8", "1.2.3.4"]
+
+
 @given(st.from_regex(r"\d(?:[\d.,]{0,12}\d)?", fullmatch=True))
 def test_numbers_lose_separators_of_thousands(written: str) -> None:
     whole = re.fullmatch(r"\d{1,3}(?:[.,]\d{3}){1,8}", written)
-    assert plain_number(written) == re.sub(r"[.,]", "" if whole else ".", written)
+    mixed = re.fullmatch(r"(\d{1,3}(?:([.,])\d{3})(?:\2\d{3}){0,7})(?!\2)[.,](\d{1,9})", written)
+    expected = re.sub(r"[.,]", "" if whole else ".", written)
+    if mixed and not whole:
+        expected = re.sub(r"[.,]", "", mixed[1]) + f".{mixed[3]}"
+    assert plain_number(written) == expected
 
 
 @settings(max_examples=100, deadline=None)

@@ -26,6 +26,7 @@ class SelfConsistencyStage(Stage):
 
     Config = SelfConsistencyConfig
     prefix = "agreed"
+    version = 2
     cpus = 0.5
 
     def bind(self, schema: pa.Schema) -> None:

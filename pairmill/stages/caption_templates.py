@@ -34,6 +34,7 @@ class CaptionTemplatesStage(GlobalStage):
 
     Config = CaptionTemplatesConfig
     prefix = "template"
+    version = 2
 
     def reads(self) -> list[str]:
         return [self.config.caption]

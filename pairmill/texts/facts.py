@@ -1,11 +1,13 @@
 """What a text knows that no picture tells: names and numbers (CapsFusion's world knowledge)."""
 
 import re
+from unicodedata import decimal
 
 from pairmill.texts.signs import OPEN_ENDS
 from pairmill.texts.words import UNSPACED
 
 NUMBER = re.compile(r"(?<![A-Za-z\d.,])\d(?:[\d.,]{0,30}\d)?(?!\d)")
+MIXED = re.compile(r"(\d{1,3}(?:,\d{3}){1,8})\.(\d{1,9})|(\d{1,3}(?:\.\d{3}){1,8}),(\d{1,9})")
 THOUSANDS = re.compile(r"\d{1,3}(?:[.,]\d{3}){1,8}")
 CAPITAL = re.compile(r"[^\W\d_][\w'’.-]*")
 LATIN = re.compile(r"[A-Za-z][\w'’-]*[A-Za-z]")
@@ -41,12 +43,22 @@ COMMON_OPENERS = frozenset(
 
 
 def numbers_of(text: str) -> list[str]:
-    """Numbers written in digits, without separators of thousands, each once."""
-    return list(dict.fromkeys(map(plain_number, NUMBER.findall(text))))
+    """Numbers written in digits of any script, without separators of thousands, each once."""
+    return list(dict.fromkeys(plain_number(plain_digits(n)) for n in NUMBER.findall(text)))
+
+
+def plain_digits(written: str) -> str:
+    """`２０１９` and `٢٠١٩` are 2019."""
+    if written.isascii():
+        return written
+    return "".join(str(decimal(c)) if c.isdecimal() else c for c in written)
 
 
 def plain_number(written: str) -> str:
-    """`1,200` and `1.200` are 1200; `2.5` and `2,5` are 2.5."""
+    """`1,200` and `1.200` are 1200; `2.5` and `2,5` are 2.5; `1,200.5` and `1.200,5` 1200.5."""
+    if both := MIXED.fullmatch(written):
+        whole, part = (both[1] or both[3]), (both[2] or both[4])
+        return re.sub("[.,]", "", whole) + f".{part}"
     mark = "" if THOUSANDS.fullmatch(written) else "."
     return written.replace(",", mark).replace(".", mark)
 

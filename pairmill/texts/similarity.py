@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 
-from pairmill.texts.words import plain_words
+from pairmill.texts.words import composed, plain_words
 
 CHRF_ORDER = 6
 CHRF_BETA = 2.0
@@ -14,7 +14,7 @@ def chrf(text: str, other: str) -> float:
     """chrF2 in [0, 1]: F-score of the character n-grams (1 to 6, recall of `text` counts twice),
     spaces left out (Popović 2015).  For any script; 1 for equal texts.
     """
-    one, two = ("".join(t.casefold().split()) for t in (text, other))
+    one, two = ("".join(composed(t).casefold().split()) for t in (text, other))
     precisions, recalls = [], []
     for size in range(1, CHRF_ORDER + 1):
         mine, theirs = ngrams(one, size), ngrams(two, size)

@@ -1,6 +1,8 @@
 """Words and sentences of a text in any script."""
 
 import re
+import unicodedata
+from functools import cache
 
 UNSPACED_RANGES = (
     (0x0E00, 0x0EFF),
@@ -16,7 +18,6 @@ UNSPACED_RANGES = (
 character counts as a word: first, last.
 """
 UNSPACED = re.compile("[" + "".join(f"{chr(a)}-{chr(b)}" for a, b in UNSPACED_RANGES) + "]")
-WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
 ABBREVIATION = re.compile(
     r"\b(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|Mt|Jr|Sr|No|vs|etc|approx|ca|bzw|usw|Nr|Hr|Fr|Sra|Mme"
     r"|(?:[A-Za-z]\.){1,4}[A-Za-z])\.$"
@@ -28,11 +29,27 @@ END = re.compile(
 """Where a sentence may end; a full stop does so only before a space, and not after `Mr`."""
 
 
+@cache
+def word_pattern() -> re.Pattern[str]:
+    """A word: letters and digits with their marks (vowels of Hindi, points of Hebrew, accents that
+    stand by themselves), and the signs that join parts of one.
+    """
+    marks = (chr(c) for c in range(0x300, 0x10000) if unicodedata.category(chr(c))[0] == "M")
+    part = rf"[^\W_]+(?:[{''.join(marks)}][^\W_]*)*"
+    return re.compile(rf"{part}(?:['’.\u200c\u200d-]{part})*")
+
+
+def composed(text: str) -> str:
+    """A text whose letters and accents are one character where there is one (NFC)."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def plain_words(text: str) -> list[str]:
     """Words in small letters, without punctuation, for comparing texts."""
+    text = composed(text)
     if UNSPACED.search(text):
         text = UNSPACED.sub(lambda m: f" {m.group()} ", text)
-    return [w.casefold() for w in WORD.findall(text)]
+    return [w.casefold() for w in word_pattern().findall(text)]
 
 
 def sentences(text: str) -> list[str]:

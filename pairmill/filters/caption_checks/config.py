@@ -13,9 +13,10 @@ class CaptionChecksConfig(ComparingConfig):
     """What is wrong with a caption, as far as it can be told without a reference: one column for
     each check, and gates are yours.
 
-    Recommended: `NOT check_refusal AND NOT check_leak AND NOT check_truncated AND
-    check_repeated_sentences = 0 AND check_longest_run <= 3 AND check_hedges <= 8 AND check_language
-    = 'en'` (docs/captions.md has the precision and recall of each on a labelled list).
+    Recommended: `check_words > 0 AND NOT check_refusal AND NOT check_leak AND NOT check_truncated
+    AND check_repeated_sentences = 0 AND check_longest_run <= 3 AND check_hedges <= 8 AND
+    check_language = 'en'` (docs/captions.md has the precision and recall of each on a labelled
+    list).
     """
 
     stage: Annotated[Literal["caption_checks"], SPEED] = "caption_checks"

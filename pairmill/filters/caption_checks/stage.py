@@ -24,6 +24,7 @@ class CaptionChecksStage(Stage):
 
     Config = CaptionChecksConfig
     prefix = "check"
+    version = 2
     actor = True
     languages: LanguageStage
     scorer: TextScorer | None = None

@@ -48,6 +48,7 @@ class MinimalPairStage(GlobalStage):
 
     Config = MinimalPairConfig
     prefix = "minimal_pair"
+    version = 2
 
     def __init__(self, config: MinimalPairConfig) -> None:
         super().__init__(config)
