@@ -99,7 +99,8 @@ def test_the_mark_of_forgotten_bytes_is_carried_over(store: ColumnFile) -> None:
     store.evict([1])
     into = replace(store, name="columns/s/b.parquet")
     taken = values_from(store.storage, into, store.name, np.array([7, 8]), np.array([1, 2]))
-    assert taken is not None and taken.column("row").to_pylist() == [7, 8]
+    assert taken is not None
+    assert taken.column("row").to_pylist() == [7, 8]
     into.store(taken)
     carried = into.load(["v", "image", "image#size", "image#forgotten"])
     assert carried is not None

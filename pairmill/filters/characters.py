@@ -49,7 +49,7 @@ class BasicPlane:
 
     def __init__(self, of_page: Callable[[range], np.ndarray], kind: type) -> None:
         self.of_page = of_page
-        self.numbers = np.zeros(2**16, kind)
+        self.numbers: np.ndarray = np.zeros(2**16, kind)
         self.known = np.zeros(2**16 // PAGE, bool)
         self.passed = 0
         """Characters that were looked for in pages that are not known."""
