@@ -11,9 +11,9 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import families  # noqa: E402
+from every_talker import EVERY as TALKERS  # noqa: E402
 from newer_towers import TOWERS  # noqa: E402
 from tiny_heads import HEADS  # noqa: E402
-from tiny_talkers import TALKERS  # noqa: E402
 
 SLOW = "OWLv2 (detector)"
 """Its processor blurs large pictures for minutes; benchmarks/families.py has it."""

@@ -36,7 +36,8 @@ class AskingConfig(EngineConfig):
     model: Annotated[str, MODEL]
     """Hub id or folder of a model that transformers' `AutoModelForImageTextToText` loads, or, where
     `image` is null, `AutoModelForCausalLM`; quantised checkpoints, too.  With `engine: openai`
-    the server's name of the model; with `serve: vllm` what vLLM loads.
+    the server's name of the model; with `serve: vllm` what vLLM loads.  With `trust_remote_code`
+    also what the checkpoint's own code gives as one of the two.
     """
     revision: Annotated[str | None, SPEED] = None
     """Branch, tag or commit of a hub model; what it resolves to is part of the identity."""

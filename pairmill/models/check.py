@@ -88,10 +88,11 @@ def check_local(spec: Spec, folder: str) -> None:
 
 
 def check_sees(stage: str, spec: Spec, processor: Any) -> None:
-    """Raises StageBroken where the checkpoint's processor takes no images and no code of its own is
-    trusted.
+    """Raises StageBroken where the checkpoint's processor takes no images: a tokenizer alone never
+    does, a processor of trusted code may without saying so.
     """
-    if not hasattr(processor, "image_processor") and not spec.trust_remote_code:
+    words_alone = hasattr(processor, "convert_tokens_to_ids")
+    if not hasattr(processor, "image_processor") and (words_alone or not spec.trust_remote_code):
         raise StageBroken(
             f"stage {stage!r}: model {spec.model!r} has no processor for images: neither "
             "preprocessor_config.json nor processor_config.json gives one"

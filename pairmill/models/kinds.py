@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 ANSWERING = ("AutoModelForImageTextToText", "AutoModelForCausalLM")
 """Classes of models that answer prompts: who asks for one of them asks a model."""
+OTHERWISE = (
+    "its code is asked in a way of its own; take the family's checkpoint in transformers' format, "
+    "or ask a server (`engine: openai`)"
+)
+"""What to do where a checkpoint's code gives no class that is asked as transformers asks."""
 HEADS = {
     "MaskedLM": "fills gaps in texts",
     "ForSequenceClassification": "gives classes and no text",
@@ -52,6 +57,8 @@ def check_kind(stage: str, spec: "Spec", config: Any, classes: Sequence[str]) ->
                     f"{start} is {name}, which {what}; take a model that answers prompts "
                     "(…ForCausalLM, …ForConditionalGeneration)"
                 )
+    if spec.trust_remote_code and getattr(config, "auto_map", None):
+        return  # what its code does is not told by where transformers has entered it
     if "AutoModelForCausalLM" not in classes and any(
         type(config) in getattr(transformers(), name)._model_mapping
         for name in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM")

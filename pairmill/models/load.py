@@ -7,7 +7,7 @@ from typing import Any
 from pairmill.errors import StageBroken, first_line
 from pairmill.models.adapters import adapted
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
-from pairmill.models.kinds import check_kind
+from pairmill.models.kinds import ANSWERING, OTHERWISE, check_kind
 from pairmill.models.library import transformers
 from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.mended import mended
@@ -142,17 +142,20 @@ def auto_class(stage: str, folder: str, spec: Spec, classes: Sequence[str]) -> A
     """The first of transformers' (auto) classes that knows the checkpoint's type."""
     config = load_config(stage, folder, spec)
     check_kind(stage, spec, config, classes)
+    own = (getattr(config, "auto_map", None) or {}) if spec.trust_remote_code else {}
     for name in classes:
         auto = getattr(transformers(), name, None)
         if auto is None:
             continue
-        custom = spec.trust_remote_code and name in (getattr(config, "auto_map", None) or {})
-        if custom or serves(auto, config):
+        if name in own or serves(auto, config):
             return auto
+    if any(name in classes for name in ANSWERING) and ANSWERING[1] in own:
+        return transformers().AutoModelForCausalLM  # as code of their own has it that sees, too
+    more = f"; {OTHERWISE}" if own and any(name in classes for name in ANSWERING) else ""
     raise StageBroken(
         f"stage {stage!r}: model {spec.model!r} is of type {config.model_type!r} "
         f"({', '.join(config.architectures or ['no architecture named'])}), which none of "
-        f"{', '.join(classes)} loads"
+        f"{', '.join(classes)} loads{more}"
     )
 
 

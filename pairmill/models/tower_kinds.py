@@ -1,11 +1,11 @@
-"""Checkpoints that are no two-tower models, told by their description, with what to take instead."""
+"""Checkpoints that are no two-tower models, by their description, with what to take instead."""
 
 from typing import Any
 
 from pairmill.errors import StageBroken
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.library import transformers
-from pairmill.models.load import Spec, load_config
+from pairmill.models.load import Spec, guarded, load_config
 
 HEADS = ("TextRetrieval", "ITM", "ImageTextMatching")
 """Parts of the names of image–text matching heads."""
@@ -46,11 +46,9 @@ def fault_of(stage: str, spec: Spec) -> tuple[str, str] | None:
                 "the stage `caption` asks it, `match` scores pairs by a matching head "
                 "('Salesforce/blip-itm-base-coco'), and this one needs",
             )
-    every = transformers().AutoModel._model_mapping
-    if type(config) not in every:
-        return None  # custom code, or a type that `load` will name
-    known: Any = every[type(config)]
-    kind = known[0] if isinstance(known, (list, tuple)) else known
+    kind = class_of(stage, spec, folder, config)
+    if kind is None:
+        return None  # a type that `load` will name
     loaded = f"loaded as {kind.__name__}, "
     if config.model_type in NO_VECTORS:
         what = "whose towers do not make one vector of a picture and one of a text"
@@ -61,3 +59,16 @@ def fault_of(stage: str, spec: Spec) -> tuple[str, str] | None:
     if not {"image", "text"} <= has:
         return loaded + "which has not both an image and a text tower", "`clip` needs"
     return None
+
+
+def class_of(stage: str, spec: Spec, folder: str, config: Any) -> Any:
+    """The class by which `AutoModel` loads the checkpoint, its own code's where it may run; None
+    where there is none.
+    """
+    own = (getattr(config, "auto_map", None) or {}).get("AutoModel")
+    if own and spec.trust_remote_code:
+        from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+        return guarded(stage, spec, lambda: get_class_from_dynamic_module(own, folder))
+    known: Any = transformers().AutoModel._model_mapping.get(type(config), None)
+    return known[0] if isinstance(known, (list, tuple)) else known

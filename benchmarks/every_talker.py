@@ -1,0 +1,39 @@
+"""All tiny models that answer prompts, by family."""
+
+from further_talkers import (
+    exaone4_5,
+    gemma3n,
+    granite_docling,
+    hunyuan_vl,
+    kosmos2_5,
+    llava_next_video,
+    video_llama_3,
+)
+from reading_talkers import (
+    fast_vlm,
+    glm_ocr,
+    granite_vision,
+    lighton_ocr,
+    paddleocr_vl,
+    qianfan_ocr,
+)
+from tiny_talkers import TALKERS, Talker
+
+LATER: dict[str, Talker] = {
+    "Gemma 3n": Talker(gemma3n, each_time=False),
+    "Granite 4 Vision": Talker(granite_vision),
+    "Granite Docling": Talker(granite_docling, each_time=False),
+    "GLM-OCR": Talker(glm_ocr, each_time=False),
+    "PaddleOCR-VL": Talker(paddleocr_vl, each_time=False),
+    "LightOnOCR": Talker(lighton_ocr, each_time=False),
+    "Qianfan-OCR": Talker(qianfan_ocr, each_time=False),
+    "FastVLM": Talker(fast_vlm),
+    "HunYuan-VL": Talker(hunyuan_vl, each_time=False),
+    "EXAONE 4.5": Talker(exaone4_5, each_time=False),
+    "VideoLLaMA 3": Talker(video_llama_3, each_time=False),
+    "LLaVA-NeXT-Video": Talker(llava_next_video, each_time=False),
+    "Kosmos-2.5": Talker(kosmos2_5, template=False, each_time=False),
+}
+*SEEING, LAST = TALKERS
+EVERY = {name: TALKERS[name] for name in SEEING} | LATER | {LAST: TALKERS[LAST]}
+"""Those that see, then the one that only reads."""
