@@ -198,9 +198,11 @@ def listed(
         yield from found
 
 
-def below(system: Any, folder: str, root: str) -> Iterator[Input]:
-    """Every file below a folder, in name order; a folder that links lead to twice is walked
-    once.
+def below(
+    system: Any, folder: str, root: str, wanted: Callable[[str], bool] = bool
+) -> Iterator[Input]:
+    """Every file below a folder whose name is `wanted`, in name order; a folder that links lead to
+    twice is walked once.
     """
     if is_local(system):
         walked: set[str] = set()
@@ -212,13 +214,13 @@ def below(system: Any, folder: str, root: str) -> Iterator[Input]:
                 folders.clear()
                 continue
             walked.add(real)
-            names += [f"{place}/{name}" for name in files]
+            names += [f"{place}/{name}" for name in files if wanted(name)]
         for error in closed:
             name = str(error.filename).removeprefix(root).strip("/") or folder
             fault = f"a folder that cannot be looked into: {error.strerror}"
             yield Input(name, f"file://{error.filename}", 0, "", fault=fault)
     else:
-        names = [n for n in system.find(folder) if not n.endswith("/")]
+        names = [n for n in system.find(folder) if not n.endswith("/") and wanted(n)]
     yield from (found_in_folder(system, name, root) for name in sorted(names))
 
 

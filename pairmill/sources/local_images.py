@@ -45,15 +45,17 @@ class ImageFiles:
         self.local = "file" in self.system.protocol
 
     def inputs(self) -> Iterable[Input]:
-        """Every image file, as part of what is read; looked up once."""
+        """Every image file, as part of what is read; looked up once.  Of an object store a folder
+        that nobody named is not listed: it may be all of a bucket.
+        """
+        if self._listed is None and self.beside and not self.local:
+            self._listed = {}
         if self._listed is None:
             written = tuple(below_it(self.root if self.local else self.folder, self.written))
             self._listed = {
                 item.url: replace(item, beside=self.beside)
-                for item in below(self.system, self.root, self.root)
-                if item.name.lower().rpartition(".")[2] in IMAGES
-                and unusable(item) is None
-                and not item.name.startswith(written)
+                for item in below(self.system, self.root, self.root, is_image)
+                if unusable(item) is None and not item.name.startswith(written)
             }
         return self._listed.values()
 
@@ -103,6 +105,11 @@ class ImageFiles:
                 f"`images: {posixpath.dirname(path) or '/'}`"
             )
         return place
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as that of an image."""
+    return name.lower().rpartition(".")[2] in IMAGES
 
 
 def names_of(values: pa.ChunkedArray) -> list[Any]:
