@@ -18,8 +18,8 @@ from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
 
 BATCH_BYTES = 16 * 2**20
 BATCH_ROWS = 16_384
-PART_BYTES = 16 * 2**20
-"""Unpacked, of row groups that are read together."""
+PART_BYTES = 8 * 2**20
+"""Unpacked, of row groups that are read together, and so wait together for their place."""
 ROW_BYTES = 64
 """The least that a row counts for there: it has an address and a text as a rule."""
 BUFFER_BYTES = 4 * 2**20
