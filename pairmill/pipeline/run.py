@@ -5,6 +5,7 @@ are read off.
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -40,7 +41,7 @@ from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.file_looks import keep_looks
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.ingest import build_table
-from pairmill.workspace.lease import leased
+from pairmill.workspace.lease import announced, leased
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table
 
@@ -134,8 +135,10 @@ class Runner:
             if reason := check_owner(writer, self.plan.config.name):
                 raise RunError(reason)
         self.ask_to_replace()
+        begins = ExitStack()
         try:
             self.engine.expect(unseen(storage, every_stage(self.plan.stages)))
+            begins.enter_context(announced(storage))
             table = self.timed("table", lambda: self.table(storage))
             keep_looks(storage, self.plan.config.name, self.plan.source.looks)
             fresh = news(storage, table, self.plan.config.name)
@@ -157,7 +160,7 @@ class Runner:
                 recall(chain.root, self.plan.config.name)
                 run = TableRun(
                     self.plan, self.engine, self.watcher, self.totals, self.timed, storage,
-                    folder, lease, self.retry, settings,
+                    folder, lease, self.retry, settings, begins=begins,
                 )  # fmt: skip
                 # which of the unreadable rows stand before the limit is not known
                 unreadable = 0 if self.limit is not None else table.unreadable
@@ -179,6 +182,7 @@ class Runner:
                 left = [line for t in tables for line in settings.end(t.chain, again, whole)]
                 keep(chain.root, self.plan.config.name, [t.chain for t in tables])
         finally:
+            begins.close()
             self.engine.close()
             self.watcher.done()
         totals = self.totals
