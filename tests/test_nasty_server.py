@@ -251,6 +251,7 @@ def test_what_was_answered_before_the_server_wants_money_is_kept(
     server.how = poor
     with pytest.raises(StageBroken, match="wants to be paid"):
         Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, processes=0, progress=False)
+    assert server.chats() == 21  # once it is known that nothing will be answered, nobody asks
     server.seen.clear()
     Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, processes=0, progress=False)
     assert server.chats() == 10
