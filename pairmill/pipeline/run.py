@@ -22,6 +22,7 @@ from pairmill.pipeline.findings import findings, trusted_code
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
+from pairmill.pipeline.odd_uids import check_uids
 from pairmill.pipeline.preflight import look_for_memory, preflight, unseen
 from pairmill.pipeline.replacing import replaced_packages
 from pairmill.pipeline.run_metrics import RunMetrics
@@ -153,6 +154,7 @@ class Runner:
                 storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
+                check_uids(self.plan, chain, self.engine.over, self.watcher.note)
                 examine(storage, every_stage(chain.stages), self.engine, self.local)
                 if self.here:
                     look_for_memory(self.plan, ask=True)
