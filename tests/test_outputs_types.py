@@ -16,8 +16,6 @@ import pytest
 from pairmill.api import Pipeline
 from pairmill.errors import PipelineFileError, RunError
 from pairmill.outputs.values import json_column
-from pairmill.pipeline.run import Runner
-from pairmill.pipeline.watcher import Watcher
 from tests.everything import ROWS, packaged, picture, table
 
 Write = Callable[[str], Path]
@@ -228,29 +226,6 @@ def test_a_uid_that_is_no_hash_is_told_by_the_uids_output(write: Write, tmp_path
     columns = {"image": [picture(9)], "text": ["a"], "uid": ["row 1"]}
     with pytest.raises(RunError, match="'row 1' is not 32 hex digits"):
         run(write, tmp_path, columns, "{type: uids, path: out}")
-
-
-def test_uids_that_no_kept_row_can_leave_by_are_told_before_a_stage_computes(
-    write: Write, tmp_path: Path
-) -> None:
-    stages = "stages: [{stage: image_hash, keep: text = 'a'}]\n"
-    output = "{type: uids, path: out}"
-    columns = {"image": [picture(9)] * 2, "text": ["a", "b"], "uid": ["row 1", "row 2"]}
-    with pytest.raises(RunError, match="so are all 2 uids; nothing was computed"):
-        run(write, tmp_path, columns, output, stages)
-    assert not list(tmp_path.glob("workspace/columns/*/*.parquet"))
-    some = {**columns, "uid": ["0" * 32, "row 2"]}  # which no gate keeps
-    told: list[str] = []
-
-    class NoteWatcher(Watcher):
-        def note(self, text: str) -> None:
-            told.append(text)
-
-    pq.write_table(pa.table(some), tmp_path / "in.parquet")
-    found = Pipeline.from_yaml(tmp_path / "pipeline.yaml")
-    Runner(found.checked, found.text, NoteWatcher(), [], local=True, processes=0).run()
-    assert len(np.load(tmp_path / "out/uids.npy")) == 1
-    assert next(t for t in told if "would end this run" in t).startswith("1 of 2 uids")
 
 
 def test_conversations_of_a_column_come_in_each_trainer_s_form(

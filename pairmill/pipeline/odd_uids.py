@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from pairmill.errors import RunError
-from pairmill.outputs.base import Writer
 from pairmill.plan.chain import Chain
 from pairmill.plan.plan import Plan
 
@@ -35,7 +35,7 @@ def check_uids(plan: Plan, chain: Chain, over: Over, note: Callable[[str], None]
         note(f"{odd:,} of {rows:,} uids would end this run if their rows are kept: {why}")
 
 
-def odd_in_shard(chain: Chain, writer: Writer, shard: int) -> Found:
+def odd_in_shard(chain: Chain, writer: Any, shard: int) -> Found:
     """What of one shard's uids an output cannot hold."""
     uids = chain.read_pool(shard, ["uid"]).column("uid")
     sound = writer.sound_uids(uids)
