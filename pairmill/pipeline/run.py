@@ -183,6 +183,10 @@ class Runner:
                 again, whole = (*self.retry, *run.tried), self.limit is None
                 left = [line for t in tables for line in settings.end(t.chain, again, whole)]
                 keep(chain.root, self.plan.config.name, [t.chain for t in tables])
+        except BaseException:
+            for line in self.totals.spent():
+                self.watcher.note(f"{line}, in the shards that were finished when it stopped")
+            raise
         finally:
             begins.close()
             self.engine.close()
