@@ -260,7 +260,7 @@ def gc(
     path: str, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False
 ) -> None:
     """Remove pools and column sets that no run refers to (delete a run's folder first to free what
-    only it uses).
+    only it uses).  Nothing is removed while a run reads its source, or begins.
     """
     from pairmill.workspace.contents import collect, existing_workspace, left_alone, unused
 

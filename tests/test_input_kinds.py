@@ -236,20 +236,38 @@ def test_what_this_user_may_not_read_is_told_with_its_rights() -> None:
         "os.getegid() or os.setegid(65534); os.geteuid() or os.seteuid(65534)\n"
         "source = TableSource(PairsConfig(path=sys.argv[1]))\n"
         "print([r.what for r in source.remarks()])\n"
+        "for glob in ('**/*.csv', '*/c.csv', 'c*/c*', 'b*/c.csv', '*.csv'):\n"
+        "    path = f'{sys.argv[1]}/{glob}'\n"
+        "    try: told = [(r.location, r.what) for r in TableSource(PairsConfig(path=path)).remarks()]\n"
+        "    except Exception as error: told = str(error).replace(sys.argv[1], '')\n"
+        "    print(glob, told)\n"
         "try: table_id(Storage(sys.argv[1]), source)\n"
         "except Exception as error: print(error)\n"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        (folder / "closed").mkdir()
-        for file in ("a.csv", "b.csv", "closed/c.csv"):
+        for shut in ("closed", "listed"):
+            (folder / shut).mkdir()
+        for file in ("a.csv", "b.csv", "closed/c.csv", "listed/d.csv"):
             (folder / file).write_text(CSV)
         (folder / "closed").chmod(0)
+        (folder / "listed").chmod(0o744)
         (folder / "b.csv").chmod(0)
         command = [sys.executable, "-c", script, name]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        (folder / "closed").chmod(0o755)
-    remarks, error = done.stdout.splitlines()
-    assert remarks == "['a folder that cannot be looked into: Permission denied']"
+        for shut in ("closed", "listed"):
+            (folder / shut).chmod(0o755)
+    remarks, *globs, error = done.stdout.splitlines()
+    closed = "a folder that cannot be looked into: Permission denied"
+    nothing = "source path /{} matches no file"
+    left_out = f"{nothing} that can be read; left out: closed ({closed})"
+    assert globs == [
+        f"**/*.csv [('closed', '{closed}'), ('listed', '{closed}')]",
+        f"*/c.csv {left_out.format('*/c.csv')}, listed ({closed})",
+        f"c*/c* {left_out.format('c*/c*')}",
+        f"b*/c.csv {nothing.format('b*/c.csv')}",
+        "*.csv []",
+    ]
+    assert remarks == f"['{closed}', 'not to be looked at: Permission denied']"
     assert error.startswith("b.csv cannot be read by this user: [Errno 13] Permission denied")

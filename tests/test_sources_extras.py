@@ -1,6 +1,7 @@
 """Formats that need an extra: TFRecord, Lance."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,26 @@ def test_a_damaged_record_is_one_row_and_a_damaged_length_ends_the_file(tmp_path
     (tmp_path / "2.tfrecord").write_bytes(good[0] + good[1][:-20])
     rows, bad, _ = read(tmp_path / "2.tfrecord")
     assert (rows["text"].to_list(), bad[0].reason) == (["text 0"], "the file breaks off")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b"\xff" * len(b)])
+def test_damaged_lance_data_set_costs_one_row_and_a_folder_that_is_none_is_refused(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    import lance
+
+    paths = [str(tmp_path / name) for name in ("a.lance", "b.lance")]
+    for path in paths:
+        lance.write_dataset(pa.table({"url": ["u"], "text": ["t"]}), path)
+    for file in (tmp_path / "b.lance/_versions").iterdir():
+        file.write_bytes(damage(file.read_bytes()))
+    frame, bad, _ = given_by(LanceSource(LanceConfig(path=paths)))
+    assert frame.height == 1
+    assert [(b.location, b.rows) for b in bad] == [("b.lance", 1)]
+    assert bad[0].reason.startswith("the file is damaged: ")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(NoInput, match="none is no Lance data set"):
+        given_by(LanceSource(LanceConfig(path=[paths[0], str(tmp_path / "none")])))
 
 
 def test_lance_with_images_of_any_name(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ class OpenAIEngine:
         self.sharing = asyncio.ensure_future(follow(self.window, ask)) if ask else None
         self.encoders = ThreadPoolExecutor(2, "encode")
         self.has_answered = False
+        self.ended: str | None = None
+        """Why nothing is asked any more: an answer that will be the same to every request."""
 
     @property
     def note(self) -> str:
@@ -98,6 +100,8 @@ class OpenAIEngine:
     async def attempt(self, turns: list[dict[str, Any]], request: Request) -> Answer | Failed:
         """One request to the server, in its turn."""
         async with self.window.turn(self.expected_tokens(request)):
+            if self.ended is not None:  # while this one waited
+                raise StageBroken(self.ended)
             began = time.monotonic()
             try:
                 found: Any = await asyncio.wait_for(
@@ -111,7 +115,11 @@ class OpenAIEngine:
             except RowError:
                 raise
             except Exception as error:  # servers, proxies and networks raise many kinds
-                failed = self.failed(error, request)
+                try:
+                    failed = self.failed(error, request)
+                except StageBroken as broken:
+                    self.ended = str(broken)
+                    raise
                 if failed.overload:
                     self.window.overloaded(began, failed.pause_s)
                 return failed

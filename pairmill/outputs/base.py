@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, BinaryIO, ClassVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairmill.outputs.values import holds_bytes, is_embedding, leaving_field, refusal
 from pairmill.schemas.arrow import is_parents_payload, is_payload, is_volatile
@@ -95,6 +97,8 @@ class Writer:
     """Names that the format uses itself."""
     sorts: ClassVar[bool] = False
     """Each file has an order of its own, whatever that of the rows is."""
+    uid_form: ClassVar[str | None] = None
+    """What uids have to be, as a regular expression, where it cannot be any text."""
 
     lengths: Mapping[str, int] = {}
     """Numbers in the embeddings of each of the `measured` columns, as most rows of the package's
@@ -130,6 +134,14 @@ class Writer:
         """Columns that hold bytes, at any depth, which must lie in the workspace."""
         names = [n for n in self.columns(schema) if n in schema.names]
         return [n for n in names if is_payload(schema.field(n).type)]
+
+    def sound_uids(self, uids: pa.ChunkedArray) -> np.ndarray:
+        """Which uids have the form that the output needs: bool, one each."""
+        return np.asarray(pc.match_substring_regex(uids, self.uid_form or ""))
+
+    def odd_uid(self, uid: str) -> str:
+        """What is wrong with one that has another, and what to do."""
+        return f"output {self.config.path}: the uid {uid!r} has another form than {self.uid_form}"
 
     def quality_columns(self, schema: pa.Schema) -> list[str]:
         """Columns that travel with a sample: what the user names, or all but embeddings and what

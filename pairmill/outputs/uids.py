@@ -41,6 +41,7 @@ class UidsWriter(Writer):
 
     Config = UidsOutputConfig
     sorts = True
+    uid_form = HEX
 
     def problems(self, schema: pa.Schema) -> Iterator[Problem]:
         if self.config.columns is not None:
@@ -72,13 +73,15 @@ class UidsWriter(Writer):
         """The 16 bytes of each uid.  Raises RunError where one is not 32 hex digits."""
         text = "".join(column.to_pylist())
         if not (pc.all(pc.equal(pc.binary_length(column), 32)).as_py() and is_hex(text)):
-            sound = np.asarray(pc.match_substring_regex(column, HEX))
-            raise RunError(
-                f"output {self.config.path}: the uid {column[int(sound.argmin())].as_py()!r} is "
-                "not 32 hex digits (lower case), as a subset of DataComp needs; take "
-                "`type: table` with `columns: [uid]`, or leave the input's uids aside"
-            )
+            raise RunError(self.odd_uid(column[int(self.sound_uids(column).argmin())].as_py()))
         return np.frombuffer(bytes.fromhex(text), BYTES)
+
+    def odd_uid(self, uid: str) -> str:
+        return (
+            f"output {self.config.path}: the uid {uid!r} is not 32 hex digits (lower case), as a "
+            "subset of DataComp needs; take `type: table` with `columns: [uid]`, or leave the "
+            "input's uids aside"
+        )
 
     def loading(self, shards: list[dict[str, Any]], schema: pa.Schema) -> Loading:
         return Loading(None, pa.schema([]))

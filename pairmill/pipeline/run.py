@@ -5,6 +5,7 @@ are read off.
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from pairmill.pipeline.findings import findings, trusted_code
 from pairmill.pipeline.folder import clear_temporary
 from pairmill.pipeline.matches import matches
 from pairmill.pipeline.news import news
+from pairmill.pipeline.odd_uids import check_uids
 from pairmill.pipeline.preflight import look_for_memory, preflight, unseen
 from pairmill.pipeline.replacing import replaced_packages
 from pairmill.pipeline.run_metrics import RunMetrics
@@ -40,7 +42,7 @@ from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.file_looks import keep_looks
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.ingest import build_table
-from pairmill.workspace.lease import leased
+from pairmill.workspace.lease import announced, leased
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table, open_table
 
@@ -134,8 +136,10 @@ class Runner:
             if reason := check_owner(writer, self.plan.config.name):
                 raise RunError(reason)
         self.ask_to_replace()
+        begins = ExitStack()
         try:
             self.engine.expect(unseen(storage, every_stage(self.plan.stages)))
+            begins.enter_context(announced(storage))
             table = self.timed("table", lambda: self.table(storage))
             keep_looks(storage, self.plan.config.name, self.plan.source.looks)
             fresh = news(storage, table, self.plan.config.name)
@@ -150,6 +154,7 @@ class Runner:
                 storage.write_bytes(f"{folder}/pipeline.yaml", redact(self.text).encode())
                 clear_temporary(storage, chain, folder)
                 self.look_for_retried(chain)
+                check_uids(self.plan, chain, self.engine.over, self.watcher.note)
                 examine(storage, every_stage(chain.stages), self.engine, self.local)
                 if self.here:
                     look_for_memory(self.plan, ask=True)
@@ -157,7 +162,7 @@ class Runner:
                 recall(chain.root, self.plan.config.name)
                 run = TableRun(
                     self.plan, self.engine, self.watcher, self.totals, self.timed, storage,
-                    folder, lease, self.retry, settings,
+                    folder, lease, self.retry, settings, begins=begins,
                 )  # fmt: skip
                 # which of the unreadable rows stand before the limit is not known
                 unreadable = 0 if self.limit is not None else table.unreadable
@@ -178,7 +183,12 @@ class Runner:
                 again, whole = (*self.retry, *run.tried), self.limit is None
                 left = [line for t in tables for line in settings.end(t.chain, again, whole)]
                 keep(chain.root, self.plan.config.name, [t.chain for t in tables])
+        except BaseException:
+            for line in self.totals.spent():
+                self.watcher.note(f"{line}, in the shards that were finished when it stopped")
+            raise
         finally:
+            begins.close()
             self.engine.close()
             self.watcher.done()
         totals = self.totals

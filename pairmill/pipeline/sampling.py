@@ -21,6 +21,7 @@ from pairmill.work.line import Line
 from pairmill.work.messages import StageStats
 from pairmill.work.shard_work import ShardWork
 from pairmill.workspace.contents import open_workspace
+from pairmill.workspace.lease import announced
 from pairmill.workspace.storage import Storage
 from pairmill.workspace.tables import Table
 
@@ -108,19 +109,20 @@ def estimate(
     if rows < 1:
         raise BadRequest(f"a sample of {rows} rows: it needs at least one")
     storage = open_workspace(plan.config.workspace)
-    stored = stored_table(plan.chain(table_of(storage), limit))
-    chain, waiting = stored.chain, stored.waiting
-    first = 1 + max((s.index for s in chain.stages if is_answered(s, waiting)), default=-1)
-    whole, (chain, left_out) = chain, without_open_globals(chain, first)
-    job = Job(chain, first, len(chain.stages))
-    shards = {
-        shard: sum(count for index, count in counts.items() if index >= first)
-        for shard, counts in stored.shards.items()
-    }
-    total = sum(shards.values())
-    if not job.stages() or not total:
-        return Cost(total, 0, 0, [], left_out)
-    describe(storage, {None: whole}, f"runs/{plan.run_id(whole)}", plan.redact)
+    with announced(storage):
+        stored = stored_table(plan.chain(table_of(storage), limit))
+        chain, waiting = stored.chain, stored.waiting
+        first = 1 + max((s.index for s in chain.stages if is_answered(s, waiting)), default=-1)
+        whole, (chain, left_out) = chain, without_open_globals(chain, first)
+        job = Job(chain, first, len(chain.stages))
+        shards = {
+            shard: sum(count for index, count in counts.items() if index >= first)
+            for shard, counts in stored.shards.items()
+        }
+        total = sum(shards.values())
+        if not job.stages() or not total:
+            return Cost(total, 0, 0, [], left_out)
+        describe(storage, {None: whole}, f"runs/{plan.run_id(whole)}", plan.redact)
     found, notes = run_sample(job, drawn(job, rows, plan.config.seed, shards))
     taken = np.array([chunk.taken for chunk in found])
     rng = np.random.default_rng(plan.config.seed)

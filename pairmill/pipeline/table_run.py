@@ -3,6 +3,7 @@ it.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,7 +24,7 @@ from pairmill.plan.plan import Plan
 from pairmill.schemas.arrow import is_payload
 from pairmill.work.elements import bytes_read, collected, opened
 from pairmill.work.engine import WorkEngine
-from pairmill.workspace.lease import Lease
+from pairmill.workspace.lease import Lease, announced
 from pairmill.workspace.run_plan import RunPlan
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
@@ -67,6 +68,8 @@ class TableRun:
     """By block (None: the source's rows), the stages as far as they are known."""
     described: RunPlan | None = None
     """What plan.json holds."""
+    begins: ExitStack = field(default_factory=ExitStack)
+    """Has what tells gc that something is in use of which plan.json does not know yet."""
 
     def decided(self, chain: Chain, ledger: str, unreadable: int = 0) -> DecidedTable:
         """Runs the phases until no row is undecided, and writes the ledger."""
@@ -122,6 +125,7 @@ class TableRun:
         self.described = describe(
             self.storage, self.chains, self.folder, self.plan.redact, self.described
         )
+        self.begins.close()
 
     def inside(self, chain: Chain, stage: PlannedStage, ledger: str, known: Any) -> Chain:
         """Takes the elements of a block through its stages; gives the parent's chain, which knows
@@ -129,6 +133,7 @@ class TableRun:
         """
         block = stage.block
         assert block is not None
+        self.begins.enter_context(announced(self.storage))
         table = self.timed(f"each {block.name}", partial(self.opened, chain, stage, block))
         child = child_chain(chain, stage.index, table)
         self.watcher.note(f"each {block.name}: {table.row_count:,} elements of {block.column}")

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from pairmill.sources.base import Input, NoInput, Unreadable
-from pairmill.sources.parquet_files import first_line, readable
+from pairmill.sources.parquet_files import first_line
 from pairmill.sources.plain_types import plain_type
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
+from pairmill.sources.sound_values import damaged, readable
 
 BATCH_ROWS = 256
 BATCH_BYTES = 2**25
@@ -45,15 +46,15 @@ def batches_of(item: Input) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch
 
 
 def arrow_schema(item: Input) -> tuple[pa.Schema, int | None]:
-    """The columns in types that we store; raises NoInput."""
-    try:
-        with batches_of(item) as (schema, _):
-            if len(schema) > MAX_COLUMNS:
-                raise NoInput(f"{item.name} has {len(schema):,} columns, too many")
-            fields = [pa.field(f.name, plain_type(f.type)) for f in schema]
-            return pa.schema(fields, schema.metadata), None
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise NoInput(f"{item.name}: {first_line(error)}") from None
+    """The columns in types that we store.
+
+    Raises NoInput for what is not to be read, OSError, ValueError or ArrowException for damage.
+    """
+    with batches_of(item) as (schema, _):
+        if len(schema) > MAX_COLUMNS:
+            raise NoInput(f"{item.name} has {len(schema):,} columns, too many")
+        fields = [pa.field(f.name, plain_type(f.type)) for f in schema]
+        return pa.schema(fields, schema.metadata), None
 
 
 def arrow_rows(item: Input) -> Iterator[Part]:
@@ -62,12 +63,25 @@ def arrow_rows(item: Input) -> Iterator[Part]:
     try:
         with batches_of(item) as (_, batches):
             for batch in batches:
-                for table in pieces(batch):
-                    places = np.arange(first, first + table.num_rows)
-                    first += table.num_rows
-                    yield from readable(Rows(table, places), item.name)
+                rows = np.arange(first, first + batch.num_rows)
+                first += batch.num_rows
+                yield from batch_rows(batch, rows, item.name)
     except (OSError, ValueError, pa.ArrowException) as error:
         yield Unreadable(f"{row_place(item.name, first)} and all behind it", first_line(error))
+
+
+def batch_rows(batch: pa.RecordBatch, places: np.ndarray, file: str) -> Iterator[Part]:
+    """Rows of a record batch, in pieces by bytes; what of it is damaged costs no other rows."""
+    try:
+        tables = list(pieces(batch))
+    except pa.ArrowException as error:  # asked for their size, values that are damaged say so
+        yield damaged(file, places, first_line(error))
+        return
+    given = 0
+    for table in tables:
+        rows = places[given : given + table.num_rows]
+        given += table.num_rows
+        yield from readable(Rows(table, rows), file)
 
 
 def pieces(batch: pa.RecordBatch) -> Iterator[pa.Table]:

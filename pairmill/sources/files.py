@@ -13,8 +13,8 @@ from urllib.parse import unquote
 import fsspec
 
 from pairmill.errors import PairmillError, first_line
-from pairmill.names import place
 from pairmill.sources.faults import NoInput
+from pairmill.sources.globs import below_it, fixed_folder, globbed
 from pairmill.texts.files import lines_in
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
@@ -89,15 +89,6 @@ def list_inputs(
     return listing
 
 
-def below_it(pattern: str, own: Sequence[str]) -> list[str]:
-    """Those of some folders that lie below a pattern's folder, as names of files there begin."""
-    root = pattern
-    if any(c in pattern for c in "*?[") and not os.path.exists(pattern):
-        root = fixed_folder(pattern)
-    root = place(root).rstrip("/")
-    return [f"{f[len(root) + 1 :]}/" for f in map(place, own) if f.startswith(f"{root}/")]
-
-
 def reached(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input, bool]]:
     """The candidates of a pattern; raises NoInput where the store behind it cannot be asked."""
     try:
@@ -151,7 +142,9 @@ def candidates(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Inp
     path = path.rstrip("/") or path
     if any(c in path for c in "*?[") and not system.exists(path):
         root = fixed_folder(path)
-        for name in sorted(system.glob(path)):
+        names, closed = globbed(system, path)
+        yield from ((closed_folder(*of, root), False) for of in closed)
+        for name in names:
             if system.isdir(name):
                 yield from ((item, False) for item in below(system, name, root))
             else:
@@ -164,12 +157,6 @@ def candidates(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Inp
             yield from listed(system, path, pattern, reads)
         else:
             yield item, True
-
-
-def fixed_folder(path: str) -> str:
-    """The part of a glob before its first wildcard, up to the last slash."""
-    first = min(path.find(c) for c in "*?[" if c in path)
-    return path[:first].rpartition("/")[0]
 
 
 def listed(
@@ -215,13 +202,17 @@ def below(
                 continue
             walked.add(real)
             names += [f"{place}/{name}" for name in files if wanted(name)]
-        for error in closed:
-            name = str(error.filename).removeprefix(root).strip("/") or folder
-            fault = f"a folder that cannot be looked into: {error.strerror}"
-            yield Input(name, f"file://{error.filename}", 0, "", fault=fault)
+        yield from (closed_folder(str(error.filename), error, root) for error in closed)
     else:
         names = [n for n in system.find(folder) if not n.endswith("/") and wanted(n)]
     yield from (found_in_folder(system, name, root) for name in sorted(names))
+
+
+def closed_folder(folder: str, error: OSError, root: str) -> Input:
+    """A folder that this user may not look into, as a file that can be no input."""
+    name = folder.removeprefix(root).strip("/") or folder
+    fault = f"a folder that cannot be looked into: {error.strerror}"
+    return Input(name, f"file://{folder}", 0, "", fault=fault)
 
 
 def found_in_folder(system: Any, path: str, root: str) -> Input:
@@ -231,7 +222,9 @@ def found_in_folder(system: Any, path: str, root: str) -> Input:
     except OSError as error:
         if not (is_local(system) or isinstance(error, FileNotFoundError)):
             raise
-        place, fault = path.removeprefix(root).lstrip("/"), "a link that leads nowhere"
+        closed = isinstance(error, PermissionError)  # a folder that may be listed, no more
+        fault = f"not to be looked at: {error.strerror}" if closed else "a link that leads nowhere"
+        place = path.removeprefix(root).lstrip("/")
         return Input(place, system.unstrip_protocol(path), 0, "", fault=fault)
 
 

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from pairmill.errors import first_line
 from pairmill.sources.base import Input, Unreadable
-from pairmill.sources.files import below, below_it, facts_of, unusable
+from pairmill.sources.files import below, facts_of, unusable
+from pairmill.sources.globs import below_it
 from pairmill.sources.members import IMAGES
 from pairmill.sources.tar import MAX_MEMBER_BYTES
 from pairmill.sources.unchanged import as_listed, check_unchanged

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pairmill.sources.base import Input, Remark, Unreadable
+from pairmill.sources.base import Input, Unreadable
 from pairmill.sources.faults import NoInput
 from pairmill.sources.plain_types import plain_type
 from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, row_place
+from pairmill.sources.sound_values import readable
 
 BATCH_BYTES = 16 * 2**20
 BATCH_ROWS = 16_384
@@ -230,51 +231,3 @@ def unpacked(batch: pa.RecordBatch) -> Iterator[pa.Table]:
             c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in part.columns
         ]
         yield pa.Table.from_arrays(columns, names=part.schema.names)
-
-
-def readable(rows: Rows, file: str) -> Iterator[Part]:
-    """Rows whose texts are UTF-8; what is not is repaired or, deep within a value, costs the
-    row.
-    """
-    table = rows.table
-    try:
-        table.validate(full=True)
-        yield rows
-        return
-    except (pa.ArrowException, UnicodeDecodeError):
-        pass
-    bad: dict[int, Unreadable] = {}
-    for index, name in enumerate(table.schema.names):
-        column = table.column(index).combine_chunks()
-        if is_valid(column):
-            continue
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            raw = column.cast(pa.large_binary()).to_pylist()
-            texts: list[str | None] = []
-            for i, value in enumerate(raw):
-                text = None if value is None else value.decode("utf-8", "replace")
-                if value is not None and text is not None and text.encode() != value:
-                    yield Remark(
-                        "repaired values", row_place(file, int(rows.places[i])),
-                        f"bytes in column {name!r} that are not UTF-8 became U+FFFD",
-                    )  # fmt: skip
-                texts.append(text)
-            table = table.set_column(index, name, pa.array(texts, column.type))
-            continue
-        for i in range(len(column)):
-            if not is_valid(column.take(pa.array([i]))):
-                place = row_place(file, int(rows.places[i]))
-                bad[i] = Unreadable(place, "a text within it is not UTF-8", name)
-    yield from bad.values()
-    keep = np.ones(table.num_rows, bool)
-    keep[list(bad)] = False
-    yield Rows(table.filter(pa.array(keep)), rows.places[keep])
-
-
-def is_valid(column: pa.Array) -> bool:
-    """Whether the values of an array are sound, UTF-8 and offsets included."""
-    try:
-        column.validate(full=True)
-    except (pa.ArrowException, UnicodeDecodeError):
-        return False
-    return True

@@ -10,13 +10,14 @@ from pairmill.workspace.addresses import FOLDER as COLUMNS
 from pairmill.workspace.answers import FOLDER as ANSWERS
 from pairmill.workspace.elements import FOLDER as ELEMENTS
 from pairmill.workspace.elements import shard_in
+from pairmill.workspace.lease import starting
 from pairmill.workspace.memo import FOLDER as INGEST
 from pairmill.workspace.shards import FOLDER as SHARDS
 from pairmill.workspace.shards import PAYLOAD, payload_file, stored_file, stored_files
 from pairmill.workspace.storage import SIGN, Storage
 from pairmill.workspace.tables import FOLDER as TABLES
 from pairmill.workspace.tables import Table, open_table
-from pairmill.workspace.used import used
+from pairmill.workspace.used import Used, used
 
 FORMAT = 3
 FATES = "fates"
@@ -37,6 +38,10 @@ class OlderWorkspace(RunError):
 
 class NewerWorkspace(RunError):
     """The workspace was written by a newer pairmill."""
+
+
+class RunBegins(RunError):
+    """What is used cannot be told, as a run begins."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +136,24 @@ def unused(storage: Storage) -> list[StoredSet]:
     """What no run refers to, and pairmill wrote: tables, shards, what is remembered of files whose
     shards go, what stages over all rows answered for rows that no run has, column sets, and of
     other sets the files of shards that no run has.
+
+    Raises RunBegins while what a run is about to use cannot be told.
     """
     uses = used(storage)
+    while True:
+        found = beside(storage, uses)
+        if runs := starting(storage):
+            raise RunBegins(
+                f"a run begins in {storage.root}, and what it is about to use stands in no plan "
+                f"yet: {'; '.join(runs)}; nothing was removed, run gc again in a while"
+            )
+        before, uses = uses, used(storage)
+        if uses == before:  # else one has begun meanwhile
+            return found
+
+
+def beside(storage: Storage, uses: Used) -> list[StoredSet]:
+    """What is there beside what is used."""
     found = []
     for name in table_names(storage):
         if name not in uses.tables:

@@ -23,6 +23,8 @@ from pairmill.workspace.storage import Storage
 TTL_S = 60.0
 """Seconds after which a lease that nobody renews is over."""
 RENEW_S = 15.0
+STARTING = "starting"
+"""Folder with the leases of those who are about to use what no plan names yet."""
 KEYS = {"owner": str, "host": str, "pid": int, "at": int | float}
 
 
@@ -153,10 +155,46 @@ def leased(storage: Storage, folder: str) -> Iterator[Lease]:
     lease = Lease(storage, f"{folder}/lease.json")
     if told := lease.take():
         raise RunError(f"this run is in progress: {told}")
+    with renewed(lease):
+        yield lease
+
+
+@contextlib.contextmanager
+def announced(storage: Storage) -> Iterator[None]:
+    """Says during the block that a run is about to use what no plan names yet: what it reads now,
+    or has found. `gc` removes nothing meanwhile.
+    """
+    lease = Lease(storage, f"{STARTING}/{uuid.uuid4().hex}.json")
+    lease.take()
+    with renewed(lease):
+        yield
+
+
+def starting(storage: Storage) -> list[str]:
+    """Who has announced that, and is at work; announcements of dead ones are deleted."""
+    told = []
+    for name, _ in storage.files(STARTING):
+        if not name.endswith(".json"):
+            continue
+        try:
+            found = Lease(storage, name).checked(storage.read_json(name))
+        except FileNotFoundError:
+            continue
+        if holds(found, age_of(storage, name)):
+            who = f"process {found['pid']} on {found['host']}"
+            told.append(f"{who} (if it is gone, delete {storage.path(name)})")
+        else:
+            storage.delete_file(name)
+    return told
+
+
+@contextlib.contextmanager
+def renewed(lease: Lease) -> Iterator[None]:
+    """Renews a lease that was taken, and gives it back in the end."""
     keeper = threading.Thread(target=lease.keep, name="lease", daemon=True)
     keeper.start()
     try:
-        yield lease
+        yield
     finally:
         lease.over.set()
         keeper.join(5)

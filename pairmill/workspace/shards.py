@@ -6,6 +6,7 @@ the
 values, so that another column in the input copies no image.
 """
 
+import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,16 +153,30 @@ def read(
         table = storage.read_table(name, None if wide else chosen, groups)
     except FileNotFoundError:
         storage.check_there()
-        raise CorruptWorkspace(
-            f"{storage.path(name)} is gone; delete {storage.path('tables')} and run again: what is "
-            "left is found by what it holds, and the rest is read again"
-        ) from None
+        raise CorruptWorkspace(f"{storage.path(name)} is gone; {way_back(storage, name)}") from None
     if wide:
         table = table.select([0]).rename_columns(list(columns))
     elif full:
         true = pa.array(np.ones(sum(sizes), bool))  # `rows` and `present` never come together
         table = pa.table({c: true if c in full else table.column(c) for c in columns})
     return table if rows is None else table.take(pa.array(groups_at(sizes, rows)[1]))
+
+
+def way_back(storage: Storage, name: str) -> str:
+    """What to do where a shard's file is gone: alone, or with the tables that name it."""
+    shard = int(name.rpartition("/")[2].partition(".")[0], 16)
+    for file, _ in storage.files("tables"):
+        if file.endswith(".parquet") and not file.endswith("-unreadable.parquet"):
+            with contextlib.suppress(FileNotFoundError, CorruptWorkspace):
+                if shard in storage.read_table(file, ["name"]).column("name").to_pylist():
+                    return (
+                        f"delete {storage.path('tables')} and run again: what is left is found by "
+                        "what it holds, and the rest is read again"
+                    )
+    return (
+        "no table names it any more (was gc at work, or a folder deleted, meanwhile?); run the "
+        "same command again: what is gone is read again"
+    )
 
 
 def without_nulls(meta: pq.FileMetaData, columns: Collection[str]) -> set[str]:
