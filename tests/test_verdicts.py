@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from pairmill.captioners.engine import Answer
+from pairmill.captioners.prompt_files import read_wording
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, parsed
 from pairmill.captioners.talks import hold
 from pairmill.stages.caption import JudgeConfig, JudgeStage
@@ -42,6 +43,10 @@ def held(stage: JudgeStage, *said: str) -> dict[str, Any]:
         stage.close()
 
 
+CIRCLE = schema()
+CIRCLE["properties"]["x"] = CIRCLE
+
+
 @pytest.mark.parametrize("name", ["answer", "model", "tokens", "repaired", "finish_reason"])
 def test_property_named_like_a_column_of_the_stage_s_own_is_told_to_be_renamed(name: str) -> None:
     with pytest.raises(ValidationError, match=f"property '{name}'.*choose another name"):
@@ -63,6 +68,7 @@ def test_property_is_free_where_the_column_of_its_name_is_not_written() -> None:
         ({**schema(), "properties": {1: TEXT}}, "1 has to be a text"),
         (schema(day={"type": "string", "enum": [datetime.date(2024, 1, 1)]}), "quotes"),
         (schema(a={"type": "number", "maximum": float("inf")}), "no JSON"),
+        (CIRCLE, "no JSON"),
     ],
 )
 def test_schema_that_is_no_json_is_refused_by_name(given: Any, words: str) -> None:
@@ -132,7 +138,41 @@ def test_schema_of_a_prompt_file_has_the_stage_s_text(tmp_path: Path) -> None:
     keys = {**SERVER, "prompt_file": str(file)}
     stage = JudgeStage(JudgeConfig.model_validate({**keys, "text_from": "draft"}))
     assert stage.writes().names[:2] == ["judge", "judge_score"]
-    with pytest.raises(ValidationError, match="text_from: 'score' is no text"):
+    with pytest.raises(ValueError, match=r"own\.yaml: text_from: 'score' is no text"):
         JudgeStage(JudgeConfig.model_validate({**keys, "text_from": "score"}))
-    with pytest.raises(ValidationError, match="text_from: 'label' is no property"):
+    with pytest.raises(ValueError, match="text_from: 'label' is no property"):
         JudgeStage(JudgeConfig.model_validate({**keys, "text_from": "label"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.yaml", "prompt: 5", "prompt: Input should be a valid string"),
+        ("a.yaml", "prompt: x\nexamples: [{user: 1, assistant: b}]", r"examples\.0\.user"),
+        ("a.yaml", "prompt: x\njson_schema: &a {type: object, properties: {x: *a}}", "no JSON"),
+        ("a.txt", "Say {te xt}", "{te xt} is no column name"),
+        ("a.txt", "", "is empty"),
+        ("a.txt", " \n\n ", "is empty"),
+        ("a.txt", "Judge {text}", "a verdict has columns by `json_schema:`"),
+    ],
+)
+def test_fault_of_a_prompt_file_is_told_in_one_line_with_its_name(
+    tmp_path: Path, name: str, text: str, words: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    keys = {**SERVER, "prompt_file": str(tmp_path / name)}
+    with pytest.raises(ValueError, match=words) as told:
+        JudgeStage(JudgeConfig.model_validate(keys))
+    assert f"the prompt file {tmp_path / name}" in str(told.value)
+    assert "\n" not in str(told.value)
+    assert "pydantic" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.YAML", "prompt: Say {text}"), ("a.Json", '{"prompt": "Say {text}"}')]
+)
+def test_prompt_file_is_yaml_however_its_ending_is_spelled(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert read_wording(str(tmp_path / name)) == {"prompt": "Say {text}"}

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from pairmill.captioners.engine import Sampling
 from pairmill.captioners.engine_config import EngineConfig
 from pairmill.captioners.library import prompt_of
-from pairmill.captioners.prompts import Example, Wording, read_wording, referenced
+from pairmill.captioners.prompt_files import prompt_file_faults, read_wording
+from pairmill.captioners.prompts import Example, Wording, referenced
 from pairmill.captioners.structured import OWN_COLUMNS, check_names, check_schema
 from pairmill.models.load import Spec
 from pairmill.schemas.config import ADDED, FILE, MODEL, SPEED, Strict
@@ -202,7 +203,8 @@ class AskingConfig(EngineConfig):
             return self
         found = read_wording(self.prompt_file)
         plain = self.model_dump(exclude_unset=True, exclude={"prompt", "prompt_file"})
-        return type(self).model_validate({**found, **plain})
+        with prompt_file_faults(self.prompt_file):
+            return type(self).model_validate({**found, **plain})
 
     def wording(self) -> Wording:
         """What the model is asked."""

@@ -63,15 +63,15 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 def check_json(schema: Mapping[str, Any]) -> None:
     """Raises BadSchema for what YAML can say and JSON cannot."""
-    for name in (name for part in parts(schema) for name in part):
-        if not isinstance(name, str):
-            raise BadSchema(f"json_schema: the key {name} has to be a text; put it in quotes")
     try:
         json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise BadSchema(
             f"json_schema is no JSON ({error}); put dates and what else is no number in quotes"
         ) from None
+    for name in (name for part in parts(schema) for name in part):
+        if not isinstance(name, str):
+            raise BadSchema(f"json_schema: the key {name} has to be a text; put it in quotes")
 
 
 def check_names(schema: Mapping[str, Any], own: Iterable[str], text: str | None) -> None:
