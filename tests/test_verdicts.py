@@ -15,7 +15,9 @@ from pairmill.captioners.engine import Answer
 from pairmill.captioners.prompt_files import read_wording
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, parsed
 from pairmill.captioners.talks import hold
+from pairmill.errors import RowError
 from pairmill.stages.caption import JudgeConfig, JudgeStage
+from tests.everything import picture
 
 SERVER = {"engine": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m", "image": None}
 TEXT = {"type": "string"}
@@ -176,3 +178,15 @@ def test_prompt_file_is_yaml_however_its_ending_is_spelled(
 ) -> None:
     (tmp_path / name).write_text(text)
     assert read_wording(str(tmp_path / name)) == {"prompt": "Say {text}"}
+
+
+@pytest.mark.parametrize("tiles", [[], [None]])
+def test_row_whose_list_of_pictures_is_empty_is_not_asked_about(
+    tiles: list[bytes | None],
+) -> None:
+    stage = judge({"score": {"type": "integer"}}, image=["tiles"])
+    with pytest.raises(RowError, match="holds no picture") as told:
+        stage.asked({"text": "x", "tiles": tiles})
+    assert told.value.kind == "no_image"
+    both = judge({"score": {"type": "integer"}}, image=["image", "tiles"])
+    assert len(both.asked({"text": "x", "image": picture(9), "tiles": tiles}).pictures) == 1

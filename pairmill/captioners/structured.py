@@ -239,7 +239,7 @@ def as_stored(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) ->
     kind = plain_type(found)
     if value is None:
         return None
-    if not isinstance(value, HELD[kind]) or (isinstance(value, bool) and kind != "boolean"):
+    if type(value) not in HELD[kind]:
         raise TypeError(kind)
     if kind == "integer":
         if not LEAST_INT64 <= (whole := int(value)) <= MOST_INT64:
