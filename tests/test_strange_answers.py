@@ -14,7 +14,7 @@ import pytest
 from pairmill.captioners.completion import completion
 from pairmill.captioners.engine import Message, Request
 from pairmill.captioners.openai_engine import OpenAIEngine
-from pairmill.captioners.prompts import read_wording
+from pairmill.captioners.prompt_files import read_wording
 from pairmill.captioners.structured import BadAnswer, BadSchema, check_schema, column_types, parsed
 from pairmill.errors import RowError, StageBroken
 from pairmill.stages.caption import CaptionConfig

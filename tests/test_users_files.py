@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pairmill.captioners.prompts import read_wording
+from pairmill.captioners.prompt_files import read_wording
 from pairmill.errors import PairmillError, RunError, StageBroken
 from pairmill.filters.classify import read_lines
 from pairmill.filters.concept_list import read_concepts

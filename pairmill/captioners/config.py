@@ -8,8 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from pairmill.captioners.engine import Sampling
 from pairmill.captioners.engine_config import EngineConfig
 from pairmill.captioners.library import prompt_of
-from pairmill.captioners.prompts import Example, Wording, read_wording, referenced
-from pairmill.captioners.structured import check_schema
+from pairmill.captioners.prompt_files import prompt_file_faults, read_wording
+from pairmill.captioners.prompts import Example, Wording, referenced
+from pairmill.captioners.structured import OWN_COLUMNS, check_names, check_schema
 from pairmill.models.load import Spec
 from pairmill.schemas.config import ADDED, FILE, MODEL, SPEED, Strict
 from pairmill.torch_device import Device, Precision
@@ -163,7 +164,8 @@ class AskingConfig(EngineConfig):
             raise ValueError("what is the model asked? write `prompt:` or `prompt_file:`")
         if self.json_schema is not None:
             check_schema(self.json_schema)
-        if self.text_from and self.text_from not in (self.json_schema or {}).get("properties", {}):
+            check_names(self.json_schema, self.own_columns(), self.text_from)
+        elif self.text_from and self.prompt_file is None:
             raise ValueError(f"text_from: {self.text_from!r} is no property of json_schema")
         if self.engine == "openai":
             self._at_a_server()
@@ -175,6 +177,11 @@ class AskingConfig(EngineConfig):
                 "set `temperature:`"
             )
         return self
+
+    def own_columns(self) -> list[str]:
+        """What columns beside those of `json_schema` are called, behind the stage's name."""
+        more = {"answer": not self.text_from, "logprob": self.logprobs, "reasoning": self.reasoning}
+        return [*OWN_COLUMNS, *(name for name, written in more.items() if written)]
 
     def _at_a_server(self) -> None:
         """Refuses keys that would do nothing: the model is loaded by its server."""
@@ -196,7 +203,8 @@ class AskingConfig(EngineConfig):
             return self
         found = read_wording(self.prompt_file)
         plain = self.model_dump(exclude_unset=True, exclude={"prompt", "prompt_file"})
-        return type(self).model_validate({**found, **plain})
+        with prompt_file_faults(self.prompt_file):
+            return type(self).model_validate({**found, **plain})
 
     def wording(self) -> Wording:
         """What the model is asked."""

@@ -5,14 +5,11 @@ import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from pairmill.schemas.config import Strict
 from pairmill.schemas.hashing import digest
-from pairmill.texts.files import text_of
 
 DOUBLED = re.compile(r"(?<!\{)\{\{\s*([^\W\d]\w*)\s*\}\}(?!\})")
 
@@ -54,32 +51,6 @@ class Wording:
             return prompt_id(self.text, self.system)
         turns = [[e.user, e.assistant] for e in self.examples]
         return digest([self.system, turns, self.text], "prompt")
-
-
-def read_wording(file: str) -> dict[str, Any]:
-    """The keys that a prompt file sets: a YAML or JSON file's `prompt`, `system`, `examples` and
-    `json_schema`; any other file is the prompt itself.
-
-    Raises BadPrompt.
-    """
-    path = Path(file)
-    try:
-        text = text_of(file)
-    except (OSError, ValueError) as error:
-        raise BadPrompt(f"the prompt file {file} cannot be read: {error}") from None
-    if path.suffix not in (".yaml", ".yml", ".json"):
-        return {"prompt": text.strip("\n")}
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        found = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        raise BadPrompt(f"the prompt file {file} is no YAML: {error}") from None
-    known = {"prompt", "system", "examples", "json_schema"}
-    if not isinstance(found, dict) or "prompt" not in found or set(found) - known:
-        raise BadPrompt(f"the prompt file {file} must hold `prompt`, and may hold {sorted(known)}")
-    return found
 
 
 def referenced(prompt: str) -> list[str]:

@@ -1,14 +1,16 @@
 """Answers in JSON: the columns that a schema means, and an answer read by it."""
 
+import functools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
 
-from pairmill.captioners.schema_references import BadSchema, at_place, check_references
+from pairmill.captioners.schema_references import BadSchema, at_place, check_references, parts
 
 TYPES = {
     "string": pa.string(),
@@ -18,6 +20,17 @@ TYPES = {
 }
 LEAST_INT64, MOST_INT64 = -(2**63), 2**63 - 1
 KINDS = {str: "string", bool: "boolean", int: "integer", float: "number"}
+HELD: dict[str | None, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int, float),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+"""Type in a schema → types of the values that its column takes."""
+OWN_COLUMNS = ("repaired", "model", "prompt_id", "finish_reason", "tokens", "prompt_tokens")
+"""Behind a stage's name, columns that stand beside those of its schema."""
 DEEPEST = 32
 """Levels of a column's type."""
 OPENING = re.compile(r"[{\[]")
@@ -34,6 +47,7 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     from jsonschema import Draft202012Validator  # a third of a second that few pipelines need
     from jsonschema.exceptions import SchemaError
 
+    check_json(schema)
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -45,6 +59,36 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         if not name.isidentifier():
             raise BadSchema(f"json_schema: the property {name!r} cannot be part of a column's name")
         arrow_type(inner, name, schema)
+
+
+def check_json(schema: Mapping[str, Any]) -> None:
+    """Raises BadSchema for what YAML can say and JSON cannot."""
+    try:
+        json.dumps(schema, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BadSchema(
+            f"json_schema is no JSON ({error}); put dates and what else is no number in quotes"
+        ) from None
+    for name in (name for part in parts(schema) for name in part):
+        if not isinstance(name, str):
+            raise BadSchema(f"json_schema: the key {name} has to be a text; put it in quotes")
+
+
+def check_names(schema: Mapping[str, Any], own: Iterable[str], text: str | None) -> None:
+    """Raises BadSchema where a property's column would have the name of one of the stage's own, or
+    where `text`, the property that is the stage's text, is none.
+    """
+    if text is not None:
+        if text not in schema["properties"]:
+            raise BadSchema(f"text_from: {text!r} is no property of json_schema")
+        if (kind := column_types(schema)[text]) != pa.string():
+            raise BadSchema(f"text_from: {text!r} is no text, it makes a column of {kind}")
+    for name in own:
+        if name in schema["properties"] and name != text:
+            raise BadSchema(
+                f"json_schema: the property {name!r} would have the column that the stage writes "
+                "itself; choose another name for it"
+            )
 
 
 def core(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -104,32 +148,73 @@ def instruction(schema: Mapping[str, Any]) -> str:
 
 
 def parsed(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of an answer by property, those of its first JSON object that fits; properties
-    that it leaves out are None.  Raises BadAnswer.
+    """The values of an answer by property, those of its first JSON object that fits and has some;
+    properties that it leaves out are None.  Raises BadAnswer.
     """
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    fault = "it holds no JSON object"
-    columns = schema["properties"].items()
+    fault, empty = "it holds no JSON object", None
     for value in objects_in(text):
         try:
-            error = best_match(Draft202012Validator(schema).iter_errors(value))
+            error = best_match(validator()(schema).iter_errors(value))
             if error is None:
-                return {name: as_stored(value.get(name), inner, schema) for name, inner in columns}
+                found = stored_values(value, schema)
+                if not value.keys().isdisjoint(schema["properties"]):
+                    return found
+                empty = empty or found  # such as the schema itself, said again
+                continue
         except OverflowError:
             fault = "a number is too large"
         except RecursionError:
             fault = "it is nested too deeply"
+        except BadAnswer as told:
+            fault = str(told)
         else:
             place = ".".join(map(str, error.absolute_path))
             fault = f"at {place}: {error.message}" if place else error.message
+    if empty is not None:
+        return empty
     raise BadAnswer(fault[:300])
+
+
+@functools.cache
+def validator() -> Any:
+    """What tells whether a value fits a schema; steps of 0.1 are counted in decimals."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.validators import extend
+
+    def multiple_of(own: Any, step: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        if not own.is_type(value, "number"):
+            return
+        if not math.isfinite(value):
+            raise OverflowError("a number is too large")
+        if (Fraction(str(value)) / Fraction(str(step))).denominator != 1:
+            yield ValidationError(f"{value!r} is not a multiple of {step}")
+
+    return extend(Draft202012Validator, {"multipleOf": multiple_of})
+
+
+def stored_values(value: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an object that fits a schema, by property; raises BadAnswer where one is of
+    another type than its column, as `prefixItems` allows.
+    """
+    found = {}
+    for name, inner in schema["properties"].items():
+        try:
+            found[name] = as_stored(value.get(name), inner, schema)
+        except TypeError:
+            kind = arrow_type(inner, name, schema)
+            raise BadAnswer(
+                f"at {name}: {value[name]!r:.80} cannot stand in a column of {kind}"
+            ) from None
+    return found
 
 
 def objects_in(text: str) -> list[Any]:
     """JSON objects that stand in a text, those within others left out."""
-    decoder = json.JSONDecoder(parse_constant=lambda _: None)
+    # strict would refuse line breaks within texts, which models write
+    decoder = json.JSONDecoder(parse_constant=lambda _: None, strict=False)
     found: list[Any] = []
     at = 0
     for _ in range(TRIED):
@@ -148,12 +233,14 @@ def objects_in(text: str) -> list[Any]:
 
 def as_stored(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
     """A value as its column holds it: 4.0 is an integer in JSON, and a number may be written as
-    one.  Raises OverflowError for a number beyond 64 bits.
+    one.  Raises OverflowError for a number beyond 64 bits, TypeError for another kind of value.
     """
     found = core(schema, root)
     kind = plain_type(found)
     if value is None:
         return None
+    if type(value) not in HELD[kind]:
+        raise TypeError(kind)
     if kind == "integer":
         if not LEAST_INT64 <= (whole := int(value)) <= MOST_INT64:
             raise OverflowError("a number is too large")
@@ -167,7 +254,7 @@ def as_stored(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) ->
     if kind == "object":
         inner = found["properties"].items()
         return {name: as_stored(value.get(name), s, root) for name, s in inner}
-    return sound(value) if isinstance(value, str) else value
+    return sound(value) if kind == "string" else value
 
 
 def sound(text: str) -> str:

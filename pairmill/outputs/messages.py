@@ -15,6 +15,7 @@ from pairmill.outputs.conversations import (
     asked_for,
     keys_of,
     tagged,
+    tell_misfits,
     told_by,
 )
 from pairmill.outputs.features import with_features
@@ -124,15 +125,18 @@ class MessagesWriter(ImageWriter):
             column = rows.table.column(self.config.messages)
             keys = keys_of(column.type)
             assert keys, "`problems` has looked at the type"
-            found = [told_by(turns or [], keys) for turns in column.to_pylist()]
+            found = [told_by(turns or [], keys, rows.told) for turns in column.to_pylist()]
             if empty := sum(not talk for talk in found):
                 rows.told[f"{WITHOUT}a conversation: {self.config.messages!r} is empty"] += empty
         else:
-            found = [asked_for(c or "", self.config.prompt) for c in self.choice.of_shard(rows)]
+            texts, prompt = self.choice.of_shard(rows), self.config.prompt
+            found = [asked_for(text or "", prompt, rows.told) for text in texts]
         layout, tag = self.config.layout, self.config.image_tag
+        tag = layout != "parquet" if tag is None else tag
+        tell_misfits(found, rows.told, layout == "llava")
         if layout == "llava":
-            return [as_llava(m) for m in found]
-        return [tagged(m) for m in found] if tag or (tag is None and layout == "jsonl") else found
+            return [as_llava(talk, tag) for talk in found]
+        return [tagged(talk) for talk in found] if tag else found
 
     def files(self, rows: ShardRows, shard: int, first_key: int) -> Iterable[OutputFile]:
         talks = self.conversations(rows)

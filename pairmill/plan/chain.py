@@ -160,7 +160,7 @@ class Chain:
             return ((None, inside_of(stage.block.name)),)
         if stage.is_global:
             return ((None, answers_of(stage.definition_id, stage.population or "")),)
-        return tuple(map(self.input_of, stage.reads))
+        return tuple(map(self.input_of, (*stage.reads, *stage.given)))
 
     def input_of(self, column: str) -> tuple[int | None, str | int]:
         """(None, name) of a source column, (stage, place among its columns) of others."""
@@ -214,7 +214,7 @@ class Chain:
 
     def file_at(self, stage: PlannedStage, shard: int, address: int) -> ColumnFile:
         """What is stored of a stage and a shard; a stage over all rows may have read anywhere."""
-        reads = () if stage.is_global else stage.reads
+        reads = () if stage.is_global else (*stage.reads, *stage.given)
         return ColumnFile(
             Storage(self.root),
             column_file(stage.column_set, int(self.table.names[shard]), address),

@@ -46,6 +46,9 @@ class PlannedStage:
     """
     block: "EachBlock | None" = None
     """Of an `each` block: what runs over the elements.  The stage itself brings columns back."""
+    given: tuple[str, ...] = ()
+    """Columns by which stages before decide, by `when`, whether those that it may lack have values.
+    """
 
     @property
     def config(self) -> Any:

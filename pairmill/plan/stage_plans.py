@@ -11,6 +11,7 @@ from pairmill.plan.blocks import EachBlock, child_columns
 from pairmill.plan.declared import BadStage, Declared, declared, faults
 from pairmill.plan.identity import definition_of
 from pairmill.plan.planned import PlannedStage
+from pairmill.plan.presence import conditions_of
 from pairmill.plan.remedies import Report, advice, expression, key_about
 from pairmill.schemas.arrow import is_list, is_payload
 from pairmill.schemas.config import StageConfig
@@ -120,6 +121,9 @@ class StagePlanner:
         except NoStableForm as error:
             self.note(path, str(error))
             return after
+        given = [one.when for one in conditions_of(stage.may_lack(), earlier) if one.when]
+        if given:
+            decides = {**decides, "given": [one.text for one in given]}
         return PlannedStage(
             len(earlier),
             stage.name,
@@ -132,6 +136,7 @@ class StagePlanner:
             None,
             decides,
             block=block,
+            given=tuple(dict.fromkeys(name for one in given for name in one.columns)),
         )
 
     def opened(

@@ -205,6 +205,8 @@ class AskingStage(AsyncStage):
             pictures = self.pictures(row)
         except DecodeError as error:
             raise RowError("decode", str(error)) from None
+        if self.config.image is not None and not pictures:
+            raise RowError("no_image", f"{self.config.image!r} holds no picture to ask about")
         return AskedRow({name: row[name] for name in self.references()}, key, pictures)
 
     def pictures(self, row: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,0 +1,47 @@
+"""A share of the rows goes to one stage, the rest to another: what joins both follows the share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairmill.api import Pipeline
+
+Write = Callable[[str], Path]
+
+
+def joined(write: Write, folder: Path, share: float, seed: int, rows: int) -> list[dict[str, Any]]:
+    columns = {
+        "url": [f"http://a.b/{i}" for i in range(rows)],
+        "text": [f"t{i}" for i in range(rows)],
+    }
+    pq.write_table(pa.table(columns), folder / "in.parquet")
+    file = write(
+        "name: x\nworkspace: ws\nsource: {type: pairs, path: in.parquet}\nstages:\n"
+        f"  - {{stage: sample, seed: {seed}}}\n"
+        f"  - {{stage: derive, name: a, expression: \"'teacher ' || text\", when: sample < {share}}}\n"
+        f"  - {{stage: derive, name: b, expression: \"'student ' || text\", when: sample >= {share}}}\n"
+        "  - {stage: best_of, name: caption, candidates: [a, b]}\n"
+        "outputs: [{type: table, path: out, overwrite: true}]\n"
+    )
+    Pipeline.from_yaml(file).run(local=True, progress=False, replace=True)
+    return pq.read_table(folder / "out/data").to_pylist()
+
+
+def test_choice_among_columns_follows_the_share_that_each_was_made_for(
+    write: Write, tmp_path: Path
+) -> None:
+    taught: list[set[str]] = []
+    for share, seed, rows in [(0.3, 0, 60), (0.3, 0, 90), (0.6, 0, 90), (0.3, 7, 90), (0.3, 0, 90)]:
+        found = joined(write, tmp_path, share, seed, rows)
+        assert len(found) == rows
+        for row in found:
+            first = row["sample"] < share
+            assert (row["a"] is not None, row["b"] is not None) == (first, not first)
+            assert row["caption_from"] == ("a" if first else "b")
+            assert row["caption"] == (row["a"] or row["b"])
+        taught.append({row["text"] for row in found if row["caption_from"] == "a"})
+    assert taught[0] < taught[1] < taught[2]
+    assert taught[4] == taught[1] != taught[3]
