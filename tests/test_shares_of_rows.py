@@ -45,3 +45,22 @@ def test_choice_among_columns_follows_the_share_that_each_was_made_for(
         taught.append({row["text"] for row in found if row["caption_from"] == "a"})
     assert taught[0] < taught[1] < taught[2]
     assert taught[4] == taught[1] != taught[3]
+
+
+def test_choice_follows_a_column_of_the_source_that_conditions_alone_read(
+    write: Write, tmp_path: Path
+) -> None:
+    for kinds in (["web", "labels", "web"], ["labels", "labels", "web"]):
+        columns = {"url": ["u0", "u1", "u2"], "text": ["t0", "t1", "t2"], "kind": kinds}
+        pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+        file = write(
+            "name: x\nworkspace: ws\nsource: {type: pairs, path: in.parquet}\nstages:\n"
+            "  - {stage: derive, name: a, expression: \"'web ' || text\", when: kind = 'web'}\n"
+            "  - {stage: derive, name: b, expression: \"'own ' || text\", when: kind = 'labels'}\n"
+            "  - {stage: best_of, name: caption, candidates: [a, b]}\n"
+            "outputs: [{type: table, path: out, overwrite: true}]\n"
+        )
+        Pipeline.from_yaml(file).run(local=True, progress=False, replace=True)
+        found = pq.read_table(tmp_path / "out/data").to_pylist()
+        expected = {f"u{i}": "a" if kind == "web" else "b" for i, kind in enumerate(kinds)}
+        assert {row["url"]: row["caption_from"] for row in found} == expected

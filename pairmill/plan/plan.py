@@ -56,7 +56,7 @@ class Plan:
     def chain(self, table: Table, limit: int | None) -> Chain:
         """The stages over a table, with identities as far as they can be known before a run."""
         wide = [f.name for f in self.pool_schema if is_payload(f.type)]
-        read = {"uid", *wide, *(c for s in self.stages for c in s.reads)}
+        read = {"uid", *wide, *(c for s in self.stages for c in (*s.reads, *s.given))}
         read |= {c for s in self.stages if s.block for c in s.block.needs()}
         own = self.pool_schema
         return identified(
