@@ -3,11 +3,13 @@
 import os
 from pathlib import Path
 
+import fsspec
 import polars as pl
 import pytest
 
 from pairmill import Pipeline, RunResult
 from pairmill.errors import RunError
+from pairmill.sources.local_images import ImageFiles
 from pairmill.sources.table_config import PairsConfig
 from pairmill.sources.tables import TableSource
 from pairmill.workspace.fingerprints import input_digests, table_id
@@ -86,3 +88,12 @@ def test_a_name_that_is_no_file_to_read_costs_its_row(folder: Path) -> None:
     assert images(folder).keys() == {"u0", "u3"}
     assert any("1.jpg is a pipe, a socket or a device" in line for line in result.warnings)
     assert any("2.jpg cannot be read" in line for line in result.warnings)
+
+
+def test_only_images_are_listed_and_of_a_store_only_a_folder_that_is_named(folder: Path) -> None:
+    names = [item.name for item in ImageFiles(None, str(folder)).inputs()]
+    assert names == [f"pictures/{i}.jpg" for i in range(4)]
+    fsspec.filesystem("memory").pipe_file("/bucket/1.jpg", picture(1))
+    assert list(ImageFiles(None, "memory://bucket").inputs()) == []
+    named = ImageFiles("memory://bucket", str(folder)).inputs()
+    assert [item.name for item in named] == ["1.jpg"]

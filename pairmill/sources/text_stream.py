@@ -10,6 +10,7 @@ from itertools import chain
 
 from pairmill.sources.files import Input
 from pairmill.sources.unpacking import BrokenStream, packing_of, unpacked
+from pairmill.texts.files import MARKS
 
 FORMATS = {
     "parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "tsv", "tab": "tsv",
@@ -20,13 +21,8 @@ BLOCK_BYTES = 8 * 2**20
 """Text that is parsed at once."""
 MAX_LINE_BYTES = 64 * 2**20
 """A longer row is unreadable; its bytes are passed over without being held."""
-BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16's, with which it begins
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+BOMS = tuple((mark, name.removesuffix("-le").removesuffix("-be")) for mark, name in MARKS)
+"""Byte order marks, and the encoding by which a decoder takes the mark off itself."""
 
 
 @dataclass(frozen=True)

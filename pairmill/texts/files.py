@@ -12,6 +12,7 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+"""Byte order marks, and the encoding of what stands behind one."""
 MARK = "\ufeff"
 LINE_END = re.compile("\r\n|\n|\r")
 
