@@ -259,7 +259,7 @@ def test_unknown_token_in_an_answer_is_no_mark_of_a_thought(folder: Path) -> Non
     stage.setup()
     engine = stage.engine.engine
     first, last = engine.tokenizer("red car", add_special_tokens=False)["input_ids"][::3][:2]
-    answer = engine.answer_of([first, engine.tokenizer.unk_token_id, last], False)
+    answer = engine.answers.answer([first, engine.tokenizer.unk_token_id, last], False)
     words = [engine.tokenizer.decode([token]) for token in (first, last)]
     assert (answer.text, answer.reasoning) == ("".join(words).strip(), None)
     stage.close()

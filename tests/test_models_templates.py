@@ -199,6 +199,6 @@ def test_channels_of_gpt_oss_are_read_from_its_tokens(folder: Path, tmp_path: Pa
     assert "caption_reasoning" in stage.writes().names
     stage.setup()
     engine = stage.engine.engine
-    told = engine.answer_of(engine.tokenizer.encode(f"{HARMONY}A cat."), False)
+    told = engine.answers.answer(engine.tokenizer.encode(f"{HARMONY}A cat."), False)
     assert (told.reasoning, told.text) == ("A cat?", "A cat.")
     stage.close()

@@ -9,8 +9,8 @@ from typing import Any
 
 from pairmill.captioners.chat import Chat
 from pairmill.captioners.engine import Answer, Request, Sampling
-from pairmill.captioners.reasoning import CLOSE, HARMONY, OPEN, split_reasoning
 from pairmill.captioners.steps import BestScores, TokenLogprobs
+from pairmill.captioners.token_answers import TokenAnswers, ending_tokens
 from pairmill.errors import RowError
 from pairmill.free_memory import free_bytes
 from pairmill.models.finite import Finite
@@ -66,7 +66,7 @@ class TransformersCaptioner:
         self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)
         self.chat.try_out(images, system, text_first, examples)
         self.tokenizer = self.chat.tokenizer
-        self.generation, self.stop_ids = plain_generation(
+        self.generation, stop_ids = plain_generation(
             self.loaded.model, self.tokenizer, sampling.max_new_tokens
         )
         self.finite, self.room = Finite.of(stage, spec.model, self.loaded), Room()
@@ -74,10 +74,7 @@ class TransformersCaptioner:
         needed = batch_bytes(self.loaded.model.config, batch_size, sampling.max_new_tokens)
         fitting = int(free_bytes() * OF_FREE_MEMORY / max(1, needed)) if most > 1 else most
         self.streams = max(1, min(most, fitting))
-        added = {token.content: i for i, token in self.tokenizer.added_tokens_decoder.items()}
-        channels = HARMONY if all(mark in added for mark in HARMONY) else ()
-        marks = (*OPEN, *CLOSE, *channels)
-        self.marks = {added[mark]: mark for mark in marks if mark in added}
+        self.answers = TokenAnswers(self.tokenizer, stop_ids)
         self.type = self.loaded.model.config.model_type
 
     @property
@@ -149,7 +146,7 @@ class TransformersCaptioner:
         answers = zip(out[:, begin:].tolist(), prompts.tolist(), asked, sure, strict=True)
         full = []
         for ids, prompt, count, logprobs in answers:
-            answer = self.answer_of(ids, self.chat.thinks(prompt))
+            answer = self.answers.answer(ids, self.chat.thinks(prompt))
             known = tuple(logprobs[: answer.tokens]) or None
             full.append(replace(answer, prompt_tokens=count, logprobs=known))
         errors = self.finite.judged(best.finite([answer.tokens or 0 for answer in full]))
@@ -166,29 +163,6 @@ class TransformersCaptioner:
             return int(start is not None and bool((out[:, 0] == start).all()))
         same = out.shape[1] >= length and bool((out[:, :length] == prompts).all())
         return length if same else 0
-
-    def answer_of(self, ids: list[int], thinking: bool) -> Answer:
-        """The answer in new token ids, cut at the first that ends one, else ended by `length`;
-        `thinking`: the prompt ended within a thought.
-        """
-        end = next((i for i, token in enumerate(ids) if token in self.stop_ids), None)
-        kept = ids if end is None else ids[:end]
-        reasoning, text = split_reasoning(self.decoded(kept), thinking)
-        return Answer(text, "length" if end is None else "stop", len(kept), reasoning)
-
-    def decoded(self, ids: list[int]) -> str:
-        """Text without special tokens, but with the marks of a thought."""
-        parts: list[str] = []
-        first = 0
-        for at, token in enumerate(ids):
-            if token in self.marks:
-                parts += [self.plain(ids[first:at]), self.marks[token]]
-                first = at + 1
-        return "".join([*parts, self.plain(ids[first:])])
-
-    def plain(self, ids: list[int]) -> str:
-        """Text of token ids, special tokens left out."""
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)) if ids else ""
 
     def row_sampler(self, keys: list[str]) -> Callable[[Any, Any], Any]:
         """Samples by the Gumbel-max trick, so that a row's text does not depend on the rows beside
@@ -238,8 +212,7 @@ def plain_generation(model: Any, tokenizer: Any, max_new_tokens: int) -> tuple[A
     if plain.eos_token_id is None:
         plain.eos_token_id = tokenizer.eos_token_id
     plain.pad_token_id = tokenizer.pad_token_id
-    stop = plain.eos_token_id
-    return plain, set(stop if isinstance(stop, list) else [stop])
+    return plain, ending_tokens(plain, tokenizer)
 
 
 def probe(model: Any, processor: Any, device: str, dtype: Any) -> Callable[[], Any]:
