@@ -94,6 +94,24 @@ class Chat:
             **options,
         )
 
+    def tokens(self, request: Request) -> list[int]:
+        """A request's prompt by the chat template, for engines that make pictures ready themselves:
+        where a picture belongs stands what the template writes there, once.
+        """
+        whole = getattr(self.processor, "chat_template", None)
+        options: dict[str, Any] = {**({"chat_template": whole} if isinstance(whole, str) else {})}
+        options |= self.given
+        if self.sanitises:
+            options["sanitize_control_tokens"] = True
+        found = self.tokenizer.apply_chat_template(
+            [self.turn(m) for m in request.messages],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+            **options,
+        )
+        return [int(token) for token in found]
+
     def turn(self, message: Message) -> dict[str, Any]:
         """A message as the chat template takes it."""
         if not self.listed:

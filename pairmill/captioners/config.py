@@ -21,7 +21,9 @@ OF_A_WORKER = (
 )  # fmt: skip
 """Keys by which a model is loaded in the worker."""
 OF_A_START = ("revision", "trust_remote_code", "dtype")
-"""Those of them that vLLM is started with."""
+"""Those of them that vLLM's server is started with."""
+OF_VLLM = (*OF_A_START, "adapter", "adapter_revision")
+"""Those that its engine in the worker is started with."""
 
 
 class PromptId(Strict):
@@ -168,7 +170,9 @@ class AskingConfig(EngineConfig):
         elif self.text_from and self.prompt_file is None:
             raise ValueError(f"text_from: {self.text_from!r} is no property of json_schema")
         if self.engine == "openai":
-            self._at_a_server()
+            self._refuse("what a server loads, and how, is told where it is started, not here")
+        if self.engine == "vllm":
+            self._refuse("vLLM loads the model in its own way; see `engine_arguments`")
         if self.text_first and self.image is None:
             raise ValueError("`text_first` puts the prompt before images, and `image` names none")
         if self.samples > 1 and self.temperature == 0:
@@ -183,19 +187,13 @@ class AskingConfig(EngineConfig):
         more = {"answer": not self.text_from, "logprob": self.logprobs, "reasoning": self.reasoning}
         return [*OWN_COLUMNS, *(name for name, written in more.items() if written)]
 
-    def _at_a_server(self) -> None:
-        """Refuses keys that would do nothing: the model is loaded by its server."""
-        fields, own = type(self).model_fields, () if not self.serves_vllm() else OF_A_START
-        wrong = [
-            name
-            for name in OF_A_WORKER
-            if name not in own and getattr(self, name) != fields[name].default
-        ]
+    def _refuse(self, why: str) -> None:
+        """Refuses keys of a model that the worker loads where it does not, or not by these."""
+        own = OF_VLLM if self.engine == "vllm" else OF_A_START * self.serves_vllm()
+        defaults = {name: type(self).model_fields[name].default for name in OF_A_WORKER}
+        wrong = [n for n, d in defaults.items() if n not in own and getattr(self, n) != d]
         if wrong:
-            raise ValueError(
-                f"{', '.join(wrong)}: what a server loads, and how, is told where it is started, "
-                "not here"
-            )
+            raise ValueError(f"{', '.join(wrong)}: {why}")
 
     def with_file(self) -> "AskingConfig":
         """The config with what its prompt file holds, so that no worker needs the file."""

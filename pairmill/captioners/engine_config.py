@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from pairmill.schemas.config import SPEED, Reach, StageConfig, Strict
+from pairmill.schemas.config import ADDED, SPEED, Reach, StageConfig, Strict
 
 TRANSIENT = ("timeout", "connect", "protocol", "http_429", "http_5xx")
 """Classes of failures that another attempt may mend."""
@@ -15,7 +15,7 @@ OF_A_SERVER = (
     "base_url", "serve", "serve_arguments", "api_key_env", "prices", "requests_per_minute",
     "tokens_per_minute", "extra_body",
 )  # fmt: skip
-"""Keys that mean nothing to an engine in the worker."""
+"""Keys that mean nothing to an engine in the worker, but for `extra_body` to vLLM."""
 
 
 ASKED_BY_KEYS = {
@@ -24,6 +24,13 @@ ASKED_BY_KEYS = {
     "response_format": "json_schema", "chat_template_kwargs": "chat_template_kwargs",
 }  # fmt: skip
 """Keys of a request that pairmill sends → the stage's own that says them."""
+
+
+OF_THE_STAGE = {
+    "model": "model", "dtype": "dtype", "trust_remote_code": "trust_remote_code",
+    "revision": "revision", "generation_config": "temperature", "enable_lora": "adapter",
+}  # fmt: skip
+"""Arguments of vLLM's engine that other keys of the stage say, and these keys."""
 
 
 class Prices(Strict):
@@ -85,9 +92,14 @@ def check_address(url: str) -> None:
 class EngineConfig(StageConfig):
     """Keys of every stage that asks a model, beside those of the model itself."""
 
-    engine: Literal["transformers", "openai"] = "transformers"
-    """What runs the model: `transformers` in the worker; `openai` asks a server with OpenAI's API
-    (vLLM, SGLang, llama.cpp, `transformers serve`, hosted ones), which `model` is the name at.
+    engine: Literal["transformers", "vllm", "openai"] = "transformers"
+    """What runs the model: `transformers` or `vllm` in the worker (the latter in an environment
+    that holds both); `openai` asks a server with OpenAI's API (vLLM, SGLang, llama.cpp,
+    `transformers serve`, hosted ones), which `model` is the name at.
+    """
+    engine_arguments: Annotated[dict[str, Any], ADDED] = {}
+    """Further arguments of `engine: vllm`, as vLLM names them, such as `{max_model_len: 8192}`;
+    part of the identity, since some of them decide values.
     """
     base_url: Annotated[str | None, SPEED, Reach("other", *TRANSIENT, "http_4xx")] = None
     """Where the server is, such as `http://127.0.0.1:8000/v1`.  Not part of the identity: an answer
@@ -106,9 +118,10 @@ class EngineConfig(StageConfig):
     """Environment variable that holds the server's key; `OPENAI_API_KEY`, if it is set, where
     `base_url` is absent.
     """
-    concurrency: Annotated[int, SPEED] = Field(64, ge=1, le=4096)
+    concurrency: Annotated[int | None, SPEED] = Field(None, ge=1, le=4096)
     """Requests in flight to the server, at most, over all workers of the run; how many there are
-    follows from what it can take.
+    follows from what it can take.  With `engine: vllm` those of each worker.  Absent: 64, and 256
+    with `engine: vllm`.
     """
     requests_per_minute: Annotated[float | None, SPEED] = Field(None, gt=0)
     """Requests to the server, over all workers of the run; no limit if absent."""
@@ -129,7 +142,9 @@ class EngineConfig(StageConfig):
     `{prompt: 0.15, completion: 0.6}`.
     """
     extra_body: dict[str, Any] = {}
-    """Further keys of each request, as the server takes them, such as `{top_k: 1}`."""
+    """Further keys of each request, as the server takes them, such as `{top_k: 1}`; with `engine:
+    vllm` keys of its SamplingParams.
+    """
 
     @field_validator("extra_body")
     @classmethod
@@ -152,8 +167,19 @@ class EngineConfig(StageConfig):
 
     @model_validator(mode="after")
     def _server(self) -> "EngineConfig":
+        if self.engine_arguments and self.engine != "vllm":
+            raise ValueError(
+                f"engine_arguments: of `engine: vllm`, and the engine is {self.engine}"
+            )
+        if said := [name for name in OF_THE_STAGE if name in self.engine_arguments]:
+            raise ValueError(
+                f"engine_arguments: {said[0]!r} is said by the stage; write "
+                f"`{OF_THE_STAGE[said[0]]}:`"
+            )
         if self.engine != "openai":
-            wrong = [name for name in OF_A_SERVER if getattr(self, name) not in (None, {}, [])]
+            own = ("extra_body",) if self.engine == "vllm" else ()
+            keys = [name for name in OF_A_SERVER if name not in own]
+            wrong = [name for name in keys if getattr(self, name) not in (None, {}, [])]
             if wrong:
                 raise ValueError(
                     f"{', '.join(wrong)}: keys of `engine: openai`, and the engine is {self.engine}"
@@ -167,6 +193,10 @@ class EngineConfig(StageConfig):
         if self.serve_arguments and not self.serves_vllm():
             raise ValueError("`serve_arguments` are words for vLLM, and `serve: vllm` is not there")
         return self
+
+    def in_flight(self) -> int:
+        """Requests in flight, at most."""
+        return self.concurrency or (256 if self.engine == "vllm" else 64)
 
     def served_by(self) -> ServedBy | None:
         """How the server is started; None where it is another's affair."""

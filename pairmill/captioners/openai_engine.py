@@ -53,7 +53,7 @@ class OpenAIEngine:
         self.client = client_of(stage, config)
         self.window = Window(
             f"{stage} {self.client.base_url}",
-            config.concurrency,
+            config.in_flight(),
             config.requests_per_minute,
             config.tokens_per_minute,
             shared=ask is not None,

@@ -1,5 +1,6 @@
 """The engine that a stage's config names: opened, and looked at before anything is computed."""
 
+import asyncio
 import shlex
 from functools import cache
 from importlib.metadata import version
@@ -36,6 +37,10 @@ async def open_engine(
         from pairmill.captioners.openai_engine import OpenAIEngine
 
         return OpenAIEngine(stage, config, ask)
+    if config.engine == "vllm":
+        from pairmill.captioners.vllm_engine import VllmEngine
+
+        return await asyncio.to_thread(VllmEngine, stage, config, images, system, cpus)
     from pairmill.captioners.transformers_engine import TransformersCaptioner
 
     spec, sampling = config.spec(cpus), config.sampling()
@@ -59,6 +64,10 @@ def check_engine(stage: str, config: Any, images: int, system: bool, cpus: float
         from pairmill.captioners.openai_client import check_server
 
         return check_server(stage, config)
+    if config.engine == "vllm":
+        from pairmill.captioners.vllm_engine import check_vllm
+
+        return check_vllm(stage, config, images, system, cpus)
     from pairmill.captioners.check import check_caption
 
     spec, sampling = config.spec(cpus), config.sampling()
@@ -69,13 +78,17 @@ def check_engine(stage: str, config: Any, images: int, system: bool, cpus: float
 @cache
 def engine_version(engine: str) -> str:
     """The version of the package that runs the model, or asks the server that does."""
+    if engine == "vllm":
+        from pairmill.captioners.vllm_options import check_installed
+
+        check_installed()
     return version(engine)
 
 
 def at_once(config: Any, cpus: float) -> int:
     """Requests that are under way at a time in one worker with so many cores."""
-    if config.engine == "openai":
-        return int(config.concurrency) + READY
+    if config.engine != "transformers":
+        return int(config.in_flight()) + READY
     return (streams(config.resources.cpus or cpus) + BATCHES) * int(config.batch_size)
 
 

@@ -4,9 +4,12 @@ asked is asked anew.
 
 import asyncio
 import contextlib
+from typing import Generic, TypeVar
 
-from pairmill.captioners.engine import Answer, Request
 from pairmill.errors import RowError, StageBroken
+
+Ask = TypeVar("Ask")
+Told = TypeVar("Told")
 
 MOST_IN_VAIN = 5
 """Processes in a row that may end before one has answered a single request."""
@@ -20,7 +23,7 @@ class HeldBack(Exception):
     """A request was not sent, since another has to be alone with the engine."""
 
 
-class Revived:
+class Revived(Generic[Ask, Told]):
     """Of the requests that were at a process when it ended, one may be the reason: the next process
     gets these one by one, and nothing beside, so that the row that ends a process alone fails as
     `server_died`, and no other does.  Subclasses write what follows these lines.
@@ -35,7 +38,7 @@ class Revived:
         """How often the process was started."""
         raise NotImplementedError
 
-    async def answered(self, request: Request) -> Answer:
+    async def answered(self, request: Ask) -> Told:
         """An answer of the process that runs now; raises EngineDied where that ends meanwhile, and
         HeldBack where `held_back` does.
         """
@@ -53,12 +56,12 @@ class Revived:
         """Called once, in the event loop."""
         self.in_vain = self.suspects = 0
         self.starting_again, self.one_by_one = asyncio.Lock(), asyncio.Lock()
-        self.alone: Request | None = None
+        self.alone: Ask | None = None
         """The suspect that is at the process now."""
         self.calm = asyncio.Event()
         self.calm.set()
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: Ask) -> Told:
         """The request's answer; RowError `server_died` where the request ends processes."""
         life = self.lives
         try:
@@ -70,7 +73,7 @@ class Revived:
         except EngineDied:
             return await self.answered_alone(request, life)
 
-    async def answered_alone(self, request: Request, life: int) -> Answer:
+    async def answered_alone(self, request: Ask, life: int) -> Told:
         """The answer to a request that was at the process of `life` when that ended."""
         self.suspects += 1
         self.calm.clear()
@@ -94,13 +97,13 @@ class Revived:
             if not self.suspects:
                 self.calm.set()
 
-    async def counted_answer(self, request: Request) -> Answer:
+    async def counted_answer(self, request: Ask) -> Told:
         """As `answered`; a process that answers was not started in vain."""
         answer = await self.answered(request)
         self.in_vain = 0
         return answer
 
-    def held_back(self, request: Request) -> None:
+    def held_back(self, request: Ask) -> None:
         """Raises HeldBack, at the last moment, where another request has to be alone."""
         if self.suspects and request is not self.alone:
             raise HeldBack

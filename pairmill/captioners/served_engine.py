@@ -14,16 +14,14 @@ NOTICED_S = 2.0
 """Seconds that a failed request waits for the news that its server has ended."""
 
 
-class ServedEngine(Revived, OpenAIEngine):
+class ServedEngine(Revived[Request, Answer], OpenAIEngine):
     """Asks its own server."""
 
     died = "server"
 
     def __init__(self, stage: str, config: Any, server: ModelServer) -> None:
         self.server, self.abandoned = server, False
-        OpenAIEngine.__init__(
-            self, stage, config.model_copy(update={"base_url": server.base_url})
-        )
+        OpenAIEngine.__init__(self, stage, config.model_copy(update={"base_url": server.base_url}))
         self.prepare()
 
     @property

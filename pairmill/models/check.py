@@ -48,8 +48,12 @@ def check_match(stage: str, spec: Spec) -> list[str]:
     return check_weights(stage, spec, folder, head, processor)
 
 
-def described(stage: str, spec: Spec) -> str:
-    """The folder with the files that describe the model; raises StageBroken naming the stage."""
+def described(stage: str, spec: Spec, by_transformers: bool = True) -> str:
+    """The folder with the files that describe the model; raises StageBroken naming the stage.
+
+    `by_transformers`: whether that loads the weights, so that it has to know how they are
+    quantised.
+    """
     try:
         folder = checkpoint_folder(
             spec.model, spec.revision, weights=False, code=spec.trust_remote_code
@@ -63,7 +67,8 @@ def described(stage: str, spec: Spec) -> str:
         base = read_json(folder, ADAPTER[0]).get("base_model_name_or_path")
         own = f": it is an adapter; name it in `adapter`, and {base!r} in `model`" if base else ""
         raise StageBroken(f"stage {stage!r}: model {spec.model!r} has no config.json{own}")
-    check_quantised(stage, spec, config)
+    if by_transformers:
+        check_quantised(stage, spec, config)
     return folder
 
 
@@ -104,13 +109,9 @@ def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any
     before they are fetched.
     """
     config = read_json(folder, "config.json")
+    check_whole_folder(stage, spec, folder)
     if has_weights(folder):
         kind = kind_of(stage, spec, folder, auto)
-    elif is_folder(spec.model):
-        raise StageBroken(
-            f"stage {stage!r}: the folder {spec.model!r} has no whole weights: "
-            f"{missing_weights(folder)}"
-        )
     else:
         kind = kind_on_hub(stage, spec, folder, auto)
     return [
@@ -122,6 +123,15 @@ def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any
             else []
         ),
     ]
+
+
+def check_whole_folder(stage: str, spec: Spec, folder: str) -> None:
+    """Raises StageBroken where a folder on this machine lacks weights."""
+    if is_folder(spec.model) and not has_weights(folder):
+        raise StageBroken(
+            f"stage {stage!r}: the folder {spec.model!r} has no whole weights: "
+            f"{missing_weights(folder)}"
+        )
 
 
 def kind_of(stage: str, spec: Spec, folder: str, auto: Any) -> str:

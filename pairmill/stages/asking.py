@@ -125,7 +125,7 @@ class AskingStage(AsyncStage):
     def reasons(self) -> bool:
         """Whether there is a column for reasoning; what the model's files say is kept."""
         c = self.config
-        if c.reasoning is None and c.engine == "transformers":
+        if c.reasoning is None and c.engine != "openai":
             from pairmill.captioners.reasoning import CHANNEL, CLOSE
             from pairmill.models.files import is_folder, mentions
 
@@ -144,7 +144,11 @@ class AskingStage(AsyncStage):
         return check_engine(self.name, c, images, self.has_system(), self.cpus)
 
     def shares(self) -> Hashable | None:
-        return self.config.spec(self.cpus) if self.config.engine == "transformers" else None
+        c = self.config
+        if c.engine == "openai":
+            return None
+        arguments = json.dumps(c.engine_arguments, sort_keys=True)
+        return c.spec(self.cpus) if c.engine == "transformers" else (c.spec(self.cpus), arguments)
 
     def waits(self) -> bool:
         return bool(self.config.engine == "openai")
@@ -164,7 +168,7 @@ class AskingStage(AsyncStage):
         return at_once(self.config, self.cpus)
 
     def leaves_late_rows(self) -> bool:
-        return bool(self.config.engine == "openai")
+        return bool(self.config.engine != "transformers")
 
     async def begin(self) -> None:
         c = self.config

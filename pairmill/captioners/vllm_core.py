@@ -1,0 +1,165 @@
+"""One engine of vLLM in a worker, in an event loop of its own, for all stages that name it."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from pairmill.captioners.revived import EngineDied, Revived
+from pairmill.captioners.vllm_options import started
+from pairmill.errors import RowError, StageBroken, first_line
+
+T = TypeVar("T")
+STOP_S = 10.0
+"""Seconds that vLLM's processes have for ending."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt as vLLM takes it, and how its answer is chosen."""
+
+    prompt: dict[str, Any]
+    sampling: Any
+
+
+class VllmCore(Revived[Asked, Any]):
+    """Answers from any thread.  A process of vLLM that dies is started again."""
+
+    died = "engine"
+    cores: ClassVar[dict[str, "VllmCore"]] = {}
+    """Engines of this process, by what they were started with."""
+    door = threading.Lock()
+
+    def __init__(self, stage: str, arguments: dict[str, Any], given: dict[str, Any]) -> None:
+        self.stage, self.arguments, self.given = stage, arguments, given
+        self.holders = self.starts = 0
+        self.abandoned = False
+        self.engine: Any = None
+        self.lora: Any = None
+        self.numbers = itertools.count()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="vllm", daemon=True)
+        self.thread.start()
+
+    @classmethod
+    def hold(
+        cls, stage: str, arguments: dict[str, Any], given: dict[str, Any], adapter: str | None
+    ) -> "VllmCore":
+        """The engine of these arguments, started where there is none; blocks meanwhile."""
+        key = json.dumps([arguments, adapter], sort_keys=True, default=str)
+        with cls.door:
+            core = cls.cores.get(key)
+            if core is None:
+                core = cls(stage, arguments, given)
+                try:
+                    core.within(core.open(adapter)).result()
+                except BaseException:
+                    core.end()
+                    raise
+                cls.cores[key] = core
+            core.holders += 1
+            return core
+
+    def leave(self) -> None:
+        """Ends the engine where no stage holds it any more; blocks meanwhile."""
+        with self.door:
+            self.holders -= 1
+            if self.holders:
+                return
+            for key in [key for key, core in self.cores.items() if core is self]:
+                del self.cores[key]
+        self.end()
+
+    def end(self) -> None:
+        """Ends the engine, and its loop."""
+        with contextlib.suppress(Exception):
+            self.within(self.shut_down()).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    async def shut_down(self) -> None:
+        """Ends vLLM's processes, and what is under way in the loop: in the loop, since vLLM's own
+        task there would take their end for a fault.
+        """
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.shutdown(timeout=STOP_S)
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def abandon(self) -> None:
+        """Ends the engine soon, in any thread; what was at it neither is answered nor fails."""
+        self.abandoned = True
+        self.within(self.shut_down())
+
+    def within(self, work: Coroutine[Any, Any, T]) -> Any:
+        """Work in the engine's loop, as a future of any thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    async def asked(self, asked: Asked) -> Any:
+        """The outcome of a request, awaited in any event loop."""
+        return await asyncio.wrap_future(self.within(self.answer(asked)))
+
+    async def open(self, adapter: str | None) -> None:
+        """Starts the engine, in its loop."""
+        self.prepare()
+        await self.start_again()
+        if adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self.lora = LoRARequest("adapter", 1, adapter)
+
+    @property
+    def lives(self) -> int:
+        return self.starts
+
+    async def start_again(self) -> None:
+        if (old := self.engine) is not None:
+            old.shutdown(timeout=STOP_S)
+        self.engine = started(self.stage, self.arguments["model"], self.arguments, self.given)
+        self.starts += 1
+
+    def last_words(self) -> str:
+        return "what it printed is in the run's output.log"
+
+    async def answered(self, asked: Asked) -> Any:
+        """vLLM's RequestOutput, whole."""
+        engine = self.engine
+        try:
+            prompt = await self.rendered(engine, asked.prompt)
+            self.held_back(asked)
+            given = (prompt, asked.sampling, str(next(self.numbers)))
+            outcomes = [out async for out in engine.generate(*given, lora_request=self.lora)]
+            return outcomes[-1]
+        except Exception as error:  # vLLM raises many kinds
+            if self.abandoned:
+                raise StageBroken(f"stage {self.stage!r}: the run was interrupted") from None
+            if engine is None or engine.errored:
+                raise EngineDied from error
+            raise refused(error) from error
+
+    async def rendered(self, engine: Any, prompt: dict[str, Any]) -> Any:
+        """The prompt made ready by vLLM's own threads, where the installed version does it apart;
+        else it does so while it takes the prompt.
+        """
+        render: Callable[..., Any] | None = getattr(
+            getattr(engine, "renderer", None), "render_cmpl_async", None
+        )
+        return prompt if render is None else (await render([prompt]))[0]
+
+
+def refused(error: Exception) -> Exception:
+    """A request's own failure: a prompt that is too long, a picture that the model does not take;
+    what is none stays as it is.
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"VLLMClientError", "ValueError"}:
+        return RowError("request", first_line(error))
+    return error
