@@ -4,16 +4,24 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
+import secrets
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from pairmill.captioners import engine_keeper
+from pairmill.captioners.engine_keeper import VARIABLE
 from pairmill.captioners.revived import EngineDied, Revived
 from pairmill.captioners.vllm_options import started
 from pairmill.errors import RowError, StageBroken, first_line
 
 T = TypeVar("T")
+KEPT_OPEN: list[Any] = []
+"""The keeper's standard input, which ends with this process."""
 STOP_S = 10.0
 """Seconds that vLLM's processes have for ending."""
 
@@ -110,6 +118,7 @@ class VllmCore(Revived[Asked, Any]):
     async def open(self, adapter: str | None) -> None:
         """Starts the engine, in its loop."""
         self.prepare()
+        keep()
         await self.start_again()
         if adapter is not None:
             from vllm.lora.request import LoRARequest
@@ -153,6 +162,23 @@ class VllmCore(Revived[Asked, Any]):
             getattr(engine, "renderer", None), "render_cmpl_async", None
         )
         return prompt if render is None else (await render([prompt]))[0]
+
+
+def keep() -> None:
+    """Sees to it, once a process, that no process of an engine outlives this one."""
+    mark = f"{os.getpid()}-"
+    if os.environ.get(VARIABLE, "").startswith(mark):
+        return
+    mark += secrets.token_hex(8)
+    keeper = subprocess.Popen(
+        [sys.executable, "-I", engine_keeper.__file__, mark],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C reaches all processes of a terminal
+    )
+    keeper.wait()  # it goes on as nobody's child
+    KEPT_OPEN.append(keeper.stdin)
+    os.environ[VARIABLE] = mark  # after its start: it must not have it
 
 
 def refused(error: Exception) -> Exception:

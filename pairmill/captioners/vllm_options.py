@@ -19,7 +19,7 @@ RENDERERS = 4
 VARIABLES = {
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # the worker has threads, which do not survive a fork
     "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",
 }
 """Of vLLM's processes, where the user has not set them otherwise."""
 
@@ -42,6 +42,7 @@ def engine_arguments(
         "trust_remote_code": spec.trust_remote_code,
         "generation_config": "vllm",  # nothing of the checkpoint's own decides values
         "disable_log_stats": True,
+        "use_tqdm_on_load": False,
     }
     if sees:
         found["limit_mm_per_prompt"] = {"image": max(1, images)}
