@@ -43,6 +43,7 @@ PARTS: dict[str, Callable[[gpu_parts.Bench], Any]] = {
     "quantised": gpu_memory.quantised,
     "cpu": gpu_clip.cpu,
     "vllm_offline": gpu_vllm.offline,
+    "vllm_in_the_worker": gpu_vllm.in_the_worker,
     "vllm_served": gpu_vllm.served,
     "vllm_served_by_many": gpu_vllm.served_by_many,
 }

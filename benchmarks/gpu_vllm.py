@@ -1,8 +1,8 @@
 """The parts of benchmarks/gpu.py that need vLLM: its own offline throughput, and `caption` with
-`serve`, at the same lengths and with the same options.
+`serve` and with `engine: vllm`, at the same lengths and with the same options.
 
 vLLM is in an environment of its own: `VLLM_PYTHON` names its Python (this one, if absent), and
-`VLLM_PATH` what that needs on its path.
+`VLLM_PATH` what that needs on its path.  For `engine: vllm` it holds pairmill, too.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_captions import NEW_TOKENS, PROMPT
-from gpu_parts import Bench, pipeline
+from gpu_parts import Bench, pipeline, written
 
 OPTIONS: dict[str, Any] = {
     "max_model_len": 2048,
@@ -63,16 +63,42 @@ def offline(bench: Bench) -> dict[str, Any]:
         "engine": {**OPTIONS, "mm_processor_cache_gb": 0, "dtype": "auto", "seed": 0},
     }
     (place / "offline.json").write_text(json.dumps(given))
-    with (place / "offline.log").open("wb") as log:
+    return found_by("gpu_vllm_offline.py", [place / "offline.json"], place / "offline.log")
+
+
+def found_by(script: str, arguments: list[Any], log: Path) -> dict[str, Any]:
+    """What a script beside this one finds, in vLLM's environment."""
+    with log.open("wb") as stream:
         done = subprocess.run(
-            [python(), str(Path(__file__).with_name("gpu_vllm_offline.py")), place / "offline.json"],
-            stdout=log, stderr=log, timeout=START_S, env={**os.environ, **environment()},
+            [python(), Path(__file__).with_name(script), *map(str, arguments)],
+            stdout=stream, stderr=stream, timeout=START_S, env={**os.environ, **environment()},
         )  # fmt: skip
-    said = (place / "offline.log").read_text(errors="replace").splitlines()
+    said = log.read_text(errors="replace").splitlines()
     found = [line.removeprefix("FOUND ") for line in said if line.startswith("FOUND ")]
     if not found:
         return {"failed": done.returncode, "log": said[-40:]}
-    return json.loads(found[0])
+    return dict(json.loads(found[0]))
+
+
+def in_the_worker(bench: Bench) -> dict[str, Any]:
+    """A whole run of `caption` with vLLM's engine in the worker."""
+    keys = {
+        "stage": "caption", "engine": "vllm", "model": bench.qwen(), "prompt": PROMPT,
+        "max_new_tokens": NEW_TOKENS, "concurrency": 512, "extra_body": {"ignore_eos": True},
+        "engine_arguments": OPTIONS, "resources": {"cpus": 8},
+    }  # fmt: skip
+    count = bench.few(6_144)
+    file = written(bench, f"  - {json.dumps(keys)}\n", count, "vllm-worker")
+    found = found_by("gpu_vllm_worker.py", [file, count], file.with_name("run.log"))
+    if "seconds" in found:
+        found["tokens/s, without the engine's start"] = answered_per_s(found, count)
+    return found
+
+
+def answered_per_s(found: dict[str, Any], count: int) -> int:
+    """Tokens a second of a run, but for the time that starting took."""
+    spent = found["seconds"].get("phase 1", found["wall s"]) - found["setup s"].get("caption", 0)
+    return round(count * NEW_TOKENS / spent)
 
 
 def words() -> list[str]:
@@ -100,8 +126,7 @@ def served(bench: Bench, more: tuple[str, ...] = ()) -> dict[str, Any]:
     found = pipeline(bench, f"  - {json.dumps(keys)}\n", count, label)
     log = [line for file in (bench.scratch / f"run-{label}").rglob("servers/*.log")
            for line in file.read_text(errors="replace").splitlines()]  # fmt: skip
-    spent = found["seconds"].get("phase 1", found["wall s"]) - found["setup s"].get("caption", 0)
-    found["tokens/s, without the server's start"] = round(count * NEW_TOKENS / spent)
+    found["tokens/s, without the server's start"] = answered_per_s(found, count)
     found["server"] = [line[-160:] for line in log if "throughput" in line][-8:] or log[-30:]
     return found
 
