@@ -71,14 +71,14 @@ EYE_3B: dict[str, Any] = {
     "out_hidden_size": 2048, "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31],
 }  # fmt: skip
 SMALL = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
+    "hidden_size": 128,
+    "intermediate_size": 256,
     "num_hidden_layers": 2,
-    "num_attention_heads": 4,
+    "num_attention_heads": 4,  # of 32 channels, the fewest that vLLM's kernels take
 }
-QWEN_TINY = {**QWEN_3B, **SMALL, "vocab_size": 320, "mrope_section": [1, 1, 2]}
-EYE_TINY = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4}
-EYE_TINY |= {"out_hidden_size": 32, "window_size": 56, "fullatt_block_indexes": [1]}
+QWEN_TINY = {**QWEN_3B, **SMALL, "vocab_size": 320, "mrope_section": [4, 6, 6]}
+EYE_TINY = {"depth": 2, "hidden_size": 128, "intermediate_size": 256, "num_heads": 4}
+EYE_TINY |= {"out_hidden_size": 128, "window_size": 56, "fullatt_block_indexes": [1]}
 
 
 def qwen(folder: Path, tiny: bool, device: str) -> None:
