@@ -73,6 +73,7 @@ def test_captions_are_those_of_transformers(
     (engine,) = engines
     assert engine.args.limit_mm_per_prompt == {"image": 1}
     assert engine.args.generation_config == "vllm"
+    assert engine.args.structured_outputs_config["disable_any_whitespace"]  # no endless blanks
 
 
 def test_a_row_that_ends_the_engine_fails_alone(

@@ -14,6 +14,10 @@ OF_A_GPU = 0.9
 """Share of a GPU's memory that vLLM takes by itself."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of LoRA adapters that vLLM makes room for."""
+COMPACT = {"backend": "xgrammar", "disable_any_whitespace": True}
+"""JSON without blanks between its marks: a model that is unsure of the next mark writes blanks up to
+the token limit where it may.
+"""
 RENDERERS = 4
 """Threads that make pictures ready, at most; vLLM's own default is one."""
 VARIABLES = {
@@ -43,6 +47,7 @@ def engine_arguments(
         "generation_config": "vllm",  # nothing of the checkpoint's own decides values
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
+        "structured_outputs_config": COMPACT,
     }
     if sees:
         found["limit_mm_per_prompt"] = {"image": max(1, images)}

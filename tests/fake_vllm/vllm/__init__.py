@@ -19,6 +19,7 @@ class AsyncEngineArgs:
     generation_config: str = "auto"
     max_model_len: int | None = None
     limit_mm_per_prompt: dict[str, int] = field(default_factory=dict)
+    structured_outputs_config: dict[str, Any] = field(default_factory=dict)
     enable_lora: bool = False
     max_loras: int = 1
     max_lora_rank: int = 16
