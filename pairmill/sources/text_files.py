@@ -41,14 +41,15 @@ def windows(item: Input, config: PairsConfig, whole: bool) -> Iterator[Block]:
         or config.encoding.startswith(("utf-16", "utf-32"))
         or has_wide_letters(item)
     )
-    places = [0] if wide else [0, item.size_bytes // 2, item.size_bytes - WINDOW_BYTES]
-    for start in places:
-        first = beginning(item, config, max(start, 0))
+    places = {0, item.size_bytes // 2, item.size_bytes - WINDOW_BYTES}
+    for start in [0] if wide or item.size_bytes <= WINDOW_BYTES else sorted(places):
+        first = beginning(item, config, start)
         if first is None:
             continue
         data = first.data[: WINDOW_BYTES * (8 if wide else 1)]
         begin = data.find(b"\n") + 1 if start > 0 else 0
-        end = data.rfind(b"\n") + 1
+        # the last line of what is shorter than a window is whole, whether or not it has an end
+        end = data.rfind(b"\n") + 1 if start or len(data) >= WINDOW_BYTES else len(data)
         if end > begin:
             yield Block(1 if start == 0 else -start, data[begin:end])
 
