@@ -14,7 +14,6 @@ from fsspec.utils import glob_translate
 
 from pairmill.names import place
 
-
 Closed = dict[str, OSError]
 """Folders that could not be looked into, and why."""
 
@@ -86,7 +85,8 @@ def walked(folder: str, closed: Closed) -> Iterator[tuple[str, list[str]]]:
 
 def entries(folder: str, closed: Closed) -> tuple[list[str], list[str]]:
     """Names of the folders in a folder, and of all else there; none where it is no folder."""
-    inner, others = [], []
+    inner: list[str] = []
+    others: list[str] = []
     try:
         with os.scandir(folder or "/") as found:
             for entry in found:

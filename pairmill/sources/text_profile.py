@@ -5,6 +5,7 @@ beginning, the middle and the end.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,7 @@ from pairmill.sources.text_files import (
     windows,
     without_header,
 )
-from pairmill.sources.text_stream import blocks, has_old_line_ends
+from pairmill.sources.text_stream import Block, blocks, has_old_line_ends
 
 DELIMITERS = (",", "\t", ";", "|")
 LEAST_FAULTS = 3
@@ -129,7 +130,7 @@ def lines_of_all(profile: TextProfile, config: PairsConfig) -> int:
     """Lines of a file that are not blank, without its header."""
     count = 0
     try:
-        stream = blocks(profile.item, config.encoding)
+        stream: Iterator[Block] = blocks(profile.item, config.encoding)
         if profile.dialect is not None:
             stream = without_header(stream, profile.dialect, config, profile.item.name)
         for block in stream:
