@@ -69,6 +69,8 @@ def test_encodings(tmp_path: Path, encoding: str, name: str) -> None:
         ("a.csv", "url,text\n" + "a,caf\xe9\n" * 5, "say its `encoding:`, such as latin-1"),
         ("a.csv", "url,text\n" + 'a,"5" nail\n' * 20, "say `quoting: false`"),
         ("a.jsonl", "url,text\na,b\n", "no JSON object"),
+        ("a.csv", "sep=,\nurl,text\na,b\nc,d\n", "a line for Excel, 'sep=,', and no header"),
+        ("a.csv", '"sep=;"\r\nurl;text\r\na;b\r\n', "and say `delimiter: \";\"`"),
         ("a.csv", ",".join(f"c{i}" for i in range(20_000)) + "\n", "20,000 columns; at most 10,000"),
     ],
 )  # fmt: skip

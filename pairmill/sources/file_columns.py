@@ -48,6 +48,8 @@ def columns_of_files(
         if kind not in FORMATS
     )
 
+    whole = size <= whole_bytes
+
     def one(item: Input, kind: str) -> FileColumns | str | Unreadable:
         columns = columns_of(item, kind)
         if isinstance(columns, FileColumns) and not config.columns:
@@ -70,14 +72,13 @@ def columns_of_files(
         assert isinstance(config, PairsConfig)
         if other := disguise(item, kind, config.encoding):
             return Unreadable(item.name, other)
-        profile = profile_of(item, kind, config, whole=size <= whole_bytes)
+        profile = profile_of(item, kind, config, whole)
         if profile.problems:
             return "; ".join(profile.problems)
         if profile.damage:
             return Unreadable(item.name, profile.damage, rows=profile.lost)
-        return FileColumns(item, kind, profile.schema(), profile)
+        return FileColumns(item, kind, profile.schema(), profile, whole=whole)
 
-    whole = size <= whole_bytes
     written = WrittenColumns()
     found: list[FileColumns | str | Unreadable | None] = []
     for item, kind, (_, look) in zip(inputs, kinds, before, strict=True):

@@ -5,6 +5,7 @@ beginning, the middle and the end.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ LEAST_FAULTS = 3
 rather than the rows.
 """
 MANY_FAULTS = 10
+EXCEL = re.compile(rb'"?sep=(.)"?[\r\n]*$', re.IGNORECASE)
+"""A first line that tells Excel the delimiter."""
 
 
 @dataclass
@@ -180,6 +183,12 @@ def _header_misfits(
 ) -> list[str]:
     if config.names or config.header is False:
         return []
+    if lines and (sign := EXCEL.match(lines[0])):
+        return [
+            f"{name} begins with a line for Excel, {shown(lines[0])}, and no header: take the line "
+            f"away, and say `delimiter: {json.dumps(sign[1].decode('utf-8', 'replace'))}` if it is "
+            "no comma"
+        ]
     if not any("://" in n for n in dialect.names):
         return []
     shape = [kind_of_text(n) for n in dialect.names]
