@@ -190,3 +190,14 @@ def test_mapping_is_told_for_each_kind_of_file(tmp_path: Path) -> None:
         "a.csv: url ← url; as they are: WIDTH → declared_width",
         "b.csv: url ← URL, text ← TEXT",
     ]
+
+
+def test_header_among_the_rows_is_told_and_is_a_row(tmp_path: Path) -> None:
+    header, rows = "url,text,n\n", "http://a.test/1.jpg,t,1\n" * 3
+    (tmp_path / "a.csv").write_text(header + rows + header + rows + header)
+    (tmp_path / "b.csv").write_text(header + "url,text,2\n")
+    for whole_bytes in (2**20, 0):
+        frame, bad, remarks = read(tmp_path, whole_bytes)
+        assert (frame.height, bad) == (9, [])
+        told = [(r.location, r.count) for r in remarks if r.kind == "headers among rows"]
+        assert told == [("a.csv line 5", 2)]
