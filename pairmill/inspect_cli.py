@@ -262,13 +262,17 @@ def gc(
     """Remove pools and column sets that no run refers to (delete a run's folder first to free what
     only it uses).  Nothing is removed while a run reads its source, or begins.
     """
-    from pairmill.workspace.contents import collect, existing_workspace, left_alone, unused
+    from pairmill.workspace.contents import (
+        collect_unused,
+        existing_workspace,
+        left_alone,
+        unused,
+    )
 
     try:
         storage = existing_workspace(path)
-        found, strangers = unused(storage), left_alone(storage)
-        if not dry_run:
-            collect(storage, found)
+        strangers = left_alone(storage)
+        found = unused(storage) if dry_run else collect_unused(storage)
     except PairmillError as error:
         fail_with(error)
     for stored in found:

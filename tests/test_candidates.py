@@ -1,5 +1,6 @@
 """Texts cut to a length, chosen among candidates, agreed on by samples."""
 
+import random
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from pairmill.filters.self_consistency import SelfConsistencyStage
 from pairmill.filters.shorten import ShortenStage, word_ends
 from pairmill.plan.declared import BadStage, declared
 from pairmill.stage import check_stage
-from pairmill.texts.similarity import agreement, chrf, coverage
+from pairmill.texts.similarity import agreement, agreements, chrf, coverage
 from tests.conftest import CLIP
 
 Pictures = list[tuple[bytes, str]]
@@ -116,3 +117,16 @@ def test_likeness_of_texts() -> None:
     assert chrf("", "") == 1.0
     assert coverage("two red stars", "here you see two red stars at night") == 1.0
     assert coverage("two red stars", "two blue stars") == pytest.approx(2 / 3)
+
+
+def test_agreement_of_many_is_the_mean_of_pairs_to_the_last_bit() -> None:
+    draw = random.Random(5)
+    for count in (1, 2, 3, 8):
+        for _ in range(40):
+            words = [draw.choices(["a", "b", "red", "ball", "2"], k=draw.randint(0, 9)) for _ in
+                     range(count)]  # fmt: skip
+            texts = [" ".join(some) for some in words]
+            found = agreements(texts)
+            for i, text in enumerate(texts):
+                others = [agreement(text, other) for other in texts[:i] + texts[i + 1 :]]
+                assert found[i] == (sum(others) / len(others) if others else 1.0)

@@ -85,6 +85,16 @@ def test_the_same_in_a_worker_process(tmp_path: Path, stage: str, how: str) -> N
     closed(run(tmp_path, stage, processes=1, how=how, where="close"), how)
 
 
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("stage", ["MapStage", "RowStage"])
+@pytest.mark.parametrize("how", ["wrong", "exit"])
+def test_the_same_in_actors_of_ray(ray_session: None, tmp_path: Path, stage: str, how: str) -> None:
+    write(tmp_path, stage, {"how": how, "where": "close", "resources": "{replicas: 1}"})
+    pipeline = Pipeline.from_yaml(tmp_path / "p.yaml")
+    closed(pipeline.run(local=False, progress=False), how)
+
+
 def closed(result: RunResult, how: str) -> None:
     """All rows are kept, and the run's log says which stage could not be closed, and where."""
     assert result.funnel.kept == 40

@@ -7,9 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pairmill.api import Pipeline
 from pairmill.errors import StageHung
+from pairmill.filters.gate import FilterConfig
 from pairmill.work.claims import SETUP, WorkPlace
 from pairmill.work.deadline import Limited, ThreadWatchdog
 from pairmill.work.line import Line
@@ -97,3 +99,11 @@ def test_calls_that_do_not_overlap_run_in_one_thread_which_ends() -> None:
         watchdog.run(lambda: 1 // 0, call)
     watchdog.close()
     threads[0].join()
+
+
+@pytest.mark.parametrize("key", ["deadline_s", "setup_deadline_s"])
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e12, 0])
+def test_a_deadline_that_no_clock_can_wait_for_is_refused(key: str, seconds: float) -> None:
+    with pytest.raises(ValidationError, match=key):
+        FilterConfig(keep="true", **{key: seconds})
+    assert FilterConfig(keep="true", **{key: None}).model_dump()[key] is None

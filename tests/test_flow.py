@@ -66,6 +66,9 @@ class AddingActor:
     def where(self) -> str:
         return "a node"
 
+    def end(self) -> None:
+        """Nothing was loaded."""
+
     def pass_on(self, shard: int, block: Any) -> tuple[Any, CallReport]:
         return self.operator.pass_on(shard, block)
 

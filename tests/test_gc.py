@@ -3,17 +3,18 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.errors import CorruptWorkspace
+from pairmill.errors import CorruptWorkspace, RunError
 from pairmill.pipeline.run import Runner
 from pairmill.pipeline.watcher import Watcher
-from pairmill.workspace.contents import unused
-from pairmill.workspace.lease import announced
+from pairmill.workspace.contents import RunBegins, collect, collect_unused, unused
+from pairmill.workspace.lease import announced, collecting, still_collecting
 from pairmill.workspace.storage import Storage
 from tests.conftest import typed
 from tests.test_each import SENTENCES, TEXTS
@@ -109,3 +110,50 @@ def test_what_is_gone_says_what_suffices(
     if "tables" not in gone:
         shutil.rmtree(numbers / "workspace/tables")
     assert run(file).funnel.kept == 60
+
+
+def test_a_run_that_begins_while_gc_removes_waits_and_loses_nothing(
+    write: Write, numbers: Path
+) -> None:
+    file = write(text(""))
+    shutil.rmtree(run(file).folder)  # its table is still there, and no plan names it
+    storage = Storage(str(numbers / "workspace"))
+    waits, outcomes = Event(), []
+    begun = runner(file, NoteWatcher("gc (process", waits.set))
+    beside = Thread(target=lambda: outcomes.append(begun.run()))
+    with collecting(storage):
+        found = unused(storage)
+        beside.start()
+        assert waits.wait(60)
+        with pytest.raises(RunError, match=r"gc is at work in .*: process \d+ on "):
+            collect_unused(storage)
+        collect(storage, found)
+    beside.join(60)
+    assert outcomes[0].funnel.kept == 60
+    assert collect_unused(storage) == []
+    assert run(file).funnel.kept == 60
+
+
+def test_a_gc_that_is_dead_is_not_waited_for_and_one_that_slept_stops(
+    write: Write, numbers: Path
+) -> None:
+    file = write(text(""))
+    shutil.rmtree(run(file).folder)
+    storage = Storage(str(numbers / "workspace"))
+    name = "collecting/lease.json"
+    with collecting(storage) as lease:
+        still_collecting(lease)
+        storage.write_json(name, {**storage.read_json(name), "pid": 2**22 + 1})
+        assert run(file).funnel.kept == 60
+        assert not storage.exists(name)
+        lease.renew()
+        with pytest.raises(RunError, match="a run may have begun"):
+            still_collecting(lease)
+
+
+def test_gc_leaves_no_lease_where_a_run_begins(write: Write, numbers: Path) -> None:
+    run(write(text("")))
+    storage = Storage(str(numbers / "workspace"))
+    with announced(storage), pytest.raises(RunBegins):
+        collect_unused(storage)
+    assert not storage.exists("collecting/lease.json")

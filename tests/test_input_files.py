@@ -249,3 +249,52 @@ def test_what_a_pipeline_writes_into_its_input_folder_is_no_input(tmp_path: Path
             assert ended.funnel.rows == count
         skipped = {r.location for r in found.checked.source.remarks() if "this pipe" in r.what}
         assert skipped == {"pkg/", "ws/"}
+
+
+GARBAGE = {
+    "b.csv": (b"\x80\x93,\x12,x,y\n" + b"\x80\x81\n" * 7, 7),
+    "c.jsonl": (b"<garbage>\n\n" * 40, 40),
+    "d.tsv": (b"url\ttext\n" + b"one value alone\n" * 12, 12),
+    "e.jsonl": (b"\0" * 500, 1),
+}
+
+
+@pytest.mark.parametrize("whole_bytes", [2**20, 0])
+def test_text_file_of_which_no_row_can_be_read_is_damaged_and_costs_its_rows(
+    tmp_path: Path, whole_bytes: int
+) -> None:
+    (tmp_path / "a.csv").write_text("url,text\n" + "".join(f"http://a.test/{i},t\n" for i in "12"))
+    for name, (content, _) in GARBAGE.items():
+        (tmp_path / name).write_bytes(content)
+    frame, bad, _ = read(tmp_path, whole_bytes)
+    assert frame.columns == ["url", "text", "source"]
+    assert frame["source"].to_list() == ["a.csv"] * 2
+    assert [(one.location, one.rows) for one in bad] == [(n, c) for n, (_, c) in GARBAGE.items()]
+    assert all("rows looked at can be read" in one.reason for one in bad)
+    (tmp_path / "a.csv").unlink()
+    said = fault(tmp_path)
+    assert said.startswith("no input file can be read: ")
+    assert "d.tsv: not one of 12 rows looked at can be read: line 2: 1 fields where the" in said
+
+
+def test_rows_of_a_file_that_is_mostly_damaged_are_lost_where_other_files_are_sound(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "b.jsonl").write_text('{"url": "u", "text": "t"}\n' * 9 + "garbage\n" * 20)
+    assert "b.jsonl: 20 of 29 rows looked at cannot be read: line 10: no JSON" in fault(tmp_path)
+    table(tmp_path / "a.parquet", url=["u"] * 11, text=["t"] * 11)
+    assert "b.jsonl: 20 of 29 rows" in fault(tmp_path)
+    table(tmp_path / "a.parquet", url=["u"] * 12, text=["t"] * 12)
+    frame, bad, _ = read(tmp_path)
+    assert (len(frame), len(bad), bad[0].location) == (21, 20, "b.jsonl line 10")
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_small_files_of_a_large_source_are_not_taken_for_their_header(
+    tmp_path: Path, end: str
+) -> None:
+    (tmp_path / "a.csv").write_text("url,text,n\nhttp://a.test/1,t,1\nhttp://a.test/2,t,2" + end)
+    (tmp_path / "b.jsonl").write_text('{"url": "http://a.test/3", "text": "t", "n": 3}' + end)
+    frame, bad, remarks = read(tmp_path, whole_bytes=0)
+    assert frame["n"].to_list() == [1, 2, 3]
+    assert (bad, remarks) == ([], [])

@@ -120,6 +120,22 @@ def test_perplexity_by_kenlm_is_what_the_file_says(tmp_path: Path) -> None:
     assert found["perplexity_bits"][3].as_py() == pytest.approx(2 * lines[0] / np.log10(2))
 
 
+def test_a_text_that_a_kenlm_file_gives_no_chance_fails_and_costs_no_other(tmp_path: Path) -> None:
+    pytest.importorskip("kenlm", reason="pip install 'pairmill[kenlm]', which needs a compiler")
+    file = tmp_path / "impossible.arpa"
+    rows = pa.table({"text": ["red ball", "a ball", "red red"]})
+    for impossible in ("-inf", "-3.4e38"):
+        file.write_text(ARPA.replace("-0.1\tred ball", f"{impossible}\tred ball"))
+        found = check_stage(PerplexityStage, rows, kenlm=str(file)).to_pylist()
+        assert found[0]["error"]["class"] == "not_finite"
+        assert found[0]["perplexity"] is found[0]["perplexity_bits"] is None
+        assert [row["error"] for row in found[1:]] == [None, None]
+    file.write_text(ARPA.replace("-0.1\tred ball", "-99\tred ball"))
+    found = check_stage(PerplexityStage, rows, kenlm=str(file)).to_pylist()
+    assert found[0]["perplexity_bits"] == pytest.approx((0.2 + 99 + 0.25) / np.log10(2))
+    assert found[0]["error"] is None
+
+
 def test_a_file_that_kenlm_cannot_read_is_named_before_the_run(tmp_path: Path) -> None:
     pytest.importorskip("kenlm", reason="pip install 'pairmill[kenlm]', which needs a compiler")
     file = tmp_path / "one.arpa"

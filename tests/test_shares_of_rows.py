@@ -64,3 +64,30 @@ def test_choice_follows_a_column_of_the_source_that_conditions_alone_read(
         found = pq.read_table(tmp_path / "out/data").to_pylist()
         expected = {f"u{i}": "a" if kind == "web" else "b" for i, kind in enumerate(kinds)}
         assert {row["url"]: row["caption_from"] for row in found} == expected
+
+
+def test_choice_among_all_rows_follows_what_conditions_read(write: Write, tmp_path: Path) -> None:
+    """A seed, a share and a column of the source decide which rows have a score; which rows look is
+    the same each time.
+    """
+    odd, even = [i % 2 for i in range(40)], [(i + 1) % 2 for i in range(40)]
+    for seed, share, kinds in [(0, 0.5, odd), (1, 0.5, odd), (1, 0.3, odd), (1, 0.3, even)]:
+        columns = {
+            "url": [f"http://a.b/{i}" for i in range(40)],
+            "n": list(range(40)),
+            "kind": kinds,
+        }
+        pq.write_table(pa.table(columns), tmp_path / "in.parquet")
+        file = write(
+            "name: x\nworkspace: ws\nsource: {type: pairs, path: in.parquet}\nstages:\n"
+            f"  - {{stage: sample, seed: {seed}}}\n"
+            '  - {stage: derive, name: a, expression: "n * 1.0", '
+            f'when: "kind = 1 AND sample < {share}"}}\n'
+            "  - {stage: select, name: best, by: a, fraction: 0.1, of: all}\n"
+            "outputs: [{type: table, path: out, overwrite: true}]\n"
+        )
+        Pipeline.from_yaml(file).run(local=True, progress=False, replace=True)
+        found = pq.read_table(tmp_path / "out/data").to_pylist()
+        scored = sorted((row["a"] for row in found if row["a"] is not None), reverse=True)
+        chosen = {row["a"] for row in found if row["best"]}
+        assert chosen == set(scored[:5])  # as DataComp counts: what is at least the fifth

@@ -69,6 +69,8 @@ def test_encodings(tmp_path: Path, encoding: str, name: str) -> None:
         ("a.csv", "url,text\n" + "a,caf\xe9\n" * 5, "say its `encoding:`, such as latin-1"),
         ("a.csv", "url,text\n" + 'a,"5" nail\n' * 20, "say `quoting: false`"),
         ("a.jsonl", "url,text\na,b\n", "no JSON object"),
+        ("a.csv", "sep=,\nurl,text\na,b\nc,d\n", "a line for Excel, 'sep=,', and no header"),
+        ("a.csv", '"sep=;"\r\nurl;text\r\na;b\r\n', "and say `delimiter: \";\"`"),
         ("a.csv", ",".join(f"c{i}" for i in range(20_000)) + "\n", "20,000 columns; at most 10,000"),
     ],
 )  # fmt: skip
@@ -188,3 +190,14 @@ def test_mapping_is_told_for_each_kind_of_file(tmp_path: Path) -> None:
         "a.csv: url ← url; as they are: WIDTH → declared_width",
         "b.csv: url ← URL, text ← TEXT",
     ]
+
+
+def test_header_among_the_rows_is_told_and_is_a_row(tmp_path: Path) -> None:
+    header, rows = "url,text,n\n", "http://a.test/1.jpg,t,1\n" * 3
+    (tmp_path / "a.csv").write_text(header + rows + header + rows + header)
+    (tmp_path / "b.csv").write_text(header + "url,text,2\n")
+    for whole_bytes in (2**20, 0):
+        frame, bad, remarks = read(tmp_path, whole_bytes)
+        assert (frame.height, bad) == (9, [])
+        told = [(r.location, r.count) for r in remarks if r.kind == "headers among rows"]
+        assert told == [("a.csv line 5", 2)]

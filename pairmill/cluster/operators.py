@@ -24,7 +24,7 @@ from pairmill.torch_device import CORES
 from pairmill.work.block import Job, RowBlock
 from pairmill.work.crew_size import pooled
 from pairmill.work.deadline import ProcessWatchdog, end_with_parent
-from pairmill.work.loaded import LoadedStage
+from pairmill.work.loaded import LoadedStage, close_all
 from pairmill.work.refill import refetch
 from pairmill.work.worker import StageWorker
 
@@ -115,6 +115,10 @@ class StageActor:
         """A shard's block after the stages."""
         return self.operator.pass_on(shard, block, self.loaded)
 
+    def end(self) -> None:
+        """Closes the stages: no shard will come."""
+        close_all(self.loaded)
+
 
 def begin_imports(stages: Sequence[PlannedStage]) -> None:
     """Imports what stages will need; what fails then says so."""
@@ -128,8 +132,8 @@ class RefetchActor:
 
     def __init__(self, job: Job, upto: int | None, line: RunLine) -> None:
         end_within()
-        planned = job.chain.stages[job.first]
-        self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, LoadedStage())
+        planned, self.loaded = job.chain.stages[job.first], LoadedStage()
+        self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, self.loaded)
 
     def where(self) -> str:
         """Its node, once it is there."""
@@ -140,6 +144,10 @@ class RefetchActor:
         """The number of a shard's rows that were computed again."""
         end_with_parent()
         return None, CallReport(self.work(shard))
+
+    def end(self) -> None:
+        """Closes the stage: no shard will come."""
+        close_all([self.loaded])
 
 
 @safe_errors
@@ -158,7 +166,9 @@ def stages_of_shard(key: tuple[str, int], shared: list[Any], shard: int, block: 
 
 
 def loaded_in_process(job: Job, index: int) -> LoadedStage:
-    """What this worker process has loaded of a stage, for a task that lives for one shard only."""
+    """What this worker process has loaded of a stage, for a task that lives for one shard only.  It
+    is never closed: Ray says nothing to a process of tasks before it ends it.
+    """
     planned = job.chain.stages[index]
     key = (job.chain.root, index, planned.label)
     return _LOADED.setdefault(key, LoadedStage())

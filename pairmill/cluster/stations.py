@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pairmill.cluster.operators import Operator, stages_of_shard
 from pairmill.cluster.worker_shares import asked_of
+from pairmill.work.loaded import LEAVE_S
 
 Calls = tuple[Any, Any]
 """References to the block that a call leaves, and to what is told of it."""
@@ -195,6 +196,8 @@ class Pool:
         idle = [m for m in self.there if not m.calls and m.idle_since <= until]
         ended = idle[: max(0, len(self) - keep)]
         self.there = [m for m in self.there if m not in ended]
+        for member in ended:
+            member.actor.end.remote()
         return len(ended)
 
     def withdraw(self, keep: int = 0) -> int:
@@ -205,9 +208,14 @@ class Pool:
         return len(late)
 
     def close(self) -> None:
-        """Those without work end in order, others at once."""
+        """Those without work end in order, once their stages are closed; others at once."""
+        ends = []
         for member in (*self.there, *self.starting.values()):
             if member.calls or not member.node:
                 self.ray.kill(member.actor)
+            else:
+                ends.append(member.actor.end.remote())
+        if ends:
+            self.ray.wait(ends, num_returns=len(ends), timeout=LEAVE_S)
         self.there.clear()
         self.starting.clear()

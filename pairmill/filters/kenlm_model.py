@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 
 from pairmill.errors import MissingPackage, StageBroken, first_line
+from pairmill.models.finite import KIND
+
+MOST_NATS = float(np.finfo(np.float32).max) * math.log(2)
+"""Beyond it a text's bits are no number in float32."""
+IMPOSSIBLE = (KIND, "the n-gram model gives one of its words a probability of 0 (`-inf`)")
 
 
 class KenlmModel:
@@ -42,8 +47,9 @@ class KenlmModel:
         return np.asarray(nats, np.float64), np.asarray(tokens, np.int64)
 
     def judged(self, nats: np.ndarray) -> list[tuple[str, str] | None]:
-        """No errors: counts of words are always numbers."""
-        return [None] * len(nats)
+        """An error for each text with a word that the file gives no chance at all (`-inf`)."""
+        finite = np.abs(nats) < MOST_NATS
+        return [None if fine else IMPOSSIBLE for fine in finite.tolist()]
 
     def score(self, text: str) -> tuple[float, int]:
         """Of one text; (0, 0) of one without words."""

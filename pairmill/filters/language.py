@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from pairmill.errors import MissingPackage
+from pairmill.filters.fasttext_file import check_fasttext
 from pairmill.schemas.arrow import column
 from pairmill.schemas.config import COLUMN, FILE, SPEED, StageConfig
 from pairmill.stages.base import Stage
@@ -78,8 +79,15 @@ class LanguageStage(Stage):
             ]
         )
 
+    def examine(self) -> list[str]:
+        if self.config.model:
+            check_fasttext(self.name, self.config.model)
+        return []
+
     def setup(self) -> None:
         import fasttext
+
+        self.examine()
 
         model: Any = fasttext.load_model(self.config.model or bundled_model())
         self.predict = model.f.predict

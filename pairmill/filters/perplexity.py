@@ -111,11 +111,12 @@ class PerplexityStage(Stage):
     def __call__(self, rows: pa.Table) -> pa.Table:
         nats, tokens = self.score(rows.column(self.config.text).to_pylist())
         errors = self.score.judged(nats)
+        nats = np.where([error is None for error in errors], nats, np.nan)
         each = np.divide(nats, tokens, out=np.full(len(nats), np.nan), where=tokens > 0)
         columns = [
             pa.array(np.exp(np.minimum(each, 80)).astype(np.float32), from_pandas=True),
             pa.array(tokens, pa.int32()),
-            pa.array((nats / np.log(2)).astype(np.float32)),
+            pa.array((nats / np.log(2)).astype(np.float32), from_pandas=True),
         ]
         table = pa.table(columns, schema=self.writes())
         return table.append_column("error", error_array(errors))

@@ -7,7 +7,7 @@ from pairmill.plan.blocks import block_facts
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.planned import every_stage
 from pairmill.redaction import redact_data
-from pairmill.workspace.lease import STARTING
+from pairmill.workspace.lease import COLLECTING, STARTING
 from pairmill.workspace.run_plan import BlockOfRun, RunPlan, StageOfRun
 from pairmill.workspace.storage import Storage
 
@@ -27,6 +27,7 @@ def clear_temporary(storage: Storage, chain: Chain, folder: str) -> None:
         "answers",
         "fates",
         STARTING,
+        COLLECTING,
     ):
         storage.clear_temporary(place, recursive=False)
     for place in (folder, *sets):

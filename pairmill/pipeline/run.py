@@ -139,7 +139,7 @@ class Runner:
         begins = ExitStack()
         try:
             self.engine.expect(unseen(storage, every_stage(self.plan.stages)))
-            begins.enter_context(announced(storage))
+            begins.enter_context(announced(storage, self.watcher.note))
             table = self.timed("table", lambda: self.table(storage))
             keep_looks(storage, self.plan.config.name, self.plan.source.looks)
             fresh = news(storage, table, self.plan.config.name)

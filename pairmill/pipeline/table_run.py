@@ -133,7 +133,7 @@ class TableRun:
         """
         block = stage.block
         assert block is not None
-        self.begins.enter_context(announced(self.storage))
+        self.begins.enter_context(announced(self.storage, self.watcher.note))
         table = self.timed(f"each {block.name}", partial(self.opened, chain, stage, block))
         child = child_chain(chain, stage.index, table)
         self.watcher.note(f"each {block.name}: {table.row_count:,} elements of {block.column}")

@@ -185,7 +185,8 @@ class Chain:
     def inputs_digest(self, index: int, shard: int) -> bytes:
         """Stands for what a stage over all rows reads of a shard, whichever rows it looks at."""
         made, digests = self.addresses(shard), self.digests_of(shard)
-        names = dict.fromkeys(["uid", *self.stages[index].reads])
+        stage = self.stages[index]
+        names = dict.fromkeys(["uid", *stage.reads, *stage.given])
         inputs = (input_of(self.input_of(c), digests, made) for c in names)
         return digest_of(*inputs).to_bytes(8, "little")
 

@@ -140,7 +140,9 @@ class StageConfig(Strict):
     """
     max_failures: Annotated[float, SPEED] = Field(0.05, ge=0, le=1)
     """Share of rows that may fail before the run stops (looked at from the 20th failure on)."""
-    deadline_s: Annotated[float | None, SPEED, Reach("more", "deadline")] = Field(3600, gt=0)
+    deadline_s: Annotated[float | None, SPEED, Reach("more", "deadline")] = Field(
+        3600, gt=0, le=1e8
+    )
     """Seconds after which a batch that gives no answer counts as hanging; null waits for ever.  For
     a stage that looks at all rows: seconds for each million rows of a call.
     """
@@ -150,7 +152,7 @@ class StageConfig(Strict):
     stages that look at all rows, the run stops.  Where a stage asks row by row, the late row alone
     is given up, wherever it runs.
     """
-    setup_deadline_s: Annotated[float | None, SPEED] = Field(14_400, gt=0)
+    setup_deadline_s: Annotated[float | None, SPEED] = Field(14_400, gt=0, le=1e8)
     """Seconds after which loading the stage (a model that is fetched, as a rule) counts as hanging
     and stops the run; null waits for ever.
     """

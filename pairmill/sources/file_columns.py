@@ -26,7 +26,7 @@ from pairmill.version import __version__
 WHOLE_BYTES = 64 * 2**20
 """Text files of so many bytes in all are looked at whole."""
 PACKED_RATIO = 6
-LOOK = 1
+LOOK = 2
 """Raised where a look at the same file finds something else than before."""
 
 
@@ -47,6 +47,8 @@ def columns_of_files(
         for item, kind in zip(inputs, kinds, strict=True)
         if kind not in FORMATS
     )
+
+    whole = size <= whole_bytes
 
     def one(item: Input, kind: str) -> FileColumns | str | Unreadable:
         columns = columns_of(item, kind)
@@ -70,14 +72,13 @@ def columns_of_files(
         assert isinstance(config, PairsConfig)
         if other := disguise(item, kind, config.encoding):
             return Unreadable(item.name, other)
-        profile = profile_of(item, kind, config, whole=size <= whole_bytes)
+        profile = profile_of(item, kind, config, whole)
         if profile.problems:
             return "; ".join(profile.problems)
         if profile.damage:
-            return Unreadable(item.name, profile.damage)
-        return FileColumns(item, kind, profile.schema(), profile)
+            return Unreadable(item.name, profile.damage, rows=profile.lost)
+        return FileColumns(item, kind, profile.schema(), profile, whole=whole)
 
-    whole = size <= whole_bytes
     written = WrittenColumns()
     found: list[FileColumns | str | Unreadable | None] = []
     for item, kind, (_, look) in zip(inputs, kinds, before, strict=True):
@@ -94,11 +95,23 @@ def columns_of_files(
         kept = look if at not in unseen else written.look(columns, stamp, whole)
         if kept is not None:
             looks.keep(asked, item, kept)
+    described = [f for f in found if isinstance(f, FileColumns)]
     return (
-        [f for f in found if isinstance(f, FileColumns)],
-        [f for f in found if isinstance(f, str)],
+        described,
+        [*(f for f in found if isinstance(f, str)), *misdescribed(described)],
         [f for f in found if isinstance(f, Unreadable)],
     )
+
+
+def misdescribed(described: Sequence[FileColumns]) -> list[str]:
+    """What is said of files of which most rows cannot be read, unless most rows of all files can:
+    then it is these files that are damaged.
+    """
+    profiles = [one.profile for one in described if one.profile is not None]
+    bad = sum(profile.bad for profile in profiles)
+    sound = sum(profile.sound for profile in profiles)
+    sound += sum(one.rows or 0 for one in described if one.profile is None)
+    return [p.mostly_bad for p in profiles if p.mostly_bad] if bad >= sound else []
 
 
 def kind_of(item: Input, config: TableConfig) -> str:

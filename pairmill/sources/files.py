@@ -14,7 +14,14 @@ import fsspec
 
 from pairmill.errors import PairmillError, first_line
 from pairmill.sources.faults import NoInput
-from pairmill.sources.globs import below_it, fixed_folder, globbed
+from pairmill.sources.globs import (
+    Closed,
+    below_it,
+    fixed_folder,
+    globbed,
+    reached_by_links,
+    walked,
+)
 from pairmill.texts.files import lines_in
 
 LIST_SUFFIXES = (".txt", ".list", ".lst")
@@ -71,9 +78,11 @@ def list_inputs(
     patterns = list(patterns)
     for pattern in patterns:
         before = len(listing.files)
-        written = below_it(pattern, own)
+        written, linked = below_it(pattern, own), reached_by_links(pattern, own)
         for item, given in reached(pattern, reads):
             folder = next((f for f in written if item.name.startswith(f)), None)
+            if folder is None and not given and linked(item.url):
+                folder = f"{item.name.rpartition('/')[0]}/"
             if folder is not None and not given:
                 listing.skipped.append((folder, "written by this pipeline"))
                 continue
@@ -192,17 +201,13 @@ def below(
     twice is walked once.
     """
     if is_local(system):
-        walked: set[str] = set()
-        names = []
-        closed: list[OSError] = []
-        for place, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
-            real = os.path.realpath(place)
-            if real in walked:
-                folders.clear()
-                continue
-            walked.add(real)
-            names += [f"{place}/{name}" for name in files if wanted(name)]
-        yield from (closed_folder(str(error.filename), error, root) for error in closed)
+        closed: Closed = {}
+        names = [
+            f"{place.rstrip('/')}/{name}"
+            for place, files in walked(folder, closed)
+            for name in filter(wanted, files)
+        ]
+        yield from (closed_folder(where, error, root) for where, error in closed.items())
     else:
         names = [n for n in system.find(folder) if not n.endswith("/") and wanted(n)]
     yield from (found_in_folder(system, name, root) for name in sorted(names))

@@ -148,11 +148,10 @@ def metadata_rows(file: Input) -> Iterator[dict[str, Any] | str | Unreadable]:
 def csv_metadata(file: Input) -> Iterator[dict[str, Any] | Unreadable]:
     """The rows of a metadata.csv, read as tables are; raises NoInput."""
     profile = profile_of(file, "csv", PairsConfig(path=file.url), whole=True)
-    if profile.problems:
-        first = profile.problems[0]
+    if first := next(iter(profile.problems), profile.mostly_bad):
         what = re.split("(?:;|:) (?:say|give) ", first)[0]  # those keys a folder has not
         raise NoInput(f"{what}; write it with commas and a header, as Hugging Face's imagefolder")
-    if profile.damage:
+    if profile.damage and not profile.parts:
         yield Unreadable(file.name, profile.damage)
     for part in profile.parts or ():
         if isinstance(part, Unreadable):

@@ -25,6 +25,8 @@ class FileColumns:
     schema: pa.Schema
     profile: TextProfile | None = None
     rows: int | None = None
+    whole: bool = True
+    """Whether all of it was looked at."""
 
 
 @dataclass
@@ -67,7 +69,7 @@ class WrittenColumns:
             return FileColumns(item, look.kind, schema, rows=look.rows)
         profile = TextProfile(item, look.kind, like.dialect, like.guesses, look.rows or 0)
         profile.old_line_ends = like.old_line_ends
-        return FileColumns(item, look.kind, schema, profile)
+        return FileColumns(item, look.kind, schema, profile, whole=look.whole)
 
 
 DIALECT = ("names", "delimiter", "quoting", "null_values")

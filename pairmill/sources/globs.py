@@ -2,9 +2,11 @@
 it the pipeline itself writes.
 """
 
+import functools
 import os
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
@@ -12,50 +14,92 @@ from fsspec.utils import glob_translate
 
 from pairmill.names import place
 
-
-class TellingDisk(LocalFileSystem):  # type: ignore[misc]
-    """This machine's disk; keeps the errors that a walk over its folders leaves out."""
-
-    cachable = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.closed: list[tuple[str, OSError]] = []
-
-    def ls(self, path: str, detail: bool = False, **kwargs: Any) -> Any:
-        """A folder's entries."""
-        try:
-            return super().ls(path, detail, **kwargs)
-        except OSError as error:
-            self.closed.append((path.rstrip("/"), error))
-            raise
+Closed = dict[str, OSError]
+"""Folders that could not be looked into, and why."""
 
 
 def globbed(system: Any, path: str) -> tuple[list[str], list[tuple[str, OSError]]]:
     """What a glob names, in name order; and the folders in which it might name more, with why they
     could not be looked into.
+
+    On this machine links to folders lead there, as they do from a folder that is named; a last `**`
+    names the folder itself.
     """
     if not isinstance(system, LocalFileSystem):
         return sorted(system.glob(path)), []
-    disk = TellingDisk()
-    names = sorted(disk.glob(path))
-    closed = dict(disk.closed)
-    return names, [(folder, closed[folder]) for folder in sorted(closed) if may_hold(path, folder)]
+    closed: Closed = {}
+    root = fixed_folder(path)
+    found = [root]
+    parts = path[len(root) :].strip("/").split("/")
+    for part, behind in zip(parts, [*parts[1:], "**"], strict=True):
+        if not part == behind == "**":
+            found = list(one_further(found, part, closed))
+    return sorted(set(found)), sorted(closed.items())
 
 
-def may_hold(path: str, folder: str) -> bool:
-    """Whether files that a glob names may lie in a folder, or below it."""
-    wanted, there = path.split("/"), folder.split("/")
-    deep = next((i for i, part in enumerate(wanted) if "**" in part), None)
-    if deep is None and len(there) >= len(wanted):
+def one_further(folders: Sequence[str], part: str, closed: Closed) -> Iterator[str]:
+    """What one part of a glob, between slashes, names in some folders."""
+    if part == "**":
+        for folder in folders:
+            yield from (place for place, _ in walked(folder, closed))
+        return
+    matches = re.compile(glob_translate(part)).match
+    for folder in (folder.rstrip("/") for folder in folders):
+        if not any(c in part for c in "*?["):
+            yield from [f"{folder}/{part}"] if is_there(folder, part, closed) else []
+            continue
+        inner, others = entries(folder, closed)
+        yield from (f"{folder}/{name}" for name in (*inner, *others) if matches(name))
+
+
+def is_there(folder: str, name: str, closed: Closed) -> bool:
+    """Whether a folder has something of this name, be it a link that leads nowhere."""
+    try:
+        os.lstat(f"{folder}/{name}")
+    except PermissionError as error:
+        closed[folder or "/"] = error
         return False
-    depth = len(there) if deep is None else min(deep, len(there))
-    return all(named(w, part) for w, part in zip(wanted[:depth], there, strict=False))
+    except OSError:
+        return False
+    return True
 
 
-def named(pattern: str, part: str) -> bool:
-    """Whether one part of a glob, between slashes, names one part of a path."""
-    return pattern == part or re.match(glob_translate(pattern), part) is not None
+def walked(folder: str, closed: Closed) -> Iterator[tuple[str, list[str]]]:
+    """A folder and those below it, each with the names of its files.  What links lead to a second
+    time is passed over, a folder that has a place of its own here stands under it.
+    """
+    seen: set[str] = set()
+    waiting, linked = deque([folder or "/"]), deque[str]()
+    while waiting or linked:
+        place = (waiting or linked).popleft()
+        real = os.path.realpath(place)
+        if real in seen:
+            continue
+        seen.add(real)
+        inner, files = entries(place, closed)
+        for name in inner:
+            below = f"{place.rstrip('/')}/{name}"
+            (linked if os.path.islink(below) else waiting).append(below)
+        yield place, files
+
+
+def entries(folder: str, closed: Closed) -> tuple[list[str], list[str]]:
+    """Names of the folders in a folder, and of all else there; none where it is no folder."""
+    inner: list[str] = []
+    others: list[str] = []
+    try:
+        with os.scandir(folder or "/") as found:
+            for entry in found:
+                try:
+                    is_folder = entry.is_dir()
+                except OSError:
+                    is_folder = False
+                (inner if is_folder else others).append(entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except OSError as error:
+        closed[folder] = error
+    return sorted(inner), sorted(others)
 
 
 def fixed_folder(path: str) -> str:
@@ -66,8 +110,28 @@ def fixed_folder(path: str) -> str:
 
 def below_it(pattern: str, own: Sequence[str]) -> list[str]:
     """Those of some folders that lie below a pattern's folder, as names of files there begin."""
+    root = root_of(pattern)
+    return [f"{f[len(root) + 1 :]}/" for f in map(place, own) if f.startswith(f"{root}/")]
+
+
+def reached_by_links(pattern: str, own: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a file that a pattern gave lies in one of some folders, to which a link leads; not
+    where the pattern itself names such a folder, or something in it.
+    """
+    root = f"{root_of(pattern)}/"
+    there = tuple(f for f in (f"{place(f).rstrip('/')}/" for f in own) if not root.startswith(f))
+    real = functools.cache(os.path.realpath)
+
+    def lies_there(url: str) -> bool:
+        folder = os.path.dirname(url.removeprefix("file://"))
+        return url.startswith("file://") and f"{real(folder)}/".startswith(there)
+
+    return lies_there
+
+
+def root_of(pattern: str) -> str:
+    """The real folder below which a pattern names files."""
     root = pattern
     if any(c in pattern for c in "*?[") and not os.path.exists(pattern):
         root = fixed_folder(pattern)
-    root = place(root).rstrip("/")
-    return [f"{f[len(root) + 1 :]}/" for f in map(place, own) if f.startswith(f"{root}/")]
+    return place(root).rstrip("/")

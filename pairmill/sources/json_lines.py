@@ -227,13 +227,15 @@ def text_of(value: Any, name: str, line: bytes) -> str:
     return str(value)
 
 
-def profile(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, list[str]]:
-    """(what each key holds, lines that are objects, the first reasons of those that are none)."""
+def profile(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, int, list[str]]:
+    """(what each key holds, lines that are objects, those that are none, their first reasons)."""
     guesses: dict[str, Guess] = {}
     faults: list[str] = []
-    sound = 0
+    sound = bad = 0
     for block in blocks:
         if block.too_long:
+            bad += 1
+            faults.append(f"line {block.line}: a line of more than 64 MB")
             continue
         table = parsed(block.data, None)
         doubtful = table is not None and any(
@@ -252,6 +254,7 @@ def profile(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, list[str]]:
                 row = parsed_line(line)
                 json.dumps(row)
             except (ValueError, RecursionError) as error:
+                bad += 1
                 if len(faults) < 1000:
                     faults.append(f"line {number}: {reason_of(error)}")
                 continue
@@ -259,8 +262,8 @@ def profile(blocks: Iterable[Block]) -> tuple[dict[str, Guess], int, list[str]]:
             for name, value in row.items():
                 guesses.setdefault(name, Guess()).add(value)
             if len(guesses) > MAX_COLUMNS:
-                return guesses, sound, faults
-    return guesses, sound, faults
+                return guesses, sound, bad, faults
+    return guesses, sound, bad, faults
 
 
 def to_table(rows: list[dict[str, Any]]) -> pa.Table:

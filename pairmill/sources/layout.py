@@ -18,6 +18,7 @@ from pairmill.sources.image_column import found_image
 from pairmill.sources.names import FileMapping, map_columns
 from pairmill.sources.table_config import TableConfig
 from pairmill.sources.table_file import TableFile
+from pairmill.sources.text_files import WINDOW_BYTES
 from pairmill.sources.values import is_list, path_type
 from pairmill.sources.widening import Seen, TypesDiffer, common_type, is_unseen, settled
 
@@ -45,6 +46,10 @@ class Layout:
     """Columns of which no file has a value."""
     names_images: bool = False
     """Whether images may be files that the column of images names."""
+    short_looks: bool = False
+    """Whether files shorter than a window were looked at by windows: their headers were once taken
+    for rows, so what was stored then has other types.
+    """
 
     def mapping(self) -> list[str]:
         """The mapping of each kind of file, in words."""
@@ -98,7 +103,10 @@ def layout_of(
         schema = schema.append(pa.field(IMAGE_FILE, pa.string()))
     unseen = frozenset(f.name for f in found if is_unseen(f.type))
     naming = any(may_name(path_type(one.schema, image)) for one in described) if image else False
-    return Layout(files, schema, image, remarks, damaged, unseen, naming)
+    short = any(
+        one.profile and not one.whole and one.item.size_bytes <= WINDOW_BYTES for one in described
+    )
+    return Layout(files, schema, image, remarks, damaged, unseen, naming, short)
 
 
 def lacking_image(one: FileColumns, image: str, named: bool) -> KeyFault:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pairmill.errors import first_line
 from pairmill.sources.base import Input, Unreadable
@@ -149,6 +150,14 @@ def listed(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def without_pictures(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names of image files, null for pictures that stand there as base64."""
+    if not pa.types.is_string(values.type):
+        return values
+    encoded = pc.match_substring_regex(values, f"^(?:{BASE64.pattern})")
+    return pc.if_else(encoded, None, values)
 
 
 def with_images(

@@ -15,7 +15,7 @@ from pairmill.sources.files import Input, Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
 from pairmill.sources.json_lines import to_table
 from pairmill.sources.layout import IMAGE_FILE, Layout, layout_of, listed
-from pairmill.sources.local_images import BASE64, ImageFiles, with_images
+from pairmill.sources.local_images import ImageFiles, with_images, without_pictures
 from pairmill.sources.misfits import Heard, Misfits
 from pairmill.sources.parquet_files import parquet_rows
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
@@ -86,6 +86,11 @@ class TableSource(Source):
 
     def schema(self) -> pa.Schema:
         return pa.schema([*self.layout().schema, *(measured_schema() if self.image else [])])
+
+    def options(self) -> dict[str, Any]:
+        """Also how files were looked at, where that was once done otherwise."""
+        found = super().options()
+        return {**found, "short looks": 2} if self.layout().short_looks else found
 
     def unseen(self) -> frozenset[str]:
         return self.layout().unseen
@@ -271,14 +276,6 @@ def place_of(file: TableFile, place: int) -> str:
     """Where a row stands, for messages: its line in text formats, else its row."""
     where = row_place if file.kind in FORMATS else line_place
     return where(file.item.name, int(place))
-
-
-def without_pictures(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Names of image files, null for pictures that stand there as base64."""
-    if not pa.types.is_string(values.type):
-        return values
-    encoded = pc.match_substring_regex(values, f"^(?:{BASE64.pattern})")
-    return pc.if_else(encoded, None, values)
 
 
 def like(column: str, name: str) -> bool:

@@ -5,12 +5,14 @@ end.
 from collections.abc import Iterator
 from contextlib import closing
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pairmill.sources.base import Input, NoInput, Unreadable
+from pairmill.sources.base import Input, NoInput, Remark, Unreadable
 from pairmill.sources.json_lines import json_lines
 from pairmill.sources.quoted import BadRecord, Dialect, Unfinished, record_at
-from pairmill.sources.rows import MAX_COLUMNS, Part, shown
+from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, line_place, shown
 from pairmill.sources.separated import separated
 from pairmill.sources.table_config import PairsConfig
 from pairmill.sources.text_ranges import has_wide_letters
@@ -41,14 +43,15 @@ def windows(item: Input, config: PairsConfig, whole: bool) -> Iterator[Block]:
         or config.encoding.startswith(("utf-16", "utf-32"))
         or has_wide_letters(item)
     )
-    places = [0] if wide else [0, item.size_bytes // 2, item.size_bytes - WINDOW_BYTES]
-    for start in places:
-        first = beginning(item, config, max(start, 0))
+    places = {0, item.size_bytes // 2, item.size_bytes - WINDOW_BYTES}
+    for start in [0] if wide or item.size_bytes <= WINDOW_BYTES else sorted(places):
+        first = beginning(item, config, start)
         if first is None:
             continue
         data = first.data[: WINDOW_BYTES * (8 if wide else 1)]
         begin = data.find(b"\n") + 1 if start > 0 else 0
-        end = data.rfind(b"\n") + 1
+        # the last line of what is shorter than a window is whole, whether or not it has an end
+        end = data.rfind(b"\n") + 1 if start or len(data) >= WINDOW_BYTES else len(data)
         if end > begin:
             yield Block(1 if start == 0 else -start, data[begin:end])
 
@@ -134,9 +137,30 @@ def separated_rows(
     """The rows of a CSV or TSV, or of a range of it, or those in the windows of a look."""
     stream = blocks(item, config.encoding, within=within) if whole else windows(item, config, False)
     try:
-        yield from separated(without_header(stream, dialect, config, item.name), dialect, item.name)
+        for part in separated(
+            without_header(stream, dialect, config, item.name), dialect, item.name
+        ):
+            yield part
+            if isinstance(part, Rows):
+                yield from headers_among(part, dialect, item.name)
     except BrokenStream as error:
         yield Unreadable(item.name, str(error))
+
+
+def headers_among(rows: Rows, dialect: Dialect, file: str) -> Iterator[Remark]:
+    """Rows that say the header once more, as where files were put behind one another."""
+    same = pc.equal(rows.table.column(0), dialect.names[0])
+    if len(dialect.names) < 2 or not pc.any(same).as_py():
+        return
+    for name in dialect.names[1:]:
+        same = pc.and_kleene(same, pc.equal(rows.table.column(name), name))
+    places = rows.places[np.asarray(pc.fill_null(same, False))]
+    if len(places):
+        yield Remark(
+            "headers among rows", line_place(file, int(places[0])),
+            "the header once more, as a row: its words count as values, so that columns of "
+            "numbers are text; take such lines away", len(places),
+        )  # fmt: skip
 
 
 def json_rows(

@@ -5,6 +5,8 @@ beginning, the middle and the end.
 """
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,7 @@ from pairmill.sources import json_lines
 from pairmill.sources.base import Input, NoInput, Unreadable
 from pairmill.sources.guesses import Guess
 from pairmill.sources.quoted import Dialect
-from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, shown
+from pairmill.sources.rows import MAX_COLUMNS, Part, Rows, filled_lines, shown
 from pairmill.sources.table_config import PairsConfig
 from pairmill.sources.text_files import (
     WINDOW_BYTES,
@@ -24,14 +26,18 @@ from pairmill.sources.text_files import (
     dialect_of,
     separated_rows,
     windows,
+    without_header,
 )
-from pairmill.sources.text_stream import has_old_line_ends
+from pairmill.sources.text_stream import Block, blocks, has_old_line_ends
 
 DELIMITERS = (",", "\t", ";", "|")
 LEAST_FAULTS = 3
 """Rows in a wrong encoding, or with stray quotes, from which on the file's description is at fault
 rather than the rows.
 """
+MANY_FAULTS = 10
+EXCEL = re.compile(rb'"?sep=(.)"?[\r\n]*$', re.IGNORECASE)
+"""A first line that tells Excel the delimiter."""
 
 
 @dataclass
@@ -44,11 +50,19 @@ class TextProfile:
     guesses: dict[str, Guess] = field(default_factory=dict)
     sound: int = 0
     faults: list[str] = field(default_factory=list)
-    """Places and reasons of rows that were unreadable."""
+    """Places and reasons of rows that were unreadable, the first thousand or more."""
+    bad: int = 0
+    """How many these were in all."""
+    mostly_bad: str | None = None
+    """What is to be said where no more rows are sound than not: the file's description is at fault,
+    unless other files bear it out.
+    """
     problems: list[str] = field(default_factory=list)
     """What of the description does not fit the file."""
     damage: str | None = None
     """Why nothing of the file can be read at all."""
+    lost: int = 1
+    """Rows that count as unreadable then."""
     old_line_ends: bool = False
     """Whether carriage returns alone end its lines."""
     parts: list[Part] | None = None
@@ -79,9 +93,8 @@ def profile_of(item: Input, kind: str, config: PairsConfig, whole: bool) -> Text
     try:
         profile.old_line_ends = has_old_line_ends(item, config.encoding)
         if kind == "jsonl":
-            profile.guesses, profile.sound, profile.faults = json_lines.profile(
-                windows(item, config, whole)
-            )
+            found = json_lines.profile(windows(item, config, whole))
+            profile.guesses, profile.sound, profile.bad, profile.faults = found
             if len(profile.guesses) > MAX_COLUMNS:
                 profile.problems.append(
                     f"{item.name} has more than {MAX_COLUMNS:,} different keys; "
@@ -98,7 +111,36 @@ def profile_of(item: Input, kind: str, config: PairsConfig, whole: bool) -> Text
         profile.damage = f"{type(error).__name__}: {error}"
     if not profile.problems and profile.damage is None:
         profile.problems += misfits(profile, config)
+        if not profile.problems and profile.bad:
+            judge(profile, config)
     return profile
+
+
+def judge(profile: TextProfile, config: PairsConfig) -> None:
+    """A file without a sound row is damaged; one with few says so."""
+    bad, sound = profile.bad, profile.sound
+    if not sound:
+        profile.damage = f"not one of {bad:,} rows looked at can be read: {profile.faults[0]}"
+        profile.lost = max(1, lines_of_all(profile, config))
+    elif bad >= MANY_FAULTS and bad >= sound:
+        profile.mostly_bad = (
+            f"{profile.item.name}: {bad:,} of {bad + sound:,} rows looked at cannot be read: "
+            + "; ".join(profile.faults[:3])
+        )
+
+
+def lines_of_all(profile: TextProfile, config: PairsConfig) -> int:
+    """Lines of a file that are not blank, without its header."""
+    count = 0
+    try:
+        stream: Iterator[Block] = blocks(profile.item, config.encoding)
+        if profile.dialect is not None:
+            stream = without_header(stream, profile.dialect, config, profile.item.name)
+        for block in stream:
+            count += len(filled_lines(block.data, block.line, json_lines.BLANK))
+    except (OSError, ValueError):
+        pass  # as far as it can be unpacked
+    return count
 
 
 def _profile_separated(profile: TextProfile, config: PairsConfig, whole: bool) -> None:
@@ -112,6 +154,7 @@ def _profile_separated(profile: TextProfile, config: PairsConfig, whole: bool) -
         elif isinstance(part, Unreadable):
             place = part.location.removeprefix(profile.item.name).strip()
             profile.faults.append(f"{place}: {part.reason}")
+            profile.bad += part.rows
     profile.parts = parts if whole else None
 
 
@@ -132,10 +175,6 @@ def misfits(profile: TextProfile, config: PairsConfig) -> list[str]:
         found = [
             f"{name} is not in {config.encoding} ({wrong[0]}); say its `encoding:`, such as latin-1"
         ]
-    bad = len(profile.faults)
-    if not found and bad and (not profile.sound or (bad >= 10 and bad >= profile.sound)):
-        found.append(f"{name}: {bad:,} of {bad + profile.sound:,} rows looked at cannot be read: "
-                     + "; ".join(profile.faults[:3]))  # fmt: skip
     return found
 
 
@@ -144,6 +183,12 @@ def _header_misfits(
 ) -> list[str]:
     if config.names or config.header is False:
         return []
+    if lines and (sign := EXCEL.match(lines[0])):
+        return [
+            f"{name} begins with a line for Excel, {shown(lines[0])}, and no header: take the line "
+            f"away, and say `delimiter: {json.dumps(sign[1].decode('utf-8', 'replace'))}` if it is "
+            "no comma"
+        ]
     if not any("://" in n for n in dialect.names):
         return []
     shape = [kind_of_text(n) for n in dialect.names]

@@ -146,7 +146,9 @@ class Stage:
         """Told of the rows of the next call while those of this one wait: to read ahead."""
 
     def close(self) -> None:
-        """Gives back what `setup` took, where the process lives on."""
+        """Gives back what `setup` took, where the process lives on; on Ray of actors (`actor`,
+        `replicas`, GPUs), while light stages end with their process, which asks nobody.
+        """
 
     def abandon(self) -> None:
         """Ends processes of its own at once, where a run ends before its time: the stage may be at

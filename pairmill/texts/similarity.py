@@ -60,13 +60,21 @@ def pieces(text: str) -> Counter[tuple[str, ...]]:
 
 def agreements(texts: Sequence[str]) -> list[float]:
     """Mean agreement of each text with the others; 1 where it stands alone."""
-    counts = [pieces(t) for t in texts]
-    found = []
-    for i, one in enumerate(counts):
-        others = [two for j, two in enumerate(counts) if j != i]
-        shares = [
-            2 * (one & two).total() / (one.total() + two.total()) if one or two else 1.0
-            for two in others
-        ]
-        found.append(sum(shares) / len(shares) if shares else 1.0)
-    return found
+    numbers: dict[object, int] = {}
+    sets = [numbered(pieces(text), numbers) for text in texts]
+    shares = [[1.0] * len(sets) for _ in sets]
+    for i, j in itertools.combinations(range(len(sets)), 2):
+        if total := len(sets[i]) + len(sets[j]):
+            shares[i][j] = shares[j][i] = 2 * len(sets[i] & sets[j]) / total
+    others = [row[:i] + row[i + 1 :] for i, row in enumerate(shares)]
+    return [sum(row) / len(row) if row else 1.0 for row in others]
+
+
+def numbered(counts: Counter[tuple[str, ...]], numbers: dict[object, int]) -> set[int]:
+    """A number for each occurrence of each piece, the same in all texts, so that what texts have in
+    common is what their sets have.  `numbers`: those that were given.
+    """
+    given = {numbers.setdefault(piece, len(numbers)) for piece in counts}
+    again = ((piece, k) for piece, count in counts.items() for k in range(1, count))
+    given.update(numbers.setdefault(one, len(numbers)) for one in again)
+    return given

@@ -4,8 +4,9 @@ import contextlib
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from pairmill.errors import (
     PairmillError,
@@ -133,10 +134,20 @@ def give_up(stages: Sequence[Stage]) -> None:
     for stage in stages:
         with contextlib.suppress(Exception):
             stage.abandon()
-    threads = [threading.Thread(target=closed, args=[stage], daemon=True) for stage in stages]
+    all_within(LEAVE_S, [partial(closed, stage) for stage in stages])
+
+
+def close_all(every: Sequence[LoadedStage]) -> None:
+    """Closes stages that have nothing to do any more; one that hangs is left at it."""
+    all_within(LEAVE_S, [one.close for one in every])
+
+
+def all_within(seconds: float, calls: Sequence[Callable[[], None]]) -> None:
+    """Makes calls beside one another, and waits so long for them at most."""
+    threads = [threading.Thread(target=call, daemon=True) for call in calls]
     for thread in threads:
         thread.start()
-    until = time.monotonic() + LEAVE_S
+    until = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
 

@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from pairmill.errors import BadRequest, CorruptWorkspace, RunError
 from pairmill.version import __version__
@@ -10,7 +12,7 @@ from pairmill.workspace.addresses import FOLDER as COLUMNS
 from pairmill.workspace.answers import FOLDER as ANSWERS
 from pairmill.workspace.elements import FOLDER as ELEMENTS
 from pairmill.workspace.elements import shard_in
-from pairmill.workspace.lease import starting
+from pairmill.workspace.lease import collecting, starting, still_collecting
 from pairmill.workspace.memo import FOLDER as INGEST
 from pairmill.workspace.shards import FOLDER as SHARDS
 from pairmill.workspace.shards import PAYLOAD, payload_file, stored_file, stored_files
@@ -244,10 +246,24 @@ def foreign(storage: Storage, folder: str) -> bool:
     return bool(storage.folders(folder)) or any(not OURS.match(name) for name in names)
 
 
-def collect(storage: Storage, sets: list[StoredSet]) -> None:
+def collect(
+    storage: Storage, sets: list[StoredSet], before_each: Callable[[], None] = lambda: None
+) -> None:
     """Removes what is unused."""
     for stored in sets:
         if stored.names is None:
+            before_each()
             storage.delete_folder(stored.folder)
         for name in stored.names or ():
+            before_each()
             storage.delete_file(name)
+
+
+def collect_unused(storage: Storage) -> list[StoredSet]:
+    """Removes what no run refers to while runs that begin wait, and tells it; raises RunBegins
+    where one has begun already.
+    """
+    with collecting(storage) as lease:
+        found = unused(storage)
+        collect(storage, found, partial(still_collecting, lease))
+    return found

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pairmill.errors import PairmillError, RunError, StrangeFile
@@ -25,6 +25,9 @@ TTL_S = 60.0
 RENEW_S = 15.0
 STARTING = "starting"
 """Folder with the leases of those who are about to use what no plan names yet."""
+COLLECTING = "collecting"
+"""Folder with the lease of a `gc` that removes."""
+POLL_S = 0.25
 KEYS = {"owner": str, "host": str, "pid": int, "at": int | float}
 
 
@@ -43,6 +46,7 @@ class Lease:
             "born": born(os.getpid()),
         }
         self.lost, self.over = threading.Event(), threading.Event()
+        self.renewed_s = time.monotonic()
 
     def check(self) -> None:
         """Raises RunError where the lease was lost."""
@@ -109,6 +113,7 @@ class Lease:
 
         if self.storage.update_json(self.name, change) is None:
             self.lost.set()
+        self.renewed_s = time.monotonic()
 
     def keep(self) -> None:
         """Renews the lease every 15 s until it is over or lost, whether storage answers or not."""
@@ -160,14 +165,60 @@ def leased(storage: Storage, folder: str) -> Iterator[Lease]:
 
 
 @contextlib.contextmanager
-def announced(storage: Storage) -> Iterator[None]:
+def announced(storage: Storage, note: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Says during the block that a run is about to use what no plan names yet: what it reads now,
-    or has found. `gc` removes nothing meanwhile.
+    or has found.  `gc` removes nothing meanwhile; one that is removing is waited for.
     """
     lease = Lease(storage, f"{STARTING}/{uuid.uuid4().hex}.json")
     lease.take()
     with renewed(lease):
+        wait_for_gc(storage, note)
         yield
+
+
+def wait_for_gc(storage: Storage, note: Callable[[str], None]) -> None:
+    """Until no `gc` removes anything; the lease of a dead one is deleted, so that one which only
+    slept learns it.
+    """
+    name, said = f"{COLLECTING}/lease.json", False
+    while storage.exists(name):
+        try:
+            found = Lease(storage, name).checked(storage.read_json(name))
+        except FileNotFoundError:
+            return
+        if not holds(found, age_of(storage, name)):
+            storage.delete_file(name)
+            return
+        if not said:
+            who = f"process {found['pid']} on {found['host']}"
+            note(f"gc ({who}) is removing what no run uses; waiting until it ends")
+            said = True
+        time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def collecting(storage: Storage) -> Iterator[Lease]:
+    """Holds the lease of a `gc` during the block: a run that begins meanwhile waits.
+
+    Raises RunError while another one holds it.
+    """
+    lease = Lease(storage, f"{COLLECTING}/lease.json")
+    if told := lease.take():
+        raise RunError(f"gc is at work in {storage.root}: {told}")
+
+    with renewed(lease):
+        yield lease
+
+
+def still_collecting(lease: Lease) -> None:
+    """To be called before each removal; raises RunError where a run may wait no more."""
+    if time.monotonic() - lease.renewed_s > 2 * RENEW_S:
+        lease.renew()
+    if lease.lost.is_set():
+        raise RunError(
+            f"gc was silent for more than {TTL_S:.0f} s, and a run may have begun in "
+            f"{lease.storage.root}; what is left stays, run gc again"
+        )
 
 
 def starting(storage: Storage) -> list[str]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pairmill.filters.caption_checks.config import CaptionChecksConfig
 from pairmill.filters.caption_checks.objects import Mentions
 from pairmill.filters.caption_checks.rules import facts_of_caption
+from pairmill.filters.fasttext_file import check_fasttext
 from pairmill.filters.language import LanguageConfig, LanguageStage
 from pairmill.filters.text_scores import Error, TextScorer
 from pairmill.schemas.arrow import about, column, error_array
@@ -119,6 +120,8 @@ class CaptionChecksStage(Stage):
         return fields
 
     def examine(self) -> list[str]:
+        if self.config.language_model:
+            check_fasttext(self.name, self.config.language_model)
         if self.config.model is None:
             return []
         from pairmill.models.check import check_clip

@@ -19,7 +19,7 @@ class DownloadConfig(StageConfig):
     """Fetches images over http(s), checks, resizes and encodes them."""
 
     stage: Annotated[Literal["download"], SPEED] = "download"
-    deadline_s: Annotated[float | None, SPEED] = Field(None, gt=0)
+    deadline_s: Annotated[float | None, SPEED] = Field(None, gt=0, le=1e8)
     """None here: every wait has its own timeout, and a batch may rightly wait for a host's limits
     for hours.
     """
