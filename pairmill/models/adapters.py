@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import StageBroken, first_line
+from pairmill.models.damaged import damaged_weights
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.needs import needs
 
@@ -28,6 +29,8 @@ def adapted(stage: str, model: Any, spec: "Spec") -> Any:
     start = f"stage {stage!r}: the adapter {spec.adapter!r}"
     if (kind := told.get("peft_type")) != "LORA":
         raise StageBroken(f"{start} is of the kind {kind}; a LoRA adapter is wanted")
+    if damage := damaged_weights(folder):
+        raise StageBroken(f"{start}: {damage}")
     trained = f"; it was made for {told.get('base_model_name_or_path')!r}"
     try:
         found = PeftModel.from_pretrained(model, folder)

@@ -35,6 +35,8 @@ QUANTISERS: dict[str, tuple[str, ...]] = {
     "sinq": ("sinq",),
 }
 """Packages with which transformers loads weights that are quantised by a method."""
+BY_NAMES = ("fp8", "compressed-tensors", "torchao")
+"""Methods whose weights are looked at before any is read: their holes are known by names."""
 ON_A_GPU = ("eetq", "nvfp4", "vptq", "spqr", "higgs", "fbgemm_fp8", "fp_quant", "sinq")
 """Methods whose kernels run on a GPU alone."""
 
