@@ -103,6 +103,21 @@ def test_types_that_are_not_asked_in_words_are_refused(copy: Path) -> None:
     refused("answers in speech, too; take a checkpoint of its thinker", copy, image="image")
 
 
+@pytest.mark.parametrize(("kind", "what"), [
+    ("diffusion_gemma", "writes by diffusion"),
+    ("instructblipvideo", "looks at films; take InstructBLIP"),
+    ("udop", "reads pages by the words and places"),
+    ("evolla", "reads proteins"),
+    ("pi0", "steers robots"),
+    ("pp_formulanet", "takes no prompt"),
+])  # fmt: skip
+def test_models_that_no_prompt_alone_asks_are_refused_by_type(
+    copy: Path, kind: str, what: str
+) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": kind}))
+    refused(f"is of type '{kind}', which {what}", copy, image="image")
+
+
 def test_translator_between_many_languages_is_refused(copy: Path) -> None:
     from pairmill.models.kinds import check_languages
 

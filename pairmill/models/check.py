@@ -20,7 +20,7 @@ from pairmill.models.files import (
 )
 from pairmill.models.load import Incomplete, Spec, auto_class, load_processor, whole
 from pairmill.models.outline import outlined
-from pairmill.models.quantised import BY_NAMES, check_quantised, gpu_note
+from pairmill.models.quantised import BY_NAMES, ON_A_GPU, check_quantised, gpu_note
 from pairmill.models.vocabulary import check_vocabulary
 
 
@@ -144,8 +144,9 @@ def kind_of(stage: str, spec: Spec, folder: str, auto: Any, processor: Any) -> s
         if method is None or method in BY_NAMES:
             raise
         return str(auto.__name__)
-    except StageBroken:
-        if method is None:
+    except StageBroken as error:
+        lacking = isinstance(error.__cause__, ImportError) and method not in ON_A_GPU
+        if method is None or lacking:
             raise
         return str(auto.__name__)
     check_vocabulary(stage, spec, model.config, getattr(processor, "tokenizer", processor))
