@@ -24,6 +24,7 @@ from recent_talkers import (
     hyperclovax,
     lfm3_vl,
     minicpmv4_7,
+    minimax_m3,
     mistral_large4,
     qwen3_5_moe,
     qwen4_exp,
@@ -54,6 +55,7 @@ LATER: dict[str, Talker] = {
     "Step 3.7": Talker(step3p7, each_time=False),
     "Gemma 4 (unified)": Talker(gemma4_unified, each_time=False),
     "DeepSeek-OCR 2": Talker(deepseek_ocr2, each_time=False),
+    "MiniMax M3": Talker(minimax_m3, each_time=False),
     "Kosmos-2.5": Talker(kosmos2_5, template=False, each_time=False),
 }
 *SEEING, LAST = TALKERS

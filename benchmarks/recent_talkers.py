@@ -234,3 +234,29 @@ def deepseek_ocr2(folder: Path) -> None:
     processor = t.DeepseekOcr2Processor(t.DeepseekOcr2ImageProcessor(), words)
     template = turns("<image>\n", "ROLE: ", "\n\n", "Assistant:")
     save(folder, awake(t.DeepseekOcr2ForConditionalGeneration(config)), processor, template)
+
+
+def minimax_m3(folder: Path) -> None:
+    """Its control tokens are brackets that no other family has."""
+    import transformers as t
+
+    marks = ["]<]image[>[", "]<]video[>[", "]<]start of image[>[", "]<]end of image[>["]
+    words = chat_words(*marks)
+    text = {**LLM, "head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, **ids(words)}
+    text |= {"dense_intermediate_size": 64, "shared_intermediate_size": 64, "rotary_dim": 4}
+    text |= {"mlp_layer_types": ["dense", "sparse"], "index_n_heads": 2, "index_head_dim": 8}
+    text |= {"layer_types": ["full_attention", "minimax_m3_sparse"]}
+    eye = {"hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 2, "image_size": 56}
+    config = t.MiniMaxM3VLConfig(
+        text_config=text,
+        vision_config={**eye, "num_attention_heads": 4},
+        image_token_index=words.convert_tokens_to_ids(marks[0]),
+        video_token_index=words.convert_tokens_to_ids(marks[1]),
+        projector_hidden_size=32,
+    )
+    size = {"shortest_edge": 4 * 14 * 14, "longest_edge": 64 * 14 * 14}
+    images = t.MiniMaxM3VLImageProcessor(size=size)
+    processor = t.MiniMaxM3VLProcessor(images, words, t.MiniMaxM3VLVideoProcessor())
+    template = turns(marks[0], *CHATML)
+    model = t.MiniMaxM3SparseForConditionalGeneration(config)
+    save(folder, awake(model), processor, template)

@@ -36,8 +36,8 @@ TYPES = {
     "qwen2_5_omni": "answers in speech, too; take a checkpoint of its thinker, or a server",
     "qwen3_omni_moe": "answers in speech, too; take a checkpoint of its thinker, or a server",
     "diffusion_gemma": (
-        "writes by diffusion, with draws that all rows of a batch share, so that a row's text would "
-        "depend on the rows beside it; ask a server (`engine: openai`), or take Gemma 4"
+        "writes by diffusion, with draws that all rows of a batch share, so that a row's text "
+        "would depend on the rows beside it; ask a server (`engine: openai`), or take Gemma 4"
     ),
     "instructblipvideo": "looks at films; take InstructBLIP",
     "udop": "reads pages by the words and places that OCR found; take a model that answers prompts",

@@ -14,6 +14,7 @@ from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.mended import mended
 from pairmill.models.needs import needs
 from pairmill.models.once import once
+from pairmill.models.quantised import leave_out_parts
 from pairmill.models.vocabulary import check_vocabulary, check_words
 from pairmill.torch_device import (
     FASTER,
@@ -232,8 +233,13 @@ def guarded(stage: str, spec: Spec, work: Callable[[], Any], folder: str | None 
         ) from error
 
 
-def whole(stage: str, auto: Any, folder: str, spec: Spec, options: dict[str, Any]) -> Any:
+def whole(stage: str, auto: Any, folder: str, spec: Spec, given: dict[str, Any]) -> Any:
     """The model with all its weights; raises Incomplete where some are missing or do not fit."""
+
+    options = dict(given)
+    if quantisation(read_json(folder, "config.json")) == "awq" and not spec.trust_remote_code:
+        options["config"] = load_config(stage, folder, spec)
+        leave_out_parts(options["config"])
 
     def work() -> Any:
         return auto.from_pretrained(

@@ -1,5 +1,6 @@
 """Quantised checkpoints: what they need here, told before anything is computed."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import StageBroken
@@ -57,6 +58,20 @@ def check_quantised(stage: str, spec: "Spec", config: dict[str, Any]) -> None:
         needs(stage, package, what)
     if method in ON_A_GPU and spec.device == "cpu":
         raise StageBroken(f"stage {stage!r}: {what} is computed on a GPU alone, not `device: cpu`")
+
+
+def leave_out_parts(config: Any) -> None:
+    """Makes transformers leave out the layers that AutoAWQ left out.
+
+    A checkpoint names them by a part of their name (`visual`), which AutoAWQ looked for anywhere;
+    transformers 5.23 wants it at the beginning or the end, so that an image tower under
+    `model.visual` would be asked for quantised weights that there are not.
+    """
+    told = getattr(config, "quantization_config", None)
+    if not isinstance(told, dict) or told.get("quant_method") != "awq":
+        return
+    names = told.get("modules_to_not_convert") or []
+    told["modules_to_not_convert"] = [*names, *(rf".*\.{re.escape(name)}" for name in names)]
 
 
 def gpu_note(spec: "Spec", config: dict[str, Any]) -> list[str]:
