@@ -186,3 +186,36 @@ def test_gguf_is_for_a_server(tmp_path: Path) -> None:
     for model in (tmp_path, tmp_path / "m.gguf"):
         with pytest.raises(PairmillError, match="GGUF files are for a server"):
             stage(model).examine()
+
+
+def test_adapter_without_its_weights_and_one_on_packed_weights_are_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora/adapter_config.json").write_text('{"peft_type": "LORA"}')
+    adapter = str(tmp_path / "lora")
+    plain = built("text", folder)
+    refused(
+        "has no weights: adapter_model.safetensors is missing",
+        lambda: stage(plain, adapter=adapter),
+    )
+    packed, _ = in_eight_bits(plain, tmp_path)
+    with pytest.raises(PairmillError, match="puts no adapter on .* by compressed-tensors"):
+        stage(packed, adapter=adapter).examine()
+
+
+def test_adapter_stands_beside_weights_that_are_quantised(folder: Path) -> None:
+    """Merged, its sum with them would be rounded to a few bits."""
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    from pairmill.models.load import with_adapter
+
+    for told in (None, {"quant_method": "bitsandbytes", "load_in_4bit": True}):
+        model = AutoModelForCausalLM.from_pretrained(built("text", folder))
+        found = peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_proj"], r=2))
+        model.config.quantization_config = told
+        merged = with_adapter(found)
+        assert hasattr(merged, "generate")
+        assert any("lora_" in name for name, _ in merged.named_parameters()) == bool(told)

@@ -99,7 +99,7 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
         model = whole(stage, auto, folder, spec, {**options, "dtype": dtype})
         check_vocabulary(stage, spec, model.config, getattr(processor, "tokenizer", processor))
         if spec.adapter:
-            model = adapted(stage, model, spec).merge_and_unload()
+            model = with_adapter(adapted(stage, model, spec))
         model = mended(model)
         if not (spec.device_map or quantised):
             model = guarded(stage, spec, lambda: model.to(device))
@@ -124,6 +124,15 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     at_once = streams(spec.cpus) if several else 1
     twins = several and not (quantised or spec.device_map)
     return LoadedModel(model, processor, device, dtype, f"{device} {precision}", at_once, twins)
+
+
+def with_adapter(model: Any) -> Any:
+    """The model with its adapter in its weights; beside them where these are quantised, since the
+    sum, rounded once more, would be another than the adapter was trained to make.
+    """
+    if getattr(model.config, "quantization_config", None) is None:
+        return model.merge_and_unload()
+    return model.base_model.model
 
 
 def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: Probe) -> Any:

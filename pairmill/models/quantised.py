@@ -54,6 +54,11 @@ def check_quantised(stage: str, spec: "Spec", config: dict[str, Any]) -> None:
             "ask a server that does (`serve: vllm`, or `engine: openai`), or take the checkpoint "
             "that was not quantised"
         )
+    if spec.adapter and method == "compressed-tensors":
+        raise StageBroken(
+            f"stage {stage!r}: `peft` puts no adapter on {what}; name the checkpoint that was not "
+            "quantised in `model`"
+        )
     for package in QUANTISERS[method]:
         needs(stage, package, what)
     if method in ON_A_GPU and spec.device == "cpu":
