@@ -219,3 +219,24 @@ def test_adapter_stands_beside_weights_that_are_quantised(folder: Path) -> None:
         merged = with_adapter(found)
         assert hasattr(merged, "generate")
         assert any("lora_" in name for name, _ in merged.named_parameters()) == bool(told)
+
+
+@pytest.mark.parametrize(("change", "fault"), [
+    (lambda w: [w.pop(n) for n in list(w) if "resblocks.1" in n], r"no weights for .*\(24 in all\)"),
+    (None, "open_clip_model.safetensors is cut off"),
+])  # fmt: skip
+def test_checkpoint_of_open_clip_with_a_hole_is_refused_before_work(
+    folder: Path, tmp_path: Path, change: Callable[[dict], object] | None, fault: str
+) -> None:
+    model = Path(shutil.copytree(built("open_clip", folder), tmp_path / "open_clip"))
+    assert "open_clip" in towers(model).examine()[0]
+    file = model / "open_clip_model.safetensors"
+    if change is None:
+        file.write_bytes(file.read_bytes()[:-100])
+    else:
+        rewritten(model, change, file.name)  # type: ignore[arg-type]
+    with pytest.raises(PairmillError, match=fault):
+        towers(model).examine()
+    file.unlink()
+    with pytest.raises(PairmillError, match="has no whole weights"):
+        towers(model).examine()

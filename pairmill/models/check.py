@@ -26,11 +26,11 @@ from pairmill.models.vocabulary import check_vocabulary
 
 def check_clip(stage: str, spec: Spec) -> list[str]:
     """Raises StageBroken for what would fail at load; says what will load the model, and where."""
-    from pairmill.models.open_clip_towers import is_open_clip, open_clip_package
+    from pairmill.models.open_clip_towers import check_open_clip, is_open_clip
     from pairmill.models.tower_kinds import check_towers
 
     if is_open_clip(spec):
-        open_clip_package(stage)
+        check_open_clip(stage, spec)
         return [f"{spec.model}: open_clip; {place(spec, {})}"]
     folder = described(stage, spec)
     check_towers(stage, spec)
