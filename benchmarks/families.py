@@ -75,7 +75,7 @@ def tower_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
     build(folder)
     stage = ClipStage(ClipConfig(model=str(folder), dtype="float32", batch_size=64))
     stage.setup()
-    own = direct_open_clip if family == "open_clip" else direct_scores
+    own = direct_open_clip if family.startswith("open_clip") else direct_scores
     return scored_row(family, "clip", stage, stage.model, lambda *rows: own(folder, *rows))
 
 

@@ -80,8 +80,31 @@ def videoprism(folder: Path) -> None:
     save(folder, awake(t.VideoPrismClipModel(config)), processor)
 
 
+def coca(folder: Path) -> None:
+    """open_clip's own class whose towers come with a writer, which `clip` does not ask."""
+    import json
+
+    import open_clip as library
+    from safetensors.torch import save_file
+
+    vision = {"image_size": 32, "layers": 2, "width": 64, "patch_size": 16}
+    vision |= {"attentional_pool": True, "attn_pooler_heads": 4, "output_tokens": True}
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    text |= {"embed_cls": True, "output_tokens": True}
+    writer = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    writer |= {"attn_pooler_heads": 4}
+    config = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": text, "multimodal_cfg": writer}
+    model = awake(library.CoCa(**config))
+    config["custom_text"] = True
+    folder.mkdir()
+    save_file(dict(model.state_dict()), folder / "open_clip_model.safetensors")
+    described = {"model_cfg": config, "preprocess_cfg": {"interpolation": "bicubic"}}
+    (folder / "open_clip_config.json").write_text(json.dumps(described))
+
+
 TOWERS: dict[str, Callable[[Path], None]] = {
     **tiny_towers.TOWERS,
+    "open_clip (CoCa)": coca,
     "AIMv2 (LiT)": aimv2,
     "TIPSv2": tipsv2,
     "BLIP (two towers)": blip_towers,

@@ -11,7 +11,7 @@ from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pairmill.errors import StageBroken
+from pairmill.errors import RowError, StageBroken, first_line
 from pairmill.schemas.hashing import digest
 
 Device = Literal["auto", "cuda", "cpu"]
@@ -27,6 +27,10 @@ SPINS = "10000"
 OpenMP's own number is thirty times that: where another process has a core meanwhile, the threads
 of a small model burn seconds on waiting for each other.
 """
+LACKING = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+"""What errors of torch say where memory was lacking; the last are cuBLAS' and cuDNN's."""
+ALL_TOO_LARGE = 3
+"""Rows that do not fit by themselves, where none has fitted yet, from which on the run ends."""
 TURN = threading.Lock()
 CORES = "PAIRMILL_CORES"
 """Variable with the cores of a process that has some for itself alone."""
@@ -145,8 +149,8 @@ def on_all_cores() -> None:
 def in_halves(work: Callable[[list[Any]], list[Any]], items: list[Any], room: "Room") -> list[Any]:
     """`work` over all items in order, in parts that fit the device's memory.
 
-    A part that does not fit is halved, and `room` remembers the size that did.  Raises the device's
-    error where a single item does not fit.
+    A part that does not fit is halved, and `room` remembers the size that did.  Raises
+    TooLittleMemory where a single item does not fit.
     """
     import torch
 
@@ -156,9 +160,11 @@ def in_halves(work: Callable[[list[Any]], list[Any]], items: list[Any], room: "R
         part = items[at : at + (room.fits or len(items))]
         try:
             answers += work(part)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or len(part) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
                 raise
+            if len(part) == 1:
+                raise TooLittleMemory(too_little(error)) from error
             room.fits = (len(part) + 1) // 2
         else:
             at += len(part)
@@ -168,11 +174,36 @@ def in_halves(work: Callable[[list[Any]], list[Any]], items: list[Any], room: "R
     return answers
 
 
+class TooLittleMemory(RuntimeError):
+    """A single item does not fit the device's memory; the message says what to change."""
+
+
+def too_little(error: BaseException) -> str:
+    """What to do where one row alone is too large, with the device's own words."""
+    return (
+        f"one row alone does not fit the device's memory ({first_line(error)}): take smaller "
+        "pictures (`max_pixels`), shorter prompts or answers (`max_new_tokens`), a smaller `dtype` "
+        "or model, or a device with more memory"
+    )
+
+
 class Room:
     """How many items at once fit the device's memory; None as long as no batch was too large."""
 
     def __init__(self) -> None:
         self.fits: int | None = None
+        self.answered = False
+        """Whether any row has been, for who asks `failed`."""
+        self.too_large = 0
+
+    def failed(self, stage: str, error: BaseException) -> RowError:
+        """The failure of a row that does not fit by itself; raises StageBroken where none has
+        fitted, which is not the rows' fault.
+        """
+        self.too_large += 1
+        if not self.answered and self.too_large >= ALL_TOO_LARGE:
+            raise StageBroken(f"stage {stage!r}: {too_little(error)}") from error
+        return RowError("out_of_memory", too_little(error))
 
     def note(self, loaded: str) -> str:
         """How a stage was loaded, and that its batches were too large, if they were."""
@@ -185,5 +216,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch says that memory was lacking, on a GPU or a CPU."""
     import torch
 
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(w in str(error) for w in words)
+    kinds = (torch.OutOfMemoryError, MemoryError, TooLittleMemory)
+    return isinstance(error, kinds) or any(words in str(error) for words in LACKING)

@@ -103,6 +103,21 @@ def test_types_that_are_not_asked_in_words_are_refused(copy: Path) -> None:
     refused("answers in speech, too; take a checkpoint of its thinker", copy, image="image")
 
 
+@pytest.mark.parametrize(("kind", "what"), [
+    ("diffusion_gemma", "writes by diffusion"),
+    ("instructblipvideo", "looks at films; take InstructBLIP"),
+    ("udop", "reads pages by the words and places"),
+    ("evolla", "reads proteins"),
+    ("pi0", "steers robots"),
+    ("pp_formulanet", "reads formulas and takes no prompt"),
+])  # fmt: skip
+def test_models_that_no_prompt_alone_asks_are_refused_by_type(
+    copy: Path, kind: str, what: str
+) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": kind}))
+    refused(f"is of type '{kind}', which {what}", copy, image="image")
+
+
 def test_translator_between_many_languages_is_refused(copy: Path) -> None:
     from pairmill.models.kinds import check_languages
 
@@ -134,6 +149,27 @@ def test_method_whose_kernels_want_a_gpu_is_told(copy: Path) -> None:
     refused("computed on a GPU alone", copy, device="cpu")
     if not torch.cuda.is_available():
         assert any("want a GPU" in line for line in stage(copy).examine())
+
+
+def test_layers_that_awq_left_out_by_a_part_of_their_name_are_left_out() -> None:
+    import transformers as t
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    from pairmill.models.quantised import leave_out_parts
+
+    names = ["visual", "lm_head"]
+    told = {"quant_method": "awq", "bits": 4, "modules_to_not_convert": names}
+    config = t.Qwen2_5_VLConfig(quantization_config=told)
+    leave_out_parts(config)
+    found = config.quantization_config["modules_to_not_convert"]
+    layers = {
+        "model.visual.blocks.0.attn.qkv": False,
+        "visual.merger.mlp.0": False,
+        "lm_head": False,
+        "model.language_model.layers.0.self_attn.q_proj": True,
+        "model.visually.proj": True,
+    }
+    assert {name: should_convert_module(name, found) for name in layers} == layers
 
 
 def test_part_of_the_weights_that_is_missing_is_named(copy: Path) -> None:

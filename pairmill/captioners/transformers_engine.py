@@ -13,12 +13,14 @@ from pairmill.captioners.steps import BestScores, TokenLogprobs
 from pairmill.captioners.token_answers import TokenAnswers, ending_tokens
 from pairmill.errors import RowError
 from pairmill.free_memory import free_bytes
+from pairmill.models.check import check_sees
 from pairmill.models.finite import Finite
 from pairmill.models.lean_images import without_copies
 from pairmill.models.load import Spec, load
 from pairmill.models.sizes import batch_bytes
+from pairmill.models.vocabulary import context_of
 from pairmill.schemas.hashing import row_chance
-from pairmill.torch_device import Room, in_halves
+from pairmill.torch_device import Room, in_halves, is_out_of_memory
 
 SEES = ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
 READS = (*SEES, "AutoModelForSeq2SeqLM", "AutoModelForCausalLM")
@@ -58,8 +60,10 @@ class TransformersCaptioner:
         examples: bool = False,
         batch_size: int = 1,
     ) -> None:
-        self.sampling = sampling
+        self.stage, self.sampling = stage, sampling
         self.loaded = load(stage, spec, SEES if images else READS, "AutoProcessor", probe)
+        if images:
+            check_sees(stage, spec, self.loaded.processor)
         without_copies(getattr(self.loaded.processor, "image_processor", None))
         # An encoder counts places from the left; a decoder goes on at the right.
         side = "right" if self.loaded.model.config.is_encoder_decoder else "left"
@@ -69,6 +73,7 @@ class TransformersCaptioner:
         self.generation, stop_ids = plain_generation(
             self.loaded.model, self.tokenizer, sampling.max_new_tokens
         )
+        self.longest = context_of(self.loaded.model.config, sampling.max_new_tokens)
         self.finite, self.room = Finite.of(stage, spec.model, self.loaded), Room()
         most = self.loaded.at_once if self.loaded.twins else 1
         needed = batch_bytes(self.loaded.model.config, batch_size, sampling.max_new_tokens)
@@ -90,12 +95,38 @@ class TransformersCaptioner:
     def answer(self, begun: Begun) -> list[Answer | RowError]:
         def work(part: list[Request]) -> list[Answer | RowError]:
             whole = len(part) == len(begun.requests)
-            return self.generate(begun if whole else self.begin(part))
+            try:
+                answers = self.generate(begun if whole else self.begin(part))
+            except (RuntimeError, MemoryError) as error:
+                if len(part) > 1 or not is_out_of_memory(error):
+                    raise
+                return [self.room.failed(self.stage, error)]
+            self.room.answered = True
+            return answers
 
+        lengths = begun.inputs["attention_mask"].sum(1).tolist()
+        if self.longest is not None and max(lengths) > self.longest:
+            return self.without_long(begun, lengths, self.longest)
         apart = self.apart(begun)
         if len(set(apart)) > 1:
             return self.by_kind(begun, apart)
         return in_halves(work, list(begun.requests), self.room)
+
+    def without_long(
+        self, begun: Begun, lengths: Sequence[int], longest: int
+    ) -> list[Answer | RowError]:
+        """As `answer`, where some prompts are longer than the model reads, which would be answered
+        with nonsense, or end a GPU's work.
+        """
+        short = [row for row, length in enumerate(lengths) if length <= longest]
+        answers: dict[int, Answer | RowError] = {
+            row: RowError("too_long", f"a prompt of {length} tokens; the model reads {longest}")
+            for row, length in enumerate(lengths)
+        }
+        if short:
+            part = self.begin([begun.requests[row] for row in short])
+            answers.update(zip(short, self.answer(part), strict=True))
+        return [answers[row] for row in range(len(lengths))]
 
     def apart(self, begun: Begun) -> list[Hashable]:
         """For each row, what those have to be equal in that may be answered together."""

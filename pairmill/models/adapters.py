@@ -1,14 +1,17 @@
 """LoRA adapters: all of one has a place in its model, or it is refused."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import StageBroken, first_line
+from pairmill.models.damaged import damaged_weights
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.needs import needs
 
 if TYPE_CHECKING:
     from pairmill.models.load import Spec
 
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 SHOWN = 3
 """Names of weights in a message."""
 WHOLE_LAYERS = ("embed_tokens", "lm_head")
@@ -28,6 +31,10 @@ def adapted(stage: str, model: Any, spec: "Spec") -> Any:
     start = f"stage {stage!r}: the adapter {spec.adapter!r}"
     if (kind := told.get("peft_type")) != "LORA":
         raise StageBroken(f"{start} is of the kind {kind}; a LoRA adapter is wanted")
+    if not any(os.path.exists(f"{folder}/{name}") for name in WEIGHTS):
+        raise StageBroken(f"{start} has no weights: {WEIGHTS[0]} is missing from {folder}")
+    if damage := damaged_weights(folder):
+        raise StageBroken(f"{start}: {damage}")
     trained = f"; it was made for {told.get('base_model_name_or_path')!r}"
     try:
         found = PeftModel.from_pretrained(model, folder)

@@ -6,8 +6,10 @@ from typing import Any
 
 from pairmill.errors import StageBroken
 from pairmill.models.adapters import adapted
+from pairmill.models.damaged import damaged_weights
 from pairmill.models.files import (
     ADAPTER,
+    GGUF,
     checkpoint_dtype,
     checkpoint_folder,
     has_weights,
@@ -16,18 +18,19 @@ from pairmill.models.files import (
     quantisation,
     read_json,
 )
-from pairmill.models.load import Spec, auto_class, load_processor, whole
+from pairmill.models.load import Incomplete, Spec, auto_class, load_processor, whole
 from pairmill.models.outline import outlined
-from pairmill.models.quantised import check_quantised, gpu_note
+from pairmill.models.quantised import BY_NAMES, ON_A_GPU, check_quantised, gpu_note
+from pairmill.models.vocabulary import check_vocabulary
 
 
 def check_clip(stage: str, spec: Spec) -> list[str]:
     """Raises StageBroken for what would fail at load; says what will load the model, and where."""
-    from pairmill.models.open_clip_towers import is_open_clip, open_clip_package
+    from pairmill.models.open_clip_towers import check_open_clip, is_open_clip
     from pairmill.models.tower_kinds import check_towers
 
     if is_open_clip(spec):
-        open_clip_package(stage)
+        check_open_clip(stage, spec)
         return [f"{spec.model}: open_clip; {place(spec, {})}"]
     folder = described(stage, spec)
     check_towers(stage, spec)
@@ -64,6 +67,8 @@ def described(stage: str, spec: Spec, by_transformers: bool = True) -> str:
     except StageBroken as error:
         raise StageBroken(f"stage {stage!r}: {error}") from None
     if not config:
+        if is_folder(spec.model) and missing_weights(folder) == GGUF:
+            raise StageBroken(f"stage {stage!r}: model {spec.model!r}: {GGUF}")
         base = read_json(folder, ADAPTER[0]).get("base_model_name_or_path")
         own = f": it is an adapter; name it in `adapter`, and {base!r} in `model`" if base else ""
         raise StageBroken(f"stage {stage!r}: model {spec.model!r} has no config.json{own}")
@@ -111,9 +116,9 @@ def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any
     config = read_json(folder, "config.json")
     check_whole_folder(stage, spec, folder)
     if has_weights(folder):
-        kind = kind_of(stage, spec, folder, auto)
+        kind = kind_of(stage, spec, folder, auto, processor)
     else:
-        kind = kind_on_hub(stage, spec, folder, auto)
+        kind = kind_on_hub(stage, spec, folder, auto, processor)
     return [
         f"{spec.model}: {kind} with {type(processor).__name__}; {place(spec, config)}",
         *gpu_note(spec, config),
@@ -126,33 +131,48 @@ def check_weights(stage: str, spec: Spec, folder: str, auto: Any, processor: Any
 
 
 def check_whole_folder(stage: str, spec: Spec, folder: str) -> None:
-    """Raises StageBroken where a folder on this machine lacks weights."""
+    """Raises StageBroken where a folder on this machine lacks weights, or has damaged ones."""
     if is_folder(spec.model) and not has_weights(folder):
         raise StageBroken(
             f"stage {stage!r}: the folder {spec.model!r} has no whole weights: "
             f"{missing_weights(folder)}"
         )
+    if has_weights(folder) and (fault := damaged_weights(folder)):
+        raise StageBroken(f"stage {stage!r}: model {spec.model!r}: {fault}")
 
 
-def kind_of(stage: str, spec: Spec, folder: str, auto: Any) -> str:
-    """The class that the weights fill; raises StageBroken where they do not fill it."""
-    if quantisation(read_json(folder, "config.json")) is not None:
-        return str(auto.__name__)
+def kind_of(stage: str, spec: Spec, folder: str, auto: Any, processor: Any) -> str:
+    """The class that the weights fill; raises StageBroken where they do not fill it.
+
+    Quantised weights are looked at where transformers can do so without their numbers.
+    """
     options = {**dict(spec.options), "device_map": "meta", "dtype": "auto"}
-    model = whole(stage, auto, folder, spec, options)
+    method = quantisation(read_json(folder, "config.json"))
+    try:
+        model = whole(stage, auto, folder, spec, options)
+    except Incomplete:
+        if method is None or method in BY_NAMES:
+            raise
+        return str(auto.__name__)
+    except StageBroken as error:
+        lacking = isinstance(error.__cause__, ImportError) and method not in ON_A_GPU
+        if method is None or lacking:
+            raise
+        return str(auto.__name__)
+    check_vocabulary(stage, spec, model.config, getattr(processor, "tokenizer", processor))
     kind = type(model).__name__
-    if spec.adapter:
+    if spec.adapter and method is None:
         adapted(stage, model, spec)
     return kind
 
 
-def kind_on_hub(stage: str, spec: Spec, folder: str, auto: Any) -> str:
+def kind_on_hub(stage: str, spec: Spec, folder: str, auto: Any, processor: Any) -> str:
     """As `kind_of`, of weights that are still on the hub, as far as it tells their names."""
     with tempfile.TemporaryDirectory() as scratch:
         size = outlined(spec.model, spec.revision, folder, Path(scratch))
         if size is None:
             return f"{auto.__name__}, its weights yet to be fetched"
-        kind = kind_of(stage, spec, scratch, auto)
+        kind = kind_of(stage, spec, scratch, auto, processor)
     return f"{kind}, its weights ({size / 1e9:.3g} GB) yet to be fetched"
 
 

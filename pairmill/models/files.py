@@ -17,6 +17,7 @@ with.
 UNUSED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
 WEIGHTS = (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "*.bin"))
 """(file or begin of an index's name, what to fetch), in order of preference."""
+GGUF = "GGUF files are for a server (`engine: openai`, with llama.cpp)"
 ADAPTER = ("adapter_config.json",)
 DESCRIBED = ("config.json", "open_clip_config.json", *ADAPTER)
 OTHER_WEIGHTS = (
@@ -67,6 +68,8 @@ def checkpoint_folder(
 def local_folder(model: str) -> str:
     """A folder on this node; raises StageBroken where it is none."""
     place = os.path.expanduser(model)
+    if place.endswith(".gguf"):
+        raise StageBroken(f"model {model!r}: {GGUF}")
     if not os.path.isdir(place):
         what = (
             "is a file; name the folder" if os.path.exists(place) else "is no folder here; name one"
@@ -122,7 +125,7 @@ def missing_weights(folder: str) -> str | None:
             told += "download complete?"
             return told if gone or not parts else None
     if any(name.endswith(".gguf") for name in os.listdir(folder)):
-        return "GGUF files are for a server (`engine: openai`, with llama.cpp)"
+        return GGUF
     return f"neither {' nor '.join(name for name, _ in WEIGHTS)}; is its download complete?"
 
 

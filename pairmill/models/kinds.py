@@ -35,6 +35,15 @@ TYPES = {
     ),
     "qwen2_5_omni": "answers in speech, too; take a checkpoint of its thinker, or a server",
     "qwen3_omni_moe": "answers in speech, too; take a checkpoint of its thinker, or a server",
+    "diffusion_gemma": (
+        "writes by diffusion, with draws that all rows of a batch share, so that a row's text "
+        "would depend on the rows beside it; ask a server (`engine: openai`), or take Gemma 4"
+    ),
+    "instructblipvideo": "looks at films; take InstructBLIP",
+    "udop": "reads pages by the words and places that OCR found; take a model that answers prompts",
+    "evolla": "reads proteins; take a model that answers prompts about pictures",
+    "pi0": "steers robots; take a model that answers prompts",
+    "pp_formulanet": "reads formulas and takes no prompt; take a model that answers prompts",
 }
 """Types of models that are not asked by a prompt alone, and what to take instead."""
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pairmill.errors import StageBroken, first_line
+from pairmill.errors import StageBroken
 from pairmill.models.adapters import adapted
+from pairmill.models.damaged import reason_of
 from pairmill.models.files import checkpoint_dtype, checkpoint_folder, quantisation, read_json
 from pairmill.models.kinds import ANSWERING, OTHERWISE, check_kind
 from pairmill.models.library import transformers
@@ -13,10 +14,13 @@ from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.mended import mended
 from pairmill.models.needs import needs
 from pairmill.models.once import once
+from pairmill.models.quantised import leave_out_parts
+from pairmill.models.vocabulary import check_vocabulary, check_words
 from pairmill.torch_device import (
     FASTER,
     Device,
     Precision,
+    is_out_of_memory,
     limit_threads,
     pick_device,
     pick_dtype,
@@ -56,6 +60,10 @@ class Spec:
     cpus: float = 1.0
 
 
+class Incomplete(StageBroken):
+    """A checkpoint that lacks weights of its model, or has them in a wrong shape."""
+
+
 Probe = Callable[[Any, Any, str, Any], Callable[[], Any]]
 """(model, processor, device, dtype) → a small piece of the work, for measuring."""
 
@@ -89,11 +97,12 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
 
     def weights(dtype: Any) -> Any:
         model = whole(stage, auto, folder, spec, {**options, "dtype": dtype})
+        check_vocabulary(stage, spec, model.config, getattr(processor, "tokenizer", processor))
         if spec.adapter:
-            model = adapted(stage, model, spec).merge_and_unload()
+            model = with_adapter(adapted(stage, model, spec))
         model = mended(model)
         if not (spec.device_map or quantised):
-            model = model.to(device)
+            model = guarded(stage, spec, lambda: model.to(device))
         return model.eval()
 
     if quantised:
@@ -115,6 +124,15 @@ def loaded(stage: str, spec: Spec, folder: str, auto: Any, kind: str, probe: Pro
     at_once = streams(spec.cpus) if several else 1
     twins = several and not (quantised or spec.device_map)
     return LoadedModel(model, processor, device, dtype, f"{device} {precision}", at_once, twins)
+
+
+def with_adapter(model: Any) -> Any:
+    """The model with its adapter in its weights; beside them where these are quantised, since the
+    sum, rounded once more, would be another than the adapter was trained to make.
+    """
+    if getattr(model.config, "quantization_config", None) is None:
+        return model.merge_and_unload()
+    return model.base_model.model
 
 
 def measured(spec: Spec, weights: Callable[[Any], Any], processor: Any, probe: Probe) -> Any:
@@ -183,26 +201,37 @@ def load_processor(stage: str, folder: str, spec: Spec, kind: str) -> Any:
     options: dict[str, Any] = {}
     if spec.image_processor and kind != "AutoTokenizer":
         options["backend"] = spec.image_processor
-    return guarded(
+    found = guarded(
         stage,
         spec,
         lambda: getattr(transformers(), kind).from_pretrained(
             folder, local_files_only=True, trust_remote_code=spec.trust_remote_code, **options
         ),
     )
+    tokenizer = getattr(found, "tokenizer", found)
+    if not spec.trust_remote_code:
+        check_words(stage, spec, tokenizer)
+    if tokenizer is found and getattr(found, "chat_template", "") is None:
+        # transformers reads this file for processors alone
+        found.chat_template = read_json(folder, "chat_template.json").get("chat_template")
+    return found
 
 
-def guarded(stage: str, spec: Spec, work: Callable[[], Any]) -> Any:
-    """What `work` gives; what it raises is told as StageBroken, with what to install or allow."""
+def guarded(stage: str, spec: Spec, work: Callable[[], Any], folder: str | None = None) -> Any:
+    """What `work` gives; what it raises is told as StageBroken, with what to install or allow.
+    `folder`: where its weights are.
+    """
     try:
         return work()
     except StageBroken:
         raise
     except Exception as error:  # a library's own classes, and custom code: anything
-        reason = first_line(error)
-        if isinstance(error, ImportError):
-            packages = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = packages[0] if packages else reason
+        reason = reason_of(error, folder)
+        if is_out_of_memory(error):
+            reason = (
+                f"its weights do not fit the device's memory ({reason}); take a smaller `dtype` or "
+                "model, a quantised checkpoint, or `device_map: auto` over several GPUs"
+            )
         if "trust_remote_code" in str(error) or "custom code" in str(error):
             reason = (
                 "the checkpoint brings code of its own; read it, and set `trust_remote_code: true` "
@@ -213,8 +242,13 @@ def guarded(stage: str, spec: Spec, work: Callable[[], Any]) -> Any:
         ) from error
 
 
-def whole(stage: str, auto: Any, folder: str, spec: Spec, options: dict[str, Any]) -> Any:
-    """The model with all its weights; raises StageBroken where some are missing or do not fit."""
+def whole(stage: str, auto: Any, folder: str, spec: Spec, given: dict[str, Any]) -> Any:
+    """The model with all its weights; raises Incomplete where some are missing or do not fit."""
+
+    options = dict(given)
+    if quantisation(read_json(folder, "config.json")) == "awq" and not spec.trust_remote_code:
+        options["config"] = load_config(stage, folder, spec)
+        leave_out_parts(options["config"])
 
     def work() -> Any:
         return auto.from_pretrained(
@@ -227,12 +261,12 @@ def whole(stage: str, auto: Any, folder: str, spec: Spec, options: dict[str, Any
         )
 
     with without_load_report():
-        model, facts = guarded(stage, spec, work)
+        model, facts = guarded(stage, spec, work, folder)
     missing = sorted(facts.get("missing_keys") or ())
     mismatched = sorted(str(m[0] if isinstance(m, tuple) else m) for m in facts["mismatched_keys"])
     if missing or mismatched:
         parts = [listed("has no weights for", missing), listed("has a wrong shape of", mismatched)]
-        raise StageBroken(
+        raise Incomplete(
             f"stage {stage!r}: model {spec.model!r} "
             + " and ".join(p for p in parts if p)
             + f" of {type(model).__name__}; transformers would fill them with chance. Is this the "

@@ -1,5 +1,6 @@
 """Two-tower checkpoints of open_clip that transformers does not read."""
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,17 @@ import numpy as np
 from PIL import Image
 
 from pairmill.errors import MissingPackage, StageBroken, first_line
-from pairmill.models.files import checkpoint_folder, read_json
+from pairmill.models.damaged import damaged_weights
+from pairmill.models.files import checkpoint_folder, is_folder, missing_weights, read_json
 from pairmill.models.load import Spec
 from pairmill.models.once import once
 from pairmill.models.transfers import Inputs, placed
 from pairmill.torch_device import limit_threads, pick_device, pick_dtype
 
 CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_model.safetensors"
+SHOWN = 5
+"""Names of weights in a message."""
 
 
 def is_open_clip(spec: Spec) -> bool:
@@ -35,6 +40,48 @@ def open_clip_package(stage: str) -> Any:
             "open_clip_torch", f"stage {stage!r}: a checkpoint of open_clip", "open_clip"
         ) from None
     return open_clip
+
+
+def check_open_clip(stage: str, spec: Spec) -> None:
+    """Raises StageBroken for what would fail at load, as far as files on this machine tell it."""
+    open_clip = open_clip_package(stage)
+    folder = checkpoint_folder(spec.model, spec.revision, weights=False)
+    start = f"stage {stage!r}: model {spec.model!r}"
+    lacking = missing_weights(folder)
+    if lacking is not None and is_folder(spec.model):
+        raise StageBroken(f"{start} has no whole weights: {lacking}")
+    if damage := damaged_weights(folder):
+        raise StageBroken(f"{start}: {damage}")
+    missing = holes(open_clip, folder)
+    if missing:
+        raise StageBroken(
+            f"{start} has no weights for {', '.join(missing[:SHOWN])} ({len(missing)} in all); is "
+            "its download complete?"
+        )
+
+
+def holes(open_clip: Any, folder: str) -> list[str]:
+    """Names of the model that its file has no weights for; none where that is not known: a file in
+    another form than its library's own, which it rewrites as it is loaded.
+    """
+    import torch
+    from safetensors import safe_open
+
+    file = f"{folder}/{WEIGHTS}"
+    text = read_json(folder, CONFIG).get("model_cfg", {}).get("text_cfg", {})
+    if not os.path.exists(file) or text.get("hf_model_name"):  # whose class a hub describes
+        return []
+    try:
+        with torch.device("meta"):
+            name = f"local-dir:{folder}"
+            model = open_clip.create_model(name, device="meta", load_weights=False)
+        with safe_open(file, "pt") as weights:
+            stored = set(weights.keys())
+    except Exception:  # a library of models raises many kinds; loading will say it
+        return []
+    wanted = {n for n, _ in (*model.named_parameters(), *model.named_buffers())}
+    missing = sorted(wanted & set(model.state_dict()) - stored)
+    return missing if len(missing) < len(wanted) / 2 else []
 
 
 def open_clip_length(spec: Spec) -> int | None:
@@ -102,5 +149,6 @@ class OpenClipTowers:
         import torch
 
         with torch.inference_mode(), self.opened.lock:
-            found = tower(**placed(inputs, self.device, self.dtype))
+            # By place: CoCa's towers call it otherwise.
+            found = tower(*placed(inputs, self.device, self.dtype).values())
         return found.float().cpu().numpy()

@@ -1,5 +1,6 @@
 """Quantised checkpoints: what they need here, told before anything is computed."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import StageBroken
@@ -35,6 +36,8 @@ QUANTISERS: dict[str, tuple[str, ...]] = {
     "sinq": ("sinq",),
 }
 """Packages with which transformers loads weights that are quantised by a method."""
+BY_NAMES = ("fp8", "compressed-tensors", "torchao")
+"""Methods whose weights are looked at before any is read: their holes are known by names."""
 ON_A_GPU = ("eetq", "nvfp4", "vptq", "spqr", "higgs", "fbgemm_fp8", "fp_quant", "sinq")
 """Methods whose kernels run on a GPU alone."""
 
@@ -51,10 +54,29 @@ def check_quantised(stage: str, spec: "Spec", config: dict[str, Any]) -> None:
             "ask a server that does (`serve: vllm`, or `engine: openai`), or take the checkpoint "
             "that was not quantised"
         )
+    if spec.adapter and method == "compressed-tensors":
+        raise StageBroken(
+            f"stage {stage!r}: `peft` puts no adapter on {what}; name the checkpoint that was not "
+            "quantised in `model`"
+        )
     for package in QUANTISERS[method]:
         needs(stage, package, what)
     if method in ON_A_GPU and spec.device == "cpu":
         raise StageBroken(f"stage {stage!r}: {what} is computed on a GPU alone, not `device: cpu`")
+
+
+def leave_out_parts(config: Any) -> None:
+    """Makes transformers leave out the layers that AutoAWQ left out.
+
+    A checkpoint names them by a part of their name (`visual`), which AutoAWQ looked for anywhere;
+    transformers 5.23 wants it at the beginning or the end, so that an image tower under
+    `model.visual` would be asked for quantised weights that there are not.
+    """
+    told = getattr(config, "quantization_config", None)
+    if not isinstance(told, dict) or told.get("quant_method") != "awq":
+        return
+    names = told.get("modules_to_not_convert") or []
+    told["modules_to_not_convert"] = [*names, *(rf".*\.{re.escape(name)}" for name in names)]
 
 
 def gpu_note(spec: "Spec", config: dict[str, Any]) -> list[str]:
