@@ -36,7 +36,7 @@ def data_url(image: Any) -> str:
 
 
 def client_of(stage: str, config: Any) -> Any:
-    """A client with the key of the environment, which no message tells."""
+    """A client with the key of the environment, which no message tells; its `http` speaks HTTP."""
     try:
         import openai
     except ImportError:
@@ -55,6 +55,7 @@ def client_of(stage: str, config: Any) -> Any:
             timeout=config.request_timeout_s,
             http_client=http,
         )
+        client.http = http
     except (ImportError, ValueError, OSError) as error:
         raise StageBroken(
             f"stage {stage!r}: no connection can be made ready: {first_line(error)}; look at the "
