@@ -48,7 +48,7 @@ def client_of(stage: str, config: Any) -> Any:
     try:
         # a server of the worker's own is on this machine, whatever proxy the environment names
         http = bounded_client()(most_bytes(config.max_new_tokens), trust_env=not own)
-        client = openai.AsyncOpenAI(
+        client: Any = openai.AsyncOpenAI(
             api_key=key,
             base_url=config.base_url or "https://api.openai.com/v1",  # never of another variable
             max_retries=0,
