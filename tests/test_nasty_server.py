@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pairmill.api import Pipeline
 from pairmill.captioners.bounded_http import most_bytes
 from pairmill.errors import StageBroken
-from pairmill.pipeline.run import Runner
+from pairmill.pipeline.run import Runner, RunOutcome
 from pairmill.pipeline.watcher import Watcher
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from tests.nasty_server import NastyServer, completion, http, nasty, telling
@@ -259,7 +259,10 @@ def test_what_was_answered_before_the_server_wants_money_is_kept(
     assert server.chats() == 10
 
 
-def test_a_run_that_is_stopped_says_what_it_has_cost(server: NastyServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_that_is_stopped_says_what_it_has_cost(
+    server: NastyServer, tmp_path: Path, processes: int
+) -> None:
     pl.DataFrame({"text": [f"text {i}" for i in range(30)]}).write_parquet(
         tmp_path / "texts.parquet"
     )
@@ -277,7 +280,25 @@ def test_a_run_that_is_stopped_says_what_it_has_cost(server: NastyServer, tmp_pa
         def note(self, text: str) -> None:
             told.append(text)
 
-    found = Pipeline.from_yaml(tmp_path / "p.yaml")
+    def run() -> RunOutcome:
+        found = Pipeline.from_yaml(tmp_path / "p.yaml")
+        watcher = NoteWatcher()
+        return Runner(found.checked, found.text, watcher, [], local=True, processes=processes).run()
+
     with pytest.raises(StageBroken, match="wants to be paid"):
-        Runner(found.checked, found.text, NoteWatcher(), [], local=True, processes=0).run()
-    assert [t for t in told if "in this run cost $" in t and t.endswith("when it stopped")]
+        run()
+    stored = paid(tmp_path)  # six shards and a part of one, or of two
+    assert stored % 4
+    (line,) = [t for t in told if "in this run cost $" in t]
+    assert f"{5 * stored} tokens asked and {3 * stored} answered" in line
+    assert f"cost ${8 * stored:,.2f}, by the time when it stopped" in line
+    server.how, asked = telling(http(completion())), server.chats()
+    done = run()
+    assert server.chats() - asked == 30 - stored
+    assert done.stages["caption"]["tokens"] == 3 * (30 - stored)
+
+
+def paid(folder: Path) -> int:
+    """Rows whose answers are stored."""
+    files = folder.rglob("columns/caption-*/*.parquet")
+    return sum(pl.read_parquet(file)["caption"].count() for file in files)

@@ -120,6 +120,7 @@ class OpenAIEngine:
                     failed = self.failed(error, request)
                 except StageBroken as broken:
                     self.ended = str(broken)
+                    self.window.end()
                     raise
                 if failed.overload:
                     self.window.overloaded(began, failed.pause_s)

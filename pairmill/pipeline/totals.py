@@ -1,5 +1,6 @@
 """What the stages of a run did, summed over its shards."""
 
+from pairmill.work.costs import COUNTED, Sums
 from pairmill.work.messages import StageStats
 
 
@@ -26,6 +27,15 @@ class StageTotals:
         spans = self.spans.setdefault(stats.stage, {})
         began, ended = spans.get(stats.worker, (stats.began, 0.0))
         spans[stats.worker] = (min(began, stats.began), max(ended, stats.began + stats.seconds))
+
+    def settle(self, spent: Sums) -> None:
+        """Counts what was stored, and thus paid, in shards that no worker came to the end of; all
+        that a run has `spent`, these among them, is told by its engine.
+        """
+        for name, sums in spent.items():
+            total = self.stages.setdefault(name, {"shards": 0})
+            for key in COUNTED:
+                total[key] = round(max(total.get(key, 0), sums[key]), 9)
 
     def phase_ended(self) -> None:
         """Counts the workers of a phase."""

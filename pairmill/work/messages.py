@@ -4,6 +4,8 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pairmill.work.costs import Spent
+
 
 @dataclass
 class StageStats:
@@ -88,4 +90,4 @@ class SettingUp:
     ended: bool = False
 
 
-Message = StageStats | WorkerLog | Notice | SettingUp
+Message = StageStats | WorkerLog | Notice | SettingUp | Spent
