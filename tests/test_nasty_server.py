@@ -298,6 +298,21 @@ def test_a_run_that_is_stopped_says_what_it_has_cost(
     assert done.stages["caption"]["tokens"] == 3 * (30 - stored)
 
 
+def test_a_run_says_how_many_answers_it_took_as_they_were_meant(
+    server: NastyServer, tmp_path: Path
+) -> None:
+    pl.DataFrame({"text": ["a", "b", "c"]}).write_parquet(tmp_path / "texts.parquet")
+    keys = "    json_schema: {type: object, properties: {score: {type: integer}}}\n"
+    (tmp_path / "p.yaml").write_text(FILE.format(url=server.url) + keys)
+    said = ('{"score": "4"}', '{"score": 3}', '{"score": "2"}')
+    server.how = telling(*(http(completion(one)) for one in said))
+    result = Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, processes=0, progress=False)
+    assert sorted(result.table(["caption_score"])["caption_score"]) == [2, 3, 4]
+    assert server.chats() == 3
+    (line,) = [note for note in result.notes if "altered" in note]
+    assert "stage 'caption': 2 answers altered" in line
+
+
 def paid(folder: Path) -> int:
     """Rows whose answers are stored."""
     files = folder.rglob("columns/caption-*/*.parquet")

@@ -16,7 +16,7 @@ ID = "X-Request-ID"
 send it back.
 """
 BEHIND_A_RESPONSE = ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state")
-"""From httpx's stream of a response to h11's state of its connection; no public name leads to it."""
+"""From httpx's stream of a response to h11's state of its connection; no public name does so."""
 GIVEN = re.compile(rb'"id"\s*:\s*"([^"]{1,200})"')
 """The id that a server gave its answer."""
 REMEMBERED = 10_000

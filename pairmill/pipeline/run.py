@@ -216,8 +216,7 @@ class Runner:
                 *(str(told) for told in table.told if told.ordinary),
                 *found,
                 *trusted_code(every_stage(chain.stages)),
-                *self.totals.loaded(),
-                *self.totals.spent(),
+                *self.totals.told(),
             ),
         )
 

@@ -57,6 +57,19 @@ class StageTotals:
             if total.get("dollars") or total.get("uncounted")
         ]
 
+    def told(self) -> list[str]:
+        """What a person should know of a finished run's stages."""
+        return [*self.loaded(), *self.altered(), *self.spent()]
+
+    def altered(self) -> list[str]:
+        """What was made of models' answers without a word to them."""
+        return [
+            f"stage {name!r}: {total['altered']:,.0f} answers altered to fit `json_schema` (the "
+            "case of a label, a number in quotes); each stands in its column as it came"
+            for name, total in self.stages.items()
+            if total.get("altered")
+        ]
+
     def loaded(self) -> list[str]:
         """What a person should know of how stages were loaded: whatever is not one plain way."""
         return [

@@ -159,7 +159,7 @@ class StageWorker:
         if waiting:
             committed.append(self.commit(block.shard, waiting, stats))
         self.line.end(place)
-        stats.note = stage.note
+        stats.note, stats.altered = stage.note, stage.altered()
         return committed
 
     def rows(self, block: RowBlock, at: np.ndarray) -> pa.Table:
