@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
@@ -87,3 +88,39 @@ def test_a_block_with_a_limit_is_told_not_to_be_sampled(file: Path) -> None:
     cost = Pipeline.from_yaml(file).estimate(15)
     assert "has a `limit`" in cost.left_out["each tiles"]
     assert ShadeStage.seen == []
+
+
+NESTED = """
+name: nested
+source: {type: pairs, path: texts.parquet, rows_per_shard: 8}
+stages:
+  - {stage: sentences}
+  - each: sentences
+    stages:
+      - {stage: derive, name: low, expression: lower(sentences)}
+      - {stage: sentences, name: parts, text: low}
+      - each: parts
+        stages:
+          - {stage: derive, name: size, expression: length(parts)}
+          - {stage: dedup, on: [parts]}
+        collect: [size]
+      - {stage: derive, name: total, expression: length(low) + parts_kept}
+    collect: [total]
+"""
+
+
+def test_a_block_within_a_block_is_sampled_as_far_as_its_stages_see_rows_alone(
+    tmp_path: Path,
+) -> None:
+    texts = [f"One ball {i}. Two blue stars. And a third." for i in range(20)]
+    pl.DataFrame({"text": texts}).write_parquet(tmp_path / "texts.parquet")
+    (tmp_path / "p.yaml").write_text(NESTED)
+    cost = Pipeline.from_yaml(tmp_path / "p.yaml").estimate(10)
+    assert cost.left_out == {
+        "dedup": "looks at all rows; taken as if it stopped none",
+        "total": "needs the answer of each parts",
+    }
+    figures = {s.name: (s.figures["computed"].value, s.sampled) for s in cost.stages}
+    assert figures == {"sentences": (20, 10), "low": (60, 30), "parts": (60, 30), "size": (60, 30)}
+    rest = Pipeline.from_yaml(tmp_path / "p.yaml").estimate(20)
+    assert [s.sampled for s in rest.stages] == [10, 30, 30, 30]

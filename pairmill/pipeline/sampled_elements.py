@@ -86,7 +86,7 @@ def coming(chain: Chain, index: int, first: int, shard: int) -> np.ndarray:
 
 def open_elements(block: OpenBlock, drawn: Drawn) -> tuple[Chain, list[tuple[int, np.ndarray]]]:
     """(the block's stages over the elements of the drawn rows that come to it, which elements are
-    whose part of the sample).  What was computed of an element before is carried over.
+    whose part of the sample).
     """
     parent, index, storage = block.chain, block.index, Storage(block.chain.root)
     shards = parent.shards()
@@ -99,8 +99,6 @@ def open_elements(block: OpenBlock, drawn: Drawn) -> tuple[Chain, list[tuple[int
         save_table(storage, table, {"each": block.block, "of": parent.pool})
     child = child_chain(parent, index, table)
     parts = [(shard, elements_in(child, shard, numbers)) for shard, numbers in drawn]
-    with_some = sorted({shard for shard, numbers in parts if len(numbers)})
-    carry_over(LocalEngine(storage.local), child, child.stages, with_some)
     return child, parts
 
 
@@ -117,3 +115,9 @@ def part_read(job: Job, shard: int, numbers: np.ndarray) -> RowBlock:
     """The rows of a shard that a job has yet to decide, of some."""
     block = job.read(shard)
     return part_of(block, np.flatnonzero(np.isin(block.numbers, numbers)).tolist())
+
+
+def carried(chain: Chain, parts: Drawn) -> None:
+    """Carries over what was computed of the elements before, for another sample or run."""
+    shards = sorted({shard for shard, numbers in parts if len(numbers)})
+    carry_over(LocalEngine(Storage(chain.root).local), chain, chain.stages, shards)

@@ -17,6 +17,7 @@ from pairmill.pipeline.sampled_elements import (
     LIMITED,
     Drawn,
     OpenBlock,
+    carried,
     open_elements,
     part_read,
 )
@@ -95,6 +96,7 @@ def sample_inside(
     tell()
     chain, without, inner = without_open_globals(child, 0)
     left_out |= without
+    carried(chain, parts)
     job = Job(chain, 0, len(chain.stages))
     found = run_sample(job, (part_read(job, shard, rows) for shard, rows in parts))
     sampled = list(of_stages(job, found))
