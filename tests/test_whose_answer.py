@@ -113,7 +113,7 @@ def test_answer_that_comes_again_behind_the_next_request_is_known_by_its_id(
     rows, note = answers(server.url)
     check_own(rows)
     assert server.chats() == ROWS + 1
-    assert "sent more than it was asked for" in note
+    assert "sent more" not in note
 
 
 def test_answer_to_another_request_is_known_where_a_server_names_the_request(
@@ -136,6 +136,18 @@ def test_answer_to_another_request_is_known_where_a_server_names_the_request(
     check_own(rows)
     assert server.chats() == ROWS + 1
     assert len(set(asked_for)) == ROWS + 1
+
+
+def test_cache_that_gives_an_answer_again_is_doubted_once(server: NastyServer) -> None:
+    async def cached(one: NastyServer, writer: asyncio.StreamWriter, asked: str) -> None:
+        marks = [head.lower().partition("x-request-id: ")[2].split()[0] for head, _ in one.seen]
+        kept = marks[1] if one.chats() > 2 else marks[-1]  # the second answer, from then on
+        writer.write(http(completion("same", id=f"chatcmpl-{kept}")))
+
+    server.how = cached
+    rows, _ = answers(server.url)
+    assert [row["caption"] for row in rows] == ["same"] * ROWS
+    assert server.chats() == ROWS + 1
 
 
 @pytest.mark.parametrize(("ids", "doubts"), [(1, 0), (2, 1)])

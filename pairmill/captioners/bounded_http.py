@@ -65,6 +65,8 @@ def bounded_client() -> Any:
             self.ids, self.answers = RequestIds(), AnswerIds()
             self.sends_more = False
             """Whether the server has sent what nobody asked for."""
+            self.once = False
+            """Whether each connection takes one request: what comes on it is the answer, then."""
             self.used: WeakSet[Any] = WeakSet()
             """Connections that have had an answer."""
 
@@ -93,16 +95,18 @@ def bounded_client() -> Any:
             """
             more, connection = has_more(response), response.extensions.get("network_stream")
             self.sends_more |= more is True
+            self.once |= self.sends_more
             try:
-                self.ids.check(request.headers[ID], response, body)
+                if behind := connection in self.used:
+                    self.ids.check(request.headers[ID], response, body)
                 if request.method == "POST" and response.is_success:
-                    self.answers.check(body, connection in self.used)
+                    self.answers.check(body, behind)
             except OthersAnswer:
-                self.sends_more = True
+                self.once = True
                 raise
             if connection is not None:
                 self.used.add(connection)
-            return more is False and not self.sends_more and response.status_code < 500
+            return more is False and not self.once and response.status_code < 500
 
     return BoundedClient
 

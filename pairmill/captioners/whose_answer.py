@@ -40,7 +40,7 @@ class RequestIds:
 
     def check(self, asked: str, response: Any, body: bytes) -> None:
         """Raises OthersAnswer where an answer names another request of this client; most servers
-        name none.
+        name none.  Only for an answer behind another one: a cache may give what it gave before.
         """
         told = self.known.search(response.headers.get(ID, "").encode() + b" " + body)
         if told is not None and told.group() != asked.encode():
