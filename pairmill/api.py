@@ -38,8 +38,8 @@ from pairmill.schemas.pipeline import (
 
 if TYPE_CHECKING:
     from pairmill.fates.run_table import Run
+    from pairmill.pipeline.estimated_cost import Cost
     from pairmill.pipeline.run import RunOutcome
-    from pairmill.pipeline.sampling import Cost
     from pairmill.run_result import RunResult
 
 __all__ = ["Pipeline", "silence_libraries"]

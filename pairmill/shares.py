@@ -13,6 +13,8 @@ SOONEST_S = 0.05
 
 Ask = Callable[[str, int, dict[str, int]], dict[str, int]]
 """(worker, limit of a host, requests in flight by host) → slots by host."""
+CLOSED = -1
+"""In place of a number in flight: the host answers nobody, so no worker gets a slot for a while."""
 
 
 class Shared(Protocol):
@@ -50,5 +52,6 @@ async def follow(hosts: Shared, ask: Ask, worker: str | None = None) -> None:
                 await asyncio.wait_for(hosts.news.wait(), POLL_S)
     finally:
         with contextlib.suppress(Exception):
+            closed = {name: busy for name, busy in hosts.in_use().items() if busy == CLOSED}
             for _ in range(2):
-                await loop.run_in_executor(None, ask, worker, hosts.connections, {})
+                await loop.run_in_executor(None, ask, worker, hosts.connections, closed)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -72,30 +72,33 @@ def test_answers_that_were_committed_are_not_asked_for_again(tmp_path: Path, eng
         assert "cost $" in (tmp_path / "stderr").read_text()
 
 
-def killed_after_a_commit(folder: Path, file: Path) -> int:
+def killed_after_a_commit(folder: Path, file: Path, stage: str = "caption") -> int:
     """Runs, and kills the run after its first commit; gives the number of rows stored by then."""
     process = command(file, folder)
-    while process.poll() is None and not stored(folder):
+    while process.poll() is None and not stored(folder, stage):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(0.5)  # what the server is at, it ends
-    assert stored(folder)
-    return stored(folder)
+    assert stored(folder, stage)
+    return stored(folder, stage)
 
 
-def command(file: Path, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
+def command(
+    file: Path, folder: Path, arguments: Sequence[str] = (), **variables: str
+) -> subprocess.Popen[bytes]:
+    """`pairmill run`, begun."""
     root = str(Path(__file__).parent.parent)
     with (folder / "stderr").open("ab") as err:
         return subprocess.Popen(
-            [sys.executable, "-m", "pairmill.cli", "run", "--local", str(file)],
+            [sys.executable, "-m", "pairmill.cli", "run", "--local", str(file), *arguments],
             env={**os.environ, "PYTHONPATH": root, **variables},
             stdout=err,
             stderr=err,
         )
 
 
-def stored(folder: Path) -> int:
-    """Rows whose captions are stored."""
-    files = [*folder.glob("workspace/columns/caption-*/*.parquet")]
+def stored(folder: Path, stage: str = "caption") -> int:
+    """Rows whose answers are stored."""
+    files = [*folder.glob(f"workspace/columns/{stage}-*/*.parquet")]
     return sum(pl.scan_parquet(f).select(pl.len()).collect().item() for f in files)

@@ -63,7 +63,9 @@ def test_a_block_that_is_none_is_refused(run: Path) -> None:
         pipeline.stored(rows="tile")
 
 
-def test_an_estimate_says_that_it_takes_no_sample_of_elements(run: Path) -> None:
+def test_an_estimate_takes_a_sample_of_elements(run: Path) -> None:
     file = run.parent.parent.parent / "p.yaml"
     cost = Pipeline.from_yaml(file, {"stages.tiles.grid": "[1, 3]"}).estimate(4)
-    assert cost.left_out == {"each tiles": "works on rows of its own, of which no sample is taken"}
+    assert cost.left_out == {}
+    assert [stage.name for stage in cost.stages][-1] == "shade"
+    assert cost.stages[-1].figures["computed"].value == 30  # three tiles of each of ten pictures

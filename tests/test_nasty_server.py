@@ -6,19 +6,14 @@ import asyncio
 import gzip
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from pairmill.api import Pipeline
 from pairmill.captioners.bounded_http import most_bytes
 from pairmill.errors import StageBroken
-from pairmill.pipeline.run import Runner
-from pairmill.pipeline.watcher import Watcher
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from tests.nasty_server import NastyServer, completion, http, nasty, telling
 
@@ -222,62 +217,3 @@ def test_counts_of_tokens_that_are_nonsense_are_unknown(server: NastyServer) -> 
     server.how = telling(http(completion(usage=usage)))
     (row,) = captions(server.url, samples=3, temperature=1.0)
     assert (row["error"], row["caption_tokens"]) == (None, None)
-
-
-FILE = """
-name: poor
-source: {{type: pairs, path: texts.parquet}}
-stages:
-  - stage: caption
-    engine: openai
-    base_url: {url}
-    model: m
-    image: null
-    prompt: "Say {{text}}"
-    concurrency: 1
-"""
-
-
-def test_what_was_answered_before_the_server_wants_money_is_kept(
-    server: NastyServer, tmp_path: Path
-) -> None:
-    pl.DataFrame({"text": [f"text {i}" for i in range(30)]}).write_parquet(
-        tmp_path / "texts.parquet"
-    )
-    (tmp_path / "p.yaml").write_text(FILE.format(url=server.url))
-
-    async def poor(one: NastyServer, writer: asyncio.StreamWriter, asked: str) -> None:
-        no = http({"error": {"message": "pay"}}, "402 Pay")
-        writer.write(no if one.chats() > 20 else http(completion()))
-
-    server.how = poor
-    with pytest.raises(StageBroken, match="wants to be paid"):
-        Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, processes=0, progress=False)
-    assert server.chats() == 21  # once it is known that nothing will be answered, nobody asks
-    server.seen.clear()
-    Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, processes=0, progress=False)
-    assert server.chats() == 10
-
-
-def test_a_run_that_is_stopped_says_what_it_has_cost(server: NastyServer, tmp_path: Path) -> None:
-    pl.DataFrame({"text": [f"text {i}" for i in range(30)]}).write_parquet(
-        tmp_path / "texts.parquet"
-    )
-    text = FILE.format(url=server.url).replace("parquet}", "parquet, rows_per_shard: 4}")
-    (tmp_path / "p.yaml").write_text(f"{text}    prices: {{prompt: 1e6, completion: 1e6}}\n")
-
-    async def poor(one: NastyServer, writer: asyncio.StreamWriter, asked: str) -> None:
-        no = http({"error": {"message": "pay"}}, "402 Pay")
-        writer.write(no if one.chats() > 26 else http(completion()))
-
-    server.how = poor
-    told: list[str] = []
-
-    class NoteWatcher(Watcher):
-        def note(self, text: str) -> None:
-            told.append(text)
-
-    found = Pipeline.from_yaml(tmp_path / "p.yaml")
-    with pytest.raises(StageBroken, match="wants to be paid"):
-        Runner(found.checked, found.text, NoteWatcher(), [], local=True, processes=0).run()
-    assert [t for t in told if "in this run cost $" in t and t.endswith("when it stopped")]

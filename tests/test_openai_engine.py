@@ -15,7 +15,7 @@ from pairmill.demo.oracle import asking
 from pairmill.demo.texts import SHORT_PROMPT
 from pairmill.errors import StageBroken
 from pairmill.stages.caption import CaptionConfig, CaptionStage
-from pairmill.work.host_limits import HostBoard
+from pairmill.work.board import RunBoard
 from tests.conftest import CAPTIONER
 from tests.faulty_proxy import FaultyProxy, proxy_of
 from tests.model_server import serving
@@ -209,7 +209,7 @@ def test_vllm_of_ones_own_gets_all_that_it_may_have_from_the_start() -> None:
 @pytest.mark.slow
 def test_workers_keep_the_limits_of_the_run_together(proxied: tuple[FaultyProxy, str]) -> None:
     proxy, url = proxied
-    board = HostBoard()
+    board = RunBoard()
 
     async def answers() -> None:
         chosen = config(url, concurrency=6, requests_per_minute=1200)
@@ -224,6 +224,39 @@ def test_workers_keep_the_limits_of_the_run_together(proxied: tuple[FaultyProxy,
     assert len(proxy.seen) == 24
     assert proxy.most <= 6
     assert time.monotonic() - began > 22 * 60 / 1200  # no sooner than the rate allows
+
+
+@pytest.mark.parametrize("refusal", ["key", "poor"])
+def test_no_worker_asks_a_server_that_has_told_another_one_that_it_answers_nobody(
+    proxied: tuple[FaultyProxy, str], refusal: str
+) -> None:
+    proxy, url = proxied
+    board = RunBoard()
+
+    async def scene() -> tuple[int, int]:
+        one, two = (OpenAIEngine("caption", config(url), board.share) for _ in range(2))
+        asked = [Request((Message("user", text),)) for text in TEXTS * 4]
+        await asyncio.gather(*map(two.answer, asked))
+        proxy.after = refusal
+        with pytest.raises(StageBroken):
+            await one.answer(asked[0])
+        while two.window.share or not board.hosts.closed:  # an idle worker gives its share back
+            await asyncio.sleep(0.01)
+        before = len(proxy.seen)
+        waiting = [asyncio.ensure_future(two.answer(request)) for request in asked]
+        await asyncio.sleep(0.3)
+        assert not any(task.done() for task in waiting)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        with pytest.raises(StageBroken):
+            await asyncio.gather(*map(one.answer, asked))
+        for engine in (one, two):
+            await engine.close()
+        return before, len(proxy.seen)
+
+    before, after = asyncio.run(scene())
+    assert before == after == len(TEXTS) * 4 + 1
 
 
 @pytest.mark.slow

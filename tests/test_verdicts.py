@@ -4,6 +4,7 @@ paid, and an answer that strays costs its row alone.
 
 import asyncio
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,78 @@ def test_row_whose_list_of_pictures_is_empty_is_not_asked_about(
     assert told.value.kind == "no_image"
     both = judge({"score": {"type": "integer"}}, image=["image", "tiles"])
     assert len(both.asked({"text": "x", "image": picture(9), "tiles": tiles}).pictures) == 1
+
+
+LABEL, SCORE = {"enum": ["good", "bad"]}, {"type": "integer", "minimum": 1, "maximum": 5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "meant"),
+    [
+        (LABEL, '"Good"', "good"),
+        (LABEL, '" BAD "', "bad"),
+        ({"const": "Straße"}, '"STRASSE"', "Straße"),
+        (SCORE, '"4"', 4),
+        (SCORE, '" 4.0"', 4),
+        ({"enum": [1, 2, 3]}, '"2"', 2),
+        ({"type": ["number", "null"]}, '"-0.50"', -0.5),
+        ({"type": "number"}, '"+007e-1"', 0.7),
+        ({"type": "boolean"}, '"True"', True),
+        ({"type": "array", "items": SCORE}, '["1", 2]', [1, 2]),
+        ({"anyOf": [LABEL, {"type": "null"}]}, '"gOOD"', "good"),
+        (schema(x=LABEL, y=TEXT), '{"x": "Bad", "y": "4"}', {"x": "bad", "y": "4"}),
+    ],
+)
+def test_value_with_one_reading_is_taken_as_meant_and_counted(
+    kind: Any, said: str, meant: Any
+) -> None:
+    stage = judge({"v": kind})
+    found = held(stage, f'{{"v": {said}}}')  # a second answer is not asked for
+    assert (found["judge_v"], found["judge_repaired"]) == (meant, False)
+    assert type(found["judge_v"]) is type(meant)
+    assert found["judge_answer"] == f'{{"v": {said}}}'
+    assert "error" not in found
+    assert (stage.altered(), stage.altered()) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ({"enum": ["Good", "GOOD"]}, '"good"'),
+        (LABEL, '"goods"'),
+        (LABEL, '"good or bad"'),
+        (SCORE, '"4/5"'),
+        (SCORE, '"1,000"'),
+        (SCORE, '"9"'),
+        (SCORE, '"4.5"'),
+        (SCORE, '"٤"'),
+        (SCORE, '"four"'),
+        (SCORE, '""'),
+        (SCORE, "true"),
+        ({"type": "boolean"}, '"yes"'),
+        ({"type": "number"}, '"NaN"'),
+        ({"type": "number"}, '"1e999"'),
+        ({"type": "array", "items": SCORE}, '"4"'),
+    ],
+)
+def test_value_without_one_reading_is_asked_for_once_more(kind: Any, said: str) -> None:
+    stage = judge({"v": kind})
+    found = held(stage, f'{{"v": {said}}}', '{"v": null}', "never asked")
+    assert found["judge_repaired"]
+    assert found["error"][0] == "bad_json"
+    assert stage.altered() == 0
+
+
+def test_text_that_fits_as_it_is_stays_as_it_is() -> None:
+    stage = judge({"v": TEXT, "w": {"enum": ["A", "a"]}})
+    found = held(stage, '{"v": "4", "w": "a"}')
+    assert (found["judge_v"], found["judge_w"]) == ("4", "a")
+    assert stage.altered() == 0
+
+
+def test_answer_that_fits_comes_before_one_that_is_meant_to() -> None:
+    needs = {**schema(v=SCORE), "required": ["v"]}
+    assert parsed('{"v": "1"} so {"v": 4}', needs) == {"v": 4}
+    assert parsed('{"v": "x"} so {"v": "4"}', needs) == {"v": 4}
+    repeated = json.dumps(schema(v=SCORE))  # it fits itself, with no value
+    assert parsed(f'{repeated} and {{"v": "4"}}', schema(v=SCORE)) == {"v": 4}

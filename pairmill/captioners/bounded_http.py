@@ -1,8 +1,20 @@
-"""How answers of a server are fetched: bodies of a bounded size, and no way to another server."""
+"""How answers of a server are fetched: bodies of a bounded size, no way to another server, and no
+answer to another request.
+"""
 
 import zlib
 from functools import cache
 from typing import Any
+from weakref import WeakSet
+
+from pairmill.captioners.whose_answer import (
+    ID,
+    AnswerIds,
+    OthersAnswer,
+    RequestIds,
+    drop_connection,
+    has_more,
+)
 
 LEAST_BYTES, BYTES_PER_TOKEN = 2**23, 2**12
 """What an answer may have, unpacked: so many bytes, and so many more for each token that was asked
@@ -28,7 +40,7 @@ class BadCoding(Exception):
     """An answer is packed in a way that was not asked for, or is no such packing."""
 
 
-UNREADABLE = (AnswerTooLarge, LeadsElsewhere, BadCoding)
+UNREADABLE = (AnswerTooLarge, LeadsElsewhere, BadCoding, OthersAnswer)
 """Reasons why an answer is not read."""
 
 
@@ -50,20 +62,51 @@ def bounded_client() -> Any:
             super().__init__(follow_redirects=False, **options)
             self.headers["Accept-Encoding"] = "gzip, deflate"
             self.most = most
+            self.ids, self.answers = RequestIds(), AnswerIds()
+            self.sends_more = False
+            """Whether the server has sent what nobody asked for."""
+            self.once = False
+            """Whether each connection takes one request: what comes on it is the answer, then."""
+            self.used: WeakSet[Any] = WeakSet()
+            """Connections that have had an answer."""
 
         async def send(self, request: Any, **options: Any) -> Any:
             options |= {"stream": True, "follow_redirects": False}
             for _ in range(MOST_STEPS + 1):
+                request.headers[ID] = self.ids.new()
                 response = await super().send(request, **options)
+                again = False
                 try:
                     onward = way_onward(request, response)
                     body = await unpacked(response, self.most)
+                    again = self.may_go_on(request, response, body)
                 finally:
+                    if not again:
+                        await drop_connection(response)
                     await response.aclose()
                 if onward is None:
                     return whole(response, body)
                 request = onward
             raise LeadsElsewhere(f"the server sends requests on more than {MOST_STEPS} times")
+
+        def may_go_on(self, request: Any, response: Any, body: bytes) -> bool:
+            """Whether another request may be sent on a connection whose answer was read; raises
+            OthersAnswer.  A server that failed may have begun with an answer before.
+            """
+            more, connection = has_more(response), response.extensions.get("network_stream")
+            self.sends_more |= more is True
+            self.once |= self.sends_more
+            try:
+                if behind := connection in self.used:
+                    self.ids.check(request.headers[ID], response, body)
+                if request.method == "POST" and response.is_success:
+                    self.answers.check(body, behind)
+            except OthersAnswer:
+                self.once = True
+                raise
+            if connection is not None:
+                self.used.add(connection)
+            return more is False and not self.once and response.status_code < 500
 
     return BoundedClient
 
@@ -99,7 +142,7 @@ async def unpacked(response: Any, most: int) -> bytes:
     if not set(codings) <= CODINGS.keys() or len(codings) > 2:
         raise BadCoding(f"the server's answer is packed as {', '.join(codings)[:80]}, unasked")
     found = bytearray()
-    async for piece in response.aiter_raw():
+    async for piece in response.stream:  # `aiter_raw` would give the connection back at the end
         found += piece
         if len(found) > most:
             raise too_large(most)

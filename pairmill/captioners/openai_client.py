@@ -36,7 +36,7 @@ def data_url(image: Any) -> str:
 
 
 def client_of(stage: str, config: Any) -> Any:
-    """A client with the key of the environment, which no message tells."""
+    """A client with the key of the environment, which no message tells; its `http` speaks HTTP."""
     try:
         import openai
     except ImportError:
@@ -48,13 +48,14 @@ def client_of(stage: str, config: Any) -> Any:
     try:
         # a server of the worker's own is on this machine, whatever proxy the environment names
         http = bounded_client()(most_bytes(config.max_new_tokens), trust_env=not own)
-        client = openai.AsyncOpenAI(
+        client: Any = openai.AsyncOpenAI(
             api_key=key,
             base_url=config.base_url or "https://api.openai.com/v1",  # never of another variable
             max_retries=0,
             timeout=config.request_timeout_s,
             http_client=http,
         )
+        client.http = http
     except (ImportError, ValueError, OSError) as error:
         raise StageBroken(
             f"stage {stage!r}: no connection can be made ready: {first_line(error)}; look at the "

@@ -68,7 +68,8 @@ class OpenAIEngine:
     @property
     def note(self) -> str:
         """The server, for the report."""
-        return f"{self.config.model} at {self.client.base_url.host}"
+        more = ", which sent more than it was asked for" if self.client.http.sends_more else ""
+        return f"{self.config.model} at {self.client.base_url.host}{more}"
 
     def neutral(self, text: str) -> str:
         """As it is: what a server does with control tokens in texts is its own affair."""
@@ -119,6 +120,7 @@ class OpenAIEngine:
                     failed = self.failed(error, request)
                 except StageBroken as broken:
                     self.ended = str(broken)
+                    self.window.end()
                     raise
                 if failed.overload:
                     self.window.overloaded(began, failed.pause_s)

@@ -1,8 +1,11 @@
-"""References within a JSON schema: each has to lead to a part of it, and none back to itself."""
+"""References within a JSON schema: each has to lead to a part of it, and none back to itself; the
+type of a part, wherever it is said.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+KINDS = {str: "string", bool: "boolean", int: "integer", float: "number"}
 UNREAD = ("$dynamicRef", "$recursiveRef")
 """References whose end depends on who asks."""
 SAME_VALUE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else")
@@ -68,3 +71,28 @@ def returns(part: Any, schema: Mapping[str, Any], before: tuple[int, ...]) -> bo
     if isinstance(place := part.get("$ref"), str):
         same.append(at_place(place, schema))
     return any(returns(one, schema, (*before, id(part))) for one in same)
+
+
+def core(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What says the type: where a reference leads, and the one schema beside null of an `anyOf` or
+    `oneOf`, as pydantic writes what may be absent; else the schema itself.
+    """
+    choices = schema.get("anyOf") or schema.get("oneOf") or []
+    others = [one for one in choices if isinstance(one, Mapping) and one.get("type") != "null"]
+    if "type" in schema:
+        return schema
+    if isinstance(place := schema.get("$ref"), str):
+        found = at_place(place, root)
+        return core(found, root) if isinstance(found, Mapping) else schema
+    return core(others[0], root) if len(others) == 1 else schema
+
+
+def plain_type(schema: Mapping[str, Any]) -> str | None:
+    """The type of a core, null aside; of its values where it lists them."""
+    given = schema.get("type")
+    if isinstance(given, list):
+        others = [kind for kind in given if kind != "null"]
+        return others[0] if len(others) == 1 else None
+    listed = [schema["const"]] if "const" in schema else schema.get("enum") or []
+    kinds = {KINDS.get(type(value)) for value in listed if value is not None}
+    return given if given is not None else kinds.pop() if len(kinds) == 1 else None

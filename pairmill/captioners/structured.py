@@ -1,5 +1,6 @@
 """Answers in JSON: the columns that a schema means, and an answer read by it."""
 
+import contextlib
 import functools
 import json
 import math
@@ -10,7 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.captioners.schema_references import BadSchema, at_place, check_references, parts
+from pairmill.captioners.as_meant import as_meant
+from pairmill.captioners.schema_references import (
+    BadSchema,
+    check_references,
+    core,
+    parts,
+    plain_type,
+)
 
 TYPES = {
     "string": pa.string(),
@@ -19,7 +27,6 @@ TYPES = {
     "boolean": pa.bool_(),
 }
 LEAST_INT64, MOST_INT64 = -(2**63), 2**63 - 1
-KINDS = {str: "string", bool: "boolean", int: "integer", float: "number"}
 HELD: dict[str | None, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int, float),
@@ -91,31 +98,6 @@ def check_names(schema: Mapping[str, Any], own: Iterable[str], text: str | None)
             )
 
 
-def core(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What says the type: where a reference leads, and the one schema beside null of an `anyOf` or
-    `oneOf`, as pydantic writes what may be absent; else the schema itself.
-    """
-    choices = schema.get("anyOf") or schema.get("oneOf") or []
-    others = [one for one in choices if isinstance(one, Mapping) and one.get("type") != "null"]
-    if "type" in schema:
-        return schema
-    if isinstance(place := schema.get("$ref"), str):
-        found = at_place(place, root)
-        return core(found, root) if isinstance(found, Mapping) else schema
-    return core(others[0], root) if len(others) == 1 else schema
-
-
-def plain_type(schema: Mapping[str, Any]) -> str | None:
-    """The type of a core, null aside; of its values where it lists them."""
-    given = schema.get("type")
-    if isinstance(given, list):
-        others = [kind for kind in given if kind != "null"]
-        return others[0] if len(others) == 1 else None
-    listed = [schema["const"]] if "const" in schema else schema.get("enum") or []
-    kinds = {KINDS.get(type(value)) for value in listed if value is not None}
-    return given if given is not None else kinds.pop() if len(kinds) == 1 else None
-
-
 def arrow_type(schema: Any, at: str, root: Mapping[str, Any]) -> pa.DataType:
     """The column type of a property; raises BadSchema."""
     found = core(schema, root) if isinstance(schema, Mapping) else {}
@@ -148,19 +130,46 @@ def instruction(schema: Mapping[str, Any]) -> str:
 
 
 def parsed(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of an answer by property, those of its first JSON object that fits and has some;
+    """The values of `read_answer`."""
+    return read_answer(text, schema)[0]
+
+
+def read_answer(text: str, schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """(values of an answer by property, whether some had to be read as they are meant): those of
+    its first JSON object that fits and has some, else of the first that does so as it is meant;
     properties that it leaves out are None.  Raises BadAnswer.
     """
+    every = objects_in(text)
+    try:
+        found, sound = fitting(every, schema)
+        if sound:
+            return found, False
+    except BadAnswer as error:
+        fault: BadAnswer | None = error
+    else:
+        fault = None
+    with contextlib.suppress(BadAnswer, RecursionError):
+        meant = [(value, as_meant(value, schema, schema)) for value in every]
+        values, sound = fitting([read for value, read in meant if read is not value], schema)
+        if sound:
+            return values, True
+    if fault is not None:
+        raise fault
+    return found, False
+
+
+def fitting(every: list[Any], schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """(values of the first object that fits, whether it has some); raises BadAnswer."""
     from jsonschema.exceptions import best_match
 
     fault, empty = "it holds no JSON object", None
-    for value in objects_in(text):
+    for value in every:
         try:
             error = best_match(validator()(schema).iter_errors(value))
             if error is None:
                 found = stored_values(value, schema)
                 if not value.keys().isdisjoint(schema["properties"]):
-                    return found
+                    return found, True
                 empty = empty or found  # such as the schema itself, said again
                 continue
         except OverflowError:
@@ -173,7 +182,7 @@ def parsed(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
             place = ".".join(map(str, error.absolute_path))
             fault = f"at {place}: {error.message}" if place else error.message
     if empty is not None:
-        return empty
+        return empty, False
     raise BadAnswer(fault[:300])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pairmill.captioners.completion import MOST_TOKENS
 from pairmill.captioners.engine import Answer, Message, RefusedAnswer, Request
-from pairmill.captioners.structured import BadAnswer, instruction, parsed
+from pairmill.captioners.structured import BadAnswer, instruction, read_answer
 from pairmill.errors import RowError
 
 Answers = list[Answer | RefusedAnswer]
@@ -47,6 +47,8 @@ class TakenAnswer:
     reasoning: str | None = None
     values: dict[str, Any] = field(default_factory=dict)
     repaired: bool = False
+    altered: bool = False
+    """Whether values of its JSON are not as it spells them, but as they are meant."""
     fault: str | None = None
     """Why the answer is of no use."""
     refused: bool = False
@@ -112,7 +114,7 @@ def read(answer: Answer | RefusedAnswer, schema: dict[str, Any] | None) -> Taken
         told.fault = "the token limit cut the model off while it thought; raise max_new_tokens"
     elif schema is not None:
         try:
-            told.values = parsed(answer.text, schema)
+            told.values, told.altered = read_answer(answer.text, schema)
         except BadAnswer as error:
             cut = " (the token limit cut it off)" if answer.finish_reason == "length" else ""
             told.fault = f"{error}{cut}"

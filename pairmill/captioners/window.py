@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from pairmill.shares import CLOSED
+
 FIRST = 8.0
 """Requests in flight at the start."""
 SHRINK = 0.5
@@ -54,14 +56,26 @@ class Window:
         self.mean_s: float | None = None
         self.least_s: float | None = None
         self.closed_until = 0.0
+        self.ended = False
 
     def in_use(self) -> dict[str, int]:
         """Requests in flight, if any is wanted; as shares.py asks."""
+        if self.ended:
+            return {self.name: CLOSED}
         return {self.name: self.active} if self.active or self.waiting else {}
 
     def apply(self, shares: dict[str, int]) -> None:
         """A new share of the run's limits."""
-        self.share = shares.get(self.name, 0)
+        if not self.ended:
+            self.share = shares.get(self.name, 0)
+            self.wake()
+
+    def end(self) -> None:
+        """The server answers nobody: no worker of the run is to ask it, and whoever waits here gets
+        a place at once, to learn that.
+        """
+        self.ended, self.share = True, self.connections
+        self.news.set()
         self.wake()
 
     def wake(self) -> None:
@@ -102,6 +116,8 @@ class Window:
         """Waits for the server's pause, and for the rates of requests and tokens."""
         part = self.share / self.connections if self.share else 1.0
         while True:
+            if self.ended:
+                return
             now = time.monotonic()
             at = max(self.closed_until, self.next_request_at, self.next_tokens_at)
             if at <= now:

@@ -15,6 +15,7 @@ from pairmill.cluster.worker_shares import WorkerShares
 from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
+from pairmill.work.costs import Sums, summed
 from pairmill.work.crew_size import is_small, pooled
 from pairmill.work.local import LocalEngine
 from pairmill.work.messages import Message, StageStats
@@ -130,6 +131,10 @@ class RayEngine:
     def news(self) -> list[Message]:
         """What workers told the run's actor, and what the driver did by itself."""
         return [*self.driver.news(), *self.session.news()]
+
+    def spent(self) -> Sums:
+        """By the driver and by Ray's workers."""
+        return summed([self.driver.spent(), self.session.spent()])
 
     def close(self) -> None:
         """Ends what was started of Ray."""

@@ -6,6 +6,7 @@ from typing import Any
 from pairmill.cluster.metrics import Meters
 from pairmill.work.board import RunBoard
 from pairmill.work.claims import Past, Task, WorkPlace
+from pairmill.work.costs import Spent
 from pairmill.work.line import Line
 from pairmill.work.messages import Message, StageStats
 
@@ -27,6 +28,9 @@ class RunActor(RunBoard):
 
     def add(self, message: Message) -> None:
         """What a worker tells."""
+        if isinstance(message, Spent):
+            self.costs.add(message)
+            return
         self.messages.append(message)
         if isinstance(message, StageStats):
             self.meters.count(message)

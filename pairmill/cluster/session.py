@@ -25,6 +25,7 @@ from pairmill.cluster.run_actor import start_run_actor
 from pairmill.cluster.waiting import ClusterWatch, cluster_state
 from pairmill.cluster.worker_start import HOOK
 from pairmill.errors import PairmillError, RunError, first_line
+from pairmill.work.costs import Sums
 from pairmill.work.messages import Message, Notice, WorkerLog
 
 OWN_ERROR = re.compile(r"^pairmill\.errors\.(\w+): (.+)$", re.MULTILINE)
@@ -114,6 +115,17 @@ class RaySession:
         if messages:
             self.moved()
         return [*notices, *messages]
+
+    def spent(self) -> Sums:
+        """What workers told of the cost of stored answers; nothing where the actor is gone."""
+        if self.progress is None:
+            return {}
+        import ray
+
+        try:
+            return dict(ray.get(self.progress.spent.remote(), timeout=5))
+        except Exception:  # the session is closing
+            return {}
 
     def close(self) -> None:
         """Ends the run's actor, and Ray if it was started here."""

@@ -1,5 +1,11 @@
-"""Faults of transformers' own models, mended where a model is loaded."""
+"""Faults of transformers' own models, mended where a model is loaded.
 
+What a mended model answers hangs on the mend, so its name is part of the identity of stages with
+such a model (plan/references.py): values from before it was there are computed once more, those of
+all other models stay.
+"""
+
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 CAUSAL_EYES = ("Phi4MultimodalVisionAttention",)
@@ -13,6 +19,30 @@ CAUSAL_WORDS = ("Aimv2TextModel",)
 5.23).  Their `sdpa` kernels then see all of a text where nothing is masked, which is where a
 batch's texts are equally long: a text's vector would depend on the texts beside it.
 """
+
+MENDS = {
+    "aimv2": "causal-text-1",
+    "aimv2_text_model": "causal-text-1",
+    "phi4_multimodal": "seeing-tiles-1",
+    "phi4_multimodal_vision": "seeing-tiles-1",
+}
+"""Type of a model, or of a part of it → the mend that it gets.  A mend that computes otherwise than
+before has another name.
+"""
+
+
+def mends_of(description: Mapping[str, Any]) -> list[str]:
+    """The mends that a checkpoint with such a config.json gets."""
+    return sorted({MENDS[kind] for kind in types_in(description) if kind in MENDS})
+
+
+def types_in(description: Mapping[str, Any]) -> Iterator[str]:
+    """The types of a model and of its parts."""
+    for name, value in description.items():
+        if name == "model_type" and isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from types_in(value)
 
 
 def mended(model: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,14 +16,22 @@ differ gives the intervals.
 """
 
 
-def drawn(job: Job, rows: int, seed: int, waiting: Mapping[int, int]) -> Iterator[RowBlock]:
+def drawn(
+    job: Job,
+    rows: int,
+    seed: int,
+    waiting: Mapping[int, int],
+    read: Callable[[int], RowBlock] | None = None,
+) -> Iterator[RowBlock]:
     """Blocks of a few rows each, `rows` of them together or all that wait.  `waiting`: shard → rows
     that wait there; every row has the same chance, so no small shard weighs more than its rows.
+    `read`: gives a shard's rows that wait, where they are not those that the job has to decide.
     """
+    read = read or job.read
     rng = random.Random(f"{seed}|{job.chain.pool}|sample")
     size = max(1, -(-rows // CHUNKS))
     for shard, count in shares_of(waiting, rows, size, rng).items():
-        block = job.read(shard)
+        block = read(shard)
         picked = rng.sample(range(len(block.numbers)), min(count, len(block.numbers)))
         for start in range(0, len(picked), size):
             yield part_of(block, sorted(picked[start : start + size]))

@@ -183,9 +183,11 @@ class Runner:
                 again, whole = (*self.retry, *run.tried), self.limit is None
                 left = [line for t in tables for line in settings.end(t.chain, again, whole)]
                 keep(chain.root, self.plan.config.name, [t.chain for t in tables])
+                self.totals.settle(self.engine.spent())
         except BaseException:
+            self.totals.settle(self.engine.spent())
             for line in self.totals.spent():
-                self.watcher.note(f"{line}, in the shards that were finished when it stopped")
+                self.watcher.note(f"{line}, by the time when it stopped; that is stored")
             raise
         finally:
             begins.close()
@@ -214,8 +216,7 @@ class Runner:
                 *(str(told) for told in table.told if told.ordinary),
                 *found,
                 *trusted_code(every_stage(chain.stages)),
-                *self.totals.loaded(),
-                *self.totals.spent(),
+                *self.totals.told(),
             ),
         )
 

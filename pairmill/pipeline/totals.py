@@ -1,5 +1,6 @@
 """What the stages of a run did, summed over its shards."""
 
+from pairmill.work.costs import COUNTED, Sums
 from pairmill.work.messages import StageStats
 
 
@@ -27,6 +28,15 @@ class StageTotals:
         began, ended = spans.get(stats.worker, (stats.began, 0.0))
         spans[stats.worker] = (min(began, stats.began), max(ended, stats.began + stats.seconds))
 
+    def settle(self, spent: Sums) -> None:
+        """Counts what was stored, and thus paid, in shards that no worker came to the end of; all
+        that a run has `spent`, these among them, is told by its engine.
+        """
+        for name, sums in spent.items():
+            total = self.stages.setdefault(name, {"shards": 0})
+            for key in COUNTED:
+                total[key] = round(max(total.get(key, 0), sums[key]), 9)
+
     def phase_ended(self) -> None:
         """Counts the workers of a phase."""
         for name, spans in self.spans.items():
@@ -45,6 +55,19 @@ class StageTotals:
             + without(total.get("uncounted", 0))
             for name, total in self.stages.items()
             if total.get("dollars") or total.get("uncounted")
+        ]
+
+    def told(self) -> list[str]:
+        """What a person should know of a finished run's stages."""
+        return [*self.loaded(), *self.altered(), *self.spent()]
+
+    def altered(self) -> list[str]:
+        """What was made of models' answers without a word to them."""
+        return [
+            f"stage {name!r}: {total['altered']:,.0f} answers altered to fit `json_schema` (the "
+            "case of a label, a number in quotes); each stands in its column as it came"
+            for name, total in self.stages.items()
+            if total.get("altered")
         ]
 
     def loaded(self) -> list[str]:

@@ -10,9 +10,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pairmill.models.files import DESCRIBED, hub_reason
+from pairmill.errors import StageBroken
+from pairmill.models.files import DESCRIBED, checkpoint_folder, hub_reason, read_json
+from pairmill.models.mended import mends_of
 from pairmill.schemas.config import FILE, MODEL, marks_of
 
+LOADED = "transformers"
+"""The engine that loads a model as stages without an engine do."""
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
@@ -39,6 +43,9 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
         try:
             if MODEL in marks:
                 facts[field] = model_identity(value, getattr(config, pin, None))
+                here = field == "model" and getattr(config, "engine", LOADED) == LOADED
+                if here and (mends := mends_in(value, facts[field].get("revision"))):
+                    facts[field]["mended"] = " ".join(mends)
             elif FILE in marks:
                 facts[field] = content_of(value)
         except BadReference as error:
@@ -47,6 +54,17 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
         if MODEL in marks and "revision" in facts[field] and pin in type(config).model_fields:
             config = config.model_copy(update={pin: facts[field]["revision"]})
     return config, facts
+
+
+def mends_in(model: str, revision: str | None) -> list[str]:
+    """What is mended of a model where it is loaded; nothing where its description is not to be had:
+    then it does not load, either.
+    """
+    try:
+        description = read_json(checkpoint_folder(model, revision, weights=False), "config.json")
+    except (StageBroken, OSError, ValueError):
+        return []
+    return mends_of(description) if isinstance(description, dict) else []
 
 
 def content_of(value: Any) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """What all stages that ask a model have in common: prompts filled, images shown, answers taken."""
 
 import json
+from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +53,8 @@ class AskingStage(AsyncStage):
 
     def __init__(self, config: AskingConfig) -> None:
         super().__init__(config.with_file())
+        self.alterations: deque[bool] = deque()
+        """Answers that were altered and not told yet."""
 
     @classmethod
     def own_seed(cls, config: AskingConfig, seed: int) -> int:
@@ -58,6 +62,14 @@ class AskingStage(AsyncStage):
         if config.temperature == 0:
             return seed
         return row_chance(config.name or cls.prefix, seed, "stage") % 2**32
+
+    def altered(self) -> int:
+        told = 0
+        while self.alterations:  # threads that take shards ask at the same time
+            with suppress(IndexError):
+                self.alterations.pop()
+                told += 1
+        return told
 
     def talk(self, row: AskedRow) -> Talk:
         """The questions about a row, and its columns by full name."""

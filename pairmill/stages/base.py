@@ -59,6 +59,10 @@ class Stage:
         """A stage travels to a worker as its config alone; what `setup` made stays behind."""
         return type(self), (self.config,)
 
+    def altered(self) -> int:
+        """Answers of a model since the last call whose values are not stored as it spelled them."""
+        return 0
+
     @property
     def name(self) -> str:
         """Name in the pipeline: as given, else by the stage's type."""

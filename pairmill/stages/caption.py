@@ -77,6 +77,7 @@ class OnePromptStage(AskingStage):
         ]
         answers = yield from told_in(requests, c.json_schema)
         columns = self.columns_of(answers)
+        self.alterations.extend(filter(None, (one.altered for one in answers)))
         if all(one.fault for one in answers):
             first = next((one for one in answers if not one.refused), answers[0])
             kind = "unfinished" if first.text is None else "bad_json"

@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.pipeline.sampling import Cost, Figure, StageCost
+from pairmill.pipeline.estimated_cost import Cost, Figure, StageCost
 
 FEWEST = 30
 """Computed rows below which a figure is marked as uncertain."""

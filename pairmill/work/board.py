@@ -4,6 +4,7 @@ import time
 from collections import deque
 
 from pairmill.work.claims import Claims, Past, RowRange, Task, WorkPlace
+from pairmill.work.costs import Costs, Spent
 from pairmill.work.host_limits import HostBoard
 from pairmill.work.messages import Message, SettingUp, WorkerLog
 
@@ -18,6 +19,7 @@ class RunBoard:
         self.hosts, self.claims = HostBoard(), Claims()
         self.heard: deque[Message] = deque(maxlen=HEARD)
         """What of the work is to be seen by people."""
+        self.costs = Costs()
 
     def add(self, message: Message) -> None:
         """What a worker tells: here a failure, for the run's log, or what rows wait for."""
@@ -25,6 +27,12 @@ class RunBoard:
             message.write()
         elif isinstance(message, SettingUp):
             self.heard.append(message)
+        elif isinstance(message, Spent):
+            self.costs.add(message)
+
+    def spent(self) -> dict[str, dict[str, float]]:
+        """What stored answers took, by stage."""
+        return self.costs.told()
 
     def share(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
         """A worker's share of each host's connections."""

@@ -58,6 +58,26 @@ def opened(chain: Chain, index: int, shard: int) -> OpenedShard:
     rows, memo = np.flatnonzero(found.alive).astype(np.int32), memo_of(chain, block, shard, found)
     if (known := known_elements(storage, memo)) is not None:
         return OpenedShard(known)
+    facts = elements_stored(chain, index, shard, found, rows)
+    remember_elements(storage, memo, facts)
+    return OpenedShard(facts)
+
+
+def opened_for(chain: Chain, index: int, shard: int, rows: np.ndarray) -> ShardFacts:
+    """The elements of some rows of a shard, of those that come to a block and whose lists are
+    stored, as a shard of a child table.
+    """
+    found = parents_of(chain, index, shard)
+    wide = [c for c in bytes_read(block_at(chain, index)) if is_payload(chain.dtype(c))]
+    come = np.flatnonzero(found.alive & ~lost_payload(found, chain, wide)).astype(np.int32)
+    return elements_stored(chain, index, shard, found, come[np.isin(come, rows)])
+
+
+def elements_stored(
+    chain: Chain, index: int, shard: int, found: Trace, rows: np.ndarray
+) -> ShardFacts:
+    """Stores the elements of some rows of a shard."""
+    block, storage = block_at(chain, index), Storage(chain.root)
     parts, size = [empty_rows(block)], 0
     for first in range(0, len(rows), ROWS_AT_ONCE):
         some = rows[first : first + ROWS_AT_ONCE]
@@ -68,9 +88,7 @@ def opened(chain: Chain, index: int, shard: int) -> OpenedShard:
         size += part_size
     table = pa.concat_tables(parts).combine_chunks()
     storage.check_there()  # a file system that went away must not be taken for an empty workspace
-    facts = store_elements(storage, table, size, block.schema.names, block.wide())
-    remember_elements(storage, memo, facts)
-    return OpenedShard(facts)
+    return store_elements(storage, table, size, block.schema.names, block.wide())
 
 
 def stored_elements(chain: Chain, index: int, shard: int) -> ShardFacts | None:

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
+from pairmill.work.costs import Sums
 from pairmill.work.messages import Message, StageStats
 from pairmill.workspace.reading import Hands
 
@@ -68,6 +69,9 @@ class WorkEngine(Protocol):
 
     def news(self) -> list[Message]:
         """What workers told since the last call."""
+
+    def spent(self) -> Sums:
+        """What the answers of models took that this run has stored."""
 
     def close(self) -> None:
         """Gives back what the work took."""

@@ -8,8 +8,12 @@ silent for `TTL_S` has died, and its slots are free again.
 
 from dataclasses import dataclass
 
+from pairmill.shares import CLOSED
+
 TTL_S = 30.0
-"""Seconds of silence after which a worker has died, and its slots are free again."""
+"""Seconds of silence after which a worker has died, and its slots are free again; and seconds for
+which nobody asks a host that answers nobody: the run stops meanwhile, or somebody looks again.
+"""
 
 
 @dataclass
@@ -40,13 +44,17 @@ class HostBoard:
     def __init__(self) -> None:
         self.hosts: dict[str, dict[str, HostShare]] = {}
         self.held: dict[str, set[str]] = {}
+        self.closed: dict[str, float] = {}
+        """Host that answers nobody → when a worker said so."""
 
     def share(
         self, worker: str, limit: int, in_flight: dict[str, int], now: float
     ) -> dict[str, int]:
         """A worker's slots by host, for the hosts that it wants now (`in_flight`: its requests
-        to each).
+        to each, or CLOSED).
         """
+        self.closed |= {host: now for host, busy in in_flight.items() if busy == CLOSED}
+        in_flight = {host: busy for host, busy in in_flight.items() if busy != CLOSED}
         known = self.held.get(worker, set())
         left = {host for host in known - in_flight.keys() if not self.let_go(host, worker, now)}
         self.held[worker] = set(in_flight) | left
@@ -62,6 +70,8 @@ class HostBoard:
         lease = leases.setdefault(worker, HostShare())
         place = list(leases).index(worker)
         fair = limit // len(leases) + (place < limit % len(leases))
+        if host in self.closed and now - self.closed[host] <= TTL_S:
+            fair = 0
         others = sum(other.held for name, other in leases.items() if name != worker)
         lease.before, lease.busy, lease.seen = lease.granted, busy, now
         lease.granted = max(0, min(fair, limit - others))

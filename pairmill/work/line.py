@@ -4,6 +4,7 @@ from collections import deque
 from typing import Any
 
 from pairmill.work.claims import Past, Task, WorkPlace
+from pairmill.work.costs import Costs, Spent
 from pairmill.work.messages import Message, SettingUp, WorkerLog
 
 
@@ -14,6 +15,8 @@ class Line:
 
     heard: deque[Message] | None = None
     """What of the work is to be seen by people, where somebody shows it."""
+    costs: Costs | None = None
+    """Where stored answers are counted, if anywhere."""
     ask: Any = None
     """`HostBoard.share` of the run (work/host_limits.py), where several workers share hosts."""
 
@@ -23,6 +26,8 @@ class Line:
             message.write()
         elif isinstance(message, SettingUp) and self.heard is not None:
             self.heard.append(message)
+        elif isinstance(message, Spent) and self.costs is not None:
+            self.costs.add(message)
 
     def begin(self, place: WorkPlace) -> Past:
         """An attempt at a shard or partition starts; gives what earlier ones came to."""

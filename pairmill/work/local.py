@@ -14,6 +14,7 @@ from pairmill.fates.fate_memory import ShardPopulation
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.ahead import THREADS, THREADS_FAR, ahead, give_back
 from pairmill.work.block import Job
+from pairmill.work.costs import Sums
 from pairmill.work.crew import Crew
 from pairmill.work.crew_size import (
     FEW_WRITTEN,
@@ -128,7 +129,7 @@ class LocalEngine:
         """
         watchdog = ThreadWatchdog()
         line = Line()
-        line.heard = self.told
+        line.heard, line.costs = self.told, self.crew.board.costs
         begun = work.begin(line, watchdog)
         try:
             yield from ahead(begun, shards, work.width)
@@ -212,6 +213,10 @@ class LocalEngine:
         """Counts of the shards that passed since the last call; failures are in the log already."""
         heard = self.crew.board.heard
         return [queue.popleft() for queue in (heard, self.told) for _ in range(len(queue))]
+
+    def spent(self) -> Sums:
+        """By the worker processes, and in this one."""
+        return self.crew.board.spent()
 
     def close(self) -> None:
         """Ends the worker processes."""

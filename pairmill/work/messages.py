@@ -4,6 +4,8 @@ import logging
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pairmill.work.costs import Spent
+
 
 @dataclass
 class StageStats:
@@ -41,6 +43,8 @@ class StageStats:
     """What the tokens cost, where the stage has `prices`."""
     uncounted: int = 0
     """Rows that were answered, and whose tokens nobody counted, where the stage has `prices`."""
+    altered: int = 0
+    """Answers of a model whose values are stored as they are meant, not as it spelled them."""
     note: str = ""
     """How the worker loaded the stage: device, precision, whose code."""
 
@@ -88,4 +92,4 @@ class SettingUp:
     ended: bool = False
 
 
-Message = StageStats | WorkerLog | Notice | SettingUp
+Message = StageStats | WorkerLog | Notice | SettingUp | Spent

@@ -24,6 +24,7 @@ from pairmill.work.ahead import give_back
 from pairmill.work.attempt import LEAST_FAILURES, Attempt, batched
 from pairmill.work.block import Job, RowBlock
 from pairmill.work.claims import WorkPlace
+from pairmill.work.costs import COUNTED, Spent
 from pairmill.work.deadline import ThreadWatchdog, Watchdog
 from pairmill.work.line import Line
 from pairmill.work.loaded import LoadedStage
@@ -158,7 +159,7 @@ class StageWorker:
         if waiting:
             committed.append(self.commit(block.shard, waiting, stats))
         self.line.end(place)
-        stats.note = stage.note
+        stats.note, stats.altered = stage.note, stage.altered()
         return committed
 
     def rows(self, block: RowBlock, at: np.ndarray) -> pa.Table:
@@ -173,17 +174,17 @@ class StageWorker:
         planned = self.planned
         self.loaded.check()
         stats.bytes += sum(p.nbytes for p in pieces)
-        tokens, asked = (tokens_in(planned, pieces, unit) for unit in ("tokens", "tokens asked"))
-        stats.tokens += tokens
-        stats.tokens_asked += asked
-        if (prices := getattr(planned.config, "prices", None)) is not None:
-            stats.dollars += prices.dollars(asked, tokens)
-            stats.uncounted += sum(uncounted(planned, piece) for piece in pieces)
+        spent = spent_for(planned, pieces)
         new = pa.concat_tables(pieces)
         numbers = np.asarray(new.column("row"))
         if not (numbers[1:] > numbers[:-1]).all():
             new = new.take(pa.array(np.argsort(numbers)))
-        return self.job.chain.columns_of(planned, shard).commit(new)
+        stored = self.job.chain.columns_of(planned, shard).commit(new)
+        for name in COUNTED:
+            setattr(stats, name, getattr(stats, name) + getattr(spent, name))
+        if any(getattr(spent, name) for name in COUNTED):
+            self.line.report(spent)
+        return stored
 
     def after(
         self, block: RowBlock, alive: np.ndarray, taken: pa.Table | None, computed: np.ndarray
@@ -207,6 +208,16 @@ class StageWorker:
         return replace(
             block, alive=alive, fresh=fresh, rows=pa.table(dict(sorted(columns.items())))
         )
+
+
+def spent_for(planned: PlannedStage, pieces: list[pa.Table]) -> Spent:
+    """What answers took, by the columns that count it."""
+    tokens, asked = (tokens_in(planned, pieces, unit) for unit in ("tokens", "tokens asked"))
+    prices = getattr(planned.config, "prices", None)
+    if prices is None:
+        return Spent(planned.name, asked, tokens, 0.0, 0)
+    unknown = sum(uncounted(planned, piece) for piece in pieces)
+    return Spent(planned.name, asked, tokens, prices.dollars(asked, tokens), unknown)
 
 
 def tokens_in(planned: PlannedStage, pieces: list[pa.Table], unit: str) -> int:
