@@ -131,6 +131,20 @@ def caption(texts: TextSample) -> ColumnChoice | None:
     return best(list(lengths), lengths.__getitem__)
 
 
+def mixed(texts: TextSample, path: str) -> list[str]:
+    """A line where a column has addresses and names of picture files: one of the two is lost."""
+    values = texts.values.get(path, [])
+    addresses = sum(bool(ADDRESS.search(v)) for v in values)
+    files = sum(bool(PICTURE.search(v) and not re.search("://|^data:", v)) for v in values)
+    if not (addresses and files):
+        return []
+    return [
+        f"{path} mixes addresses ({addresses:,}) and names of files ({files:,}): it is read as one "
+        "of the two, and the other rows are lost; write two tables, and a pipeline for each "
+        "(docs/sources.md, several sources)"
+    ]
+
+
 def best(paths: list[str], rank: Any) -> ColumnChoice | None:
     """The path of the highest rank, the first of several, and the others."""
     if not paths:

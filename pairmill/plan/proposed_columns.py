@@ -15,6 +15,7 @@ from pairmill.plan.columns_by_value import (
     below,
     caption,
     folder_of,
+    mixed,
     picture_file,
     picture_text,
     texts_of,
@@ -88,6 +89,7 @@ def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
         inner = (path for path in texts.values if "." in path)
         have = ", ".join(n[:40] for n in [*source.layout().files[0].schema.names, *inner])
         raise NoProposal(f"{NOTHING} or names of picture files (columns: {have})")
+    notes += mixed(texts, columns.get("url") or keys.get("image") or made.get("url", ""))
     refuse_wrong_header(source, columns.get("url") or keys.get("image"), texts)
     take("text", caption(below(texts, made["text"]) if "text" in made else texts))
     text = columns.get("text", made.get("text"))

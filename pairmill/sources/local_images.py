@@ -44,6 +44,7 @@ class ImageFiles:
         self._listed: dict[str, Input] | None = None
         self.system, self.root = fsspec.core.url_to_fs(self.folder)
         self.local = "file" in self.system.protocol
+        self.shown = self.root if self.local else self.folder
 
     def inputs(self) -> Iterable[Input]:
         """Every image file, as part of what is read; looked up once.  Of an object store a folder
@@ -84,7 +85,7 @@ class ImageFiles:
                 raise ValueError(f"{name} has {size:,} bytes, too many for an image")
             return self.system.cat_file(place)
         except FileNotFoundError:
-            raise ValueError(f"there is no file {name[:200]} in {self.folder}") from None
+            raise ValueError(f"there is no file {name[:200]} in {self.shown}") from None
         except OSError as error:
             raise ValueError(f"{name[:200]} cannot be read: {first_line(error)}") from None
 
@@ -94,7 +95,7 @@ class ImageFiles:
         """
         path = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
         if "://" in path:
-            raise ValueError(f"{name[:200]} is no file of {self.folder} but an address")
+            raise ValueError(f"{name[:200]} is an address, and `image` names files of a folder")
         place = path if path.startswith("/") else posixpath.join(self.root, path)
         if not self.local:
             place = posixpath.normpath(place)
@@ -102,7 +103,7 @@ class ImageFiles:
         real = os.path.realpath(place) if self.local else place
         if real != root and not real.startswith(root.rstrip("/") + "/"):
             raise ValueError(
-                f"{name[:200]} lies outside {self.folder}; name the folder of the images: "
+                f"{name[:200]} lies outside {self.shown}; name the folder of the images: "
                 f"`images: {posixpath.dirname(path) or '/'}`"
             )
         return place
