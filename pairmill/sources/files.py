@@ -112,7 +112,13 @@ def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:
     if not skipped:
         return f"source path {pattern} matches no file"
     names = ", ".join(f"{name} ({reason})" for name, reason in skipped[:5])
-    return f"source path {pattern} matches no file that can be read; left out: {names}"
+    pictures = any(reason == OTHER and name.lower().endswith(PICTURES) for name, reason in skipped)
+    hint = "; `type: folder` reads pictures" if pictures else ""
+    return f"source path {pattern} matches no file that can be read; left out: {names}{hint}"
+
+
+OTHER = "another format"
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def unusable(item: Input) -> str | None:
@@ -133,7 +139,7 @@ def left_out(name: str, reads: Callable[[str], bool]) -> str | None:
     base = name.rsplit("/", 1)[-1].lower()
     if IS_SIDE_FILE(base):
         return "side file"
-    return None if reads(name) else "another format"
+    return None if reads(name) else OTHER
 
 
 def candidates(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input, bool]]:

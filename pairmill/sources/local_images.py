@@ -69,6 +69,8 @@ class ImageFiles:
         place = self.place(name)
         if (bare := without_number(name)) != name and not self.system.exists(place):
             place = self.place(bare)
+        if "\\" in name and not self.system.exists(place):  # written on Windows
+            place = self.place(bare.replace("\\", "/"))
         item = (self._listed or {}).get(self.system.unstrip_protocol(place))
         with as_listed([item] if item else []):
             data = self.data(name, place)
