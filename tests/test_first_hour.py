@@ -120,3 +120,9 @@ def test_an_address_without_its_scheme_says_what_is_missing(tmp_path: Path) -> N
     file = write(tmp_path, "url,text\na.test/1.jpg,a red cup\n")
     result = Pipeline.from_yaml(file).run(local=True, processes=0, progress=False)
     assert "https:// is missing" in result.rows([], fate="failed")["message"][0]
+
+
+def test_a_pattern_in_a_folder_that_is_not_there_matches_no_file(tmp_path: Path) -> None:
+    file = write(tmp_path, "", PIPELINE.replace("pairs.csv", "metadata/*.parquet"))
+    with pytest.raises(PipelineFileError, match=r"metadata/\*\.parquet matches no file$"):
+        Pipeline.from_yaml(file)

@@ -149,7 +149,8 @@ def candidates(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Inp
     if any(c in path for c in "*?[") and not system.exists(path):
         root = fixed_folder(path)
         names, closed = globbed(system, path)
-        yield from ((closed_folder(*of, root), False) for of in closed)
+        there = os.path.exists(root) or not is_local(system)
+        yield from ((closed_folder(*of, root), False) for of in closed if there)
         for name in names:
             if system.isdir(name):
                 yield from ((item, False) for item in below(system, name, root))
