@@ -210,7 +210,10 @@ def test_judge_whose_model_writes_no_json_fails_its_rows(tmp_path: Path) -> None
         "judge_label",
         "judge_reasons",
     ]
-    assert [e["class"] for e in answer["error"].to_pylist()] == ["bad_json"] * 3
+    errors = answer["error"].to_pylist()
+    assert [e["class"] for e in errors] == ["bad_json"] * 3
+    for error, said in zip(errors, answer["judge_answer"].to_pylist(), strict=True):
+        assert error["message"].endswith(f": {said!r}")  # what a person needs to mend the prompt
 
 
 def test_samples_are_lists_that_do_not_depend_on_neighbours() -> None:
