@@ -71,6 +71,7 @@ def test_column_of_the_text_says_how_it_was_made() -> None:
     assert (facts["engine"], facts["temperature"]) == ("transformers", 0.0)
     params = {**value_fields(stage.config), "model": {"content": "x"}}
     made = stage.made_by(params)
+    assert made["name"] == stage.model_name()
     assert (made["library"], made["model"]) == ("fuse@1", {"content": "x"})
 
 
