@@ -81,6 +81,8 @@ def init(
     from pairmill.plan.first_pipeline import first_pipeline, pipeline_name
     from pairmill.plan.proposal import propose
 
+    if source is None and file.suffix not in (".yaml", ".yml"):
+        fail(f"{file} is no name of a pipeline file; for an input: pairmill init --from {file}", 2)
     if file.exists():
         fail(f"{file} is there already; name another file: {AS_NAMED}", 2)
     given = source or typer.prompt("input (file, folder, glob)")
@@ -89,7 +91,8 @@ def init(
     except PairmillError as error:
         fail_with(error)
     if "://" not in given and not os.path.isabs(given):
-        for key in {"path", "images"} & proposal.keys.keys():
+        own = {"path", "images"} & proposal.keys.keys()
+        for key in (k for k in own if not os.path.isabs(proposal.keys[k])):
             proposal.keys[key] = os.path.relpath(proposal.keys[key], file.absolute().parent)
     try:
         file.write_text(first_pipeline(pipeline_name(given), proposal, str(file)), "utf-8")

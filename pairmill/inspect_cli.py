@@ -37,7 +37,11 @@ def inspect(
         typer.Option(help='Of a run or a pipeline file: its rows, such as "clip_score < 0.2".'),
     ] = None,
     fate: Annotated[
-        str | None, typer.Option(help="Its rows that are kept, dropped, missing, failed, pending.")
+        str | None,
+        typer.Option(
+            help="Its rows that are kept, dropped, missing, failed, pending; or unreadable: what "
+            "could not be read of the source."
+        ),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Columns to show, such as uid,text,clip_score.")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pairmill.fates.ledger import Funnel
 from pairmill.fates.run_table import Run
-from pairmill.pipeline.findings import package_notes, retry_hint
+from pairmill.pipeline.findings import lost_rows, package_notes, retry_hint
 from pairmill.pipeline.run import RunOutcome
 from pairmill.safe_output import SafeConsole, printable
 from pairmill.terminal.display import funnel_table
@@ -79,6 +79,7 @@ class RunResult:
         lines += [f"report:  {self.report}"] if self.report else []
         lines += [f"run:     {self.folder}"]
         lines += [hint] if (hint := retry_hint(self.funnel)) else []
+        lines += lost_rows(self.funnel, self.folder)
         lines += [f"note: {note}" for note in self.notes]
         warnings = [f"warning: {warning}" for warning in self.warnings]
         return [

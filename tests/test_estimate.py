@@ -94,6 +94,7 @@ stages:
         told = json.loads(typed("plan", str(file), "--sample", "12", "--json").stdout)["cost"]
     assert "12 drawn rows of 40" in shown.stdout, shown.stderr
     assert "tokens in / out" in shown.stdout
+    assert "…" not in shown.stdout.partition("What is left to do")[2]  # no figure is cut off
     (stage,) = told["stages"]
     assert (told["undecided_rows"], told["sampled_rows"]) == (28, 12)
     asked, made, dollars = (stage[k][0] for k in ("tokens_asked", "tokens", "dollars"))

@@ -11,6 +11,7 @@ from pairmill.api import Pipeline
 from pairmill.cli import app
 from pairmill.fates.ledger import Funnel, Step
 from pairmill.pipeline.findings import findings, retry_hint
+from pairmill.pipeline.totals import StageTotals
 from tests.conftest import CLIP
 
 FEW = "name: told\nworkspace: w\nsource: {type: pairs, path: in.csv}\nstages:\n"
@@ -125,3 +126,11 @@ def test_groups_that_no_row_has_are_named(
     result = Pipeline.from_yaml(file).run(local=True, progress=False)
     assert result.funnel.kept == kept
     assert [w for w in result.warnings if "asks for" in w] == ([warning] if warning else [])
+
+
+def test_small_sums_of_dollars_are_not_told_as_nothing() -> None:
+    totals = StageTotals()
+    totals.stages["cap"] = {"tokens_asked": 948, "tokens": 109, "dollars": 0.00064}
+    assert totals.spent()[0].endswith("cost $0.00064")
+    totals.stages["cap"]["dollars"] = 1234.5
+    assert totals.spent()[0].endswith("cost $1,234.50")

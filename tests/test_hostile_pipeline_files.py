@@ -47,6 +47,8 @@ def bomb(levels: int) -> str:
         ("a: @b\n", "1:4", "double quotes"),
         ("a: 1\na: 2\n", "2:1", "the key a stands here a second time"),
         ("a: b: c\n", "1:5", "a colon within a value"),
+        ("name: x\nsource\n  path: a\n", "2:1", "write `source:`, with a colon"),
+        ("a:\n  b: 1\n  type # of it\n  c: 2\n", "3:3", "write `type:`, with a colon"),
         ("x: 1\na: 'b\nc: d\n", "2:4", "the quote that begins here is not closed"),
         ("a: [b\n", "2:1", "a bracket is not closed"),
         ("a: *b\n", "1:4", "*b means a value that is marked &b"),

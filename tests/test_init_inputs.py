@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from pairmill.api import Pipeline
 from pairmill.plan.proposal import NoProposal, propose
@@ -107,3 +108,15 @@ def test_pictures_without_texts_get_the_name_of_their_class_or_none(tmp_path: Pa
 def test_what_can_be_read_once_alone_is_told(path: str) -> None:
     with pytest.raises(NoProposal, match="write it to a file"):
         propose(path)
+
+
+def test_a_column_of_both_addresses_and_files_is_told(tmp_path: Path) -> None:
+    names = ["a.png", "b.png", "http://a.test/c.png"]
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    for ours in (names, [*names, *names[2:] * 3]):
+        rows = "".join(f"{name},text of {i}\n" for i, name in enumerate(ours))
+        (tmp_path / "in.csv").write_text("image,text\n" + rows)
+        told = propose(str(tmp_path / "in.csv")).mapping
+        assert [line for line in told if "image mixes addresses" in line]
+    (tmp_path / "in.csv").write_text("image,text\na.png,http://a.test/page\nb.png,two words\n")
+    assert not [line for line in propose(str(tmp_path / "in.csv")).mapping if "mixes" in line]

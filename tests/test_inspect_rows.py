@@ -226,3 +226,37 @@ def test_table_of_rows_shows_what_has_room_and_says_what_has_not() -> None:
     assert "28 more columns: --columns" in " ".join(text.split())
     assert all(word in text for word in ("a red ball", "kept", "score_21"))
     assert len(rows_table(rows, 3).columns) == 33
+
+
+def test_what_could_not_be_read_is_listed(tmp_path: Path) -> None:
+    """Three of the five rows name pictures that are not there, and the limit leaves none out."""
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    names = ["a.png", "b.png", "http://a.test/c.png", "a.png", "../d.png"]
+    table = "".join(f"{name},text of {i}\n" for i, name in enumerate(names))
+    (tmp_path / "in.csv").write_text("image,text\n" + table)
+    file = tmp_path / "p.yaml"
+    head = "name: rows\nworkspace: w\nsource: {type: pairs, path: in.csv, image: image}\nstages:\n"
+    file.write_text(head + STAGES)
+    result = Pipeline.from_yaml(file).run(local=True, progress=False, limit=100)
+    assert (result.funnel.rows, result.funnel.steps[0].failed) == (5, 3)
+    lost = result.rows(fate="unreadable")
+    assert lost["location"].to_list() == [f"in.csv line {n}" for n in (3, 4, 6)]
+    assert "there is no file b.png" in lost["reason"][0]
+    assert "is an address" in lost["reason"][1]
+    assert any(f"{result.folder} --fate unreadable" in str(line) for line in result.lines())
+    one = result.rows(["reason"], where="location = 'in.csv line 6'", fate="unreadable")
+    assert (one.columns, one.height) == (["reason"], 1)
+    with pytest.raises(BadRequest, match="it has: location, column, reason, rows"):
+        result.rows(["text"], fate="unreadable")
+    said = typed("inspect", str(file), "--fate", "unreadable", "--to", str(tmp_path / "lost.csv"))
+    assert said.returncode == 0, said.stderr
+    assert pl.read_csv(tmp_path / "lost.csv").height == 3
+
+
+def test_a_limit_that_cuts_rows_off_counts_none_as_unreadable(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("url,text,uid\n" + "http://a.test,a b c,\n" * 3 + "x\ny\n")
+    file = tmp_path / "p.yaml"
+    head = "name: rows\nworkspace: w\nsource: {type: pairs, path: in.csv}\nstages:\n"
+    file.write_text(head + STAGES)
+    result = Pipeline.from_yaml(file).run(local=True, progress=False, limit=2)
+    assert (result.funnel.rows, result.funnel.steps[0].failed) == (2, 0)

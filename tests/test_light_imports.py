@@ -155,3 +155,37 @@ def test_pandas_that_a_run_left_out_is_known_once_somebody_imports_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1", "False", "False", "1", "3"]
+
+
+def test_looking_for_torchvision_waits_for_no_thread_that_imports_torch(tmp_path: Path) -> None:
+    """transformers looks for it while a worker still imports torch beside: with Python's import
+    lock held, whoever waits for torch would wait for ever.
+    """
+    for name in ("torch", "torchvision"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "torchvision/_C.so").touch()
+    (tmp_path / "torchvision/__init__.py").write_text("from torch import ops\n")
+    (tmp_path / "torch/__init__.py").write_text(
+        "import begun\nbegun.there.set()\nbegun.looked.wait(5)\nimport late\n"
+        "class ops:\n  load_library = print\n"
+    )
+    (tmp_path / "begun.py").write_text(
+        "import threading\nthere, looked = threading.Event(), threading.Event()\n"
+    )
+    (tmp_path / "late.py").touch()
+    check = (
+        "import pairmill, begun, importlib.util, threading\n"
+        "beside = threading.Thread(target=__import__, args=['torch'], daemon=True)\n"
+        "beside.start(); begun.there.wait()\n"
+        "importlib.util.find_spec('torchvision'); begun.looked.set()\n"
+        "import torchvision; print(torchvision.ops.__name__)"
+    )
+    root = str(Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", check],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split()[-1:] == ["ops"], done.stderr

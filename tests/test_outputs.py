@@ -199,6 +199,9 @@ def test_card_and_manifest_tell_counts_columns_funnel_and_models(packages: Path)
     assert len(manifest["models"]["synthetic.model"]) == 64
     card = (packages / "wds/README.md").read_text()
     assert "| text_words | int32 | words |" in card
+    made = manifest["made_by"]["synthetic"]
+    assert made["name"] == "captioner"
+    assert f"- synthetic: captioner, transformers {made['engine_version']}\n" in card
     assert f"{manifest['samples']:,} samples" in card
 
 

@@ -3,14 +3,17 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pairmill.api import Pipeline
 from pairmill.demo.show import MODELS
 from pairmill.errors import RunError
 from pairmill.pipeline.preflight import unusable
+from pairmill.schemas.config import Resources
 from tests.conftest import pairmill, typed
 
 FILE = """
@@ -169,3 +172,10 @@ def test_a_run_that_finds_its_values_stored_needs_no_memory_for_the_model(
     again = pairmill("run", "p.yaml", *tighter, cwd=tmp_path, **env)
     assert again.returncode == 0, again.stderr
     assert "do not fit" not in pairmill("plan", "p.yaml", cwd=tmp_path, **env).stdout
+
+
+@pytest.mark.parametrize(("gpus", "taken"), [(0.5, True), (1, True), (2.0, True), (1.5, False)])
+def test_a_worker_has_whole_gpus_or_shares_one(gpus: float, taken: bool) -> None:
+    """Ray gives no other amounts, and says so only where an actor starts."""
+    with nullcontext() if taken else pytest.raises(ValidationError, match="shares one GPU"):
+        Resources(gpus=gpus)

@@ -71,6 +71,7 @@ def test_column_of_the_text_says_how_it_was_made() -> None:
     assert (facts["engine"], facts["temperature"]) == ("transformers", 0.0)
     params = {**value_fields(stage.config), "model": {"content": "x"}}
     made = stage.made_by(params)
+    assert made["name"] == stage.model_name()
     assert (made["library"], made["model"]) == ("fuse@1", {"content": "x"})
 
 
@@ -210,7 +211,10 @@ def test_judge_whose_model_writes_no_json_fails_its_rows(tmp_path: Path) -> None
         "judge_label",
         "judge_reasons",
     ]
-    assert [e["class"] for e in answer["error"].to_pylist()] == ["bad_json"] * 3
+    errors = answer["error"].to_pylist()
+    assert [e["class"] for e in errors] == ["bad_json"] * 3
+    for error, said in zip(errors, answer["judge_answer"].to_pylist(), strict=True):
+        assert error["message"].endswith(f": {said!r}")  # what a person needs to mend the prompt
 
 
 def test_samples_are_lists_that_do_not_depend_on_neighbours() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from PIL import Image
 from publicsuffixlist import PSLFILE, PublicSuffixList
 
 from pairmill.api import Pipeline
@@ -207,3 +208,30 @@ def test_values_that_no_json_knows_stay_out_of_report_and_package(
         texts = [tar.extractfile(m).read().decode() for m in tar if m.name.endswith(".json")]
     for text in texts:
         json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in a sample's JSON"))
+
+
+def test_more_samples_are_offered_only_where_there_are_more(
+    browser: Any, run: Path, data: dict[str, Any]
+) -> None:
+    page = Opened(browser, run / "report/index.html").page
+    assert len(data["samples"]) > 60
+    assert page.locator(".more").is_visible()
+    page.locator("[data-filter=search]").fill("no text says this")
+    assert page.locator("article.sample").count() == 0
+    assert not page.locator(".more").is_visible()
+
+
+def test_number_of_unreadable_rows_gives_the_command_that_lists_them(
+    browser: Any, tmp_path: Path
+) -> None:
+    table = "image,text\nnone.png,a red ball\nnone.png,a ball\na.png,a ball here\n"
+    (tmp_path / "in.csv").write_text(table)
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    (tmp_path / "p.yaml").write_text(
+        "name: lost\nsource: {type: pairs, path: in.csv, image: image}\n"
+        "stages: [{stage: text_rules}]\n"
+    )
+    result = Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, progress=False)
+    page = Opened(browser, Path(result.report)).page
+    page.locator("table.funnel tr", has_text="source").get_by_role("button", name="2").click()
+    assert f"runs/{result.run_id} --fate unreadable" in page.inner_text("#samples")

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from pairmill.captioners.engine import Answer, Request
 from pairmill.captioners.talks import hold
+from pairmill.plan.explain import explain
 from pairmill.stages.translate import TranslateConfig, TranslateStage
 from tests.conftest import CAPTIONER
 
@@ -66,3 +67,28 @@ def test_prompt_without_the_text_is_refused() -> None:
         TranslateConfig(model=CAPTIONER, to="de", prompt="Translate!")
     with pytest.raises(ValidationError, match="json_schema"):
         TranslateConfig(model=CAPTIONER, to="de", image="image")
+
+
+def test_a_repair_that_changes_nothing_is_not_translated_back_or_repaired_again() -> None:
+    asked: list[str] = []
+
+    async def stubborn(request: Request) -> Answer:
+        asked.append(request.messages[-1].text)
+        known = asked[-1].startswith("Translate into ")
+        return await translator(request) if known else Answer("zwei Boote", "stop", 2)
+
+    for tries, requests in ((2, 3), (5, 3)):
+        asked.clear()
+        stage = TranslateStage(TranslateConfig(model=CAPTIONER, to="de", tries=tries))
+        stage.setup()
+        row = stage.asked({"text": "two cars", "lang": "en"})
+        found = asyncio.run(hold(stage.talk(row), stubborn))
+        stage.close()
+        assert (found["translation"], found["translation_tries"]) == ("zwei Boote", 2)
+        assert len(asked) == len(set(asked)) == requests
+
+
+def test_a_language_by_its_name_is_told_its_code() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TranslateConfig(model=CAPTIONER, to="German")
+    assert explain(TranslateConfig, caught.value.errors()[0]).endswith("write for example `de`")

@@ -15,8 +15,8 @@ OF_A_GPU = 0.9
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of LoRA adapters that vLLM makes room for."""
 COMPACT = {"backend": "xgrammar", "disable_any_whitespace": True}
-"""JSON without blanks between its marks: a model that is unsure of the next mark writes blanks, where
-it may, up to the token limit.
+"""JSON without blanks between its marks: where it may, a model that is unsure of the next mark
+writes blanks up to the token limit.
 """
 RENDERERS = 4
 """Threads that make pictures ready, at most; vLLM's own default is one."""

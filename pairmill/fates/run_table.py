@@ -12,13 +12,17 @@ from pairmill.fates.decide import FATES
 from pairmill.fates.trace import trace
 from pairmill.plan.chain import Chain
 from pairmill.schemas.arrow import is_payload
-from pairmill.schemas.expressions import BadExpression, compile_gate
+from pairmill.schemas.expressions import BadExpression, Expression, compile_gate
+from pairmill.workspace.storage import Storage
+from pairmill.workspace.tables import unreadable_rows
 
 OWN = {
     "shard": pa.int32(), "row": pa.int32(), "uid": pa.string(), "fate": pa.string(),
     "stage": pa.string(), "reason": pa.string(), "message": pa.string(),
 }  # fmt: skip
 """Columns that every table of a run has beside those of its rows."""
+UNREADABLE = "unreadable"
+"""What could not be read of a source: it is no row, and is asked for like a fate."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,14 @@ class Run:
         limit: int | None = None,
     ) -> pl.DataFrame:
         """The rows for which `where`, a SQL expression over the table's columns, is true, and whose
-        fate is `fate`; the first `limit` of them.  Columns as in `table`.
+        fate is `fate`; the first `limit` of them.  Columns as in `table`.  The fate
+        `unreadable` gives what could not be read of the source, with columns of its own
+        (`Run.unreadable`).
 
         Raises BadRequest for an expression or a column that does not fit.
         """
+        if fate == UNREADABLE:
+            return self.unreadable(columns, where, limit)
         wanted = self.columns() if columns is None else list(columns)
         have = {name: self.chain.schema.field(name).type for name in self.columns()} | OWN
         for name in wanted:
@@ -64,13 +72,11 @@ class Run:
                 there = ", ".join(have)
                 raise BadRequest(f"columns: there is no column {name!r}{hint} (there are: {there})")
         if fate is not None and fate not in FATES:
-            near = difflib.get_close_matches(fate, FATES, 1)
+            fates = (*FATES, UNREADABLE)
+            near = difflib.get_close_matches(fate, fates, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise BadRequest(f"fate: {fate!r} is none{hint} (rows are {', '.join(FATES)})")
-        try:
-            gate = compile_gate(where, pa.schema(list(have.items()))) if where else None
-        except BadExpression as error:
-            raise BadRequest(f"where: {error}") from None
+            raise BadRequest(f"fate: {fate!r} is none{hint} (rows are {', '.join(fates)})")
+        gate = asked_gate(where, pa.schema(list(have.items())))
         names = list(dict.fromkeys([*OWN, *self.narrow(wanted)]))
         asked = [*wanted, *(gate.columns if gate else ())]
         read = dict.fromkeys(n for n in asked if n not in OWN)
@@ -87,6 +93,30 @@ class Run:
                 break
         rows = pl.concat(found)
         return rows if limit is None else rows.head(limit)
+
+    def unreadable(
+        self,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """What of the source could not be read: `location`, `column` (null: all of the row),
+        `reason`, and `rows`, how many are lost there.  Raises BadRequest.
+        """
+        if self.chain.elements is not None:
+            raise BadRequest(f"fate: elements of a block are never {UNREADABLE}")
+        lost = unreadable_rows(Storage(self.chain.root), self.chain.table.id)
+        wanted = list(columns or lost.schema.names)
+        if strange := [c for c in wanted if c not in lost.schema.names]:
+            raise BadRequest(
+                f"columns: what is unreadable has no column {strange[0]!r} (it has: "
+                f"{', '.join(lost.schema.names)})"
+            )
+        gate = asked_gate(where, lost.schema)
+        rows = pl.DataFrame(lost)
+        if gate is not None:
+            rows = rows.filter(gate.evaluate(rows).fill_null(False))
+        return rows.select(wanted).head(rows.height if limit is None else limit)
 
     def narrow(self, columns: Sequence[str]) -> list[str]:
         """What stands for columns, beside those of every row."""
@@ -120,3 +150,11 @@ class Run:
                 }
             )
             yield fates.hstack([found.frame[name] for name in dict.fromkeys(wanted)])
+
+
+def asked_gate(where: str | None, schema: pa.Schema) -> Expression | None:
+    """The expression over these columns, if there is one; raises BadRequest."""
+    try:
+        return compile_gate(where, schema) if where else None
+    except BadExpression as error:
+        raise BadRequest(f"where: {error}") from None

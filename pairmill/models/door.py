@@ -7,11 +7,12 @@ the transforms are torch alone.  Calling one of the two still fails.  Where the 
 nothing is done.  docs/decisions/0005 has the alternatives.
 """
 
-import importlib.util
 import sys
+from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 OPERATORS = ("nms", "qnms")
@@ -23,14 +24,28 @@ KEPT: list[Any] = []
 class Door(MetaPathFinder):
     """Opens the door when torchvision is first imported, whoever does it; costs nothing before."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Finds nothing; declares the operators at the first import of torchvision, then steps
-        aside.
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """As the other finders find it, with a loader that opens the door first.
+
+        Nothing is imported here: Python holds its one import lock meanwhile, and a thread that is
+        importing torch needs it, so that the two would wait for each other for ever.
         """
-        if name == "torchvision" and self in sys.meta_path:
-            sys.meta_path.remove(self)
-            open_door()
-        return None
+        if name != "torchvision" or "torchvision" in sys.modules:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((s for s in found if s is not None), None)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def executed(module: ModuleType) -> None:
+                open_door(spec)
+                execute(module)
+
+            spec.loader.exec_module = executed  # type: ignore[method-assign]
+        return spec
 
 
 def watch() -> None:
@@ -39,10 +54,11 @@ def watch() -> None:
         sys.meta_path.insert(0, Door())
 
 
-def open_door() -> None:
-    """Declares the operators that importing torchvision needs, if its compiled part does not."""
-    spec = importlib.util.find_spec("torchvision")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
+def open_door(spec: ModuleSpec) -> None:
+    """Declares the operators that importing torchvision, which lies at `spec`, needs, if its
+    compiled part does not.
+    """
+    folders = list(spec.submodule_search_locations or ())
     compiled = [f for folder in folders for f in Path(folder).glob("_C*") if f.suffix != ".py"]
     if not folders or loads(compiled):
         return

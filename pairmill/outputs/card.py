@@ -42,7 +42,7 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, loading: Loading) 
         columns(schema),
         f"Not in this package: {', '.join(manifest['left_out'])}." if manifest["left_out"] else "",
         "## Models",
-        "\n".join(f"- {k}: {v}" for k, v in manifest["models"].items()) or "None.",
+        models(manifest),
         "## Pipeline",
         fenced(manifest["pipeline"], "yaml"),
         f"## Citation\n\n{fenced(manifest['citation'], '')}" if manifest["citation"] else "",
@@ -51,6 +51,18 @@ def dataset_card(manifest: dict[str, Any], schema: pa.Schema, loading: Loading) 
         "they came from.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def models(manifest: dict[str, Any]) -> str:
+    """Which model each stage asked, by its name, engine and prompt; and which revision or content
+    stood for it.
+    """
+    asked = []
+    for stage, facts in manifest.get("made_by", {}).items():
+        engine = f"{facts.get('engine') or ''} {facts.get('engine_version') or ''}".strip()
+        told = [t for t in (facts.get("name"), engine, facts.get("library")) if t]
+        asked.append(f"- {stage}: {', '.join(told)}")
+    return "\n".join([*asked, *(f"- {k}: {v}" for k, v in manifest["models"].items())]) or "None."
 
 
 def head(manifest: dict[str, Any], loading: Loading) -> str:

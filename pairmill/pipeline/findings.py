@@ -3,6 +3,7 @@ in its report, and turned into exit code 1 by `--strict`.
 """
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -95,6 +96,17 @@ def retry_hint(funnel: Funnel) -> str | None:
         f"{sum(classes.values()):,} failures are stored, and the same command does not try them "
         f"again; `--retry {','.join(names)}` does"
     )
+
+
+def lost_rows(funnel: Funnel, folder: str) -> list[str]:
+    """Commands that tell of each row why it failed, or could not be read."""
+    look = f"pairmill inspect {shlex.quote(folder)} --fate"
+    unreadable = bool(funnel.steps) and funnel.steps[0].failed
+    failed = any(step.failures for step in funnel.steps)
+    return [
+        *([f"unreadable: {look} unreadable"] if unreadable else []),
+        *([f"failed:  {look} failed --columns message"] if failed else []),
+    ]
 
 
 def package_notes(manifest: dict[str, Any]) -> list[str]:

@@ -164,8 +164,8 @@ class Runner:
                     self.plan, self.engine, self.watcher, self.totals, self.timed, storage,
                     folder, lease, self.retry, settings, begins=begins,
                 )  # fmt: skip
-                # which of the unreadable rows stand before the limit is not known
-                unreadable = 0 if self.limit is not None else table.unreadable
+                # which of the unreadable rows stand before a limit is not known
+                unreadable = table.unreadable if chain.rows() == table.row_count else 0
                 source = run.decided(chain, f"{folder}/ledger", unreadable)
                 chain, funnel = source.chain, source.funnel
                 self.ask_to_replace()  # another run may have ended while this one worked

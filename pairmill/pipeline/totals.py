@@ -1,5 +1,6 @@
 """What the stages of a run did, summed over its shards."""
 
+from pairmill.texts.amounts import hundredths
 from pairmill.work.costs import COUNTED, Sums
 from pairmill.work.messages import StageStats
 
@@ -51,7 +52,7 @@ class StageTotals:
         """What models cost, by the prices that the pipeline names."""
         return [
             f"stage {name!r}: {total['tokens_asked']:,.0f} tokens asked and "
-            f"{total['tokens']:,.0f} answered in this run cost ${total['dollars']:,.2f}"
+            f"{total['tokens']:,.0f} answered in this run cost ${hundredths(total['dollars'])}"
             + without(total.get("uncounted", 0))
             for name, total in self.stages.items()
             if total.get("dollars") or total.get("uncounted")

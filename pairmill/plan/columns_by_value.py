@@ -131,6 +131,28 @@ def caption(texts: TextSample) -> ColumnChoice | None:
     return best(list(lengths), lengths.__getitem__)
 
 
+def mixed(texts: TextSample, path: str) -> list[str]:
+    """A line where a column has addresses and names of picture files: one of the two is lost."""
+    values = texts.values.get(path, [])
+    addresses = sum(bool(ADDRESS.search(v)) for v in values)
+    files = sum(bool(PICTURE.search(v) and not re.search("://|^data:", v)) for v in values)
+    if not (addresses and files):
+        return []
+    return [
+        f"{path} mixes addresses ({addresses:,}) and names of files ({files:,}): it is read as one "
+        "of the two, and the other rows are lost; write two tables, and a pipeline for each "
+        "(docs/sources.md, several sources)"
+    ]
+
+
+def no_address(texts: TextSample, path: str) -> list[str]:
+    """A line where a column that is called like addresses holds none."""
+    values = texts.values.get(path, [])
+    if not values or any(ADDRESS.search(v) for v in values):
+        return []
+    return [f"{path} holds no address that begins with http:// or https://, such as {values[0]!r}"]
+
+
 def best(paths: list[str], rank: Any) -> ColumnChoice | None:
     """The path of the highest rank, the first of several, and the others."""
     if not paths:
@@ -152,12 +174,32 @@ def below(texts: TextSample, path: str) -> TextSample:
     return TextSample(texts.rows, dict(inside), texts.lists & inside.keys())
 
 
-def folder_of(path: str, name: str) -> str | None:
-    """The folder in which the picture `name` of a table lies; None where it is the table's own, or
+def folder_of(path: str, names: list[str]) -> str | None:
+    """The folder in which the pictures that a table names lie; None where it is the table's own, or
     is not found.
     """
     home = os.path.dirname(path) or "."
-    if "://" in path or os.path.exists(os.path.join(home, name)):
+    if "://" in path:
+        return None
+    if rooted := [os.path.dirname(name) for name in names if os.path.isabs(name)]:
+        whole = os.path.commonpath(rooted)
+        own = os.path.commonpath([whole, os.path.abspath(home)]) == os.path.abspath(home)
+        return None if own or whole == "/" else whole
+    if lies_in(home, names[0]):
         return None
     inside = (os.path.join(home, entry) for entry in sorted(os.listdir(home)))
-    return next((f for f in inside if os.path.exists(os.path.join(f, name))), None)
+    return next((f for f in inside if lies_in(f, names[0])), None)
+
+
+def lies_in(folder: str, name: str) -> bool:
+    """Whether there is a file of this name, however its folders are written."""
+    return any(os.path.isfile(os.path.join(folder, n)) for n in (name, name.replace("\\", "/")))
+
+
+def names_files(path: str, values: list[str]) -> bool:
+    """Whether texts that are no addresses name files beside the table at `path`."""
+    first = next(iter(values), "")
+    if not first or ADDRESS.search(first) or "://" in path:
+        return False
+    folder = folder_of(path, [first])
+    return folder is not None or lies_in(os.path.dirname(path) or ".", first)

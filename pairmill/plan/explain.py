@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from pairmill.redaction import shown
 from pairmill.schemas.field_docs import description_of
+from pairmill.texts.languages import NAMES
 
 ELSEWHERE = {
     "filter": "keep", "condition": "keep", "where": "keep", "if": "when", "prefix": "name",
@@ -145,7 +146,8 @@ def fitting(given: str, pattern: str) -> str | None:
         unicodedata.normalize("NFKD", given.replace("ß", "ss")).encode("ascii", "ignore").decode()
     )
     near = [re.sub(r"[^A-Za-z0-9]+", joint, plain).strip(joint)[:40] for joint in ("-", "_")]
-    candidates = [*near, *(n.lower() for n in near), *EXAMPLES]
+    codes = [code for code, name in NAMES.items() if name.lower() == given.lower()]
+    candidates = [*codes, *near, *(n.lower() for n in near), *EXAMPLES]
     return next((c for c in candidates if c != given and re.search(pattern, c)), None)
 
 

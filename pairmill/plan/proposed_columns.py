@@ -15,6 +15,9 @@ from pairmill.plan.columns_by_value import (
     below,
     caption,
     folder_of,
+    mixed,
+    names_files,
+    no_address,
     picture_file,
     picture_text,
     texts_of,
@@ -77,10 +80,12 @@ def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
         pictures = None if "url" in columns else picture_file(texts)
     elif pictures is None and made.get("url") in named and "image" not in names:
         pictures = ColumnChoice(made["url"], ())  # a known name of addresses, with names of files
+    elif pictures is None and names_files(path, texts.values.get(made.get("url", ""), [])):
+        pictures = ColumnChoice(made["url"], ())  # names without a suffix
     if pictures is not None:
         keys["image"] = pictures.path
-        first = without_number(texts.values[pictures.path][0])
-        if folder := None if ENCODED.match(first) else folder_of(path, first):
+        named_files = [without_number(name) for name in texts.values[pictures.path]]
+        if folder := None if ENCODED.match(named_files[0]) else folder_of(path, named_files):
             keys["images"] = folder
         notes.extend(pictures.note("image"))
         made = {ours: theirs for ours, theirs in made.items() if theirs != pictures.path}
@@ -88,7 +93,9 @@ def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
         inner = (path for path in texts.values if "." in path)
         have = ", ".join(n[:40] for n in [*source.layout().files[0].schema.names, *inner])
         raise NoProposal(f"{NOTHING} or names of picture files (columns: {have})")
-    refuse_wrong_header(source, columns.get("url") or keys.get("image"), texts)
+    chosen = columns.get("url") or keys.get("image") or made.get("url", "")
+    notes += mixed(texts, chosen) or no_address(texts, "" if "image" in keys else chosen)
+    refuse_wrong_header(source, columns.get("url") or keys.get("image"), texts, path)
     take("text", caption(below(texts, made["text"]) if "text" in made else texts))
     text = columns.get("text", made.get("text"))
     if text in texts.lists:
@@ -99,14 +106,16 @@ def by_values(source: Source, path: str) -> tuple[dict[str, Any], list[str]]:
     return {**keys, **({"columns": columns} if columns else {})}, notes
 
 
-def refuse_wrong_header(source: TableSource, path: str | None, texts: TextSample) -> None:
+def refuse_wrong_header(
+    source: TableSource, path: str | None, texts: TextSample, table: str
+) -> None:
     """Raises NoProposal where the names of columns are values of the first row, or the first row
     holds names.
     """
     if path is None:
         return
     first, header = texts.values[path][0], getattr(source.config, "header", None)
-    if ENCODED.match(path):
+    if ENCODED.match(path) or (PICTURE.search(path) and names_files(table, [path])):
         raise NoProposal(f"{NOTHING} above its first row, which is no header")
     if header is False and not any(s.search(first) for s in (ADDRESS, PICTURE, ENCODED)):
         raise NoProposal(f"{NOTHING} in its first line, so that is a header")

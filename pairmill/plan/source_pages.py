@@ -131,6 +131,10 @@ SEVERAL = (
     "another, which is told. `doc_id` begins with the source's name (`shop/17`), so that documents "
     "of "
     "two sources are two. `rows_per_shard` is the smallest that a source asks for.",
+    "- Pictures in files and pictures behind addresses do not go through one pipeline: `download` "
+    "writes the column that the files are read into. Write a pipeline for each, and one whose "
+    "sources are what they keep: `files: {type: pairmill, pipeline: files.yaml}`, `web: {type: "
+    "pairmill, pipeline: web.yaml}`.",
     "",
 )
 
@@ -143,8 +147,9 @@ def source_page() -> str:
         "Generated from the config models by `python -m pairmill.plan.source_pages`.",
         "",
         "Folders are read with all folders below; hidden and side files are skipped and told. What "
-        "cannot be read is an `unreadable` row with its place and reason; whatever is skipped, "
-        "repaired or guessed is counted and told at the end of the run.",
+        "cannot be read is an `unreadable` row with its place and reason (`pairmill inspect p.yaml "
+        "--fate unreadable` lists all); whatever is skipped, repaired or guessed is counted and "
+        "told at the end of the run.",
         "",
         "| input | `source:` |",
         "| --- | --- |",

@@ -1,5 +1,6 @@
 """A pipeline file as plain data, the place of each value, environment variables filled in."""
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -33,8 +34,10 @@ def read_document(
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        first = "; `pairmill init` writes a first one" * isinstance(error, FileNotFoundError)
-        what = f"cannot be read: {error.strerror}{first}"
+        what = f"cannot be read: {error.strerror}"
+        if isinstance(error, FileNotFoundError):
+            near = spelled_like(path)
+            what += f"; did you mean {near}?" if near else "; `pairmill init` writes a first one"
         raise PipelineFileError([Problem(0, 0, what, str(path))]) from None
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
@@ -43,6 +46,12 @@ def read_document(
         what = f"the byte 0x{byte:02x} is no UTF-8; is this a pipeline file, and no data?"
         raise PipelineFileError([Problem(line, column, what, str(path))]) from None
     return parse_document(text, str(path), overrides or {}, variables or {})
+
+
+def spelled_like(path: Path) -> str | None:
+    """The YAML file beside a path that is not there whose name is nearest to it."""
+    there = {file.stem: file.name for file in path.parent.glob("*.y*ml")}
+    return next((there[stem] for stem in difflib.get_close_matches(path.stem, there, 1)), None)
 
 
 def parse_document(

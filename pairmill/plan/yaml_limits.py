@@ -86,6 +86,10 @@ def fault_of(error: YAMLError, text: str, file: str) -> PipelineFileError:
         if variable := BRACED.search("".join(lines[line - 1 : line])):
             what = f"{variable[0]} between brackets is read as a map; {QUOTE}"
             return at(line, variable.start() + 1, what, file)
+        start = error.context_mark
+        if "expected ':'" in what and start and KEY.fullmatch(lines[start.line].split(" #")[0]):
+            key = lines[start.line].split(" #")[0].strip()
+            return at(start.line + 1, start.column + 1, f"write `{key}:`, with a colon", file)
         if what.startswith(UNCLEAR) and (cause := layout_fault(lines, line)):
             return at(*cause, file)
         return at(line, column, in_words(what), file)
@@ -96,6 +100,7 @@ BRACED = re.compile(r"(?<=[\s,:\[{])\$\{\w+(:-[^}]*)?\}")
 """A variable that begins a value without quotes."""
 UNCLEAR = ("mapping values are not", "expected <block end>", "could not find", "did not find")
 """How YAML parsers call a line's fault that lies before it, or in how far in it stands."""
+KEY = re.compile(r"\s*[a-z_]+\s*")
 ITEM = re.compile(r"^( *)- ")
 BARE = re.compile(r"^ *(- +)?[a-z_]+(:\S| [a-z_]+$)")
 

@@ -90,6 +90,7 @@ function refresh() {
 
 // The command that gives every row of the number that was clicked.
 function command() {
+  if (filters.stage === STEPS[0] && filters.fate === "failed") return `pairmill inspect WORKSPACE/runs/${RUN.run} --fate unreadable --to rows.csv`;
   const steps = RUN.funnel.steps.slice(STEPS.indexOf(filters.passed) + 1).map((s) => `'${s.stage}'`);
   const past = steps.length ? `fate = 'kept' OR stage IN (${steps.join(", ")})` : "fate = 'kept'";
   const where = filters.where ? `--where ${shelled(filters.where)}` : filters.passed ? `--where ${shelled(past)}` : `--fate ${filters.fate} --where ${shelled(`stage = '${filters.stage}'`)}`;

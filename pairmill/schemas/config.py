@@ -86,11 +86,18 @@ class Resources(Strict):
     cpus: float | None = Field(None, gt=0, le=1024)
     """CPU cores per worker; the stage's own default if absent."""
     gpus: float = Field(0, ge=0, le=64)
-    """GPUs per worker; fractions share one GPU."""
+    """GPUs per worker; a fraction below 1 shares one GPU."""
     memory: str | None = Field(None, pattern=r"^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$")
     """RAM per worker, such as `4 GB`, so that Ray does not put too many on one node."""
     replicas: int | Annotated[list[int], Field(min_length=2, max_length=2)] | None = None
     """Number of workers: `n`, or `[min, max]`."""
+
+    @field_validator("gpus")
+    @classmethod
+    def _fraction_of_one(cls, value: float) -> float:
+        if value > 1 and value % 1:
+            raise ValueError("a worker shares one GPU (0.5) or has whole ones (2)")
+        return value
 
     @field_validator("replicas")
     @classmethod

@@ -121,7 +121,13 @@ def nothing_found(pattern: str, skipped: list[tuple[str, str]]) -> str:
     if not skipped:
         return f"source path {pattern} matches no file"
     names = ", ".join(f"{name} ({reason})" for name, reason in skipped[:5])
-    return f"source path {pattern} matches no file that can be read; left out: {names}"
+    pictures = any(reason == OTHER and name.lower().endswith(PICTURES) for name, reason in skipped)
+    hint = "; `type: folder` reads pictures" if pictures else ""
+    return f"source path {pattern} matches no file that can be read; left out: {names}{hint}"
+
+
+OTHER = "another format"
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def unusable(item: Input) -> str | None:
@@ -142,7 +148,7 @@ def left_out(name: str, reads: Callable[[str], bool]) -> str | None:
     base = name.rsplit("/", 1)[-1].lower()
     if IS_SIDE_FILE(base):
         return "side file"
-    return None if reads(name) else "another format"
+    return None if reads(name) else OTHER
 
 
 def candidates(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Input, bool]]:
@@ -152,7 +158,8 @@ def candidates(pattern: str, reads: Callable[[str], bool]) -> Iterator[tuple[Inp
     if any(c in path for c in "*?[") and not system.exists(path):
         root = fixed_folder(path)
         names, closed = globbed(system, path)
-        yield from ((closed_folder(*of, root), False) for of in closed)
+        there = os.path.exists(root) or not is_local(system)
+        yield from ((closed_folder(*of, root), False) for of in closed if there)
         for name in names:
             if system.isdir(name):
                 yield from ((item, False) for item in below(system, name, root))

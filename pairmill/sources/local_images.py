@@ -45,6 +45,7 @@ class ImageFiles:
         self._listed: dict[str, Input] | None = None
         self.system, self.root = fsspec.core.url_to_fs(self.folder)
         self.local = "file" in self.system.protocol
+        self.shown = self.root if self.local else self.folder
 
     def inputs(self) -> Iterable[Input]:
         """Every image file, as part of what is read; looked up once.  Of an object store a folder
@@ -69,6 +70,8 @@ class ImageFiles:
         place = self.place(name)
         if (bare := without_number(name)) != name and not self.system.exists(place):
             place = self.place(bare)
+        if "\\" in name and not self.system.exists(place):  # written on Windows
+            place = self.place(bare.replace("\\", "/"))
         item = (self._listed or {}).get(self.system.unstrip_protocol(place))
         with as_listed([item] if item else []):
             data = self.data(name, place)
@@ -85,7 +88,7 @@ class ImageFiles:
                 raise ValueError(f"{name} has {size:,} bytes, too many for an image")
             return self.system.cat_file(place)
         except FileNotFoundError:
-            raise ValueError(f"there is no file {name[:200]} in {self.folder}") from None
+            raise ValueError(f"there is no file {name[:200]} in {self.shown}") from None
         except OSError as error:
             raise ValueError(f"{name[:200]} cannot be read: {first_line(error)}") from None
 
@@ -95,7 +98,7 @@ class ImageFiles:
         """
         path = unquote(name.removeprefix("file://")) if name.startswith("file://") else name
         if "://" in path:
-            raise ValueError(f"{name[:200]} is no file of {self.folder} but an address")
+            raise ValueError(f"{name[:200]} is an address, and `image` names files of a folder")
         place = path if path.startswith("/") else posixpath.join(self.root, path)
         if not self.local:
             place = posixpath.normpath(place)
@@ -103,7 +106,7 @@ class ImageFiles:
         real = os.path.realpath(place) if self.local else place
         if real != root and not real.startswith(root.rstrip("/") + "/"):
             raise ValueError(
-                f"{name[:200]} lies outside {self.folder}; name the folder of the images: "
+                f"{name[:200]} lies outside {self.shown}; name the folder of the images: "
                 f"`images: {posixpath.dirname(path) or '/'}`"
             )
         return place

@@ -106,6 +106,7 @@ class AskingStage(AsyncStage):
         wording = c.wording()
         turns = {"system": params["system"], "examples": params["examples"]}
         return {
+            "name": self.model_name(),
             "model": params["model"],
             "revision": c.revision,
             "adapter": params["adapter"],

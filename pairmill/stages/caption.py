@@ -7,8 +7,12 @@ import pyarrow as pa
 from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.structured import column_types
 from pairmill.captioners.talks import TakenAnswer, Talk, sum_known, told_in
+from pairmill.redaction import redact
 from pairmill.schemas.arrow import column
 from pairmill.stages.asking import AskedRow, AskingStage
+
+SHOWN = 200
+"""Characters of an answer that a failure's message has."""
 
 
 class OnePromptStage(AskingStage):
@@ -81,7 +85,8 @@ class OnePromptStage(AskingStage):
         if all(one.fault for one in answers):
             first = next((one for one in answers if not one.refused), answers[0])
             kind = "unfinished" if first.text is None else "bad_json"
-            columns["error"] = (kind, str(first.fault))
+            said = f": {first.text[:SHOWN]!r}" if first.text else ""
+            columns["error"] = (kind, redact(f"{first.fault}{said}"))
         return columns
 
     def columns_of(self, answers: list[TakenAnswer]) -> dict[str, Any]:

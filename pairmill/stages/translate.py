@@ -102,8 +102,7 @@ class Try:
 class TranslateStage(AskingStage):
     """Fidelity is the likeness of the text and its translation's way back, 0 to 1: cheap, for any
     pair of languages that the model knows, and a lower bound, since right ways back have other
-    words,
-    too.
+    words, too.
     """
 
     Config = TranslateConfig
@@ -163,7 +162,11 @@ class TranslateStage(AskingStage):
             answer = yield from self.asked_for(row, values, f"#{number}", repair=bool(tries))
             every.append(answer)
             one = Try(answer)
+            same = next((t for t in tries if t.answer.text == answer.text), None)
             tries.append(one)
+            if same is not None and c.temperature == 0:
+                one.back, one.fidelity = same.back, same.fidelity
+                break  # whatever is asked now was asked before, and has the same answer
             if c.back and not answer.text:
                 one.fidelity = 0.0
             elif c.back:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.pipeline.estimated_cost import Cost, Figure, StageCost
+from pairmill.texts.amounts import hundredths
 
 FEWEST = 30
 """Computed rows below which a figure is marked as uncertain."""
@@ -21,9 +22,9 @@ def estimate_view(cost: Cost) -> Group:
     head = f"What is left to do, by {cost.sampled:,} drawn rows of {cost.undecided:,}"
     table = Table(title=head, title_justify="left")
     for name in ("stage", "rows", "s / row", "hours", "tokens in / out", "$", "bytes"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
+        table.add_column(name, justify="left" if name == "stage" else "right", overflow="fold")
     for stage in cost.stages:
-        table.add_row(*map(Text, cells(stage)))
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells(stage)))
     lines = [Text(line) for line in remarks(cost)]
     return Group(table, *lines)
 
@@ -34,12 +35,12 @@ def cells(stage: StageCost) -> list[str]:
     mark = "?" if 0 < stage.sampled < FEWEST else ""
     rows = ranged(figures["computed"], whole)
     each = ranged(stage.seconds_per_row, seconds) if stage.seconds_per_row else "none computed"
-    hours = f"{ranged(stage.hours(stage.cpus), short)} CPU"
+    hours = f"{ranged(stage.hours(stage.cpus), hundredths)} CPU"
     if stage.gpus:
-        hours += f"\n{ranged(stage.hours(stage.gpus), short)} GPU"
+        hours += f"\n{ranged(stage.hours(stage.gpus), hundredths)} GPU"
     asked, made = figures["tokens_asked"], figures["tokens"]
     tokens = f"{ranged(asked, whole)} / {ranged(made, whole)}" if made.value or asked.value else ""
-    dollars = ranged(figures["dollars"], short) if figures["dollars"].value else ""
+    dollars = ranged(figures["dollars"], hundredths) if figures["dollars"].value else ""
     name = f"{stage.name} ({stage.cpus:g} CPU" + (f" + {stage.gpus:g} GPU)" if stage.gpus else ")")
     stored = ranged(figures["bytes"], bytes_text)
     return [name, rows, f"{each}{mark}", hours, tokens, dollars, stored]
@@ -74,9 +75,9 @@ def remarks(cost: Cost) -> list[str]:
 
 
 def ranged(figure: Figure, text: Callable[[float], str]) -> str:
-    """A figure and its interval."""
+    """A figure and its interval, with blanks where a narrow terminal may break it."""
     shown = [text(v) for v in (figure.value, figure.low, figure.high)]
-    return shown[0] if shown[1] == shown[2] else f"{shown[0]} ({shown[1]}–{shown[2]})"
+    return shown[0] if shown[1] == shown[2] else f"{shown[0]} ({shown[1]} – {shown[2]})"
 
 
 def whole(value: float) -> str:
@@ -87,11 +88,6 @@ def whole(value: float) -> str:
 def seconds(value: float) -> str:
     """Seconds with three digits that count."""
     return f"{value:.3g}"
-
-
-def short(value: float) -> str:
-    """Hours or dollars."""
-    return f"{value:,.2f}" if value >= 0.095 or not value else f"{value:.2g}"
 
 
 def bytes_text(value: float) -> str:

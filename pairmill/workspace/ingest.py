@@ -21,7 +21,7 @@ from pairmill.workspace.readers import readers
 from pairmill.workspace.reading import Hands, units_of
 from pairmill.workspace.shards import ShardFacts
 from pairmill.workspace.storage import Storage
-from pairmill.workspace.tables import FOLDER, Table, save_table
+from pairmill.workspace.tables import Table, save_table, unreadable_file
 from pairmill.workspace.told import Notes
 
 ROWS_PER_SHARD = 1_024
@@ -57,7 +57,7 @@ def build_table(
     except DocumentGoesOn:
         ingest = Ingest(storage, source, schema, None, hands, progress)
         table, unreadable = ingest.table(identity)
-    storage.write_table(f"{FOLDER}/{identity}-unreadable.parquet", unreadable)
+    storage.write_table(unreadable_file(identity), unreadable)
     save_table(storage, table, redact({"source": canonical(source.config, "source")}))
     return table
 

@@ -149,3 +149,13 @@ def save_table(storage: Storage, table: Table, facts: dict[str, Any]) -> None:
         "told": [asdict(t) for t in table.told],
     }
     storage.write_json(f"{FOLDER}/{table.id}.json", sealed({**own, **facts}))
+
+
+def unreadable_file(identity: str) -> str:
+    """The list of what could not be read of a table's source."""
+    return f"{FOLDER}/{identity}-unreadable.parquet"
+
+
+def unreadable_rows(storage: Storage, identity: str) -> pa.Table:
+    """What could not be read of a table's source: location, column, reason, rows."""
+    return storage.read_table(unreadable_file(identity))

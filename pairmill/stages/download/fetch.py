@@ -285,7 +285,9 @@ class Fetcher:
 def check_url(url: URL, resolver: CheckedResolver) -> None:
     """Raises Refused for a scheme other than http(s), no host, or an address that is not public."""
     if url.scheme not in ("http", "https"):
-        raise Refused(f"scheme {url.scheme or 'none'!r} is not http or https")
+        if not url.scheme:
+            raise Refused("this is no address of the web: http:// or https:// is missing")
+        raise Refused(f"scheme {url.scheme!r} is not http or https")
     if not url.host:
         raise Refused("no host in the URL")
     resolver.check_literal(url.host)
