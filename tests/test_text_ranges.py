@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from pairmill.sources.base import Unreadable
-from pairmill.sources.files import Input
+from pairmill.sources.input_file import Input
 from pairmill.sources.quoted import Dialect
 from pairmill.sources.rows import Rows
 from pairmill.sources.table_config import PairsConfig

@@ -13,7 +13,8 @@ from pairmill.schemas.config import PATH, marks_of, value_fields
 from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.faults import NoInput
 from pairmill.sources.file_looks import FileLooks
-from pairmill.sources.files import Input, Listing, list_inputs
+from pairmill.sources.files import Listing, list_inputs
+from pairmill.sources.input_file import Input
 from pairmill.sources.names import column_names
 
 __all__ = ["Input", "NoInput", "Remark", "Source", "Unreadable", "column_names", "content_digest"]

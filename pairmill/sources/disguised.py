@@ -5,7 +5,7 @@ from contextlib import closing
 
 import fsspec
 
-from pairmill.sources.files import Input
+from pairmill.sources.input_file import Input
 from pairmill.sources.unpacking import packing_of, unpacked
 
 HEAD_BYTES = 2**13

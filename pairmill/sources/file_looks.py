@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from pairmill.sources.files import Input
+from pairmill.sources.input_file import Input
 
 UNSURE_NS = 100_000_000
 """Time after a file's last change within which another change may leave it with the same times:

@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from pairmill.errors import first_line
 from pairmill.sources.base import Input, Unreadable
-from pairmill.sources.files import below, facts_of, unusable
+from pairmill.sources.files import below, unusable
 from pairmill.sources.globs import below_it
+from pairmill.sources.input_file import facts_of
 from pairmill.sources.members import IMAGES
 from pairmill.sources.tar import MAX_MEMBER_BYTES
 from pairmill.sources.unchanged import as_listed, check_unchanged

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 from pairmill.sources.arrow_files import saved_by_datasets
 from pairmill.sources.base import Remark, Source, Unit, Unreadable
 from pairmill.sources.file_columns import WHOLE_BYTES
-from pairmill.sources.files import Input, Listing
+from pairmill.sources.files import Listing
 from pairmill.sources.image_bytes import image_columns, measured_schema
+from pairmill.sources.input_file import Input
 from pairmill.sources.json_lines import to_table
 from pairmill.sources.layout import IMAGE_FILE, Layout, layout_of, listed
 from pairmill.sources.local_images import ImageFiles, with_images, without_pictures

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import fsspec
 
-from pairmill.sources.files import Input
+from pairmill.sources.input_file import Input
 from pairmill.sources.quoted import Dialect, sound_until
 from pairmill.sources.text_stream import TextRange, wide_mark
 from pairmill.sources.unpacking import packing_of

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 
-from pairmill.sources.files import Input
+from pairmill.sources.input_file import Input
 from pairmill.sources.unpacking import BrokenStream, packing_of, unpacked
 from pairmill.texts.files import MARKS
 

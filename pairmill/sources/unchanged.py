@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from pairmill.errors import RunError, first_line
-from pairmill.sources.files import Input
+from pairmill.sources.input_file import Input
 
 
 def check_unchanged(items: Iterable[Input], needed: bool = False) -> None:

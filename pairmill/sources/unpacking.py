@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 import fsspec
 import pyarrow as pa
 
-from pairmill.sources.files import Input
+from pairmill.sources.input_file import Input
 
 PACKED = (".gz", ".zst", ".bz2", ".xz")
 PIECE_BYTES = 2**16
