@@ -48,6 +48,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\
         ("a.csv", as_zip(), "a zip archive .*unpack it"),
         ("a.csv", as_parquet(), "Parquet; say `format: parquet`"),
         ("a.jsonl", gzip.compress(CSV.encode()), "packed with gzip"),
+        ("a.csv.gz", gzip.compress(gzip.compress(CSV.encode())), "packed twice; unpack it once"),
         ("a.parquet", LFS, "a pointer of Git LFS.*git lfs pull"),
         ("a.csv.gz", LFS, "a pointer of Git LFS"),
         ("a.tsv", b"\n<!DOCTYPE html><html><body>404</body></html>\n", "a web page"),

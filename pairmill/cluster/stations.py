@@ -1,5 +1,6 @@
 """Who does the work of an operator: tasks, or a pool of actors that grows and shrinks."""
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -216,6 +217,7 @@ class Pool:
             else:
                 ends.append(member.actor.end.remote())
         if ends:
-            self.ray.wait(ends, num_returns=len(ends), timeout=LEAVE_S)
+            with contextlib.suppress(self.ray.exceptions.RayError):  # what ended the phase is said
+                self.ray.wait(ends, num_returns=len(ends), timeout=LEAVE_S)
         self.there.clear()
         self.starting.clear()

@@ -14,7 +14,7 @@ SUPERVISED = 3
 CENTROIDS = 256
 
 
-class EndsEarly(Exception):
+class FileEnds(Exception):
     """The file ends before what its header says."""
 
 
@@ -39,7 +39,7 @@ class FastTextFile:
         """Where the bytes begin that are passed over."""
         start, end = self.at, self.at + size
         if size < 0 or end > len(self.data):
-            raise EndsEarly
+            raise FileEnds
         self.at = end
         return start
 
@@ -54,7 +54,7 @@ class FastTextFile:
         for _ in range(size):
             end = self.data.find(b"\0", self.at)
             if end < 0:
-                raise EndsEarly
+                raise FileEnds
             self.at = end + 1
             self.skip(9)
         self.skip(8 * max(0, pruned))
@@ -107,6 +107,6 @@ def fault_of(path: str) -> str:
         finite = file.matrix(bool(quantised))
         (output,) = file.numbers("?")
         finite = file.matrix(bool(quantised and output)) and finite
-    except EndsEarly:
+    except FileEnds:
         return "breaks off; was it fetched whole?"
     return "" if finite else "has weights that are NaN or infinite; fetch it again"

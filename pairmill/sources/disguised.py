@@ -56,7 +56,8 @@ def disguise(item: Input, kind: str, encoding: str = "utf-8") -> str | None:
         return None
     for sign, words in SIGNS:
         if head.startswith(sign) and kind not in words.lower()[:20]:
-            return f"it is {words}"
+            twice = words.endswith(PACKED) and packing_of(item.name)
+            return "it is packed twice; unpack it once" if twice else f"it is {words}"
     if kind not in TEXTS:
         return None
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
