@@ -54,7 +54,7 @@ def inspect(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look at a package, a shard, a column set, a pool or a run: counts, schema, a few rows and
+    """Look at a package, a shard, a column set or a run: counts, schema, a few rows and
     their pictures; a run's figures, or the rows behind any of them.
     """
     from pairmill.terminal.inspecting import inspect_path
@@ -263,7 +263,7 @@ def runs(path: str, as_json: Json = False) -> None:
 def gc(
     path: str, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell.")] = False
 ) -> None:
-    """Remove pools and column sets that no run refers to (delete a run's folder first to free what
+    """Remove tables and column sets that no run refers to (delete a run's folder first to free what
     only it uses).  Nothing is removed while a run reads its source, or begins.
     """
     from pairmill.workspace.contents import (
@@ -286,7 +286,7 @@ def gc(
             highlight=False,
         )
     for folder in strangers:
-        out.print(f"left {folder}: it holds files that are no pool or column set", highlight=False)
+        out.print(f"left {folder}: it holds files that are no table or column set", highlight=False)
     out.print(
         f"{sum(s.bytes for s in found) / 1e6:,.1f} MB in {amount(len(found), 'folder')}",
         highlight=False,

@@ -126,3 +126,18 @@ def test_a_pattern_in_a_folder_that_is_not_there_matches_no_file(tmp_path: Path)
     file = write(tmp_path, "", PIPELINE.replace("pairs.csv", "metadata/*.parquet"))
     with pytest.raises(PipelineFileError, match=r"metadata/\*\.parquet matches no file$"):
         Pipeline.from_yaml(file)
+
+
+def test_columns_that_two_write_are_one_fault_with_the_likeliest_remedy(tmp_path: Path) -> None:
+    pictures(tmp_path, "1.png")
+    pipeline = PIPELINE.replace("pairs.csv", "pairs.csv, image: file")
+    pipeline = pipeline.replace("outputs:", "  - {stage: sample, name: text}\noutputs:")
+    file = write(tmp_path, "file,url,text\n1.png,,a\n", pipeline)
+    with pytest.raises(PipelineFileError) as caught:
+        Pipeline.from_yaml(file)
+    said = [str(p) for p in caught.value.problems if "writes too" in str(p)]
+    assert len(said) == 2
+    assert "'image'" in said[0]
+    assert "'sha256'" in said[0]
+    assert "take it away if the source's own pictures are meant" in said[0]
+    assert said[1].endswith("writes too; give the stage another `name:`")

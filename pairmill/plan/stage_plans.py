@@ -105,14 +105,17 @@ class StagePlanner:
                     f"stage {stage.name!r} looks at all rows and cannot read the "
                     f"payload {column!r}; use a hash of it, such as sha256",
                 )
-        for column in writes.names:
-            if column in writers:
-                self.note(
-                    path,
-                    f"stage {stage.name!r} writes the column {column!r}, which "
-                    f"{writers[column]} writes too; give the stage a `name:`",
-                )
-            writers[column] = f"stage {stage.name!r}"
+        for other in dict.fromkeys(writers[c] for c in writes.names if c in writers):
+            twice = [repr(c) for c in writes.names if writers.get(c) == other]
+            columns = f"column{'s' * (len(twice) > 1)} {', '.join(twice)}"
+            remedy = f"give the stage {'another' if config.name else 'a'} `name:`"
+            if config.stage == "download" and other == "the source":
+                remedy = f"take it away if the source's own pictures are meant, else {remedy}"
+            self.note(
+                path,
+                f"stage {stage.name!r} writes the {columns}, which {other} writes too; {remedy}",
+            )
+        writers |= dict.fromkeys(writes.names, f"stage {stage.name!r}")
         when = expression(config.when, schema, (*path, "when"), self.note, before)
         after = with_columns(schema, writes)
         gate = expression(config.keep, after, (*path, "keep"), self.note, [*before, config.stage])

@@ -47,11 +47,11 @@ def figures(path: str, check: bool) -> dict[str, Any]:
         facts = read_manifest(storage, ("name", "format", "samples", "shards", "funnel", "files"))
         faults = {"faults": verify(storage.root)} if check else {}
         return {"kind": "package", **facts, **faults}
-    if storage.exists("stage.json") or storage.exists("pool.json"):
+    if storage.exists("stage.json"):
         shards = [n for n, _ in storage.files() if n.startswith("shard") and n.endswith(".parquet")]
         rows = {n: storage.row_count(n) for n in shards}
         return {"kind": "columns", "shards": len(shards), "rows": sum(rows.values())}
-    raise BadRequest(f"{path} is no package, shard, column set, pool, run or workspace of pairmill")
+    raise BadRequest(f"{path} is no package, shard, column set, run or workspace of pairmill")
 
 
 def file_figures(storage: Storage, name: str) -> dict[str, Any]:

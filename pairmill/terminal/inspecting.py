@@ -1,4 +1,4 @@
-"""Looking at what pairmill wrote: packages, shards, column sets, pools, runs, workspaces."""
+"""Looking at what pairmill wrote: packages, shards, column sets, runs, workspaces."""
 
 import tarfile
 from typing import Any
@@ -59,12 +59,10 @@ def inspect_place(path: str, rows: int, check: bool, out: Console, pictures: boo
         show_run(storage, out)
     elif storage.exists(MANIFEST) or check:
         return show_package(storage, rows, check, out, pictures)
-    elif storage.exists("stage.json") or storage.exists("pool.json"):
+    elif storage.exists("stage.json"):
         show_columns(storage, rows, out, pictures)
     else:
-        raise BadRequest(
-            f"{path} is no package, shard, column set, pool, run or workspace of pairmill"
-        )
+        raise BadRequest(f"{path} is no package, shard, column set, run or workspace of pairmill")
     return []
 
 
