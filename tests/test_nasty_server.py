@@ -233,6 +233,26 @@ def test_error_in_the_place_of_an_answer_means_what_its_status_would(
 
 
 @pytest.mark.parametrize(
+    ("choice", "kind"),
+    [
+        ({"finish_reason": "abort"}, "protocol"),
+        ({"finish_reason": "error"}, "protocol"),
+        ({"finish_reason": "error", "error": {"code": 502, "message": "gone"}}, "http_5xx"),
+    ],
+)
+def test_answer_that_the_server_broke_off_is_asked_for_again(
+    server: NastyServer, choice: Any, kind: str
+) -> None:
+    broken = http(completion("a red", choice=choice))
+    server.how = telling(broken, http(completion("a red ball")))
+    (row,) = captions(server.url, request_retries=1)
+    assert (row["caption"], row["error"]) == ("a red ball", None)
+    server.how = telling(broken)
+    (row,) = captions(server.url, request_retries=1)
+    assert row["error"]["class"] == kind
+
+
+@pytest.mark.parametrize(
     ("code", "words"), [(401, "does not take the key"), (402, "wants to be paid")]
 )
 def test_error_in_the_place_of_an_answer_stops_the_run_where_nothing_will_be_answered(

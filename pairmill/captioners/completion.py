@@ -10,6 +10,9 @@ from pairmill.errors import RowError
 
 MOST_TOKENS = 2**31 - 1
 """A count beyond it is none."""
+BROKEN_OFF = ("error", "abort", "aborted")
+"""Reasons to finish that are the server's, not the model's: what was written by then is no answer.
+"""
 MOST_TOLD = 2000
 """Characters of a refusal that are kept."""
 
@@ -47,6 +50,11 @@ def completion(found: Any) -> Answer:
     for name in ("reasoning", "reasoning_content"):
         reasoning = reasoning or getattr(message, name, None)
     reason = str(getattr(choice, "finish_reason", None) or "stop")
+    if reason in BROKEN_OFF:
+        inner = getattr(choice, "error", None)
+        said = f"the server broke its answer off (finish_reason {reason!r}): {inner!r:.200}"
+        status = status_in(inner)
+        raise ErrorInside(said, *status) if status else ValueError(said)
     if reason == "content_filter" and not text:
         raise RefusedAnswer("the server's content filter kept the answer back", tokens, asked)
     if text is None and getattr(message, "tool_calls", None):
