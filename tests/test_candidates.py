@@ -130,3 +130,21 @@ def test_agreement_of_many_is_the_mean_of_pairs_to_the_last_bit() -> None:
             for i, text in enumerate(texts):
                 others = [agreement(text, other) for other in texts[:i] + texts[i + 1 :]]
                 assert found[i] == (sum(others) / len(others) if others else 1.0)
+
+
+@pytest.mark.parametrize("blank", ["", " \n", "\u3000"])
+def test_an_answer_that_says_nothing_is_never_chosen(blank: str) -> None:
+    rows = pa.table(
+        {"teacher": [blank, "a ball", blank], "student": ["a red ball", "a cat", blank]}
+    )
+    chosen = check_stage(BestOfStage, rows, candidates=["teacher", "student"])
+    assert chosen["best"].to_pylist() == ["a red ball", "a ball", None]
+    assert chosen["best_from"].to_pylist() == ["student", "teacher", None]
+    scores = {"t": [9.0, 1.0, 1.0], "s": [1.0, 2.0, 2.0]}
+    scored = pa.table({**{n: rows[n] for n in rows.column_names}, **scores})
+    chosen = check_stage(BestOfStage, scored, candidates=["teacher", "student"], scores=["t", "s"])
+    assert chosen["best"].to_pylist() == ["a red ball", "a cat", None]
+    samples = pa.table({"samples": [[blank, blank, "a ball"], [blank, blank]]})
+    agreed = check_stage(SelfConsistencyStage, samples, candidates="samples")
+    assert agreed["agreed"].to_pylist() == ["a ball", None]
+    assert agreed["agreed_score"].to_pylist() == [None, None]

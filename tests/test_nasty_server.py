@@ -212,6 +212,58 @@ def test_what_was_answered_before_a_row_failed_is_counted(server: NastyServer) -
     assert row["caption_tokens"] is None  # nothing was answered
 
 
+@pytest.mark.parametrize(
+    ("error", "kind", "chats"),
+    [
+        ({"message": "Rate limited", "code": 429}, "http_429", 2),
+        ({"message": "Upstream died", "code": "502"}, "http_5xx", 2),
+        ({"message": "Too long", "code": 400}, "http_4xx", 1),
+        ({"message": "flagged by moderation", "code": 403}, "refused", 1),
+        ({"message": "Something"}, "protocol", 2),
+        ({"message": "Something", "code": 7}, "protocol", 2),
+    ],
+)
+def test_error_in_the_place_of_an_answer_means_what_its_status_would(
+    server: NastyServer, error: Any, kind: str, chats: int
+) -> None:
+    server.how = telling(http({"error": error}))  # as gateways send what their own servers tell
+    (row,) = captions(server.url, request_retries=1)
+    assert row["error"]["class"] == kind
+    assert server.chats() == chats
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind"),
+    [
+        ({"finish_reason": "abort"}, "protocol"),
+        ({"finish_reason": "error"}, "protocol"),
+        ({"finish_reason": "error", "error": {"code": 502, "message": "gone"}}, "http_5xx"),
+    ],
+)
+def test_answer_that_the_server_broke_off_is_asked_for_again(
+    server: NastyServer, choice: Any, kind: str
+) -> None:
+    broken = http(completion("a red", choice=choice))
+    server.how = telling(broken, http(completion("a red ball")))
+    (row,) = captions(server.url, request_retries=1)
+    assert (row["caption"], row["error"]) == ("a red ball", None)
+    server.how = telling(broken)
+    (row,) = captions(server.url, request_retries=1)
+    assert row["error"]["class"] == kind
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(401, "does not take the key"), (402, "wants to be paid")]
+)
+def test_error_in_the_place_of_an_answer_stops_the_run_where_nothing_will_be_answered(
+    server: NastyServer, code: int, words: str
+) -> None:
+    server.how = telling(http({"error": {"message": "no", "code": code}}))
+    with pytest.raises(StageBroken, match=words):
+        captions(server.url, rows=20, request_retries=5, concurrency=1)
+    assert server.chats() == 1
+
+
 def test_counts_of_tokens_that_are_nonsense_are_unknown(server: NastyServer) -> None:
     usage = {"prompt_tokens": 2**31 - 1, "completion_tokens": 2**31 - 1}
     server.how = telling(http(completion(usage=usage)))

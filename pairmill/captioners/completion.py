@@ -10,13 +10,26 @@ from pairmill.errors import RowError
 
 MOST_TOKENS = 2**31 - 1
 """A count beyond it is none."""
+BROKEN_OFF = ("error", "abort", "aborted")
+"""Reasons to finish that are the server's, not the model's: what was written by then is no answer.
+"""
 MOST_TOLD = 2000
 """Characters of a refusal that are kept."""
 
 
+class ErrorInside(ValueError):
+    """An error that a server, or a gateway for what its own server told it, sends in place of an
+    answer with status 200; `status_code`: the status it names.
+    """
+
+    def __init__(self, message: str, status_code: int, code: Any) -> None:
+        super().__init__(message)
+        self.status_code, self.code = status_code, code
+
+
 def completion(found: Any) -> Answer:
     """The answer of a chat completion; raises RefusedAnswer where the model refuses, RowError where
-    it calls a tool, ValueError where it is none.
+    it calls a tool, ErrorInside or another ValueError where it is none.
     """
     choices: Any = getattr(found, "choices", None)
     choice = first_of(choices) if isinstance(choices, list) else None
@@ -24,7 +37,9 @@ def completion(found: Any) -> Answer:
     if message is None or isinstance(message, (str, Mapping)):
         error = getattr(found, "error", None)
         what = f"an error, {error!r:.200}" if error else f"no chat completion: {found!r:.100}"
-        raise ValueError(f"the server's answer is {what}")
+        said = f"the server's answer is {what}"
+        status = status_in(error)
+        raise ErrorInside(said, *status) if status else ValueError(said)
     usage = getattr(found, "usage", None)
     tokens, asked = (
         count(getattr(usage, name, None)) for name in ("completion_tokens", "prompt_tokens")
@@ -35,6 +50,11 @@ def completion(found: Any) -> Answer:
     for name in ("reasoning", "reasoning_content"):
         reasoning = reasoning or getattr(message, name, None)
     reason = str(getattr(choice, "finish_reason", None) or "stop")
+    if reason in BROKEN_OFF:
+        inner = getattr(choice, "error", None)
+        said = f"the server broke its answer off (finish_reason {reason!r}): {inner!r:.200}"
+        status = status_in(inner)
+        raise ErrorInside(said, *status) if status else ValueError(said)
     if reason == "content_filter" and not text:
         raise RefusedAnswer("the server's content filter kept the answer back", tokens, asked)
     if text is None and getattr(message, "tool_calls", None):
@@ -53,6 +73,17 @@ def completion(found: Any) -> Answer:
         asked,
         chances(parts),
     )
+
+
+def status_in(error: Any) -> tuple[int, Any] | None:
+    """(the status that an error names, its code); None where it names none."""
+    if not isinstance(error, Mapping):
+        return None
+    for name in ("status", "status_code", "code"):
+        number = count(error.get(name))
+        if number is not None and 400 <= number < 600:
+            return number, error.get("type") or error.get("code")
+    return None
 
 
 def first_of(choices: list[Any]) -> Any:

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from pairmill.captioners.bounded_http import UNREADABLE, AnswerTooLarge, LeadsElsewhere
-from pairmill.captioners.completion import completion
+from pairmill.captioners.completion import ErrorInside, completion
 from pairmill.captioners.engine import Answer, RefusedAnswer, Request, Sampling
 from pairmill.captioners.openai_client import DEFAULT_KEY, client_of, turn
 from pairmill.captioners.window import Window
@@ -177,6 +177,8 @@ class OpenAIEngine:
             return Failed("timeout", late, overload=True)
         if isinstance(error, openai.APIStatusError):
             return self.refused(error, request, with_words(said, error.body))
+        if isinstance(error, ErrorInside):
+            return self.refused(error, request, said)
         if isinstance(error, openai.APIConnectionError):
             return Failed("connect", f"{said}: {first_line(cause or error)}", overload=True)
         return Failed("protocol", said)

@@ -54,13 +54,18 @@ class BestOfConfig(ComparingConfig, CandidatesConfig):
 
 
 class BestOfStage(Stage):
-    """Among equal scores the first counts; a candidate without text or without score is not
+    """Among equal scores the first counts; a blank candidate, and one without score, is not
     chosen, and a row without any has no text.
     """
 
     Config = BestOfConfig
     prefix = "best"
     scorer: TextScorer | None = None
+
+    def __init__(self, config: BestOfConfig) -> None:
+        super().__init__(config)
+        if config.model is None:  # a blank text never had a score by a model
+            self.version = 2
 
     def bind(self, schema: pa.Schema) -> None:
         check_candidates(self.config, schema)

@@ -26,7 +26,7 @@ class SelfConsistencyStage(Stage):
 
     Config = SelfConsistencyConfig
     prefix = "agreed"
-    version = 2
+    version = 3
     cpus = 0.5
 
     def bind(self, schema: pa.Schema) -> None:

@@ -36,8 +36,14 @@ def check_candidates(config: CandidatesConfig, schema: pa.Schema) -> None:
 
 
 def candidates_of(rows: pa.Table, config: CandidatesConfig) -> list[list[str | None]]:
-    """The texts of each row, absent ones as None; none where there is no list."""
+    """The texts of each row, absent and blank ones as None; none where there is no list."""
     if isinstance(config.candidates, str):
-        return [values or [] for values in rows.column(config.candidates).to_pylist()]
-    columns: list[list[Any]] = [rows.column(n).to_pylist() for n in config.candidates]
-    return [list(values) for values in zip(*columns, strict=True)]
+        lists: Any = rows.column(config.candidates).to_pylist()
+    else:
+        lists = zip(*(rows.column(n).to_pylist() for n in config.candidates), strict=True)
+    return [[there(text) for text in values or ()] for values in lists]
+
+
+def there(text: str | None) -> str | None:
+    """A text that says something, else None: models answer with nothing, now and then."""
+    return text if text and not text.isspace() else None
