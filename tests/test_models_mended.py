@@ -5,15 +5,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from PIL import Image
 
 from pairmill.captioners.config import CaptionConfig
 from pairmill.filters.clip import ClipConfig
 from pairmill.filters.embed import EmbedConfig
 from pairmill.models.mended import CAUSAL_EYES, CAUSAL_WORDS, MENDS, mended
 from pairmill.plan.references import resolve_references
-from tests.conftest import CLIP
+from pairmill.stages.caption import CaptionStage
+from tests.conftest import CLIP, OPEN, jpeg
 from tests.later import torch
+from tests.tiny import built
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "image_size": 32}
 
@@ -79,3 +83,18 @@ def layers_of(kind: str) -> list[str]:
     """Names in the module of a type of models."""
     module = kind.removesuffix("_text_model").removesuffix("_vision")
     return dir(importlib.import_module(f"transformers.models.{module}.modeling_{module}"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_row_of_a_model_that_counts_images_through_does_not_know_its_place(tmp_path: Path) -> None:
+    """Of an equal row, behind many others, HunYuan-VL thought otherwise."""
+    model = built("hunyuan_vl", tmp_path)
+    stage = CaptionStage(
+        CaptionConfig(model=model, prompt="x", dtype="float32", max_new_tokens=4, logprobs=True)
+    )
+    stage.setup()
+    OPEN.append(stage)
+    picture = jpeg(Image.new("RGB", (60, 40), "red"))
+    sure = stage(pa.table({"image": [picture] * 12}))["caption_logprob"].to_pylist()
+    assert max(sure) - min(sure) < 1e-6

@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import broad_talkers
+import further_talkers
 import more_talkers
 import newer_towers
 import tiny_heads
@@ -31,6 +32,7 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "qwen": tiny_talkers.qwen2_5_vl,
     "reasoning": tiny_talkers.reasoning,
     "llava": tiny_talkers.llava,
+    "hunyuan_vl": further_talkers.hunyuan_vl,
     "pix2struct": broad_talkers.pix2struct,
     "paligemma": more_talkers.paligemma,
     "text": tiny_talkers.text_llm,

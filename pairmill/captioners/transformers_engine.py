@@ -30,6 +30,10 @@ they read words: a batch of theirs has prompts of one length.
 """
 UNPADDED_IMAGES = ("emu3",)
 """Types of models that see the border which a smaller image of a batch gets."""
+ALONE = ("hunyuan_vl",)
+"""Types of models that count a batch's images through, so that a row with a picture depends on its
+place in the batch (transformers 5.23).
+"""
 OF_FREE_MEMORY = 0.75
 """Part of what is free once a model is loaded that its batches may take together."""
 PROBE_TOKENS = 64
@@ -133,6 +137,8 @@ class TransformersCaptioner:
         lengths = begun.inputs["attention_mask"].sum(1).tolist()
         if self.type in UNPADDED:
             return list(lengths)
+        if self.type in ALONE and begun.requests[0].images():
+            return list(range(len(lengths)))
         if self.type in UNPADDED_IMAGES and "image_sizes" in begun.inputs:
             sizes = iter(begun.inputs["image_sizes"].tolist())
             return [tuple(map(tuple, islice(sizes, len(r.images())))) for r in begun.requests]

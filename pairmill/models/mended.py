@@ -23,6 +23,7 @@ batch's texts are equally long: a text's vector would depend on the texts beside
 MENDS = {
     "aimv2": "causal-text-1",
     "aimv2_text_model": "causal-text-1",
+    "hunyuan_vl": "alone-1",  # it counts images through; captioners/transformers_engine.py
     "phi4_multimodal": "seeing-tiles-1",
     "phi4_multimodal_vision": "seeing-tiles-1",
 }
