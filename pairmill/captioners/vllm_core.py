@@ -182,10 +182,11 @@ def keep() -> None:
 
 
 def refused(error: Exception) -> Exception:
-    """A request's own failure: a prompt that is too long, a picture that the model does not take;
-    what is none stays as it is.
+    """A request's own failure: a prompt that is too long (`too_long`), whatever else vLLM does not
+    take (`request`); what is none stays as it is.
     """
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"VLLMClientError", "ValueError"}:
-        return RowError("request", first_line(error))
+        said = first_line(error)
+        return RowError("too_long" if "longer than" in said else "request", said)
     return error

@@ -57,7 +57,7 @@ class AsyncLLM:
         if params.structured_outputs is not None:
             raise VLLMClientError("Failed to compile the grammar")
         if self.args.max_model_len and len(ids) > self.args.max_model_len:
-            raise VLLMClientError(f"The prompt (length {len(ids)}) is too long")
+            raise VLLMClientError(f"The prompt (length {len(ids)}) is longer than the model takes")
         async with self.turn:
             if self.errored:
                 raise EngineDeadError
