@@ -257,14 +257,10 @@ int32_t resize(const struct picture *picture, const struct wanted *wanted, uint8
         one_place(rows.weights + y * rows.taps, rows.taps, rows.shift, window, size, sums,
                   found + y * size);
     }
-    free(window);
-    free(sums);
-    free(resized);
-    free(row);
-    free(rows.first);
-    free(rows.weights);
-    free(columns.first);
-    free(columns.weights);
+    void *const taken[] = {window,       sums,          resized,         row,
+                           rows.first,   rows.weights,  columns.first,   columns.weights};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        free(taken[i]);
     return sound;
 }
 
