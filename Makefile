@@ -9,7 +9,7 @@ WORKERS ?= 3
 
 .PHONY: demo test test-fast img2dataset consumers check docs site bench clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt pairmill/schemas/hash_rows.c
+$(VENV)/.installed: pyproject.toml constraints.txt $(wildcard pairmill/*/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "pairmill needs Python 3.10 or newer; set PYTHON=python3.11")'
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "installing pairmill into $(VENV) (a few minutes the first time)"

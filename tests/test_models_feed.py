@@ -92,7 +92,7 @@ def test_what_bytes_become_in_one_thread_stays_while_another_looks_up_its_own(
     meeting, fast = Barrier(2), stage.model.fast
 
     def looked_up(byte: int) -> float:
-        found = fast.looked_up(np.full((2, 8, 8, 4), byte, np.uint8))
+        found = fast.normalised(torch.full((2, 8, 8, 4), byte, dtype=torch.uint8))
         meeting.wait(120)
         return float(found[0, 0, 0, 0])
 

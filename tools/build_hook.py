@@ -20,7 +20,7 @@ class LibraryHook(BuildHookInterface):
         made = [outcome for outcome in outcomes if isinstance(outcome, Path)]
         for outcome in outcomes:
             if isinstance(outcome, str):
-                self.app.display_warning(f"hashes are computed in Python: {outcome}")
+                self.app.display_warning(f"slower without what is in C: {outcome}")
         build_data["artifacts"] += [str(file.relative_to(root)) for file in made]
         if made and version != "editable":
             platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("pairmill/schemas/hash_rows.c",)
+SOURCES = ("pairmill/images/resize.c", "pairmill/schemas/hash_rows.c")
 FLAGS = ["-O3", "-shared", "-fPIC", "-Wno-psabi"]
 """None of them asks what this machine's processor can do: that is looked up when the code runs."""
 

@@ -66,7 +66,9 @@ class Feed(Generic[Answer]):
         streams: int = 1,
     ) -> None:
         self.towers, self.image, self.words, self.compute = towers, image, words, compute
-        self.decoders = processes(towers, threads, batch_size)
+        fast = getattr(towers, "fast", None)
+        self.fast: Any = fast if fast is not None and fast.shape is not None else None
+        self.decoders = processes(self.fast, towers.device, threads, batch_size)
         self.pools = [ThreadPoolExecutor(threads, "feed", on_one_core)]
         # On a GPU a batch is given to it before the one ahead has come back.
         computing = 2 if towers.device == "cuda" else streams
@@ -87,21 +89,34 @@ class Feed(Generic[Answer]):
         """A batch on its way through decoding, gathering and model, each a pool of its own."""
         decoding, gathering, computing = self.pools
         block = self.decoders.block(rows.num_rows) if self.decoders else None
+        places = self.places(rows.num_rows, block)
         images = rows.column(self.image)
         parts: list[Future[Part]] = [
-            decoding.submit(self.decoded, images.slice(first, AT_ONCE), block, first)
+            decoding.submit(self.decoded, images.slice(first, AT_ONCE), block, places, first)
             for first in range(0, rows.num_rows, AT_ONCE)
         ]
-        ready = gathering.submit(self.gathered, rows, parts, block)
+        ready = gathering.submit(self.gathered, rows, parts, block, places)
         return computing.submit(lambda: self.compute(ready.result()))
 
-    def decoded(self, images: pa.ChunkedArray, block: int | None, first: int) -> Part:
-        """Errors and inputs of some images; `first`: the place of the first in the block of shared
-        memory that processes decode into.
+    def places(self, count: int, block: int | None) -> Any:
+        """Where a batch's pictures are written, (count, height, width, 4) uint8: a block of the
+        memory that is shared with processes, or memory of this one; None where pictures have no
+        shape that is known before.
+        """
+        if self.decoders is not None and block is not None:
+            return self.decoders.pixels[block, :count]
+        return None if self.fast is None else self.fast.empty(count, self.fast.shape)
+
+    def decoded(self, images: pa.ChunkedArray, block: int | None, places: Any, first: int) -> Part:
+        """Errors and inputs of some images, or errors alone where they are written to their places;
+        `first`: the place of the first of them.
         """
         encoded = images.to_pylist()
         if self.decoders is not None and block is not None:
             return self.decoders.decode(encoded, block, first), None
+        if places is not None:
+            part = places.numpy()[first : first + len(encoded)]
+            return [self.put(data, to) for data, to in zip(encoded, part, strict=True)], None
         sound: list[Any] = []
         errors: list[Error | None] = []
         for data in encoded:
@@ -112,7 +127,19 @@ class Feed(Generic[Answer]):
                 errors.append(("decode", str(error)))
         return errors, self.towers.pixels(sound) if sound else None
 
-    def gathered(self, rows: pa.Table, parts: "Sequence[Future[Part]]", block: int | None) -> Ready:
+    def put(self, data: bytes, place: np.ndarray) -> Error | None:
+        """Decodes a picture to its place; or says why it cannot.  The picture is gone afterwards,
+        so that the next one is decoded into the same memory, which is in the core's cache.
+        """
+        try:
+            self.fast.put(decode_rgb(data), place)
+        except DecodeError as error:
+            return ("decode", str(error))
+        return None
+
+    def gathered(
+        self, rows: pa.Table, parts: "Sequence[Future[Part]]", block: int | None, places: Any
+    ) -> Ready:
         """A batch's parts as one, on the model's device; gives the block back, whatever happens."""
         try:
             found = [part.result() for part in parts]
@@ -122,12 +149,13 @@ class Feed(Generic[Answer]):
                 return Ready(errors, [])
             words = self.words(rows, sound) if self.words is not None else {}
             device = self.towers.device
-            if self.decoders is None or block is None:
+            if places is None:
                 pixels = [p for _, p in found if p]
                 images = {name: joined([p[name] for p in pixels]) for name in pixels[0]}
                 return Ready(errors, sound, sent(images, device), words)
-            whole = sent({BYTES: self.decoders.pixels[block, : len(errors)]}, device)[BYTES]
-            if len(sound) < len(errors) or whole.device.type == "cpu":
+            whole = sent({BYTES: places}, device)[BYTES]
+            shared = block is not None and whole.device.type == "cpu"
+            if len(sound) < len(errors) or shared:
                 whole = whole[np.array(sound)]  # a copy: the block is given back
             return Ready(errors, sound, {BYTES: whole}, words)
         finally:
@@ -142,10 +170,9 @@ class Feed(Generic[Answer]):
             self.decoders.close()
 
 
-def processes(towers: Seer, count: int, rows: int) -> Decoders | None:
+def processes(fast: Any, device: str, count: int, rows: int) -> Decoders | None:
     """Processes that decode for a model on a GPU; None where threads do, or must do."""
-    fast = getattr(towers, "fast", None)
-    if towers.device != "cuda" or count < 2 or fast is None or fast.shape is None:
+    if device != "cuda" or count < 2 or fast is None:
         return None
     return Decoders(count, fast, fast.shape, rows)
 
