@@ -4,6 +4,7 @@ vLLM itself is an environment of its own, too large for every run of the tests: 
 what ran with it.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -13,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from safetensors.numpy import save_file
 
 from pairmill.captioners.chat import Chat
 from pairmill.captioners.engine import Message, Request
@@ -71,7 +74,7 @@ def test_captions_are_those_of_transformers(
     assert ours == theirs
     assert likely[0] == pytest.approx(likely[1], abs=1e-4)
     (engine,) = engines
-    assert engine.args.limit_mm_per_prompt == {"image": 1}
+    assert engine.args.limit_mm_per_prompt == {"video": 0, "audio": 0}
     assert engine.args.generation_config == "vllm"
     assert engine.args.structured_outputs_config["disable_any_whitespace"]  # no endless blanks
 
@@ -116,6 +119,37 @@ def test_a_prompt_that_is_too_long_costs_its_row(engines: list[Any]) -> None:
     ((short, long),) = answers(rows, config(**options))
     assert short["caption"] is not None
     assert long["error"]["class"] == "too_long"
+
+
+def test_what_it_gives_up_is_no_answer(engines: list[Any]) -> None:
+    rows = pa.table({"text": ["fine", "engine trouble", "odd"]})
+    ((fine, given_up, odd),) = answers(rows, config(image=None, prompt="{text}"))
+    assert fine["error"] is None
+    assert given_up["error"]["class"] == "request"
+    assert given_up["caption"] is None
+    assert (odd["error"]["class"], "foresaw" in odd["error"]["message"]) == ("KeyError", True)
+
+
+def test_an_adapter_is_loaded_at_the_start_or_refused(engines: list[Any], tmp_path: Path) -> None:
+    def adapter(name: str, **told: Any) -> str:
+        (tmp_path / name).mkdir()
+        said = {"peft_type": "LORA", "r": 20, **told}
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps(said))
+        return str(tmp_path / name)
+
+    fine = config(image=None, prompt="{text}", adapter=adapter("fine"))
+    answers(pa.table({"text": ["a"]}), fine)
+    assert [lora.lora_path for lora in engines[0].loras] == [fine.adapter]
+    assert engines[0].args.max_lora_rank == 32
+    with pytest.raises(StageBroken, match="rank 7"):
+        CaptionStage(config(adapter=adapter("broken"))).setup()
+    assert engines[1].ended
+    with pytest.raises(StageBroken, match=r"use_dora.*merge"):
+        CaptionStage(config(adapter=adapter("dora", use_dora=True))).examine()
+    eye = adapter("eye")
+    save_file({"base.vision_tower.q.lora_A": np.zeros(2)}, f"{eye}/adapter_model.safetensors")
+    with pytest.raises(StageBroken, match="language models alone"):
+        CaptionStage(config(adapter=eye)).examine()
 
 
 def test_a_schema_that_it_cannot_compile_is_checked_by_the_stage(engines: list[Any]) -> None:
@@ -175,36 +209,52 @@ def test_a_model_is_looked_at_before_it_is_loaded(engines: list[Any], tmp_path: 
     assert not engines
 
 
-def test_a_prompt_has_one_token_for_each_picture() -> None:
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_prompt_has_one_token_for_each_picture(begins: bool) -> None:
+    """And what a processor puts around a prompt whose template writes no beginning."""
     from PIL import Image
+    from tokenizers.processors import TemplateProcessing
     from transformers import AutoProcessor
 
     processor = AutoProcessor.from_pretrained(CAPTIONER)
+    if begins:
+        words = processor.tokenizer
+        begin = words.convert_ids_to_tokens(words.eos_token_id)
+        words.bos_token = begin
+        words.backend_tokenizer.post_processor = TemplateProcessing(
+            single=f"{begin} $A", special_tokens=[(begin, words.eos_token_id)]
+        )
     chat = Chat("caption", processor, {})
     chat.try_out(2, False)
-    request = Request((Message("user", "two <image>", (Image.new("RGB", (30, 20)),) * 2),))
+    request = Request(
+        (Message("user", chat.neutral("two <image>"), (Image.new("RGB", (30, 20)),) * 2),)
+    )
     ids, whole = chat.tokens(request), chat.encode([request])["input_ids"][0].tolist()
     place = processor.image_token_id
     assert ids.count(place) == 2
+    assert (ids[0] == processor.tokenizer.bos_token_id) == begins
     assert [t for t in ids if t != place] == [t for t in whole if t != place]
 
 
 WORKER = """
-import subprocess, sys, time
-from pairmill.captioners.vllm_core import keep
-keep()
-left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-print(__import__("os").environ["PAIRMILL_ENGINE"], flush=True)
+import os, subprocess, sys, time
+from pairmill.captioners.vllm_core import kept_mark, marked_children
+own = [sys.executable, "-c", "import time; time.sleep(600)"]
+with marked_children():
+    subprocess.Popen(own, start_new_session=True)
+other = subprocess.Popen(own, start_new_session=True)
+print(kept_mark(os.getpid()), other.pid, flush=True)
 time.sleep(600)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="vLLM runs on Linux")
 def test_no_process_of_an_engine_outlives_a_killed_worker() -> None:
     worker = subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
     with worker.stdout as said:
-        mark = said.readline().strip()
+        mark, other = said.readline().split()
     assert len(marked(mark)) == 1
     worker.send_signal(signal.SIGKILL)
     worker.wait()
@@ -212,3 +262,4 @@ def test_no_process_of_an_engine_outlives_a_killed_worker() -> None:
     while marked(mark) and time.monotonic() < end:
         time.sleep(0.1)
     assert not marked(mark)
+    os.kill(int(other), signal.SIGKILL)  # what the worker started beside lives on until now

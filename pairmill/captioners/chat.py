@@ -110,7 +110,19 @@ class Chat:
             return_dict=False,
             **options,
         )
-        return [int(token) for token in found]
+        return self.with_special(found)
+
+    def with_special(self, ids: list[int]) -> list[int]:
+        """A prompt with the tokens that a processor puts around it where the template writes no
+        beginning, and a tokenizer alone does not.
+        """
+        begin = self.tokenizer.bos_token_id
+        if self.tokenizer is self.processor or (begin is not None and ids[:1] == [begin]):
+            return list(ids)
+        bare = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        whole = self.tokenizer("a")["input_ids"]
+        at = next((i for i, _ in enumerate(whole) if whole[i : i + len(bare)] == bare), 0)
+        return [*whole[:at], *ids, *whole[at + len(bare) :]]
 
     def turn(self, message: Message) -> dict[str, Any]:
         """A message as the chat template takes it."""

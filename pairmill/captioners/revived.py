@@ -55,6 +55,8 @@ class Revived(Generic[Ask, Told]):
     def prepare(self) -> None:
         """Called once, in the event loop."""
         self.in_vain = self.suspects = 0
+        self.broken: StageBroken | None = None
+        """Why no process can be started any more."""
         self.starting_again, self.one_by_one = asyncio.Lock(), asyncio.Lock()
         self.alone: Ask | None = None
         """The suspect that is at the process now."""
@@ -115,10 +117,16 @@ class Revived(Generic[Ask, Told]):
         async with self.starting_again:
             if self.lives != life:
                 return
+            if self.broken is not None:
+                raise self.broken
             self.in_vain += 1
-            if self.in_vain >= MOST_IN_VAIN:
-                raise StageBroken(
-                    f"stage {self.stage!r}: {self.in_vain} {self.died}s in a row ended and "
-                    f"answered nothing ({self.last_words()})"
-                )
-            await self.start_again()
+            try:
+                if self.in_vain >= MOST_IN_VAIN:
+                    raise StageBroken(
+                        f"stage {self.stage!r}: {self.in_vain} {self.died}s in a row ended and "
+                        f"answered nothing ({self.last_words()})"
+                    )
+                await self.start_again()
+            except StageBroken as error:
+                self.broken = error
+                raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -9,13 +10,13 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from pairmill.captioners import engine_keeper
 from pairmill.captioners.engine_keeper import VARIABLE
-from pairmill.captioners.revived import EngineDied, Revived
+from pairmill.captioners.revived import EngineDied, HeldBack, Revived
 from pairmill.captioners.vllm_options import started
 from pairmill.errors import RowError, StageBroken, first_line
 
@@ -113,17 +114,22 @@ class VllmCore(Revived[Asked, Any]):
 
     async def asked(self, asked: Asked) -> Any:
         """The outcome of a request, awaited in any event loop."""
-        return await asyncio.wrap_future(self.within(self.answer(asked)))
+        try:
+            return await asyncio.wrap_future(self.within(self.answer(asked)))
+        except asyncio.CancelledError:
+            if self.abandoned:
+                raise self.interrupted() from None
+            raise
+
+    def interrupted(self) -> StageBroken:
+        """What becomes of requests when the engine is abandoned."""
+        return StageBroken(f"stage {self.stage!r}: the run was interrupted")
 
     async def open(self, adapter: str | None) -> None:
         """Starts the engine, in its loop."""
         self.prepare()
-        keep()
+        self.adapter = adapter
         await self.start_again()
-        if adapter is not None:
-            from vllm.lora.request import LoRARequest
-
-            self.lora = LoRARequest("adapter", 1, adapter)
 
     @property
     def lives(self) -> int:
@@ -132,8 +138,24 @@ class VllmCore(Revived[Asked, Any]):
     async def start_again(self) -> None:
         if (old := self.engine) is not None:
             old.shutdown(timeout=STOP_S)
-        self.engine = started(self.stage, self.arguments["model"], self.arguments, self.given)
+        model = self.arguments["model"]
+        with marked_children():
+            self.engine = started(self.stage, model, self.arguments, self.given)
         self.starts += 1
+        if self.adapter is not None:
+            await self.adapt(self.adapter)
+
+    async def adapt(self, adapter: str) -> None:
+        """Loads the adapter now: vLLM would with the first request, and end where it cannot."""
+        from vllm.lora.request import LoRARequest
+
+        self.lora = LoRARequest("adapter", 1, adapter)
+        try:
+            await self.engine.add_lora(self.lora)
+        except Exception as error:  # vLLM raises many kinds
+            raise StageBroken(
+                f"stage {self.stage!r}: vLLM does not take the adapter: {first_line(error)}"
+            ) from error
 
     def last_words(self) -> str:
         return "what it printed is in the run's output.log"
@@ -147,9 +169,11 @@ class VllmCore(Revived[Asked, Any]):
             given = (prompt, asked.sampling, str(next(self.numbers)))
             outcomes = [out async for out in engine.generate(*given, lora_request=self.lora)]
             return outcomes[-1]
+        except HeldBack:
+            raise
         except Exception as error:  # vLLM raises many kinds
             if self.abandoned:
-                raise StageBroken(f"stage {self.stage!r}: the run was interrupted") from None
+                raise self.interrupted() from None
             if engine is None or engine.errored:
                 raise EngineDied from error
             raise refused(error) from error
@@ -164,12 +188,10 @@ class VllmCore(Revived[Asked, Any]):
         return prompt if render is None else (await render([prompt]))[0]
 
 
-def keep() -> None:
-    """Sees to it, once a process, that no process of an engine outlives this one."""
-    mark = f"{os.getpid()}-"
-    if os.environ.get(VARIABLE, "").startswith(mark):
-        return
-    mark += secrets.token_hex(8)
+@functools.cache
+def kept_mark(process: int) -> str:
+    """The mark of what this process starts for engines, which a keeper sees to; once a process."""
+    mark = f"{process}-{secrets.token_hex(8)}"
     keeper = subprocess.Popen(
         [sys.executable, "-I", engine_keeper.__file__, mark],
         stdin=subprocess.PIPE,
@@ -178,13 +200,25 @@ def keep() -> None:
     )
     keeper.wait()  # it goes on as nobody's child
     KEPT_OPEN.append(keeper.stdin)
-    os.environ[VARIABLE] = mark  # after its start: it must not have it
+    return mark
+
+
+@contextlib.contextmanager
+def marked_children() -> Iterator[None]:
+    """What is started meanwhile does not outlive this process."""
+    os.environ[VARIABLE] = kept_mark(os.getpid())
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
 
 
 def refused(error: Exception) -> Exception:
     """A request's own failure: a prompt that is too long (`too_long`), whatever else vLLM does not
     take (`request`); what is none stays as it is.
     """
+    if type(error).__name__ == "EngineGenerateError" and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # it says nothing by itself
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"VLLMClientError", "ValueError"}:
         said = first_line(error)

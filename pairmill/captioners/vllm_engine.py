@@ -11,6 +11,7 @@ from pairmill.captioners.token_answers import TokenAnswers, ending_tokens
 from pairmill.captioners.vllm_core import Asked, VllmCore
 from pairmill.captioners.vllm_options import (
     adapter_folder,
+    check_adapter,
     check_installed,
     engine_arguments,
     sampling_maker,
@@ -21,6 +22,14 @@ from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.kinds import check_languages
 from pairmill.models.load import Spec, load_processor
 from pairmill.schemas.hashing import row_chance
+
+ENDED = ("stop", "length", "repetition")
+"""Reasons for which an answer ends; with others it is none."""
+
+
+def names_grammar(said: str) -> bool:
+    """Whether a refusal is about the form of the answer that was asked for."""
+    return any(word in said.lower() for word in ("grammar", "schema", "structured output"))
 
 
 class VllmEngine:
@@ -45,9 +54,7 @@ class VllmEngine:
         common |= {"stop_token_ids": sorted(stop), "logprobs": 0 if s.logprobs else None}
         self.params = sampling_maker(stage, common, dict(config.extra_body))
         given = config.engine_arguments
-        arguments = engine_arguments(
-            self.spec, given, images, self.chat.sees, config.resources.gpus
-        )
+        arguments = engine_arguments(self.spec, given, self.chat.sees, config.resources.gpus)
         adapter = adapter_folder(self.spec) if self.spec.adapter else None
         self.core = VllmCore.hold(stage, arguments, given, adapter)
         self.writers = ThreadPoolExecutor(1, "prompt")  # a tokenizer fails in two threads at once
@@ -74,14 +81,27 @@ class VllmEngine:
         s = self.sampling
         seed = row_chance(request.key, s.seed, "caption") % 2**31 if s.temperature > 0 else None
         schema = dict(request.schema) if request.schema is not None and self.structured else None
+        if schema is not None and self.chat.thinks(prompt.get("prompt_token_ids", [])):
+            schema = None  # bound to it, the model could not end its thought
         try:
-            outcome = await self.core.asked(Asked(prompt, self.params(seed, schema)))
+            outcome = await self.outcome(Asked(prompt, self.params(seed, schema)))
         except RowError as error:
-            if schema is None or "grammar" not in str(error).lower():
+            if schema is None or not names_grammar(str(error)):
                 raise
             self.structured = False  # who asks checks the answer
-            outcome = await self.core.asked(Asked(prompt, self.params(seed, None)))
+            outcome = await self.outcome(Asked(prompt, self.params(seed, None)))
         return await loop.run_in_executor(self.writers, self.read, outcome)
+
+    async def outcome(self, asked: Asked) -> Any:
+        """vLLM's RequestOutput; raises RowError where it gave the request up."""
+        outcome = await self.core.asked(asked)
+        (found,) = outcome.outputs
+        if found.finish_reason in ENDED:
+            return outcome
+        why = found.stop_reason if isinstance(found.stop_reason, str) else ""
+        bound = asked.sampling.structured_outputs is not None
+        hint = " (it may not compile the grammar of the schema)" if bound else ""
+        raise RowError("request", f"vLLM gave it up: {found.finish_reason} {why}{hint}".strip())
 
     def prompt(self, request: Request) -> dict[str, Any]:
         """The request as vLLM takes it: tokens, with one for each picture, and the pictures."""
@@ -121,6 +141,11 @@ def chat_of(stage: str, config: Any, spec: Spec, folder: str, images: int, syste
         check_sees(stage, spec, processor)
     chat = Chat(stage, processor, config.sampling().chat_template_kwargs)
     chat.try_out(images, system, config.text_first, bool(config.examples))
+    if read_json(folder, "config.json").get("is_encoder_decoder"):
+        raise StageBroken(
+            f"stage {stage!r}: {spec.model!r} is an encoder with a decoder; take `engine: "
+            "transformers` for it"
+        )
     return chat
 
 
@@ -144,8 +169,8 @@ def check_vllm(stage: str, config: Any, images: int, system: bool, cpus: float) 
     check_languages(stage, spec, chat.tokenizer, *(read_json(folder, name) for name in names))
     if "load_format" not in config.engine_arguments:
         check_whole_folder(stage, spec, folder)
-    if spec.adapter and not read_json(adapter_folder(spec), "adapter_config.json"):
-        raise StageBroken(f"stage {stage!r}: {spec.adapter!r} has no adapter_config.json")
+    if spec.adapter:
+        check_adapter(stage, spec)
     what = f"{spec.model}: by vLLM with {type(chat.processor).__name__}"
     way = "chat template" if chat.template else "the prompt as it is, without a chat template"
     return [what, f"asked by {way}", *filter(None, [chat.warning])]

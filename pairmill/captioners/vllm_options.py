@@ -18,14 +18,14 @@ COMPACT = {"backend": "xgrammar", "disable_any_whitespace": True}
 """JSON without blanks between its marks: where it may, a model that is unsure of the next mark
 writes blanks up to the token limit.
 """
-RENDERERS = 4
-"""Threads that make pictures ready, at most; vLLM's own default is one."""
-VARIABLES = {
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # the worker has threads, which do not survive a fork
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
+SPAWN = ("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+"""The worker has threads, which do not survive a fork; and what is forked holds the keeper's pipe
+open.
+"""
+VARIABLES = {"VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 """Of vLLM's processes, where the user has not set them otherwise."""
+NOT_OF_WORDS = ("vision", "visual", "image", "projector", "connector", "merger")
+"""In names of an adapter's tensors: parts that vLLM's adapters leave as they are."""
 
 
 def check_installed() -> None:
@@ -34,9 +34,7 @@ def check_installed() -> None:
         raise MissingPackage("vllm", "engine: vllm", "vllm")
 
 
-def engine_arguments(
-    spec: Spec, given: dict[str, Any], images: int, sees: bool, gpus: float
-) -> dict[str, Any]:
+def engine_arguments(spec: Spec, given: dict[str, Any], sees: bool, gpus: float) -> dict[str, Any]:
     """vLLM's engine arguments by name; `given`, the user's own, before those that follow from the
     stage's keys.
     """
@@ -50,9 +48,8 @@ def engine_arguments(
         "structured_outputs_config": COMPACT,
     }
     if sees:
-        found["limit_mm_per_prompt"] = {"image": max(1, images)}
+        found["limit_mm_per_prompt"] = {"video": 0, "audio": 0}
         found["mm_processor_cache_gb"] = 0  # each picture is seen once
-        found["renderer_num_workers"] = max(1, min(RENDERERS, int(spec.cpus)))
     if gpus > 1:
         found["tensor_parallel_size"] = int(gpus)
         found["distributed_executor_backend"] = "mp"
@@ -62,7 +59,44 @@ def engine_arguments(
         rank = int(read_json(adapter_folder(spec), "adapter_config.json").get("r") or RANKS[0])
         room = next((r for r in RANKS if r >= rank), RANKS[-1])
         found |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": room}
+    bound = given.get("structured_outputs_config")
+    if isinstance(bound, dict):
+        given = {**given, "structured_outputs_config": {**COMPACT, **bound}}
     return {**found, **given}
+
+
+def check_adapter(stage: str, spec: Spec) -> None:
+    """Raises StageBroken for an adapter that vLLM would not take, or take in part alone."""
+    folder = adapter_folder(spec)
+    told = read_json(folder, "adapter_config.json")
+    start = f"stage {stage!r}: the adapter {spec.adapter!r}"
+    if not told:
+        raise StageBroken(f"{start} has no adapter_config.json")
+    if (kind := told.get("peft_type")) != "LORA":
+        raise StageBroken(f"{start} is of the kind {kind}; a LoRA adapter is wanted")
+    more = [name for name in ("use_dora", "modules_to_save", "rank_pattern") if told.get(name)]
+    if more:
+        raise StageBroken(f"{start} has {more[0]}, which vLLM does not take; {INSTEAD}")
+    names = tensor_names(folder)
+    beside = next((n for n in names if any(part in n for part in NOT_OF_WORDS)), None)
+    if beside is not None:
+        raise StageBroken(
+            f"{start} changes {beside!r}, and vLLM adapts language models alone; {INSTEAD}"
+        )
+
+
+INSTEAD = "merge it into the model (peft's merge_and_unload), or take `engine: transformers`"
+
+
+def tensor_names(folder: str) -> list[str]:
+    """Names of an adapter's tensors, where they are safetensors."""
+    from safetensors import safe_open
+
+    file = f"{folder}/adapter_model.safetensors"
+    if not os.path.exists(file):
+        return []
+    with safe_open(file, "np") as tensors:
+        return list(tensors.keys())
 
 
 def adapter_folder(spec: Spec) -> str:
@@ -78,6 +112,7 @@ def started(stage: str, model: str, arguments: dict[str, Any], given: dict[str, 
     does not know are left out.
     """
     check_installed()
+    os.environ.update([SPAWN])
     for name, value in VARIABLES.items():
         os.environ.setdefault(name, value)
     import vllm

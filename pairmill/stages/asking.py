@@ -161,7 +161,8 @@ class AskingStage(AsyncStage):
         if c.engine == "openai":
             return None
         arguments = json.dumps(c.engine_arguments, sort_keys=True)
-        return c.spec(self.cpus) if c.engine == "transformers" else (c.spec(self.cpus), arguments)
+        loads = c.spec(self.cpus)
+        return loads if c.engine == "transformers" else (loads, arguments)
 
     def waits(self) -> bool:
         return bool(self.config.engine == "openai")

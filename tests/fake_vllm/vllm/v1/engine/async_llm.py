@@ -17,11 +17,21 @@ class VLLMClientError(Exception):
     pass
 
 
+class EngineGenerateError(Exception):
+    pass
+
+
 @dataclass
 class Output:
     token_ids: list[int]
     finish_reason: str
     logprobs: list[dict[int, Any]] | None = None
+    stop_reason: str | int | None = None
+
+
+class Renderer:
+    async def render_cmpl_async(self, prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**prompt, "rendered": True} for prompt in prompts]
 
 
 class AsyncLLM:
@@ -36,6 +46,8 @@ class AsyncLLM:
         config = SimpleNamespace(dtype=self.model.dtype)
         self.vllm_config = SimpleNamespace(model_config=config)
         self.turn = asyncio.Lock()
+        self.renderer = Renderer()
+        self.loras: list[Any] = []
         AsyncLLM.made.append(self)
 
     @classmethod
@@ -45,15 +57,28 @@ class AsyncLLM:
     def shutdown(self, timeout: float | None = None) -> None:
         self.ended = True
 
+    async def add_lora(self, request: Any) -> bool:
+        if "broken" in request.lora_path:
+            raise ValueError("rank 7 is not supported")
+        self.loras.append(request)
+        return True
+
     async def generate(
         self, prompt: dict[str, Any], params: Any, request_id: str, lora_request: Any = None
     ) -> AsyncIterator[Any]:
         self.asked.append(params)
+        assert prompt["rendered"]
+        assert lora_request in (self.loras or [None])
         ids = prompt["prompt_token_ids"]
         text = self.processor.tokenizer.decode(ids)
         if "poison" in text:
             await asyncio.sleep(0.05)  # others are under way
             self.errored = True
+        if "engine trouble" in text:
+            yield SimpleNamespace(outputs=[Output([], "error")], prompt_token_ids=ids)
+            return
+        if "odd" in text:
+            raise EngineGenerateError from KeyError("what no one foresaw")
         if params.structured_outputs is not None:
             raise VLLMClientError("Failed to compile the grammar")
         if self.args.max_model_len and len(ids) > self.args.max_model_len:
