@@ -106,7 +106,7 @@ def inspect_rows(
         return
     out.print(rows_table(rows, count, None if named else out.width, where))
     if to is not None:
-        out.print(Text(f"{rows.height:,} rows written to {to}"), soft_wrap=True)
+        out.print(Text(f"{amount(rows.height, 'row')} written to {to}"), soft_wrap=True)
 
 
 @app.command()
@@ -148,7 +148,7 @@ def search(
     else:
         out.print(searching.found_table(rows))
     if to is not None and not as_json:
-        out.print(Text(f"{rows.height:,} rows written to {to}"), soft_wrap=True)
+        out.print(Text(f"{amount(rows.height, 'row')} written to {to}"), soft_wrap=True)
 
 
 @app.command()

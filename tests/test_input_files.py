@@ -274,7 +274,7 @@ def test_text_file_of_which_no_row_can_be_read_is_damaged_and_costs_its_rows(
     (tmp_path / "a.csv").unlink()
     said = fault(tmp_path)
     assert said.startswith("no input file can be read: ")
-    assert "d.tsv: not one of 12 rows looked at can be read: line 2: 1 fields where the" in said
+    assert "d.tsv: not one of 12 rows looked at can be read: line 2: 1 field where the" in said
 
 
 def test_rows_of_a_file_that_is_mostly_damaged_are_lost_where_other_files_are_sound(

@@ -110,7 +110,7 @@ def test_process_that_dies_fails_its_rows_and_is_replaced(stage: ClipStage) -> N
         assert decoders.decode([image], block, 0) == [None]
         for process in decoders.running:
             process.kill()
-        with pytest.raises(DecoderDied, match="ended with -9 while it decoded 1 pictures"):
+        with pytest.raises(DecoderDied, match="ended with -9 while it decoded 1 picture "):
             decoders.decode([image], block, 0)
         assert decoders.decode([image, b""], block, 1)[0] is None
     finally:

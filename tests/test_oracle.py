@@ -2,6 +2,9 @@
 
 import io
 import json
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -9,6 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from PIL import Image
 
+from pairmill.demo.oracle import asking
 from pairmill.demo.oracle_answers import REFUSAL, Oracle, Question, Rates
 from pairmill.demo.oracle_reading import Pictures, told_by
 from pairmill.demo.pictures import picture_bytes
@@ -129,3 +133,21 @@ def test_translations_say_the_same_in_the_language_that_is_asked_for(language: s
         told = told_by(Oracle(0, NONE).answer(Question(asked)))
         assert {g.kind for g in told.groups} == {g.kind for g in scene.groups}
         assert (told.name, told.language) == ("Kalodor", {"German": "de"}.get(language, language))
+
+
+def test_oracle_says_where_it_is_as_a_pipeline_file_wants_it() -> None:
+    command = [sys.executable, "-m", "pairmill.demo.oracle", "--rows", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as oracle:
+        try:
+            assert oracle.stdout is not None
+            key, base_url = oracle.stdout.readline().split()
+            assert key == "base_url:"
+            with urllib.request.urlopen(f"{base_url}/models") as answer:
+                assert json.load(answer)["data"][0]["id"] == "oracle"
+        finally:
+            oracle.terminate()
+
+
+def test_oracle_that_does_not_start_is_told() -> None:
+    with pytest.raises(RuntimeError, match="did not start"), asking(2, nonsense=1):
+        pass

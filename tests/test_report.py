@@ -234,4 +234,6 @@ def test_number_of_unreadable_rows_gives_the_command_that_lists_them(
     result = Pipeline.from_yaml(tmp_path / "p.yaml").run(local=True, progress=False)
     page = Opened(browser, Path(result.report)).page
     page.locator("table.funnel tr", has_text="source").get_by_role("button", name="2").click()
+    for choice, chosen in (("every fate", "failed"), ("every step", "source")):
+        assert page.get_by_label(choice).input_value() == chosen
     assert f"runs/{result.run_id} --fate unreadable" in page.inner_text("#samples")

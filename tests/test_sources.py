@@ -206,6 +206,7 @@ def test_webdataset_tar_with_missing_text_corrupt_members_and_truncated_end(
             add(tar, f"{key}.json", json.dumps({"url": f"http://a.test/{key}", **extra}).encode())
         add(tar, "003.json", b"{broken")
         add(tar, "003.jpg", pictures[3][0])
+        add(tar, "003.txt", b"t")
         add(tar, "004.jpg", pictures[4][0])
     whole = (tmp_path / "0.tar").read_bytes()
     end = whole.rindex(pictures[4][0][:64])

@@ -93,6 +93,72 @@ def test_a_packed_stream_that_breaks_off_gives_what_is_there(tmp_path: Path) -> 
     assert any("broken tar" in b.reason for b in bad)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("end", [0, 100, 512, 515])
+def test_the_sample_in_which_a_tar_is_cut_is_no_row(tmp_path: Path, packed: bool, end: int) -> None:
+    """The caption of sample 8 is cut off, within its header or its bytes, or where it begins."""
+    data = ten(tmp_path / "a.tar").read_bytes()
+    data = data[: header_at(data, "8.txt") + end]
+    file = tmp_path / ("a.tar.gz" if packed else "a.tar")
+    file.write_bytes(gzip.compress(data) if packed else data)
+    rows, bad, _ = read(file)
+    assert rows["n"].to_list() == list(range(8))
+    assert rows["text"].to_list() == [f"t{i}" for i in range(8)]
+    (why,) = [b.reason for b in bad if b.location.endswith("sample 8") and "broken" not in b.reason]
+    assert why.startswith("the tar is cut here, so members may be missing (there: jpg")
+
+
+def test_a_gzip_cut_within_the_last_sample_costs_it(tmp_path: Path) -> None:
+    data = ten(tmp_path / "a.tar").read_bytes()
+    until = header_at(data, "8.txt") + 100
+    packed = gzip.compress(data[:until], 0)
+    (tmp_path / "b.tar.gz").write_bytes(packed[:-20])
+    rows, bad, _ = read(tmp_path / "b.tar.gz")
+    assert rows["n"].to_list() == list(range(8))
+    assert [b.reason.split(",")[0] for b in bad][-1] == "the tar is cut here"
+
+
+def test_a_tar_of_one_sample_that_is_cut_gives_no_row(tmp_path: Path) -> None:
+    members = [*sample("0", 0), *sample("1", 1, "t")]
+    data = write_tar(tmp_path / "a.tar", members).read_bytes()
+    whole = write_tar(tmp_path / "b.tar", sample("b", 1, "b")).read_bytes()
+    (tmp_path / "a.tar").write_bytes(data[: header_at(data, "1.jpg")])
+    (tmp_path / "b.tar").write_bytes(whole)
+    rows, bad, _ = read(tmp_path)
+    assert rows["text"].to_list() == ["b"]
+    assert "the tar is cut here" in bad[-1].reason
+
+
+def test_a_whole_last_sample_stays_where_the_end_mark_alone_is_missing(tmp_path: Path) -> None:
+    data = ten(tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(data[: header_at(data, "9.json") + 1024])
+    rows, bad, _ = read(tmp_path / "a.tar")
+    assert rows["n"].to_list() == list(range(10))
+    assert len(bad) == 1
+
+
+def test_a_cut_tar_of_images_before_captions_gives_the_captioned_ones(tmp_path: Path) -> None:
+    images = [m for i in range(6) for m in sample(f"{i}", i)]
+    data = write_tar(tmp_path / "a.tar", [*images, *((f"{i}.txt", f"t{i}") for i in range(6))])
+    cut = data.read_bytes()
+    data.write_bytes(cut[: header_at(cut, "3.txt")])
+    rows, bad, _ = read(tmp_path / "a.tar")
+    assert rows["text"].to_list() == ["t0", "t1", "t2"]
+    assert sum("the tar is cut here" in b.reason for b in bad) == 3
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_damaged_header_of_a_caption_costs_its_sample(tmp_path: Path, packed: bool) -> None:
+    data = ten(tmp_path / "a.tar").read_bytes()
+    at = header_at(data, "4.txt")
+    data = data[: at + 148] + b"garbage!" + data[at + 156 :]
+    file = tmp_path / ("a.tar.gz" if packed else "a.tar")
+    file.write_bytes(gzip.compress(data) if packed else data)
+    rows, bad, _ = read(file)
+    assert rows["n"].to_list() == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert "the tar is damaged here" in bad[-1].reason
+
+
 def test_two_tars_in_one_file_are_both_read(tmp_path: Path) -> None:
     one = write_tar(tmp_path / "a.tar", sample("a", 1, "one")).read_bytes()
     two = write_tar(tmp_path / "b.tar", sample("b", 2, "two")).read_bytes()

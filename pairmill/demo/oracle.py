@@ -3,8 +3,9 @@ rewrites, translations and verdicts from the truth of the demo's world, with see
 
     python -m pairmill.demo.oracle --rows 1000 --seed 0 [--port 0] [--wrong 0.2] …
 
-It is no model, and its figures are none of a model: it tests what stands around models.  Prints its
-port, then serves until it is stopped or its parent is gone.
+It is no model, and its figures are none of a model: it tests what stands around models.  Prints
+`base_url: http://…`, as a pipeline file wants it, then serves until it is stopped or its parent is
+gone.
 """
 
 import argparse
@@ -35,6 +36,7 @@ NAME = "oracle"
 """The model's name at the server."""
 MOST_BYTES = 2**26
 IMAGE_TOKENS = 64
+SAID = "base_url: "
 SCHEMA_IN_TEXT = "fits this schema: "
 
 
@@ -193,7 +195,10 @@ def asking(
     ) as child:
         assert child.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(child.stdout.readline())}/v1"
+            told = child.stdout.readline()
+            if not told.startswith(SAID):
+                raise RuntimeError("the oracle did not start; its reason stands above")
+            yield told.removeprefix(SAID).strip()
         finally:
             child.terminate()
 
@@ -218,7 +223,8 @@ def main() -> None:
     world = World(args.rows, args.seed, **asdict(traits_of(args)))
     app = application(world, rates, manners, args.log)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve_until_orphaned(app, args.port))
+        line = f"{SAID}http://127.0.0.1:{{port}}/v1"
+        asyncio.run(serve_until_orphaned(app, args.port, line))
 
 
 if __name__ == "__main__":

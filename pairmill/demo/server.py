@@ -225,15 +225,17 @@ def running(rows: int, seed: int = 0) -> Iterator[dict[str, str]]:
             process.stdin.close()
 
 
-async def serve_until_orphaned(app: web.Application, port: int) -> None:
-    """Serves on this machine, prints the port, and ends with the parent process."""
+async def serve_until_orphaned(app: web.Application, port: int, line: str = "{port}") -> None:
+    """Serves on this machine, prints a line that tells the port, and ends with the parent
+    process.
+    """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)
     await site.start()
     server = site._server
     assert isinstance(server, asyncio.Server)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.write(line.format(port=server.sockets[0].getsockname()[1]) + "\n")
     sys.stdout.flush()
     parent = os.getppid()
     while os.getppid() == parent:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pairmill.errors import first_line
+from pairmill.texts.amounts import amount
 
 Error = tuple[str, str]
 BLOCKS = 6
@@ -92,7 +93,7 @@ class Decoders:
                 self.running.discard(process)
             self.idle.put(self.begun())
             raise DecoderDied(
-                f"a process ended with {status} while it decoded {len(images)} pictures "
+                f"a process ended with {status} while it decoded {amount(len(images), 'picture')} "
                 f"({first_line(error) or type(error).__name__})"
             ) from None
         self.idle.put(process)

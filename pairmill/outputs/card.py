@@ -12,7 +12,7 @@ from pairmill.outputs.base import Loading
 from pairmill.outputs.chosen import chosen
 from pairmill.outputs.features import card_features
 from pairmill.schemas.arrow import doc_of, unit_of
-from pairmill.texts.amounts import amount
+from pairmill.texts.amounts import amount, counted
 
 PLAIN = re.compile(r"[A-Za-z_][\w .-]*")
 WORDS = ("y", "yes", "n", "no", "on", "off", "true", "false", "null", "nan")
@@ -144,7 +144,9 @@ def remarks(facts: dict[str, int]) -> str:
     """What was done to samples on the way out."""
     if not facts:
         return ""
-    return "\n".join(["## What was altered", "", *(f"- {n:,} {what}" for what, n in facts.items())])
+    return "\n".join(
+        ["## What was altered", "", *(f"- {counted(n, what)}" for what, n in facts.items())]
+    )
 
 
 def columns(schema: pa.Schema) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from pairmill.fates.ledger import SOURCE, Funnel, Step
 from pairmill.packages.manifest import chosen
 from pairmill.plan.chain import PlannedStage
+from pairmill.texts.amounts import amount, counted
 
 LARGE_SHARE = 0.2
 """Of the rows that came to a step; from there on what is lost says more of the step than of the
@@ -54,8 +55,8 @@ def nothing_kept(funnel: Funnel) -> str:
     if stopped is None:
         return "no row was kept: the source gave none"
     return (
-        f"no row was kept: nothing came through {stopped.stage!r}, to which {stopped.rows:,} rows "
-        f"came ({commonest(stopped.reasons)})"
+        f"no row was kept: nothing came through {stopped.stage!r}, to which "
+        f"{amount(stopped.rows, 'row')} came ({commonest(stopped.reasons)})"
     )
 
 
@@ -114,7 +115,7 @@ def package_notes(manifest: dict[str, Any]) -> list[str]:
     along.
     """
     notes = chosen(manifest)
-    notes += [f"{count:,} {what}" for what, count in manifest["told"].items()]
+    notes += [counted(count, what) for what, count in manifest["told"].items()]
     if left_out := manifest["left_out"]:
         notes.append(f"without {', '.join(left_out)} (`columns:` names what should go along)")
     return notes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pairmill.errors import PairmillError
+from pairmill.texts.amounts import amount
 from pairmill.workspace.digests import uid_hashes
 from pairmill.workspace.run_plan import FILE, RunPlan
 from pairmill.workspace.shards import stored_file
@@ -22,7 +23,7 @@ class News:
     gone: int
 
     def __str__(self) -> str:
-        return f"{self.known:,} rows known, {self.new:,} new, {self.gone:,} gone"
+        return f"{amount(self.known, 'row')} known, {self.new:,} new, {self.gone:,} gone"
 
 
 def news(storage: Storage, table: Table, pipeline: str) -> News | None:

@@ -17,6 +17,7 @@ from pairmill.plan.blocks import EachBlock
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.notes import notes_of
 from pairmill.plan.plan import Plan, blocks_of, phases_of
+from pairmill.texts.amounts import amount
 from pairmill.work.crew_size import cores, crew_of, pooled
 from pairmill.workspace.fingerprints import table_id
 from pairmill.workspace.ingest import foreseen
@@ -135,7 +136,9 @@ def whats_new(storage: Storage, plan: Plan, table: Table | None) -> str | None:
         found = news(storage, table, plan.config.name)
         return str(found) if found else None
     rows, unread = foreseen(storage, plan.source, plan.pool_schema)
-    return f"{rows:,} rows known, {unread:,} parts of the input to be read" if rows else None
+    return (
+        f"{amount(rows, 'row')} known, {unread:,} parts of the input to be read" if rows else None
+    )
 
 
 def stored_rows(storage: Storage, chain: Chain, stage: PlannedStage) -> int | None:

@@ -22,6 +22,7 @@ from pairmill.plan.blocks import EachBlock, child_chain, with_inside
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan
 from pairmill.schemas.arrow import is_payload
+from pairmill.texts.amounts import amount
 from pairmill.work.elements import bytes_read, collected, opened
 from pairmill.work.engine import WorkEngine
 from pairmill.workspace.lease import Lease, announced
@@ -96,8 +97,9 @@ class TableRun:
                 return DecidedTable(survey.chain, ledger, funnel)
             survey.renew(pending)
         raise RunError(
-            f"{sum((pending or lost).values())} rows of {len(pending or lost)} shards "
-            "stay undecided; another run may be removing what this one writes"
+            f"{amount(sum((pending or lost).values()), 'row')} of "
+            f"{amount(len(pending or lost), 'shard')} stay undecided; "
+            "another run may be removing what this one writes"
         )
 
     def changed(self, chain: Chain) -> tuple[str, ...]:
@@ -136,7 +138,9 @@ class TableRun:
         self.begins.enter_context(announced(self.storage, self.watcher.note))
         table = self.timed(f"each {block.name}", partial(self.opened, chain, stage, block))
         child = child_chain(chain, stage.index, table)
-        self.watcher.note(f"each {block.name}: {table.row_count:,} elements of {block.column}")
+        self.watcher.note(
+            f"each {block.name}: {amount(table.row_count, 'element')} of {block.column}"
+        )
         done = self.decided(child, f"{ledger}/{block.name}")
         self.tables[block.name] = done
         self.chains[block.name] = done.chain
@@ -169,8 +173,8 @@ class TableRun:
             todo = lost
         else:
             raise RunError(
-                f"bytes of {block.column!r} in {len(todo)} shards cannot be made again; another "
-                "run may be removing what this one writes"
+                f"bytes of {block.column!r} in {amount(len(todo), 'shard')} cannot be made again; "
+                "another run may be removing what this one writes"
             )
         table = child_table(chain, stage.index, [facts[shard] for shard in chain.shards()])
         if open_table(self.storage, table.id) is None:

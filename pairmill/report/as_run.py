@@ -10,6 +10,7 @@ from typing import Any
 from pairmill.errors import PairmillError
 from pairmill.pipeline.started import Started
 from pairmill.report.runs import RunFolder
+from pairmill.texts.amounts import amount
 from pairmill.workspace.run_plan import RunPlan, StageOfRun
 from pairmill.workspace.storage import Storage
 
@@ -53,7 +54,7 @@ def settings(folder: RunFolder, run: dict[str, Any]) -> Iterator[tuple[str, str]
         started = Started.read(storage)
     if plan is not None:
         yield "run: rows asked for", "all" if plan.limit is None else f"the first {plan.limit:,}"
-        rows = "" if plan.rows is None else f" ({plan.rows:,} rows)"
+        rows = "" if plan.rows is None else f" ({amount(plan.rows, 'row')})"
         yield "run: input", f"{plan.table}{rows}"
     if started is not None:
         yield "run: relative paths mean", started.base

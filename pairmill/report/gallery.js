@@ -99,7 +99,12 @@ function command() {
 
 function show(wanted) {
   Object.assign(filters, NONE, wanted);
-  for (const node of document.querySelectorAll("[data-filter]")) node.value = filters[node.dataset.filter];
+  for (const node of document.querySelectorAll("[data-filter]")) {
+    const value = filters[node.dataset.filter];
+    // a row that could not be read is no sample, so that no choice may be of its step and fate
+    if (node.options && ![...node.options].some((o) => o.value === value)) node.append(el("option", { value }, value));
+    node.value = value;
+  }
   limit = 60;
   refresh();
   document.getElementById("samples").scrollIntoView();

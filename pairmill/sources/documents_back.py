@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from pairmill.sources.base import Input, Unreadable
 from pairmill.sources.json_columns import JsonShape, parsed
 from pairmill.sources.typed_json import typed
+from pairmill.texts.amounts import amount
 
 COLUMNS = ["doc_id", "texts", "metadata"]
 WRITERS = ("doc_id", "images", "texts", "image_urls", "metadata", "general_metadata")
@@ -60,7 +61,7 @@ class DocumentsBack:
                 continue
             at = [i for i, image in enumerate(document["images"]) if image is not None]
             if len(at) != len(facts):
-                what = f"{len(at)} images and the facts of {len(facts)}"
+                what = f"{amount(len(at), 'image')} and the facts of {len(facts)}"
                 yield Unreadable(place, what, rows=max(len(at), len(facts)))
                 continue
             rows = [

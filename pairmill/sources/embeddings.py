@@ -19,6 +19,7 @@ from pairmill.sources.faults import KeyFault
 from pairmill.sources.file_looks import FileLooks
 from pairmill.sources.files import candidates, once_each
 from pairmill.sources.names import plain_name
+from pairmill.texts.amounts import amount
 
 UIDS = ("uid", "uids")
 """Arrays in which a file has the uids itself; DataComp's have them in the Parquet of their name."""
@@ -200,7 +201,7 @@ def uids_of(item: Input) -> list[str]:
             ) from None
     if rows != {len(found)}:
         counts = ", ".join(f"{n:,}" for n in sorted(rows))
-        raise wrong(f"{item.name} has {counts} rows of embeddings and {len(found):,} uids")
+        raise wrong(f"{item.name} has {counts} rows of embeddings and {amount(len(found), 'uid')}")
     return [u or "" for u in found]
 
 

@@ -20,6 +20,7 @@ from pairmill.errors import first_line
 from pairmill.sources.base import Input, Unreadable
 from pairmill.sources.files import below, unusable
 from pairmill.sources.globs import below_it
+from pairmill.sources.image_numbers import holds_numbers, of_numbers, one_of
 from pairmill.sources.input_file import facts_of
 from pairmill.sources.members import IMAGES
 from pairmill.sources.tar import MAX_MEMBER_BYTES
@@ -120,15 +121,18 @@ def is_image(name: str) -> bool:
 
 def names_of(values: pa.ChunkedArray) -> list[Any]:
     """What a column says of each image: bytes, the name of a file, None, or a reason why not."""
+    if holds_numbers(values.type):
+        return [of_numbers(value.values) for value in values]
     found: list[Any] = []
     for value in values.to_pylist():
         if isinstance(value, str) and value.startswith("["):
             value = listed(value)
         if isinstance(value, list):
-            many = f"{len(value)} images; pairmill does not read rows of several images yet"
-            value = value[0] if len(value) == 1 else ValueError(many) if value else None
+            value = one_of(value)
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
+        if isinstance(value, list):
+            value = one_of(value)
         found.append(value)
     return found
 

@@ -63,8 +63,9 @@ class PackageTar:
             place = f"{self.item.name} sample {sample.key}"
             image = image_suffix(sample.members)
             row = rows.pop(sample.key, None)
-            if image is None or row is None:
-                why = "no image" if image is None else f"{self.sidecar.name} has no such key"
+            if image is None or row is None or sample.damaged:
+                unknown = f"{self.sidecar.name} has no such key"
+                why = "no image" if image is None else sample.damaged or unknown
                 yield Unreadable(place, why)
                 continue
             try:

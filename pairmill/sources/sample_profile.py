@@ -66,8 +66,9 @@ class SampleProfile:
         """
         refuse_large_texts(sample)
         image = image_suffix(sample.members, self.wanted)
-        if image is None:
-            self.faults.append(f"{sample.source} sample {sample.key}: no image")
+        if image is None or sample.damaged:
+            why = "no image" if image is None else sample.damaged
+            self.faults.append(f"{sample.source} sample {sample.key}: {why}")
             return
 
         def read(suffix: str) -> bytes:

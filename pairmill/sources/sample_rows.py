@@ -66,15 +66,20 @@ class SampleRows:
             yield Remark(kind, self.samples.name, what, count)
 
     def row(self, sample: Sample) -> tuple[dict[str, Any], bytes]:
-        """(values by name, image); raises ValueError or EOFError where the sample has no image."""
+        """(values by name, image); raises ValueError or EOFError where the sample has no image, or
+        is damaged.
+        """
         refuse_large_texts(sample)
         image = image_suffix(sample.members, self.wanted)
         refused = "; ".join(f".{s} is not read: {why}" for s, why in sample.refused.items())
+        there = ", ".join(sample.members) or "none"
         if image is None:
-            there = ", ".join(sample.members) or "none"
             raise ValueError(
                 f"no image among its members ({there})" + (f"; {refused}" if refused else "")
             )
+
+        if sample.damaged:
+            raise ValueError(f"{sample.damaged}, so members may be missing (there: {there})")
 
         def read(suffix: str) -> bytes:
             return self.samples.read(sample.members[suffix])

@@ -27,6 +27,8 @@ class Sample:
     """Whether it was given away, so that no further member comes to it."""
     repeats: bool = False
     """Whether another sample with this key stands before it."""
+    damaged: str = ""
+    """Why members of it may be missing, so that it is no sound row; empty where none are."""
 
     def lacks(self, suffix: str) -> bool:
         """Whether no member of this suffix was seen, neither read nor refused."""

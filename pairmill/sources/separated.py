@@ -13,6 +13,7 @@ from pairmill.sources.base import Unreadable
 from pairmill.sources.quoted import BLANK, BadRecord, Dialect, Unfinished, record_at, sound_until
 from pairmill.sources.rows import Part, Rows, filled_lines, for_arrow, line_place, lines_of, shown
 from pairmill.sources.text_stream import Block
+from pairmill.texts.amounts import amount
 
 PATIENCE_BYTES = 2**18
 """A quoted value that is open for longer is looked at carefully, as its quote may be a stray one.
@@ -116,7 +117,7 @@ class Gathered:
         if len(fields) != len(names):
             return Unreadable(
                 line_place(self.file, line),
-                f"{len(fields)} fields where the header has {len(names)}: {shown(text)}",
+                f"{amount(len(fields), 'field')} where the header has {len(names)}: {shown(text)}",
             )
         values: list[str | None] = []
         for name, field, in_quotes in zip(names, fields, quoted, strict=True):

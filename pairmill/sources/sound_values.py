@@ -1,12 +1,16 @@
 """Values that a file of columns holds: texts are UTF-8, and offsets lead nowhere else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pairmill.sources.base import Remark, Unreadable
 from pairmill.sources.rows import Part, Rows, row_place
+
+STRINGS = (pa.string(), pa.large_string())
+BYTES = (pa.binary(), pa.large_binary())
 
 
 def readable(rows: Rows, file: str) -> Iterator[Part]:
@@ -28,18 +32,12 @@ def readable(rows: Rows, file: str) -> Iterator[Part]:
         column = table.column(index).combine_chunks()
         if is_valid(column):
             continue
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            raw = column.cast(pa.large_binary()).to_pylist()
-            texts: list[str | None] = []
-            for i, value in enumerate(raw):
-                text = None if value is None else value.decode("utf-8", "replace")
-                if value is not None and text is not None and text.encode() != value:
-                    yield Remark(
-                        "repaired values", row_place(file, int(rows.places[i])),
-                        f"bytes in column {name!r} that are not UTF-8 became U+FFFD",
-                    )  # fmt: skip
-                texts.append(text)
-            table = table.set_column(index, name, pa.array(texts, column.type))
+        if holds(column.type, STRINGS):
+            texts, repaired = repaired_texts(
+                column, name, lambda i: row_place(file, rows.places[i])
+            )
+            yield from repaired
+            table = table.set_column(index, name, texts)
             continue
         for i in range(len(column)):
             if not is_valid(column.take(pa.array([i]))):
@@ -49,6 +47,52 @@ def readable(rows: Rows, file: str) -> Iterator[Part]:
     keep = np.ones(table.num_rows, bool)
     keep[list(bad)] = False
     yield Rows(table.filter(pa.array(keep)), rows.places[keep])
+
+
+def as_texts(
+    values: pa.ChunkedArray, name: str, where: Callable[[int], str]
+) -> tuple[pa.ChunkedArray, list[Remark]]:
+    """A column of bytes, or lists of bytes, as one of texts, and what of it is no UTF-8 and was
+    repaired; another column as it is.  `where`: the place of a row, for messages.
+    """
+    if not holds(values.type, BYTES):
+        return values, []
+    texts = pa.list_(pa.string()) if pa.types.is_nested(values.type) else pa.string()
+    try:
+        return values.cast(texts), []
+    except (pa.ArrowException, UnicodeDecodeError):
+        column, repaired = repaired_texts(values, name, where)
+        return pa.chunked_array([column.cast(texts)]), repaired
+
+
+def repaired_texts(
+    column: pa.Array | pa.ChunkedArray, name: str, where: Callable[[int], str]
+) -> tuple[pa.Array, list[Remark]]:
+    """Texts, or lists of texts, with U+FFFD for what is no UTF-8, and a remark for each row that
+    was changed.
+    """
+    nested = pa.types.is_nested(column.type)
+    raw = column.cast(pa.large_list(pa.large_binary()) if nested else pa.large_binary())
+    values: list[Any] = []
+    remarks = []
+    what = f"bytes in column {name!r} that are not UTF-8 became U+FFFD"
+    for i, value in enumerate(raw.to_pylist()):
+        held = value if nested else [value]
+        decoded = held and [one and one.decode("utf-8", "replace") for one in held]
+        again = decoded and [one and one.encode() for one in decoded]
+        if again != held:
+            remarks.append(Remark("repaired values", where(i), what))
+        values.append(decoded if nested else decoded[0])
+    kind = pa.large_list(pa.large_string()) if nested else pa.large_string()
+    strings = column.type if holds(column.type, STRINGS) else kind
+    return pa.array(values, strings), remarks
+
+
+def holds(dtype: pa.DataType, kinds: Sequence[pa.DataType]) -> bool:
+    """Whether a type is one of `kinds`, or a list of one."""
+    if pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
+        dtype = dtype.value_type
+    return dtype in kinds
 
 
 def is_valid(column: pa.Array) -> bool:

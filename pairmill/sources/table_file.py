@@ -43,3 +43,31 @@ class TableFile:
                 None
             ]
         return [None]
+
+
+def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
+    """The table with a column of text for each Hive partition of the file's folders that it does
+    not have itself.
+    """
+    for name, value in file.item.partitions:
+        if name not in table.schema.names:
+            table = table.append_column(
+                name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
+            )
+    return table
+
+
+def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:
+    """The keys of a file of JSON lines; text where no value was seen, and where the column is text
+    over all files, so that its numbers stay as they are spelled.
+    """
+    assert file.profile is not None
+    of = {path: ours for ours, paths in file.mapping.made.items() for path in paths}
+    of |= {theirs: ours for theirs, ours in file.mapping.others.items()}
+    fields = []
+    for name, guess in file.profile.guesses.items():
+        dtype = guess.dtype()
+        ours = schema.field(of[name]).type if name in of else dtype
+        plain = not pa.types.is_nested(dtype) and pa.types.is_string(ours)
+        fields.append((name, pa.string() if plain or pa.types.is_null(dtype) else dtype))
+    return pa.schema(fields)

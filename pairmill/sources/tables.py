@@ -20,8 +20,9 @@ from pairmill.sources.local_images import ImageFiles, with_images, without_pictu
 from pairmill.sources.misfits import Heard, Misfits
 from pairmill.sources.parquet_files import parquet_rows
 from pairmill.sources.rows import Part, Rows, line_place, row_place, without
+from pairmill.sources.sound_values import as_texts
 from pairmill.sources.table_config import PairsConfig, ParquetConfig, TableConfig
-from pairmill.sources.table_file import TableFile
+from pairmill.sources.table_file import TableFile, json_schema, with_partition_columns
 from pairmill.sources.table_formats import FORMATS
 from pairmill.sources.text_files import json_rows, separated_rows
 from pairmill.sources.text_stream import TextRange, format_of
@@ -157,21 +158,31 @@ class TableSource(Source):
             if not isinstance(part, Rows):
                 yield part
                 continue
-            ours, bad = self._ours(part, file)
+            ours, bad, repaired = self._ours(part, file)
             if heard:
                 heard(part.table.num_rows, bad)
+            yield from repaired
             yield from bad
             yield from self._finished(ours, file)
 
-    def _ours(self, part: Rows, file: TableFile) -> tuple[Rows, list[Unreadable]]:
-        """One part of a file in our columns and types, and the rows that do not fit them."""
+    def _ours(self, part: Rows, file: TableFile) -> tuple[Rows, list[Unreadable], list[Remark]]:
+        """One part of a file in our columns and types, the rows that do not fit them, and what was
+        repaired.
+        """
         raw = with_partition_columns(part.table, file)
         columns: dict[str, pa.ChunkedArray] = {}
         bad: dict[int, Unreadable] = {}
+        repaired: list[Remark] = []
+
+        def where(row: int) -> str:
+            return place_of(file, part.places[row])
+
         for field in self.layout().schema:
             named = field.name == IMAGE_FILE and IMAGE_FILE not in file.mapping.names()
             values = (
-                at_path(raw, self.image) if named and self.image else self._column(raw, file, field)
+                at_path(raw, self.image)
+                if named and self.image
+                else self._column(raw, file, field, where, repaired)
             )
             if field.name == "text" and is_list(values.type):  # captions: rows
                 columns[field.name] = values
@@ -181,19 +192,33 @@ class TableSource(Source):
             columns[field.name], places = fitted(values, field.type)
             for i in places:
                 why = no_fit(values[i].as_py(), field.type)
-                fault = Unreadable(place_of(file, part.places[i]), why, field.name, misfit=True)
+                fault = Unreadable(where(i), why, field.name, misfit=True)
                 bad.setdefault(i, fault)
         if self.image:
             columns[IMAGE] = at_path(raw, self.image)
         rows = Rows(pa.table(columns), part.places)
-        return (without(rows, list(bad)) if bad else rows), [bad[i] for i in sorted(bad)]
+        sound = without(rows, list(bad)) if bad else rows
+        return sound, [bad[i] for i in sorted(bad)], repaired
 
-    def _column(self, raw: pa.Table, file: TableFile, field: pa.Field) -> pa.ChunkedArray:
-        """Values of one of our columns, not yet of its type."""
+    def _column(
+        self,
+        raw: pa.Table,
+        file: TableFile,
+        field: pa.Field,
+        where: Callable[[int], str],
+        repaired: list[Remark],
+    ) -> pa.ChunkedArray:
+        """Values of one of our columns, not yet of its type; of texts in bytes what was repaired is
+        added to `repaired`.
+        """
         made = file.mapping.made.get(field.name)
         kept = file.mapping.kept.get(field.name)
         paths = made or ([] if kept is None else [kept])
         found = [at_path(raw, path) for path in paths]
+        if pa.types.is_string(field.type):
+            for at, path in enumerate(paths):
+                found[at], remarks = as_texts(found[at], path, where)
+                repaired += remarks
         if made and field.name == "text":
             found = [one_caption(values, self.config.captions) for values in found]
         if len(found) == 1:
@@ -243,34 +268,6 @@ def parts_of(
     else:
         nested = file.profile.nested()
         yield from json_rows(file.item, json_schema(file, schema), nested, config.encoding, within)
-
-
-def json_schema(file: TableFile, schema: pa.Schema) -> pa.Schema:
-    """The keys of a file of JSON lines; text where no value was seen, and where the column is text
-    over all files, so that its numbers stay as they are spelled.
-    """
-    assert file.profile is not None
-    of = {path: ours for ours, paths in file.mapping.made.items() for path in paths}
-    of |= {theirs: ours for theirs, ours in file.mapping.others.items()}
-    fields = []
-    for name, guess in file.profile.guesses.items():
-        dtype = guess.dtype()
-        ours = schema.field(of[name]).type if name in of else dtype
-        plain = not pa.types.is_nested(dtype) and pa.types.is_string(ours)
-        fields.append((name, pa.string() if plain or pa.types.is_null(dtype) else dtype))
-    return pa.schema(fields)
-
-
-def with_partition_columns(table: pa.Table, file: TableFile) -> pa.Table:
-    """The table with a column of text for each Hive partition of the file's folders that it does
-    not have itself.
-    """
-    for name, value in file.item.partitions:
-        if name not in table.schema.names:
-            table = table.append_column(
-                name, pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
-            )
-    return table
 
 
 def place_of(file: TableFile, place: int) -> str:

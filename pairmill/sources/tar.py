@@ -61,6 +61,8 @@ class Damage:
 
     offset: int
     reason: str
+    ends: bool = False
+    """Whether nothing behind it can be read."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,8 @@ class TarReader:
             yield Member(name, offset, size, "it is a sparse file" if sparse else refused)
         if (missing := self.skip(offset + padded(size) - self.at)) > padded(size) - size:
             self.ended = True
-            yield Damage(offset, f"{printable(name)} is cut: {missing:,} bytes are missing")
+            reason = f"{printable(name)} is cut: {missing:,} bytes are missing"
+            yield Damage(offset, reason, ends=True)
 
     def next_header(self) -> bytes | Damage | None:
         """The next block that is not empty; None at a tar's end, Damage where it has no end mark.
@@ -145,7 +148,8 @@ class TarReader:
             if block.strip(b"\0") and len(block) == BLOCK:
                 return block
             if len(block) < BLOCK:
-                return None if zeros else Damage(self.at, "it has no end mark; its rest is missing")
+                reason = "it has no end mark; its rest is missing"
+                return None if zeros else Damage(self.at, reason, ends=True)
             zeros += BLOCK
         return None
 
@@ -158,7 +162,7 @@ class TarReader:
             block = self.read(BLOCK)
             if len(block) < BLOCK:
                 self.ended = True
-                return Damage(offset, f"{reason}; what follows it cannot be read")
+                return Damage(offset, f"{reason}; what follows it cannot be read", ends=True)
             if block[257:262] == b"ustar" and (info := parsed(block)) and self.holds(info.size):
                 self.back(block)
                 return Damage(offset, f"{reason}; {self.at - offset:,} bytes were passed over")

@@ -24,6 +24,9 @@ EXPANSION = 100
 SMALL = 2**28
 NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]*)", re.DOTALL)
 META = re.compile(r"__[^/]*__($|[/.])")
+CUT = "it is cut"
+MAX_SUFFIXES = 1000
+"""Kinds of members that are remembered, to tell whether a sample at a damaged place is whole."""
 OTHER_SYSTEMS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -51,6 +54,10 @@ class TarSamples:
 
     A local tar that is not compressed is joined as a whole, by its headers; any other within a
     window.  `most`: after how many samples it stops, for a look.
+
+    A sample beside a damaged place, or where the tar is cut, is `damaged` if it lacks a kind of
+    member that other samples have; so is any sample that waits then, where members of samples do
+    not stand together.
     """
 
     def __init__(self, item: Input, most: int | None = None) -> None:
@@ -60,6 +67,12 @@ class TarSamples:
         self.open: dict[str, SameKey] = {}
         self.last: Sample | None = None
         self.waiting_members = self.waiting_bytes = 0
+        self.suffixes: set[str] = set()
+        self.scattered = False
+        """Whether a member came to a sample behind members of another."""
+        self.broken = ""
+        """What is the matter with the tar; empty while it is sound."""
+        self.cut = self.behind_damage = False
 
     def __iter__(self) -> Iterator[Sample | Unreadable]:
         with (
@@ -73,7 +86,7 @@ class TarSamples:
             try:
                 yield from self.joined(reader)
             except (OSError, EOFError, tarfile.TarError, *DECOMPRESSION_ERRORS) as error:
-                yield self.damage(reader.at, str(error))
+                yield self.damage(Damage(reader.at, str(error), ends=True))
             while self.open:
                 yield self.oldest()
         if self.members != self.given + self.passed.total() and self.most is None:
@@ -97,7 +110,7 @@ class TarSamples:
         """
         for entry in reader:
             if isinstance(entry, Damage):
-                yield self.damage(entry.offset, entry.reason)
+                yield self.damage(entry)
             elif isinstance(entry, Passed):
                 if entry.kind != "folder":
                     self.passed[f"{entry.kind}s"] += 1
@@ -116,19 +129,22 @@ class TarSamples:
             self.passed[reason] += 1
             return
         key, suffix = NAME.fullmatch(as_text(member.name).removeprefix("./")).groups()  # type: ignore[union-attr]
-        sample = self.sample_of(key, suffix.lower())
+        suffix = suffix.lower()
+        sample = self.sample_of(key, suffix)
         self.waiting_members += 1
+        if len(self.suffixes) < MAX_SUFFIXES:
+            self.suffixes.add(suffix)
         if member.refused:
-            sample.refused[suffix.lower()] = member.refused
+            sample.refused[suffix] = member.refused
         elif reader.size_bytes is not None:
-            sample.members[suffix.lower()] = member
+            sample.members[suffix] = member
         else:
+            sample.refused[suffix] = CUT  # unless all of it is read
             data = reader.read(member.size_bytes)
-            if len(data) < member.size_bytes:
-                sample.refused[suffix.lower()] = "it is cut"
-                return
-            sample.members[suffix.lower()] = data
-            self.waiting_bytes += len(data)
+            if len(data) == member.size_bytes:
+                del sample.refused[suffix]
+                sample.members[suffix] = data
+                self.waiting_bytes += len(data)
 
     def sample_of(self, key: str, suffix: str) -> Sample:
         """The sample of the member before, if it is of this key, or the first that has no such
@@ -144,6 +160,10 @@ class TarSamples:
             last = Sample(key, self.name, repeats=bool(same.samples))
             same.samples.append(last)
             self.begun += 1
+        elif last is not self.last:
+            self.scattered = True
+        if self.behind_damage:
+            last.damaged, self.behind_damage = self.broken, False
         self.last = last
         return last
 
@@ -156,15 +176,32 @@ class TarSamples:
         if same.given == len(same.samples):
             del self.open[key]
         sample.given = True
+        sample.damaged = self.damage_of(sample)
         self.waiting_members -= sample.count
         self.waiting_bytes -= sample.held_bytes
         self.given += sample.count
         return sample
 
-    def damage(self, offset: int, reason: str) -> Unreadable:
+    def damage_of(self, sample: Sample) -> str:
+        """Why members of a sample may be missing; empty where it has all that others have."""
+        damaged = sample.damaged or (self.broken if self.scattered else "")
+        refused = {suffix for suffix, reason in sample.refused.items() if reason != CUT}
+        whole = self.suffixes <= sample.members.keys() | refused
+        compared = self.begun > 1 or not self.cut
+        return "" if whole and compared else damaged
+
+    def damage(self, place: Damage) -> Unreadable:
         """The report of a damaged place in the tar, with the sample before it."""
-        after = f", after sample {printable(self.last.key)}" if self.last else ""
-        return Unreadable(f"{self.item.name} byte {offset}{after}", f"broken tar: {reason}")
+        self.cut = self.cut or place.ends
+        self.broken = f"the tar is {'cut' if self.cut else 'damaged'} here"
+        self.behind_damage = True
+        after = ""
+        if self.last is not None:
+            after = f", after sample {printable(self.last.key)}"
+            self.last.damaged = self.broken
+        return Unreadable(
+            f"{self.item.name} byte {place.offset}{after}", f"broken tar: {place.reason}"
+        )
 
 
 DECOMPRESSION_ERRORS = (zlib.error, lzma.LZMAError, pa.ArrowException)

@@ -26,7 +26,9 @@ PROFILED_FAR_TARS = 16
 
 
 class WebDatasetConfig(EmbeddingsConfig, ImageBytesConfig):
-    """Tars of samples: an image, its text and facts, further members."""
+    """Tars of samples: an image, its text and facts, further members.  A sample where a tar is cut
+    or damaged is `unreadable` unless it has all kinds of members that the others have.
+    """
 
     type: Annotated[Literal["webdataset"], SPEED] = "webdataset"
     path: Annotated[str | list[str], PATH]

@@ -11,6 +11,7 @@ from rich.text import Text
 from pairmill.errors import BadRequest
 from pairmill.safe_output import printable
 from pairmill.terminal.inspecting import brief
+from pairmill.texts.amounts import amount
 
 WRITERS = (".csv", ".jsonl", ".parquet")
 
@@ -30,7 +31,7 @@ def rows_table(
     head = rows.head(count)
     shown = [c for c in head.columns if c not in ("shard", "row") and head[c].null_count() < count]
     most = len(shown) if width is None else max(1, width // LEAST_WIDTH)
-    title = f"{rows.height:,} rows, the first {head.height}"
+    title = f"{amount(rows.height, 'row')}, the first {head.height}"
     if len(shown) > most:
         title += f"; {len(shown) - most} more columns: --columns names those to show"
         first = ["uid", *re.findall(r"\w+", where or ""), *TELLING]

@@ -12,6 +12,7 @@ from rich.text import Text
 from pairmill.fates.ledger import Funnel
 from pairmill.pipeline.watcher import Watcher
 from pairmill.safe_output import printable
+from pairmill.texts.amounts import amount
 from pairmill.work.engine import WorkEngine
 from pairmill.work.messages import Message, Notice, SettingUp, WorkerLog
 
@@ -70,7 +71,7 @@ class LiveWatcher(Watcher):
             for name in stages:
                 self.rows[name] = dict.fromkeys(COUNTED, 0)
         if not self.interactive:
-            self.console.print(Text(f"{title}: {rows:,} rows to decide"), soft_wrap=True)
+            self.console.print(Text(f"{title}: {amount(rows, 'row')} to decide"), soft_wrap=True)
         else:
             self.show()
 
@@ -91,7 +92,7 @@ class LiveWatcher(Watcher):
         if self.began is None:
             self.began = self.last_beat = now
         rate = f", {rows / (now - self.began):,.0f} rows/s" if now > self.began else ""
-        text = f"reading the source: {rows:,} rows, {files:,} of {of:,} files{rate}"
+        text = f"reading the source: {amount(rows, 'row')}, {files:,} of {amount(of, 'file')}{rate}"
         if self.interactive:
             self.title = text
             self.show()
@@ -153,7 +154,7 @@ class LiveWatcher(Watcher):
     def heartbeat(self, stage: str) -> str:
         """Rows done of the phase's, their rate, and the time that the rest takes at that rate."""
         done, elapsed = int(self.rows[stage]["rows"]), time.monotonic() - self.start
-        text = f"{stage}: {done:,} of {self.total:,} rows"
+        text = f"{stage}: {done:,} of {amount(self.total, 'row')}"
         if not done:
             return f"{text} after {elapsed:,.0f} s"
         if elapsed:
@@ -214,7 +215,7 @@ def funnel_table(funnel: Funnel) -> Table:
     """Rows in, gate by gate, to the rows kept; the most frequent reasons beside each step."""
     table = Table(
         title=(
-            f"{funnel.rows:,} rows in, {funnel.kept:,} kept "
+            f"{amount(funnel.rows, 'row')} in, {funnel.kept:,} kept "
             f"({funnel.kept / max(1, funnel.rows):.1%})"
         ),
         title_justify="left",

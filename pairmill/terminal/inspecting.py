@@ -218,7 +218,8 @@ def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
             members = tar.getmembers()
             out.print(
                 Text(
-                    f"{name}: {len(members)} members, {sum(m.size for m in members) / 1e6:,.1f} MB"
+                    f"{name}: {amount(len(members), 'member')}, "
+                    f"{sum(m.size for m in members) / 1e6:,.1f} MB"
                 )
             )
             for member in members[: rows * 3]:
@@ -233,7 +234,9 @@ def show_file(storage: Storage, name: str, rows: int, out: Console) -> None:
         return
     with storage.fs.open_input_file(storage.path(name)) as stream:
         file = pq.ParquetFile(stream)
-        table = Table(title=f"{name}: {file.metadata.num_rows:,} rows", title_justify="left")
+        table = Table(
+            title=f"{name}: {amount(file.metadata.num_rows, 'row')}", title_justify="left"
+        )
         table.add_column("column", no_wrap=True)  # as it is written in a gate
         table.add_column("type")
         for i in range(min(rows, file.metadata.num_rows)):

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pairmill.fates.ledger import SOURCE
 from pairmill.safe_output import SafeConsole
+from pairmill.texts.amounts import amount
 
 MEMBERS = 8
 """Columns of a stage that are named; of the others the number (`--columns` names all)."""
@@ -25,7 +26,7 @@ class ShownPlan(dict[str, Any]):
 
 def plan_view(plan: dict[str, Any], columns: bool = False) -> Group:
     """`columns`: every column by name, with the stage that writes it."""
-    rows = "not read yet" if plan["pool_rows"] is None else f"{plan['pool_rows']:,} rows"
+    rows = "not read yet" if plan["pool_rows"] is None else amount(plan["pool_rows"], "row")
     if plan["news"]:
         rows = f"{rows}: {plan['news']}"
     parts: list[Any] = [Text(f"{plan['name']}: pool {plan['pool']} ({rows})", style="bold")]
@@ -99,7 +100,7 @@ def work(stage: dict[str, Any]) -> str:
     waiting, stored = stage["rows_waiting"], stage["rows_stored"]
     if waiting is None:
         return "waits for the source to be read"
-    parts = [f"{waiting:,} rows to do"]
+    parts = [f"{amount(waiting, 'row')} to do"]
     if stored is not None:
         parts.append(f"{stored:,} stored")
     return ", ".join(parts)

@@ -1,9 +1,24 @@
 """Numbers of things, as people say them."""
 
+import re
+
 
 def amount(count: int, thing: str) -> str:
     """`1 shard`, `1,200 shards`: a number and a regular English noun."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def counted(count: int, plural: str) -> str:
+    """`3 webp pictures were encoded`, `1 webp picture was encoded`: a number before words whose
+    subject, the first or second of them, is a regular plural.
+    """
+    if count == 1:
+        plural = re.sub(r"^((?:\S+ )?[^\W\d_]+?)s\b", r"\1", plural, count=1)
+        verb = re.search(r"\b(?:were|are)\b", plural)
+        if verb is not None:
+            singular = "was" if verb.group() == "were" else "is"
+            plural = plural[: verb.start()] + singular + plural[verb.end() :]
+    return f"{count:,} {plural}"
 
 
 def hundredths(value: float) -> str:

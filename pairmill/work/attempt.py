@@ -26,6 +26,7 @@ from pairmill.errors import (
 from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ERROR, error_array
 from pairmill.stages.base import Stage
+from pairmill.texts.amounts import amount
 from pairmill.work.claims import Past, RowRange, WorkPlace
 from pairmill.work.deadline import Limited, Watchdog
 from pairmill.work.line import Line
@@ -223,9 +224,13 @@ def checked(planned: PlannedStage, answer: Any, rows: int) -> pa.Table:
     """A stage's answer with the declared columns and types, NaN as null; raises StageBroken."""
     name = planned.name
     if not isinstance(answer, pa.Table) or answer.num_rows != rows:
-        found = f"{answer.num_rows} rows" if isinstance(answer, pa.Table) else type(answer).__name__
+        found = (
+            amount(answer.num_rows, "row")
+            if isinstance(answer, pa.Table)
+            else type(answer).__name__
+        )
         raise StageBroken(
-            f"stage {name!r} answered {rows} rows with {found}; it must give one row "
+            f"stage {name!r} answered {amount(rows, 'row')} with {found}; it must give one row "
             "for each, in order"
         )
     columns: dict[str, pa.ChunkedArray] = {}

@@ -24,6 +24,7 @@ from pairmill.plan.chain import PlannedStage
 from pairmill.schemas.arrow import ORDER
 from pairmill.schemas.expressions import frame_of
 from pairmill.stages.base import CombiningStage, LinkingStage, Stage
+from pairmill.texts.amounts import amount
 from pairmill.work.ahead import ahead
 from pairmill.work.attempt import checked
 from pairmill.work.block import Job
@@ -99,8 +100,9 @@ class PartitionWorker:
             raise call.error()
         if past.attempts > ATTEMPTS and not past.guilty(SETUP):
             raise StageBroken(
-                f"stage {planned.name!r}: the process that looked at {rows.num_rows:,} rows ended "
-                f"{past.attempts - 1} times; is there enough memory for them on a node?"
+                f"stage {planned.name!r}: the process that looked at "
+                f"{amount(rows.num_rows, 'row')} ended {past.attempts - 1} times; "
+                "is there enough memory for them on a node?"
             )
         stage, _ = self.loaded.take(planned, place, self.line, self.watchdog, past)
         try:
@@ -109,7 +111,8 @@ class PartitionWorker:
             raise
         except Exception as error:  # a stage may raise anything
             raise StageBroken(
-                f"stage {planned.name!r} failed on the {rows.num_rows:,} rows that it looked at: "
+                f"stage {planned.name!r} failed on the "
+                f"{amount(rows.num_rows, 'row')} that it looked at: "
                 f"{kind_of(error)}: {first_line(error)}{raised_at(error)}"
             ) from error
         self.line.end(place)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pairmill.errors import CorruptWorkspace, PairmillError, first_line
 from pairmill.schemas.arrow import hash_of, is_payload, payload_sizes
 from pairmill.schemas.companions import forgotten, size_of
+from pairmill.texts.amounts import amount
 from pairmill.workspace.contents import table_names
 from pairmill.workspace.digests import column_digest, hexed
 from pairmill.workspace.encoding import read_footer
@@ -152,7 +153,7 @@ def table_faults(storage: Storage) -> list[str]:
                 )
             elif (found := rows_in(storage, file)) not in (None, int(table.rows[shard])):
                 faults.append(
-                    f"{storage.path(file)} has {found} rows, tables/{name}.parquet says "
+                    f"{storage.path(file)} has {amount(found, 'row')}, tables/{name}.parquet says "
                     f"{table.rows[shard]}; delete it and {storage.path('tables')}, and run again"
                 )
     if not storage.exists(SIGN):
