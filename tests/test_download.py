@@ -85,7 +85,7 @@ def test_opt_out_modes(web: dict[str, str]) -> None:
     [
         ("http://127.0.0.1:9/x", "no public address"), ("http://[::1]/x", "no public address"), ("http://[::ffff:127.0.0.1]/", "no public address"),
         ("http://2130706433/", "unusual spelling"), ("http://127.1/", "unusual spelling"), ("http://0x7f.0.0.1/", "unusual spelling"), ("http://169.254.169.254/latest", "no public address"), ("ftp://a.test/x", "not http"),
-        ("file:///etc/passwd", "not http"), ("http:///x", "no "), ("", "scheme"),
+        ("file:///etc/passwd", "not http"), ("http:///x", "no "), ("", "https:// is missing"),
     ],
 )  # fmt: skip
 def test_addresses_that_are_never_fetched(url: str, message: str) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pairmill.api import Pipeline
+from pairmill.texts.amounts import counted
 from tests.inputs import picture
 
 ROWS = 10
@@ -34,7 +35,7 @@ def run(folder: Path, columns: dict[str, Any], output: dict[str, Any]) -> tuple[
     )
     told = "\n".join(line.plain for line in result.lines())
     (manifest,) = result.packages.values()
-    assert all(f"  {count} {what}" in told for what, count in manifest["told"].items())
+    assert all(f"  {counted(count, what)}" in told for what, count in manifest["told"].items())
     return manifest, list(result.warnings)
 
 

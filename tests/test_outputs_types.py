@@ -179,7 +179,7 @@ def test_uids_are_sorted_halves_as_datacomp_reads_them(packages: Path) -> None:
 def test_card_names_what_was_left_out_and_what_was_altered(packages: Path) -> None:
     card = (packages / "wds/README.md").read_text()
     assert "Not in this package: vector." in card
-    assert "1 numbers of 'f' are NaN or infinite: null in JSON" in card
+    assert "1 number of 'f' is NaN or infinite: null in JSON" in card
     named = (packages / "table/README.md").read_text()
     assert "Not in this package: mask, audio, frames, scan, vector, image." in named
 

@@ -118,6 +118,7 @@ class StageActor:
     def end(self) -> None:
         """Closes the stages: no shard will come."""
         close_all(self.loaded)
+        self.operator.line.arrived()
 
 
 def begin_imports(stages: Sequence[PlannedStage]) -> None:
@@ -132,7 +133,7 @@ class RefetchActor:
 
     def __init__(self, job: Job, upto: int | None, line: RunLine) -> None:
         end_within()
-        planned, self.loaded = job.chain.stages[job.first], LoadedStage()
+        planned, self.loaded, self.line = job.chain.stages[job.first], LoadedStage(), line
         self.work = partial(refetch, job.chain, planned, upto, line, WATCHDOG, self.loaded)
 
     def where(self) -> str:
@@ -148,6 +149,7 @@ class RefetchActor:
     def end(self) -> None:
         """Closes the stage: no shard will come."""
         close_all([self.loaded])
+        self.line.arrived()
 
 
 @safe_errors

@@ -1,5 +1,6 @@
 """The one actor of a run: what its workers share, and their lines to it."""
 
+import contextlib
 from collections import deque
 from typing import Any
 
@@ -72,6 +73,13 @@ class RunLine(Line):
     def report(self, message: Message) -> None:
         """Sends it, without waiting."""
         self.actor.add.remote(message)
+
+    def arrived(self) -> None:
+        """Waits until the actor has what was sent, or for ten seconds: it takes a worker's calls in
+        order.
+        """
+        with contextlib.suppress(Exception):  # the run is ending
+            self.waited(self.actor.spent.remote(), 10)
 
     def ask(self, worker: str, limit: int, in_flight: dict[str, int]) -> dict[str, int]:
         """A worker's share of each host's connections."""
