@@ -71,8 +71,18 @@ def equal(one: Any, other: Any) -> tuple[int, int]:
     return sum(same), len(same)
 
 
-def tower_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
+def seeded(build: Callable[[Path], None], folder: Path) -> None:
+    """The same weights each time: what a builder does not draw itself, transformers draws by
+    torch's own chance.
+    """
+    import torch
+
+    torch.manual_seed(0)
     build(folder)
+
+
+def tower_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
+    seeded(build, folder)
     stage = ClipStage(ClipConfig(model=str(folder), dtype="float32", batch_size=64))
     stage.setup()
     own = direct_open_clip if family.startswith("open_clip") else direct_scores
@@ -80,7 +90,7 @@ def tower_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
 
 
 def head_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
-    build(folder)
+    seeded(build, folder)
     stage = MatchStage(MatchConfig(model=str(folder), dtype="float32", batch_size=64))
     stage.setup()
     return scored_row(
@@ -120,7 +130,7 @@ def loaded_by(holder: Any) -> str:
 
 
 def talker_row(family: str, talker: Talker, folder: Path) -> Row:
-    talker.build(folder)
+    seeded(talker.build, folder)
     stage = CaptionStage(
         CaptionConfig(
             model=str(folder),
