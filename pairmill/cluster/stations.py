@@ -1,6 +1,7 @@
 """Who does the work of an operator: tasks, or a pool of actors that grows and shrinks."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,6 +134,10 @@ class Pool:
         self.there: list[PoolActor] = []
         self.starting: dict[Any, PoolActor] = {}
         """By the answer that tells where one is."""
+        self.leaving: list[threading.Thread] = []
+        """Each holds an actor that closes its stages: Ray ends one that nobody holds, and of
+        several threads of an actor it waits for none.
+        """
 
     def __len__(self) -> int:
         return len(self.there) + len(self.starting)
@@ -191,15 +196,29 @@ class Pool:
 
     def give_back(self, keep: int = 0, idle_s: float = 0.0) -> int:
         """Ends actors that have had nothing to do for some seconds, down to `keep`; their number.
-        Ray ends them when nobody holds them any more, in order.
+        Ray ends them when nobody holds them any more.
         """
         until = time.monotonic() - idle_s
         idle = [m for m in self.there if not m.calls and m.idle_since <= until]
         ended = idle[: max(0, len(self) - keep)]
         self.there = [m for m in self.there if m not in ended]
         for member in ended:
-            member.actor.end.remote()
+            self.let_go(member.actor)
         return len(ended)
+
+    def let_go(self, actor: Any) -> None:
+        """Holds an actor until its stages are closed, or for as long as they may take."""
+
+        def hold(actor: Any, closed: Any) -> None:
+            with contextlib.suppress(
+                Exception
+            ):  # the actor, or Ray, is gone: that is said elsewhere
+                self.ray.wait([closed], timeout=LEAVE_S)
+
+        self.leaving = [thread for thread in self.leaving if thread.is_alive()]
+        thread = threading.Thread(target=hold, args=[actor, actor.end.remote()], daemon=True)
+        thread.start()
+        self.leaving.append(thread)
 
     def withdraw(self, keep: int = 0) -> int:
         """Asks no longer for actors that found no place yet, down to `keep`; their number."""
@@ -210,14 +229,12 @@ class Pool:
 
     def close(self) -> None:
         """Those without work end in order, once their stages are closed; others at once."""
-        ends = []
         for member in (*self.there, *self.starting.values()):
             if member.calls or not member.node:
                 self.ray.kill(member.actor)
             else:
-                ends.append(member.actor.end.remote())
-        if ends:
-            with contextlib.suppress(self.ray.exceptions.RayError):  # what ended the phase is said
-                self.ray.wait(ends, num_returns=len(ends), timeout=LEAVE_S)
+                self.let_go(member.actor)
+        for thread in self.leaving:
+            thread.join(LEAVE_S)
         self.there.clear()
         self.starting.clear()
