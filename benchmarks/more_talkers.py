@@ -1,6 +1,8 @@
 """Tiny models that answer prompts: Idefics3 to DeepSeek-VL."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from talker_parts import EYE, LLM, SIDE, ids, llama_words, turns
 from tiny_parts import awake, save, tokenizer
@@ -125,27 +127,35 @@ def mllama(folder: Path) -> None:
     save(folder, awake(t.MllamaForConditionalGeneration(config)), processor, template)
 
 
+MISTRAL_WORDS = ("[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]", "[SYSTEM_PROMPT]")
+
+
+def mistral(folder: Path, model: Callable[..., Any], config: Callable[..., Any], text: Any) -> None:
+    """A model of Mistral's that sees by Pixtral's tower."""
+    import transformers as t
+
+    words = llama_words(*MISTRAL_WORDS)
+    eye = t.PixtralVisionConfig(**{**EYE, "image_size": 64, "patch_size": 8}, head_dim=8)
+    place = words.convert_tokens_to_ids("[IMG]")
+    whole = config(
+        text_config=text(ids(words)),
+        vision_config=eye,
+        image_token_index=place,
+        spatial_merge_size=2,
+    )
+    images = t.PixtralImageProcessor(size={"longest_edge": 64}, patch_size=8)
+    processor = t.PixtralProcessor(images, words, patch_size=8, spatial_merge_size=2)
+    template = turns("[IMG]", "[INST]", "[/INST]", "", "{{ bos_token }}")
+    save(folder, awake(model(whole)), processor, template)
+
+
 def mistral3(folder: Path) -> None:
     import transformers as t
 
-    specials = ["[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]", "[SYSTEM_PROMPT]"]
-    words = llama_words(*specials)
-    config = t.Mistral3Config(
-        text_config=t.MistralConfig(**LLM, head_dim=8, **ids(words)),
-        vision_config=t.PixtralVisionConfig(
-            **{**EYE, "image_size": 64, "patch_size": 8}, head_dim=8
-        ),
-        image_token_index=words.convert_tokens_to_ids("[IMG]"),
-        spatial_merge_size=2,
-    )
-    processor = t.PixtralProcessor(
-        t.PixtralImageProcessor(size={"longest_edge": 64}, patch_size=8),
-        words,
-        patch_size=8,
-        spatial_merge_size=2,
-    )
-    template = turns("[IMG]", "[INST]", "[/INST]", "", "{{ bos_token }}")
-    save(folder, awake(t.Mistral3ForConditionalGeneration(config)), processor, template)
+    def text(special: dict[str, Any]) -> Any:
+        return t.MistralConfig(**LLM, head_dim=8, **special)
+
+    mistral(folder, t.Mistral3ForConditionalGeneration, t.Mistral3Config, text)
 
 
 def florence2(folder: Path) -> None:

@@ -3,7 +3,9 @@ ones.
 """
 
 from pathlib import Path
+from typing import Any
 
+from more_talkers import mistral
 from newer_talkers import of_qwen
 from talker_parts import (
     CHATML,
@@ -115,28 +117,13 @@ def mistral_large4(folder: Path) -> None:
     """Latent attention with a token indexer, and experts."""
     import transformers as t
 
-    specials = ["[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]", "[SYSTEM_PROMPT]"]
-    words = llama_words(*specials)
-    text = {**LLM, "num_key_value_heads": 4, "kv_lora_rank": 8, "qk_rope_head_dim": 8}
-    text |= {"v_head_dim": 8, "qk_nope_head_dim": 8, "head_dim": 8, "n_routed_experts": 4}
-    text |= {"num_experts_per_tok": 2, "moe_intermediate_size": 32, "index_head_dim": 8}
-    text |= {"index_n_heads": 2, "index_topk": 2048, **ids(words)}
-    config = t.MistralLarge4Config(
-        text_config=text,
-        vision_config=t.PixtralVisionConfig(
-            **{**EYE, "image_size": 64, "patch_size": 8}, head_dim=8
-        ),
-        image_token_index=words.convert_tokens_to_ids("[IMG]"),
-        spatial_merge_size=2,
-    )
-    processor = t.PixtralProcessor(
-        t.PixtralImageProcessor(size={"longest_edge": 64}, patch_size=8),
-        words,
-        patch_size=8,
-        spatial_merge_size=2,
-    )
-    template = turns("[IMG]", "[INST]", "[/INST]", "", "{{ bos_token }}")
-    save(folder, awake(t.MistralLarge4ForConditionalGeneration(config)), processor, template)
+    def text(special: dict[str, Any]) -> dict[str, Any]:
+        sizes = {"num_key_value_heads": 4, "kv_lora_rank": 8, "qk_rope_head_dim": 8}
+        sizes |= {"v_head_dim": 8, "qk_nope_head_dim": 8, "head_dim": 8, "n_routed_experts": 4}
+        sizes |= {"num_experts_per_tok": 2, "moe_intermediate_size": 32, "index_head_dim": 8}
+        return {**LLM, **sizes, "index_n_heads": 2, "index_topk": 2048, **special}
+
+    mistral(folder, t.MistralLarge4ForConditionalGeneration, t.MistralLarge4Config, text)
 
 
 def hyperclovax(folder: Path) -> None:

@@ -9,6 +9,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from pairmill.import_hooks import Execute, spec_around
+
 PANDAS, PYARROW = "pandas", "pyarrow"
 
 
@@ -27,18 +29,12 @@ class Afterwards(MetaPathFinder):
             return None
         if self.hidden:
             raise ModuleNotFoundError(f"no module named {fullname!r} yet", name=fullname)
-        others = [finder for finder in sys.meta_path if finder is not self]
-        found = (finder.find_spec(fullname, path, target) for finder in others)
-        spec = next((s for s in found if s is not None), None)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
 
-            def executed(module: ModuleType) -> None:
-                execute(module)
-                self.then()
+        def around(spec: ModuleSpec, execute: Execute, module: ModuleType) -> None:
+            execute(module)
+            self.then()
 
-            spec.loader.exec_module = executed  # type: ignore[method-assign]
-        return spec
+        return spec_around(self, fullname, path, target, around)
 
 
 def pandas_later() -> None:

@@ -18,9 +18,9 @@ from pairmill.terminal.stage_list import WRITTEN_DOWN, sentences
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "pairmill").rglob("*.py"))
 GROUND = {
-    "addresses", "allocators", "errors", "extensions", "free_memory", "images", "models", "names",
-    "pandas_later", "places", "redaction", "safe_output", "schemas", "shares", "texts",
-    "torch_device", "version",
+    "addresses", "allocators", "errors", "extensions", "free_memory", "images", "import_hooks",
+    "models", "names", "pandas_later", "places", "redaction", "safe_output", "schemas", "shares",
+    "texts", "torch_device", "version",
 }  # fmt: skip
 """Rooms that everybody may import from; they import from one another alone."""
 ARROWS = {

@@ -6,11 +6,9 @@ what ran with it.
 
 import json
 import os
-import signal
-import subprocess
+import shutil
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,9 @@ from safetensors.numpy import save_file
 
 from pairmill.captioners.chat import Chat
 from pairmill.captioners.engine import Message, Request
-from pairmill.captioners.engine_keeper import marked
+from pairmill.captioners.vllm_options import COMPACT, engine_arguments
 from pairmill.errors import MissingPackage, StageBroken
+from pairmill.schemas.config import value_fields
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from tests.conftest import CAPTIONER
 
@@ -35,7 +34,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """The engines that are started meanwhile."""
     monkeypatch.syspath_prepend(FAKE)
     for name in ("VLLM_WORKER_MULTIPROC_METHOD", "VLLM_NO_USAGE_STATS", "VLLM_LOGGING_LEVEL"):
-        monkeypatch.setenv(name, os.environ.get(name, "spawn"))
+        monkeypatch.setenv(name, "")  # so that it is as before in the end
+        monkeypatch.delenv(name)
     from vllm.v1.engine.async_llm import AsyncLLM
 
     AsyncLLM.made.clear()
@@ -76,6 +76,8 @@ def test_captions_are_those_of_transformers(
     (engine,) = engines
     assert engine.args.limit_mm_per_prompt == {"video": 0, "audio": 0}
     assert engine.args.generation_config == "vllm"
+    assert os.environ["VLLM_NO_USAGE_STATS"] == "1"
+    assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
     assert engine.args.structured_outputs_config["disable_any_whitespace"]  # no endless blanks
 
 
@@ -162,6 +164,45 @@ def test_a_schema_that_it_cannot_compile_is_checked_by_the_stage(engines: list[A
     assert bound == [True, False, False]  # refused, asked again, and the repair
 
 
+def changed_model(folder: Path, name: str, change: Callable[[str], str]) -> str:
+    """The demo's captioner with one of its files changed."""
+    shutil.copytree(CAPTIONER, folder / "model")
+    file = folder / "model" / name
+    file.write_text(change(file.read_text()))
+    return str(folder / "model")
+
+
+def test_a_prompt_that_opens_a_thought_is_not_bound_to_a_schema(
+    engines: list[Any], tmp_path: Path
+) -> None:
+    model = changed_model(tmp_path, "chat_template.jinja", lambda text: f"{text}<think>")
+    schema = {"type": "object", "properties": {"score": {"type": "integer"}}}
+    options = {"image": None, "prompt": "rate {text}", "json_schema": schema, "model": model}
+    answers(pa.table({"text": ["a"]}), config(**options))
+    assert [params.structured_outputs for params in engines[0].asked] == [None]
+
+
+def test_an_encoder_with_a_decoder_is_refused(engines: list[Any], tmp_path: Path) -> None:
+    def change(text: str) -> str:
+        return json.dumps(json.loads(text) | {"is_encoder_decoder": True})
+
+    model = changed_model(tmp_path, "config.json", change)
+    with pytest.raises(StageBroken, match="engine: transformers"):
+        CaptionStage(config(model=model)).examine()
+
+
+def test_arguments_of_ones_own_stand_beside_ours_and_in_the_identity(engines: list[Any]) -> None:
+    given = {"structured_outputs_config": {"reasoning_parser": "deepseek_r1"}}
+    found = engine_arguments(config().spec(1), given, sees=True, gpus=4)
+    assert found["structured_outputs_config"] == COMPACT | given["structured_outputs_config"]
+    assert (found["tensor_parallel_size"], found["distributed_executor_backend"]) == (4, "mp")
+    half = engine_arguments(config().spec(1), {}, sees=False, gpus=0.5)
+    assert half["gpu_memory_utilization"] == pytest.approx(0.45)
+    one, other = config(), config(engine_arguments={"max_model_len": 64})
+    assert "engine_arguments" not in value_fields(one)
+    assert value_fields(other)["engine_arguments"] == {"max_model_len": 64}
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -234,32 +275,3 @@ def test_a_prompt_has_one_token_for_each_picture(begins: bool) -> None:
     assert ids.count(place) == 2
     assert (ids[0] == processor.tokenizer.bos_token_id) == begins
     assert [t for t in ids if t != place] == [t for t in whole if t != place]
-
-
-WORKER = """
-import os, subprocess, sys, time
-from pairmill.captioners.vllm_core import kept_mark, marked_children
-own = [sys.executable, "-c", "import time; time.sleep(600)"]
-with marked_children():
-    subprocess.Popen(own, start_new_session=True)
-other = subprocess.Popen(own, start_new_session=True)
-print(kept_mark(os.getpid()), other.pid, flush=True)
-time.sleep(600)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="vLLM runs on Linux")
-def test_no_process_of_an_engine_outlives_a_killed_worker() -> None:
-    worker = subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True)
-    assert worker.stdout is not None
-    with worker.stdout as said:
-        mark, other = said.readline().split()
-    assert len(marked(mark)) == 1
-    worker.send_signal(signal.SIGKILL)
-    worker.wait()
-    end = time.monotonic() + 60
-    while marked(mark) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not marked(mark)
-    os.kill(int(other), signal.SIGKILL)  # what the worker started beside lives on until now

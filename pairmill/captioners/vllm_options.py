@@ -6,12 +6,11 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any
 
+from pairmill.captioners.server import OF_A_GPU
 from pairmill.errors import MissingPackage, StageBroken, first_line
 from pairmill.models.files import checkpoint_folder, read_json
 from pairmill.models.load import Spec
 
-OF_A_GPU = 0.9
-"""Share of a GPU's memory that vLLM takes by itself."""
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of LoRA adapters that vLLM makes room for."""
 COMPACT = {"backend": "xgrammar", "disable_any_whitespace": True}

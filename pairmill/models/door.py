@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pairmill.import_hooks import Execute, spec_around
+
 OPERATORS = ("nms", "qnms")
 SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 KEPT: list[Any] = []
@@ -34,18 +36,12 @@ class Door(MetaPathFinder):
         """
         if name != "torchvision" or "torchvision" in sys.modules:
             return None
-        others = [finder for finder in sys.meta_path if finder is not self]
-        found = (finder.find_spec(name, path, target) for finder in others)
-        spec = next((s for s in found if s is not None), None)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
 
-            def executed(module: ModuleType) -> None:
-                open_door(spec)
-                execute(module)
+        def around(spec: ModuleSpec, execute: Execute, module: ModuleType) -> None:
+            open_door(spec)
+            execute(module)
 
-            spec.loader.exec_module = executed  # type: ignore[method-assign]
-        return spec
+        return spec_around(self, name, path, target, around)
 
 
 def watch() -> None:
