@@ -83,8 +83,8 @@ def test_a_run_that_is_stopped_says_what_it_has_cost(
 
     with pytest.raises(StageBroken, match="wants to be paid"):
         run()
-    stored = paid(tmp_path)  # six shards and a part of one, or of two
-    assert stored % 4
+    stored = paid(tmp_path)
+    assert 24 < stored <= 26  # one answer may have been on its way
     (line,) = [t for t in told if "in this run cost $" in t]
     assert f"{5 * stored} tokens asked and {3 * stored} answered" in line
     assert f"cost ${8 * stored:,.2f}, by the time when it stopped" in line

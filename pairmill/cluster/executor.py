@@ -114,7 +114,9 @@ def pool_of(
 ) -> Pool:
     """Actors for an operator that begins with a stage."""
     bounds, options = shares.workers(stage), shares.options(stage)
-    return Pool(session.ensure(), kind, arguments, bounds, stage.stage.overlap, options)
+    one = stage.stage
+    halts = one.flush_s is not None
+    return Pool(session.ensure(), kind, arguments, bounds, one.overlap, options, halts)
 
 
 def shares_for(session: RaySession, job: Job) -> WorkerShares:

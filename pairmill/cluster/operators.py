@@ -24,7 +24,7 @@ from pairmill.torch_device import CORES
 from pairmill.work.block import Job, RowBlock
 from pairmill.work.crew_size import pooled
 from pairmill.work.deadline import ProcessWatchdog, end_with_parent
-from pairmill.work.loaded import LoadedStage, close_all
+from pairmill.work.loaded import LoadedStage, close_all, halt_all
 from pairmill.work.refill import refetch
 from pairmill.work.worker import StageWorker
 
@@ -115,6 +115,11 @@ class StageActor:
         """A shard's block after the stages."""
         return self.operator.pass_on(shard, block, self.loaded)
 
+    def halt(self) -> None:
+        """Has stored what was answered: the actor is about to be killed."""
+        halt_all(self.loaded)
+        self.operator.line.arrived()
+
     def end(self) -> None:
         """Closes the stages: no shard will come."""
         close_all(self.loaded)
@@ -145,6 +150,11 @@ class RefetchActor:
         """The number of a shard's rows that were computed again."""
         end_with_parent()
         return None, CallReport(self.work(shard))
+
+    def halt(self) -> None:
+        """Has stored what has come: the actor is about to be killed."""
+        halt_all([self.loaded])
+        self.line.arrived()
 
     def end(self) -> None:
         """Closes the stage: no shard will come."""

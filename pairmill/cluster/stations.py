@@ -9,7 +9,10 @@ from typing import Any, Protocol
 
 from pairmill.cluster.operators import Operator, stages_of_shard
 from pairmill.cluster.worker_shares import asked_of
-from pairmill.work.loaded import LEAVE_S
+from pairmill.work.loaded import HALT_S, LEAVE_S
+
+HALT = "halt"
+"""Calls that do not wait for their turn among shards."""
 
 Calls = tuple[Any, Any]
 """References to the block that a call leaves, and to what is told of it."""
@@ -111,7 +114,8 @@ class PoolActor:
 
 class Pool:
     """Actors of an operator, from `low` to `high`, each with up to `overlap` shards at work and one
-    more that waits for it, so that its block is there when its turn comes.
+    more that waits for it, so that its block is there when its turn comes.  `halts`: what they are
+    answered is stored before they are killed.
     """
 
     def __init__(
@@ -122,13 +126,19 @@ class Pool:
         bounds: tuple[int, int],
         overlap: int,
         options: Mapping[str, Any],
+        halts: bool = False,
     ) -> None:
         # what dies is replaced by the flow, which knows whether anything waits for it
-        fixed: dict[str, Any] = {"max_restarts": 0, "max_task_retries": 0}
+        fixed: dict[str, Any] = {
+            "max_restarts": 0,
+            "max_task_retries": 0,
+        }
+        if halts:
+            fixed["concurrency_groups"] = {HALT: 1}
         if overlap > 1:
             fixed["max_concurrency"] = overlap
-        self.ray, self.arguments = ray, arguments
-        self.kind = ray.remote(kind).options(scheduling_strategy="SPREAD", **fixed, **options)
+        self.ray, self.arguments, self.halts = ray, arguments, halts
+        self.kind = ray.remote(scheduling_strategy="SPREAD", **fixed, **options)(kind)
         self.low, self.high = bounds
         self.overlap, self.asks = overlap, asked_of(options)
         self.there: list[PoolActor] = []
@@ -227,8 +237,20 @@ class Pool:
             self.ray.kill(self.starting.pop(answer).actor)
         return len(late)
 
+    def halt(self) -> None:
+        """Has actors that are at work store what was answered, which may be paid."""
+        group = {"concurrency_group": HALT}
+        there = [member.actor for member in self.there if self.halts and member.calls]
+        halted = [actor.halt.options(**group).remote() for actor in there]
+        if halted:
+            with contextlib.suppress(Exception):  # Ray is gone: that is said elsewhere
+                self.ray.wait(halted, num_returns=len(halted), timeout=HALT_S + 1)
+
     def close(self) -> None:
-        """Those without work end in order, once their stages are closed; others at once."""
+        """Those without work end in order, once their stages are closed; others at once, when what
+        they were answered is stored.
+        """
+        self.halt()
         for member in (*self.there, *self.starting.values()):
             if member.calls or not member.node:
                 self.ray.kill(member.actor)

@@ -4,8 +4,9 @@ itself.
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
@@ -70,7 +71,8 @@ class AsyncStage(Stage):
 
     def setup(self) -> None:
         """Starts the loop in a thread of its own, and `begin` in it."""
-        self.leaving = False
+        self.leaving = self.halted = False
+        self.enders: set[Callable[[PairmillError], None]] = set()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name=self.name, daemon=True)
         self.thread.start()
@@ -80,6 +82,23 @@ class AsyncStage(Stage):
         except BaseException:
             self.stop_loop()
             raise
+
+    def halt(self) -> None:
+        """Ends all that is under way; whoever waits for a shard gets what has been answered of it,
+        and then StageBroken.
+        """
+        self.halted = True
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(self.halt_all)
+
+    def halt_all(self) -> None:
+        """In the loop: tells each shard."""
+        for ender in [*self.enders]:
+            ender(self.has_ended())
+
+    def has_ended(self) -> StageBroken:
+        """What ends a shard after `halt`."""
+        return StageBroken(f"the run ended while stage {self.name!r} was at work")
 
     def close(self) -> None:
         """Runs `end`, and ends the loop."""

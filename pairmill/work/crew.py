@@ -6,12 +6,14 @@ takes its place; the board's claims (work/claims.py) tell it what that died of, 
 is found and fails, as on Ray.
 """
 
+import contextlib
 import itertools
 import pickle
 import queue
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from pairmill.errors import RunError
 from pairmill.work.board import RunBoard
 from pairmill.work.crew_process import CrewProcess, ended_by
 from pairmill.work.crew_size import cores, devices
+from pairmill.work.loaded import HALT_S
 from pairmill.work.starting import Starter, drop_early, starter
 
 Item = TypeVar("Item")
@@ -229,8 +232,28 @@ class Crew:
             if kind == "died" or (kind == "ended" and told[0] == job):
                 left.discard(id(process))
 
+    def halt(self) -> None:
+        """Has processes that are at work store what was answered, which may be paid."""
+        left = {id(seat.process) for seat in self.seats if seat.held}
+        for seat in self.seats:
+            if seat.held:
+                seat.process.send("halt")
+        until = time.monotonic() + HALT_S
+        with contextlib.suppress(queue.Empty):
+            while left:
+                process, kind, *_ = self.events.get(timeout=max(0.0, until - time.monotonic()))
+                if kind in ("halted", "died"):
+                    left.discard(id(process))
+
     def close(self) -> None:
-        """Ends the processes."""
+        """Ends the processes, once what they were asked for and have is stored."""
+        try:
+            self.halt()
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends the processes at once."""
         for seat in self.seats:
             seat.process.kill()
         self.seats = []

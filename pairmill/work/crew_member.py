@@ -1,9 +1,9 @@
 """A worker process of a run on one machine: what it does with what the driver sends.
 
 Messages are pickled tuples over one socket.  From the driver: `job` (number, work, threads, whether
-it is alone, cores), `item` (job, ticket, item), `end` (job), `answer` (question, value).  To the
-driver: `ready`, `done` (ticket, value), `failed` (ticket, kind, text), `ended` (job), `ask`
-(question, method, arguments), `tell` (method, arguments).
+it is alone, cores), `item` (job, ticket, item), `end` (job), `halt`, `answer` (question, value).
+To the driver: `ready`, `done` (ticket, value), `failed` (ticket, kind, text), `ended` (job),
+`halted`, `ask` (question, method, arguments), `tell` (method, arguments).
 """
 
 import contextlib
@@ -115,6 +115,15 @@ class CrewMember:
                     self.jobs[number].items.put((ticket, item))
                 case "end", number:
                     self.jobs.pop(number).items.put(None)
+                case ("halt",):
+                    threading.Thread(target=self.halt, daemon=True, name="halt").start()
+
+    def halt(self) -> None:
+        """Has stored what was answered: the process is about to be ended."""
+        for job in list(self.jobs.values()):
+            if (halt := getattr(job.call, "halt", None)) is not None:
+                halt()
+        self.send("halted")
 
 
 class MemberJob:

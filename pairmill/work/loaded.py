@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +17,7 @@ from pairmill.errors import (
     raised_at,
 )
 from pairmill.plan.chain import PlannedStage
+from pairmill.stages.asynchronous import AsyncStage
 from pairmill.stages.base import Stage
 from pairmill.work.claims import SETUP, Past, WorkPlace
 from pairmill.work.deadline import Limited, Watchdog
@@ -25,6 +26,8 @@ from pairmill.work.messages import SettingUp, WorkerLog
 
 LEAVE_S = 10.0
 """Seconds in which stages that are left may close; one that hangs does not."""
+HALT_S = 5.0
+"""Seconds that the end of a run, whatever it is, waits for answers that have come to be stored."""
 
 
 @dataclass
@@ -41,6 +44,30 @@ class LoadedStage:
     line: Line = field(default_factory=Line)
     """To the run for which it was loaded."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    storing: int = 0
+    """Shards of which answers are stored as they come."""
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextlib.contextmanager
+    def stores(self) -> Iterator[None]:
+        """While answers of a shard are stored as they come."""
+        with self.changed:
+            self.storing += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.storing -= 1
+                self.changed.notify_all()
+
+    def halt(self, until: float) -> None:
+        """Ends what is under way of a stage whose answers are stored as they come, and waits until
+        those that there are, are stored, or for a time (`time.monotonic`).
+        """
+        if isinstance(self.stage, AsyncStage):
+            self.stage.halt()
+        with self.changed:
+            self.changed.wait_for(lambda: not self.storing, max(0.0, until - time.monotonic()))
 
     def take(
         self, planned: PlannedStage, place: WorkPlace, line: Line, watchdog: Watchdog, past: Past
@@ -118,6 +145,13 @@ class LoadedStage:
             trace = "".join(traceback.format_exception(error))
             what = f"stage {name!r} could not be closed ({why}); its values are stored"
             self.line.report(WorkerLog(what, name, traceback=trace))
+
+
+def halt_all(every: Sequence[LoadedStage]) -> None:
+    """Ends what is under way, and has stored what was answered: it may have been paid."""
+    until = time.monotonic() + HALT_S
+    for one in every:
+        one.halt(until)
 
 
 def leave(every: Sequence[LoadedStage]) -> None:

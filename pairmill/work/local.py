@@ -134,7 +134,10 @@ class LocalEngine:
         try:
             yield from ahead(begun, shards, work.width)
         except BaseException:
-            begun.abandon()
+            try:
+                begun.halt()
+            finally:
+                begun.abandon()
             raise
         else:
             begun.close()

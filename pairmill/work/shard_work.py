@@ -10,7 +10,7 @@ from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.work.block import Job
 from pairmill.work.deadline import Watchdog
 from pairmill.work.line import Line
-from pairmill.work.loaded import LoadedStage, leave
+from pairmill.work.loaded import LoadedStage, halt_all, leave
 from pairmill.work.messages import StageStats
 from pairmill.work.refill import refetch
 from pairmill.work.worker import StageWorker
@@ -64,6 +64,10 @@ class ShardWork:
                 block = worker(block)
         return block.finish(self.job)
 
+    def halt(self) -> None:
+        """Ends what is under way of answers that may be paid; those that came are stored."""
+        halt_all(self.loaded)
+
     def abandon(self) -> None:
         """Ends what the stages took, though they may still be at work."""
         leave(self.loaded)
@@ -105,6 +109,10 @@ class ShardRefetch:
     def __call__(self, shard: int) -> int:
         """The number of rows."""
         return int(self.work(shard))
+
+    def halt(self) -> None:
+        """Ends what is under way; what has come is stored."""
+        halt_all([self.loaded])
 
     def abandon(self) -> None:
         """Ends what the stage took, though it may still be at work."""

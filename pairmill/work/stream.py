@@ -52,6 +52,9 @@ class Stream:
         """The next answer is waited for; no answer is any more."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.news = asyncio.Event()
+        stage.enders.add(self.end)
+        if stage.halted:
+            self.fatal = stage.has_ended()
         self.feeder = self.stage.started(self.feed())
 
     def take(self, wait_s: float) -> list[tuple[int, Any]]:
@@ -61,6 +64,7 @@ class Stream:
     def cancel(self) -> None:
         """Ends what is still under way."""
         self.cancelled = True
+        self.stage.enders.discard(self.end)
         self.feeder.cancel()
         with contextlib.suppress(RuntimeError):  # the loop has ended, and they with it
             self.stage.loop.call_soon_threadsafe(self.cancel_tasks)

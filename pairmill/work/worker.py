@@ -127,11 +127,20 @@ class StageWorker:
         planned.stage.run_folder = self.job.run_folder
         stage, stats.setup_s = self.loaded.take(planned, place, self.line, self.watchdog, past)
         attempt = Attempt(planned, stage, place, self.line, self.watchdog, past, sound)
-        rows = partial(self.rows, block)
-        if isinstance(stage, AsyncStage) and past.attempts == 1:  # else a death has one suspect
-            answers = streamed(attempt, rows, todo, block.numbers)
-        else:
-            answers = batched(attempt, rows, todo, block.numbers)
+        with contextlib.nullcontext() if stage.flush_s is None else self.loaded.stores():
+            committed = self.store(block, todo, attempt, stats)
+        self.line.end(place)
+        stats.note, stats.altered = stage.note, stage.altered()
+        return committed
+
+    def store(
+        self, block: RowBlock, todo: np.ndarray, attempt: Attempt, stats: StageStats
+    ) -> list[pa.Table]:
+        """Answers as they come, committed."""
+        stage, rows = attempt.stage, partial(self.rows, block)
+        alone = attempt.past.attempts > 1  # so that a death has one suspect
+        streams = isinstance(stage, AsyncStage) and not alone
+        answers = (streamed if streams else batched)(attempt, rows, todo, block.numbers)
         waiting: list[pa.Table] = []
         committed: list[pa.Table] = []
         flushed = began = time.monotonic()
@@ -158,8 +167,6 @@ class StageWorker:
             raise
         if waiting:
             committed.append(self.commit(block.shard, waiting, stats))
-        self.line.end(place)
-        stats.note, stats.altered = stage.note, stage.altered()
         return committed
 
     def rows(self, block: RowBlock, at: np.ndarray) -> pa.Table:
