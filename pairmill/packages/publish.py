@@ -39,6 +39,7 @@ from pairmill.packages.package import (
 )
 from pairmill.packages.windows import Windows
 from pairmill.plan.chain import Chain
+from pairmill.plan.references import NO_FILES
 from pairmill.plan.selection import Selection
 from pairmill.schemas.hashing import digest
 from pairmill.version import __version__
@@ -233,6 +234,8 @@ def stands_for(value: Any) -> str:
     none.
     """
     if not (isinstance(value, dict) and {"revision", "content"} & set(value)):
+        return ""
+    if value.get("content") == NO_FILES:
         return ""
     parts: list[str] = []
     for part in value.values():
