@@ -98,6 +98,22 @@ def folder_of_images(folder: Path) -> None:
         (folder / "in" / f"{i}.txt").write_text(text)
 
 
+def naming_other_files_too(folder: Path) -> None:
+    """One row names a file of another place, and the first a picture that is not there."""
+    naming_files(folder)
+    head, *rows = (folder / "in.csv").read_text().splitlines()
+    strays = ["gone.jpg;A lost picture of trees;1999", "/etc/hosts.png;A stray name;1999"]
+    (folder / "in.csv").write_text("\n".join([head, *strays, *rows]))
+
+
+def with_boxes(folder: Path) -> None:
+    """COCO's instances, which have no texts."""
+    naming_files(folder)
+    images = [{"id": i, "file_name": f"{i}.jpg"} for i in range(4)]
+    boxes = [{"id": i, "image_id": i // 2, "bbox": [0, 0, 1, 1]} for i in range(8)]
+    (folder / "in.json").write_text(json.dumps({"images": images, "annotations": boxes}))
+
+
 @pytest.mark.parametrize(
     ("make", "name", "source"),
     [
@@ -112,6 +128,8 @@ def folder_of_images(folder: Path) -> None:
         (with_images, "in.parquet", {"type": "parquet"}),
         (folder_of_images, "in", {"type": "folder"}),
         (naming_files, "in.csv", {"image": "Datei", "columns": {"text": "Beschreibung"}}),
+        (naming_other_files_too, "in.csv", {"image": "Datei"}),
+        (with_boxes, "in.json", {"image": "file_name", "columns": {}}),
     ],
 )  # fmt: skip
 def test_first_pipeline_for_an_input_validates_and_runs_where_images_are_at_hand(

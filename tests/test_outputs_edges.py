@@ -115,3 +115,12 @@ def test_every_package_has_the_same_bytes_in_another_workspace(
         ]
         assert found[0] == found[1], kind
         assert verify(str(one / kind)) == []
+
+
+def test_card_names_no_model_and_no_files_where_a_stage_was_given_none(
+    write: Write, tmp_path: Path
+) -> None:
+    stages = "{stage: dedup, on: [text]}"
+    run(write, tmp_path, {"image": [picture(1)], "text": ["a"]}, "{type: table, path: out}", stages)
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["models"] == {}
+    assert "dedup.against" not in (tmp_path / "out/README.md").read_text()

@@ -39,12 +39,13 @@ from pairmill.packages.package import (
 )
 from pairmill.packages.windows import Windows
 from pairmill.plan.chain import Chain
+from pairmill.plan.references import NO_FILES
 from pairmill.plan.selection import Selection
-from pairmill.schemas.hashing import digest
 from pairmill.version import __version__
 from pairmill.work.ahead import give_back
 from pairmill.work.engine import WorkEngine
 from pairmill.workspace.storage import Storage
+from pairmill.workspace.written_before import remembered_as
 
 DESCRIBED = ("license", "citation")
 """Keys of the pipeline file that stand in manifest, card and Croissant, and change no shard."""
@@ -159,7 +160,7 @@ class PackageMemory:
     """
 
     def __init__(self, workspace: Storage, folder: str, package: str) -> None:
-        self.workspace, self.name = workspace, f"{folder}/{digest(package)[:16]}.json"
+        self.workspace, self.name = workspace, f"{folder}/{remembered_as(package)}"
 
     def recalled(self) -> Seen:
         """The states of files as this run remembered them, or the one before that wrote to the same
@@ -233,6 +234,8 @@ def stands_for(value: Any) -> str:
     none.
     """
     if not (isinstance(value, dict) and {"revision", "content"} & set(value)):
+        return ""
+    if value.get("content") == NO_FILES:
         return ""
     parts: list[str] = []
     for part in value.values():

@@ -11,7 +11,7 @@ from typing import Any
 from pairmill.fates.ledger import SOURCE, Funnel, Step
 from pairmill.packages.manifest import chosen
 from pairmill.plan.chain import PlannedStage
-from pairmill.texts.amounts import amount, counted
+from pairmill.texts.amounts import amount, commonest, counted
 
 LARGE_SHARE = 0.2
 """Of the rows that came to a step; from there on what is lost says more of the step than of the
@@ -56,7 +56,7 @@ def nothing_kept(funnel: Funnel) -> str:
         return "no row was kept: the source gave none"
     return (
         f"no row was kept: nothing came through {stopped.stage!r}, to which "
-        f"{amount(stopped.rows, 'row')} came ({commonest(stopped.reasons)})"
+        f"{amount(stopped.rows, 'row')} came ({commonest(stopped.reasons, 3)})"
     )
 
 
@@ -65,7 +65,7 @@ def step_findings(step: Step) -> list[str]:
     found = []
     if step.stage != SOURCE and step.rows and step.failed > LARGE_SHARE * step.rows:
         found.append(
-            f"{step.stage}: {share(step.failed, step)} failed ({commonest(step.failures)})"
+            f"{step.stage}: {share(step.failed, step)} failed ({commonest(step.failures, 3)})"
         )
     if step.rows and step.missing > LARGE_SHARE * step.rows:
         found.append(
@@ -124,9 +124,3 @@ def package_notes(manifest: dict[str, Any]) -> list[str]:
 def share(rows: int, step: Step) -> str:
     """A share of the rows that came to a step, in words."""
     return f"{100 * rows / step.rows:.0f}% of the rows that came"
-
-
-def commonest(reasons: dict[str, int]) -> str:
-    """The three commonest reasons, with their counts."""
-    most = Counter(reasons).most_common(3)
-    return ", ".join(f"{reason} ×{count:,}" for reason, count in most)

@@ -22,6 +22,10 @@ ENCODED = re.compile(rf"^\s*(?:{BASE64.pattern})")
 """A picture as base64 text."""
 WORDS = re.compile(r"\S\s+\S|[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]")
 """Two words, or letters of a script that sets no spaces between them."""
+OBJECTS = re.compile(r"^\s*(?:\[\s*)?\{")
+"""Objects as JSON, such as the boxes of a picture."""
+LOOKED_FOR = 20
+"""Names of files that are looked for in each folder."""
 CAPTION = re.compile("caption|alt_?text", re.IGNORECASE)
 """Names of what was written about a picture rather than about its page."""
 GIVEN = ("uid", "doc_id", "source")
@@ -120,7 +124,7 @@ def picture_text(texts: TextSample) -> ColumnChoice | None:
 
 def caption(texts: TextSample) -> ColumnChoice | None:
     """The path of the longest texts of several words, one whose name says that it is text first."""
-    other = {*texts.mostly(ADDRESS), *texts.mostly(PICTURE)}
+    other = {*texts.mostly(ADDRESS), *texts.mostly(PICTURE), *texts.mostly(OBJECTS)}
     lengths = {}
     for path, found in texts.values.items():
         words = 2 * sum(bool(WORDS.search(v)) for v in found) > len(found)
@@ -181,14 +185,16 @@ def folder_of(path: str, names: list[str]) -> str | None:
     home = os.path.dirname(path) or "."
     if "://" in path:
         return None
-    if rooted := [os.path.dirname(name) for name in names if os.path.isabs(name)]:
+    rooted = [os.path.dirname(name) for name in names if os.path.isabs(name)]
+    if 2 * len(rooted) > len(names):  # one stray name does not choose the folder of all
         whole = os.path.commonpath(rooted)
         own = os.path.commonpath([whole, os.path.abspath(home)]) == os.path.abspath(home)
         return None if own or whole == "/" else whole
-    if lies_in(home, names[0]):
+    first = [name for name in names if not os.path.isabs(name)][:LOOKED_FOR]
+    if any(lies_in(home, name) for name in first):
         return None
     inside = (os.path.join(home, entry) for entry in sorted(os.listdir(home)))
-    return next((f for f in inside if lies_in(f, names[0])), None)
+    return next((f for f in inside if any(lies_in(f, name) for name in first)), None)
 
 
 def lies_in(folder: str, name: str) -> bool:

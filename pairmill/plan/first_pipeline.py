@@ -7,7 +7,7 @@ from pairmill.plan.proposal import Proposal
 
 DOWNLOAD = """\
   - stage: download               # fetches, checks and stores the images
-    image_size: 512               # longer sides are made smaller; leave it out to keep all pixels
+    image_size: 512               # larger pictures get this shorter side; null keeps all pixels
 """
 SIZE = """\
   - stage: resolution

@@ -29,6 +29,7 @@ from pairmill.sources.base import NoInput, Source
 from pairmill.sources.catalogue import open_source
 from pairmill.workspace.file_looks import recalled_looks
 from pairmill.workspace.tables import Table
+from pairmill.workspace.written_before import written_before
 
 OF_IMAGES = ("parquet", "webdataset", "folder")
 """Sources that bring images along."""
@@ -110,7 +111,10 @@ def make_plan(
     before = len(seen := [])
 
     source = open_source(config.source)
-    source.leave_out([config.workspace, *(output.path for output in config.outputs)])
+    source.leave_out(
+        [config.workspace, *(output.path for output in config.outputs)],
+        written_before(config.workspace, config.name),
+    )
     source.take_looks(recalled_looks(config.workspace, config.name))
     unknown_input = False
 

@@ -17,6 +17,7 @@ from pairmill.sources.catalogue import SOURCES, open_source
 from pairmill.sources.disguised import HEAD_BYTES
 from pairmill.sources.folder_samples import METADATA
 from pairmill.sources.text_stream import format_of
+from pairmill.workspace.written_before import is_workspace
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 TABLES = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
@@ -191,4 +192,6 @@ def left_out(source: Source) -> list[str]:
 def opened(keys: dict[str, Any]) -> Source:
     """The source of some keys; raises ValidationError where they do not fit its type."""
     config: SourceConfig = SOURCES[keys["type"]].model_validate(keys)
-    return open_source(config)
+    source = open_source(config)
+    source.leave_out((), is_workspace)
+    return source

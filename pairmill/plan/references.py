@@ -67,6 +67,10 @@ def mends_in(model: str, revision: str | None) -> list[str]:
     return mends_of(description) if isinstance(description, dict) else []
 
 
+NO_FILES = hashlib.sha256().hexdigest()
+"""What `content_of` gives for a mapping that names nothing."""
+
+
 def content_of(value: Any) -> dict[str, str]:
     """The digest of a file, or of all files, folders and packages of a mapping."""
     if not isinstance(value, dict):

@@ -146,9 +146,10 @@ def source_page() -> str:
         "",
         "Generated from the config models by `python -m pairmill.plan.source_pages`.",
         "",
-        "Folders are read with all folders below; hidden and side files are skipped and told. What "
-        "cannot be read is an `unreadable` row with its place and reason (`pairmill inspect p.yaml "
-        "--fate unreadable` lists all); whatever is skipped, repaired or guessed is counted and "
+        "Folders are read with all folders below; hidden and side files, workspaces, and packages "
+        "that this pipeline wrote are skipped and told. What cannot be read is an `unreadable` row "
+        "with its place and reason (`pairmill inspect p.yaml --fate unreadable` lists all); "
+        "whatever is skipped, repaired or guessed is counted and "
         "told at the end of the run.",
         "",
         "| input | `source:` |",

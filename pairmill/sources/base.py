@@ -14,6 +14,7 @@ from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.faults import NoInput
 from pairmill.sources.file_looks import FileLooks
 from pairmill.sources.files import Listing, list_inputs
+from pairmill.sources.globs import Written, no_folder
 from pairmill.sources.input_file import Input
 from pairmill.sources.names import column_names
 
@@ -92,6 +93,7 @@ class Source:
     def __init__(self, config: Any) -> None:
         self.config = config
         self.own: tuple[str, ...] = ()
+        self.written: Written = no_folder
         self.looks = FileLooks()
         self._listing: Listing | None = None
 
@@ -99,11 +101,11 @@ class Source:
         """Takes what the last run's looks at files found; this one's are added."""
         self.looks = looks
 
-    def leave_out(self, own: Sequence[str]) -> None:
+    def leave_out(self, own: Sequence[str], written: Written = no_folder) -> None:
         """Takes folders that are no input though they lie in a folder that is: what the pipeline
-        writes itself.
+        writes itself, and those of which `written` says what they are.
         """
-        self.own = tuple(own)
+        self.own, self.written = tuple(own), written
 
     def take_config(self, config: SourceConfig) -> None:
         """Takes another config, in which the planner has settled what the pipeline file left
@@ -120,7 +122,7 @@ class Source:
         if self._listing is None:
             path = self.config.path
             paths = [path] if isinstance(path, str) else path
-            self._listing = list_inputs(paths, self.reads, self.own)
+            self._listing = list_inputs(paths, self.reads, self.own, self.written)
         return self._listing
 
     def inputs(self) -> list[Input]:

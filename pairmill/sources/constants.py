@@ -10,6 +10,7 @@ from pairmill.schemas.pipeline import SourceConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
 from pairmill.sources.faults import KeyFault
 from pairmill.sources.file_looks import FileLooks
+from pairmill.sources.globs import Written, no_folder
 
 Parts = Iterator[pa.Table | Unreadable | Remark]
 TYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
@@ -29,8 +30,8 @@ class WithConstants(Source):
         super().take_looks(looks)
         self.inner.take_looks(looks)
 
-    def leave_out(self, own: Sequence[str]) -> None:
-        self.inner.leave_out(own)
+    def leave_out(self, own: Sequence[str], written: Written = no_folder) -> None:
+        self.inner.leave_out(own, written)
 
     def take_config(self, config: SourceConfig) -> None:
         self.config = config

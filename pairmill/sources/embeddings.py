@@ -18,6 +18,7 @@ from pairmill.sources.base import Input, NoInput, Remark, Source, Unreadable
 from pairmill.sources.faults import KeyFault
 from pairmill.sources.file_looks import FileLooks
 from pairmill.sources.files import candidates, once_each
+from pairmill.sources.globs import Written, no_folder
 from pairmill.sources.names import plain_name
 from pairmill.texts.amounts import amount
 
@@ -53,8 +54,8 @@ class WithEmbeddings(Source):
         super().take_looks(looks)
         self.inner.take_looks(looks)
 
-    def leave_out(self, own: Sequence[str]) -> None:
-        self.inner.leave_out(own)
+    def leave_out(self, own: Sequence[str], written: Written = no_folder) -> None:
+        self.inner.leave_out(own, written)
 
     def take_config(self, config: SourceConfig) -> None:
         self.config = config

@@ -14,9 +14,12 @@ from pairmill.errors import PairmillError, first_line
 from pairmill.sources.faults import NoInput
 from pairmill.sources.globs import (
     Closed,
+    Written,
     below_it,
     fixed_folder,
+    folder_around,
     globbed,
+    no_folder,
     reached_by_links,
     walked,
 )
@@ -52,24 +55,30 @@ def list_inputs(
     patterns: Iterable[str],
     reads: Callable[[str], bool] = lambda name: True,
     own: Sequence[str] = (),
+    written: Written = no_folder,
 ) -> Listing:
     """The files behind paths, folders, globs, fsspec URLs and file lists, each once.
 
     `reads` tells by its name whether a source knows a file's format; it is not asked about files
     that are named in full.  `own`: folders that the pipeline writes; what lies in them is no input
-    where a folder above them, or a glob, gives it.  Raises NoInput where a pattern gives nothing.
+    where a folder above them, or a glob, gives it; nor what lies in a folder below it of which
+    `written` says what it is.  Raises NoInput where a pattern gives nothing.
     """
     listing = Listing()
     patterns = list(patterns)
     for pattern in patterns:
         before = len(listing.files)
-        written, linked = below_it(pattern, own), reached_by_links(pattern, own)
+        below_own, linked = below_it(pattern, own), reached_by_links(pattern, own)
+        around = folder_around(pattern, written)
         for item, given in reached(pattern, reads):
-            folder = next((f for f in written if item.name.startswith(f)), None)
+            why = "written by this pipeline"
+            folder = next((f for f in below_own if item.name.startswith(f)), None)
             if folder is None and not given and linked(item.url):
                 folder = f"{item.name.rpartition('/')[0]}/"
+            if folder is None and not given:
+                folder, why = around(item.url)
             if folder is not None and not given:
-                listing.skipped.append((folder, "written by this pipeline"))
+                listing.skipped.append((folder, why))
                 continue
             reason = unusable(item) or (None if given else left_out(item.name, reads))
             if reason is None:

@@ -14,8 +14,15 @@ from fsspec.utils import glob_translate
 
 from pairmill.names import place
 
+Written = Callable[[str], str | None]
+"""What a folder of this machine is, where what lies in it is no input."""
 Closed = dict[str, OSError]
 """Folders that could not be looked into, and why."""
+
+
+def no_folder(folder: str) -> str | None:
+    """Says of no folder that it was written."""
+    return None
 
 
 def globbed(system: Any, path: str) -> tuple[list[str], list[tuple[str, OSError]]]:
@@ -127,6 +134,29 @@ def reached_by_links(pattern: str, own: Sequence[str]) -> Callable[[str], bool]:
         return url.startswith("file://") and f"{real(folder)}/".startswith(there)
 
     return lies_there
+
+
+def folder_around(pattern: str, written: Written) -> Callable[[str], tuple[str | None, str]]:
+    """Around a file of this machine: the folder below the one that a pattern names of which
+    `written` says what it is, as names of files there begin (None where there is none); and that.
+    """
+    root = root_of(pattern)
+
+    @functools.cache
+    def above(folder: str) -> tuple[str | None, str]:
+        if not folder.startswith(f"{root}/"):
+            return None, ""
+        what = written(folder)
+        return (f"{folder[len(root) + 1 :]}/", what) if what else above(os.path.dirname(folder))
+
+    real = functools.cache(os.path.realpath)
+
+    def around(url: str) -> tuple[str | None, str]:
+        if not url.startswith("file://"):
+            return None, ""
+        return above(real(os.path.dirname(url.removeprefix("file://"))))
+
+    return around
 
 
 def root_of(pattern: str) -> str:

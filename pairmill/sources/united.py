@@ -12,6 +12,7 @@ from pairmill.schemas.arrow import POOL_COLUMNS
 from pairmill.schemas.pipeline import SourceConfig, SourcesConfig
 from pairmill.sources.base import Input, NoInput, Remark, Source, Unit, Unreadable
 from pairmill.sources.file_looks import FileLooks
+from pairmill.sources.globs import Written, no_folder
 from pairmill.sources.plain_types import plain_type
 from pairmill.sources.values import fitted, no_fit
 from pairmill.sources.widening import Seen, TypesDiffer, common_type, settled, unsettled
@@ -37,9 +38,9 @@ class UnitedSource(Source):
         for one in self.sources.values():
             one.take_looks(looks)
 
-    def leave_out(self, own: Sequence[str]) -> None:
+    def leave_out(self, own: Sequence[str], written: Written = no_folder) -> None:
         for one in self.sources.values():
-            one.leave_out(own)
+            one.leave_out(own, written)
 
     def take_config(self, config: SourceConfig) -> None:
         assert isinstance(config, SourcesConfig)

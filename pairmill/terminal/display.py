@@ -12,7 +12,7 @@ from rich.text import Text
 from pairmill.fates.ledger import Funnel
 from pairmill.pipeline.watcher import Watcher
 from pairmill.safe_output import printable
-from pairmill.texts.amounts import amount
+from pairmill.texts.amounts import amount, commonest
 from pairmill.work.engine import WorkEngine
 from pairmill.work.messages import Message, Notice, SettingUp, WorkerLog
 
@@ -225,11 +225,9 @@ def funnel_table(funnel: Funnel) -> Table:
         table.add_column(name, justify="right")
     table.add_column("reasons", overflow="fold")
     for depth, step in funnel.lines():
-        reasons = sorted(step.reasons.items(), key=lambda item: -item[1])[:4]
-        text = Text(", ".join(f"{reason} ×{count:,}" for reason, count in reasons))
         table.add_row(
             Text("  " * depth + step.stage),
             *(f"{getattr(step, k):,}" for k in ("rows", "kept", "dropped", "missing", "failed")),
-            text,
+            Text(commonest(step.reasons, 4)),
         )
     return table

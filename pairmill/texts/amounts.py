@@ -1,6 +1,7 @@
 """Numbers of things, as people say them."""
 
 import re
+from collections.abc import Mapping
 
 
 def amount(count: int, thing: str) -> str:
@@ -19,6 +20,17 @@ def counted(count: int, plural: str) -> str:
             singular = "was" if verb.group() == "were" else "is"
             plural = plural[: verb.start()] + singular + plural[verb.end() :]
     return f"{count:,} {plural}"
+
+
+def commonest(counts: Mapping[str, int], most: int) -> str:
+    """`dns ×9, timeout ×4, others ×3`: the most frequent by name, the others in one number, so that
+    the numbers add up.
+    """
+    named = sorted(counts.items(), key=lambda item: -item[1])
+    kept = named if len(named) <= most + 1 else named[:most]
+    rest = sum(count for _, count in named[len(kept) :])
+    told = [*kept, ("others", rest)] if rest else kept
+    return ", ".join(f"{name} ×{count:,}" for name, count in told)
 
 
 def hundredths(value: float) -> str:
