@@ -60,8 +60,15 @@ class Commands(typer.Typer):
 
 def end(message: str, code: int) -> None:
     """Ends the process with a message for people."""
+    print_notes()
     err.print(Text(message), style="red", soft_wrap=True)
     sys.exit(code)
+
+
+def print_notes() -> None:
+    """Prints what else the error says that is being handled."""
+    for note in getattr(sys.exc_info()[1], "__notes__", ()):
+        err.print(Text(note), soft_wrap=True)
 
 
 def leave(code: object) -> None:
@@ -119,6 +126,7 @@ def overrides(pairs: list[str] | None) -> dict[str, str]:
 
 def fail(message: str, code: int) -> None:
     """Prints a message for people and ends with an exit code."""
+    print_notes()
     err.print(Text(message), style="red", soft_wrap=True)
     raise typer.Exit(code)
 

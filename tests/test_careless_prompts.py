@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pairmill.captioners.engine import Answer, Request
+from pairmill.captioners.prompts import as_text
 from pairmill.captioners.talks import hold
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from pairmill.stages.translate import TranslateConfig, TranslateStage
@@ -127,3 +128,21 @@ def test_repair_reads_what_it_knows(tmp_path: Any) -> None:
     with pytest.raises(ValidationError, match="braces"):
         translator(repair_prompt="{text")
     translator(prompt="{text} {alt}", repair_prompt="{alt}")
+
+
+def test_values_stand_in_a_prompt_as_people_write_them() -> None:
+    stage, plain = (CaptionStage(caption(prompt="{score} {boxes} {tags}")) for _ in range(2))
+    boxes = pa.list_(pa.struct([("x", pa.float32())]))
+    tags = pa.map_(pa.string(), pa.float32())
+    columns = [("score", pa.float32()), ("boxes", boxes), ("tags", tags)]
+    values = [0.1, [{"x": 1e-7}, None, {"x": None}], [("a", 0.3), ("b", None)]]
+    row = pa.table([[v] for v in values], schema=pa.schema(columns)).to_pylist()[0]
+    stage.bind(pa.schema(columns))
+    stage.bind(pa.schema(columns))
+    asked = stage.asked(row)
+    assert [as_text(asked.values[name], ", ") for name, _ in columns] == [
+        "0.1", '{"x": 1e-07}, {"x": null}', '{"a": 0.3, "b": null}'
+    ]  # fmt: skip
+    wide = [("score", pa.float64()), ("boxes", pa.string()), ("tags", pa.list_(pa.string()))]
+    plain.bind(pa.schema(wide))
+    assert stage.version == plain.version + 1 == CaptionStage.version + 1

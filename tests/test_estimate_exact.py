@@ -2,6 +2,7 @@
 of rows that failed or were not counted.
 """
 
+import asyncio
 import json
 import random
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
-from pairmill.errors import BadRequest, PipelineFileError
+from pairmill.errors import BadRequest, PipelineFileError, StageBroken
 from pairmill.pipeline.drawn_rows import shares_of
 from pairmill.terminal.estimate_view import remarks
+from tests.conftest import typed
 from tests.nasty_server import NastyServer, completion, http, nasty, telling
 
 ROWS = 40
@@ -129,3 +131,26 @@ def test_price_that_is_no_amount_is_told(tmp_path: Path, pipeline: Pipeline, pri
     file.write_text(file.read_text().replace("prompt: 1000", f"prompt: {price}"))
     with pytest.raises(PipelineFileError, match=r"prices\.prompt"):
         Pipeline.from_yaml(file)
+
+
+def test_a_sample_that_is_stopped_says_what_it_has_cost(
+    server: NastyServer, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    async def poor(one: NastyServer, writer: asyncio.StreamWriter, asked: str) -> None:
+        no = http({"error": {"message": "pay"}}, "402 Pay")
+        models = http({"object": "list", "data": [{"id": "m", "object": "model"}]})
+        writer.write(models if not asked else no if one.chats() > 9 else http(completion()))
+
+    server.how = poor
+    with pytest.raises(StageBroken, match="wants to be paid") as stopped:
+        pipeline.estimate(20)
+    (note,) = stopped.value.__notes__
+    stored = sum(
+        pl.read_parquet(f)["caption"].count() for f in tmp_path.rglob("columns/caption-*/*.parquet")
+    )
+    assert stored == 9
+    assert "45 tokens asked and 27 answered in this sample cost $0.10; that is stored" in note
+    server.seen.clear()
+    told = typed("plan", str(tmp_path / "p.yaml"), "--sample", "20")
+    assert told.returncode == 1
+    assert "45 tokens asked and 27 answered in this sample cost $0.10" in told.stderr

@@ -102,7 +102,8 @@ def test_schema_that_the_model_repeats_before_its_answer_is_not_the_answer() -> 
     wanted = schema(score={"type": "integer"})
     told = 'By {"type": "object", "properties": {"score": {"type": "integer"}}} I say {"score": 4}'
     assert parsed(told, wanted) == {"score": 4}
-    assert parsed('{"note": 1}', wanted) == {"score": None}
+    with pytest.raises(BadAnswer, match="none of the properties score"):
+        parsed('{"note": 1}', wanted)
     with pytest.raises(BadAnswer, match="score"):
         parsed('{"note": 1} {"score": "x"}', {**wanted, "required": ["score"]})
 
@@ -266,3 +267,29 @@ def test_answer_that_fits_comes_before_one_that_is_meant_to() -> None:
     assert parsed('{"v": "x"} so {"v": "4"}', needs) == {"v": 4}
     repeated = json.dumps(schema(v=SCORE))  # it fits itself, with no value
     assert parsed(f'{repeated} and {{"v": "4"}}', schema(v=SCORE)) == {"v": 4}
+
+
+@pytest.mark.parametrize("said", ['{"verdict": {"score": 4}}', '{"Score": 4}'])
+def test_answer_without_any_property_is_asked_for_once_more_and_not_lost(said: str) -> None:
+    kind = {"score": {"type": "integer"}}
+    found = held(judge(kind), said, '{"score": 4}')
+    assert (found["judge_score"], found["judge_repaired"]) == (4, True)
+    assert held(judge(kind), "{}")["judge_score"] is None
+    named = schema(**kind) | {"required": ["score"]}
+    assert judge(kind).version > judge(kind, json_schema=named).version
+
+
+@pytest.mark.parametrize("options", [{}, {"text_from": "why"}])
+def test_answer_of_a_row_that_fails_can_be_read_whole(options: dict[str, Any]) -> None:
+    said = "I would say: good. " * 15 + "The end."
+    stage = judge({"why": TEXT, "score": {"type": "integer"}}, **options)
+    found = held(stage, said, said)
+    assert found[stage.text_field().name] == said
+    assert found["error"][1].endswith("The end.'")
+
+
+def test_type_that_stands_in_an_all_of_makes_a_column() -> None:
+    wanted = schema(a={"allOf": [{"$ref": "#/$defs/P"}], "default": None}, b={"allOf": [TEXT]})
+    wanted["$defs"] = {"P": schema(x={"type": "integer"})}
+    check_schema(wanted)
+    assert parsed('{"a": {"x": 2.0}, "b": "c"}', wanted) == {"a": {"x": 2}, "b": "c"}

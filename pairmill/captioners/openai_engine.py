@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from pairmill.captioners.bounded_http import UNREADABLE, AnswerTooLarge, LeadsElsewhere
 from pairmill.captioners.completion import ErrorInside, completion
@@ -29,6 +29,10 @@ OUR_FAULT = {401: "it does not take the key", 402: "it wants to be paid", 403: "
 FLAGGED = ("moderation", "flagged", "content_filter", "content filter", "content policy", "safety")
 """Words of a server that refuses a request for what it says or shows, not for who asks."""
 NO_QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
+GONE = 5
+"""Requests in a row that find no model at a server which has answered, each in all its attempts:
+then it is not about the rows, and the run stops.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Failed:
     again: bool = True
     overload: bool = False
     pause_s: float = 0.0
+    gone: bool = False
+    """Whether the server says that it has no such model, though it has answered by it."""
 
 
 class OpenAIEngine:
@@ -62,6 +68,9 @@ class OpenAIEngine:
         self.sharing = asyncio.ensure_future(follow(self.window, ask)) if ask else None
         self.encoders = ThreadPoolExecutor(2, "encode")
         self.has_answered = False
+        self.without_model = 0
+        """Requests since the last answer to which the server said until the end that it has none.
+        """
         self.ended: str | None = None
         """Why nothing is asked any more: an answer that will be the same to every request."""
 
@@ -93,6 +102,9 @@ class OpenAIEngine:
             if isinstance(found, Answer):
                 return found
             if not found.again or attempt >= self.config.request_retries:
+                self.without_model += found.gone
+                if self.without_model >= GONE:
+                    self.stop(self.no_model(found.message))
                 raise RowError(found.kind, found.message)
             pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1.5)
             await asyncio.sleep(max(pause, found.pause_s))
@@ -119,18 +131,22 @@ class OpenAIEngine:
                 try:
                     failed = self.failed(error, request)
                 except StageBroken as broken:
-                    self.ended = str(broken)
-                    self.window.end()
-                    raise
+                    self.stop(broken)
                 if failed.overload:
                     self.window.overloaded(began, failed.pause_s)
                 return failed
             self.counted(began, answer)
             return answer
 
+    def stop(self, why: StageBroken) -> NoReturn:
+        """Raises why nothing is asked any more, and lets whoever waits for a place know."""
+        self.ended = str(why)
+        self.window.end()
+        raise why
+
     def counted(self, began: float, answer: Answer | RefusedAnswer) -> None:
         """Counts an answer to a request that began then."""
-        self.has_answered = True
+        self.has_answered, self.without_model = True, 0
         self.window.answered(began, (answer.prompt_tokens or 0) + (answer.tokens or 0))
 
     def expected_tokens(self, request: Request) -> int:
@@ -205,11 +221,8 @@ class OpenAIEngine:
                 f"stage {self.stage!r}: {where} answers {status}, {OUR_FAULT[status]} "
                 f"(api_key_env: {variable}): {said}"
             )
-        if status == 404:
-            raise StageBroken(
-                f"stage {self.stage!r}: {where} knows no model {self.config.model!r}, or no chat "
-                f"completions (is `base_url` right, with its /v1?): {said}"
-            )
+        if status == 404 and not self.has_answered:
+            raise self.no_model(said)
         if status == 429 and getattr(error, "code", None) in NO_QUOTA:
             raise StageBroken(
                 f"stage {self.stage!r}: {where} says that the account has no credit left: {said}"
@@ -223,7 +236,16 @@ class OpenAIEngine:
             closed = pause > self.config.max_retry_after_s
             overload = status in (429, 503, 529)
             return Failed(kind, said, not closed, overload, 0.0 if closed else pause)
+        if status == 404:  # a gateway whose server starts anew says so for a while
+            return Failed("http_4xx", said, gone=True)
         return Failed("http_4xx", said, again=False)
+
+    def no_model(self, said: str) -> StageBroken:
+        """Why a run stops where the server has no such model."""
+        return StageBroken(
+            f"stage {self.stage!r}: {self.client.base_url} knows no model {self.config.model!r}, "
+            f"or no chat completions (is `base_url` right, with its /v1?): {said}"
+        )
 
 
 def with_words(said: str, body: Any) -> str:

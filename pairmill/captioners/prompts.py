@@ -5,7 +5,9 @@ import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from pairmill.schemas.config import Strict
@@ -84,9 +86,11 @@ def fill(
 
 
 def as_text(value: object, separator: str) -> str:
-    """A value as people write it: lists joined, null as nothing, structs as JSON."""
+    """A value as people write it: lists joined, null as nothing, structs and maps as JSON."""
     if value is None:
         return ""
+    if isinstance(value, list) and value and all(isinstance(v, tuple) for v in value):
+        value = dict(value)  # a map, as Arrow gives it
     if isinstance(value, (list, tuple)):
         return separator.join(as_text(v, separator) for v in value if v is not None)
     if isinstance(value, Mapping):
@@ -94,6 +98,17 @@ def as_text(value: object, separator: str) -> str:
     if isinstance(value, bytes):
         raise BadPrompt("a column of bytes cannot stand in a prompt; name it as `image`")
     return str(value)
+
+
+def short_floats(value: Any) -> Any:
+    """A value of 32 bits with its floats as short as they are told apart: 0.1, which 64 bits hold
+    as 0.10000000149011612.
+    """
+    if isinstance(value, float):
+        return float(str(np.float32(value)))
+    if isinstance(value, Mapping):
+        return {name: short_floats(v) for name, v in value.items()}
+    return type(value)(map(short_floats, value)) if isinstance(value, (list, tuple)) else value
 
 
 def prompt_id(prompt: str, system: str | None = None) -> str:

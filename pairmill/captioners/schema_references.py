@@ -74,8 +74,9 @@ def returns(part: Any, schema: Mapping[str, Any], before: tuple[int, ...]) -> bo
 
 
 def core(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What says the type: where a reference leads, and the one schema beside null of an `anyOf` or
-    `oneOf`, as pydantic writes what may be absent; else the schema itself.
+    """What says the type: where a reference leads, the one schema beside null of an `anyOf` or
+    `oneOf`, as pydantic writes what may be absent, and the only one of an `allOf`; else the schema
+    itself.
     """
     choices = schema.get("anyOf") or schema.get("oneOf") or []
     others = [one for one in choices if isinstance(one, Mapping) and one.get("type") != "null"]
@@ -84,6 +85,8 @@ def core(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any
     if isinstance(place := schema.get("$ref"), str):
         found = at_place(place, root)
         return core(found, root) if isinstance(found, Mapping) else schema
+    if not choices and len(every := schema.get("allOf") or []) == 1:
+        others = [one for one in every if isinstance(one, Mapping)]
     return core(others[0], root) if len(others) == 1 else schema
 
 

@@ -170,7 +170,10 @@ def fitting(every: list[Any], schema: Mapping[str, Any]) -> tuple[dict[str, Any]
                 found = stored_values(value, schema)
                 if not value.keys().isdisjoint(schema["properties"]):
                     return found, True
-                empty = empty or found  # such as the schema itself, said again
+                if value:  # such as the schema itself, said again, or an answer in a frame
+                    fault = f"it has none of the properties {', '.join(schema['properties'])}"
+                else:
+                    empty = found
                 continue
         except OverflowError:
             fault = "a number is too large"

@@ -22,9 +22,11 @@ from pairmill.pipeline.sampled_elements import (
     part_read,
 )
 from pairmill.pipeline.stored_tables import StoredTable, stored_table
+from pairmill.pipeline.totals import StageTotals
 from pairmill.plan.chain import Chain, PlannedStage
 from pairmill.plan.plan import Plan
 from pairmill.work.block import Job, RowBlock
+from pairmill.work.costs import Costs
 from pairmill.work.deadline import ThreadWatchdog
 from pairmill.work.line import Line
 from pairmill.work.messages import StageStats
@@ -41,10 +43,26 @@ def estimate(
     """Takes `rows` rows, drawn by the pipeline's seed of those that are undecided, through the
     stages in this process, stores what they compute, and scales up.
 
-    Raises BadRequest for no row, and what the stages raise.
+    Raises BadRequest for no row, and what the stages raise, with a note of what was paid by then.
     """
     if rows < 1:
         raise BadRequest(f"a sample of {rows} rows: it needs at least one")
+    line = Line()
+    line.costs = Costs()
+    try:
+        return estimated(plan, rows, limit, table_of, line)
+    except BaseException as error:
+        totals = StageTotals()
+        totals.settle(line.costs.told())
+        told = [f"{t.replace('this run', 'this sample')}; that is stored" for t in totals.spent()]
+        vars(error).setdefault("__notes__", []).extend(told)  # `add_note` of Python 3.11
+        raise
+
+
+def estimated(
+    plan: Plan, rows: int, limit: int | None, table_of: Callable[[Storage], Table], line: Line
+) -> Cost:
+    """As `estimate`; `line` hears what is stored."""
     storage = open_workspace(plan.config.workspace)
     with announced(storage):
         stored = stored_table(plan.chain(table_of(storage), limit))
@@ -61,11 +79,11 @@ def estimate(
         opened: dict[str | None, Chain] = {None: whole}
         tell = partial(describe, storage, opened, f"runs/{plan.run_id(whole)}", plan.redact)
         tell()
-        found = run_sample(job, drawn(job, rows, plan.config.seed, shards, read))
+        found = run_sample(job, drawn(job, rows, plan.config.seed, shards, read), line)
         sampled = list(of_stages(job, found))
         for block in blocks:
             parts = [(chunk.shard, chunk.numbers) for chunk in found.chunks]
-            sampled += sample_inside(block, parts, opened, left_out, tell)
+            sampled += sample_inside(block, parts, opened, left_out, tell, line)
     taken = np.array([len(chunk.numbers) for chunk in found.chunks])
     rng = np.random.default_rng(plan.config.seed)
     draws = rng.integers(0, len(taken), (DRAWS, len(taken)))
@@ -87,6 +105,7 @@ def sample_inside(
     opened: dict[str | None, Chain],
     left_out: dict[str, str],
     tell: Callable[[], Any],
+    line: Line,
 ) -> list["SampledStage"]:
     """Takes the elements of the drawn rows through a block's stages.  Adds the block's elements to
     what is `opened`, which `tell` announces, and stages that it did not go through to `left_out`.
@@ -98,10 +117,10 @@ def sample_inside(
     left_out |= without
     carried(chain, parts)
     job = Job(chain, 0, len(chain.stages))
-    found = run_sample(job, (part_read(job, shard, rows) for shard, rows in parts))
+    found = run_sample(job, (part_read(job, shard, rows) for shard, rows in parts), line)
     sampled = list(of_stages(job, found))
     for one in inner:
-        sampled += sample_inside(one, parts, opened, left_out, tell)
+        sampled += sample_inside(one, parts, opened, left_out, tell, line)
     return sampled
 
 
@@ -163,10 +182,10 @@ def of_stages(job: Job, found: Sampled) -> Iterator[SampledStage]:
         yield stage, [chunk.stats[i] for chunk in found.chunks], found.notes[i]
 
 
-def run_sample(job: Job, blocks: Iterable[RowBlock]) -> Sampled:
+def run_sample(job: Job, blocks: Iterable[RowBlock], line: Line) -> Sampled:
     """Takes blocks of rows through a job's stages."""
     watchdog = ThreadWatchdog()
-    work = ShardWork(job, Line(), watchdog)
+    work = ShardWork(job, line, watchdog)
     found: list[SampleChunk] = []
     try:
         for block in blocks:

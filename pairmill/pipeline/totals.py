@@ -64,11 +64,12 @@ class StageTotals:
 
     def altered(self) -> list[str]:
         """What was made of models' answers without a word to them."""
+        found = {name: total.get("altered", 0) for name, total in self.stages.items()}
         return [
-            f"stage {name!r}: {total['altered']:,.0f} answers altered to fit `json_schema` (the "
-            "case of a label, a number in quotes); each stands in its column as it came"
-            for name, total in self.stages.items()
-            if total.get("altered")
+            f"stage {name!r}: {count:,.0f} answer{'s' * (count != 1)} altered to fit `json_schema` "
+            "(the case of a label, a number in quotes)"
+            for name, count in found.items()
+            if count
         ]
 
     def loaded(self) -> list[str]:

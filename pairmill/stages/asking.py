@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from pairmill.captioners.config import AskingConfig
 from pairmill.captioners.engine import Engine, Message, Request
 from pairmill.captioners.library import named
 from pairmill.captioners.opening import at_once, check_engine, engine_version, open_engine
-from pairmill.captioners.prompts import BadPrompt, Wording, fill
+from pairmill.captioners.prompts import BadPrompt, Wording, fill, short_floats
 from pairmill.captioners.talks import BrokenOff, Talk, hold
 from pairmill.errors import RowError
 from pairmill.images import DecodeError, decode_rgb
@@ -55,6 +55,9 @@ class AskingStage(AsyncStage):
         super().__init__(config.with_file())
         self.alterations: deque[bool] = deque()
         """Answers that were altered and not told yet."""
+        self.version_of_config = self.version
+        self.short: frozenset[str] = frozenset()
+        """Columns whose floats have 32 bits."""
 
     @classmethod
     def own_seed(cls, config: AskingConfig, seed: int) -> int:
@@ -83,6 +86,13 @@ class AskingStage(AsyncStage):
         return list(self.config.references())
 
     def bind(self, schema: pa.Schema) -> None:
+        types = {
+            name: schema.field(name).type for name in self.references() if name in schema.names
+        }
+        self.short = frozenset(name for name, kind in types.items() if has(kind, is_short))
+        if self.short or any(has(kind, pa.types.is_map) for kind in types.values()):
+            # 0.1 stood in prompts as 0.10000000149011612, a map as a list
+            self.version = self.version_of_config + 1
         for name in self.references():
             if name in schema.names and is_payload(schema.field(name).type):
                 raise ValueError(
@@ -225,7 +235,8 @@ class AskingStage(AsyncStage):
             raise RowError("decode", str(error)) from None
         if self.config.image is not None and not pictures:
             raise RowError("no_image", f"{self.config.image!r} holds no picture to ask about")
-        return AskedRow({name: row[name] for name in self.references()}, key, pictures)
+        values = {n: short_floats(row[n]) if n in self.short else row[n] for n in self.references()}
+        return AskedRow(values, key, pictures)
 
     def pictures(self, row: dict[str, Any]) -> tuple[Any, ...]:
         """The row's images, within the bounds of their size."""
@@ -264,3 +275,14 @@ def flat(values: Iterable[Any]) -> Iterator[bytes]:
             yield from (v for v in value if v is not None)
         else:
             yield value
+
+
+def has(kind: pa.DataType, which: Callable[[pa.DataType], bool]) -> bool:
+    """Whether a type, or one within it, is such a one."""
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return which(kind) or any(has(one, which) for one in inner)
+
+
+def is_short(kind: pa.DataType) -> bool:
+    """Whether a type is of floats of fewer than 64 bits."""
+    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))

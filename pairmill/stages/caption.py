@@ -4,19 +4,28 @@ from typing import Any
 
 import pyarrow as pa
 
-from pairmill.captioners.config import CaptionConfig, JudgeConfig, RewriteConfig
+from pairmill.captioners.config import AskingConfig, CaptionConfig, JudgeConfig, RewriteConfig
 from pairmill.captioners.structured import column_types
 from pairmill.captioners.talks import TakenAnswer, Talk, sum_known, told_in
 from pairmill.redaction import redact
-from pairmill.schemas.arrow import column
+from pairmill.schemas.arrow import MESSAGE_MAX, column
 from pairmill.stages.asking import AskedRow, AskingStage
 
-SHOWN = 200
-"""Characters of an answer that a failure's message has."""
+SHOWN = MESSAGE_MAX // 2
+"""Characters of what is wrong with an answer that a failure's message has; then comes as much of
+the answer as there is room for.
+"""
 
 
 class OnePromptStage(AskingStage):
     """Asks each row one prompt, once or `samples` times."""
+
+    def __init__(self, config: AskingConfig) -> None:
+        super().__init__(config)
+        schema = self.config.json_schema
+        if schema and schema["properties"].keys().isdisjoint(schema.get("required", ())):
+            # answers without any property were stored as nulls
+            self.version = self.version_of_config = self.version + 1
 
     def writes(self) -> pa.Schema:
         c = self.config
@@ -85,8 +94,8 @@ class OnePromptStage(AskingStage):
         if all(one.fault for one in answers):
             first = next((one for one in answers if not one.refused), answers[0])
             kind = "unfinished" if first.text is None else "bad_json"
-            said = f": {first.text[:SHOWN]!r}" if first.text else ""
-            columns["error"] = (kind, redact(f"{first.fault}{said}"))
+            said = f": {first.text[:MESSAGE_MAX]!r}" if first.text else ""
+            columns["error"] = (kind, redact(f"{str(first.fault)[:SHOWN]}{said}"))
         return columns
 
     def columns_of(self, answers: list[TakenAnswer]) -> dict[str, Any]:
@@ -97,7 +106,8 @@ class OnePromptStage(AskingStage):
             self.column("reasoning"): [t.reasoning for t in answers],
             self.column("logprob"): [t.logprob for t in answers],
         }
-        plain = not c.json_schema or not c.text_from
+        unfit = all(t.fault for t in answers)  # a failed row keeps them as they came
+        plain = not c.json_schema or not c.text_from or unfit
         texts = [t.text if plain else t.values.get(c.text_from) for t in answers]
         found[self.text_field().name] = texts
         if c.json_schema:
