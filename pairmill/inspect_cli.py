@@ -54,14 +54,16 @@ def inspect(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look at a package, a shard, a column set or a run: counts, schema, a few rows and
-    their pictures; a run's figures, or the rows behind any of them.
+    """Look at a package, a shard, a column set or a run (of a pipeline file: its last): counts,
+    schema, a few rows and their pictures; a run's figures, or the rows behind any of them.
     """
     from pairmill.terminal.inspecting import inspect_path
 
     if where or fate or columns or to or each:
         inspect_rows(path, where, fate, columns, each, rows, to, as_json)
         return
+    if path.endswith((".yaml", ".yml")) and Path(path).is_file():
+        path = folder_of_last_run(path)
     try:
         if as_json:
             from pairmill.terminal.inspected import inspected
@@ -74,6 +76,19 @@ def inspect(
         fail_with(error)
     if faults:
         fail("\n".join(faults), 1)
+
+
+def folder_of_last_run(file: str) -> str:
+    """Folder of the last run of a pipeline file; ends the command where there was none."""
+    from pairmill.terminal.runs import last_run
+    from pairmill.workspace.contents import open_workspace
+
+    config = opened(file)[0].config
+    try:
+        return last_run(open_workspace(config.workspace), config.name)
+    except (PairmillError, OSError) as error:
+        fail_with(error)
+    raise AssertionError
 
 
 def inspect_rows(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pairmill.api import Pipeline
 from pairmill.cli import app
-from pairmill.plan.proposal import NoProposal, propose
+from pairmill.plan.proposal import NoProposal, opened, propose
 from tests.conftest import jpeg, typed
 
 ADDRESSES = [f"http://pictures.test/{i}.jpg" for i in range(4)]
@@ -242,3 +242,29 @@ def test_what_an_input_is_instead_is_told_in_one_line(
         propose(str(tmp_path / name))
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "seen"),
+    [
+        ("cp1252", "Café “am” Ring – 5 €", "Café"),
+        ("cp1251", "собака в парке", "ñîáàêà, â, ïàðêå"),
+    ],
+)
+def test_guessed_encoding_is_told_with_words_to_judge_it_by(
+    tmp_path: Path, encoding: str, text: str, seen: str
+) -> None:
+    lines = "".join(f"{url},{text}\n" for url in ADDRESSES)
+    (tmp_path / "in.csv").write_bytes(f"url,text\n{lines}".encode(encoding))
+    proposal = propose(str(tmp_path / "in.csv"))
+    assert proposal.keys["encoding"] == "cp1252"
+    (told,) = proposal.left_out
+    assert f"read as cp1252, in which it has words such as {seen}; if these look wrong" in told
+    source = opened(proposal.keys)
+    (rows,) = [part for part in source.read() if isinstance(part, pa.Table)]
+    assert (rows["text"].to_pylist() == [text] * 4) == (encoding == "cp1252")
+
+
+def test_table_in_utf8_says_nothing_of_letters(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f"url,text\n{ADDRESSES[0]},ein grünes Haus\n", "utf-8")
+    assert propose(str(tmp_path / "in.csv")).left_out == []

@@ -260,3 +260,25 @@ def test_a_limit_that_cuts_rows_off_counts_none_as_unreadable(tmp_path: Path) ->
     file.write_text(head + STAGES)
     result = Pipeline.from_yaml(file).run(local=True, progress=False, limit=2)
     assert (result.funnel.rows, result.funnel.steps[0].failed) == (2, 0)
+
+
+def test_pipeline_file_alone_shows_its_last_run(tmp_path: Path) -> None:
+    first = ran(tmp_path)
+    file = str(tmp_path / "p.yaml")
+    assert json.loads(typed("inspect", file, "--json").stdout)["funnel"]["kept"] == 2
+    ran(tmp_path, STAGES.replace("> 2", "> 0"))
+    shown = typed("inspect", file).stdout
+    assert "5 rows in, 5 kept" in shown
+    Pipeline.from_run(first.folder)[0].run(local=True, progress=False)  # the older one once more
+    assert "5 rows in, 2 kept" in typed("inspect", file).stdout
+
+
+def test_pipeline_file_that_never_ran_says_so(tmp_path: Path) -> None:
+    ran(tmp_path)
+    text = (tmp_path / "p.yaml").read_text()
+    (tmp_path / "p.yaml").write_text(text.replace("name: rows", "name: other"))
+    done = typed("inspect", str(tmp_path / "p.yaml"))
+    assert done.returncode == 2
+    assert "holds no run of 'other' yet; `pairmill run` makes one" in done.stderr
+    (tmp_path / "p.yaml").write_text(text.replace("workspace: w", "workspace: never"))
+    assert typed("inspect", str(tmp_path / "p.yaml")).returncode == 2

@@ -3,6 +3,7 @@ forgotten; models by content.
 """
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -184,6 +185,18 @@ def test_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_too_little_disk_is_told_before_writing(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match="GiB free on the disk"):
         Storage(str(tmp_path)).check_space(10**16)
+
+
+def test_file_above_the_users_limit_is_told_with_its_folder(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DiskFull, match=r"/a would be larger than .*ulimit -f"):
+            storage.write_bytes("a/b", bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert storage.files("a") == []
 
 
 def test_damaged_column_file_is_named(store: ColumnFile, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_encodings(tmp_path: Path, encoding: str, name: str) -> None:
         ("a.tsv", "url,text\na,b\nc,d\n", "say `delimiter: \",\"`"),
         ("a.csv", "url,text,text\na,b,c\n", "the header names 'text' more than once (columns 2, 3)"),
         ("a.tsv", 'url\ttext\n"a"\t"b"\n"c"\t"d"\n', "say `quoting: true`"),
-        ("a.csv", "url,text\n" + "a,caf\xe9\n" * 5, "say its `encoding:`, such as latin-1"),
+        ("a.csv", "url,text\n" + "a,caf\xe9\n" * 5, "say its `encoding:`, such as cp1252"),
         ("a.csv", "url,text\n" + 'a,"5" nail\n' * 20, "say `quoting: false`"),
         ("a.jsonl", "url,text\na,b\n", "no JSON object"),
         ("a.csv", "sep=,\nurl,text\na,b\nc,d\n", "a line for Excel, 'sep=,', and no header"),

@@ -5,6 +5,7 @@ is.
 import codecs
 import csv
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from pairmill.sources.base import Source
 from pairmill.sources.catalogue import SOURCES, open_source
 from pairmill.sources.disguised import HEAD_BYTES
 from pairmill.sources.folder_samples import METADATA
+from pairmill.sources.text_files import beginning
 from pairmill.sources.text_stream import format_of
 from pairmill.workspace.written_before import is_workspace
 
@@ -25,6 +27,9 @@ LISTS = (".txt", ".token", ".lst", ".list")
 UNKNOWN = ": unknown format"
 WHAT_IT_IS = (": the file is empty", f"{NO_ROW}: ", ": it is an ", ": it is a ")
 """In reasons that leave no other to be told, the first of them first."""
+SINGLE_BYTE = ("cp1252", "latin-1")
+"""Encodings in which any bytes, or nearly any, are some text."""
+BEYOND_ASCII = re.compile(r"[^\W\d_]*[^\W\d_\x00-\x7f][^\W\d_]*")
 LONGEST = 300
 """Characters of a reason that are shown."""
 
@@ -111,7 +116,7 @@ def ways(path: str) -> Iterator[dict[str, Any]]:
             yield {**table, "names": names, "header": True}
         yield {**table, "header": False}
         yield {**table, "header": False, "delimiter": "\t"}
-        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "latin-1"):
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "cp1252", "latin-1"):
             yield {**table, "encoding": encoding}
 
 
@@ -152,8 +157,25 @@ def looked_at(keys: dict[str, Any]) -> Proposal:
         keys = {**keys, **more}
         source = opened(keys)
     names = source.schema().names
-    not_read = [*left_out(source), *beside_pictures(keys)]
+    not_read = [*left_out(source), *beside_pictures(keys), *letters(source)]
     return Proposal(keys, tuple(names), [*source.mapping(), *notes], not_read)
+
+
+def letters(source: Source) -> list[str]:
+    """What texts look like in an encoding that only a person can confirm."""
+    encoding = getattr(source.config, "encoding", "utf-8")
+    if encoding not in SINGLE_BYTE:
+        return []
+    for item in source.inputs():
+        block = beginning(item, source.config)
+        text = block.data.decode("utf-8", "ignore") if block else ""
+        if words := list(dict.fromkeys(BEYOND_ASCII.findall(text)))[:3]:
+            return [
+                f"{item.name} is no UTF-8 and is read as {encoding}, in which it has words such as "
+                f"{', '.join(words)}; if these look wrong, name another `encoding:`, such as "
+                "cp1251, shift_jis, gb18030"
+            ]
+    return []
 
 
 def beside_pictures(keys: dict[str, Any]) -> list[str]:

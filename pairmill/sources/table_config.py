@@ -95,8 +95,8 @@ class PairsConfig(TableConfig):
     in .tsv, where a quote is a letter like any other.
     """
     encoding: str = "utf-8"
-    """Encoding of CSV, TSV and JSON lines: `utf-8`, `latin-1`, `utf-16`, or another that Python
-    knows.
+    """Encoding of CSV, TSV and JSON lines: `utf-8`, `cp1252` (Latin-1 as Windows writes it),
+    `utf-16`, or another that Python knows.
     """
     null_values: list[str] = [""]
     """Values of CSV and TSV that mean that there is none, unless they stand in quotes; such as
@@ -115,7 +115,7 @@ class PairsConfig(TableConfig):
         try:
             return codecs.lookup(value).name
         except LookupError:
-            raise ValueError("no encoding that Python knows; try utf-8, latin-1, utf-16") from None
+            raise ValueError("no encoding that Python knows; try utf-8, cp1252, utf-16") from None
 
 
 class ParquetConfig(TableConfig):

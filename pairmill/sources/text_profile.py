@@ -173,7 +173,7 @@ def misfits(profile: TextProfile, config: PairsConfig) -> list[str]:
     wrong = [f for f in profile.faults if "the file's encoding" in f]
     if len(wrong) >= LEAST_FAULTS and len(wrong) >= lines_beyond_ascii(profile, config) / 2:
         found = [
-            f"{name} is not in {config.encoding} ({wrong[0]}); say its `encoding:`, such as latin-1"
+            f"{name} is not in {config.encoding} ({wrong[0]}); say its `encoding:`, such as cp1252"
         ]
     return found
 

@@ -157,10 +157,17 @@ def link(old: str, new: str) -> None:
 
 @contextlib.contextmanager
 def full_disk_told(folder: str) -> Iterator[None]:
-    """Raises DiskFull where the block finds no space left, or a quota used up, in a folder."""
+    """Raises DiskFull where the block finds no space left, a quota used up, or a file too large, in
+    a folder.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise DiskFull(
+                f"a file in {folder} would be larger than its file system, or `ulimit -f`, allows; "
+                "raise the limit, or write elsewhere, and run the same command again"
+            ) from None
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise DiskFull(
