@@ -44,6 +44,9 @@ def test_signs_are_not_seen_in_what_a_caption_cites_or_in_a_month() -> None:
     assert not refuses('A sign says "I\'m sorry, we are closed".')
     assert hedges("It may be a boat, perhaps a ferry.") == 2
     assert hedges("Tulips in May") == 0
+    assert hedges("Perhaps a ferry. Vielleicht ein Boot. Возможно, лодка.") == 3
+    assert leaks("OK sign on a wall") is None
+    assert leaks("OK, a red ball") == "OK,"
     assert leaks("a ball <|im_end|>") == "<|im_end|>"
     assert leaks("a ball, price < 5 and > 3") is None
     assert is_cut("a man next to a", "en")
@@ -92,6 +95,7 @@ def test_objects_that_no_detector_found_are_named() -> None:
         ["teddy bear"],
     )
     assert mentions.of("草地上的皮球") == ["球"]
+    assert mentions.of("wine glasses, puppies and mice") == ["wine glass", "dog", "mouse"]
 
 
 def test_stage_keeps_the_contract_and_compares_each_sentence_with_the_picture(

@@ -10,6 +10,7 @@ from pairmill.captioners.engine import Answer, Request
 from pairmill.captioners.talks import hold
 from pairmill.plan.explain import explain
 from pairmill.stages.translate import TranslateConfig, TranslateStage
+from pairmill.texts.untranslated import is_untranslated
 from tests.conftest import CAPTIONER
 
 WORDS = {
@@ -92,3 +93,60 @@ def test_a_language_by_its_name_is_told_its_code() -> None:
     with pytest.raises(ValidationError) as caught:
         TranslateConfig(model=CAPTIONER, to="German")
     assert explain(TranslateConfig, caught.value.errors()[0]).endswith("write for example `de`")
+
+
+def test_text_that_comes_back_in_its_own_language_is_no_faithful_translation() -> None:
+    asked: list[str] = []
+
+    async def lazy(request: Request) -> Answer:
+        asked.append(request.messages[-1].text)
+        if "Translation into German" in asked[-1]:
+            return Answer("ein roter Ball", "stop", 3)
+        way_back = "ein roter Ball" in asked[-1]
+        return Answer("a red ball" if way_back else "A red ball.", "stop", 3)
+
+    def found(text: str, code: str | None, **options: Any) -> dict[str, Any]:
+        asked.clear()
+        stage = TranslateStage(TranslateConfig(model=CAPTIONER, to="de", **options))
+        stage.setup()
+        row = stage.asked({"text": text, "lang": code})
+        try:
+            return asyncio.run(hold(stage.talk(row), lazy))
+        finally:
+            stage.close()
+
+    once = found("a red ball", "en", tries=1)
+    assert (once["translation_fidelity"], once["translation_untranslated"]) == (0.0, True)
+    assert len(asked) == 1  # no way back of what was never away
+    assert found("a red ball", "en", back=False)["translation_untranslated"]
+    twice = found("a red ball", "en")
+    assert (twice["translation"], twice["translation_tries"]) == ("ein roter Ball", 2)
+    assert (twice["translation_fidelity"], twice["translation_untranslated"]) == (1.0, False)
+    assert "said back in the text's language, the translation means: a red ball" in asked[1].lower()
+    assert not found("ein Ball", "de")["translation_untranslated"]
+    assert not found("a red ball", None, tries=1)["translation_untranslated"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "own", "to", "untranslated"),
+    [
+        ("two cars in a street", "Two cars in a street!", "en", "de", True),
+        ("two cars in a street", "Zwei Autos in einer Straße", "en", "de", False),
+        ("a red ball", "The text is English: a red ball", "en", "fr", True),
+        ("London Bridge at night", "London Bridge bei Nacht", "en", "de", False),
+        ("Leonardo da Vinci – Mona Lisa", "Leonardo da Vinci – Mona Lisa", "it", "de", False),
+        ("New York 2015", "New York 2015", "en", "de", False),
+        ("sushi", "Sushi", "en", "de", False),
+        ("en rød bil", "en rød bil", "da", "no", False),
+        ("en rød bil på en grå vej ved et hus", "en rød bil på en grå vej ved et hus", "da", "no",
+         True),
+        ("草地上有一个红色的球", "草地上有一个红色的球", "zh", "en", True),
+        ("草地上有一个红色的球", "芝生の上に赤いボールが一つある", "zh", "ja", False),
+        ("красный мяч на траве", "красный мяч на траве", "ru", "en", True),
+        ("कुर्सी पर बिल्ली", "कुर्सी पर बिल्ली", "hi", "en", True),
+    ],
+)  # fmt: skip
+def test_what_is_no_translation_has_the_text_s_own_words(
+    text: str, said: str, own: str, to: str, untranslated: bool
+) -> None:
+    assert is_untranslated(text, said, own, to) == untranslated

@@ -18,6 +18,7 @@ from pairmill.schemas.config import SPEED
 from pairmill.stages.asking import AskedRow, AskingStage
 from pairmill.texts.languages import language_name
 from pairmill.texts.similarity import chrf, coverage
+from pairmill.texts.untranslated import is_untranslated
 
 REPAIR_READS = ("text", "to", "translation", "back")
 """Names that a prompt for a repair knows."""
@@ -97,16 +98,18 @@ class Try:
     answer: TakenAnswer
     back: str | None = None
     fidelity: float | None = None
+    untranslated: bool = False
 
 
 class TranslateStage(AskingStage):
     """Fidelity is the likeness of the text and its translation's way back, 0 to 1: cheap, for any
     pair of languages that the model knows, and a lower bound, since right ways back have other
-    words, too.
+    words, too.  A text that the model gives back in its own language has a fidelity of 0.
     """
 
     Config = TranslateConfig
     prefix = "translation"
+    version = 2
     decodes = False
 
     def has_system(self) -> bool:
@@ -126,6 +129,8 @@ class TranslateStage(AskingStage):
                 column(self.column("fidelity"), share, like, "", 0, 1, role="score", of=name),
                 column(self.column("back"), pa.string(), "the translation's way back", of=name),
             ]
+        still = "whether it is in the text's own language still; false where that is not known"
+        fields.append(column(self.column("untranslated"), pa.bool_(), still, of=name))
         doc = "stop, or length where the token limit cut it off"
         return pa.schema(
             [
@@ -158,7 +163,8 @@ class TranslateStage(AskingStage):
             values = {"text": text, "to": language_name(c.to)}
             if tries:
                 last = tries[-1]
-                values |= {"translation": last.answer.text or "", "back": last.back or ""}
+                back = last.back or (text if last.untranslated else "")
+                values |= {"translation": last.answer.text or "", "back": back}
             answer = yield from self.asked_for(row, values, f"#{number}", repair=bool(tries))
             every.append(answer)
             one = Try(answer)
@@ -166,17 +172,19 @@ class TranslateStage(AskingStage):
             tries.append(one)
             if same is not None and c.temperature == 0:
                 one.back, one.fidelity = same.back, same.fidelity
+                one.untranslated = same.untranslated
                 break  # whatever is asked now was asked before, and has the same answer
-            if c.back and not answer.text:
-                one.fidelity = 0.0
+            one.untranslated = is_untranslated(text, answer.text or "", own, c.to)
+            if c.back and (one.untranslated or not answer.text):
+                one.fidelity = 0.0  # and no way back is paid
             elif c.back:
                 home = {
                     "text": answer.text or "",
                     "to": language_name(own or "the former language"),
                 }
-                back = yield from self.asked_for(row, home, f"#{number}<", repair=False)
-                every.append(back)
-                one.back, one.fidelity = back.text, LIKENESS[c.likeness](text, back.text or "")
+                way = yield from self.asked_for(row, home, f"#{number}<", repair=False)
+                every.append(way)
+                one.back, one.fidelity = way.text, LIKENESS[c.likeness](text, way.text or "")
             if one.fidelity is None or one.fidelity >= c.least_fidelity:
                 break
         return self.columns_of(tries, text, every)
@@ -205,6 +213,7 @@ class TranslateStage(AskingStage):
             self.column(): best.answer.text if best else text,
             self.column("fidelity"): best.fidelity if best else 1.0,
             self.column("back"): best.back if best else None,
+            self.column("untranslated"): bool(best and best.untranslated),
             self.column("tries"): len(tries),
             self.column("model"): self.model_name() if best else None,
             self.column("prompt_id"): c.wording().digest if best else None,

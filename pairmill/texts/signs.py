@@ -53,8 +53,8 @@ REFUSAL = re.compile("|".join(REFUSALS), re.IGNORECASE)
 """What a model says that will not, or cannot, describe."""
 
 HEDGE = re.compile(
-    r"\b(?:may|might|maybe|perhaps|possibly|probably|presumably|apparently|appears? to|appears? as "
-    r"if|"
+    r"\b(?:may|(?i:might|maybe|perhaps|possibly|probably|presumably|apparently|appears? to|"
+    r"appears? as if|"
     r"seems? (?:to|like|as)|seem(?:ingly)|it seems|likely|suggest(?:s|ing)|could be|could have "
     r"been|"
     r"vielleicht|möglicherweise|wahrscheinlich|vermutlich|scheint|scheinen|scheinbar|anscheinend|"
@@ -63,12 +63,12 @@ HEDGE = re.compile(
     r"quizás?|tal vez|a lo mejor|probablemente|posiblemente|parecen?|podrían?|puede que|"
     r"aparentemente|"
     r"возможно|вероятно|наверное|кажется|по-видимому|похоже|может быть|видимо|скорее всего|"
-    r"пожалуй)\b"
+    r"пожалуй))\b"
     r"|可能|也许|或许|大概|似乎|好像|看起来像|疑似"
     r"|かもしれ|おそらく|たぶん|ようです|ように見え|らしい|思われ|でしょう|かと思"
     r"|(?:ربما|قد (?:يكون|تكون)|يبدو|تبدو|من المحتمل|على الأرجح|لعل)",
 )
-"""Words of doubt; in small letters, so that the month of May is none."""
+"""Words of doubt; `may` in small letters, so that the month of May is none."""
 
 LEAKS = (
     r"<\|[\w/-]{1,40}\|>|</?(?:s|image|img|pad|unk|bos|eos|eot|think|start|end|system|user|"
@@ -82,7 +82,7 @@ LEAKS = (
     r"(?:^|\n|\s)(?:ASSISTANT|USER|Assistant|User|Human|SYSTEM|System|Question|Answer|Prompt|"
     r"Caption|CAPTION|Description|Output|Input|Response|Web text|Alt text)\s?:",
     r"\{\{?[a-z_]{1,40}\}?\}|[{\[]\s?\"[a-z_]{1,40}\"\s?[:,]",
-    r"^\W{0,3}(?:sure|certainly|of course|absolutely|okay|ok)\b[,!. ]",
+    r"^\W{0,3}(?:(?:sure|certainly|of course|absolutely)\b[,!. ]|(?:okay|ok)\b[,!.])",
     r"^\W{0,3}(?:sure\W{1,3})?here(?: is|'s|’s| are) (?:a|an|the|your|one|"
     r"some)\b[^.\n]{0,40}\b(?:caption|"
     r"description|sentence|summary|version|rewrite|rewritten|translation|text)",

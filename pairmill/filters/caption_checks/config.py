@@ -33,7 +33,7 @@ class CaptionChecksConfig(ComparingConfig):
     objects: str | None = None
     """Column with detected objects: a list of names, or of structs with `label`."""
     object_names: dict[str, list[str]] = Field(COCO, max_length=20_000)
-    """What a detector can find → further words for it (plurals in -s are known).  A word of the
+    """What a detector can find → further words for it (English plurals are known).  A word of the
     caption that means none of the detected ones is ungrounded.  Absent: COCO's 80 categories.
     """
     model: Annotated[str | None, MODEL] = None

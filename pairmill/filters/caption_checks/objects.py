@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pairmill.filters.concept_list import plural
 from pairmill.texts.words import UNSPACED
 
 COCO: dict[str, list[str]] = {
@@ -42,7 +43,8 @@ class Mentions:
             for word in (name, *words):
                 self.meant.setdefault(word.casefold(), name)
                 if not UNSPACED.search(word):
-                    self.meant.setdefault(f"{word.casefold()}s", name)
+                    for several in (f"{word.casefold()}s", plural(word.casefold())):
+                        self.meant.setdefault(several, name)
         longest_first = sorted(self.meant, key=lambda w: (-len(w), w))
         spaced = [re.escape(w) for w in longest_first if not UNSPACED.search(w)]
         unspaced = [re.escape(w) for w in longest_first if UNSPACED.search(w)]

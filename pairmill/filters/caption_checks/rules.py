@@ -13,6 +13,9 @@ from pairmill.texts.repetition import (
 from pairmill.texts.signs import hedges, is_cut, leaks, refuses
 from pairmill.texts.words import plain_words, sentences
 
+CUT_OFF = ("length", "max_tokens", "content_filter")
+"""What servers say where the text is not all that the model would have written."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -51,7 +54,7 @@ def facts_of_caption(
         refusal=refuses(caption),
         hedges=100 * hedges(caption) / max(1, len(words)),
         leak=leaks(caption) is not None,
-        truncated=finish == "length" or is_cut(caption, language),
+        truncated=finish in CUT_OFF or is_cut(caption, language),
         repeated_sentences=repeated_sentences(caption),
         longest_run=longest_run(words),
         word_repetition=word_ngram_ratio(words),

@@ -25,7 +25,7 @@ class CaptionChecksStage(Stage):
 
     Config = CaptionChecksConfig
     prefix = "check"
-    version = 2
+    version = 3
     actor = True
     languages: LanguageStage
     scorer: TextScorer | None = None
