@@ -15,6 +15,7 @@ from pairmill.images import resizing
 from pairmill.images.resizing import FILTERS, Wanted, memory_of, normalise, resize_into
 from pairmill.models.fast_pixels import FastPixels, fast_pixels, resized
 from pairmill.models.library import transformers
+from pairmill.schemas.compiled import library_file
 from tests.later import torch
 from tests.tiny import built
 from tools.compile_library import compile_library, compiler
@@ -24,9 +25,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory):
-    made = compile_library(resizing.SOURCE, tmp_path_factory.mktemp("compiled"))
+@pytest.fixture(scope="module", params=[512, 256, 0])
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """By vectors of at most so many bits, of those that this machine has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", f"{' '.join(compiler() or ['cc'])} -DWIDEST={request.param}")
+        made = compile_library(resizing.SOURCE, tmp_path_factory.mktemp("compiled"))
     assert isinstance(made, Path), made
     found = resizing.library(made)
     assert found is not None
@@ -81,6 +85,16 @@ def test_large_and_narrow_pictures_are_torchs(library, size: tuple[int, int], mo
         assert same(library, image, Wanted(height, width), mode, height, width)
 
 
+@pytest.mark.parametrize("width", [401, 399, 20, 3])
+def test_weights_next_to_one_and_places_far_apart_are_torchs(library, width: int) -> None:
+    """The largest weights of 16 bits do not fit two bytes with signs; and four places may begin in
+    one vector or not.
+    """
+    for mode in FILTERS:
+        image = picture(400, 60, 5, True)
+        assert same(library, image, Wanted(61, width), mode, 61, width)
+
+
 def test_picture_that_is_not_one_piece_of_memory_is_copied_and_torchs(library) -> None:
     """Pillow cuts pictures of more than 16 MB."""
     image = picture(2400, 1800, 2, False)
@@ -94,6 +108,20 @@ def test_part_beyond_the_resized_picture_is_refused(library, wanted: Wanted) -> 
     place = np.empty((8, 8, 4), np.uint8)
     with pytest.raises(ValueError, match="no 8×8 pixels in"):
         resize_into(library, picture(20, 20, 0, False), wanted, "bicubic", place)
+
+
+def test_library_of_other_headers_is_another(tmp_path: Path) -> None:
+    """Where what a source includes has changed, a library of before is not taken for it."""
+    source, header = tmp_path / "some.c", tmp_path / "some_part.h"
+    source.write_text('#include "some_part.h"\n')
+    names = set()
+    for number in (1, 2):
+        header.write_text(f"int number(void) {{ return {number}; }}\n")
+        made = compile_library(source, tmp_path)
+        assert isinstance(made, Path), made
+        assert made == library_file(source)
+        names.add(made.name)
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 4), (3, 5, 7, 4), (2, 32, 31, 4)])

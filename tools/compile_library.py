@@ -26,9 +26,17 @@ def compiler() -> list[str] | None:
     return next(([name] for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
 
 
+def digest(source: Path) -> str:
+    """Stands for a source and what it includes: headers beside it, whose names begin as its own
+    does.
+    """
+    read = [source, *sorted(source.parent.glob(f"{source.stem}_*.h"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in read)).hexdigest()[:8]
+
+
 def compile_library(source: Path, folder: Path) -> Path | str:
     """The library of a source in a folder, named by the source's digest; else why there is none."""
-    told = hashlib.sha256(source.read_bytes()).hexdigest()[:8]
+    told = digest(source)
     target = folder / f"{source.stem}-{told}.so"
     command = compiler()
     if command is None:

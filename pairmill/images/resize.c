@@ -4,7 +4,7 @@
    decides; rows are resized first, to bytes, and then columns, with 32-bit sums that are rounded
    and clamped.  Only what is wanted of the resized picture is computed.  A pixel is four bytes, of
    which the fourth means nothing, or three.  Built where pairmill is installed, if there is a
-   compiler; else torch does it. */
+   compiler; else torch does it.  Which vectors are used is decided when it runs. */
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -18,7 +18,32 @@
 #include <immintrin.h>
 #endif
 
+#ifndef WIDEST
+#define WIDEST 512 /* bits of the longest vectors that are used */
+#endif
 #define STEP 4 /* weights of a place are filled up to a multiple of this, with zeros */
+
+struct picture {
+    const uint8_t *pixels;
+    int64_t height, width, depth, stride; /* stride: bytes from row to row */
+};
+
+/* What is wanted: of the picture resized to `whole_height` and `whole_width`, `height` rows and
+   `width` pixels of each, from `top` and `left` on. */
+struct wanted {
+    int64_t whole_height, whole_width, top, left, height, width, cubic;
+};
+
+/* A row with four bytes to a pixel, and at least `pixels` of them. */
+static const uint8_t *widened(const struct picture *picture, int64_t y, int64_t pixels,
+                              uint8_t *row) {
+    const uint8_t *own = picture->pixels + y * picture->stride;
+    if (picture->depth == 4 && picture->width >= pixels)
+        return own;
+    for (int64_t x = 0; x < picture->width; x++)
+        memcpy(row + 4 * x, own + picture->depth * x, 3);
+    return row;
+}
 
 /* The places of one axis that are wanted, and what each is made of. */
 struct axis {
@@ -127,138 +152,65 @@ static void across_anywhere(const int16_t *weights, int64_t taps, int32_t shift,
 }
 
 #ifdef __x86_64__
-#define AVX2 __attribute__((target("avx2")))
-
-/* Of four pixels: red 01 23, green 01 23 | blue 01 23, the fourth 01 23; bytes widened. */
-#define ORDER                                                                                      \
-    _mm256_setr_epi8(0, -1, 4, -1, 8, -1, 12, -1, 1, -1, 5, -1, 9, -1, 13, -1, 2, -1, 6, -1, 10,   \
-                     -1, 14, -1, 3, -1, 7, -1, 11, -1, 15, -1)
-
-/* Sums of a place and four more pixels times their weights, two to each colour side by side. */
-AVX2 static inline __m256i summed(__m256i sums, const uint8_t *pixel, const int16_t *weights) {
-    int64_t four;
-    memcpy(&four, weights, sizeof four);
-    __m256i pixels = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)pixel));
-    pixels = _mm256_shuffle_epi8(pixels, ORDER);
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(pixels, _mm256_set1_epi64x(four)));
-}
-
-AVX2 static void along_avx2(const struct axis *axis, int64_t count, const uint8_t *row,
-                            int16_t *found) {
-    const __m256i half = _mm256_set1_epi32(1 << axis->shift >> 2), most = _mm256_set1_epi16(255);
-    const __m128i shift = _mm_cvtsi32_si128(axis->shift);
-    const int64_t taps = axis->taps;
-    for (int64_t next = 0; next < count; next += 4) {
-        int64_t i = next + 4 > count ? count - 4 : next;
-        const int16_t *weights = axis->weights + i * taps;
-        const int64_t *first = axis->first + i;
-        const uint8_t *p0 = row + 4 * first[0], *p1 = row + 4 * first[1];
-        const uint8_t *p2 = row + 4 * first[2], *p3 = row + 4 * first[3];
-        __m256i s0 = half, s1 = half, s2 = half, s3 = half;
-        for (int64_t j = 0; j < taps; j += STEP) {
-            s0 = summed(s0, p0 + 4 * j, weights + j);
-            s1 = summed(s1, p1 + 4 * j, weights + j + taps);
-            s2 = summed(s2, p2 + 4 * j, weights + j + 2 * taps);
-            s3 = summed(s3, p3 + 4 * j, weights + j + 3 * taps);
-        }
-        __m256i two = _mm256_sra_epi32(_mm256_hadd_epi32(s0, s1), shift);
-        __m256i more = _mm256_sra_epi32(_mm256_hadd_epi32(s2, s3), shift);
-        __m256i all = _mm256_min_epu16(_mm256_packus_epi32(two, more), most);
-        /* red and green of four places | blue and the fourth */
-        all = _mm256_permute4x64_epi64(all, 0xd8);
-        all = _mm256_unpacklo_epi32(all, _mm256_bsrli_epi128(all, 8));
-        _mm256_storeu_si256((void *)(found + 4 * i), all);
-    }
-}
-
-AVX2 static void across_avx2(const int16_t *weights, int64_t taps, int32_t shift,
-                             const int16_t *const *rows, int64_t size, int32_t *sums,
-                             uint8_t *found) {
-    const __m256i half = _mm256_set1_epi32(shift ? 1 << (shift - 1) : 0);
-    const __m128i by = _mm_cvtsi32_si128(shift);
-    (void)sums;
-    for (int64_t next = 0; next < size; next += 16) {
-        int64_t x = next + 16 > size ? size - 16 : next;
-        __m256i low = half, high = half;
-        for (int64_t j = 0; j < taps; j += 2) {
-            int32_t pair;
-            memcpy(&pair, weights + j, sizeof pair);
-            __m256i both = _mm256_set1_epi32(pair);
-            __m256i one = _mm256_loadu_si256((const void *)(rows[j] + x));
-            __m256i other = _mm256_loadu_si256((const void *)(rows[j + 1] + x));
-            __m256i lows = _mm256_unpacklo_epi16(one, other);
-            __m256i highs = _mm256_unpackhi_epi16(one, other);
-            low = _mm256_add_epi32(low, _mm256_madd_epi16(lows, both));
-            high = _mm256_add_epi32(high, _mm256_madd_epi16(highs, both));
-        }
-        __m256i words = _mm256_packs_epi32(_mm256_sra_epi32(low, by), _mm256_sra_epi32(high, by));
-        __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(words, words), 0xd8);
-        _mm_storeu_si128((void *)(found + x), _mm256_castsi256_si128(bytes));
-    }
-}
+#include "resize_avx2.h"
+#include "resize_avx512.h"
 #endif
 
 typedef void along(const struct axis *, int64_t, const uint8_t *, int16_t *);
 typedef void across(const int16_t *, int64_t, int32_t, const int16_t *const *, int64_t, int32_t *,
                     uint8_t *);
 
-struct picture {
-    const uint8_t *pixels;
-    int64_t height, width, depth, stride; /* stride: bytes from row to row */
-};
-
-/* What is wanted: of the picture resized to `whole_height` and `whole_width`, `height` rows and
-   `width` pixels of each, from `top` and `left` on. */
-struct wanted {
-    int64_t whole_height, whole_width, top, left, height, width, cubic;
-};
-
-/* A row with four bytes to a pixel, and at least `pixels` of them. */
-static const uint8_t *widened(const struct picture *picture, int64_t y, int64_t pixels,
-                              uint8_t *row) {
-    const uint8_t *own = picture->pixels + y * picture->stride;
-    if (picture->depth == 4 && picture->width >= pixels)
-        return own;
-    for (int64_t x = 0; x < picture->width; x++)
-        memcpy(row + 4 * x, own + picture->depth * x, 3);
-    return row;
+/* As `resize`, from the axes of which what is wanted is made. */
+static int by_rows(const struct picture *picture, const struct wanted *wanted,
+                   const struct axis *rows, const struct axis *columns, uint8_t *found) {
+    int64_t size = 4 * wanted->width, next = 0;
+    along *one_row = along_anywhere;
+    across *one_place = across_anywhere;
+#ifdef __x86_64__
+    if (WIDEST >= 256 && __builtin_cpu_supports("avx2") && wanted->width >= 4)
+        one_row = along_avx2, one_place = across_avx2;
+#endif
+    int64_t wide = picture->width > columns->taps ? picture->width : columns->taps;
+    uint8_t *row = calloc((size_t)wide, 4);
+    int16_t *resized = malloc((size_t)(rows->taps * size) * sizeof *resized);
+    int32_t *sums = malloc((size_t)size * sizeof *sums);
+    const int16_t **window = malloc((size_t)rows->taps * sizeof *window);
+    int sound = row && resized && sums && window;
+    for (int64_t y = 0; sound && y < wanted->height; y++) {
+        int64_t first = rows->first[y], last = first + rows->taps - 1;
+        last = last < picture->height ? last : picture->height - 1;
+        for (next = next > first ? next : first; next <= last; next++)
+            one_row(columns, wanted->width, widened(picture, next, columns->taps, row),
+                    resized + next % rows->taps * size);
+        for (int64_t j = 0; j < rows->taps; j++)
+            window[j] = resized + (first + j <= last ? first + j : last) % rows->taps * size;
+        one_place(rows->weights + y * rows->taps, rows->taps, rows->shift, window, size, sums,
+                  found + y * size);
+    }
+    void *const taken[] = {window, sums, resized, row};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        free(taken[i]);
+    return sound;
 }
 
 /* Four bytes a pixel into `found`, whose rows lie one behind the other.  1, or 0 where memory was
    short. */
 int32_t resize(const struct picture *picture, const struct wanted *wanted, uint8_t *found) {
     struct axis rows = {0}, columns = {0};
-    int64_t size = 4 * wanted->width, next = 0;
-    along *one_row = along_anywhere;
-    across *one_place = across_anywhere;
-#ifdef __x86_64__
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && wanted->width >= 4)
-        one_row = along_avx2, one_place = across_avx2;
-#endif
     int sound = weigh(&columns, picture->width, wanted->whole_width, wanted->left, wanted->width,
                       (int)wanted->cubic) &&
                 weigh(&rows, picture->height, wanted->whole_height, wanted->top, wanted->height,
                       (int)wanted->cubic);
-    int64_t wide = picture->width > columns.taps ? picture->width : columns.taps;
-    uint8_t *row = calloc((size_t)wide, 4);
-    int16_t *resized = sound ? malloc((size_t)(rows.taps * size) * sizeof *resized) : NULL;
-    int32_t *sums = malloc((size_t)size * sizeof *sums);
-    const int16_t **window = sound ? malloc((size_t)rows.taps * sizeof *window) : NULL;
-    sound = row && resized && sums && window;
-    for (int64_t y = 0; sound && y < wanted->height; y++) {
-        int64_t first = rows.first[y], last = first + rows.taps - 1;
-        last = last < picture->height ? last : picture->height - 1;
-        for (next = next > first ? next : first; next <= last; next++)
-            one_row(&columns, wanted->width, widened(picture, next, columns.taps, row),
-                    resized + next % rows.taps * size);
-        for (int64_t j = 0; j < rows.taps; j++)
-            window[j] = resized + (first + j <= last ? first + j : last) % rows.taps * size;
-        one_place(rows.weights + y * rows.taps, rows.taps, rows.shift, window, size, sums,
-                  found + y * size);
-    }
-    void *const taken[] = {window,       sums,          resized,         row,
-                           rows.first,   rows.weights,  columns.first,   columns.weights};
+    int (*by)(const struct picture *, const struct wanted *, const struct axis *,
+              const struct axis *, uint8_t *) = by_rows;
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (sound && has_avx512() && can_be_cut(&rows, wanted->height) &&
+        can_be_cut(&columns, wanted->width))
+        by = resize_avx512;
+#endif
+    sound = sound && by(picture, wanted, &rows, &columns, found);
+    void *const taken[] = {rows.first, rows.weights, columns.first, columns.weights};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         free(taken[i]);
     return sound;
@@ -290,7 +242,7 @@ void normalise(const uint8_t *pixels, int64_t pictures, int64_t count, const flo
         normalise_anywhere;
 #ifdef __x86_64__
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2"))
+    if (WIDEST >= 256 && __builtin_cpu_supports("avx2"))
         one = normalise_avx2;
 #endif
     for (int64_t i = 0; i < pictures; i++)

@@ -52,12 +52,12 @@ LANES = 4
 
 
 def library_file(source: Path = SOURCE) -> Path:
-    """Where the compiled library of just this source stands, so that one of another is not taken
-    for it.
+    """Where the compiled library of just this source, and of the headers that it includes, stands,
+    so that one of another is not taken for it.
     """
-    return source.with_name(
-        f"{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:8]}.so"
-    )
+    read = [source, *sorted(source.parent.glob(f"{source.stem}_*.h"))]
+    told = hashlib.sha256(b"".join(file.read_bytes() for file in read)).hexdigest()[:8]
+    return source.with_name(f"{source.stem}-{told}.so")
 
 
 @lru_cache
