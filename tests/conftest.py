@@ -56,11 +56,15 @@ LONGEST_FIRST = (
 """Files that take a worker half a minute or more, in the order in which they start."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that open a page or start a cluster are marked: the inner loop (`make test-fast`) goes
     without.  Files with many long tests come first, so that the last ones to end are short.
+
+    Which lines are reached is measured where that is cheap: before Python 3.12 it makes code a
+    half slower.  What the marked tests reach beyond the others' 90 % is not counted.
     """
     long: Counter[Path] = Counter()
+    measured = config.pluginmanager.hasplugin("_cov")
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         if "browser" in used:
@@ -70,6 +74,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.stem.startswith("test_recipes_"):  # each looks at a world of its own
             item.add_marker(pytest.mark.slow)
         marks = {mark.name for mark in item.iter_markers()}
+        if measured and marks & {"ray", "slow", "browser"}:
+            item.add_marker(pytest.mark.no_cover)
         long[item.path] += 3 * ("ray" in marks) + bool(marks & {"slow", "browser"})
     ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: (ranks.get(item.path.stem, len(ranks)), -long[item.path]))

@@ -87,24 +87,23 @@ def write(folder: Path, kind: type[pl.DataType] = pl.Int64) -> None:
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace that knows what the unedited file gives."""
+def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A workspace that knows what the unedited file gives, and that."""
     folder = tmp_path_factory.mktemp("known")
     write(folder)
-    run(folder, FILE)
-    return folder
+    return folder, run(folder, FILE)
 
 
 @pytest.mark.parametrize(("old", "new"), EDITS)
 def test_an_edit_gives_what_a_fresh_workspace_gives(
-    known: Path, tmp_path: Path, old: str, new: str
+    known: tuple[Path, dict[str, bytes]], tmp_path: Path, old: str, new: str
 ) -> None:
+    (folder, before), text = known, FILE.replace(old, new)
     assert FILE.count(old) == 1
-    before, text = run(known, FILE), FILE.replace(old, new)
     write(tmp_path)
     expected = run(tmp_path, text)
-    assert run(known, text) == expected
-    assert run(known, FILE) == before
+    assert run(folder, text) == expected
+    assert run(folder, FILE) == before
 
 
 @pytest.mark.parametrize("kind", [pl.Int32, pl.Float64, pl.UInt8])
