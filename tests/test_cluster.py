@@ -46,6 +46,9 @@ outputs:
   - {type: webdataset, path: out, samples_per_shard: 30}
 """
 
+COUNTS = ("rows", "computed", "shards")
+"""Metrics that a run's end makes whole; its processes tell theirs one after the other."""
+
 
 @pytest.fixture(scope="module")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
@@ -77,19 +80,21 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
     rows = pl.read_parquet(pairs.parent / "out/00000.parquet")
     assert set(rows["loud"].str.slice(-2)) == {"?!"}
     assert json.loads((pairs.parent / "out/manifest.json").read_text())["samples"] == 40
-    for _ in range(20):
-        counted = scraped(f"http://{ray_cluster.metrics}/metrics")
-        if counted.get(("rows", "text_rules")) == 40:
-            break
-        time.sleep(0.5)
     shards = len([*pairs.parent.glob("workspace/shards/*.parquet")])
-    assert {
-        name: value for name, value in counted.items() if name[0] in ("rows", "computed", "shards")
-    } == {
-        **{("rows", s): 40 for s in ("loud", "text_rules")},
-        **{("computed", s): 40 for s in ("loud", "text_rules")},
-        **{("shards", s): shards for s in ("loud", "text_rules")},
+    expected = {
+        (name, stage): count
+        for name, count in (("rows", 40), ("computed", 40), ("shards", shards))
+        for stage in ("loud", "text_rules")
     }
+    counted: dict[tuple[str, str], float] = {}
+
+    def told() -> bool:
+        every = scraped(f"http://{ray_cluster.metrics}/metrics")
+        counted.update({key: value for key, value in every.items() if key[0] in COUNTS})
+        return counted == expected
+
+    wait_for(told, 120)
+    assert counted == expected
     assert "SUCCEEDED" in pairmill("status", job, **cluster).stdout
     jobs = pairmill("list", **cluster).stdout
     assert job in jobs

@@ -36,6 +36,7 @@ outputs:
   - {type: table, path: few, where: "size < 10", after: small, overwrite: true}
   - {type: uids, path: uids, overwrite: true}
 """
+ROWS = 40
 EDITS = [
     ("size + 1", "size + 2"),
     ("size + 1", "size * 1.0"),
@@ -77,10 +78,10 @@ def run(folder: Path, text: str) -> dict[str, bytes]:
 
 def write(folder: Path, kind: type[pl.DataType] = pl.Int64) -> None:
     words = ["One.", "Two two.", "Three three three.", "Much more than four words stand here."]
-    sizes = [None if i % 11 == 5 else i * 7 % 50 for i in range(60)]
+    sizes = [None if i % 11 == 5 else i * 7 % 50 for i in range(ROWS)]
     table = {
-        "url": [f"http://x.test/{i}" for i in range(60)],
-        "text": [" ".join(words[: i % 5]) for i in range(60)],
+        "url": [f"http://x.test/{i}" for i in range(ROWS)],
+        "text": [" ".join(words[: i % 5]) for i in range(ROWS)],
         "size": pl.Series(sizes, dtype=kind),
     }
     pl.DataFrame(table).write_parquet(folder / "in.parquet")
