@@ -46,9 +46,6 @@ outputs:
   - {type: webdataset, path: out, samples_per_shard: 30}
 """
 
-COUNTS = ("rows", "computed", "shards")
-"""Metrics that a run's end makes whole; its processes tell theirs one after the other."""
-
 
 @pytest.fixture(scope="module")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
@@ -81,20 +78,15 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
     assert set(rows["loud"].str.slice(-2)) == {"?!"}
     assert json.loads((pairs.parent / "out/manifest.json").read_text())["samples"] == 40
     shards = len([*pairs.parent.glob("workspace/shards/*.parquet")])
-    expected = {
-        (name, stage): count
-        for name, count in (("rows", 40), ("computed", 40), ("shards", shards))
-        for stage in ("loud", "text_rules")
-    }
-    counted: dict[tuple[str, str], float] = {}
+    counts = {"rows": 40, "computed": 40, "shards": shards}
+    expected = {(name, s): n for name, n in counts.items() for s in ("loud", "text_rules")}
 
-    def told() -> bool:
+    def counted() -> dict[tuple[str, str], float]:
         every = scraped(f"http://{ray_cluster.metrics}/metrics")
-        counted.update({key: value for key, value in every.items() if key[0] in COUNTS})
-        return counted == expected
+        return {key: value for key, value in every.items() if key[0] in counts}
 
-    wait_for(told, 120)
-    assert counted == expected
+    wait_for(lambda: counted() == expected, 120)
+    assert counted() == expected
     assert "SUCCEEDED" in pairmill("status", job, **cluster).stdout
     jobs = pairmill("list", **cluster).stdout
     assert job in jobs
