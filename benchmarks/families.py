@@ -12,6 +12,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ def png(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
+@cache
+def drawn(
+    smallest: tuple[int, int] = SIZES[0], thinnest: tuple[int, int] = SIZES[1]
+) -> tuple[list[Image.Image], list[bytes]]:
+    """Pictures of every size, and their files: the same for nearly all families."""
+    images = pictures(smallest, thinnest)
+    return images, [png(image) for image in images]
+
+
 def equal(one: Any, other: Any) -> tuple[int, int]:
     pairs = list(zip(one, other, strict=True))
     same = [abs(a - b) <= CLOSE if isinstance(a, float) else a == b for a, b in pairs]
@@ -100,8 +110,7 @@ def head_row(family: str, build: Callable[[Path], None], folder: Path) -> Row:
 
 def scored_row(family: str, name: str, stage: Any, holder: Any, own: Direct) -> Row:
     """The line of a stage that scores pairs; `own`: direct calls."""
-    images = pictures(thinnest=THIN.get(family, SIZES[1]))
-    encoded = [png(i) for i in images]
+    images, encoded = drawn(thinnest=THIN.get(family, SIZES[1]))
 
     def scores(texts: list[str], together: bool) -> list[float]:
         table = pa.table({"image": encoded, "text": texts})
@@ -141,8 +150,7 @@ def talker_row(family: str, talker: Talker, folder: Path) -> Row:
         )
     )
     stage.setup()
-    images = pictures(talker.smallest)
-    encoded = [png(i) for i in images]
+    images, encoded = drawn(talker.smallest)
 
     def answers(texts: list[str], together: bool) -> list[str]:
         table = pa.table({"image": encoded, "text": texts})

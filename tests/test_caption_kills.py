@@ -17,12 +17,12 @@ import pytest
 from pairmill.demo.oracle import asking
 from tests.conftest import CAPTIONER
 
-ROWS = {"openai": 64, "transformers": 160}
+ROWS = {"openai": 64, "transformers": 96}
 """Several shards, or seconds."""
 FILE = """
 name: captions
 seed: 1
-source: {{type: pairs, path: texts.parquet, rows_per_shard: 64}}
+source: {{type: pairs, path: texts.parquet, rows_per_shard: 32}}
 stages:
   - stage: caption
     image: null
@@ -33,7 +33,7 @@ outputs:
 """
 ENGINES = {
     "transformers": f"model: {CAPTIONER}\n    dtype: float32\n    batch_size: 2\n"
-    "    max_new_tokens: 16",
+    "    max_new_tokens: 8",
     "openai": "model: oracle\n    engine: openai\n    base_url: {url}\n    concurrency: 4\n"
     "    prices: {{prompt: 1000, completion: 2000}}",
 }
@@ -79,9 +79,18 @@ def killed_after_a_commit(folder: Path, file: Path, stage: str = "caption") -> i
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    time.sleep(0.5)  # what the server is at, it ends
+    ended(folder / "answers")
     assert stored(folder, stage)
     return stored(folder, stage)
+
+
+def ended(log: Path) -> None:
+    """Until the server, if there is one, has ended what it was at: it logs an answer after a quarter
+    of a second, and none came for seconds.
+    """
+    size = -1
+    while log.exists() and size != (size := log.stat().st_size):
+        time.sleep(3)
 
 
 def command(

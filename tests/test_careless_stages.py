@@ -143,25 +143,37 @@ def test_a_failure_without_a_class_has_one_to_ask_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("how", ["fork", "fork and leave"])
-@pytest.mark.parametrize("where", ["call", "setup", "close"])
-@pytest.mark.parametrize("stage", ["MapStage", "RowStage", "WholeStage"])
 @pytest.mark.parametrize("processes", [0, 1])
 def test_a_child_that_a_stage_forks_does_not_come_back_to_the_run(
-    tmp_path: Path, processes: int, stage: str, where: str, how: str
+    tmp_path: Path, processes: int
 ) -> None:
-    """In a program of its own, whose end waits for everybody who has its output."""
-    write(tmp_path, stage, {"how": how, "where": where, "only": "t7" * (where == "call")})
+    """In a program of its own, whose end waits for everybody who has its output: runs with each
+    kind of stage that forks at each of its moments, one after the other.
+    """
+    cases = [
+        (stage, where, how)
+        for stage in ("MapStage", "RowStage", "WholeStage")
+        for where in ("call", "setup", "close")
+        for how in ("fork", "fork and leave")
+    ]
+    for number, (stage, where, how) in enumerate(cases):
+        (tmp_path / str(number)).mkdir()
+        only = "t7" * (where == "call")
+        write(tmp_path / str(number), stage, {"how": how, "where": where, "only": only})
     code = (
-        "from pairmill.api import Pipeline; Pipeline.from_yaml('p.yaml').run("
-        f"local=True, processes={processes}, progress=False); print('the run has ended')"
+        "from pairmill.api import Pipeline\n"
+        f"for number in range({len(cases)}):\n"
+        f"    Pipeline.from_yaml(f'{{number}}/p.yaml').run(local=True, processes={processes}, "
+        "progress=False)\n"
+        "    print(number, 'has ended', flush=True)"
     )
     ended = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path, str(ROOT)])},
-        capture_output=True, text=True, timeout=100,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
-    assert (ended.returncode, ended.stdout) == (0, "the run has ended\n"), ended.stderr
-    (ledger,) = tmp_path.glob("ws/runs/*/ledger/*.parquet")
-    assert pq.read_table(ledger)["fate"].to_pylist() == ["kept"] * 40
+    told = [f"{number} has ended" for number in range(len(cases))]
+    assert (ended.returncode, ended.stdout.splitlines()) == (0, told), ended.stderr
+    for number, case in enumerate(cases):
+        (ledger,) = tmp_path.glob(f"{number}/ws/runs/*/ledger/*.parquet")
+        assert pq.read_table(ledger)["fate"].to_pylist() == ["kept"] * 40, case

@@ -77,19 +77,16 @@ def test_submitted_pipeline_runs_with_code_of_its_own_and_can_be_watched(
     rows = pl.read_parquet(pairs.parent / "out/00000.parquet")
     assert set(rows["loud"].str.slice(-2)) == {"?!"}
     assert json.loads((pairs.parent / "out/manifest.json").read_text())["samples"] == 40
-    for _ in range(20):
-        counted = scraped(f"http://{ray_cluster.metrics}/metrics")
-        if counted.get(("rows", "text_rules")) == 40:
-            break
-        time.sleep(0.5)
     shards = len([*pairs.parent.glob("workspace/shards/*.parquet")])
-    assert {
-        name: value for name, value in counted.items() if name[0] in ("rows", "computed", "shards")
-    } == {
-        **{("rows", s): 40 for s in ("loud", "text_rules")},
-        **{("computed", s): 40 for s in ("loud", "text_rules")},
-        **{("shards", s): shards for s in ("loud", "text_rules")},
-    }
+    counts = {"rows": 40, "computed": 40, "shards": shards}
+    expected = {(name, s): n for name, n in counts.items() for s in ("loud", "text_rules")}
+
+    def counted() -> dict[tuple[str, str], float]:
+        every = scraped(f"http://{ray_cluster.metrics}/metrics")
+        return {key: value for key, value in every.items() if key[0] in counts}
+
+    wait_for(lambda: counted() == expected, 120)
+    assert counted() == expected
     assert "SUCCEEDED" in pairmill("status", job, **cluster).stdout
     jobs = pairmill("list", **cluster).stdout
     assert job in jobs

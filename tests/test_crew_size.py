@@ -15,6 +15,7 @@ from pairmill.free_memory import free_memory
 from pairmill.models.sizes import bytes_on_cpu
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from pairmill.torch_device import CORES
+from pairmill.work import crew_size
 from pairmill.work.block import Job
 from pairmill.work.crew import Crew
 from pairmill.work.crew_size import FEW_ASKED, cores, crew_of
@@ -40,6 +41,13 @@ def stages(folder: Path, lines: str) -> tuple[object, ...]:
     return Job(chain, 1, len(chain.stages)).stages()
 
 
+@pytest.fixture
+def plenty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with 64 GiB of free memory and no GPU, whatever others take of this one."""
+    monkeypatch.setattr(crew_size, "free_bytes", lambda: 2**36)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
 @pytest.mark.parametrize(
     ("more", "rows", "processes"),
     [
@@ -53,9 +61,8 @@ def stages(folder: Path, lines: str) -> tuple[object, ...]:
     ],
 )
 def test_captioner_has_a_process_a_core_where_memory_and_rows_allow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, rows: int | None, processes: int
+    plenty: None, tmp_path: Path, more: str, rows: int | None, processes: int
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     line = CAPTION.format(model=CAPTIONER, more=more)
     assert crew_of(stages(tmp_path, line), 8, rows).processes == processes
 
@@ -69,7 +76,9 @@ def test_one_copy_of_a_large_model_computes_as_many_batches_as_there_are_cores(
     assert "1e+06 GB" in size.because
 
 
-def test_phase_has_as_many_processes_as_its_stage_with_the_fewest(tmp_path: Path) -> None:
+def test_phase_has_as_many_processes_as_its_stage_with_the_fewest(
+    plenty: None, tmp_path: Path
+) -> None:
     lines = f"  - {{stage: clip, model: {CLIP}}}\n" + CAPTION.format(model=CAPTIONER, more="")
     assert crew_of(stages(tmp_path, lines), 8).processes == 4
 

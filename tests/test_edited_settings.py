@@ -36,6 +36,7 @@ outputs:
   - {type: table, path: few, where: "size < 10", after: small, overwrite: true}
   - {type: uids, path: uids, overwrite: true}
 """
+ROWS = 40
 EDITS = [
     ("size + 1", "size + 2"),
     ("size + 1", "size * 1.0"),
@@ -77,34 +78,33 @@ def run(folder: Path, text: str) -> dict[str, bytes]:
 
 def write(folder: Path, kind: type[pl.DataType] = pl.Int64) -> None:
     words = ["One.", "Two two.", "Three three three.", "Much more than four words stand here."]
-    sizes = [None if i % 11 == 5 else i * 7 % 50 for i in range(60)]
+    sizes = [None if i % 11 == 5 else i * 7 % 50 for i in range(ROWS)]
     table = {
-        "url": [f"http://x.test/{i}" for i in range(60)],
-        "text": [" ".join(words[: i % 5]) for i in range(60)],
+        "url": [f"http://x.test/{i}" for i in range(ROWS)],
+        "text": [" ".join(words[: i % 5]) for i in range(ROWS)],
         "size": pl.Series(sizes, dtype=kind),
     }
     pl.DataFrame(table).write_parquet(folder / "in.parquet")
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace that knows what the unedited file gives."""
+def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """A workspace that knows what the unedited file gives, and that."""
     folder = tmp_path_factory.mktemp("known")
     write(folder)
-    run(folder, FILE)
-    return folder
+    return folder, run(folder, FILE)
 
 
 @pytest.mark.parametrize(("old", "new"), EDITS)
 def test_an_edit_gives_what_a_fresh_workspace_gives(
-    known: Path, tmp_path: Path, old: str, new: str
+    known: tuple[Path, dict[str, bytes]], tmp_path: Path, old: str, new: str
 ) -> None:
+    (folder, before), text = known, FILE.replace(old, new)
     assert FILE.count(old) == 1
-    before, text = run(known, FILE), FILE.replace(old, new)
     write(tmp_path)
     expected = run(tmp_path, text)
-    assert run(known, text) == expected
-    assert run(known, FILE) == before
+    assert run(folder, text) == expected
+    assert run(folder, FILE) == before
 
 
 @pytest.mark.parametrize("kind", [pl.Int32, pl.Float64, pl.UInt8])

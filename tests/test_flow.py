@@ -128,39 +128,6 @@ def test_shard_goes_again_whatever_of_it_is_lost(
     assert len(second) == 0
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_shard_begins_anew_where_its_block_was_on_a_node_that_died(
-    shared_ray: RaySession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shared_ray.ensure()
-    shared_ray.close()
-    cluster = Cluster(tmp_path, dashboard=False)
-    session = RaySession([str(Path(__file__).parent.parent)])
-    for name, value in {**cluster.env, "RAY_ADDRESS": cluster.gcs}.items():
-        monkeypatch.setenv(name, value)
-    read_variables_again()
-    try:
-        node = cluster.join()
-        ray = session.ensure()
-        own = ray.get_runtime_context().get_node_id()
-        assert wait_for(lambda: len(ray.nodes()) == 2)
-        (other,) = {n["NodeID"] for n in ray.nodes()} - {own}
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        there = NodeAffinitySchedulingStrategy(other, soft=True)
-        first = tasks(ray, Adding("one"), most=1, scheduling_strategy=there)
-        second = tasks(ray, Adding("two", last=True), Killing)
-        second.kill = lambda: cluster.kill(node)
-        found = list(flow_of(session, [first, second]).through(range(SHARDS)))
-    finally:
-        session.close()
-        cluster.close()
-        monkeypatch.undo()
-        read_variables_again()
-    assert sorted(shard for shard, _ in found) == [*range(SHARDS)]
-
-
 def test_actor_that_cannot_be_built_stops_the_phase_and_says_why(shared_ray: RaySession) -> None:
     stations = [pool(shared_ray.ensure(), Adding("broken", last=True))]
     with pytest.raises(RunError, match="it cannot be built") as told:
@@ -205,3 +172,36 @@ def test_workers_are_started_where_nodes_have_room_beside_tasks() -> None:
     assert fitting(state, asks, 2, spare=0.0) == 2
     assert fitting(state, {"CPU": 0.5, "GPU": 0.5}, 9, spare=0.0) == 2
     assert fitting(state, {"CPU": 4.0}, 9, spare=0.0) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_shard_begins_anew_where_its_block_was_on_a_node_that_died(
+    shared_ray: RaySession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_ray.ensure()
+    shared_ray.close()
+    cluster = Cluster(tmp_path, dashboard=False)
+    session = RaySession([str(Path(__file__).parent.parent)])
+    for name, value in {**cluster.env, "RAY_ADDRESS": cluster.gcs}.items():
+        monkeypatch.setenv(name, value)
+    read_variables_again()
+    try:
+        node = cluster.join()
+        ray = session.ensure()
+        own = ray.get_runtime_context().get_node_id()
+        assert wait_for(lambda: len(ray.nodes()) == 2)
+        (other,) = {n["NodeID"] for n in ray.nodes()} - {own}
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(other, soft=True)
+        first = tasks(ray, Adding("one"), most=1, scheduling_strategy=there)
+        second = tasks(ray, Adding("two", last=True), Killing)
+        second.kill = lambda: cluster.kill(node)
+        found = list(flow_of(session, [first, second]).through(range(SHARDS)))
+    finally:
+        session.close()
+        cluster.close()
+        monkeypatch.undo()
+        read_variables_again()
+    assert sorted(shard for shard, _ in found) == [*range(SHARDS)]

@@ -80,7 +80,7 @@ def test_run_leaves_nothing_behind_however_it_ends(
         running = [t.name for t in threading.enumerate() if t not in threads]
         return [processes, running, set(temporary.glob("pairmill-*")) - files]
 
-    wait_for(lambda: not any(left()), seconds=20)
+    wait_for(lambda: not any(left()), seconds=120)
     assert left() == [[], [], set()]
     result = Pipeline.from_yaml(file).run(progress=False, local=True, processes=0)
     steps = {step.stage: step for step in result.funnel.steps}

@@ -66,10 +66,6 @@ def folder(tmp_path: Path) -> Path:
         ("import pairmill.cli", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
         ("from pairmill import Pipeline", (*FRAMEWORKS, *WORKING)),
         ("import pairmill.cluster.jobs", (*FRAMEWORKS, *COLUMNS, *FILES, *PLANNING)),
-        (
-            "import pairmill.work.fork_server as f; f.preload()",
-            (*FRAMEWORKS, "ruamel", "sqlglot", *PLANNING),
-        ),
     ],
 )
 def test_imports_load_what_they_need(code: str, unneeded: tuple[str, ...]) -> None:
@@ -78,33 +74,35 @@ def test_imports_load_what_they_need(code: str, unneeded: tuple[str, ...]) -> No
     assert sorted(set(unneeded) & set(done.stdout.split())) == []
 
 
-@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="another libc")
 @pytest.mark.parametrize(
-    ("code", "said", "pool"),
-    [
-        ("import pairmill.work.fork_server as f; f.preload()", {}, "system"),
-        (RUN, {}, "system"),
-        ("import pairmill.work.fork_server as f; f.preload()", {POOL: "mimalloc"}, "mimalloc"),
-    ],
+    ("said", "pool", "spins"),
+    [({}, "system", SPINS_LOG2), ({POOL: "mimalloc", SPINS: "28"}, "mimalloc", "28")],
 )
-def test_processes_of_a_run_have_the_allocator_that_was_chosen(
-    folder: Path, code: str, said: dict[str, str], pool: str
+def test_worker_processes_have_what_they_need_and_what_the_environment_says(
+    said: dict[str, str], pool: str, spins: str
 ) -> None:
-    check = f"{code}; import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
-    command, env = [sys.executable, "-c", check], {**os.environ, **said}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == pool
-
-
-@pytest.mark.parametrize(("said", "spins"), [({}, SPINS_LOG2), ({SPINS: "28"}, "28")])
-def test_threads_of_openblas_wait_as_the_environment_says_or_not_for_long(
-    said: dict[str, str], spins: str
-) -> None:
-    check = f"import pairmill.work.fork_server as f, os; f.preload(); print(os.environ[{SPINS!r}])"
+    """Modules, the allocator, and how long threads of OpenBLAS wait: not for long, unless asked."""
+    check = (
+        "import os, sys, pairmill.work.fork_server as f; f.preload(); print(*sys.modules)\n"
+        f"import pyarrow; print(pyarrow.default_memory_pool().backend_name, os.environ[{SPINS!r}])"
+    )
     env = {name: value for name, value in os.environ.items() if name != SPINS} | said
     command = [sys.executable, "-c", check]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == spins
+    modules, facts = done.stdout.splitlines()[-2:]
+    unneeded = {*FRAMEWORKS, "ruamel", "sqlglot", *PLANNING}
+    assert sorted(unneeded & set(modules.split())) == []
+    assert facts.split()[1] == spins
+    if pool != "system" or "CS_GNU_LIBC_VERSION" in os.confstr_names:  # another libc has another
+        assert facts.split()[0] == pool
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="another libc")
+def test_a_run_has_the_allocator_that_was_chosen(folder: Path) -> None:
+    check = f"{RUN}; import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    command = [sys.executable, "-c", check]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "system"
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,11 @@ CHECK = """
 import sys
 from pairmill.errors import PairmillError
 from pairmill.filters.clip import ClipConfig, ClipStage
-try:
-    print(ClipStage(ClipConfig(model=sys.argv[1], device="cpu")).examine()[0])
-except PairmillError as error:
-    print(error)
+for model in sys.argv[1].split():
+    try:
+        print(ClipStage(ClipConfig(model=model, device="cpu")).examine()[0])
+    except PairmillError as error:
+        print(error)
 """
 
 
@@ -121,9 +122,9 @@ def test_holes_of_a_hub_model_are_told_before_its_weights_are_fetched(hub, tmp_p
     weights["visual_projection.weight"] = weights["visual_projection.weight"][:3].clone()
     tensors.save_file(weights, holed / "model.safetensors", metadata={"format": "pt"})
     home = tmp_path / "home"
-    (whole,) = look("org/clip", home, running.address, script=CHECK)
+    (said,) = look("org/clip org/holed", home, running.address, script=CHECK)
+    whole, told = said.splitlines()
     size = (tmp_path / "hub/org/clip/model.safetensors").stat().st_size
     assert f"CLIPModel, its weights ({size / 1e9:.3g} GB) yet to be fetched" in whole
-    (told,) = look("org/holed", home, running.address, script=CHECK)
     assert "no weights for logit_scale and has a wrong shape of visual_projection.weight" in told
     assert "model.safetensors" not in running.stop()
