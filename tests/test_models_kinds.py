@@ -109,6 +109,7 @@ def test_types_that_are_not_asked_in_words_are_refused(copy: Path) -> None:
     ("udop", "reads pages by the words and places"),
     ("evolla", "reads proteins"),
     ("pi0", "steers robots"),
+    ("reformer", "sorts a prompt's tokens by chance"),
     ("pp_formulanet", "reads formulas and takes no prompt"),
 ])  # fmt: skip
 def test_models_that_no_prompt_alone_asks_are_refused_by_type(

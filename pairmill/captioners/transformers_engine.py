@@ -17,6 +17,7 @@ from pairmill.models.check import check_sees
 from pairmill.models.finite import Finite
 from pairmill.models.lean_images import without_copies
 from pairmill.models.load import Spec, load
+from pairmill.models.mended import sees_padding
 from pairmill.models.sizes import batch_bytes
 from pairmill.models.vocabulary import context_of
 from pairmill.schemas.hashing import row_chance
@@ -26,7 +27,7 @@ SEES = ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
 READS = (*SEES, "AutoModelForSeq2SeqLM", "AutoModelForCausalLM")
 UNPADDED = ("blip", "rwkv", "kosmos-2", "kosmos-2.5")
 """Types of models that count places from a row's first token, be it padding, or read padding as
-they read words: a batch of theirs has prompts of one length.
+they read words: a batch of theirs has prompts of one length.  (`sees_padding` knows others.)
 """
 UNPADDED_IMAGES = ("emu3",)
 """Types of models that see the border which a smaller image of a batch gets."""
@@ -70,7 +71,8 @@ class TransformersCaptioner:
             check_sees(stage, spec, self.loaded.processor)
         without_copies(getattr(self.loaded.processor, "image_processor", None))
         # An encoder counts places from the left; a decoder goes on at the right.
-        side = "right" if self.loaded.model.config.is_encoder_decoder else "left"
+        self.encodes = bool(self.loaded.model.config.is_encoder_decoder)
+        side = "right" if self.encodes else "left"
         self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)
         self.chat.try_out(images, system, text_first, examples)
         self.tokenizer = self.chat.tokenizer
@@ -135,7 +137,7 @@ class TransformersCaptioner:
     def apart(self, begun: Begun) -> list[Hashable]:
         """For each row, what those have to be equal in that may be answered together."""
         lengths = begun.inputs["attention_mask"].sum(1).tolist()
-        if self.type in UNPADDED:
+        if self.type in UNPADDED or sees_padding(self.type, self.encodes):
             return list(lengths)
         if self.type in ALONE and begun.requests[0].images():
             return list(range(len(lengths)))
@@ -195,7 +197,7 @@ class TransformersCaptioner:
         some neither.
         """
         length = prompts.shape[1]
-        if self.loaded.model.config.is_encoder_decoder:
+        if self.encodes:
             start = self.generation.decoder_start_token_id
             return int(start is not None and bool((out[:, 0] == start).all()))
         same = out.shape[1] >= length and bool((out[:, :length] == prompts).all())

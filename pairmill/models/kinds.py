@@ -43,6 +43,10 @@ TYPES = {
     "udop": "reads pages by the words and places that OCR found; take a model that answers prompts",
     "evolla": "reads proteins; take a model that answers prompts about pictures",
     "pi0": "steers robots; take a model that answers prompts",
+    "reformer": (
+        "sorts a prompt's tokens by chance, each time in another way, so that a row's text would "
+        "not be the same twice; take another text model"
+    ),
     "pp_formulanet": "reads formulas and takes no prompt; take a model that answers prompts",
 }
 """Types of models that are not asked by a prompt alone, and what to take instead."""
