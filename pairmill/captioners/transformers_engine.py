@@ -96,7 +96,8 @@ class TransformersCaptioner:
         return self.chat.neutral(text)
 
     def begin(self, requests: Sequence[Request]) -> Begun:
-        return Begun(requests, self.chat.encode(requests))
+        with self.loaded.words_lock:
+            return Begun(requests, self.chat.encode(requests))
 
     def answer(self, begun: Begun) -> list[Answer | RowError]:
         def work(part: list[Request]) -> list[Answer | RowError]:
