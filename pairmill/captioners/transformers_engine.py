@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from pairmill.captioners.chat import Chat
+from pairmill.captioners.chat import Chat, give_padding
 from pairmill.captioners.engine import Answer, Request, Sampling
 from pairmill.captioners.steps import BestScores, TokenLogprobs
 from pairmill.captioners.token_answers import TokenAnswers, ending_tokens
@@ -15,11 +15,12 @@ from pairmill.errors import RowError
 from pairmill.free_memory import free_bytes
 from pairmill.models.check import check_sees
 from pairmill.models.finite import Finite
+from pairmill.models.kinds import ONE_PICTURE, check_number
 from pairmill.models.lean_images import without_copies
 from pairmill.models.load import Spec, load
 from pairmill.models.mended import sees_padding
 from pairmill.models.sizes import batch_bytes
-from pairmill.models.vocabulary import context_of
+from pairmill.models.vocabulary import context_of, rows_of
 from pairmill.schemas.hashing import row_chance
 from pairmill.torch_device import Room, in_halves, is_out_of_memory
 
@@ -70,12 +71,15 @@ class TransformersCaptioner:
         if images:
             check_sees(stage, spec, self.loaded.processor)
         without_copies(getattr(self.loaded.processor, "image_processor", None))
+        self.type = self.loaded.model.config.model_type
+        check_number(stage, spec, self.type, images)
         # An encoder counts places from the left; a decoder goes on at the right.
         self.encodes = bool(self.loaded.model.config.is_encoder_decoder)
         side = "right" if self.encodes else "left"
         self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)
-        self.chat.try_out(images, system, text_first, examples)
         self.tokenizer = self.chat.tokenizer
+        give_padding(self.tokenizer, rows_of(self.loaded.model.config))
+        self.chat.try_out(images, system, text_first, examples)
         self.generation, stop_ids = plain_generation(
             self.loaded.model, self.tokenizer, sampling.max_new_tokens
         )
@@ -86,7 +90,6 @@ class TransformersCaptioner:
         fitting = int(free_bytes() * OF_FREE_MEMORY / max(1, needed)) if most > 1 else most
         self.streams = max(1, min(most, fitting))
         self.answers = TokenAnswers(self.tokenizer, stop_ids)
-        self.type = self.loaded.model.config.model_type
 
     @property
     def note(self) -> str:
@@ -96,6 +99,11 @@ class TransformersCaptioner:
         return self.chat.neutral(text)
 
     def begin(self, requests: Sequence[Request]) -> Begun:
+        if self.type in ONE_PICTURE and (most := max(len(r.images()) for r in requests)) > 1:
+            raise RowError(  # the one row's, once a batch is halved down to it
+                "several_images",
+                f"the model looks at one picture a prompt, and the row has {most}",
+            )
         with self.loaded.words_lock:
             return Begun(requests, self.chat.encode(requests))
 
