@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CLIP
+from tests.fake_hub import COMMIT
 from tests.later import tensors
+from tests.test_models_own_code import TOWERS, own
+from tests.tiny import built
 
 pytestmark = pytest.mark.slow
 LOOK = """
@@ -35,6 +38,22 @@ for model in sys.argv[1].split():
         print(ClipStage(ClipConfig(model=model, device="cpu")).examine()[0])
     except PairmillError as error:
         print(error)
+"""
+
+
+LOAD = """
+import sys
+from pairmill.errors import PairmillError
+from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.plan.references import resolve_references
+told = ClipConfig(model=sys.argv[1], device="cpu", dtype="float32", trust_remote_code=TRUSTED)
+try:
+    stage = ClipStage(resolve_references(told)[0])
+    stage.examine()
+    stage.setup()
+    print(type(stage.model.loaded.model).__name__)
+except PairmillError as error:
+    print(error)
 """
 
 
@@ -128,3 +147,73 @@ def test_holes_of_a_hub_model_are_told_before_its_weights_are_fetched(hub, tmp_p
     assert f"CLIPModel, its weights ({size / 1e9:.3g} GB) yet to be fetched" in whole
     assert "no weights for logit_scale and has a wrong shape of visual_projection.weight" in told
     assert "model.safetensors" not in running.stop()
+
+
+def loaded(model: str, home: Path, address: str, trusted: bool = False) -> str:
+    """The class that a model of the hub is loaded by, or why it is not."""
+    return look(model, home, address, script=LOAD.replace("TRUSTED", str(trusted)))[0]
+
+
+def test_code_of_a_hub_model_is_fetched_when_it_is_trusted(hub, tmp_path: Path) -> None:
+    running = hub()
+    own(built("clip", tmp_path), tmp_path / "hub/org/own", "CLIPConfig", TOWERS, "AutoModel")
+    refused = loaded("org/own", tmp_path / "home", running.address)
+    assert "set `trust_remote_code: true`" in refused
+    assert loaded("org/own", tmp_path / "home", running.address, trusted=True) == "OwnModel"
+    running.stop()
+    assert loaded("org/own", tmp_path / "home", running.address, trusted=True) == "OwnModel"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["config.json"],  # a download that was broken off, or a look at the config
+        ["config.json", "model.safetensors"],  # who loads a model alone
+        ["config.json", "tokenizer.json", "tokenizer_config.json"],
+        ["open_clip_config.json", "open_clip_model.safetensors", "config.json"],
+    ],
+    ids=lambda names: f"{len(names)}-{names[-1]}",
+)
+def test_part_of_a_model_in_the_cache_is_completed(hub, tmp_path: Path, names: list[str]) -> None:
+    running = hub()
+    place = tmp_path / "hub/org/clip"
+    shutil.copy(place / "model.safetensors", place / "open_clip_model.safetensors")
+    (place / "open_clip_config.json").write_text("{}")
+    cache = tmp_path / "home/hub/models--org--clip"
+    snapshot = cache / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (cache / "refs").mkdir()
+    (cache / "refs/main").write_text(COMMIT)
+    for name in names:
+        shutil.copy(place / name, snapshot)
+    assert loaded("org/clip", tmp_path / "home", running.address) == "CLIPModel"
+    running.stop()
+    assert loaded("org/clip", tmp_path / "home", running.address) == "CLIPModel"
+
+
+def test_download_that_was_broken_off_goes_on(hub, tmp_path: Path) -> None:
+    running = hub()
+    told = look("org/clip", tmp_path / "home", running.address)[0]
+    snapshot = Path(told.removeprefix("folder "))
+    (snapshot / "tokenizer.json").unlink()
+    assert loaded("org/clip", tmp_path / "home", running.address) == "CLIPModel"
+
+
+def test_part_of_a_model_is_taken_as_it_is_where_the_hub_is_away(hub, tmp_path: Path) -> None:
+    running = hub()
+    (tmp_path / "hub/org/clip/notes.txt").write_text("what no loader asks for")
+    snapshot = Path(look("org/clip", tmp_path / "home", running.address)[0].split()[-1])
+    (snapshot / "notes.txt").unlink()
+    running.stop()
+    assert loaded("org/clip", tmp_path / "home", running.address) == "CLIPModel"
+
+
+def test_weights_are_fetched_in_one_form_alone(hub, tmp_path: Path) -> None:
+    place = tmp_path / "hub/org/clip"
+    running = hub()
+    others = ["open_clip_model.safetensors", "consolidated.safetensors", "model.fp16.safetensors"]
+    for name in [*others, "pytorch_model.bin"]:
+        shutil.copy(place / "model.safetensors", place / name)
+    assert loaded("org/clip", tmp_path / "home", running.address) == "CLIPModel"
+    sent = {name for name in running.stop() if name.endswith((".safetensors", ".bin"))}
+    assert sent - {"began model.safetensors"} == {"model.safetensors"}

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
+from pairmill.captioners.transformers_engine import Begun, TransformersCaptioner
 from pairmill.errors import PairmillError
 from pairmill.stages.caption import CaptionConfig, CaptionStage
-from tests.later import tensors, torch
+from tests.conftest import jpeg
+from tests.later import tensors, torch, transformers
 from tests.tiny import built
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -109,6 +112,7 @@ def test_types_that_are_not_asked_in_words_are_refused(copy: Path) -> None:
     ("udop", "reads pages by the words and places"),
     ("evolla", "reads proteins"),
     ("pi0", "steers robots"),
+    ("reformer", "sorts a prompt's tokens by chance"),
     ("pp_formulanet", "reads formulas and takes no prompt"),
 ])  # fmt: skip
 def test_models_that_no_prompt_alone_asks_are_refused_by_type(
@@ -240,3 +244,45 @@ def test_adapter_in_the_place_of_a_model_and_of_another_kind(copy: Path, tmp_pat
     adapter = lora(copy, tmp_path / "lora", peft_type="PROMPT_TUNING")
     refused("it is an adapter; name it in `adapter`, and '.*' in `model`", adapter)
     refused("of the kind PROMPT_TUNING; a LoRA adapter is wanted", copy, adapter=adapter)
+
+
+def test_padding_that_the_model_has_no_embedding_for_is_another_token(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token was added to pad with, and the model was not made larger: an index that is out of
+    range fails on a CPU, and ends a GPU's work.
+    """
+    plain = answers(copy)
+    words = transformers.AutoTokenizer.from_pretrained(copy)
+    words.add_special_tokens({"pad_token": "[PAD]"})
+    assert words.pad_token_id >= json.loads((copy / "config.json").read_text())["vocab_size"]
+    words.save_pretrained(copy)
+    sizes: list[int] = []
+    generate = TransformersCaptioner.generate
+
+    def counted(engine: TransformersCaptioner, begun: Begun) -> object:
+        sizes.append(len(begun.requests))
+        return generate(engine, begun)
+
+    monkeypatch.setattr(TransformersCaptioner, "generate", counted)
+    assert answers(copy) == plain
+    assert sizes == [3]
+
+
+def test_model_of_one_picture_a_prompt_is_shown_one(folder: Path) -> None:
+    """BLIP-2 answered rows with several by their neighbours, others failed with words of torch."""
+    model = built("blip2", folder)
+    refused("looks at one picture a prompt, and `image` names 2", model, image=["image", "other"])
+    one = stage(model, image="image")
+    one.setup()
+    red, blue = (jpeg(Image.new("RGB", (40, 30), colour)) for colour in ("red", "blue"))
+    rows = pa.table({"image": [[red], [red, blue], [blue]], "text": ["a", "b", "c"]})
+    told = one(rows).to_pylist()
+    alone = one(rows.slice(0, 1)).to_pylist()
+    one.close()
+    assert [row["error"] and row["error"]["class"] for row in told] == [
+        None,
+        "several_images",
+        None,
+    ]
+    assert told[0]["caption"] == alone[0]["caption"]

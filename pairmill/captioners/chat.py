@@ -178,10 +178,15 @@ def own_template(processor: Any, name: str) -> dict[str, str]:
     return {"chat_template": found}
 
 
-def give_padding(tokenizer: Any) -> None:
-    """A token to pad with where the checkpoint names none; no model sees it."""
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+def give_padding(tokenizer: Any, rows: int | None = None) -> None:
+    """A token to pad with where the checkpoint names none, or one that the model has no row for
+    among its `rows` of embeddings; no model sees it.
+    """
+    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+    if pad is None or (rows is not None and pad >= rows):
+        has_eos = eos is not None and (rows is None or eos < rows)
+        first = tokenizer.convert_ids_to_tokens(0)
+        tokenizer.pad_token = tokenizer.eos_token if has_eos else first
 
 
 def control_tokens(processor: Any, template: str) -> list[str]:

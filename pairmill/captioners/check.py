@@ -6,8 +6,8 @@ from pairmill.captioners.transformers_engine import READS, SEES
 from pairmill.errors import StageBroken
 from pairmill.models.check import check_sees, check_weights, described
 from pairmill.models.files import checkpoint_folder, read_json
-from pairmill.models.kinds import check_languages
-from pairmill.models.load import Spec, auto_class, load_processor
+from pairmill.models.kinds import check_languages, check_number
+from pairmill.models.load import Spec, auto_class, load_config, load_processor
 from pairmill.models.needs import needs
 
 
@@ -28,6 +28,7 @@ def check_caption(
     processor = load_processor(stage, folder, spec, "AutoProcessor")
     if images:
         check_sees(stage, spec, processor)
+    check_number(stage, spec, load_config(stage, folder, spec).model_type, images)
     chat = Chat(stage, processor, sampling.chat_template_kwargs)
     chat.try_out(images, system, text_first, examples)
     names = ("config.json", "generation_config.json")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from pairmill.captioners.chat import Chat
+from pairmill.captioners.chat import Chat, give_padding
 from pairmill.captioners.engine import Answer, Request, Sampling
 from pairmill.captioners.steps import BestScores, TokenLogprobs
 from pairmill.captioners.token_answers import TokenAnswers, ending_tokens
@@ -15,10 +15,12 @@ from pairmill.errors import RowError
 from pairmill.free_memory import free_bytes
 from pairmill.models.check import check_sees
 from pairmill.models.finite import Finite
+from pairmill.models.kinds import ONE_PICTURE, check_number
 from pairmill.models.lean_images import without_copies
 from pairmill.models.load import Spec, load
+from pairmill.models.mended import sees_padding
 from pairmill.models.sizes import batch_bytes
-from pairmill.models.vocabulary import context_of
+from pairmill.models.vocabulary import context_of, rows_of
 from pairmill.schemas.hashing import row_chance
 from pairmill.torch_device import Room, in_halves, is_out_of_memory
 
@@ -26,7 +28,7 @@ SEES = ("AutoModelForImageTextToText", "AutoModelForMultimodalLM")
 READS = (*SEES, "AutoModelForSeq2SeqLM", "AutoModelForCausalLM")
 UNPADDED = ("blip", "rwkv", "kosmos-2", "kosmos-2.5")
 """Types of models that count places from a row's first token, be it padding, or read padding as
-they read words: a batch of theirs has prompts of one length.
+they read words: a batch of theirs has prompts of one length.  (`sees_padding` knows others.)
 """
 UNPADDED_IMAGES = ("emu3",)
 """Types of models that see the border which a smaller image of a batch gets."""
@@ -69,11 +71,15 @@ class TransformersCaptioner:
         if images:
             check_sees(stage, spec, self.loaded.processor)
         without_copies(getattr(self.loaded.processor, "image_processor", None))
+        self.type = self.loaded.model.config.model_type
+        check_number(stage, spec, self.type, images)
         # An encoder counts places from the left; a decoder goes on at the right.
-        side = "right" if self.loaded.model.config.is_encoder_decoder else "left"
+        self.encodes = bool(self.loaded.model.config.is_encoder_decoder)
+        side = "right" if self.encodes else "left"
         self.chat = Chat(stage, self.loaded.processor, sampling.chat_template_kwargs, side)
-        self.chat.try_out(images, system, text_first, examples)
         self.tokenizer = self.chat.tokenizer
+        give_padding(self.tokenizer, rows_of(self.loaded.model.config))
+        self.chat.try_out(images, system, text_first, examples)
         self.generation, stop_ids = plain_generation(
             self.loaded.model, self.tokenizer, sampling.max_new_tokens
         )
@@ -84,7 +90,6 @@ class TransformersCaptioner:
         fitting = int(free_bytes() * OF_FREE_MEMORY / max(1, needed)) if most > 1 else most
         self.streams = max(1, min(most, fitting))
         self.answers = TokenAnswers(self.tokenizer, stop_ids)
-        self.type = self.loaded.model.config.model_type
 
     @property
     def note(self) -> str:
@@ -94,7 +99,13 @@ class TransformersCaptioner:
         return self.chat.neutral(text)
 
     def begin(self, requests: Sequence[Request]) -> Begun:
-        return Begun(requests, self.chat.encode(requests))
+        if self.type in ONE_PICTURE and (most := max(len(r.images()) for r in requests)) > 1:
+            raise RowError(  # the one row's, once a batch is halved down to it
+                "several_images",
+                f"the model looks at one picture a prompt, and the row has {most}",
+            )
+        with self.loaded.words_lock:
+            return Begun(requests, self.chat.encode(requests))
 
     def answer(self, begun: Begun) -> list[Answer | RowError]:
         def work(part: list[Request]) -> list[Answer | RowError]:
@@ -135,7 +146,7 @@ class TransformersCaptioner:
     def apart(self, begun: Begun) -> list[Hashable]:
         """For each row, what those have to be equal in that may be answered together."""
         lengths = begun.inputs["attention_mask"].sum(1).tolist()
-        if self.type in UNPADDED:
+        if self.type in UNPADDED or sees_padding(self.type, self.encodes):
             return list(lengths)
         if self.type in ALONE and begun.requests[0].images():
             return list(range(len(lengths)))
@@ -195,7 +206,7 @@ class TransformersCaptioner:
         some neither.
         """
         length = prompts.shape[1]
-        if self.loaded.model.config.is_encoder_decoder:
+        if self.encodes:
             start = self.generation.decoder_start_token_id
             return int(start is not None and bool((out[:, 0] == start).all()))
         same = out.shape[1] >= length and bool((out[:, :length] == prompts).all())

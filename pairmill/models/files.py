@@ -4,26 +4,25 @@ fetched into it once.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pairmill.errors import StageBroken, first_line
+from pairmill.models.fetching import WHOLE, fetched, fetched_weights, is_described
 
-DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.jsonl", "*.ttf")
-"""Files that say what a model is: small, and all that a check needs; fonts that processors draw
-with.
-"""
-UNUSED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
-WEIGHTS = (("model.safetensors", "*.safetensors"), ("pytorch_model.bin", "*.bin"))
-"""(file or begin of an index's name, what to fetch), in order of preference."""
+WEIGHTS = (
+    ("model.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+"""(all weights in a file, the index of several), in order of preference."""
+OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 GGUF = "GGUF files are for a server (`engine: openai`, with llama.cpp)"
 ADAPTER = ("adapter_config.json",)
-DESCRIBED = ("config.json", "open_clip_config.json", *ADAPTER)
-OTHER_WEIGHTS = (
-    *("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
-    *("adapter_model.safetensors", "adapter_model.bin"),
-)
+OPEN_CLIP = "open_clip_config.json"
+DESCRIBED = ("config.json", OPEN_CLIP, *ADAPTER)
 
 
 def is_folder(model: str) -> bool:
@@ -47,12 +46,14 @@ def checkpoint_folder(
         return local_folder(model)
     check_id(model)
     found = cached_folder(model, revision, weights, adapter)
-    if found is not None:
+    if found is not None and described(model, found, code, adapter):
         return found
     from filelock import FileLock
     from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
 
     if HF_HUB_OFFLINE:
+        if found is not None:
+            return found  # perhaps what lacks is not needed
         raise StageBroken(
             f"model {model!r} is not whole in the local cache ({HF_HUB_CACHE}), and HF_HUB_OFFLINE "
             "is set"
@@ -60,9 +61,29 @@ def checkpoint_folder(
     locks = Path(HF_HUB_CACHE) / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"pairmill--{model.replace('/', '--')}.lock"):
-        return cached_folder(model, revision, weights, adapter) or fetched(
-            model, revision, weights, code
-        )
+        found = cached_folder(model, revision, weights, adapter)
+        if found is not None:
+            return completed(model, found, code, adapter)
+        folder = fetched(model, revision, code)
+        if weights and not has_weights(folder, adapter):
+            fetched_weights(model, folder, weights_of(folder, adapter))
+        return folder
+
+
+def described(model: str, folder: str, code: bool, adapter: bool) -> bool:
+    """Whether a cached snapshot holds all that describes the model, as far as is known here."""
+    return is_described(model, folder, code, read_json(folder, "config.json"), adapter)
+
+
+def completed(model: str, folder: str, code: bool, adapter: bool) -> str:
+    """A cached snapshot with what it lacks to be described whole; as it is where the hub is away,
+    which is not asked again.
+    """
+    if not described(model, folder, code, adapter):
+        with suppress(StageBroken):
+            fetched(model, os.path.basename(folder), code)
+        WHOLE.add((folder, code))
+    return folder
 
 
 def local_folder(model: str) -> str:
@@ -101,24 +122,34 @@ def cached_folder(
         file = try_to_load_from_cache(model, name, revision=revision)
         if isinstance(file, str):
             folder = os.path.dirname(file)
-            return folder if not weights or has_weights(folder) else None
+            return folder if not weights or has_weights(folder, adapter) else None
     return None
 
 
-def has_weights(folder: str) -> bool:
+def has_weights(folder: str, adapter: bool = False) -> bool:
     """Whether weights are there, all parts of them."""
-    return missing_weights(folder) is None
+    return missing_weights(folder, adapter) is None
 
 
-def missing_weights(folder: str) -> str | None:
+def weights_of(folder: str, adapter: bool = False) -> list[tuple[str, str]]:
+    """(file of all weights, file of an index of several) that who loads the model looks for, in
+    order of preference; the index is empty where there is none.
+    """
+    config = read_json(folder, "config.json")
+    if adapter or (not config and os.path.exists(f"{folder}/{ADAPTER[0]}")):
+        return [(name, "") for name in ADAPTER_WEIGHTS]
+    if "model_type" not in config and os.path.exists(f"{folder}/{OPEN_CLIP}"):
+        return [(name, "") for name in OPEN_CLIP_WEIGHTS]
+    return list(WEIGHTS)
+
+
+def missing_weights(folder: str, adapter: bool = False) -> str | None:
     """What a folder's weights lack, in words; None where they are whole."""
-    if any(os.path.exists(f"{folder}/{name}") for name in OTHER_WEIGHTS):
-        return None
-    for name, _ in WEIGHTS:
+    wanted = weights_of(folder, adapter)
+    for name, index in wanted:
         if os.path.exists(f"{folder}/{name}"):
             return None
-        index = f"{name}.index.json"
-        if os.path.exists(f"{folder}/{index}"):
+        if index and os.path.exists(f"{folder}/{index}"):
             parts = sorted(set(read_json(folder, index).get("weight_map", {}).values()))
             gone = [part for part in parts if not os.path.exists(f"{folder}/{part}")]
             told = f"{len(gone)} of {len(parts)} parts are missing: {', '.join(gone[:3])}; is its "
@@ -126,65 +157,7 @@ def missing_weights(folder: str) -> str | None:
             return told if gone or not parts else None
     if any(name.endswith(".gguf") for name in os.listdir(folder)):
         return GGUF
-    return f"neither {' nor '.join(name for name, _ in WEIGHTS)}; is its download complete?"
-
-
-def fetched(model: str, revision: str | None, weights: bool, code: bool) -> str:
-    """The folder with the files fetched from the hub; raises StageBroken with the hub's reason."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        wanted = [*DESCRIPTIONS, *(["*.py"] if code else [])]
-        if weights:
-            wanted += weight_patterns(model, revision)
-        return snapshot_download(
-            model, revision=revision, allow_patterns=wanted, ignore_patterns=list(UNUSED)
-        )
-    except Exception as error:  # gated, gone, no network, no disk: the hub's library raises many
-        raise StageBroken(f"model {model!r} cannot be fetched: {hub_reason(error)}") from None
-
-
-def weight_patterns(model: str, revision: str | None) -> list[str]:
-    """Weights in one format only: safetensors where there are any."""
-    from huggingface_hub import HfApi
-
-    names = HfApi().list_repo_files(model, revision=revision)
-    if any(n.endswith(".safetensors") and "/" not in n for n in names):
-        return ["*.safetensors"]
-    return ["*.bin"]
-
-
-def hub_reason(error: BaseException) -> str:
-    """Why the hub gave nothing, in its own words, and what can be done."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    chain = list(causes(error))
-    for one in chain:
-        if isinstance(one, GatedRepoError):
-            said = getattr(one, "server_message", None) or last_line(one)
-            return (
-                f"it is gated: {said}; ask for access on its page and log in with a token of that "
-                "account (`hf auth login`, or HF_TOKEN)"
-            )
-        if isinstance(one, RepositoryNotFoundError):
-            return (
-                "the hub has no such model, or it is private and no token was given (HF_TOKEN): "
-                + first_line(one)
-            )
-    return f"{type(chain[-1]).__name__}: {first_line(chain[-1])}"
-
-
-def last_line(error: BaseException) -> str:
-    """The last line of an error's text that says something, else the error's class."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it was raised from, the outermost first."""
-    while error is not None:
-        yield error
-        error = error.__cause__
+    return f"neither {' nor '.join(name for name, _ in wanted)}; is its download complete?"
 
 
 def read_json(folder: str, name: str) -> dict[str, Any]:

@@ -43,9 +43,29 @@ TYPES = {
     "udop": "reads pages by the words and places that OCR found; take a model that answers prompts",
     "evolla": "reads proteins; take a model that answers prompts about pictures",
     "pi0": "steers robots; take a model that answers prompts",
+    "reformer": (
+        "sorts a prompt's tokens by chance, each time in another way, so that a row's text would "
+        "not be the same twice; take another text model"
+    ),
     "pp_formulanet": "reads formulas and takes no prompt; take a model that answers prompts",
 }
 """Types of models that are not asked by a prompt alone, and what to take instead."""
+
+
+ONE_PICTURE = ("blip", "blip-2", "instructblip", "git", "florence2", "kosmos-2", "kosmos-2.5")
+"""Types of models that look at one picture a prompt: with several transformers 5.23 fails, or
+answers another question (BLIP-2).
+"""
+
+
+def check_number(stage: str, spec: "Spec", kind: str, images: int) -> None:
+    """Raises StageBroken where a model is shown more pictures at a time than it looks at."""
+    if images > 1 and kind in ONE_PICTURE:
+        raise StageBroken(
+            f"stage {stage!r}: model {spec.model!r} is of type {kind!r}, which looks at one "
+            f"picture a prompt, and `image` names {images} columns; name one, or a model that "
+            "looks at several"
+        )
 
 
 def check_kind(stage: str, spec: "Spec", config: Any, classes: Sequence[str]) -> None:

@@ -20,7 +20,22 @@ CAUSAL_WORDS = ("Aimv2TextModel",)
 batch's texts are equally long: a text's vector would depend on the texts beside it.
 """
 
+PADDING_SEEN = ("deepseek_v4", "recurrent_gemma", "roformer", "xlnet")
+"""Types of text models to which padding is as good as a word (transformers 5.23): they cut a prompt
+into pieces from its first token on, or count places, be it padding.
+"""
+DECODERS = (
+    "bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "mvp",
+    "pegasus", "plbart", "prophetnet",
+)  # fmt: skip
+"""Types of encoder–decoders whose decoder, as a model by itself, counts places from the first
+token.
+"""
+UNPADDED = "unpadded-1"
+"""The mend of both: a batch of theirs has prompts of one length."""
+
 MENDS = {
+    **dict.fromkeys(PADDING_SEEN, UNPADDED),
     "aimv2": "causal-text-1",
     "aimv2_text_model": "causal-text-1",
     "hunyuan_vl": "alone-1",  # it counts images through; captioners/transformers_engine.py
@@ -34,7 +49,15 @@ before has another name.
 
 def mends_of(description: Mapping[str, Any]) -> list[str]:
     """The mends that a checkpoint with such a config.json gets."""
-    return sorted({MENDS[kind] for kind in types_in(description) if kind in MENDS})
+    found = {MENDS[kind] for kind in types_in(description) if kind in MENDS}
+    if sees_padding(description.get("model_type"), description.get("is_encoder_decoder", True)):
+        found.add(UNPADDED)
+    return sorted(found)
+
+
+def sees_padding(kind: Any, is_encoder_decoder: bool) -> bool:
+    """Whether a batch of such a text model has to be of prompts of one length."""
+    return kind in PADDING_SEEN or (kind in DECODERS and not is_encoder_decoder)
 
 
 def types_in(description: Mapping[str, Any]) -> Iterator[str]:

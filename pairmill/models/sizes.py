@@ -7,12 +7,12 @@ from typing import Any
 
 from pairmill.errors import StageBroken
 from pairmill.models.files import (
-    OTHER_WEIGHTS,
     cached_folder,
     checkpoint_dtype,
     is_folder,
     quantisation,
     read_json,
+    weights_of,
 )
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -41,14 +41,11 @@ def bytes_on_cpu(model: str, revision: str | None, dtype: str = "auto") -> int |
 
 def stored_bytes(folder: str) -> int:
     """Bytes of the weights on the disk, of one format."""
-    for ending in ("safetensors", "bin"):
-        index = next(Path(folder).glob(f"*.{ending}.index.json"), None)
-        if index is not None:
-            names = set(json.loads(index.read_bytes())["weight_map"].values())
-        else:
-            single = [f"model.{ending}", f"pytorch_model.{ending}", *dict.fromkeys(OTHER_WEIGHTS)]
-            names = {n for n in single if n.endswith(ending) and (Path(folder) / n).exists()}
-        if names:
+    for whole, index in weights_of(folder):
+        if os.path.exists(f"{folder}/{whole}"):
+            return os.stat(f"{folder}/{whole}").st_size
+        if index and os.path.exists(f"{folder}/{index}"):
+            names = set(json.loads(Path(folder, index).read_bytes())["weight_map"].values())
             return sum(os.stat(f"{folder}/{name}").st_size for name in names)
     return 0
 

@@ -28,14 +28,20 @@ def check_vocabulary(stage: str, spec: "Spec", config: Any, tokenizer: Any) -> N
     """Raises StageBroken where the tokenizer's own vocabulary is larger than the model's: words
     would be looked up where there are no weights, which ends a GPU's work.
     """
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    rows, words = getattr(text, "vocab_size", None), getattr(tokenizer, "vocab_size", None)
-    if isinstance(rows, int) and isinstance(words, int) and words > rows:
+    rows, words = rows_of(config), getattr(tokenizer, "vocab_size", None)
+    if rows is not None and isinstance(words, int) and words > rows:
         raise StageBroken(
             f"stage {stage!r}: model {spec.model!r} has weights for {rows} tokens, and its "
             f"tokenizer makes {words}: it is another model's; take the tokenizer's files from the "
             "original checkpoint"
         )
+
+
+def rows_of(config: Any) -> int | None:
+    """Tokens that the model has an embedding for; None where its config does not tell."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    rows = getattr(text, "vocab_size", None)
+    return rows if isinstance(rows, int) else None
 
 
 def context_of(config: Any, new_tokens: int) -> int | None:

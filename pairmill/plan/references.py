@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pairmill.errors import StageBroken
-from pairmill.models.files import DESCRIBED, checkpoint_folder, hub_reason, read_json
+from pairmill.models.fetching import hub_reason
+from pairmill.models.files import DESCRIBED, checkpoint_folder, read_json
 from pairmill.models.mended import mends_of
 from pairmill.schemas.config import FILE, MODEL, marks_of
 
