@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pairmill import cluster_cli, inspect_cli
+from pairmill import cluster_cli, inspect_cli, workspace_cli
 from pairmill.console import (
     COMMITTED,
     TRACEBACK,
@@ -45,6 +45,7 @@ app = Commands(
     help="Web image–text pairs to training shards, from one YAML file.",
 )
 app.add_typer(inspect_cli.app)
+app.add_typer(workspace_cli.app)
 app.add_typer(cluster_cli.app)
 
 

@@ -47,7 +47,17 @@ ARROWS = {
     "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal", "workspace"},
     "commands_page": {"cli"},
     "__main__": {"cli", "console"},
-    "cli": {"cluster_cli", "console", "demo", "inspect_cli", "pipeline", "plan", "terminal"},
+    "workspace_cli": {"console", "terminal", "workspace"},
+    "cli": {
+        "cluster_cli",
+        "console",
+        "demo",
+        "inspect_cli",
+        "pipeline",
+        "plan",
+        "terminal",
+        "workspace_cli",
+    },
     "__init__": {"api", "run_result", "stages"},
 }
 """Room → rooms that it imports from, beside the ground.  An arrow that nobody needs any more goes;
