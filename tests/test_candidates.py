@@ -50,6 +50,23 @@ def test_cut_captions_have_as_many_words_as_their_alt_texts() -> None:
     assert max(len(word_ends(s)) for s in fixed["short"].to_pylist()) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a ball (red) in “the” sky", ["a", "ball", "(red)", "in", "“the”", "sky"]),
+        ("сердце в небе (Zanquine)", ["сердце", "в", "небе", "(Zanquine)"]),
+        ("one - two, «three» !", ["one", "two,", "«three»"]),
+        ("红球iPhone在", ["红", "球", "iPhone", "在"]),
+        ("it's 2.5 m", ["it's", "2.5", "m"]),
+    ],
+)
+def test_mark_that_opens_a_word_does_not_join_it_to_the_one_before(
+    text: str, words: list[str]
+) -> None:
+    assert len(word_ends(text)) == len(words)
+    assert [text[:end].rsplit(None, 1)[-1] for end in word_ends(text)][-1].endswith(words[-1])
+
+
 def test_long_text_of_short_sentences_is_cut_in_one_pass() -> None:
     """Each sentence was counted from the text's beginning: hours for a page of them."""
     rows = pa.table({"long": ["Hi. " * 30_000], "text": ["a " * 25_000]})
