@@ -50,6 +50,16 @@ def test_cut_captions_have_as_many_words_as_their_alt_texts() -> None:
     assert max(len(word_ends(s)) for s in fixed["short"].to_pylist()) == 3
 
 
+def test_scores_that_are_no_numbers_choose_nothing_and_the_first_of_equal_ones_counts() -> None:
+    nan, inf = float("nan"), float("inf")
+    texts = [["a", "b", None], ["a", "b"], [" ", "b"], [], ["a", "b"]]
+    scores = [[0.5, 0.5, 0.9], [None, nan], [0.9, 0.1], [], [1.0, inf]]
+    rows = pa.table({"texts": texts, "scores": scores})
+    answer = check_stage(BestOfStage, rows, candidates="texts", scores="scores")
+    assert answer["best"].to_pylist() == ["a", None, "b", None, "b"]
+    assert answer["best_choice"].to_pylist() == [0, None, 1, None, 1]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
