@@ -50,6 +50,33 @@ def test_cut_captions_have_as_many_words_as_their_alt_texts() -> None:
     assert max(len(word_ends(s)) for s in fixed["short"].to_pylist()) == 3
 
 
+def test_scores_that_are_no_numbers_choose_nothing_and_the_first_of_equal_ones_counts() -> None:
+    nan, inf = float("nan"), float("inf")
+    texts = [["a", "b", None], ["a", "b"], [" ", "b"], [], ["a", "b"]]
+    scores = [[0.5, 0.5, 0.9], [None, nan], [0.9, 0.1], [], [1.0, inf]]
+    rows = pa.table({"texts": texts, "scores": scores})
+    answer = check_stage(BestOfStage, rows, candidates="texts", scores="scores")
+    assert answer["best"].to_pylist() == ["a", None, "b", None, "b"]
+    assert answer["best_choice"].to_pylist() == [0, None, 1, None, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a ball (red) in “the” sky", ["a", "ball", "(red)", "in", "“the”", "sky"]),
+        ("сердце в небе (Zanquine)", ["сердце", "в", "небе", "(Zanquine)"]),
+        ("one - two, «three» !", ["one", "two,", "«three»"]),
+        ("红球iPhone在", ["红", "球", "iPhone", "在"]),
+        ("it's 2.5 m", ["it's", "2.5", "m"]),
+    ],
+)
+def test_mark_that_opens_a_word_does_not_join_it_to_the_one_before(
+    text: str, words: list[str]
+) -> None:
+    assert len(word_ends(text)) == len(words)
+    assert [text[:end].rsplit(None, 1)[-1] for end in word_ends(text)][-1].endswith(words[-1])
+
+
 def test_long_text_of_short_sentences_is_cut_in_one_pass() -> None:
     """Each sentence was counted from the text's beginning: hours for a page of them."""
     rows = pa.table({"long": ["Hi. " * 30_000], "text": ["a " * 25_000]})

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from pairmill.demo.words import COLOURS, KINDS, NUMBERS, PLURALS
+from pairmill.texts.words import UNSPACED
 
 
 @dataclass(frozen=True)
@@ -224,3 +225,9 @@ def ranks(values: np.ndarray) -> np.ndarray:
 def mean(flags: pl.Series) -> float:
     """Share of true values; null counts as false."""
     return float(flags.cast(pl.Float64).fill_null(0.0).to_numpy().mean()) if len(flags) else 0.0
+
+
+def words_in(text: str) -> int:
+    """Words between spaces, and each character of a script without."""
+    pieces = text.split()
+    return sum(len(UNSPACED.findall(p)) or any(c.isalnum() for c in p) for p in pieces)

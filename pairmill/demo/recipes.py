@@ -112,6 +112,11 @@ def run_recipe(name: str, folder: Path, truth: pl.DataFrame) -> list[Measure]:
     """Runs a recipe over the pictures in `folder`; gives what its proof measures.  `served` has to
     be around it.
     """
+    return every_proof()[name](recipe_rows(name, folder, truth), folder / name)
+
+
+def recipe_rows(name: str, folder: Path, truth: pl.DataFrame) -> pl.DataFrame:
+    """Runs a recipe over the pictures in `folder`; gives its rows beside their truth."""
     from pairmill.api import Pipeline, silence_libraries
 
     silence_libraries()
@@ -119,8 +124,7 @@ def run_recipe(name: str, folder: Path, truth: pl.DataFrame) -> list[Measure]:
     copyfile(RECIPES / f"{name}.yaml", file)
     changes = {f"outputs.{i}.path": f"{name}/{i}" for i in range(outputs_of(file))}
     result = Pipeline.from_yaml(file, changes).run(local=True, console=Console(quiet=True))
-    rows = result.table().join(truth, on="url", suffix="_true")
-    return every_proof()[name](rows, folder / name)
+    return result.table().join(truth, on="url", suffix="_true")
 
 
 def every_proof() -> dict[str, Proof]:

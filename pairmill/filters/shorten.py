@@ -48,7 +48,7 @@ class ShortenStage(Stage):
 
     Config = ShortenConfig
     prefix = "short"
-    version = 2
+    version = 3
     cpus = 0.5
 
     def reads(self) -> list[str]:
@@ -100,16 +100,19 @@ def word_places(text: str) -> list[tuple[int, int]]:
     included.
     """
     places: list[tuple[int, int]] = []
-    open_word = False
+    open_word = alone = False
     for mark in TOKEN.finditer(text):
         character, at = mark.group(), mark.start()
-        goes_on = open_word and at > 0 and not text[at - 1].isspace()
+        goes_on = open_word and not text[at - 1].isspace()
+        after_alone = alone and character.isalnum()
         alone = UNSPACED.match(character) is not None and character.isalnum()
-        if not alone and goes_on and places:
+        open_word = True
+        if goes_on and not (alone or after_alone):
             places[-1] = (places[-1][0], mark.end())
         elif character.isalnum():
             places.append((at, mark.end()))
-        open_word = bool(places)
+        else:  # a mark that opens, such as a bracket, belongs to the word behind it
+            open_word = False
     return places
 
 
