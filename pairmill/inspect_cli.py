@@ -62,9 +62,11 @@ def inspect(
     if where or fate or columns or to or each:
         inspect_rows(path, where, fate, columns, each, rows, to, as_json)
         return
-    if path.endswith((".yaml", ".yml")) and Path(path).is_file():
-        path = folder_of_last_run(path)
     try:
+        if path.endswith((".yaml", ".yml")) and Path(path).is_file():
+            from pairmill.terminal.runs import last_run
+
+            path = last_run(opened(path)[0].config)
         if as_json:
             from pairmill.terminal.inspected import inspected
 
@@ -76,19 +78,6 @@ def inspect(
         fail_with(error)
     if faults:
         fail("\n".join(faults), 1)
-
-
-def folder_of_last_run(file: str) -> str:
-    """Folder of the last run of a pipeline file; ends the command where there was none."""
-    from pairmill.terminal.runs import last_run
-    from pairmill.workspace.contents import open_workspace
-
-    config = opened(file)[0].config
-    try:
-        return last_run(open_workspace(config.workspace), config.name)
-    except (PairmillError, OSError) as error:
-        fail_with(error)
-    raise AssertionError
 
 
 def inspect_rows(

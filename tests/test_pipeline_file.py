@@ -65,6 +65,29 @@ outputs:
     )
 
 
+def test_gates_that_cannot_be_read_are_told_behind_a_stage_at_fault(
+    write: Write, pairs: Path
+) -> None:
+    file = write("""name: gates
+source: {type: parquet, path: pairs.parquet}
+stages:
+  - stage: text_rules
+    keep: text_words >
+  - stage: resolution
+    kep: aspect < 3
+    when: lang = = 'en'
+  - stage: dedup
+    "on": [text]
+    keep: dup_of IS NULL
+  - stage: language
+    keep: lang_score => 0.5
+""")
+    found = faults(file)
+    places = ["5:5", "7:5", "8:5", "13:5"]
+    assert [f.partition(": ")[0] for f in found] == places, found
+    assert "write >= in place of =>" in found[-1]
+
+
 def test_faults_of_the_plan_are_shown_together(write: Write, pairs: Path) -> None:
     file = write(
         GOOD.replace("text_words > 2", "text_wordz > 2")

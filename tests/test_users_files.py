@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pairmill.captioners.prompt_files import read_wording
@@ -13,7 +14,7 @@ from pairmill.errors import PairmillError, RunError, StageBroken
 from pairmill.filters.classify import read_lines
 from pairmill.filters.concept_list import read_concepts
 from pairmill.plan.yaml_file import read_document
-from pairmill.sources.base import NoInput
+from pairmill.sources.base import NoInput, Unreadable
 from pairmill.sources.catalogue import open_source
 from pairmill.sources.tables import PairsConfig
 from pairmill.stages.download.blocklists import HashList, UrlList
@@ -143,3 +144,17 @@ def test_lines_have_their_numbers_and_only_line_ends_part_them() -> None:
     assert decoded(b"") == ""
     with pytest.raises(ValueError, match="line 3: the byte 0xff is no UTF-8"):
         decoded(b"a\nb\nc\xff")
+
+
+def test_lines_of_json_files_that_were_put_behind_one_another(tmp_path: Path) -> None:
+    lines = [MARKED + f'{{"url": "http://a.test/{i}", "text": "t{i}"}}\n'.encode() for i in (1, 2)]
+    others = [b"null\n", b"true\n", b"1.5\n", b'"x"\n', b"[]\n"]
+    (tmp_path / "in.jsonl").write_bytes(b"".join([*lines, *others]))
+    parts = list(open_source(PairsConfig(type="pairs", path=str(tmp_path / "in.jsonl"))).read())
+    rows = [row for part in parts if isinstance(part, pa.Table) for row in part.to_pylist()]
+    assert [row["text"] for row in rows] == ["t1", "t2"]
+    told = [part.reason for part in parts if isinstance(part, Unreadable)]
+    assert told == [
+        f"no JSON object: {what}, not an object"
+        for what in ("null", "true or false", "a number", "a text", "a list")
+    ]

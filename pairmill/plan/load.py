@@ -17,6 +17,8 @@ from pairmill.plan.stage_configs import stage_configs
 from pairmill.plan.yaml_file import read_document
 from pairmill.redaction import GONE, redact, secret_pair
 from pairmill.schemas.pipeline import SOURCE_NAME, PipelineConfig, SourceConfig, SourcesConfig
+from pairmill.schemas.sql.parsing import parse
+from pairmill.schemas.sql.values import BadExpression
 from pairmill.sources.catalogue import SOURCES
 from pairmill.sources.table_config import PairsConfig
 
@@ -87,6 +89,7 @@ def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None
             rest["workspace"] = "workspace"
         rest["workspace"] = resolve(rest["workspace"], base)
     sound = stages.index(None) if None in stages else len(stages)
+    unread_gates(data.get("stages"), sound, document)
     parts: dict[str, Any] = {
         "stages": stages[:sound],
         "outputs": [o for o in outputs if o] if sound == len(stages) else [],
@@ -101,6 +104,19 @@ def build(document: Document, folder: Path, base: Path) -> PipelineConfig | None
             and None
         )
     return validate(PipelineConfig, {**rest, **parts}, (), document)
+
+
+def unread_gates(items: Any, first: int, document: Document) -> None:
+    """Tells gates that are no expressions in the stages from the `first` on: no plan comes to
+    those behind a stage at fault.
+    """
+    for i, item in enumerate(items if isinstance(items, list) else ()):
+        for key in ("keep", "when") if i >= first and isinstance(item, dict) else ():
+            if isinstance(text := item.get(key), str):
+                try:
+                    parse(text)
+                except BadExpression as error:
+                    document.problem(("stages", i, key), str(error))
 
 
 def source_config(item: Any, document: Document, base: Path) -> SourceConfig | None:

@@ -176,15 +176,19 @@ def reason_of(error: Exception) -> str:
     return str(error.args[0]) if isinstance(error, Misfit) else f"no JSON object: {error}"
 
 
+NAMES = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+"""What a line of JSON is that is no object, in JSON's words."""
+
+
 def parsed_line(line: bytes) -> dict[str, Any]:
     """The object of one line; raises ValueError or RecursionError."""
     try:
-        text = line.decode()
+        text = line.decode().removeprefix("\ufeff")  # of a file put behind another
     except UnicodeDecodeError as error:
         raise ValueError(f"bytes that are not in the file's encoding ({error})") from None
     row = json.loads(text)
     if not isinstance(row, dict):
-        raise ValueError(f"a {type(row).__name__}, not an object")
+        raise ValueError(f"{NAMES.get(type(row), 'a number')}, not an object")
     if len(row) > MAX_COLUMNS:
         raise ValueError(f"{len(row):,} keys; at most {MAX_COLUMNS:,} are read")
     if b"\\u" in line and any(HALF.search(key) for key in row):

@@ -11,6 +11,8 @@ from pairmill.errors import BadRequest
 from pairmill.pipeline.run_metrics import FILE as METRICS
 from pairmill.pipeline.run_metrics import RunMetrics
 from pairmill.safe_output import printable
+from pairmill.schemas.pipeline import PipelineConfig
+from pairmill.workspace.contents import open_workspace
 from pairmill.workspace.run_plan import FILE as PLAN
 from pairmill.workspace.run_plan import RunPlan
 from pairmill.workspace.storage import Storage
@@ -40,18 +42,19 @@ def runs_of(storage: Storage) -> list[dict[str, Any]]:
     return sorted(found, key=lambda r: (r["began"], r["run"]), reverse=True)
 
 
-def last_run(storage: Storage, pipeline: str) -> str:
+def last_run(config: PipelineConfig) -> str:
     """Folder of the run of a pipeline that was planned or ended last; raises BadRequest where none
     was.
     """
-    own = re.compile(rf"{re.escape(pipeline)}-[0-9a-f]{{10}}").fullmatch
+    storage = open_workspace(config.workspace)
+    own = re.compile(rf"{re.escape(config.name)}-[0-9a-f]{{10}}").fullmatch
     times = {}
     for run in filter(own, storage.folders("runs")):
         files = [storage.path(f"runs/{run}/{name}") for name in (PLAN, METRICS)]
         times[run] = max(info.mtime_ns or 0 for info in storage.fs.get_file_info(files))
     if not times:
         raise BadRequest(
-            f"{storage.root} holds no run of {pipeline!r} yet; `pairmill run` makes one"
+            f"{storage.root} holds no run of {config.name!r} yet; `pairmill run` makes one"
         )
     return storage.path(f"runs/{max(times, key=lambda run: (times[run], run))}")
 

@@ -1,5 +1,5 @@
-"""What tells one input from another: the content of its files, remembered by path, size and time of
-change.
+"""What tells one input from another: the content of its files, remembered by path, size and times
+of change.
 """
 
 import os
@@ -7,6 +7,7 @@ import os
 from pairmill.errors import RunError
 from pairmill.schemas.hashing import digest
 from pairmill.sources.base import Input, Source, content_digest
+from pairmill.sources.file_looks import stamp_of
 from pairmill.sources.unchanged import as_listed, check_unchanged
 from pairmill.workspace.encoding import sealed
 from pairmill.workspace.storage import SIGN, Storage
@@ -33,7 +34,10 @@ def input_digests(storage: Storage, source: Source) -> list[tuple[Input, str]]:
         if item.beside:
             found.append((item, content_digest(item)))
             continue
-        key = fingerprint_key(item)
+        key, before = fingerprint_key(item), key_without_stamp(item)
+        if key != before and before in known:  # of a workspace of before, taken once
+            known.setdefault(key, known.pop(before))
+            fresh = True
         if key not in known or not item.version:
             with as_listed([item]):
                 known[key], fresh = content_digest(item), True
@@ -49,7 +53,15 @@ def fingerprints(storage: Storage) -> dict[str, str]:
 
 
 def fingerprint_key(item: Input) -> str:
-    """What a file is remembered by."""
+    """What a file is remembered by: one here also by the time that no program sets, as another file
+    may have its size and time of change.
+    """
+    stamp = stamp_of(item)
+    return digest([item.url, *stamp[1:]]) if stamp else key_without_stamp(item)
+
+
+def key_without_stamp(item: Input) -> str:
+    """What a file elsewhere is remembered by, and local ones were."""
     return digest([item.url, item.size_bytes, item.version])  # a URL may hold a secret
 
 
@@ -76,5 +88,5 @@ def unread_bytes(storage: Storage, source: Source) -> int:
         for i in source.inputs()
         if not i.beside
         and i.url.startswith("file://")
-        and (fingerprint_key(i) not in known or not i.version)
+        and (not {fingerprint_key(i), key_without_stamp(i)} & known.keys() or not i.version)
     )
