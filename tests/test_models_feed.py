@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 
 from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.images.resizing import library
 from pairmill.models.decoders import DecoderDied, Decoders
 from pairmill.models.lean_images import without_copies
+from pairmill.models.lean_patches import Patches
 from pairmill.models.library import transformers
 from pairmill.torch_device import CORES, SPINS, on_all_cores, on_one_core, wait_shortly
 from tests.conftest import jpeg
@@ -176,6 +178,27 @@ def test_processor_without_copies_gives_what_it_gave_for_pictures_of_any_shape(
             both = [p(images=[shown, picture], return_tensors="pt") for p in (own, lean)]
             assert both[0].keys() == both[1].keys()
             assert all(torch.equal(both[0][name], both[1][name]) for name in both[0])
+
+
+@pytest.mark.skipif(library() is None, reason="needs what is compiled")
+def test_pictures_that_are_cut_to_patches_together_are_the_processors_own(tmp_path: Path) -> None:
+    """Of sizes that differ and sizes that are equal, in any order; what is asked for at a call
+    counts.
+    """
+    model = built("qwen", tmp_path)
+    own, lean = (transformers().AutoProcessor.from_pretrained(model).image_processor for _ in "ab")
+    assert without_copies(lean)
+    assert isinstance(lean._preprocess, Patches)
+    rng = np.random.default_rng(4)
+    sizes = [(64, 48), (300, 200), (64, 48), (61, 47), (2400, 1800), (300, 200)]
+    shown = [Image.fromarray(rng.integers(0, 256, (h, w, 3), np.uint8)) for w, h in sizes]
+    for asked in ({}, {"do_normalize": False}, {"resample": 2}, {"image_mean": [0.1, 0.2, 0.3]}):
+        both = [dict(p(images=shown, return_tensors="pt", **asked)) for p in (own, lean)]
+        assert both[0].keys() == both[1].keys()
+        assert all(torch.equal(both[0][name], both[1][name]) for name in both[0])
+    for processor in (own, lean):
+        with pytest.raises(ValueError, match="aspect ratio"):
+            processor(images=[Image.new("RGB", (300, 1))], return_tensors="pt")
 
 
 def test_processor_that_answers_otherwise_without_copies_is_left_as_it_is() -> None:

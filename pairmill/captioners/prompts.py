@@ -5,6 +5,7 @@ import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,12 @@ class Wording:
 
 def referenced(prompt: str) -> list[str]:
     """Columns named in a prompt, in order; `{{` and `}}` are plain braces.  Raises BadPrompt."""
+    return list(names_in(prompt))
+
+
+@lru_cache(maxsize=256)
+def names_in(prompt: str) -> tuple[str, ...]:
+    """As `referenced`; each row asks for it again."""
     names = []
     try:
         for _, name, spec, conversion in string.Formatter().parse(prompt):
@@ -72,7 +79,7 @@ def referenced(prompt: str) -> list[str]:
         if isinstance(error, BadPrompt):
             raise
         raise BadPrompt(f"{error}; write {{{{ and }}}} for plain braces") from None
-    return list(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names))
 
 
 def fill(
@@ -111,6 +118,7 @@ def short_floats(value: Any) -> Any:
     return type(value)(map(short_floats, value)) if isinstance(value, (list, tuple)) else value
 
 
+@lru_cache(maxsize=256)
 def prompt_id(prompt: str, system: str | None = None) -> str:
     """16 hex digits that stand for a prompt's exact wording, its system turn included."""
     return digest(prompt if system is None else [system, prompt], "prompt")

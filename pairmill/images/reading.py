@@ -13,6 +13,7 @@ from pairmill.images.errors import DecodeError, TooManyPixels
 from pairmill.images.formats import raster_format
 from pairmill.images.icons import check_icon
 from pairmill.images.quiet import quiet
+from pairmill.images.row_memory import fast_rows
 
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded (Pillow's own limit for a decompression bomb)."""
@@ -163,7 +164,8 @@ def load(image: Image.Image) -> None:
         with quiet():
             if getattr(image, "is_animated", False):
                 image.seek(0)
-            image.load()
+            with fast_rows(image):
+                image.load()
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds

@@ -71,17 +71,23 @@ def resize_into(
 
     Raises ValueError where the place goes beyond the resized picture, MemoryError.
     """
+    owner, address, depth = memory_of(image)
+    picture = PictureInC(address, image.height, image.width, depth, depth * image.width)
+    resize_pixels(by, picture, wanted, mode, place)
+    del owner  # which had to live until here
+
+
+def resize_pixels(
+    by: ctypes.CDLL, picture: PictureInC, wanted: Wanted, mode: str, place: np.ndarray
+) -> None:
+    """As `resize_into`, from pixels that lie in memory, and stay there meanwhile."""
     height, width = place.shape[:2]
     beyond = wanted.top + height > wanted.height or wanted.left + width > wanted.width
     if beyond or min(wanted.top, wanted.left) < 0 or min(height, width) < 1:
         raise ValueError(f"no {width}×{height} pixels in {wanted}")
-    owner, address, depth = memory_of(image)
-    stride = depth * image.width
-    picture = PictureInC(address, image.height, image.width, depth, stride)
     part = WantedInC(*wanted, height, width, FILTERS[mode])
     if not by.resize(ctypes.byref(picture), ctypes.byref(part), place.ctypes.data):
-        raise MemoryError(f"for a picture of {image.width}×{image.height} pixels")
-    del owner  # which had to live until here
+        raise MemoryError(f"for a picture of {picture.width}×{picture.height} pixels")
 
 
 def memory_of(image: Image.Image) -> tuple[object, int, int]:

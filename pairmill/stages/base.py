@@ -73,7 +73,7 @@ class Stage:
         prefix.
         """
         prefix = self.config.name or self.prefix
-        return "_".join(part for part in (prefix, suffix) if part)
+        return f"{prefix}_{suffix}" if prefix and suffix else prefix or suffix
 
     @classmethod
     def own_seed(cls, config: Any, seed: int) -> int:

@@ -62,6 +62,11 @@ class OnePromptStage(AskingStage):
             fields.append(self.field("reasoning", pa.string(), "what the model thought before"))
         return pa.schema(fields)
 
+    def text_column(self) -> str:
+        """The name of `text_field`."""
+        c = self.config
+        return self.column("answer" if c.json_schema and not c.text_from else "")
+
     def text_field(self) -> pa.Field:
         """The column of what the model wrote: the stage's text, or the answer as it came where the
         schema's columns hold what matters.
@@ -109,7 +114,7 @@ class OnePromptStage(AskingStage):
         unfit = all(t.fault for t in answers)  # a failed row keeps them as they came
         plain = not c.json_schema or not c.text_from or unfit
         texts = [t.text if plain else t.values.get(c.text_from) for t in answers]
-        found[self.text_field().name] = texts
+        found[self.text_column()] = texts
         if c.json_schema:
             for name in c.json_schema["properties"]:
                 if name != c.text_from:
