@@ -47,11 +47,19 @@ before has another name.
 """
 
 
-def mends_of(description: Mapping[str, Any]) -> list[str]:
-    """The mends that a checkpoint with such a config.json gets."""
+SAMPLED = {"janus": "sampled-1"}
+"""As MENDS, of models that answered the same whatever `temperature` said."""
+
+
+def mends_of(description: Mapping[str, Any], sampled: bool = False) -> list[str]:
+    """The mends that a checkpoint with such a config.json gets; `sampled`: where its answers are
+    drawn by chance.
+    """
     found = {MENDS[kind] for kind in types_in(description) if kind in MENDS}
     if sees_padding(description.get("model_type"), description.get("is_encoder_decoder", True)):
         found.add(UNPADDED)
+    if sampled and description.get("model_type") in SAMPLED:
+        found.add(SAMPLED[description["model_type"]])
     return sorted(found)
 
 

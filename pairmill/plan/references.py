@@ -45,7 +45,8 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
             if MODEL in marks:
                 facts[field] = model_identity(value, getattr(config, pin, None))
                 here = field == "model" and getattr(config, "engine", LOADED) == LOADED
-                if here and (mends := mends_in(value, facts[field].get("revision"))):
+                sampled = getattr(config, "temperature", 0) > 0
+                if here and (mends := mends_in(value, facts[field].get("revision"), sampled)):
                     facts[field]["mended"] = " ".join(mends)
             elif FILE in marks:
                 facts[field] = content_of(value)
@@ -57,7 +58,7 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
     return config, facts
 
 
-def mends_in(model: str, revision: str | None) -> list[str]:
+def mends_in(model: str, revision: str | None, sampled: bool) -> list[str]:
     """What is mended of a model where it is loaded; nothing where its description is not to be had:
     then it does not load, either.
     """
@@ -65,7 +66,7 @@ def mends_in(model: str, revision: str | None) -> list[str]:
         description = read_json(checkpoint_folder(model, revision, weights=False), "config.json")
     except (StageBroken, OSError, ValueError):
         return []
-    return mends_of(description) if isinstance(description, dict) else []
+    return mends_of(description, sampled) if isinstance(description, dict) else []
 
 
 def content_of(value: Any) -> dict[str, str]:
