@@ -124,7 +124,18 @@ def mllama(folder: Path) -> None:
     processor = t.MllamaProcessor(t.MllamaImageProcessor(size=SIDE, max_image_tiles=2), words)
     head = "<|start_header_id|>{}<|end_header_id|>\n\n"
     template = turns("<|image|>", head.format("ROLE"), "<|eot_id|>", head.format("assistant"), "{{ bos_token }}")  # fmt: skip
-    save(folder, awake(t.MllamaForConditionalGeneration(config)), processor, template)
+    save(folder, open_eyed(awake(t.MllamaForConditionalGeneration(config))), processor, template)
+
+
+def open_eyed(model: Any) -> Any:
+    """Gates that let pictures through: they begin closed, and no picture would matter."""
+    import torch
+
+    with torch.no_grad():
+        for name, gate in model.named_parameters():
+            if name.endswith("gate"):
+                gate.fill_(1.0)
+    return model
 
 
 MISTRAL_WORDS = ("[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]", "[SYSTEM_PROMPT]")

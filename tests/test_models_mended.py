@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pairmill.captioners.config import CaptionConfig
+from pairmill.errors import StageBroken
 from pairmill.filters.clip import ClipConfig
 from pairmill.filters.embed import EmbedConfig
 from pairmill.models.mended import CAUSAL_EYES, CAUSAL_WORDS, MENDS, mended
@@ -83,6 +84,59 @@ def layers_of(kind: str) -> list[str]:
     """Names in the module of a type of models."""
     module = kind.removesuffix("_text_model").removesuffix("_vision")
     return dir(importlib.import_module(f"transformers.models.{module}.modeling_{module}"))
+
+
+def asking(kind: str, folder: Path, **options: Any) -> CaptionStage:
+    """A stage with a tiny model, loaded."""
+    values = {"prompt": "x", "dtype": "float32", "max_new_tokens": 6, **options}
+    stage = CaptionStage(CaptionConfig(model=built(kind, folder), **values))
+    stage.setup()
+    OPEN.append(stage)
+    return stage
+
+
+PICTURES = [jpeg(Image.new("RGB", (60, 40), colour)) for colour in ("red", "green", "blue")]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_model_that_draws_pictures_too_draws_its_texts_by_chance(tmp_path: Path) -> None:
+    """Janus' own `generate` left the steps out: a text was the same at any temperature."""
+    stage = asking("janus", tmp_path, temperature=1.0, samples=3, seed=1, logprobs=True)
+    rows = stage(pa.table({"uid": ["a", "b", "c"], "image": PICTURES}))
+    assert all(len(set(texts)) == 3 for texts in rows["caption"].to_pylist())
+    assert all(sure < 0 for row in rows["caption_logprob"].to_pylist() for sure in row)
+    config = CaptionConfig(model=built("janus", tmp_path))
+    assert "mended" not in facts(config)
+    assert facts(config.model_copy(update={"temperature": 0.5}))["mended"] == "sampled-1"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_generate_that_takes_no_steps_ends_a_run_that_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = asking("janus", tmp_path, logprobs=True)
+    monkeypatch.setattr("pairmill.captioners.transformers_engine.OWN_STEPS", ())
+    with pytest.raises(StageBroken, match="takes no steps"):
+        stage(pa.table({"image": PICTURES}))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_row_with_fewer_pictures_than_others_of_its_batch_is_answered_as_alone(
+    tmp_path: Path,
+) -> None:
+    """What fills up such a row was seen by Mllama."""
+    stage = asking("mllama", tmp_path, logprobs=True)
+    red, green, blue = PICTURES
+    rows = pa.table({"image": [[red], [green, blue], [blue, red, green]]})
+    together = stage(rows)["caption_logprob"].to_pylist()
+    alone = [stage(rows.slice(i, 1))["caption_logprob"][0].as_py() for i in range(3)]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert stage(rows.slice(1, 1))["caption_logprob"][0].as_py() != pytest.approx(
+        stage(pa.table({"image": [[green, green]]}))["caption_logprob"][0].as_py(), abs=1e-3
+    ), "pictures do not matter"
 
 
 @pytest.mark.slow

@@ -3,15 +3,18 @@ to take instead.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pairmill.captioners.config import CaptionConfig
 from pairmill.errors import PairmillError
 from pairmill.filters.clip import ClipConfig, ClipStage
 from pairmill.models.load import Spec
 from pairmill.models.two_towers import TransformersTowers
+from pairmill.plan.references import resolve_references
 from tests.tiny import built
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -53,3 +56,29 @@ def test_blip_that_writes_is_no_two_towers_and_blip_with_projections_is(
     with pytest.raises(PairmillError, match=f"is {kind}, which writes texts .* `caption` asks it"):
         stage.examine()
     (place / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(("kind", "mended"), [("clip", True), ("siglip", False)])
+def test_texts_of_a_tokenizer_that_pads_before_them_do_not_depend_on_each_other(
+    folder: Path, tmp_path: Path, kind: str, mended: bool
+) -> None:
+    place = Path(shutil.copytree(built(kind, folder), tmp_path / kind))
+    config = json.loads((place / "tokenizer_config.json").read_text())
+    (place / "tokenizer_config.json").write_text(json.dumps({**config, "padding_side": "left"}))
+    towers = TransformersTowers("s", Spec(str(place), dtype="float32"))
+    texts = ["a red car", "two dogs on a beach at night"]
+    together = towers.of_texts(towers.words(texts))
+    alone = np.concatenate([towers.of_texts(towers.words([text])) for text in texts])
+    assert np.abs(together - alone).max() < 1e-4
+    facts = resolve_references(ClipConfig(model=str(place)))[1]["model"]
+    assert facts.get("mended") == ("padded-behind-1" if mended else None)
+    assert "mended" not in resolve_references(CaptionConfig(model=str(place)))[1]["model"]
+
+
+def test_folder_with_an_adapter_beside_its_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    """transformers would load the weights that the adapter was trained on, wherever they are."""
+    place = Path(shutil.copytree(built("clip", folder), tmp_path / "both"))
+    told = {"base_model_name_or_path": "openai/clip-vit-base-patch32", "peft_type": "LORA"}
+    (place / "adapter_config.json").write_text(json.dumps(told))
+    with pytest.raises(PairmillError, match="would load the weights of 'openai/clip-vit-base"):
+        ClipStage(ClipConfig(model=str(place))).examine()

@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import broad_talkers
 import further_talkers
+import latest_talkers
 import more_talkers
 import newer_towers
 import tiny_heads
@@ -32,6 +33,8 @@ BUILDERS: dict[str, Callable[[Path], None]] = {
     "qwen": tiny_talkers.qwen2_5_vl,
     "reasoning": tiny_talkers.reasoning,
     "llava": tiny_talkers.llava,
+    "janus": latest_talkers.janus,
+    "mllama": more_talkers.mllama,
     "hunyuan_vl": further_talkers.hunyuan_vl,
     "pix2struct": broad_talkers.pix2struct,
     "paligemma": more_talkers.paligemma,

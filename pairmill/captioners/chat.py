@@ -3,6 +3,7 @@
 import inspect
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -125,7 +126,8 @@ class Chat:
         return [*whole[:at], *ids, *whole[at + len(bare) :]]
 
     def turn(self, message: Message) -> dict[str, Any]:
-        """A message as the chat template takes it."""
+        """A message as the chat template takes it, whoever wrote its text."""
+        message = replace(message, text=self.neutral(message.text))
         if not self.listed:
             return {"role": message.role, "content": message.text}
         pictures = [{"type": "image", "image": image} for image in message.images]

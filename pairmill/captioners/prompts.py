@@ -17,6 +17,10 @@ from pairmill.schemas.hashing import digest
 DOUBLED = re.compile(r"(?<!\{)\{\{\s*([^\W\d]\w*)\s*\}\}(?!\})")
 
 
+LONGEST_TOKEN = 100
+"""Characters of a control token, at most."""
+
+
 class BadPrompt(ValueError):
     """A prompt whose references cannot be filled; the message says which."""
 
@@ -88,8 +92,26 @@ def fill(
     separator: str = ", ",
     neutral: Callable[[str], str] = lambda text: text,
 ) -> str:
-    """The prompt with the row's values in place; they are never read as references themselves."""
-    return prompt.format(**{k: neutral(as_text(v, separator)) for k, v in values.items()})
+    """The prompt with the row's values in place; they are never read as references themselves.
+
+    `neutral` breaks control tokens in a value; where a value and what stands beside it would make
+    one together, a space keeps them apart.
+    """
+    told = {name: neutral(as_text(value, separator)) for name, value in values.items()}
+    text, apart = "", False
+    for literal, name, _, _ in string.Formatter().parse(prompt):
+        text = beside(text, literal, neutral) if apart else text + literal
+        apart = name is not None
+        if name is not None:
+            text = beside(text, told[name], neutral)
+    return text
+
+
+def beside(text: str, more: str, neutral: Callable[[str], str]) -> str:
+    """Both, with a space between them where they would make a control token together."""
+    end, begin = text[-LONGEST_TOKEN:], more[:LONGEST_TOKEN]
+    whole = neutral(end + begin) == neutral(end) + neutral(begin)
+    return text + more if whole else f"{text} {more}"
 
 
 def as_text(value: object, separator: str) -> str:

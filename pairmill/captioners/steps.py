@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pairmill.captioners.engine import Sampling
+from pairmill.errors import StageBroken
+
 
 class BestScores:
     """Among the steps of `generate`: remembers each row's best score, which is a number only where
@@ -20,10 +23,21 @@ class BestScores:
         """For each row, whether the model's scores were, as long as it wrote `tokens` of them."""
         import torch
 
-        if not self.steps:  # a family whose `generate` has no steps
+        if not self.steps:  # a checkpoint's own `generate` may have no steps
             return [True] * len(tokens)
         fine: list[list[bool]] = torch.stack(self.steps, 1).isfinite().tolist()
         return [all(row[: count + 1]) for row, count in zip(fine, tokens, strict=True)]
+
+
+def check_taken(stage: str, best: BestScores, sampling: Sampling) -> None:
+    """Raises StageBroken where a model's `generate` passed over the steps that it was given, and
+    with them over what the stage says.
+    """
+    if not best.steps and (sampling.temperature > 0 or sampling.logprobs):
+        raise StageBroken(
+            f"stage {stage!r}: the model's own `generate` takes no steps, so that it neither draws "
+            "by `temperature` nor tells `logprobs`; leave both out, or take another model"
+        )
 
 
 class TokenLogprobs:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pairmill.captioners.chat import Chat, give_padding
 from pairmill.captioners.engine import Answer, Request, Sampling
-from pairmill.captioners.steps import BestScores, TokenLogprobs
+from pairmill.captioners.steps import BestScores, TokenLogprobs, check_taken
 from pairmill.captioners.token_answers import TokenAnswers, ending_tokens
 from pairmill.errors import RowError
 from pairmill.free_memory import free_bytes
@@ -35,6 +35,14 @@ UNPADDED_IMAGES = ("emu3",)
 ALONE = ("hunyuan_vl",)
 """Types of models that count a batch's images through, so that a row with a picture depends on its
 place in the batch (transformers 5.23).
+"""
+ALIKE_IN_NUMBER = ("mllama",)
+"""Types of models to which the pictures are not all the same that fill up a row which has fewer
+than others of its batch (transformers 5.23).
+"""
+OWN_STEPS = ("janus",)
+"""Types of models whose own `generate`, which draws pictures, too, leaves out the steps that it is
+given (transformers 5.23): that of all others writes texts just the same.
 """
 OF_FREE_MEMORY = 0.75
 """Part of what is free once a model is loaded that its batches may take together."""
@@ -148,6 +156,8 @@ class TransformersCaptioner:
         lengths = begun.inputs["attention_mask"].sum(1).tolist()
         if self.type in UNPADDED or sees_padding(self.type, self.encodes):
             return list(lengths)
+        if self.type in ALIKE_IN_NUMBER:
+            return [len(request.images()) for request in begun.requests]
         if self.type in ALONE and begun.requests[0].images():
             return list(range(len(lengths)))
         if self.type in UNPADDED_IMAGES and "image_sizes" in begun.inputs:
@@ -167,7 +177,7 @@ class TransformersCaptioner:
     def generate(self, begun: Begun) -> list[Answer | RowError]:
         """One answer a request, in order, with the tokens of its prompt counted without padding."""
         import torch
-        from transformers import LogitsProcessorList
+        from transformers import GenerationMixin, LogitsProcessorList
 
         device, dtype = self.loaded.device, self.loaded.dtype
         inputs = {
@@ -182,11 +192,14 @@ class TransformersCaptioner:
         if self.sampling.temperature > 0:
             steps.append(self.row_sampler([r.key for r in begun.requests]))
         with torch.inference_mode(), self.loaded.alone() as model:
-            out = model.generate(
+            written_by = GenerationMixin if self.type in OWN_STEPS else type(model)
+            out = written_by.generate(
+                model,
                 **inputs,
                 generation_config=self.generation,
                 logits_processor=LogitsProcessorList(steps),
             )
+        check_taken(self.stage, best, self.sampling)
         prompts = inputs["input_ids"]
         begin = self.first_new(out, prompts)
         asked = begun.inputs["attention_mask"].sum(1).tolist()

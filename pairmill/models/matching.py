@@ -12,7 +12,7 @@ from pairmill.models.load import Spec, load
 from pairmill.models.loaded_model import LoadedModel
 from pairmill.models.pixels import GREY, greys
 from pairmill.models.transfers import Inputs, placed
-from pairmill.models.two_towers import text_options
+from pairmill.models.two_towers import pad_behind, text_options
 
 HEADS = (
     *("BlipForImageTextRetrieval", "Blip2ForImageTextRetrieval"),
@@ -28,6 +28,8 @@ class Matcher:
 
     def __init__(self, stage: str, spec: Spec) -> None:
         self.loaded: LoadedModel = load(stage, spec, HEADS, "AutoProcessor", self.probe)
+        processor = self.loaded.processor
+        pad_behind(processor, text_options(processor, self.loaded.model.config))
         self.device = self.loaded.device
         self.eye = getattr(self.loaded.model, "vision_model", self.loaded.model)
         """Has the precision that was asked for: BLIP-2 keeps other parts in float32."""

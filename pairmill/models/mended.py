@@ -47,11 +47,33 @@ before has another name.
 """
 
 
-def mends_of(description: Mapping[str, Any]) -> list[str]:
-    """The mends that a checkpoint with such a config.json gets."""
+SAMPLED = {"janus": "sampled-1"}
+"""As MENDS, of models that answered the same whatever `temperature` said."""
+
+
+PADDED_BEHIND = "padded-behind-1"
+"""Of two towers whose tokenizer pads texts before their first word: a text's vector depended on
+those beside it.
+"""
+
+
+def pads_before(description: Mapping[str, Any], words: Mapping[str, Any]) -> bool:
+    """Whether two towers' texts would be padded before their first word, and not all to one length;
+    `words`: the checkpoint's tokenizer_config.json.
+    """
+    kind = str(description.get("model_type"))
+    return words.get("padding_side") == "left" and "siglip" not in kind
+
+
+def mends_of(description: Mapping[str, Any], sampled: bool = False) -> list[str]:
+    """The mends that a checkpoint with such a config.json gets; `sampled`: where its answers are
+    drawn by chance.
+    """
     found = {MENDS[kind] for kind in types_in(description) if kind in MENDS}
     if sees_padding(description.get("model_type"), description.get("is_encoder_decoder", True)):
         found.add(UNPADDED)
+    if sampled and description.get("model_type") in SAMPLED:
+        found.add(SAMPLED[description["model_type"]])
     return sorted(found)
 
 

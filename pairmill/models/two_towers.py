@@ -63,6 +63,8 @@ class TransformersTowers:
         self.loaded: LoadedModel = load(stage, spec, ["AutoModel"], "AutoProcessor", self.probe)
         self.device = self.loaded.device
         self.options = text_options(self.loaded.processor, self.loaded.model.config)
+        if not spec.trust_remote_code:
+            pad_behind(self.loaded.processor, self.options)
         self.fast = fast_pixels(self.loaded.processor.image_processor)
         self.stage = stage
         self.fused = self.fused_of(spec) if spec.compiled else None
@@ -210,6 +212,15 @@ def uncompiled(stage: str, error: Exception) -> StageBroken:
         f"stage {stage!r}: `compile` does not work on this worker: {first_line(error)}; leave "
         "it out, or install a C compiler"
     )
+
+
+def pad_behind(processor: Any, options: dict[str, Any]) -> None:
+    """Text towers count places from the first token, so that one behind padding, as a checkpoint's
+    tokenizer may have it, would give a vector that depends on the texts beside it.  Where all texts
+    are padded to one length, they are as the checkpoint has it.
+    """
+    if options.get("padding") is True:
+        processor.tokenizer.padding_side = "right"
 
 
 def text_options(processor: Any, config: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from pairmill.errors import StageBroken
 from pairmill.models.fetching import hub_reason
 from pairmill.models.files import DESCRIBED, checkpoint_folder, read_json
-from pairmill.models.mended import mends_of
+from pairmill.models.mended import PADDED_BEHIND, mends_of, pads_before
 from pairmill.schemas.config import FILE, MODEL, marks_of
 
 LOADED = "transformers"
@@ -45,7 +45,7 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
             if MODEL in marks:
                 facts[field] = model_identity(value, getattr(config, pin, None))
                 here = field == "model" and getattr(config, "engine", LOADED) == LOADED
-                if here and (mends := mends_in(value, facts[field].get("revision"))):
+                if here and (mends := mends_in(value, facts[field].get("revision"), config)):
                     facts[field]["mended"] = " ".join(mends)
             elif FILE in marks:
                 facts[field] = content_of(value)
@@ -57,15 +57,21 @@ def resolve_references(config: Any) -> tuple[Any, dict[str, Any]]:
     return config, facts
 
 
-def mends_in(model: str, revision: str | None) -> list[str]:
-    """What is mended of a model where it is loaded; nothing where its description is not to be had:
-    then it does not load, either.
+def mends_in(model: str, revision: str | None, config: Any) -> list[str]:
+    """What is mended of a model where it is loaded by a stage with this config; nothing where its
+    description is not to be had: then it does not load, either.
     """
     try:
-        description = read_json(checkpoint_folder(model, revision, weights=False), "config.json")
+        folder = checkpoint_folder(model, revision, weights=False)
+        description = read_json(folder, "config.json")
+        words = read_json(folder, "tokenizer_config.json")
     except (StageBroken, OSError, ValueError):
         return []
-    return mends_of(description) if isinstance(description, dict) else []
+    found = mends_of(description, sampled=getattr(config, "temperature", 0) > 0)
+    asked, own = hasattr(config, "temperature"), getattr(config, "trust_remote_code", False)
+    if not (asked or own) and pads_before(description, words):
+        found.append(PADDED_BEHIND)
+    return found
 
 
 NO_FILES = hashlib.sha256().hexdigest()
