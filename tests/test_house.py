@@ -44,7 +44,7 @@ ARROWS = {
     "console": {"api"},
     "demo": {"api", "run_result", "terminal"},
     "cluster_cli": {"cluster", "console"},
-    "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal", "workspace"},
+    "inspect_cli": {"captioners", "console", "plan", "report", "stages", "terminal"},
     "commands_page": {"cli"},
     "__main__": {"cli", "console"},
     "workspace_cli": {"console", "terminal", "workspace"},
