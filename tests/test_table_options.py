@@ -201,3 +201,22 @@ def test_header_among_the_rows_is_told_and_is_a_row(tmp_path: Path) -> None:
         assert (frame.height, bad) == (9, [])
         told = [(r.location, r.count) for r in remarks if r.kind == "headers among rows"]
         assert told == [("a.csv line 5", 2)]
+
+
+@pytest.mark.parametrize("quoting", [None, False])
+def test_marks_of_files_put_behind_one_another_are_taken_off_and_told(
+    tmp_path: Path, quoting: bool | None
+) -> None:
+    """Quotes behind a mark are quotes; a mark within a line stays."""
+    (tmp_path / "a.csv").write_text(
+        "\ufeffurl,text\nhttp://a.test/1.jpg,t\n\ufeffurl,text\n"
+        '\ufeff"http://a.test/2.jpg",\ufefft\n'
+    )
+    frame, bad, remarks = read(tmp_path, 2**20, quoting=quoting)
+    mark = '"' if quoting is False else ""
+    assert (frame["url"].to_list(), bad) == (
+        ["http://a.test/1.jpg", "url", f"{mark}http://a.test/2.jpg{mark}"], [],
+    )  # fmt: skip
+    assert frame["text"].to_list() == ["t", "text", "\ufefft"]
+    told = [(r.location, r.count) for r in remarks if r.kind == "repaired values"]
+    assert told == [("a.csv line 3", 2)]

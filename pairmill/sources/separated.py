@@ -3,13 +3,14 @@ block in which a fault stands.
 """
 
 import codecs
+import re
 from collections.abc import Generator, Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pairmill.sources.base import Unreadable
+from pairmill.sources.base import Remark, Unreadable
 from pairmill.sources.quoted import BLANK, BadRecord, Dialect, Unfinished, record_at, sound_until
 from pairmill.sources.rows import Part, Rows, filled_lines, for_arrow, line_place, lines_of, shown
 from pairmill.sources.text_stream import Block
@@ -19,6 +20,7 @@ PATIENCE_BYTES = 2**18
 """A quoted value that is open for longer is looked at carefully, as its quote may be a stray one.
 """
 MAX_RECORD_BYTES = 16 * 2**20
+MARKS = re.compile(rb"^(?:\xef\xbb\xbf)+", re.MULTILINE)
 
 
 def separated(blocks: Iterator[Block], dialect: Dialect, file: str) -> Iterator[Part]:
@@ -33,12 +35,26 @@ def separated(blocks: Iterator[Block], dialect: Dialect, file: str) -> Iterator[
                 f"a line of more than 64 MB; it begins {shown(block.data)}",
             )
             continue
-        data, first = (held + block.data, first) if held else (block.data, block.line)
+        text, places = without_marks(block)
+        if places:
+            what = "a byte order mark before a line, as of a file put behind another: taken off"
+            yield Remark("repaired values", line_place(file, places[0]), what, len(places))
+        data, first = (held + text, first) if held else (text, block.line)
         taken = yield from _block(data, first, dialect, file, final=False)
         held = data[taken:]
         first += data.count(b"\n", 0, taken)
     if held:
         yield from _block(held, first, dialect, file, final=True)
+
+
+def without_marks(block: Block) -> tuple[bytes, list[int]]:
+    """A block's bytes without byte order marks that begin lines, and where these stood."""
+    data, places = block.data, list[int]()
+    if codecs.BOM_UTF8 in data:
+        for mark in MARKS.finditer(data):
+            places.append(block.line + data.count(b"\n", 0, mark.start()))
+        data = MARKS.sub(b"", data)
+    return data, places
 
 
 def _block(
@@ -73,8 +89,6 @@ def fast(
             return None
     if not len(places):
         return None
-    if data.startswith(codecs.BOM_UTF8):  # a letter of the first value: Arrow takes one off
-        data = codecs.BOM_UTF8 + data
     try:
         table = pyarrow.csv.read_csv(
             for_arrow(data),
