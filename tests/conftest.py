@@ -171,9 +171,14 @@ def pictures() -> list[tuple[bytes, str]]:
 @pytest.fixture
 def pairs(tmp_path: Path, pictures: list[tuple[bytes, str]]) -> Path:
     """A Parquet of 40 images and captions; rows 30 to 39 repeat the images of rows 0 to 9."""
+    return write_pairs(tmp_path, pictures)
+
+
+def write_pairs(folder: Path, pictures: list[tuple[bytes, str]]) -> Path:
+    """The file of `pairs`, in a folder that several tests may share."""
     images = [pictures[i % 30][0] for i in range(40)]
     texts = [pictures[i][1] for i in range(40)]
-    file = tmp_path / "pairs.parquet"
+    file = folder / "pairs.parquet"
     pl.DataFrame(
         {"image": images, "text": texts, "url": [f"http://example.test/{i}.jpg" for i in range(40)]}
     ).write_parquet(file)
