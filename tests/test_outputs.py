@@ -41,9 +41,7 @@ outputs:
 
 
 @pytest.fixture(scope="module")
-def packages(
-    tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]
-) -> Path:
+def packages(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]) -> Path:
     """A folder with a package of each kind, which tests read."""
     folder = tmp_path_factory.mktemp("packages")
     write_pairs(folder, pictures)
