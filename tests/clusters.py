@@ -160,17 +160,21 @@ def name_of(pid: int) -> str:
         return ""
 
 
-def descendants(pid: int) -> list[int]:
-    """All processes below one, in the order found."""
+def children(pid: int) -> list[int]:
+    """The processes that one has started and that live, or have not been waited for."""
     try:
-        found = [
+        return [
             int(p)
             for t in Path(f"/proc/{pid}/task").iterdir()
             for p in (t / "children").read_text().split()
         ]
     except OSError:
         return []
-    return [d for child in found for d in (child, *descendants(child))]
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes below one, in the order found."""
+    return [d for child in children(pid) for d in (child, *descendants(child))]
 
 
 def wait_for(done: Callable[[], bool], seconds: float = 600, pause: float = 0.2) -> bool:

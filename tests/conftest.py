@@ -4,7 +4,9 @@ import io
 import os
 import re
 import subprocess
+import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ from pairmill.demo.texts import short_caption
 from tests.ray_world import (  # noqa: F401  (fixtures)
     ray_session,
     shared_ray,
+    turn_on_ray,
     without_rays_of_others,
     world,
 )
@@ -56,28 +59,6 @@ LONGEST_FIRST = (
 """Files that take a worker half a minute or more, in the order in which they start, behind those
 that share a Ray.
 """
-ON_ONE_RAY = tuple(
-    f"tests/test_{name}"
-    for name in (
-        "ray.py", "dedup_ray.py", "kills.py::test_killed_worker_of_ray",
-        "hanging.py::test_rows_that_kill_or_hang_fail_and_the_others_are_computed[tasks of Ray]",
-        "hanging.py::test_rows_that_kill_or_hang_fail_and_the_others_are_computed[actors of Ray]",
-        "hanging.py::test_run_that_is_told_to_stop_names_the_batch_that_hangs[ray]",
-        "hanging.py::test_stage_over_all_rows_that_hangs_or_dies_on_ray",
-        "async_stages.py::test_rows_that_kill_or_are_late_fail_and_the_others_are_computed[ray]",
-        "careless_stages.py::test_the_same_in_actors_of_ray",
-        "preflight.py::test_plan_says_which_gpus_a_named_cluster_lacks",
-        "serve.py::test_server_of_a_ray_worker", "flow.py", "backpressure.py",
-    )
-)  # fmt: skip
-"""Tests on the Ray that they share, in their order: a test that is none of these ends it, and to
-start it takes a core six seconds.  Those that end it themselves come last.
-"""
-
-
-def turn_on_ray(nodeid: str) -> int:
-    """Its place among those; -1 where it has none."""
-    return next((i for i, name in enumerate(ON_ONE_RAY) if nodeid.startswith(name)), -1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -107,19 +88,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Which lines are reached is measured where that costs little: before Python 3.12 it takes the
-    time of a test of this process once more by a half.  What tests that are marked reach beyond
-    the others is not counted.
+    """Which lines are reached is measured where that costs little: before Python 3.12 it makes a
+    test of this process 1.4 times as long.  What tests that are marked reach beyond the others is
+    not counted.  (`no_cover` of pytest-cov stops nothing in workers of xdist.)
     """
-    coverage = getattr(item.config.pluginmanager.get_plugin("_cov"), "cov_controller", None)
     long = any(item.get_closest_marker(name) for name in ("ray", "browser", "slow"))
-    if coverage is None or not long:
+    if not long or not item.config.pluginmanager.hasplugin("_cov"):
         return (yield)
-    coverage.pause()
+    here, threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
     try:
         return (yield)
     finally:
-        coverage.resume()
+        sys.settrace(here)
+        threading.settrace(threads)  # type: ignore[arg-type]
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -192,9 +175,14 @@ def pictures() -> list[tuple[bytes, str]]:
 @pytest.fixture
 def pairs(tmp_path: Path, pictures: list[tuple[bytes, str]]) -> Path:
     """A Parquet of 40 images and captions; rows 30 to 39 repeat the images of rows 0 to 9."""
+    return write_pairs(tmp_path, pictures)
+
+
+def write_pairs(folder: Path, pictures: list[tuple[bytes, str]]) -> Path:
+    """The file of `pairs`, in a folder that several tests may share."""
     images = [pictures[i % 30][0] for i in range(40)]
     texts = [pictures[i][1] for i in range(40)]
-    file = tmp_path / "pairs.parquet"
+    file = folder / "pairs.parquet"
     pl.DataFrame(
         {"image": images, "text": texts, "url": [f"http://example.test/{i}.jpg" for i in range(40)]}
     ).write_parquet(file)
@@ -259,8 +247,6 @@ def table(**columns: object) -> pa.Table:
 
 def pairmill(*args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     """Runs the command line as a user does."""
-    import sys
-
     return subprocess.run(
         [sys.executable, "-m", "pairmill.cli", *args],
         capture_output=True,

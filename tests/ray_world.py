@@ -49,6 +49,30 @@ outputs:
 """
 
 
+ON_ONE_RAY = tuple(
+    f"tests/test_{name}"
+    for name in (
+        "ray.py", "dedup_ray.py", "kills.py::test_killed_worker_of_ray",
+        "hanging.py::test_rows_that_kill_or_hang_fail_and_the_others_are_computed[tasks of Ray]",
+        "hanging.py::test_rows_that_kill_or_hang_fail_and_the_others_are_computed[actors of Ray]",
+        "hanging.py::test_run_that_is_told_to_stop_names_the_batch_that_hangs[ray]",
+        "hanging.py::test_stage_over_all_rows_that_hangs_or_dies_on_ray",
+        "async_stages.py::test_rows_that_kill_or_are_late_fail_and_the_others_are_computed[ray]",
+        "careless_stages.py::test_the_same_in_actors_of_ray",
+        "preflight.py::test_plan_says_which_gpus_a_named_cluster_lacks",
+        "serve.py::test_server_of_a_ray_worker", "flow.py", "backpressure.py",
+    )
+)  # fmt: skip
+"""Tests on the Ray that they share, in their order: a test that is none of these ends it, and to
+start it takes a core six seconds.  Those that end it themselves come last.
+"""
+
+
+def turn_on_ray(nodeid: str) -> int:
+    """Its place among those; -1 where it has none."""
+    return next((i for i, name in enumerate(ON_ONE_RAY) if nodeid.startswith(name)), -1)
+
+
 SHARED: list[RaySession] = []
 """The Ray of this process, once a test wanted it."""
 
@@ -67,9 +91,7 @@ def without_rays_of_others(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def shared_ray() -> Iterator[RaySession]:
-    """Ray in this process, which the first test that wants it starts: that takes a core some twenty
-    seconds, so files share it, too.
-    """
+    """Ray in this process, which the first test that wants it starts."""
     import ray
 
     session = RaySession([str(Path(__file__).parent.parent)])
@@ -81,8 +103,9 @@ def shared_ray() -> Iterator[RaySession]:
 
 
 @pytest.fixture
-def ray_session(shared_ray: RaySession) -> None:
+def ray_session(shared_ray: RaySession, request: pytest.FixtureRequest) -> None:
     """Ray runs."""
+    assert turn_on_ray(request.node.nodeid) >= 0, "a test that shares a Ray stands in ON_ONE_RAY"
     shared_ray.ensure()
 
 

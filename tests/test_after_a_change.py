@@ -54,6 +54,7 @@ def written(folder: Path, *changes: tuple[str, str]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [

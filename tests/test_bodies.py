@@ -17,7 +17,7 @@ from pairmill.report.gather import LEAST_ROWS, MOST_ROWS, rows_worth
 from pairmill.work.block import Job
 from pairmill.work.crew_size import processes_for
 from pairmill.work.local import LocalEngine
-from tests.clusters import descendants
+from tests.clusters import children
 from tests.conftest import pairmill
 from tests.test_hanging import ONE_SHARD, Write
 
@@ -59,16 +59,16 @@ def test_what_starts_processes_begins_with_new_rows_for_stages_that_need_some(
     numbers: Path, write: Write
 ) -> None:
     stages = Pipeline.from_yaml(write(FILE.replace("LOG", "log"))).checked.stages
-    before = set(descendants(os.getpid()))
+    before = set(children(os.getpid()))  # what these start for a moment is not counted
     for processes, stranger, begun in ((2, False, 0), (0, True, 0), (2, True, 1)):
         engine = LocalEngine(True, processes)
         try:
             for _ in range(2):
                 engine.rows_come(stages if stranger else stages[:1])
-            assert len(set(descendants(os.getpid())) - before) == begun
+            assert len(set(children(os.getpid())) - before) == begun
         finally:
             engine.close()
-        assert set(descendants(os.getpid())) <= before
+        assert set(children(os.getpid())) <= before
 
 
 class Begun:

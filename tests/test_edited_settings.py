@@ -95,6 +95,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, byt
     return folder, run(folder, FILE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new"), EDITS)
 def test_an_edit_gives_what_a_fresh_workspace_gives(
     known: tuple[Path, dict[str, bytes]], tmp_path: Path, old: str, new: str
@@ -107,6 +108,7 @@ def test_an_edit_gives_what_a_fresh_workspace_gives(
     assert run(folder, FILE) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pl.Int32, pl.Float64, pl.UInt8])
 def test_another_type_of_a_column_gives_what_a_fresh_workspace_gives(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, kind: type[pl.DataType]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pairmill.api import Pipeline
 from pairmill.schemas.hashing import row_chance
+from tests.conftest import CAPTIONER, write_pairs
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,12 +40,14 @@ outputs:
 """
 
 
-@pytest.fixture
-def packages(write: Write, pairs: Path) -> Path:
-    from tests.conftest import CAPTIONER
-
-    Pipeline.from_yaml(write(FILE.replace("CAPTIONER", CAPTIONER))).run(local=True, progress=False)
-    return pairs.parent
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory, pictures: list[tuple[bytes, str]]) -> Path:
+    """A folder with a package of each kind, which tests read."""
+    folder = tmp_path_factory.mktemp("packages")
+    write_pairs(folder, pictures)
+    (folder / "p.yaml").write_text(FILE.replace("CAPTIONER", CAPTIONER))
+    Pipeline.from_yaml(folder / "p.yaml").run(local=True, progress=False)
+    return folder
 
 
 def expected(folder: Path) -> pl.DataFrame:

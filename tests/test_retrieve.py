@@ -172,6 +172,7 @@ def piped(place: Path, keys: str, column: str = "image_embedding") -> Pipeline:
     return Pipeline.from_yaml(file)
 
 
+@pytest.mark.slow
 def test_texts_and_pictures_are_embedded_by_the_model_of_the_column(place: Path) -> None:
     result = piped(place, "texts: [a red ball], sets: {seen: asked.png}, top: 5").run(
         local=True, progress=False
