@@ -186,9 +186,12 @@ def test_missing_address_is_told_with_the_line_that_would_do(tmp_path: Path) -> 
 def test_mapping_is_told_for_each_kind_of_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("url,WIDTH\nx,1\n")
     (tmp_path / "b.csv").write_text("URL,TEXT\nx,1\n")
+    (tmp_path / "c.csv").write_text("url,doc_id,position\nx,1,7\n")
     assert TableSource(PairsConfig(path=str(tmp_path))).mapping() == [
         "a.csv: url ← url; as they are: WIDTH → declared_width",
         "b.csv: url ← URL, text ← TEXT",
+        "c.csv: url ← url; as they are: doc_id; documents in the order of position, numbered anew "
+        "from 0",
     ]
 
 

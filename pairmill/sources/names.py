@@ -61,9 +61,15 @@ class FileMapping:
         others = [
             theirs if theirs == ours else f"{theirs} → {ours}"
             for theirs, ours in self.others.items()
+            if ours != "position"
         ]
         shown = ", ".join(others[:30]) + (f", … ({len(others)} in all)" if len(others) > 30 else "")
-        return (made or "no column known") + (f"; as they are: {shown}" if others else "")
+        placed = "; documents in the order of position, numbered anew from 0"
+        return (
+            (made or "no column known")
+            + (f"; as they are: {shown}" if others else "")
+            + (placed if "position" in self.others.values() else "")
+        )
 
 
 def map_columns(
