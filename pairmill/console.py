@@ -4,6 +4,7 @@ message.
 
 import atexit
 import contextlib
+import errno
 import io
 import json
 import os
@@ -27,6 +28,8 @@ err = SafeConsole(
     file=os.fdopen(os.dup(2), "w", errors="replace")
 )  # stays ours while a run sends libraries' stderr to its log
 
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of places that a command may not change."""
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code of a command that Ctrl-C ended before it began to work."""
 
@@ -133,7 +136,11 @@ def fail(message: str, code: int) -> None:
 
 def fail_with(error: BaseException) -> None:
     """Ends the command with an error: code 2 where the command line is wrong, else 1."""
-    fail(str(error), 2 if isinstance(error, BadRequest) else 1)
+    said = str(error)
+    if isinstance(error, OSError) and error.errno in CLOSED and error.filename:
+        place, why = os.path.dirname(str(error.filename)), os.strerror(error.errno)
+        said = f"{place} cannot be read or written to: {why}"
+    fail(said, 2 if isinstance(error, BadRequest) else 1)
 
 
 def pipeline(path: Path, sets: list[str] | None, base: Path | None = None) -> Any:

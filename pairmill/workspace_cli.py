@@ -61,7 +61,7 @@ def gc(
         storage = existing_workspace(path)
         strangers = left_alone(storage)
         found = unused(storage) if dry_run else collect_unused(storage)
-    except PairmillError as error:
+    except (PairmillError, OSError) as error:
         fail_with(error)
     for stored in found:
         out.print(

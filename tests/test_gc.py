@@ -1,5 +1,7 @@
 """gc beside runs that begin: what they are about to use stays, and what is gone is told."""
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -157,3 +159,22 @@ def test_gc_leaves_no_lease_where_a_run_begins(write: Write, numbers: Path) -> N
     with announced(storage), pytest.raises(RunBegins):
         collect_unused(storage)
     assert not storage.exists("collecting/lease.json")
+
+
+def test_a_workspace_that_may_not_be_changed_is_named(
+    write: Write, numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that is mounted for reading alone."""
+    run(write(text("")))
+    made = os.makedirs
+
+    def read_only(path: str, *args: Any, **options: Any) -> None:
+        if not os.path.isdir(path):
+            raise OSError(errno.EROFS, "Read-only file system", path)
+        made(path, *args, **options)
+
+    monkeypatch.setattr(os, "makedirs", read_only)
+    monkeypatch.setattr(os, "mkdir", read_only)
+    ended = typed("gc", str(numbers / "workspace"))
+    assert ended.returncode == 1
+    assert "workspace cannot be read or written to: Read-only file system" in ended.stderr
