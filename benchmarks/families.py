@@ -18,12 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 from direct_scores import direct_matches, direct_open_clip, direct_scores
-from every_talker import EVERY as TALKERS
-from newer_towers import TOWERS
 from PIL import Image
-from tiny_heads import HEADS, THIN
-from tiny_parts import HOSTILE, PLAIN, PROMPT, SIZES, pictures
-from tiny_talkers import Talker
+from tiny_models.heads import HEADS, THIN
+from tiny_models.parts import HOSTILE, PLAIN, PROMPT, SIZES, pictures
+from tiny_models.talkers import TALKERS, Talker
+from tiny_models.towers import TOWERS
 
 from pairmill.captioners.engine import Message, Request
 from pairmill.filters.clip import ClipConfig, ClipStage

@@ -22,8 +22,8 @@ import pyarrow as pa
 import torch
 from measuring import machine
 from PIL import Image
-from tiny_talkers import qwen2_5_vl
-from tiny_towers import clip
+from tiny_models.clip import clip
+from tiny_models.qwen import qwen2_5_vl
 
 from pairmill.allocators import choose_allocators
 from pairmill.filters.clip import ClipConfig, ClipStage

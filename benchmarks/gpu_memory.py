@@ -10,7 +10,7 @@ import torch
 from gpu_captions import asked, caption_stage, model_of
 from gpu_clip import clip_stage
 from gpu_parts import Bench, sync
-from tiny_parts import pictures
+from tiny_models.parts import pictures
 
 from pairmill.filters.clip import ClipStage
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from talker_parts import CHATML, chat_words, ids, turns
-from tiny_parts import save
-from tiny_talkers import QWEN, QWEN_IMAGE
-from tiny_towers import clip_words
+from tiny_models.chat_parts import CHATML, QWEN, QWEN_IMAGE, chat_words, ids, turns
+from tiny_models.parts import save
+from tiny_models.tower_parts import clip_words
 
 
 @dataclass(frozen=True)

@@ -197,8 +197,7 @@ def test_classifiers_of_transformers_answer_as_called_directly(
 ) -> None:
     import transformers as t
     from PIL import Image
-
-    from tests.tiny import tiny_towers
+    from tiny_models.tower_parts import bert_words
 
     torch.manual_seed(5)
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
@@ -206,7 +205,7 @@ def test_classifiers_of_transformers_answer_as_called_directly(
             "label2id": {"clean": 0, "NSFW!": 1, "2nd kind": 2}}  # fmt: skip
     if kind == "text":
         model = t.BertForSequenceClassification(t.BertConfig(vocab_size=320, **size))
-        processor = tiny_towers.bert_words()
+        processor = bert_words()
         values: list[Any] = [text for _, text in pictures[:5]]
         inputs = processor(values, padding=True, return_tensors="pt")
     else:

@@ -1,8 +1,8 @@
 """DataComp's baselines: the recipes against the published definition, on generated metadata."""
 
-import sys
 from pathlib import Path
 
+import datacomp_baselines
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,10 +12,6 @@ from pairmill.filters.nearest import NearestConfig, NearestStage
 from pairmill.filters.text_stats import TextStatsConfig, TextStatsStage
 from pairmill.stage import check_stage
 from pairmill.stages.select.stage import SelectConfig, SelectStage
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import datacomp_baselines
 
 
 @pytest.mark.slow

@@ -2,18 +2,13 @@
 texts do no harm.
 """
 
-import sys
 from pathlib import Path
 
+import families
 import pytest
-
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import families  # noqa: E402
-from every_talker import EVERY as TALKERS  # noqa: E402
-from newer_towers import TOWERS  # noqa: E402
-from tiny_heads import HEADS  # noqa: E402
+from tiny_models.heads import HEADS
+from tiny_models.talkers import TALKERS
+from tiny_models.towers import TOWERS
 
 SLOW = "OWLv2 (detector)"
 """Its processor blurs large pictures for minutes; benchmarks/families.py has it."""
@@ -22,7 +17,7 @@ FAMILIES = [
     *HEADS,
     *(name for name in TALKERS if TALKERS[name].each_time),
 ]
-PAGE = (BENCHMARKS.parent / "docs/models.md").read_text()
+PAGE = (Path(__file__).parent.parent / "docs/models.md").read_text()
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def test_encoder_and_decoder_of_texts_answers_as_a_direct_call_does(
 ) -> None:
     """BART's class for a decoder alone would lack weights, and T5 has none."""
     import transformers as t
-    from tiny_parts import awake
+    from tiny_models.parts import awake
 
     config = getattr(t, f"{family}Config")(vocab_size=320, pad_token_id=1, eos_token_id=0, **sizes)
     model = awake(getattr(t, f"{family}ForConditionalGeneration")(config))

@@ -97,7 +97,7 @@ def test_late_interaction_is_filips_sum_over_patches_and_tokens(
 
 def test_a_model_without_vectors_of_tokens_is_named(tmp_path: Path) -> None:
     built("clip", tmp_path)  # puts the makers of tiny models on the path
-    from tiny_towers import siglip
+    from tiny_models.two_towers import siglip
 
     siglip(tmp_path / "siglip")
     stage = LateInteractionStage(LateInteractionConfig(model=str(tmp_path / "siglip")))

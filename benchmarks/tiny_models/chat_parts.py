@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tiny_parts import tokenizer
+from tiny_models.parts import tokenizer
 
 LLM = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 320}
 LLM |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096}
@@ -43,16 +43,6 @@ def ids(words: Any, **tokens: str) -> dict[str, int]:
     return found | {name: words.convert_tokens_to_ids(token) for name, token in tokens.items()}
 
 
-GLM_MARKS = ["<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>"]
-GLM_ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
-GLM_EYE = {"depth": 2, "hidden_size": 32, "num_heads": 4, "out_hidden_size": 32, "image_size": 56}
-GLM_TEMPLATE = ("<|begin_of_image|><|image|><|end_of_image|>", *CHATML)
-
-
-def glm_words() -> tuple[Any, dict[str, int]]:
-    """GLM's tokenizer, and the tokens that its config names."""
-    named = {"image_token": "<|image|>", "video_token": "<|video|>"}
-    words = chat_words(*GLM_MARKS, *named.values(), **named)
-    places = {"image": "<|image|>", "video": "<|video|>", "image_start": GLM_MARKS[0]}
-    places |= {"image_end": GLM_MARKS[1], "video_start": GLM_MARKS[2], "video_end": GLM_MARKS[3]}
-    return words, {f"{n}_token_id": words.convert_tokens_to_ids(m) for n, m in places.items()}
+QWEN = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tiny_parts import awake, save
-from tiny_towers import SIDE, TEXT, VISION, bert_words, roberta_words
+from tiny_models.parts import awake, save
+from tiny_models.tower_parts import SIDE, TEXT, VISION, bert_words, roberta_words
 
 
 def blip_itm(folder: Path) -> None:

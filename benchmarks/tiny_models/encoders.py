@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tiny_parts import awake
+from tiny_models.parts import awake
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
 SIZES |= {"num_attention_heads": 4, "image_size": 32, "patch_size": 16}

@@ -1,0 +1,1 @@
+"""Tiny models of every family: real classes, random weights, templates in each family's style."""
