@@ -137,6 +137,8 @@ def main() -> None:
                 f"| {told:.0f} | {told / alone:.2f} |",
                 flush=True,
             )
+        scorer.close()
+        writer.close()
 
 
 if __name__ == "__main__":
