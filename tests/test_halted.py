@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import polars as pl
 import pytest
 
 from pairmill.api import Pipeline
+from pairmill.errors import StageBroken
+from pairmill.work.loaded import LoadedStage, halt_all
+from pairmill.workspace.written_before import remembered_as
 from tests.nasty_server import NastyServer, completion, http, nasty, telling
 
 ANSWERED = 20
@@ -76,3 +80,25 @@ def stops_and_goes_on(server: NastyServer, tmp_path: Path, workers: int, **how: 
     server.how, asked = telling(http(completion())), server.chats()
     Pipeline.from_yaml(tmp_path / "p.yaml").run(**how, progress=False)
     assert server.chats() - asked == 40 - ANSWERED
+
+
+def test_every_stage_is_told_before_any_is_waited_for() -> None:
+    """One that takes long to store its answers takes no time from the next."""
+    slow, quick = LoadedStage(), LoadedStage()
+    with slow.stores():
+        halting = threading.Thread(target=halt_all, args=[[slow, quick]])
+        halting.start()
+        while not quick.halted:
+            assert halting.is_alive()
+        assert halting.is_alive()
+    halting.join()
+    with pytest.raises(StageBroken, match="the run ended"):
+        quick.check_halted()
+
+
+def test_a_package_is_remembered_by_whatever_link_leads_there(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    names = {remembered_as(str(tmp_path / way / "old")) for way in ("real", "link")}
+    assert len(names) == 1
+    assert remembered_as("s3://bucket/old") not in names

@@ -5,6 +5,7 @@ stage computed is committed, so a shard whose worker or block is lost goes again
 or from the beginning: that costs reading what is stored.
 """
 
+import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -229,9 +230,10 @@ class Flow:
                 self.grown_by = state
 
     def close(self) -> None:
-        """Ends all that was started."""
-        for station in self.stations:
-            station.close()
+        """Ends all that was started, each though another raises."""
+        with contextlib.ExitStack() as every:
+            for station in self.stations:
+                every.callback(station.close)
         self.running.clear()
         self.leaves.clear()
 

@@ -250,7 +250,13 @@ class Pool:
         """Those without work end in order, once their stages are closed; others at once, when what
         they were answered is stored.
         """
-        self.halt()
+        try:
+            self.halt()
+        finally:
+            self.end_all()
+
+    def end_all(self) -> None:
+        """As `close`, without waiting for what is to be stored."""
         for member in (*self.there, *self.starting.values()):
             if member.calls or not member.node:
                 self.ray.kill(member.actor)

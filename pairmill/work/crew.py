@@ -234,10 +234,10 @@ class Crew:
 
     def halt(self) -> None:
         """Has processes that are at work store what was answered, which may be paid."""
-        left = {id(seat.process) for seat in self.seats if seat.held}
-        for seat in self.seats:
-            if seat.held:
-                seat.process.send("halt")
+        there = [s.process for s in self.seats if s.held and s.process.process.poll() is None]
+        left = set(map(id, there))
+        for process in there:
+            process.send("halt")
         until = time.monotonic() + HALT_S
         with contextlib.suppress(queue.Empty):
             while left:

@@ -44,6 +44,8 @@ class LoadedStage:
     line: Line = field(default_factory=Line)
     """To the run for which it was loaded."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    halted: bool = False
+    """The run is ending: what is answered is stored, and no more is asked."""
     storing: int = 0
     """Shards of which answers are stored as they come."""
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -60,12 +62,21 @@ class LoadedStage:
                 self.storing -= 1
                 self.changed.notify_all()
 
-    def halt(self, until: float) -> None:
-        """Ends what is under way of a stage whose answers are stored as they come, and waits until
-        those that there are, are stored, or for a time (`time.monotonic`).
-        """
+    def halt(self) -> None:
+        """Ends what is under way, after this batch where there are batches."""
+        self.halted = True
         if isinstance(self.stage, AsyncStage):
             self.stage.halt()
+
+    def check_halted(self) -> None:
+        """Raises StageBroken after `halt`."""
+        if self.halted:
+            raise StageBroken("the run ended while a stage was at work")
+
+    def wait_stored(self, until: float) -> None:
+        """Waits until answers that are stored as they come are stored, or for a time
+        (`time.monotonic`).
+        """
         with self.changed:
             self.changed.wait_for(lambda: not self.storing, max(0.0, until - time.monotonic()))
 
@@ -151,7 +162,9 @@ def halt_all(every: Sequence[LoadedStage]) -> None:
     """Ends what is under way, and has stored what was answered: it may have been paid."""
     until = time.monotonic() + HALT_S
     for one in every:
-        one.halt(until)
+        one.halt()
+    for one in every:
+        one.wait_stored(until)
 
 
 def leave(every: Sequence[LoadedStage]) -> None:

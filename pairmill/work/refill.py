@@ -40,8 +40,10 @@ def refetch(
     attempt = Attempt(planned, stage, place, line, watchdog, past)
     for part in (rows[i : i + size] for i in range(0, len(rows), size)):
         inputs = block_columns(chain, shard, part, list(planned.reads), found, planned.index)
-        answer = attempt.compute(inputs, part).add_column(0, "row", pa.array(part))
-        loaded.check()
-        chain.columns_of(planned, shard).commit(answer)
+        with loaded.stores():
+            answer = attempt.compute(inputs, part).add_column(0, "row", pa.array(part))
+            loaded.check()
+            chain.columns_of(planned, shard).commit(answer)
+        loaded.check_halted()
     line.end(place)
     return len(rows)

@@ -97,6 +97,9 @@ class Stream:
                 rows = self.rows(self.todo[first : first + SLICE]).to_pylist()
                 for at, row in enumerate(rows, first):
                     await self.stage.places.enter(self.turn)
+                    if self.fatal is not None:  # nobody takes what would be answered
+                        self.stage.places.leave()
+                        return
                     task = asyncio.ensure_future(self.one(at, row))
                     self.tasks.add(task)
                     task.add_done_callback(self.tasks.discard)

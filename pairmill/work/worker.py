@@ -151,6 +151,8 @@ class StageWorker:
                 if attempt.raised >= LEAST_FAILURES and not self.job.retry:
                     attempt.judge()
                 waiting.append(answer.add_column(0, "row", pa.array(numbers)))
+                if stage.flush_s is not None:
+                    self.loaded.check_halted()
                 pause = stage.flush_s
                 if pause is not None and attempt.fine and time.monotonic() - flushed >= pause:
                     committed.append(self.commit(block.shard, waiting, stats))
@@ -158,7 +160,7 @@ class StageWorker:
                 began = time.monotonic()
             if not self.job.retry:
                 attempt.judge()
-        except PairmillError:
+        except (PairmillError, KeyboardInterrupt):
             if (
                 waiting and attempt.fine and stage.flush_s is not None
             ):  # paid, whatever ends the run

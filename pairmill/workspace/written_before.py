@@ -12,7 +12,10 @@ PACKAGE = "written by this pipeline"
 
 
 def remembered_as(place: str) -> str:
-    """Name of the file in a run's `packages` that remembers the package at a place."""
+    """Name of the file in a run's `packages` that remembers the package at a place, whichever links
+    lead there.
+    """
+    place = os.path.realpath(place) if place.startswith("/") else place
     return f"{digest(place)[:16]}.json"
 
 
