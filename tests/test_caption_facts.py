@@ -4,7 +4,7 @@ import pytest
 
 from pairmill.filters.caption_checks.rules import facts_of_caption
 from pairmill.texts.facts import invented_numbers, numbers_of, retention
-from pairmill.texts.number_words import says_number
+from pairmill.texts.number_words import says_number, words_of
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,12 @@ def test_number_within_another_is_not_said() -> None:
     assert not says_number(2, "十二")
     assert not says_number(7, "seventeen")
     assert invented_numbers("1.5 metres", "1,500 metres") == ["1.5"]
+
+
+def test_numbers_of_a_long_run_are_not_all_remembered() -> None:
+    for number in range(10**6, 10**6 + 5000):  # page numbers, prices, counts of views
+        says_number(number, "x")
+    assert words_of.cache_info().currsize < 5000
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """What a careless user writes into prompts and requests is told before an answer is paid."""
 
 import asyncio
+from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
@@ -146,3 +148,29 @@ def test_values_stand_in_a_prompt_as_people_write_them() -> None:
     wide = [("score", pa.float64()), ("boxes", pa.string()), ("tags", pa.list_(pa.string()))]
     plain.bind(pa.schema(wide))
     assert stage.version == plain.version + 1 == CaptionStage.version + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "told"),
+    [
+        (pa.struct([("lat", pa.float64()), ("score", pa.float32())]),
+         {"lat": 52.520006599, "score": 0.1}, '{"lat": 52.520006599, "score": 0.1}'),
+        (pa.float16(), np.float16(0.1), "0.1"),
+        (pa.list_(pa.float16(), 2), [np.float16(0.1), None], "0.1"),
+        (pa.struct([("m", pa.map_(pa.string(), pa.int64()))]), {"m": [("a", 1)]},
+         '{"m": {"a": 1}}'),
+        (pa.large_list(pa.map_(pa.int64(), pa.list_(pa.map_(pa.date32(), pa.float32())))),
+         [[(1, [[(date(2024, 5, 3), 0.1)], None])]], '{"1": [{"2024-05-03": 0.1}, null]}'),
+        (pa.struct([("n", pa.float16()), ("s", pa.struct([("d", pa.float64())]))]),
+         {"n": None, "s": {"d": 0.10000000149011612}},
+         '{"n": null, "s": {"d": 0.10000000149011612}}'),
+    ],
+)  # fmt: skip
+def test_parts_of_a_value_are_told_by_their_own_types(
+    kind: pa.DataType, value: Any, told: str
+) -> None:
+    stage = CaptionStage(caption(prompt="{v}"))
+    table = pa.table([pa.array([value], kind)], names=["v"])
+    stage.bind(table.schema)
+    assert as_text(stage.asked(table.to_pylist()[0]).values["v"], ", ") == told
+    assert stage.version == CaptionStage.version + 1

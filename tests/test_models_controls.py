@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("kind", "prompt", "system"),
     [
-        ("llava", "<image> Say </s> {a}{b}", None),  # as its prompts were once written
+        ("llava", "<image> Say {a}{b}", None),  # as its prompts were once written
         ("llava", "Say {a}{b}", None),  # two columns make one token
         ("llava", "Say <ima{b}", None),
         ("llava", "Say {a}{none}{b}", None),
@@ -50,6 +50,26 @@ def test_prompt_has_the_control_tokens_of_a_plain_one(
         row = {"image": jpeg(PICTURE), "a": a, "b": b, "none": None}
         (request,) = next(stage.talk(stage.asked(row)))
         assert controls(request) == expected
+
+
+@pytest.mark.slow
+def test_what_its_author_wrote_stays_but_for_places_of_pictures(folder: Path) -> None:
+    model = built("llava", folder)
+    shown = [{"user": "</s> <image>", "assistant": "<b>"}]
+    stage = CaptionStage(
+        CaptionConfig(
+            model=model, prompt="Say </s> <b>{a}</b> <image>", examples=shown, dtype="float32"
+        )
+    )
+    stage.setup()
+    OPEN.append(stage)
+    chat = stage.engine.engine.chat
+    assert chat.breaks
+    chat.controls = [*chat.controls, "<b>"]  # as of a tokenizer that knows HTML
+    (request,) = next(stage.talk(stage.asked({"image": jpeg(PICTURE), "a": "<b> </s> <image>"})))
+    parts = [chat.turn(message)["content"] for message in request.messages]
+    texts = [turn if isinstance(turn, str) else turn[-1]["text"] for turn in parts]
+    assert texts == ["</s> < image>", "<b>", "Say </s> <b>< b> < /s> < image></b> < image>"]
 
 
 def test_values_stay_as_they_are_where_they_make_no_control_token() -> None:

@@ -18,6 +18,8 @@ DATE, TODAY = "strftime_now", datetime(2026, 1, 1)
 PARTS_OF_DATES = "%d %-d %m %b %B %y %Y %a %A %H %I %M %S %p %j %F"
 WRITE_IMAGES = ("ChameleonProcessor",)
 """Without a template, whose examples write the image's token into the prompt, at its end."""
+PLACES = ("image_token", "img_pad_token", "boi_token", "video_token", "audio_token")
+"""What processors call the tokens that they count and put pictures, films or sounds in place of."""
 ENDING = 24
 """Tokens at the end of a prompt in which a thought may be opened."""
 
@@ -41,6 +43,7 @@ class Chat:
         """Whether a turn's content is a list of parts, or a text."""
         self.template = template_of(processor)
         self.controls = control_tokens(processor, self.template)
+        self.places = [c for c in self.controls if c in places_of_pictures(processor)]
         arguments = inspect.signature(processor.apply_chat_template).parameters
         self.sanitises = bool(self.template) and "sanitize_control_tokens" in arguments
         self.nested = "processor_kwargs" in arguments
@@ -69,11 +72,7 @@ class Chat:
         """Where the tokenizer cannot be told to read control tokens as plain text, a space breaks
         them: `<image>` becomes `< image>`.
         """
-        if self.breaks:
-            for token in self.controls:
-                if token in text:
-                    text = text.replace(token, f"{token[0]} {token[1:]}")
-        return text
+        return broken(text, self.controls) if self.breaks else text
 
     def encode(self, requests: Sequence[Request]) -> Any:
         """The inputs of a batch, padded to one length."""
@@ -126,8 +125,11 @@ class Chat:
         return [*whole[:at], *ids, *whole[at + len(bare) :]]
 
     def turn(self, message: Message) -> dict[str, Any]:
-        """A message as the chat template takes it, whoever wrote its text."""
-        message = replace(message, text=self.neutral(message.text))
+        """A message as the chat template takes it.  Its author's control tokens stay, but for those
+        that stand for pictures, which would be counted as such.
+        """
+        if self.breaks:
+            message = replace(message, text=broken(message.text, self.places))
         if not self.listed:
             return {"role": message.role, "content": message.text}
         pictures = [{"type": "image", "image": image} for image in message.images]
@@ -204,3 +206,18 @@ def control_tokens(processor: Any, template: str) -> list[str]:
             found.add(str(getattr(value, "content", value) or ""))
     long = {t for t in found if len(t) >= SHORTEST and not t.isspace()}
     return sorted(long, key=lambda t: (-len(t), t))
+
+
+def places_of_pictures(processor: Any) -> set[str]:
+    """Tokens in whose place a processor puts pictures, films or sounds."""
+    both = (processor, getattr(processor, "tokenizer", processor))
+    found = (getattr(one, name, None) for one in both for name in PLACES)
+    return {str(getattr(token, "content", token)) for token in found if token is not None}
+
+
+def broken(text: str, tokens: Sequence[str]) -> str:
+    """A text with a space within each of the tokens."""
+    for token in tokens:
+        if token in text:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text

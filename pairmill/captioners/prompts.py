@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
 from pairmill.schemas.config import Strict
@@ -129,15 +130,34 @@ def as_text(value: object, separator: str) -> str:
     return str(value)
 
 
-def short_floats(value: Any) -> Any:
-    """A value of 32 bits with its floats as short as they are told apart: 0.1, which 64 bits hold
-    as 0.10000000149011612.
+def plain_form(value: Any, kind: pa.DataType) -> Any:
+    """A value of a type as it is told: floats of fewer than 64 bits as short as they are told apart
+    (0.1, which 64 bits hold as 0.10000000149011612), maps as mappings.
     """
-    if isinstance(value, float):
-        return float(str(np.float32(value)))
-    if isinstance(value, Mapping):
-        return {name: short_floats(v) for name, v in value.items()}
-    return type(value)(map(short_floats, value)) if isinstance(value, (list, tuple)) else value
+    if value is None:
+        return None
+    if is_short(kind):
+        number = np.float32 if pa.types.is_float32(kind) else np.float16
+        return float(str(number(value)))
+    if pa.types.is_map(kind):
+        return {as_key(k, kind.key_type): plain_form(v, kind.item_type) for k, v in value}
+    if pa.types.is_struct(kind):
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        return {f.name: plain_form(value[f.name], f.type) for f in fields}
+    return [plain_form(v, kind.value_type) for v in value] if isinstance(value, list) else value
+
+
+def as_key(value: Any, kind: pa.DataType) -> Any:
+    """A map's key as one of a JSON object: numbers and truth values become texts as they do in
+    JSON, others as in Python.
+    """
+    value = plain_form(value, kind)
+    return value if isinstance(value, (str, int, float)) else str(value)
+
+
+def is_short(kind: pa.DataType) -> bool:
+    """Whether a type is of floats of fewer than 64 bits."""
+    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from pairmill.captioners.config import AskingConfig
 from pairmill.captioners.engine import Engine, Message, Request
 from pairmill.captioners.library import named
 from pairmill.captioners.opening import at_once, check_engine, engine_version, open_engine
-from pairmill.captioners.prompts import BadPrompt, Wording, fill, short_floats
+from pairmill.captioners.prompts import BadPrompt, Wording, fill, is_short, plain_form
 from pairmill.captioners.talks import BrokenOff, Talk, hold
 from pairmill.errors import RowError
 from pairmill.images import DecodeError, decode_rgb
@@ -56,8 +56,8 @@ class AskingStage(AsyncStage):
         self.alterations: deque[bool] = deque()
         """Answers that were altered and not told yet."""
         self.version_of_config = self.version
-        self.short: frozenset[str] = frozenset()
-        """Columns whose floats have 32 bits."""
+        self.told: dict[str, pa.DataType] = {}
+        """Types of the columns that hold short floats or maps."""
 
     @classmethod
     def own_seed(cls, config: AskingConfig, seed: int) -> int:
@@ -89,8 +89,8 @@ class AskingStage(AsyncStage):
         types = {
             name: schema.field(name).type for name in self.references() if name in schema.names
         }
-        self.short = frozenset(name for name, kind in types.items() if has(kind, is_short))
-        if self.short or any(has(kind, pa.types.is_map) for kind in types.values()):
+        self.told = {n: t for n, t in types.items() if has(t, is_short) or has(t, pa.types.is_map)}
+        if self.told:
             # 0.1 stood in prompts as 0.10000000149011612, a map as a list
             self.version = self.version_of_config + 1
         for name in self.references():
@@ -235,7 +235,8 @@ class AskingStage(AsyncStage):
             raise RowError("decode", str(error)) from None
         if self.config.image is not None and not pictures:
             raise RowError("no_image", f"{self.config.image!r} holds no picture to ask about")
-        values = {n: short_floats(row[n]) if n in self.short else row[n] for n in self.references()}
+        values = {n: row[n] for n in self.references()}
+        values |= {n: plain_form(values[n], kind) for n, kind in self.told.items()}
         return AskedRow(values, key, pictures)
 
     def pictures(self, row: dict[str, Any]) -> tuple[Any, ...]:
@@ -281,8 +282,3 @@ def has(kind: pa.DataType, which: Callable[[pa.DataType], bool]) -> bool:
     """Whether a type, or one within it, is such a one."""
     inner = [kind.field(i).type for i in range(kind.num_fields)]
     return which(kind) or any(has(one, which) for one in inner)
-
-
-def is_short(kind: pa.DataType) -> bool:
-    """Whether a type is of floats of fewer than 64 bits."""
-    return bool(pa.types.is_float32(kind) or pa.types.is_float16(kind))

@@ -104,7 +104,8 @@ class Try:
 class TranslateStage(AskingStage):
     """Fidelity is the likeness of the text and its translation's way back, 0 to 1: cheap, for any
     pair of languages that the model knows, and a lower bound, since right ways back have other
-    words, too.  A text that the model gives back in its own language has a fidelity of 0.
+    words, too.  A text of some words that the model gives back in its own language has a fidelity
+    of 0; one of few words may be right as it is ("logo design").
     """
 
     Config = TranslateConfig

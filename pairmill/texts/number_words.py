@@ -1,7 +1,7 @@
 """Whole numbers as words, in the languages that captions are checked in."""
 
 import re
-from functools import cache
+from functools import lru_cache
 
 SMALL = {
     language: words.split()
@@ -59,7 +59,7 @@ def says_number(number: int, text: str) -> bool:
     return False
 
 
-@cache
+@lru_cache(maxsize=4096)
 def words_of(number: int) -> tuple[str, ...]:
     """How languages write a number, parts with a space between them; none where it is not known."""
     found = [*OTHERS.get(number, ())]
