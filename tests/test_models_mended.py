@@ -11,9 +11,11 @@ from PIL import Image
 
 from pairmill.captioners.config import CaptionConfig
 from pairmill.errors import StageBroken
+from pairmill.filters.classify import ClassifyConfig
 from pairmill.filters.clip import ClipConfig
 from pairmill.filters.embed import EmbedConfig
-from pairmill.models.mended import CAUSAL_EYES, CAUSAL_WORDS, MENDS, mended
+from pairmill.filters.perplexity import PerplexityConfig
+from pairmill.models.mended import CAUSAL_EYES, CAUSAL_WORDS, MENDS, SEVERAL, mended
 from pairmill.plan.references import resolve_references
 from pairmill.stages.caption import CaptionStage
 from tests.conftest import CLIP, OPEN, jpeg
@@ -66,6 +68,38 @@ def test_mend_is_part_of_the_identity_of_stages_whose_model_gets_it(described: A
     assert facts(CaptionConfig(model=phi))["mended"] == "seeing-tiles-1"
     served = CaptionConfig(model=phi, engine="openai", serve="vllm")
     assert facts(served).keys() == {"content"}  # the server loads it, unmended
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_several_pictures_a_row_have_another_identity_where_they_were_mixed(
+    described: Any, kind: str
+) -> None:
+    model = described(model_type=kind, text_config={}, vision_config={})
+    assert "mended" not in facts(CaptionConfig(model=model, image="image"))
+    assert "mended" not in facts(CaptionConfig(model=model, image=["image"]))
+    assert facts(CaptionConfig(model=model, image=["left", "right"]))["mended"] == "several-1"
+    other = described(model_type="llava", text_config={}, vision_config={})
+    assert "mended" not in facts(CaptionConfig(model=other, image=["left", "right"]))
+
+
+def test_padding_before_texts_is_mended_of_two_towers_alone(described: Any) -> None:
+    words = Path(described(model_type="phi3")) / "tokenizer_config.json"
+    words.write_text('{"padding_side": "left"}')
+    assert "mended" not in facts(PerplexityConfig(model=str(words.parent)))
+    assert "mended" not in facts(ClassifyConfig(model=str(words.parent), text="text"))
+    towers = {"text_config": {}, "vision_config": {}}
+    clip = ClipConfig(model=described(model_type="clip", **towers))
+    assert facts(clip)["mended"] == "padded-behind-1"
+    for kind in ("align", "tipsv2"):  # their processors pad to one length
+        assert "mended" not in facts(ClipConfig(model=described(model_type=kind, **towers)))
+    writer = described(model_type="gemma3", architectures=["Gemma3ForCausalLM"], **towers)
+    assert "mended" not in facts(PerplexityConfig(model=writer))
+
+
+def test_prompts_of_one_length_are_mended_of_stages_that_ask_alone(described: Any) -> None:
+    model = described(model_type="recurrent_gemma")
+    assert facts(CaptionConfig(model=model))["mended"] == "unpadded-1"
+    assert "mended" not in facts(PerplexityConfig(model=model))
 
 
 def test_identity_of_models_without_a_fault_is_what_it_was(described: Any) -> None:

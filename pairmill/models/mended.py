@@ -51,10 +51,18 @@ SAMPLED = {"janus": "sampled-1"}
 """As MENDS, of models that answered the same whatever `temperature` said."""
 
 
+SEVERAL = {"blip-2": "several-1", "mllama": "several-1"}
+"""As MENDS, of models whose rows with several pictures were answered by the rows beside them."""
+
+
 PADDED_BEHIND = "padded-behind-1"
 """Of two towers whose tokenizer pads texts before their first word: a text's vector depended on
 those beside it.
 """
+TO_ONE_LENGTH = ("align", "siglip", "tipsv2")
+"""Parts of the types of two towers whose texts are all padded to one length."""
+WRITERS = ("ForCausalLM", "ForConditionalGeneration")
+"""Ends of the classes of models that write texts, and are no two towers."""
 
 
 def pads_before(description: Mapping[str, Any], words: Mapping[str, Any]) -> bool:
@@ -62,18 +70,32 @@ def pads_before(description: Mapping[str, Any], words: Mapping[str, Any]) -> boo
     `words`: the checkpoint's tokenizer_config.json.
     """
     kind = str(description.get("model_type"))
-    return words.get("padding_side") == "left" and "siglip" not in kind
+    two = "text_config" in description and "vision_config" in description
+    writes = any(name.endswith(WRITERS) for name in description.get("architectures") or [])
+    left = words.get("padding_side") == "left"
+    return two and left and not writes and not any(part in kind for part in TO_ONE_LENGTH)
 
 
-def mends_of(description: Mapping[str, Any], sampled: bool = False) -> list[str]:
-    """The mends that a checkpoint with such a config.json gets; `sampled`: where its answers are
-    drawn by chance.
+def mends_of(
+    description: Mapping[str, Any],
+    asked: bool = True,
+    sampled: bool = False,
+    several: bool = False,
+) -> list[str]:
+    """The mends that a checkpoint with such a config.json gets.
+
+    `asked`: where it answers prompts, `sampled`: by chance, `several`: about several pictures each.
     """
-    found = {MENDS[kind] for kind in types_in(description) if kind in MENDS}
-    if sees_padding(description.get("model_type"), description.get("is_encoder_decoder", True)):
+    kind = description.get("model_type")
+    found = {MENDS[part] for part in types_in(description) if part in MENDS}
+    if sees_padding(kind, description.get("is_encoder_decoder", True)):
         found.add(UNPADDED)
-    if sampled and description.get("model_type") in SAMPLED:
-        found.add(SAMPLED[description["model_type"]])
+    if not asked:
+        found.discard(UNPADDED)
+    if sampled and kind in SAMPLED:
+        found.add(SAMPLED[kind])
+    if several and kind in SEVERAL:
+        found.add(SEVERAL[kind])
     return sorted(found)
 
 

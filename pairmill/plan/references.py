@@ -67,11 +67,21 @@ def mends_in(model: str, revision: str | None, config: Any) -> list[str]:
         words = read_json(folder, "tokenizer_config.json")
     except (StageBroken, OSError, ValueError):
         return []
-    found = mends_of(description, sampled=getattr(config, "temperature", 0) > 0)
     asked, own = hasattr(config, "temperature"), getattr(config, "trust_remote_code", False)
+    found = mends_of(
+        description,
+        asked=asked,
+        sampled=getattr(config, "temperature", 0) > 0,
+        several=asked and names_several(getattr(config, "image", None)),
+    )
     if not (asked or own) and pads_before(description, words):
         found.append(PADDED_BEHIND)
     return found
+
+
+def names_several(images: Any) -> bool:
+    """Whether a stage's `image` names several columns, so that rows surely have several pictures."""
+    return isinstance(images, list) and len(images) > 1
 
 
 NO_FILES = hashlib.sha256().hexdigest()
