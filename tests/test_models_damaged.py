@@ -12,6 +12,7 @@ import pytest
 
 from pairmill.errors import PairmillError
 from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.models.files import OPEN_CLIP_WEIGHTS, missing_weights
 from pairmill.stages.caption import CaptionConfig, CaptionStage
 from tests.conftest import OPEN
 from tests.later import tensors, torch
@@ -237,6 +238,25 @@ def test_checkpoint_of_open_clip_with_a_hole_is_refused_before_work(
         rewritten(model, change, file.name)  # type: ignore[arg-type]
     with pytest.raises(PairmillError, match=fault):
         towers(model).examine()
+    if change is not None:
+        file = file.rename(model / "model.safetensors")
+        with pytest.raises(PairmillError, match=fault):
+            towers(model).examine()
     file.unlink()
     with pytest.raises(PairmillError, match="has no whole weights"):
         towers(model).examine()
+
+
+def test_weights_of_open_clip_have_the_names_that_it_takes_in_its_order(
+    folder: Path, tmp_path: Path
+) -> None:
+    factory = pytest.importorskip("open_clip.factory")
+    model = Path(shutil.copytree(built("open_clip", folder), tmp_path / "open_clip"))
+    own = model / OPEN_CLIP_WEIGHTS[0]
+    for name in OPEN_CLIP_WEIGHTS[1:]:
+        own = own.rename(model / name)
+        assert missing_weights(str(model)) is None
+        assert "open_clip" in towers(model).examine()[0]
+    for name in OPEN_CLIP_WEIGHTS[::-1]:
+        (model / name).touch()
+        assert factory._find_checkpoint_in_dir(model) == str(model / name)

@@ -1,5 +1,6 @@
 """Where a model's files come from: the cache first, the hub once per node, its reasons passed on."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -55,6 +56,31 @@ try:
 except PairmillError as error:
     print(error)
 """
+
+
+ASKED = """
+import json, sys
+from pathlib import Path
+from huggingface_hub import HfApi
+from pairmill.models.fetching import WHOLE
+from pairmill.models.files import checkpoint_folder
+model, code, *names = sys.argv[1].split()
+asked = []
+HfApi.model_info = lambda self, model, **options: asked.append(options["timeout"]) or 1 / 0
+told = []
+for name in names:
+    folder = Path(checkpoint_folder(model, "c" * 40, weights=False))
+    kept = (folder / name).read_bytes()
+    (folder / name).unlink()
+    WHOLE.clear()
+    asked.clear()
+    for _ in range(3):
+        checkpoint_folder(model, "c" * 40, weights=False, code=code == "code")
+    told.append(len(asked))
+    (folder / name).write_bytes(kept)
+print(json.dumps(told))
+"""
+"""How often the hub, which is away, is asked where one of some files lacks."""
 
 
 class RunningHub:
@@ -201,11 +227,60 @@ def test_download_that_was_broken_off_goes_on(hub, tmp_path: Path) -> None:
 
 def test_part_of_a_model_is_taken_as_it_is_where_the_hub_is_away(hub, tmp_path: Path) -> None:
     running = hub()
-    (tmp_path / "hub/org/clip/notes.txt").write_text("what no loader asks for")
+    (tmp_path / "hub/org/clip/added_tokens.json").write_text("{}")
     snapshot = Path(look("org/clip", tmp_path / "home", running.address)[0].split()[-1])
-    (snapshot / "notes.txt").unlink()
+    (snapshot / "added_tokens.json").unlink()
     running.stop()
     assert loaded("org/clip", tmp_path / "home", running.address) == "CLIPModel"
+
+
+def test_hub_is_asked_once_and_only_for_what_a_model_needs(hub, tmp_path: Path) -> None:
+    """A licence or a second form of the vocabulary made each use of a model wait for the hub."""
+    running = hub()
+    place = tmp_path / "hub/org/clip"
+    others = {"LICENSE.txt": 0, "vocab.txt": 0, "merges.txt": 0}
+    needed = {"tokenizer.json": 1, "tokenizer_config.json": 1, "chat_template.jinja": 1}
+    for name in [*others, "chat_template.jinja"]:
+        (place / name).write_text("x")
+    look("org/clip", tmp_path / "home", running.address)
+    running.stop()
+    asked = others | needed
+    (said,) = look(
+        f"org/clip plain {' '.join(asked)}", tmp_path / "home", running.address, script=ASKED
+    )
+    assert json.loads(said) == list(asked.values())
+
+
+def put(home: Path, name: str, files: dict[str, object]) -> Path:
+    """A model in the cache, as a program that fetches file by file leaves it."""
+    snapshot = home / f"hub/models--org--{name}/snapshots" / COMMIT
+    for path, content in files.items():
+        (snapshot / path).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / path).write_text(json.dumps(content))
+    return snapshot
+
+
+def test_hub_is_not_asked_for_what_a_model_has_by_another_name(tmp_path: Path) -> None:
+    home, away = tmp_path / "home", "http://127.0.0.1:9"
+    put(home, "timm", {"config.json": {"architecture": "vit_tiny_patch16_224"}, "x": 0})
+    assert look("org/timm plain x", home, away, script=ASKED) == ["[0]"]
+    own = {"model_type": "own", "auto_map": {"AutoModel": "parts.own.OwnModel"}}
+    files = {"config.json": own, "parts/own.py": "", "tokenizer.json": {}, "x": 0}
+    put(home, "own", files)
+    assert look("org/own code x parts/own.py", home, away, script=ASKED) == ["[0, 1]"]
+
+
+def test_cache_that_cannot_be_written_to_gives_what_it_has(hub, tmp_path: Path) -> None:
+    running = hub()
+    shutil.copytree(tmp_path / "hub/org/clip", tmp_path / "hub/org/other")
+    home = tmp_path / "home"
+    told = look("org/clip", home, running.address)
+    (Path(told[0].removeprefix("folder ")) / "tokenizer_config.json").unlink()
+    shutil.rmtree(home / "hub/.locks")
+    (home / "hub/.locks").write_text("in the way of locks, as a cache that others keep is")
+    assert look("org/clip", home, running.address) == told
+    refused = look("org/other", home, running.address)[0]
+    assert "error model 'org/other' cannot be fetched: FileExistsError" in refused
 
 
 def test_weights_are_fetched_in_one_form_alone(hub, tmp_path: Path) -> None:

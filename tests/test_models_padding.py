@@ -15,7 +15,7 @@ from pairmill.plan.references import resolve_references
 from pairmill.stages.caption import CaptionStage
 from tests.conftest import OPEN
 from tests.later import torch, transformers
-from tests.tiny import built, tiny_parts
+from tests.tiny import built, parts
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 WIDTH = {"hidden_size": 32, "d_model": 32, "intermediate_size": 64, "num_hidden_layers": 2}
@@ -46,7 +46,7 @@ def text_model(kind: str, folder: Path) -> str:
     own_sizes = {n: v for n, v in {**sizes, **SIZES[kind], **ends}.items() if v is not None}
     config = transformers.AutoConfig.for_model(kind, **own_sizes)
     torch.manual_seed(0)
-    model = tiny_parts.awake(transformers.AutoModelForCausalLM.from_config(config))
+    model = parts.awake(transformers.AutoModelForCausalLM.from_config(config))
     model.save_pretrained(folder / kind)
     words.save_pretrained(folder / kind)
     return str(folder / kind)
@@ -61,7 +61,7 @@ def test_row_of_a_model_that_sees_padding_does_not_depend_on_the_rows_beside_it(
     stage = CaptionStage(CaptionConfig(model=model, image=None, prompt="{text}", **options))
     stage.setup()
     OPEN.append(stage)
-    rows = pa.table({"text": tiny_parts.PLAIN})
+    rows = pa.table({"text": parts.PLAIN})
     together = stage(rows)
     alone = pa.concat_tables(stage(rows.slice(i, 1)) for i in range(rows.num_rows))
     assert together["caption"].to_pylist() == alone["caption"].to_pylist()

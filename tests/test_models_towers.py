@@ -12,6 +12,7 @@ import pytest
 from pairmill.captioners.config import CaptionConfig
 from pairmill.errors import PairmillError
 from pairmill.filters.clip import ClipConfig, ClipStage
+from pairmill.models.check import described
 from pairmill.models.load import Spec
 from pairmill.models.two_towers import TransformersTowers
 from pairmill.plan.references import resolve_references
@@ -76,9 +77,11 @@ def test_texts_of_a_tokenizer_that_pads_before_them_do_not_depend_on_each_other(
 
 
 def test_folder_with_an_adapter_beside_its_weights_is_refused(folder: Path, tmp_path: Path) -> None:
-    """transformers would load the weights that the adapter was trained on, wherever they are."""
+    """transformers puts the adapter on top where peft is installed, and else passes over it."""
     place = Path(shutil.copytree(built("clip", folder), tmp_path / "both"))
     told = {"base_model_name_or_path": "openai/clip-vit-base-patch32", "peft_type": "LORA"}
     (place / "adapter_config.json").write_text(json.dumps(told))
-    with pytest.raises(PairmillError, match="would load the weights of 'openai/clip-vit-base"):
+    with pytest.raises(PairmillError, match="own and an adapter .* hang on whether `peft` is"):
         ClipStage(ClipConfig(model=str(place))).examine()
+    spec = Spec(str(place))
+    assert described("s", spec, by_transformers=False) == str(place)  # another engine's to know

@@ -72,13 +72,14 @@ def described(stage: str, spec: Spec, by_transformers: bool = True) -> str:
         base = read_json(folder, ADAPTER[0]).get("base_model_name_or_path")
         own = f": it is an adapter; name it in `adapter`, and {base!r} in `model`" if base else ""
         raise StageBroken(f"stage {stage!r}: model {spec.model!r} has no config.json{own}")
-    if (base := read_json(folder, ADAPTER[0]).get("base_model_name_or_path")) is not None:
-        raise StageBroken(
-            f"stage {stage!r}: model {spec.model!r} has an {ADAPTER[0]}, by which transformers "
-            f"would load the weights of {base!r} in place of its own; name the adapter in "
-            f"`adapter`, and {base!r}, or a folder without {ADAPTER[0]}, in `model`"
-        )
     if by_transformers:
+        if read_json(folder, ADAPTER[0]):
+            raise StageBroken(
+                f"stage {stage!r}: model {spec.model!r} holds a model of its own and an adapter "
+                f"({ADAPTER[0]}), and which of them is meant cannot be told: it would hang on "
+                "whether `peft` is installed; name the adapter in `adapter`, and a folder without "
+                f"{ADAPTER[0]} in `model`"
+            )
         check_quantised(stage, spec, config)
     return folder
 

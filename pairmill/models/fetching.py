@@ -12,9 +12,21 @@ DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.jsonl"
 """Files that say what a model is: small, and all that a check needs; fonts that processors draw
 with.
 """
+NEEDED = (
+    *("config.json", "*_config.json", "chat_template*", "tokenizer.json"),
+    *("special_tokens_map.json", "added_tokens.json"),
+)
+"""Of these, what a model of the cache is completed for; the others may be a licence or a second
+form of the vocabulary.
+"""
+VOCABULARIES = ("vocab.*", "merges.txt", "*.model", "*.tiktoken")
+"""What a tokenizer is made of where there is no tokenizer.json."""
+IN_FOLDERS = ("*/*.json", "*/*.model", "*/*.tiktoken")
 UNUSED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
 PREPARATION = ("preprocessor_config.json", "processor_config.json")
 VOCABULARY = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt")
+PATIENCE_S = 5
+"""How long a hub is waited for where the model is in the cache."""
 WHOLE: set[tuple[str, bool]] = set()
 """Snapshots, with code or without, that were found whole or asked for by this process."""
 
@@ -24,11 +36,18 @@ def descriptions(code: bool) -> list[str]:
     return [*DESCRIPTIONS, *(["*.py"] if code else [])]
 
 
-def is_described(
-    model: str, folder: str, code: bool, config: Mapping[str, Any], adapter: bool = False
-) -> bool:
-    """Whether the cached snapshot holds all that the hub has to describe the model, as far as this
-    machine knows: a download that was broken off, or another program, may have left a part of it.
+def needed(folder: str, code: bool) -> list[str]:
+    """Patterns of the files without which a model, with its own code, may not load or may load
+    otherwise.
+    """
+    whole = os.path.exists(f"{folder}/tokenizer.json") and not code
+    return [*NEEDED, *(() if whole else VOCABULARIES), *(["*.py"] if code else [])]
+
+
+def is_described(model: str, folder: str, code: bool, config: Mapping[str, Any]) -> bool:
+    """Whether the cached snapshot holds what the model needs of all that the hub has to describe
+    it, as far as this machine knows: a download that was broken off, or another program, may have
+    left a part of it.
 
     The hub's list of files tells, where a download of whole snapshots has left one in the cache;
     else what such a model cannot be without.
@@ -40,14 +59,15 @@ def is_described(
         return True
     names = set(os.listdir(folder))
     wanted = PREPARATION if "vision_config" in config else (*PREPARATION, *VOCABULARY)
-    lacking = not adapter and names.isdisjoint(wanted)
-    lacking |= code and any(module not in names for module in modules_of(config))
+    timm = "architecture" in config and "model_type" not in config  # says all in config.json
+    lacking = not timm and names.isdisjoint(wanted)
+    lacking |= code and not all(os.path.exists(f"{folder}/{m}") for m in modules_of(config))
     try:
         snapshot_download(
             model,
             revision=os.path.basename(folder),
-            allow_patterns=descriptions(code),
-            ignore_patterns=list(UNUSED),
+            allow_patterns=needed(folder, code),
+            ignore_patterns=[*UNUSED, *IN_FOLDERS],
             local_files_only=True,
         )
     except LocalEntryNotFoundError:
@@ -63,6 +83,17 @@ def modules_of(config: Mapping[str, Any]) -> Iterator[str]:
         for one in named if isinstance(named, list) else [named]:
             if isinstance(one, str) and "--" not in one:
                 yield one.rpartition(".")[0].replace(".", "/") + ".py"
+
+
+def hub_answers(model: str) -> bool:
+    """Whether the hub tells of the model, within seconds: its own library tries for long."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(model, timeout=PATIENCE_S)
+    except Exception:  # no network, a firewall, no right to it: the library raises many
+        return False
+    return True
 
 
 def fetched(model: str, revision: str | None, code: bool) -> str:

@@ -10,14 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from pairmill.errors import StageBroken, first_line
-from pairmill.models.fetching import WHOLE, fetched, fetched_weights, is_described
+from pairmill.models.fetching import (
+    WHOLE,
+    fetched,
+    fetched_weights,
+    hub_answers,
+    hub_reason,
+    is_described,
+)
 
 WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
 """(all weights in a file, the index of several), in order of preference."""
-OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+OPEN_CLIP_WEIGHTS = (
+    *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
+    *("open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"),
+    *("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth"),
+)
+"""Names that open_clip prefers, in its order."""
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 GGUF = "GGUF files are for a server (`engine: openai`, with llama.cpp)"
 ADAPTER = ("adapter_config.json",)
@@ -39,8 +51,10 @@ def checkpoint_folder(
 ) -> str:
     """The local folder that holds the checkpoint's files; fetched once per node, under a lock.
 
-    A cached model is never asked for again.  `code`: with its Python files, where it is trusted;
-    `adapter`: it is one, with weights of its own name.  Raises StageBroken with the hub's reason.
+    A cached model is never asked for again.  Where a part of it lacks, and the hub is away or the
+    cache cannot be written to, it is taken as it is.  `code`: with its Python files, where it is
+    trusted; `adapter`: it is one, with weights of its own name.  Raises StageBroken with the hub's
+    reason.
     """
     if is_folder(model):
         return local_folder(model)
@@ -58,9 +72,20 @@ def checkpoint_folder(
             f"model {model!r} is not whole in the local cache ({HF_HUB_CACHE}), and HF_HUB_OFFLINE "
             "is set"
         )
+    if found is not None and not hub_answers(model):
+        WHOLE.add((found, code))
+        return found
     locks = Path(HF_HUB_CACHE) / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"pairmill--{model.replace('/', '--')}.lock"):
+    lock = FileLock(locks / f"pairmill--{model.replace('/', '--')}.lock")
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:  # a cache that others keep
+        if found is None:
+            raise StageBroken(f"model {model!r} cannot be fetched: {hub_reason(error)}") from None
+        WHOLE.add((found, code))
+        return found
+    try:
         found = cached_folder(model, revision, weights, adapter)
         if found is not None:
             return completed(model, found, code, adapter)
@@ -68,11 +93,15 @@ def checkpoint_folder(
         if weights and not has_weights(folder, adapter):
             fetched_weights(model, folder, weights_of(folder, adapter))
         return folder
+    finally:
+        lock.release()
 
 
 def described(model: str, folder: str, code: bool, adapter: bool) -> bool:
-    """Whether a cached snapshot holds all that describes the model, as far as is known here."""
-    return is_described(model, folder, code, read_json(folder, "config.json"), adapter)
+    """Whether a cached snapshot holds what the model needs, as far as is known here; of an adapter
+    that is the file by which it was found.
+    """
+    return adapter or is_described(model, folder, code, read_json(folder, "config.json"))
 
 
 def completed(model: str, folder: str, code: bool, adapter: bool) -> str:

@@ -11,14 +11,19 @@ from PIL import Image
 
 from pairmill.errors import MissingPackage, StageBroken, first_line
 from pairmill.models.damaged import damaged_weights
-from pairmill.models.files import checkpoint_folder, is_folder, missing_weights, read_json
+from pairmill.models.files import (
+    OPEN_CLIP_WEIGHTS,
+    checkpoint_folder,
+    is_folder,
+    missing_weights,
+    read_json,
+)
 from pairmill.models.load import Spec
 from pairmill.models.once import once
 from pairmill.models.transfers import Inputs, placed
 from pairmill.torch_device import limit_threads, pick_device, pick_dtype
 
 CONFIG = "open_clip_config.json"
-WEIGHTS = "open_clip_model.safetensors"
 SHOWN = 5
 """Names of weights in a message."""
 
@@ -67,9 +72,12 @@ def holes(open_clip: Any, folder: str) -> list[str]:
     import torch
     from safetensors import safe_open
 
-    file = f"{folder}/{WEIGHTS}"
+    files = (f"{folder}/{name}" for name in OPEN_CLIP_WEIGHTS)
+    file = next(filter(os.path.exists, files), "")
     text = read_json(folder, CONFIG).get("model_cfg", {}).get("text_cfg", {})
-    if not os.path.exists(file) or text.get("hf_model_name"):  # whose class a hub describes
+    if not file.endswith(".safetensors") or text.get(
+        "hf_model_name"
+    ):  # whose class a hub describes
         return []
     try:
         with torch.device("meta"):

@@ -80,7 +80,7 @@ def mends_in(model: str, revision: str | None, config: Any) -> list[str]:
 
 
 def names_several(images: Any) -> bool:
-    """Whether a stage's `image` names several columns, so that rows surely have several pictures."""
+    """Whether a stage's `image` names several columns: rows surely have several pictures."""
     return isinstance(images, list) and len(images) > 1
 
 
