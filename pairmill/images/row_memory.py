@@ -64,8 +64,13 @@ def off_the_grid(by: ctypes.CDLL, size: int) -> list[int]:
         if not piece:
             break
         if piece % GRID:
-            by.free(piece)
-            break
+            by.free(piece)  # it may join a piece before it, which then comes first
+            piece = by.calloc(1, size)
+            if not piece:
+                break
+            if piece % GRID:
+                by.free(piece)
+                break
         kept.append(piece)
         if attempt % 2 and (between := by.calloc(1, size + GRID // 2)):
             kept.append(between)

@@ -29,7 +29,7 @@ WHAT_IT_IS = (": the file is empty", f"{NO_ROW}: ", ": it is an ", ": it is a ")
 """In reasons that leave no other to be told, the first of them first."""
 SINGLE_BYTE = ("cp1252", "latin-1")
 """Encodings in which any bytes, or nearly any, are some text."""
-BEYOND_ASCII = re.compile(r"[^\W\d_]*[^\W\d_\x00-\x7f][^\W\d_]*")
+WORD = re.compile(r"[^\W\d_]+")
 LONGEST = 300
 """Characters of a reason that are shown."""
 
@@ -169,7 +169,7 @@ def letters(source: Source) -> list[str]:
     for item in source.inputs():
         block = beginning(item, source.config)
         text = block.data.decode("utf-8", "ignore") if block else ""
-        if words := list(dict.fromkeys(BEYOND_ASCII.findall(text)))[:3]:
+        if words := list(dict.fromkeys(w for w in WORD.findall(text) if not w.isascii()))[:3]:
             return [
                 f"{item.name} is no UTF-8 and is read as {encoding}, in which it has words such as "
                 f"{', '.join(words)}; if these look wrong, name another `encoding:`, such as "

@@ -100,7 +100,7 @@ def names_of(text: str, language: str | None) -> list[str]:
     found = []
     for at, match in enumerate(words):
         word = match.group().rstrip(".-'’").removesuffix("'s").removesuffix("’s")
-        word = re.sub(r"(?:-[^\W\dA-ZÀ-ÞА-Я_]\w*)+$", "", word)  # York-based
+        word = without_common_parts(word)
         if len(word) < 3 or not word[0].isupper():
             continue
         if begins_sentence(text, match.start()):
@@ -110,6 +110,18 @@ def names_of(text: str, language: str | None) -> list[str]:
                 continue
         found.append(word)
     return list(dict.fromkeys(found))
+
+
+def without_common_parts(word: str) -> str:
+    """A word without parts in small letters behind hyphens: `York` of `York-based`."""
+    parts = word.split("-")
+    count = len(parts)
+    while count > 1 and IN_SMALL.fullmatch(parts[count - 1]):
+        count -= 1
+    return "-".join(parts[:count])
+
+
+IN_SMALL = re.compile(r"[^\W\dA-ZÀ-ÞА-Я_]\w*")
 
 
 def is_title(words: list[str]) -> bool:
