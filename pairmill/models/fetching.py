@@ -8,7 +8,9 @@ from typing import Any
 
 from pairmill.errors import StageBroken, first_line
 
-DESCRIPTIONS = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.jsonl", "*.ttf")
+DESCRIPTIONS = (
+    *("*.json", "*.jinja", "*.txt", "*.model", "*.spm", "*.tiktoken", "*.jsonl", "*.ttf"),
+)
 """Files that say what a model is: small, and all that a check needs; fonts that processors draw
 with.
 """
@@ -19,7 +21,7 @@ NEEDED = (
 """Of these, what a model of the cache is completed for; the others may be a licence or a second
 form of the vocabulary.
 """
-VOCABULARIES = ("vocab.*", "merges.txt", "*.model", "*.tiktoken")
+VOCABULARIES = ("vocab.*", "merges.txt", "*.model", "*.spm", "*.tiktoken")
 """What a tokenizer is made of where there is no tokenizer.json."""
 IN_FOLDERS = ("*/*.json", "*/*.model", "*/*.tiktoken")
 UNUSED = ("original/*", "onnx/*", "openvino/*", "coreml/*", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
